@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -57,7 +57,10 @@ def fit(
     encoding: str = "utf-8",
     max_steps: int | None = None,
     batch_size: int | None = None,
+    weighting: str | None = None,
     balancing: str | None = None,
+    gradients: Literal["features", "parameters"] | None = None,
+    preference: Names = None,
     seed: int = 0,
     json_: Json = False,
 ) -> int:
@@ -99,8 +102,14 @@ def fit(
         Steps of training at most.
     batch_size
         Rows a step.
+    weighting
+        How whole losses are weighted while training: a name that `polycera methods` lists.
     balancing
         How the tasks' gradients meet in the trunk: a name that `polycera methods` lists.
+    gradients
+        What is balanced: gradients at the features before the heads, or of all shared parameters.
+    preference
+        NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
     seed
         Two runs with one seed give equal numbers.
     json_
@@ -115,7 +124,13 @@ def fit(
         raise InputError("Name at least one column to predict: --target NAME.")
     if spec is not None and kind:
         raise InputError("A spec holds the kinds of its tasks: write them into the spec, or leave --kind out.")
-    steps = {"max_steps": max_steps, "batch_size": batch_size, "balancing": balancing}
+    steps: dict[str, Any] = {
+        "max_steps": max_steps,
+        "batch_size": batch_size,
+        "weighting": weighting,
+        "balancing": balancing,
+    }
+    steps |= {"gradients": gradients, "preference": _numbers(preference, "--preference") or None}
     run = pc.fit(
         str(file) if file else None,
         _targets(target or [], _pairs(kind, "--kind")) or None,
@@ -219,7 +234,7 @@ def predict(
 
 @app.command
 def methods(*, json_: Json = False) -> int:
-    """List the methods that balance the tasks' gradients: year, what they see, cost, when to use them.
+    """List the methods that weight losses or balance gradients: year, what they see, cost, when to use them.
 
     Parameters
     ----------
@@ -227,11 +242,13 @@ def methods(*, json_: Json = False) -> int:
         Print one JSON object and nothing else.
     """
     _polycera()
-    from polycera.balancing import METHODS
+    from polycera import balancing, weighting
 
+    rooms: dict[str, Any] = {"weighting": weighting.METHODS, "balancing": balancing.METHODS}
     rows = [
-        {"name": m.name, "year": m.paper.year, "sees": ", ".join(m.sees), "cost": m.cost, "when": m.when}
-        for m in METHODS.values()
+        {"room": room, "name": m.name, "year": m.year, "sees": ", ".join(m.sees), "cost": m.cost, "when": m.when}
+        for room, known in rooms.items()
+        for m in known.values()
     ]
     if json_:
         _print_json(rows)
@@ -239,12 +256,18 @@ def methods(*, json_: Json = False) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Balancing: the tasks' gradients -> their weights in the trunk")
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    titles = {
+        "weighting": "Weighting: the tasks' losses -> weights of whole losses",
+        "balancing": "Balancing: the tasks' gradients -> their weights in the trunk",
+    }
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for room, title in titles.items():
+        table = Table(title=title)
+        for column in list(rows[0])[1:]:
+            table.add_column(column)
+        for row in (row for row in rows if row["room"] == room):
+            table.add_row(*map(str, list(row.values())[1:]))
+        console.print(table)
     return 0
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 import polycera as pc
-from polycera.training.objective import Kept
+from polycera.training.objective import Kept, Objective
 
 
 def straight(tasks: list[Any], name: str | None = None) -> pc.Model:
@@ -41,9 +41,11 @@ def raw_of(model: pc.Model, x: np.ndarray) -> np.ndarray:
 
 
 def from_numpy(model: keras.Model, seed: int = 0) -> None:
-    """Trainable weights set from NumPy: the same start on every backend."""
+    """Trainable weights set from NumPy, but for what balancing carries: the same start on every backend."""
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
+        if variable.overwrite_with_gradient:
+            continue
         variable.assign(rng.normal(0, 0.5, tuple(variable.shape)).astype("float32"))
 
 
@@ -51,6 +53,11 @@ def unscaled(layout: Any) -> Kept:
     """What the heads of these tasks keep before they have seen data: no units, and trivial predictors of 0."""
     tasks = len(layout.tasks)
     return Kept(ops.zeros((tasks,)), ops.ones((tasks,)), ops.zeros((layout.units,)))
+
+
+def loss_of(objective: Objective, y: Any, raw: Any, weight: Any, kept: Kept) -> Any:
+    """The total loss of a batch."""
+    return objective.loss(objective.means(objective(y, raw, weight, kept)))
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

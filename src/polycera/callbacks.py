@@ -1,5 +1,5 @@
 """Callbacks for `fit`, beside those of Keras."""
 
-from polycera.monitoring import JointScore
+from polycera.monitoring import Gradients, JointEarlyStopping, JointScore
 
-__all__ = ["JointScore"]
+__all__ = ["Gradients", "JointEarlyStopping", "JointScore"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gramians import KINDS, apart, cosines, gramian, jacobian, lengths, single, step, weights
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from polycera.balancing import METHODS, Method, Paper, Seen, get, names
@@ -260,6 +260,8 @@ def test_weights_grow_with_the_preference(method: Method, kind: str, seed: int) 
 
 @pytest.mark.parametrize("c", [0.0, 0.4, 3.0])
 @given(kind=kinds, seed=seeds)
+@example(kind="dependent", seed=3558)  # float32 does not find the best step here
+@example(kind="apart", seed=276)
 @few
 def test_cagrad_stays_in_its_ball_and_the_mean_loss_falls(c: float, kind: str, seed: int) -> None:
     g = gramian(kind, M, seed)

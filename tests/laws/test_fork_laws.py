@@ -72,16 +72,14 @@ def test_the_gramian_is_that_of_the_tasks_gradients() -> None:
     head = again.heads[0]
     from polycera.training.targets import encode, pack
 
-    packed = pack(again.layout, encode(again.layout, y), again.units)
-    names = list(again.tasks)
+    packed = ops.convert_to_tensor(pack(again.layout, encode(again.layout, y), again.units))
+    objective, names = again._objective, list(again.tasks)
 
     def loss_of(name: str) -> Any:
         def loss(hidden: Any) -> Any:
             raw = ops.matmul(hidden, ops.convert_to_tensor(head.kernel)) + head.bias + head.prior
-            sums = again._objective(ops.convert_to_tensor(packed), raw, None, again._kept())[1]
-            terms = ops.convert_to_tensor(again._objective.shares[names.index(name)])
-            m = len(again._objective.names)
-            return ops.sum(terms * again_sums(again, packed, raw)[:m] / ops.maximum(sums[m : 2 * m], 1.0))
+            means = objective.means(objective(packed, raw, None, again._kept()))
+            return again.tasks[name].weight * objective.by_task(means)[names.index(name)]
 
         return loss
 
@@ -92,15 +90,6 @@ def test_the_gramian_is_that_of_the_tasks_gradients() -> None:
     np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-7)
 
 
-def again_sums(model: pc.Model, packed: np.ndarray, raw: Any) -> Any:
-    """The terms' sums with their gradient, which the ledger's are without."""
-    from polycera.training.objective import labelled, term_sums
-
-    shares = [labelled(group, ops.convert_to_tensor(packed), raw, None) for group in model.layout.groups]
-    parts = model._objective.parts
-    return ops.concatenate([term_sums(p, s)[0] for s, group in zip(shares, parts, strict=True) for p in group])
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_saves_and_goes_on(name: str, tmp_path: Any) -> None:
     x, y = table()
@@ -109,7 +98,7 @@ def test_every_method_trains_saves_and_goes_on(name: str, tmp_path: Any) -> None
     assert losses[-1] < losses[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    kept, read = (ops.convert_to_numpy(m.heads[0].balance) for m in (model, loaded))
+    kept, read = (ops.convert_to_numpy(m.heads[0].carrying.state) for m in (model, loaded))
     np.testing.assert_array_equal(kept, read)
     after = [m.fit(x, y, batch_size=8, shuffle=False, verbose=0).history["loss"][0] for m in (model, loaded)]
     assert after[0] == pytest.approx(after[1], rel=1e-5)
@@ -149,10 +138,14 @@ def test_half_precision_trains() -> None:
     ("options", "said"),
     [
         ({"balancing": "upgrat"}, "upgrad"),
-        ({"balancing": "pcgrad", "preference": {"price": 2.0}}, "knows no preference"),
+        ({"balancing": "pcgrad", "preference": {"price": 2.0}}, "knows preferences"),
         ({"balancing": "upgrad", "preference": {"prise": 2.0}}, "price"),
         ({"balancing": "upgrad", "preference": {"price": -1.0}}, "0 or more"),
-        ({"balancing": None, "preference": {"price": 2.0}}, "balancing="),
+        ({"balancing": "upgrad", "preference": {name: 0.0 for name in ("sold", "price", "colour", "cost")}}, "above 0"),
+        ({"balancing": "upgrad", "every": 0}, "1 or more"),
+        ({"balancing": "upgrad", "gradients": "parameter"}, "parameters"),
+        ({"balancing": None, "every": 2}, "balancing="),
+        ({"balancing": None, "preference": {"price": 2.0}}, "a weighting or balancing"),
     ],
 )
 def test_bad_input_is_one_sentence(options: dict[str, Any], said: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
-from small import compiled, dense, unscaled, value_and_gradient
+from small import compiled, dense, loss_of, unscaled, value_and_gradient
 
 import polycera as pc
 from polycera.tasks import Layout, host, task_from_config
@@ -62,6 +62,7 @@ def any_task(draw: Any, kind: str | None = None, name: str | None = None) -> Any
     kind = kind or draw(st.sampled_from(KINDS))
     options = {option: draw(values) for option, values in OWN[kind].items()}
     options |= {"weight": draw(weights), "loss": draw(losses(kind)), "metrics": draw(metrics(kind))}
+    options["learning_rate"] = draw(st.sampled_from([1.0, 0.1, 3.0]))
     try:
         return pc.tasks.kind_of(kind)(draw(names) if name is None else name, **options)
     except pc.InputError as error:  # an option of the default loss without that loss is refused, by design
@@ -277,15 +278,17 @@ class Measured:
     def __init__(self, tasks: list[Any]) -> None:
         self.objective = Objective(Layout.of(tasks))
         kept = unscaled(self.objective.layout)
-        self.step = compiled(lambda y, raw, weight: self.objective(y, raw, weight, kept))
-        self.gradient = value_and_gradient(lambda raw, y, weight: self.objective(y, raw, weight, kept)[0])
+        self.step = compiled(lambda y, raw, weight: self._step(y, raw, weight, kept))
+        self.gradient = value_and_gradient(lambda raw, y, weight: loss_of(self.objective, y, raw, weight, kept))
+
+    def _step(self, *batch: Any) -> Any:
+        means = self.objective.means(self.objective(*batch))
+        return self.objective.loss(means), means
 
     def __call__(self, y: Any, raw: Any, weight: Any) -> tuple[float, dict[str, float]]:
         """The loss, and every term: its mean over the rows that count."""
-        loss, sums = self.step(*map(ops.convert_to_tensor, (y, raw, weight)))
-        m = len(self.objective.names)
-        sums = np.asarray(ops.convert_to_numpy(sums), "float64")
-        terms = sums[:m] / np.maximum(sums[m : 2 * m], 1)
+        loss, means = self.step(*map(ops.convert_to_tensor, (y, raw, weight)))
+        terms = np.asarray(ops.convert_to_numpy(means), "float64")
         return float(loss), dict(zip(self.objective.names, terms.tolist(), strict=True))
 
 

@@ -11,7 +11,7 @@ import pytest
 from keras import losses as kl
 from keras import ops
 from sklearn.metrics import mean_pinball_loss
-from small import compiled, from_numpy, unscaled, value_and_gradient
+from small import compiled, from_numpy, loss_of, unscaled, value_and_gradient
 
 import polycera as pc
 from polycera.tasks import Layout
@@ -53,7 +53,7 @@ def outputs(kind: str, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(own: Any, y: np.ndarray, raw: Any) -> Any:
     layout = Layout.of([own])
-    step = compiled(lambda y, raw, kept: Objective(layout)(y, raw, None, kept)[0])
+    step = compiled(lambda y, raw, kept: loss_of(Objective(layout), y, raw, None, kept))
     return step(ops.convert_to_tensor(y), ops.convert_to_tensor(raw), unscaled(layout))
 
 
@@ -226,7 +226,7 @@ def test_tasks_that_share_a_function_are_told_apart() -> None:
     tasks = [pc.Regression(name, standardize=False, loss=cubed, weight=w) for name, w in (("a", 1.0), ("b", 10.0))]
     layout = Layout.of(tasks)
     both = [np.concatenate(pair, axis=1) for pair in ((y, other_y), (raw, other_raw))]
-    together = Objective(layout)(*map(ops.convert_to_tensor, both), None, unscaled(layout))[0]
+    together = loss_of(Objective(layout), *map(ops.convert_to_tensor, both), None, unscaled(layout))
     by_hand = np.mean(np.abs(y - raw) ** 3) + 10 * np.mean(np.abs(other_y - other_raw) ** 3)
     assert float(together) == pytest.approx(float(by_hand), rel=1e-5)
 
@@ -242,7 +242,7 @@ def test_tasks_with_different_losses_in_one_group() -> None:
     y, raw = rng.integers(0, 2, (N, 4)).astype("float32"), rng.normal(size=(N, 4)).astype("float32")
     layout = Layout.of(tasks)
     tensors = map(ops.convert_to_tensor, (y, raw))
-    value = float(Objective(layout)(*tensors, None, unscaled(layout))[0])
+    value = float(loss_of(Objective(layout), *tensors, None, unscaled(layout)))
     bce, hinge = BCE(from_logits=True), kl.Hinge()
     y64, raw64 = y.astype("float64"), raw.astype("float64")
     weighted = np.mean(2 * y64 * np.logaddexp(0, -raw64) + (1 - y64) * np.logaddexp(0, raw64), axis=0)[3]

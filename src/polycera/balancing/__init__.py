@@ -14,6 +14,7 @@ from polycera.balancing.cagrad import CAGrad
 from polycera.balancing.config import ConFIG
 from polycera.balancing.dualproj import DualProj
 from polycera.balancing.fairgrad import FairGrad
+from polycera.balancing.graddrop import GradDrop
 from polycera.balancing.gradvac import GradVac
 from polycera.balancing.imtl_g import IMTLG
 from polycera.balancing.mean import Mean
@@ -25,13 +26,13 @@ from polycera.balancing.pcgrad import PCGrad
 from polycera.balancing.pivrg import PIVRG
 from polycera.balancing.sdmgrad import SDMGrad
 from polycera.balancing.upgrad import UPGrad
-from polycera.errors import UnknownName
+from polycera.published import find
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         *(Mean, MGDA, PCGrad, GradVac, CAGrad, IMTLG, NashMTL, AlignedMTL),
-        *(UPGrad, DualProj, FairGrad, SDMGrad, MoCo, ConFIG, PIVRG),
+        *(UPGrad, DualProj, FairGrad, SDMGrad, MoCo, ConFIG, PIVRG, GradDrop),
     )
 }
 """Every method by its name."""
@@ -50,10 +51,4 @@ def get(method: str | Mapping[str, Any] | Method) -> Method:
     Raises:
         UnknownName: for a name that no method has.
     """
-    if isinstance(method, Method):
-        return method
-    config = dict(method) if isinstance(method, Mapping) else {"name": method}
-    name = str(config.get("name")).lower().replace("-", "_")
-    if name not in METHODS:
-        raise UnknownName("balancing method", config.get("name"), METHODS)
-    return METHODS[name].from_config(config)
+    return method if isinstance(method, Method) else find(METHODS, method, "balancing method")

@@ -69,5 +69,7 @@ class CAGrad(Method):
             gradient = z @ rows.cosines + toward - wanted
             return z, rows.active * is_wrong(guess.support, z, gradient, ops.abs(toward) + ops.abs(wanted))
 
-        z = ops.relu(flip_until_right(step, rows.active[None])[0])
+        z = ops.relu(flip_until_right(step, rows.active[None]))
+        square = ops.sum(z * (z @ rows.cosines))  # is radius2, unless rounding kept the search from ending
+        z = z[0] * ops.sqrt(radius2 / (ops.maximum(square, radius2) + 1e-35))
         return state, 1.0 + rows.count * z / rows.lengths

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.balancing.solvers import nonnegative
+from polycera.balancing.solvers import REGULAR, nonnegative
 from polycera.shapes import Tensor
 
 
@@ -55,5 +55,7 @@ class DualProj(Method):
         matrix = rows.regularized(self.regularization, self.relative)
         linear = -rows.active * ((seen.preference * rows.norms)[None, :] @ matrix)
         scale = ops.max(ops.abs(linear)) + 1e-35
-        bent = nonnegative(matrix, linear / scale, rows.active, ops.cast(linear > 0, "float32"))[0]
+        bent = nonnegative(
+            matrix, linear / scale, rows.active, ops.cast(linear > 0, "float32"), self.regularization >= REGULAR
+        )[0]
         return state, seen.preference + bent * scale / rows.lengths

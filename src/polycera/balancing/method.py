@@ -13,30 +13,20 @@ Two laws hold for every method, and `Method.update` sees to them:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from abc import abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from typing import ClassVar, NamedTuple
 
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
-from polycera.errors import InputError, UnknownName
+from polycera.published import Paper, Published, State
 from polycera.shapes import Tensor
 
-State: TypeAlias = dict[str, Tensor]
+__all__ = ["Method", "Paper", "Rows", "Seen", "State"]
 
 FAINT = 1e-30
 """A squared norm below this part of the largest counts as no gradient at all: 15 orders of magnitude in the norm."""
-
-
-class Paper(NamedTuple):
-    """Where a method was published."""
-
-    authors: str
-    year: int
-    arxiv: str
 
 
 class Seen(NamedTuple):
@@ -120,7 +110,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method(Published):
     """A published way to turn the Gramian of the tasks' gradients into weights.
 
     A method is the frozen dataclass of its hyperparameters; whatever it remembers from step to step is in the state
@@ -128,13 +118,8 @@ class Method(ABC):
     Python branch on values and can be compiled; loops end after a fixed number of rounds at the latest.
 
     Attributes:
-        name: what the user writes.
-        title: what people call it.
-        paper: where it was published.
-        sees: the parts of `Seen` that it uses.
-        cost: how its work grows with the number of tasks m.
-        when: one line for the table of methods.
-        preferring: True where the user's preference has a meaning in the method; the others ignore it.
+        elementwise: True where the method is no function of the Gramian but works at each feature of each row; its
+            weights are then 1, and `graddrop.GradDrop` shows what it offers to the fork instead.
 
     Example:
         >>> import numpy as np
@@ -147,33 +132,9 @@ class Method(ABC):
         [1.5, 1.5]
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    paper: ClassVar[Paper]
+    room = "Balancing"
     sees: ClassVar[tuple[str, ...]] = ("gramian",)
-    cost: ClassVar[str]
-    when: ClassVar[str]
-    preferring: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kind: Any = type(field.default)
-            numbers = (int, float, np.integer, np.floating) if kind is float else (int, np.integer)
-            if kind is str:
-                self.check(field.name, isinstance(value, str), "a text")
-            else:
-                good = isinstance(value, numbers) and not isinstance(value, bool) and bool(np.isfinite(value))
-                self.check(field.name, good, "a finite number" if kind is float else "a whole number")
-                object.__setattr__(self, field.name, kind(value))
-        self.limits()
-
-    def limits(self) -> None:  # noqa: B027
-        """Refuse hyperparameters that make no sense, one `check` each."""
-
-    def init(self, m: int) -> dict[str, NDArray[np.float32]]:
-        """The state before the first step of m tasks; {} for methods without memory."""
-        return {}
+    elementwise: ClassVar[bool] = False
 
     def update(self, state: State, seen: Seen) -> tuple[State, Tensor]:
         """The state after this step, and the weights [m] by which the trunk takes the tasks' gradients."""
@@ -185,31 +146,3 @@ class Method(ABC):
     @abstractmethod
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         """The method itself, given the Gramian taken apart; weights of absent tasks are ignored."""
-
-    def to_config(self) -> dict[str, Any]:
-        """Name and hyperparameters as plain JSON values."""
-        return {"name": self.name, **asdict(self)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The method that `to_config` described.
-
-        Raises:
-            UnknownName: for a hyperparameter that the method does not have.
-        """
-        values = {key: value for key, value in config.items() if key != "name"}
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise UnknownName(f"hyperparameter of {cls.name}", key, known)
-        return cls(**values)
-
-    def check(self, what: str, good: bool, expected: str) -> None:
-        """Refuse a hyperparameter that makes no sense.
-
-        Raises:
-            InputError: where `good` is false.
-        """
-        if not good:
-            came = getattr(self, what)
-            raise InputError(f"Balancing {self.name!r} got {what}={came!r}: give {expected}.")

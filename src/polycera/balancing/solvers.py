@@ -26,7 +26,12 @@ PATIENCE = 4.0
 EPSILON = 1.2e-7
 """One unit in the last place of 1 in float32."""
 MANY = 64
-"""From so many tasks on, systems are solved by conjugate gradients: a round costs a few products with the matrix."""
+"""From so many tasks on, a system is solved by conjugate gradients: a round costs a few products with the matrix."""
+MANY_AT_ONCE = 24
+"""The same where each task has a system of its own."""
+
+REGULAR = 1e-5
+"""From so much on the diagonal of cosines on, rounding leaves no pivot at 0."""
 
 
 class Guess(NamedTuple):
@@ -53,23 +58,27 @@ def nudge(m: int) -> float:
     return 1e-6 * max(1.0, m / 16)
 
 
-def on_support(matrix: Tensor, support: Tensor, right: Tensor, hold: Tensor | float = 0.0) -> Tensor:
+def on_support(
+    matrix: Tensor, support: Tensor, right: Tensor, hold: Tensor | float = 0.0, regular: bool = False
+) -> Tensor:
     """Solve (`matrix` + `hold`) z = `right` on each support, z = 0 elsewhere: [m, m], [k, m], [k, m, r] -> [k, m, r].
 
-    Up to MANY tasks the solution is refined once, which takes out what the nudge did.
+    A matrix that is not `regular` is nudged, and the solution refined once, which takes out what the nudge did.
     """
     m = support.shape[-1]
+    nudged = 0.0 if regular else nudge(m)
     eye = ops.eye(m, dtype="float32")
-    system = matrix * (support[:, :, None] * support[:, None, :]) + eye * (1.0 + nudge(m) + hold - support)[:, None, :]
+    system = matrix * (support[:, :, None] * support[:, None, :]) + eye * (1.0 + nudged + hold - support)[:, None, :]
     right = support[:, :, None] * right
     z = ops.solve(system, right)
-    if m < MANY:
-        z = z + ops.solve(system, right - (system @ z - nudge(m) * z))
-    return z
+    return z if regular else z + ops.solve(system, right - (system @ z - nudged * z))
 
 
 def on_support_by_products(matrix: Tensor, guess: Guess, right: Tensor) -> Tensor:
-    """The same for one right side each, [k, m], by conjugate gradients (Hestenes & Stiefel 1952) from a guess."""
+    """The same for one right side each, [k, m], by conjugate gradients (Hestenes & Stiefel 1952) from a guess.
+
+    Preconditioned by the diagonal, which is 1 unless tasks are regularised differently.
+    """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return ops.sum(a * b, axis=-1, keepdims=True) + 1e-35
@@ -84,13 +93,16 @@ def on_support_by_products(matrix: Tensor, guess: Guess, right: Tensor) -> Tenso
         product = times(along)
         length = size / dot(along, product)
         z, residual = z + length * along, residual - length * product
-        new = dot(residual, residual)
-        return z, residual, residual + (new / size) * along, new
+        downhill = residual * shrink
+        new = dot(residual, downhill)
+        return z, residual, downhill + (new / size) * along, new
 
-    enough = 1e-13 * dot(right, right)
+    shrink = 1.0 / (ops.diagonal(matrix) + 1e-35 + guess.hold)
+    enough = 1e-13 * dot(right, right * shrink)
     z = guess.support * guess.z
     residual = guess.support * right - times(z)
-    loop = (z, residual, residual, dot(residual, residual))
+    downhill = residual * shrink
+    loop = (z, residual, downhill, dot(residual, downhill))
     return ops.while_loop(again, body, loop, maximum_iterations=100)[0]
 
 
@@ -158,7 +170,9 @@ def is_wrong(support: Tensor, z: Tensor, gradient: Tensor, size: Tensor) -> Tens
     return ops.cast(support * z + (1.0 - support) * gradient < -rounding, "float32")
 
 
-def nonnegative(matrix: Tensor, linear: Tensor, free: Tensor, support: Tensor | None = None) -> Tensor:
+def nonnegative(
+    matrix: Tensor, linear: Tensor, free: Tensor, support: Tensor | None = None, regular: bool = False
+) -> Tensor:
     """Minimise z' `matrix` z / 2 - `linear`' z over z >= 0, for each row of `linear`.
 
     Args:
@@ -166,17 +180,18 @@ def nonnegative(matrix: Tensor, linear: Tensor, free: Tensor, support: Tensor | 
         linear: [k, m] one problem a row.
         free: [m] 1.0 where z may be positive, 0.0 where it stays 0.
         support: [k, m] a guess where z is positive; all that are free if left out.
+        regular: whether the matrix is invertible whatever is rounded, because its diagonal is regularised.
 
     Returns:
         z [k, m].
     """
-    m = linear.shape[-1]
+    k, m = linear.shape
     size = ops.abs(linear)
 
     def step(guess: Guess) -> tuple[Tensor, Tensor]:
         right = linear + guess.hold * guess.centre
-        if m < MANY:
-            z = on_support(matrix, guess.support, right[:, :, None], guess.hold)[:, :, 0]
+        if m < (MANY if k == 1 else MANY_AT_ONCE):
+            z = on_support(matrix, guess.support, right[:, :, None], guess.hold, regular)[:, :, 0]
         else:
             z = on_support_by_products(matrix, guess, right)
         return z, free * is_wrong(guess.support, z, z @ matrix + guess.hold * z - right, size)
@@ -224,13 +239,14 @@ def divide(matrix: Tensor, right: Tensor, active: Tensor) -> tuple[Tensor, Tenso
 
 
 def on_simplex(point: Tensor, free: Tensor) -> Tensor:
-    """The nearest point [m] that adds up to 1, is nowhere negative, and 0 where not free (Duchi et al. 2008)."""
-    rank = ops.arange(1, point.shape[0] + 1, dtype="float32")
-    point = point * free - 1e30 * (1.0 - free)
-    falling = -ops.sort(-point)
-    excess = (ops.cumsum(falling) - 1.0) / rank
-    number = ops.sum(ops.cast(falling > excess, "int32"))
-    return ops.relu(point - ops.take(excess, number - 1)) * free
+    """The nearest point [m] that adds up to 1, is nowhere negative, and 0 where not free (Duchi et al. 2008).
+
+    What is taken off every entry is the largest, over k, of the mean by which the k largest add up to more than 1.
+    """
+    m = point.shape[0]
+    falling = ops.flip(ops.sort(ops.where(free > 0, point, -1e30)))
+    excess = (ops.cumsum(falling) - 1.0) / ops.arange(1, m + 1, dtype="float32")
+    return ops.relu(point - ops.max(excess)) * free
 
 
 def fair(cosines: Tensor, gain: Tensor, alpha: float, active: Tensor) -> Tensor:

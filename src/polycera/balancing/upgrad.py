@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.balancing.solvers import nonnegative
+from polycera.balancing.solvers import REGULAR, nonnegative
 from polycera.shapes import Tensor
 
 
@@ -58,6 +58,6 @@ class UPGrad(Method):
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
         linear = -matrix * rows.active[:, None] * rows.active[None, :]
-        bent = nonnegative(matrix, linear, rows.active, ops.cast(linear > 0, "float32"))
+        bent = nonnegative(matrix, linear, rows.active, ops.cast(linear > 0, "float32"), self.regularization >= REGULAR)
         lent = ((seen.preference * rows.norms)[None, :] @ bent)[0]
         return state, seen.preference + lent / rows.lengths

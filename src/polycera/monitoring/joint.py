@@ -1,4 +1,4 @@
-"""Several metrics watched as one: each brought to a skill, averaged with weights, put into the logs."""
+"""Several metrics watched as one: each brought to one scale, averaged with weights, put into the logs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.shapes import TaskName
+from polycera.monitoring.scale import MEANS, SCALES, Seen, best
+from polycera.shapes import Array, TaskName
 from polycera.tasks.terms import factor
 
 
@@ -27,13 +29,24 @@ class JointScore(keras.callbacks.Callback):
     Args:
         weights: task name -> weight, or `"task/metric"` -> weight for another metric than the task's headline.
             Default: every task's headline metric, equally.
+        scale: how metrics come to one scale. "skill": see above. "minmax": 0 the worst epoch so far, 1 the best; a new
+            extreme rescores all past epochs, and if that moves the best one it is said. "first": 0 the first epoch, 1
+            perfect. "single": the gain over separate networks given in `reference`, as a part of what those reach
+            (delta-m in the literature).
+        how: "mean"; "geometric", which no single task can make up for; or "worst", the lowest alone.
+        reference: for `scale="single"`: task name -> what a network of its own reaches in the watched metric.
 
     Logs:
-        `val_joint`: the joint score. `val_<task>_skill`: each skill in it. Without validation data, nothing.
+        `val_joint`: the joint score. `val_<task>_skill`: each task's part in it. Without validation data, nothing.
+
+    Attributes:
+        scores: the joint score of every epoch so far, as it stands now, [epochs].
+        best_epoch: the first epoch with the highest; None before there is one.
 
     Raises:
-        UnknownName: at the beginning of training, for a task or metric that the model does not have.
-        InputError: for weights that are not finite, 0 or more, with a positive sum.
+        UnknownName: for a scale or mean that there is not; at the beginning of training, for a task or metric that the
+            model does not have.
+        InputError: for weights that are not finite, 0 or more, with a positive sum; for a reference that is missing.
 
     Examples:
         >>> import keras, polycera as pc
@@ -43,46 +56,99 @@ class JointScore(keras.callbacks.Callback):
         ... ]
     """
 
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float] | None = None,
+        *,
+        scale: str = "skill",
+        how: str = "mean",
+        reference: Mapping[TaskName, float] | None = None,
+    ) -> None:
         super().__init__()
-        self.weights = weights
-        self._watched: dict[tuple[TaskName, str], float] = {}
-        self._left_out: set[TaskName] = set()
-        self._seen = False
+        self.weights, self.reference = weights, dict(reference or {})
+        for what, given, known in (("scale", scale, SCALES), ("mean", how, MEANS)):
+            if given not in known:
+                raise UnknownName(f"{what} of the joint score", given, known)
+        self.scale, self.how = scale, how
+        if (scale == "single") != bool(reference):
+            raise InputError('scale="single" and reference={task: value} of separate networks go together.')
         if weights is not None:
             total = sum(factor(value, f"the weight of {shorten(name)!r}") for name, value in weights.items())
             if not total > 0:
                 raise InputError(f"The joint score needs at least one weight above 0, got {dict(weights)}.")
+        self._watched: dict[tuple[TaskName, str], float] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._values: list[list[float]] = []
+        self._trivials: list[list[float]] = []
+        self._ideals: list[float] = []
+        self._left_out: set[TaskName] = set()
+        self.scores: Array = np.zeros(0)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Counted from the first epoch of this training that had validation rows, from 0."""
+        return best(self.scores) if len(self.scores) else None
+
+    @property
+    def tasks(self) -> tuple[TaskName, ...]:
+        """The tasks that are watched."""
+        return tuple(task for task, _ in self._watched)
+
+    @property
+    def scaled(self) -> Array:
+        """Every watched metric of every epoch on one scale, higher is better, [epochs, tasks]."""
+        reference = [float(self.reference.get(task, math.nan)) for task in self.tasks]
+        arrays = (self._values, self._trivials, self._ideals, reference)
+        return SCALES[self.scale](Seen(*(np.array(each, "float64") for each in arrays)))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the metrics that the weights name."""
         tasks = self.model.tasks
         weights = self.weights or dict.fromkeys(tasks, 1.0)
         self._watched = {_metric(name, tasks): float(weight) for name, weight in weights.items()}
-        names = [task for task, _ in self._watched]
-        if len(set(names)) < len(names):
-            raise InputError(f"The joint score names a task twice: {listing(names)}; give each one metric.")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise InputError(f"The joint score names a task twice: {listing(self.tasks)}; give each one metric.")
+        if self.reference:
+            for name in self.reference:
+                if name not in tasks:
+                    raise UnknownName("task in the reference:", name, tasks)
+            if absent := [task for task in self.tasks if task not in self.reference]:
+                raise InputError(
+                    f"The reference lacks {listing(absent)}: give what a network of its own reaches there."
+                )
+        self._begin()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the skills and their mean to this epoch's logs."""
+        """Add the scaled metrics and their mean to this epoch's logs."""
         if logs is None or not any(name.startswith("val_") for name in logs):
             return
-        self._seen = True
-        total = weight_seen = 0.0
-        for (task, metric), weight in self._watched.items():
-            skill = self.model.scores[task][metric].skill
-            logs[f"val_{task}_skill"] = skill
-            if math.isnan(skill):
+        found = [self.model.scores[task][metric] for task, metric in self._watched]
+        self._values.append([score.value for score in found])
+        self._trivials.append([score.trivial for score in found])
+        self._ideals = [score.ideal for score in found]
+        before = self.best_epoch
+        scaled = self.scaled
+        self.scores = MEANS[self.how](scaled, np.array(list(self._watched.values())))
+        for (task, metric), part in zip(self._watched, scaled[-1], strict=True):
+            logs[f"val_{task}_skill"] = float(part)
+            if math.isnan(part):
                 self._say_once(task, metric)
-            else:
-                total, weight_seen = total + weight * skill, weight_seen + weight
-        logs["val_joint"] = total / weight_seen if weight_seen else math.nan
+        logs["val_joint"] = float(self.scores[-1])
+        after = self.best_epoch
+        if self.scale == "minmax" and before is not None and after not in (before, len(self.scores) - 1):
+            warnings.warn(
+                f"{type(self).__name__}: with this epoch the range of a metric grew, all epochs were rescored, and the "
+                f"best so far is now epoch {after}, no longer {before}.",
+                stacklevel=2,
+            )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Say so where there was nothing to watch."""
-        if not self._seen:
+        if not len(self.scores):
             warnings.warn(
-                "JointScore has no validation rows to look at, so val_joint is not logged: "
+                f"{type(self).__name__} has no validation rows to look at, so val_joint is not logged: "
                 "pass validation_data or validation_split to fit.",
                 stacklevel=2,
             )

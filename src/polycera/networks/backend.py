@@ -48,6 +48,11 @@ def with_backward(forward: Callable[..., Tensor], backward: Callable[..., tuple[
 
         return forward(*inputs), gradient
 
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # values: a variable among the inputs would have to be differentiated as one
+        return lambda *inputs: function(*map(tf.convert_to_tensor, inputs))
     return function
 
 
@@ -65,6 +70,122 @@ def _torch_function() -> Any:
         @staticmethod
         def backward(context: Any, *cotangents: Any) -> Any:
             return None, None, *context.ours(context.saved_tensors, cotangents[0])
+
+    return Function
+
+
+def with_pullback(forward: Callable[..., Any], backward: Callable[..., list[Any]]) -> Callable[..., Any]:
+    """A function with a gradient of our own, made from as many pullbacks of its own gradient as it takes.
+
+    Args:
+        forward: (differentiated, rest) -> (output, others): two lists of tensors -> a tensor, a list of tensors
+            without gradient.
+        backward: (pull, cotangent of the output, differentiated, rest, others) -> a cotangent for each of the
+            differentiated, None for 0. `pull(which, cotangent, batched=False)` gives the gradients of those in
+            `which` (their places), for one cotangent or for a stack of them, [k, ...] each.
+
+    Returns:
+        (differentiated, rest) -> (output, others).
+    """
+    shims = {"jax": _jax_pullback, "tensorflow": _tensorflow_pullback, "torch": _torch_pullback}
+    return shims[keras.backend.backend()](forward, backward)
+
+
+def _jax_pullback(forward: Any, backward: Any) -> Any:
+    import jax
+
+    @jax.custom_vjp
+    def function(differentiated: Any, rest: Any) -> Any:
+        return forward(differentiated, rest)
+
+    def going(differentiated: Any, rest: Any) -> Any:
+        output, pullback, others = jax.vjp(lambda d: forward(d, rest), differentiated, has_aux=True)
+        return (output, others), (pullback, differentiated, rest, others)
+
+    def coming(kept: Any, cotangents: Any) -> Any:
+        pullback, differentiated, rest, others = kept
+
+        def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
+            found = (jax.vmap(pullback) if batched else pullback)(cotangent)[0]
+            return [found[i] for i in which]
+
+        found = backward(pull, cotangents[0], differentiated, rest, others)
+        pairs = zip(found, differentiated, strict=True)
+        return [jax.numpy.zeros_like(d) if f is None else f.astype(d.dtype) for f, d in pairs], None
+
+    function.defvjp(going, coming)
+    return function
+
+
+def _tensorflow_pullback(forward: Any, backward: Any) -> Any:
+    import tensorflow as tf
+
+    def call(differentiated: Any, rest: Any) -> Any:
+        number = len(differentiated)
+
+        @tf.custom_gradient
+        def function(*tensors: Any) -> Any:
+            own = list(tensors[:number])
+            with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+                tape.watch(own)
+                output, others = forward(own, list(tensors[number:]))
+
+            def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
+                wanted = [own[i] for i in which]
+
+                def one(cotangent: Any) -> Any:
+                    return tape.gradient(output, wanted, cotangent, unconnected_gradients="zero")
+
+                return list(tf.vectorized_map(one, cotangent) if batched else one(cotangent))
+
+            def gradient(*cotangents: Any) -> list[Any]:
+                found = backward(pull, cotangents[0], own, list(tensors[number:]), others)
+                return [*found, *[None] * len(rest)]
+
+            return (output, *others), gradient
+
+        output, *others = function(*differentiated, *rest)
+        return output, others
+
+    return call
+
+
+def _torch_pullback(forward: Any, backward: Any) -> Any:
+    def call(differentiated: Any, rest: Any) -> Any:
+        output, *others = _torch_pulling().apply(forward, backward, len(differentiated), *differentiated, *rest)
+        return output, others
+
+    return call
+
+
+@cache
+def _torch_pulling() -> Any:
+    import torch
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, forward: Any, backward: Any, number: int, *tensors: Any) -> Any:
+            own = [tensor.detach().requires_grad_() for tensor in tensors[:number]]
+            context.rest, context.own, context.ours = list(tensors[number:]), own, backward
+            with torch.enable_grad():
+                context.output, others = forward(own, context.rest)
+            context.others = [other.detach() for other in others]
+            context.mark_non_differentiable(*context.others)
+            return context.output.detach(), *context.others
+
+        @staticmethod
+        def backward(context: Any, *cotangents: Any) -> Any:
+            def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
+                wanted = [context.own[i] for i in which]
+                found = torch.autograd.grad(
+                    context.output, wanted, cotangent, retain_graph=True, allow_unused=True, is_grads_batched=batched
+                )
+                stack = cotangent.shape[:1] if batched else ()
+                pairs = zip(found, wanted, strict=True)
+                return [own.new_zeros((*stack, *own.shape)) if f is None else f for f, own in pairs]
+
+            found = context.ours(pull, cotangents[0], context.own, context.rest, context.others)
+            return None, None, None, *found, *[None] * len(context.rest)
 
     return Function
 

@@ -5,25 +5,26 @@ sample, columns a task's units), task i's gradient at the trunk is `D_i W_i'`, s
 `G = (D'D) * (W'W)`, element by element and added up over each pair of tasks' units: nothing of size tasks x rows x
 features is ever made. A method turns G into weights, and one combined cotangent `(D * w) W'` goes on into the trunk:
 one backward pass, whatever the number of tasks. The heads themselves learn from their own losses, as always.
+
+A method that works element by element gets, at each feature of each row, the sum of the tasks' positive gradients and
+that of the negative ones. For tasks of one unit these are `(|D| |W|' + D W') / 2` and `(|D| |W|' - D W') / 2`: two
+products, and again nothing of size tasks x rows x features. Only those of several units need each task's own gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from polycera.balancing import Method, Seen, get
-from polycera.errors import InputError, listing, shorten
+from polycera.balancing.graddrop import scattered
 from polycera.networks.backend import sum_over_replicas, with_backward
-from polycera.shapes import Raw, TaskName, Tensor
+from polycera.networks.balance import Balance
+from polycera.shapes import Raw, Tensor
 from polycera.tasks import Layout
-from polycera.tasks.terms import factor
 
 
 @dataclass(frozen=True)
@@ -32,115 +33,77 @@ class Fork:
 
     Attributes:
         layout: the tasks.
-        method: Gramian -> weights.
-        preference: the user's weight of each task in the method, [tasks].
-        seed: of the numbers that a method with randomness draws.
+        balance: the method at work on them.
     """
 
     layout: Layout
-    method: Method
-    preference: tuple[float, ...]
-    seed: int = 0
+    balance: Balance
 
-    @cached_property
-    def owner(self) -> np.ndarray:
-        """Which task each column of the raw outputs belongs to, [units]."""
-        return np.repeat(np.arange(self.tasks), [task.units for task in self.layout.tasks.values()]).astype("int32")
-
-    @property
-    def tasks(self) -> int:
-        """Their number, m."""
-        return len(self.layout.tasks)
-
-    @cached_property
-    def memory(self) -> dict[str, np.ndarray]:
-        """What the method remembers, before the first step."""
-        return {name: np.asarray(value, "float32") for name, value in sorted(self.method.init(self.tasks).items())}
-
-    def start(self) -> np.ndarray:
-        """The vector that is carried from step to step: Gramian, weights, noise, the method's memory."""
-        m = self.tasks
-        noise = np.random.default_rng(self.seed).random(m)
-        return np.concatenate([np.zeros(m * m), np.ones(m), noise, *(v.ravel() for v in self.memory.values())])
-
-    @cached_property
-    def stride(self) -> np.ndarray:
-        """By how much each task's noise goes on in a step, modulo 1, [tasks].
-
-        Independent strides visit all orders alike (Weyl 1916). The noise is then a part of what is carried:
-        saved with the model, resumed exactly, and the same on every backend, which a backend's generator is not.
-        """
-        return np.random.default_rng([self.seed, 1]).random(self.tasks).astype("float32")
-
-    def read(self, carried: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
-        """The vector -> Gramian [m, m], weights [m], noise [m], memory by name."""
-        m = self.tasks
-        memory, start = {}, m * m + 2 * m
-        for name, value in self.memory.items():
-            memory[name] = ops.reshape(carried[start : start + prod(value.shape)], value.shape)
-            start += prod(value.shape)
-        weights, noise = carried[m * m : m * m + m], carried[m * m + m : m * m + 2 * m]
-        return ops.reshape(carried[: m * m], (m, m)), weights, noise, memory
-
-    def __call__(self, features: Tensor, kernel: Tensor, carried: Tensor, losses: Tensor) -> Raw:
+    def __call__(self, features: Tensor, kernel: Tensor, carried: Tensor, losses: Tensor, last: Tensor) -> Raw:
         """`features` [n, d] times `kernel` [d, units], with the backward pass of the method.
 
         The gradient that `carried` gets is its next value: the variable behind it is one that an optimizer overwrites.
+        `losses` and `last` are as in `Balance.step`.
         """
-        return with_backward(lambda h, w, *_: ops.matmul(h, w), self._backward)(features, kernel, carried, losses)
+        product = with_backward(lambda h, w, *_: ops.matmul(h, w), self._backward)
+        return product(features, kernel, carried, losses, last)
 
     def _backward(self, inputs: tuple[Tensor, ...], cotangent: Tensor) -> tuple[Any, ...]:
-        features, kernel, carried, losses = inputs
-        _, _, noise, memory = self.read(carried)
-        gramian = self._gramian(ops.cast(cotangent, "float32"), ops.cast(kernel, "float32"))
-        seen = Seen(
-            gramian=gramian,
-            present=ops.cast(ops.diagonal(gramian) > 0, "float32"),
-            preference=ops.convert_to_tensor(np.array(self.preference, "float32")),
-            losses=losses,
-            noise=noise,
-        )
-        memory, weights = self.method.update(memory, seen)
-        following = [gramian, weights, ops.mod(noise + self.stride, 1.0), *(memory[name] for name in self.memory)]
-        combined = cotangent * ops.cast(ops.take(weights, self.owner), cotangent.dtype)
+        features, kernel, carried, losses, last = inputs
+
+        def gramian() -> Tensor:
+            return self._gramian(ops.cast(cotangent, "float32"), ops.cast(kernel, "float32"))
+
+        weights, following = self.balance.step(carried, gramian, losses, last)
+        if self.balance.method.elementwise:
+            h, d, w = (ops.cast(part, "float32") for part in (features, cotangent, kernel))
+            combined = ops.cast(self._elementwise(h, d, w, self.balance.read(carried)["noise"][0]), cotangent.dtype)
+        else:
+            weighted = cotangent * ops.cast(ops.take(weights, self.layout.owner), cotangent.dtype)
+            combined = ops.matmul(weighted, ops.transpose(kernel))
         return (
-            ops.matmul(combined, ops.transpose(kernel)),
+            combined,
             ops.matmul(ops.transpose(features), cotangent),
-            ops.concatenate([ops.reshape(ops.cast(part, "float32"), (-1,)) for part in following]),
+            following,
             ops.zeros_like(losses),
+            ops.zeros_like(last),
         )
+
+    def _elementwise(self, features: Tensor, cotangent: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:
+        """What goes on into the trunk, [n, d], from a method that works element by element."""
+        method: Any = self.balance.method
+        columns = kernel.shape[0]
+        if method.over == "batch":
+            toward = ops.matmul(ops.transpose(ops.sign(features)), cotangent) * kernel
+            by_task = sum_over_replicas(ops.matmul(toward, self._belongs))
+            passing = method.passing(by_task, ops.transpose(scattered(1, columns, noise)))
+            return ops.matmul(cotangent, ops.transpose(kernel * ops.matmul(passing, self._belongs.T)))
+        total = ops.matmul(cotangent, ops.transpose(kernel))
+        sizes = self._sizes(cotangent, kernel)
+        uniform = scattered(ops.shape(total)[0], columns, noise)
+        return method.combine(0.5 * (sizes + total), 0.5 * (sizes - total), uniform)
+
+    def _sizes(self, cotangent: Tensor, kernel: Tensor) -> Tensor:
+        """The sizes of the tasks' gradients added up, [n, d]."""
+        single = np.flatnonzero(np.bincount(self.layout.owner)[self.layout.owner] == 1)
+        sizes = ops.zeros(())
+        if len(single):
+            one, other = (ops.take(ops.abs(part), single, axis=-1) for part in (cotangent, kernel))
+            sizes = ops.matmul(one, ops.transpose(other))
+        for group in self.layout.groups:
+            if group.task.units > 1:
+                own = ops.einsum("nku,dku->knd", group.raw(cotangent, ops), group.raw(kernel, ops))
+                sizes = sizes + ops.sum(ops.abs(own), axis=0)
+        return sizes
+
+    @cached_property
+    def _belongs(self) -> np.ndarray:
+        """1.0 where a column of the raw outputs is a task's, [units, m]."""
+        return (self.layout.owner[:, None] == np.arange(self.balance.tasks)).astype("float32")
 
     def _gramian(self, cotangent: Tensor, kernel: Tensor) -> Tensor:
         """[m, m], of the global batch."""
         by_unit = ops.matmul(ops.transpose(cotangent), cotangent) * ops.matmul(ops.transpose(kernel), kernel)
-        if len(self.owner) > self.tasks:
-            belongs = (self.owner[:, None] == np.arange(self.tasks)).astype("float32")
-            by_unit = ops.matmul(belongs.T, ops.matmul(by_unit, belongs))
+        if self.layout.units > self.balance.tasks:
+            by_unit = ops.matmul(self._belongs.T, ops.matmul(by_unit, self._belongs))
         return sum_over_replicas(by_unit)
-
-
-def fork_of(layout: Layout, balancing: Any, preference: Mapping[TaskName, float] | None, seed: int = 0) -> Fork | None:
-    """The fork that a user asks for; None where gradients are simply added up.
-
-    Raises:
-        UnknownName: for a method, or a task in the preference, that is not known.
-        InputError: for a single task, a preference beside a method that has no use for it, or one that is not finite,
-            0 or more, with a positive sum.
-    """
-    if balancing is None:
-        if preference:
-            raise InputError("A preference is part of a balancing method: pass balancing=... too, or set task weights.")
-        return None
-    method = get(balancing)
-    if len(layout.tasks) < 2:
-        raise InputError(
-            f"Balancing {method.name!r} needs two or more tasks on one trunk, got {listing(layout.tasks)}."
-        )
-    if preference and not method.preferring:
-        raise InputError(f"Balancing {method.name!r} knows no preference; set task weights, or take another method.")
-    for name in preference or {}:
-        layout.known(name, "task in the preference:")
-    given = [factor((preference or {}).get(name, 1.0), f"the preference of {shorten(name)!r}") for name in layout.tasks]
-    if not sum(given) > 0:
-        raise InputError("A preference needs at least one weight above 0.")
-    return Fork(layout, method, tuple(weight * len(given) / sum(given) for weight in given), seed)

@@ -13,7 +13,10 @@ import numpy as np
 from keras import ops
 
 from polycera.errors import InputError
-from polycera.networks.fork import fork_of
+from polycera.networks.backend import with_backward
+from polycera.networks.carrying import Carrying
+from polycera.networks.fork import Fork
+from polycera.networks.settings import Settings
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Joint, Layout, Task, task_from_config
 
@@ -76,6 +79,12 @@ class Heads(TaskLayer):
         balancing: how the tasks' gradients are combined before they go on into the trunk: the name of a method
             (`polycera methods` lists them) or a `polycera.balancing.Method`; None adds them up, as stock Keras does.
         preference: task name -> weight within the method, where it knows preferences; default: 1 each.
+        gradients: what is balanced: "features", the gradients at the features that come in here, which cost nothing
+            extra; or "parameters", those of all weights that tasks share, as in most papers, at the price of a
+            backward pass a task.
+        every: the weights of the balancing are made anew every so many steps.
+        weighting: how whole losses are weighted while training: the name of a method, or a
+            `polycera.weighting.Method`; None leaves the tasks' own weights.
         seed: of the methods that draw at random.
 
     Input shape: [n, features]. Output shape: [n, units], all tasks side by side; float32.
@@ -100,13 +109,19 @@ class Heads(TaskLayer):
         use_bias: bool = True,
         balancing: Any = None,
         preference: Mapping[TaskName, float] | None = None,
+        gradients: str = "features",
+        every: int = 1,
+        weighting: Any = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks, **kwargs)
-        self.fork = fork_of(self.layout, balancing, preference, seed)
+        names = list(self.layout.tasks)
+        self.settings = Settings.of(names, weighting, balancing, preference, gradients, every, seed)
+        own = self.settings.gradients == "features" and self.settings.balance is not None
+        self.fork = Fork(self.layout, self.settings.balance) if own else None  # type: ignore[arg-type]
         self.preference = dict(preference) if preference else None
-        self.seed = seed
+        self.rates = _rates(self.layout, kernel_regularizer)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.use_bias = use_bias
@@ -117,45 +132,48 @@ class Heads(TaskLayer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.layout.units),
-            initializer=self.kernel_initializer,
+            initializer=self._first_kernel,
             regularizer=self.kernel_regularizer,
         )
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.layout.units,), initializer="zeros")
         if self.fork is not None:
-            start = self.fork.start()
-            self.balance = self.add_weight(
-                name="balance",
-                shape=start.shape,
-                initializer=lambda shape, dtype=None: ops.convert_to_tensor(start, dtype="float32"),
-                autocast=False,
-                dtype="float32",
-                overwrite_with_gradient=True,
-            )
-            self.measured = self._kept("measured", (len(self.layout.tasks),), "zeros")
+            self.carrying = Carrying(self.fork.balance.start(), len(self.layout.tasks), name="carrying")
+
+    def _first_kernel(self, shape: Any, dtype: Any = None) -> Tensor:
+        first = self.kernel_initializer(shape, dtype=dtype)
+        return first if self.rates is None else ops.divide(first, self.rates)
+
+    def _weights(self) -> tuple[Tensor, Tensor | None]:
+        """Kernel and bias as they act.
+
+        A head with a learning rate of its own keeps its weights divided by it. They are multiplied back on the way
+        forwards, and the gradient passes as it is: whatever the optimizer, its step is scaled, not its gradient,
+        which would mean nothing to Adam.
+        """
+        kernel = ops.convert_to_tensor(self.kernel)
+        bias = ops.convert_to_tensor(self.bias) if self.use_bias else None
+        if self.rates is None:
+            return kernel, bias
+        scaled = with_backward(lambda w: w * ops.cast(self.rates, w.dtype), lambda inputs, cotangent: (cotangent,))
+        return scaled(kernel), None if bias is None else scaled(bias)
 
     def call(self, features: Tensor, training: bool = False) -> Raw:
+        kernel, bias = self._weights()
         if self.fork is None or not training:
-            raw = ops.matmul(features, self.kernel)
+            raw = ops.matmul(features, kernel)
         else:
-            kernel, carried = ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.balance)
-            # a copy: the variable is written to before the backward pass reads it
-            raw = self.fork(features, kernel, carried, self.measured + 0.0)
-        if self.use_bias:
-            raw = raw + self.bias
+            raw = self.fork(features, kernel, *self.carrying.read())
+        if bias is not None:
+            raw = raw + bias
         return ops.cast(raw, "float32") + self.prior
-
-    @property
-    def wants_losses(self) -> bool:
-        """Whether the balancing method looks at the tasks' losses; it then sees those of the step before."""
-        return self.fork is not None and "losses" in self.fork.method.sees
 
     def balanced(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The last step's Gramian [tasks, tasks] of the tasks' gradients and their weights [tasks], if balanced."""
         if self.fork is None:
             return None
-        gramian, weights, _, _ = self.fork.read(ops.convert_to_numpy(self.balance))
-        return ops.convert_to_numpy(gramian), ops.convert_to_numpy(weights)
+        read = self.fork.balance.read(ops.convert_to_numpy(self.carrying.state))
+        return read["gramian"], read["weights"]
 
     def compute_output_spec(self, features: Any, **kwargs: Any) -> Any:
         _check_rank(features.shape)
@@ -167,10 +185,19 @@ class Heads(TaskLayer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "use_bias": self.use_bias,
-            "balancing": None if self.fork is None else self.fork.method.to_config(),
+            **self.settings.to_config(),
             "preference": self.preference,
-            "seed": self.seed,
         }
+
+
+def _rates(layout: Layout, regularizer: Any) -> np.ndarray | None:
+    """Each column's factor of the learning rate, [units]; None where all are 1."""
+    rates = np.array([task.learning_rate for task in layout.tasks.values()], "float32")[layout.owner]
+    if (rates == 1).all():
+        return None
+    if regularizer is not None:
+        raise InputError("Heads: a kernel_regularizer and a task with a learning_rate of its own do not go together.")
+    return rates
 
 
 def _check_rank(shape: Any) -> None:

@@ -1,4 +1,4 @@
-"""Named columns as a CSV or Parquet file."""
+"""Named columns as a CSV or Parquet file, and named arrays as one file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from polycera.errors import InputError, MissingExtra, shorten
 from polycera.runs import atomic
@@ -55,6 +57,13 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     buffer = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table({name: list(values) for name, values in columns.items()}), buffer)
     atomic.write(path, buffer.getvalue().to_pybytes())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays of numbers or text to an .npz file, all or nothing; nothing in it is pickled."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    atomic.write(path, buffer.getvalue())
 
 
 def _pyarrow() -> Any:

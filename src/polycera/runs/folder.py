@@ -15,6 +15,7 @@ from polycera.runs.spec import Spec, read_spec
 
 SPEC, SCHEMA, MODEL = "spec.yaml", "schema.json", "model.keras"
 METRICS, HISTORY, VERSIONS, PREDICTIONS = "metrics.json", "history.csv", "versions.json", "predictions.csv"
+GRADIENTS = "gradients.npz"
 
 
 class Folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -71,7 +71,11 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         max_steps: steps at most; one pass over the rows is made in any case.
         patience_steps: steps without a better joint score before the training stops.
         joint: weights of the joint score; empty: every task alike.
-        balancing: how the tasks' gradients meet in the trunk: a method's name; None adds them up.
+        weighting: how whole losses are weighted while training: a method's name, or a mapping of `name` and its
+            hyperparameters; None leaves the tasks' own weights.
+        balancing: how the tasks' gradients meet in the trunk, in the same way; None adds them up.
+        gradients: what is balanced: `features` or `parameters`.
+        preference: task -> weight in a weighting or balancing that knows preferences.
     """
 
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
@@ -80,7 +84,10 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_steps: Positive = 10_000
     patience_steps: Positive = 2_000
     joint: dict[str, float] = {}
-    balancing: str | None = None
+    weighting: str | dict[str, Any] | None = None
+    balancing: str | dict[str, Any] | None = None
+    gradients: Literal["features", "parameters"] = "features"
+    preference: dict[str, float] = {}
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -133,6 +133,11 @@ class Layout:
         return _slices(self.tasks.values(), "units")
 
     @cached_property
+    def owner(self) -> np.ndarray:
+        """Which task each column of the raw outputs belongs to, [units]."""
+        return np.repeat(np.arange(len(self.tasks)), [task.units for task in self.tasks.values()]).astype("int32")
+
+    @cached_property
     def target_columns(self) -> dict[TaskName, slice]:
         """Where each task's encoded labels lie."""
         return _slices(self.tasks.values(), "width")
@@ -164,7 +169,7 @@ def _slices(tasks: Iterable[Task], attribute: str) -> dict[TaskName, slice]:
     return found
 
 
-RESERVED = {"loss", "regularization", "joint"}
+RESERVED = {"loss", "regularization", "joint", "skipped_steps"}
 """Names in the logs that are nobody's term."""
 
 

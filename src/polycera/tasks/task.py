@@ -38,6 +38,7 @@ class Task(metaclass=_Sealing):
             a dict of these to their weights, or a list of them or of `(loss, weight)` pairs. Default: the kind's own.
         weight: factor of the whole task in the total loss; 0 only watches it.
         metrics: names of the kind's metrics; the first is the headline, by which skill is measured.
+        learning_rate: factor of the optimizer's learning rate in the task's own head; above 0.
 
     Raises:
         InputError: for an empty name, a negative or infinite weight, a loss or metric that is not known.
@@ -50,12 +51,21 @@ class Task(metaclass=_Sealing):
     width: int = 1
 
     def __init__(
-        self, name: TaskName, *, loss: Any = None, weight: float = 1.0, metrics: Sequence[str] | None = None
+        self,
+        name: TaskName,
+        *,
+        loss: Any = None,
+        weight: float = 1.0,
+        metrics: Sequence[str] | None = None,
+        learning_rate: float = 1.0,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise InputError(f"A task's name must be a text of at least one character, got {name!r}.")
         self.name = name
         self.weight = terms.factor(weight, f"the weight of task {shorten(name)!r}")
+        self.learning_rate = terms.factor(learning_rate, f"the learning rate of task {shorten(name)!r}")
+        if not self.learning_rate > 0:
+            raise InputError(f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1.")
         self.terms = terms.parse(self.default_loss if loss is None else loss, task=self)
         self.metrics = check_metrics(self.kind, name, self.default_metrics if metrics is None else metrics)
 
@@ -116,6 +126,8 @@ class Task(metaclass=_Sealing):
         config: dict[str, Any] = {"kind": self.kind, "name": self.name, "weight": self.weight}
         config["loss"] = [term.to_config() for term in self.terms]
         config["metrics"] = list(self.metrics)
+        if self.learning_rate != 1.0:
+            config["learning_rate"] = self.learning_rate
         return config | self.own_config()
 
     def own_config(self) -> dict[str, Any]:
@@ -126,6 +138,7 @@ class Task(metaclass=_Sealing):
         """The same task with some of its arguments changed."""
         loss = [(term.loss, term.weight) for term in self.terms]
         base: dict[str, Any] = {"name": self.name, "loss": loss, "weight": self.weight, "metrics": self.metrics}
+        base["learning_rate"] = self.learning_rate
         return type(self)(**(base | self.own_config() | changes))
 
     def __repr__(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -18,6 +19,12 @@ def adopt(
     *,
     activations: dict[TaskName, str] | None = None,
     name: str | None = None,
+    weighting: Any = None,
+    balancing: Any = None,
+    preference: Mapping[TaskName, float] | None = None,
+    gradients: str = "features",
+    every: int = 1,
+    seed: int = 0,
 ) -> Model:
     """A polycera model around your own Keras model: your layers, your branches, outputs matched by name.
 
@@ -34,6 +41,8 @@ def adopt(
         activations: what an output ends in (`linear`, `sigmoid`, `softmax`, `exponential`), for heads whose last
             layer does not show it.
         name: of the new model.
+        weighting, balancing, preference, gradients, every, seed: as for `polycera.Model`. What is shared is found out
+            from the layers: a branch that serves two of three tasks is balanced between those two.
 
     Returns:
         A `polycera.Model`, to be compiled with an optimizer only.
@@ -52,4 +61,14 @@ def adopt(
     """
     outputs = gathered(model, tasks, activations)
     inputs = model.input if hasattr(model, "input") else model.inputs[0]  # a Sequential has only the latter
-    return Model(inputs, outputs, name=name or f"adopted_{model.name}")
+    return Model(
+        inputs,
+        outputs,
+        name=name or f"adopted_{model.name}",
+        weighting=weighting,
+        balancing=balancing,
+        preference=preference,
+        gradients=gradients,
+        every=every,
+        seed=seed,
+    )

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import msgspec
 import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.monitoring import JointScore
+from polycera.monitoring import Gradients, JointScore
 from polycera.monitoring.progress import Progress
 from polycera.runs import Data, Network, Parts, Spec, Training, atomic, checked, folder, next_name, read_spec, to_yaml
 from polycera.runs import columns as files
@@ -74,7 +74,8 @@ def fit(
         encoding: of a text file.
         seed: of the split, the first weights, the order of rows, dropout.
         network: `width`, `depth`, `dropout` of the trunk.
-        training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`, `balancing`.
+        training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
+            `weighting`, `balancing`, `gradients`, `preference`.
         progress: whether to draw a bar; default: on a terminal.
         say: called with each sentence about what was inferred; default: nothing is said but warnings.
 
@@ -120,12 +121,12 @@ def fit(
     answers.check_names(Layout.of(prepared.tasks))
     plan = _completed(plan, prepared)
     _announce(prepared, say)
-    model, history, seconds = _trained(plan, prepared, sys.stdout.isatty() if progress is None else progress)
+    trained = _trained(plan, prepared, sys.stdout.isatty() if progress is None else progress)
     place = destination()
     with atomic.new_folder(place) as draft:
-        _write(draft, plan, prepared, model, history, seconds)
+        _write(draft, plan, prepared, trained)
     run = Run(place)
-    run.model = model
+    run.model = trained.model
     return run
 
 
@@ -189,8 +190,24 @@ def _announce(prepared: Prepared, say: Any) -> None:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=3)
 
 
-def _trained(plan: Spec, prepared: Prepared, progress: bool) -> tuple[Model, dict[str, list[float]], float]:
-    """The network, its history, and the seconds that it took."""
+class Trained(NamedTuple):
+    """What a training came to.
+
+    Attributes:
+        model: the network.
+        history: name -> one value an epoch.
+        gradients: what balancing saw of the gradients, if there was any.
+        seconds: that it took.
+    """
+
+    model: Model
+    history: dict[str, list[float]]
+    gradients: Gradients | None
+    seconds: float
+
+
+def _trained(plan: Spec, prepared: Prepared, progress: bool) -> Trained:
+    """Train the network of a table."""
     begun = perf_counter()
     train, validation = prepared.rows(prepared.parts.train), None
     if len(prepared.parts.validation):
@@ -198,18 +215,19 @@ def _trained(plan: Spec, prepared: Prepared, progress: bool) -> tuple[Model, dic
     steps = recipe.Plan.of(len(train[0]), plan.training)
     model = recipe.build(prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed)
     watch: list[Any] = [JointScore(plan.training.joint or None)]
+    gradients = Gradients() if model.balanced else None
+    watch += [gradients] if gradients else []
     bar = Progress(steps.epochs)
     try:
         history = recipe.train(model, train, validation, steps, watch + [bar] * progress, plan.seed)
     finally:
         bar.stop()
     recipe.check_finite(model)
-    return model, history, perf_counter() - begun
+    return Trained(model, history, gradients, perf_counter() - begun)
 
 
-def _write(
-    draft: Path, plan: Spec, prepared: Prepared, model: Model, history: dict[str, list[float]], seconds: float
-) -> None:
+def _write(draft: Path, plan: Spec, prepared: Prepared, trained: Trained) -> None:
+    model, history = trained.model, trained.history
     name, rows = prepared.held_out
     parts = {"validation": prepared.parts.validation, name: rows}  # one entry where they are the same
     metrics: dict[str, Any] = {"held_out": name}
@@ -223,7 +241,11 @@ def _write(
     features, targets = prepared.rows(rows)
     predicted = model._in_units(features, verbose=0)
     metrics["rows"] = {part: len(indices) for part, indices in prepared.named_parts.items()}
-    metrics |= {"parameters": model.count_params(), "epochs": len(history["loss"]), "seconds": round(seconds, 2)}
+    metrics |= {
+        "parameters": model.count_params(),
+        "epochs": len(history["loss"]),
+        "seconds": round(trained.seconds, 2),
+    }
     model.save(draft / folder.MODEL)
     atomic.write(draft / folder.SPEC, to_yaml(plan))
     schema = {**prepared.schema.to_config(), "encoder": prepared.encoder.to_config(), "warnings": prepared.warnings}
@@ -231,6 +253,11 @@ def _write(
     _json(draft / folder.METRICS, metrics)
     _json(draft / folder.VERSIONS, versions())
     files.write(draft / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
+    if trained.gradients is not None:
+        kept = trained.gradients
+        arrays = {"weights": kept.weights, "norms": kept.norms, "cosines": kept.cosines}
+        tasks = np.array(kept.tasks, dtype=np.str_)
+        files.write_arrays(draft / folder.GRADIENTS, {"tasks": tasks, **arrays})
     files.write(draft / folder.PREDICTIONS, answers.beside_truth(np.asarray(rows), targets, model.layout, predicted))
 
 

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from polycera.networks.packed import Packed
 from polycera.shapes import Tensor
 
 
 class Ledger(keras.metrics.Metric):
     """A vector of sums over the batches of an epoch; Keras resets it with the other metrics.
 
-    Its last two entries are the regularisers' sum and the number of batches.
+    Args:
+        shapes: what is added up: name -> shape.
     """
 
-    def __init__(self, size: int, name: str = "ledger") -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], name: str = "ledger") -> None:
         super().__init__(name=name, dtype="float32")
-        self.sums = self.add_variable((size + 2,), initializer="zeros", name="sums", aggregation="sum")
+        self.packed = Packed(dict(shapes))
+        self.sums = self.add_variable((self.packed.size,), initializer="zeros", name="sums", aggregation="sum")
 
-    def update_state(self, sums: Tensor, regularization: Tensor) -> None:
-        """Add what a batch contributes."""
-        tail = ops.stack([ops.stop_gradient(regularization), ops.ones(())])
-        self.sums.assign(self.sums + ops.concatenate([sums, tail]))
+    def update_state(self, entries: Mapping[str, Tensor]) -> None:
+        """Add what a batch contributes; what is not named stays."""
+        zeros = {name: np.zeros(shape, "float32") for name, shape in self.packed.shapes.items() if name not in entries}
+        self.sums.assign(self.sums + ops.stop_gradient(self.packed.pack({**entries, **zeros})))
+
+    def untouched(self, name: str) -> Tensor:
+        """1.0 where nothing was added to this scalar since the last reset, else 0.0."""
+        return ops.cast(self.packed.read(ops.convert_to_tensor(self.sums))[name] <= 0, "float32")
 
     def result(self) -> Any:
         """Nothing by itself: names and values are made on the host, once an epoch (`scores.py`)."""
         return {}
 
-    def read(self) -> np.ndarray:
-        """The sums as float64 on the host."""
-        return ops.convert_to_numpy(self.sums).astype("float64")
+    def read(self) -> dict[str, np.ndarray]:
+        """The sums by name, as float64 on the host."""
+        return self.packed.read(ops.convert_to_numpy(self.sums).astype("float64"))

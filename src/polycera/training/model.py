@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,9 +17,11 @@ from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
 from polycera.training import scores, streams
 from polycera.training.features import check_features, rows_of
+from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
-from polycera.training.objective import Kept, Objective
+from polycera.training.objective import Kept, Measured, Objective
 from polycera.training.scores import Scores
+from polycera.training.shared import Gradients, Shared
 from polycera.training.targets import Encoded, Units, constant, encode, pack, pack_weights
 
 
@@ -35,9 +38,14 @@ class Model(keras.Model):
         inputs: as for `keras.Model`.
         outputs: the output of `polycera.layers.Heads`, or a list of several, on different trunks.
         name: of the model.
+        weighting: how the losses of all tasks are weighted while training: the name of a method (`polycera methods`
+            lists them), or a `polycera.weighting.Method`. May be given to the only `Heads` instead.
+        balancing, preference, gradients, every: as for `Heads`, for a model with several `Heads` or adopted ones:
+            in each part of the network that two or more tasks share, the gradients of exactly those are balanced.
+        seed: of the methods that draw at random.
 
     Raises:
-        InputError: for an output that does not come from `Heads`.
+        InputError: for an output that does not come from `Heads`; for a balancing where nothing is shared.
 
     Examples:
         >>> import keras, numpy as np, polycera as pc
@@ -51,7 +59,20 @@ class Model(keras.Model):
         ['churn', 'revenue_loss']
     """
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        *,
+        weighting: Any = None,
+        balancing: Any = None,
+        preference: Mapping[TaskName, float] | None = None,
+        gradients: str = "features",
+        every: int = 1,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         if isinstance(outputs, dict):
             outputs = list(outputs.values())
         if isinstance(outputs, list | tuple):
@@ -59,8 +80,27 @@ class Model(keras.Model):
         super().__init__(inputs, outputs, name=name, **kwargs)
         self._head_names = tuple(head.name for head in _heads_behind(outputs))
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
-        self._ledger = Ledger(self._objective.size)
         self._scores: Scores = {}
+        self._gradients: list[Gradients] = []
+        given = dict(weighting=weighting, balancing=balancing, preference=preference, gradients=gradients, every=every)
+        self._shared = Shared.of(self, self.layout, self.heads, given, seed)
+        self._engine = self._shared.engine  # a layer: Keras then knows its variables
+        self._ledger = Ledger(self._shared.shapes() | self._entries())
+
+    def _entries(self) -> dict[str, tuple[int, ...]]:
+        """What the ledger adds up beside what balancing saw."""
+        terms = (len(self._objective.names),)
+        weighted = {"weighted": terms} if self._shared.weighing else {}
+        counts = dict.fromkeys(("batches", "steps", "skipped", "regularization"), ())
+        return {"sums": terms, "rows": terms, "spoilt": terms, "tallies": (self._objective.size,), **weighted, **counts}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._shared.to_config()}
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if training and self._shared.engine is not None:
+            return self._shared.engine(self._standardize_inputs(inputs), training=True)
+        return super().call(inputs, training=training, mask=mask)
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
@@ -95,6 +135,16 @@ class Model(keras.Model):
         """What the last epoch, validation or evaluation measured: each metric with its trivial value and ideal."""
         return self._scores
 
+    @property
+    def balanced(self) -> bool:
+        """Whether the tasks' gradients are balanced, or at least measured, anywhere."""
+        return bool(self._shared.meetings)
+
+    @property
+    def gradients(self) -> list[Gradients]:
+        """What the last epoch of training saw where gradients are balanced; empty without balancing."""
+        return list(self._gradients)
+
     # -- what Keras calls in a step ------------------------------------------------------------------------------
 
     def compute_loss(
@@ -110,21 +160,26 @@ class Model(keras.Model):
             y, sample_weight = streams.pack_in_graph(self.layout, self.heads, y, sample_weight)
         elif sample_weight is not None and len(sample_weight.shape) == 1:
             sample_weight = ops.expand_dims(sample_weight, -1)
-        loss, sums = self._objective(y, y_pred, sample_weight, self._kept())
         if training:
-            self._tell_forks(sums)
+            y_pred = guarded(y_pred)
+        measured = self._objective(y, y_pred, sample_weight, self._kept())
+        means = self._objective.means(measured)
         regularization = sum((ops.sum(extra) for extra in self.losses), start=ops.zeros(()))
-        self._ledger.update_state(sums, regularization)
-        return loss + regularization / replicas()
-
-    def _tell_forks(self, sums: Tensor) -> None:
-        """Hand the tasks' losses to the balancing methods that look at them."""
-        start = 0
-        for head in self.heads:
-            stop = start + len(head.layout.tasks)
-            if getattr(head, "wants_losses", False):
-                head.measured.assign(self._objective.by_task(sums)[start:stop])
-            start = stop
+        if not training:
+            self._ledger.update_state(_entered(measured, regularization))
+            return self._objective.loss(means) + regularization / replicas()
+        weights = self._shared.weigh(self._objective, means, measured)
+        loss = self._objective.loss(means, weights)
+        fine, spoilt = finite(means)
+        entries = {name: ops.where(fine, part, 0.0) for name, part in _entered(measured, regularization).items()}
+        if weights is not None:
+            own = self._objective.factors
+            further = ops.divide(self._objective.factors_with(weights), np.where(own > 0, own, np.float32(1.0)))
+            entries["weighted"] = entries["sums"] * further
+        one = ops.ones(()) / replicas()
+        entries |= {"spoilt": spoilt, "steps": one, "skipped": one * ops.cast(ops.logical_not(fine), "float32")}
+        self._ledger.update_state(entries | self._shared.seen(first=self._ledger.untouched("steps")))
+        return self._shared.scaled(ops.where(fine, loss, 0.0) + regularization / replicas())
 
     def _kept(self) -> Kept:
         """What the heads keep, as tensors, side by side."""
@@ -138,8 +193,12 @@ class Model(keras.Model):
     def get_metrics_result(self) -> dict[str, Any]:
         """All that was added up since the last reset, by name; Keras flattens the inner dict into the logs."""
         sums, units = self._ledger.read(), self.units
-        self._scores = scores.streamed(self._objective, sums, units)
+        self._scores = scores.streamed(self._objective, sums["tallies"], units)
         named = scores.terms(self._objective, sums) | scores.logged(self._scores)
+        if sums["steps"]:
+            self._gradients = self._shared.read(sums)
+            if sentence := scores.spoilt(self._objective, sums):
+                warnings.warn(sentence, stacklevel=2)
         return {"loss": named.pop("loss"), "tasks": named}
 
     # -- what users call -----------------------------------------------------------------------------------------
@@ -335,6 +394,11 @@ class Model(keras.Model):
         return pack(self.layout, encoded, self.units), pack_weights(self.layout, encoded, sample_weight)
 
     def _check_compiled(self) -> None:
+        """Refuse what would be ignored, or go wrong, in silence."""
+        self._check_losses()
+        self._shared.follow(self.optimizer)
+
+    def _check_losses(self) -> None:
         """Refuse losses and metrics given to `compile`: they would be ignored, and nothing is ignored in silence."""
         if not self.compiled:
             raise InputError("Call model.compile('adam') first: an optimizer is all it needs.")
@@ -346,6 +410,11 @@ class Model(keras.Model):
                     f"such as pc.Regression(name, loss={{'mse': 0.8, 'mae': 0.2}}, weight=2.0, metrics=['rmse']); "
                     f"tasks: {listing(self.layout.tasks)}."
                 )
+
+
+def _entered(measured: Measured, regularization: Tensor) -> dict[str, Tensor]:
+    """What every batch enters into the ledger."""
+    return {**measured._asdict(), "regularization": regularization, "batches": ops.ones(())}
 
 
 def _heads_behind(output: Any) -> list[TaskLayer]:

@@ -36,6 +36,20 @@ class Labelled(NamedTuple):
     weights: Tensor | None
 
 
+class Measured(NamedTuple):
+    """What a batch comes to, for the loss and the ledger.
+
+    Attributes:
+        sums: each term added up over its rows, [terms].
+        rows: how many rows each term has, [terms]; without gradient, as the tallies are.
+        tallies: what the metrics add up, [tallies].
+    """
+
+    sums: Tensor
+    rows: Tensor
+    tallies: Tensor
+
+
 class Kept(NamedTuple):
     """What the heads keep beside their weights, as tensors: see `TaskLayer`.
 
@@ -100,18 +114,35 @@ class Objective:
         return np.array(own + [joint.weight for joint in self.layout.joints], "float32")
 
     @cached_property
-    def shares(self) -> np.ndarray:
-        """Each term's factor in the weighted loss of each task, [tasks, terms]; joint terms belong to none."""
-        owner = [task.name for parts in self.parts for part in parts for task in part.group.tasks]
-        found = np.zeros((len(self.layout.tasks), len(self.names)), "float32")
-        for term, name in enumerate(owner):
-            found[list(self.layout.tasks).index(name), term] = self.factors[term]
-        return found
+    def owner(self) -> np.ndarray:
+        """Which task each term belongs to, [terms]; for joint terms one more than there are tasks."""
+        names = list(self.layout.tasks)
+        own = [names.index(task.name) for parts in self.parts for part in parts for task in part.group.tasks]
+        return np.array(own + [len(names)] * len(self.layout.joints), "int32")
 
-    def by_task(self, sums: Tensor) -> Tensor:
-        """The tasks' weighted losses in a batch [tasks], from the sums of `__call__`."""
-        m = len(self.names)
-        return ops.matmul(self.shares, sums[:m] / ops.maximum(sums[m : 2 * m], 1.0))
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The tasks' own weights, [tasks]."""
+        return np.array([task.weight for task in self.layout.tasks.values()], "float32")
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Each term's factor in the loss of each task, [tasks, terms], the task's own weight left out."""
+        own = [
+            next(t.weight for t in task.terms if t.name == part.term.name)
+            for parts in self.parts
+            for part in parts
+            for task in part.group.tasks
+        ] + [0.0] * len(self.layout.joints)
+        return (self.owner == np.arange(len(self.layout.tasks))[:, None]).astype("float32") * np.array(own, "float32")
+
+    def by_task(self, means: Tensor) -> Tensor:
+        """The tasks' losses [tasks], without their own weights, from the terms [terms]."""
+        return ops.matmul(self.shares, ops.where(ops.isfinite(means), means, np.inf)[:, None])[:, 0]
+
+    def present(self, rows: Tensor) -> Tensor:
+        """1.0 for tasks that have a row, [tasks], from the rows of each term."""
+        return ops.cast(ops.matmul((self.shares > 0).astype("float32"), rows[:, None])[:, 0] > 0, "float32")
 
     @cached_property
     def needs(self) -> list[set[str]]:
@@ -133,20 +164,17 @@ class Objective:
 
     @cached_property
     def size(self) -> int:
-        """Length of the vector that `__call__` returns for the ledger."""
-        return 2 * len(self.names) + sum(prod(s) for sizes in self.tallied for s in sizes.values())
+        """How many numbers the metrics add up."""
+        return sum(prod(s) for sizes in self.tallied for s in sizes.values())
 
-    def __call__(self, y: Target, raw: Raw, weights: Weights | None, kept: Kept) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, and its sums.
+    def __call__(self, y: Target, raw: Raw, weights: Weights | None, kept: Kept) -> Measured:
+        """Measure a batch.
 
         Args:
             y: [n, width], NaN where missing.
             raw: [n, units].
             weights: [n, tasks], [n, 1] or None.
             kept: what was taken out of the labels, and the trivial predictors.
-
-        Returns:
-            loss [], of several replicas this one's share; sums [size]: of each term, of its rows, then the tallies.
         """
         shares = [labelled(group, y, raw, weights) for group in self.layout.groups]
         sums, rows = [], []
@@ -159,11 +187,24 @@ class Objective:
             total, count = joint_sums(joint, self.layout, shares, kept)
             sums.append(total)
             rows.append(count)
-        all_sums, all_rows = ops.concatenate(sums), ops.concatenate(rows)
-        counted = ops.maximum(sum_over_replicas(all_rows), 1.0)
-        loss = ops.sum(ops.multiply(all_sums / counted, self.factors))
-        flat = [all_sums, all_rows, *self._tallies(shares, kept.prior)]
-        return loss, ops.concatenate([ops.stop_gradient(part) for part in flat])
+        tallies = self._tallies(shares, kept.prior)
+        flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
+        return Measured(ops.concatenate(sums), ops.stop_gradient(ops.concatenate(rows)), flat)
+
+    def means(self, measured: Measured) -> Tensor:
+        """Each term [terms]; of several replicas this one's share."""
+        return measured.sums / ops.maximum(sum_over_replicas(measured.rows), 1.0)
+
+    def loss(self, means: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The total loss [] from the terms, with further weights of whole tasks, [tasks]."""
+        return ops.sum(means * self.factors_with(weights))
+
+    def factors_with(self, weights: Tensor | None) -> Tensor:
+        """Each term's factor [terms], with further weights of whole tasks, [tasks]."""
+        if weights is None:
+            return ops.convert_to_tensor(self.factors)
+        with_joints = ops.concatenate([weights, ops.ones((1,))])
+        return ops.multiply(ops.take(with_joints, self.owner), self.factors)
 
     def _tallies(self, shares: list[Labelled], prior: Tensor) -> list[Tensor]:
         flat = []

@@ -59,7 +59,16 @@ def build(features: int, tasks: list[Task], network: Network, training: Training
     first = keras.initializers.GlorotUniform(seed=seed)
     model = Model(
         inputs,
-        Heads(tasks, kernel_initializer=first, balancing=training.balancing, seed=seed, name="heads")(hidden),
+        Heads(
+            tasks,
+            kernel_initializer=first,
+            weighting=training.weighting,
+            balancing=training.balancing,
+            gradients=training.gradients,
+            preference=training.preference,
+            seed=seed,
+            name="heads",
+        )(hidden),
         name="polycera",
     )
     model.compile(keras.optimizers.AdamW(training.learning_rate, weight_decay=training.weight_decay))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from polycera.errors import listing
 from polycera.shapes import Array, TaskName
 from polycera.tasks import Group, Layout, host
 from polycera.tasks.metrics import TALLIES, Tallies, skill
@@ -42,31 +43,66 @@ Scores = dict[TaskName, dict[str, Score]]
 """Task name -> metric name -> score."""
 
 
-def terms(objective: Objective, sums: Array) -> dict[str, float]:
+def terms(objective: Objective, sums: Mapping[str, Array]) -> dict[str, float]:
     """`loss` and every term by name; the loss is the weighted sum of the terms, exactly.
+
+    Where a weighting was at work, `task/weight` is the factor by which each task's share comes to what was minimised:
+    a mean over the steps, each step counting by its loss.
 
     Args:
         objective: what was minimised.
-        sums: the ledger's vector, [size + 2].
+        sums: the ledger's.
     """
-    m = len(objective.names)
-    totals, rows = sums[:m], sums[m : 2 * m]
-    values = np.divide(totals, rows, out=np.full(m, np.nan), where=rows > 0)
+    rows = sums["rows"]
+
+    def mean(totals: Array) -> Array:
+        return np.divide(totals, rows, out=np.full(len(rows), np.nan), where=rows > 0)
+
+    values = mean(sums["sums"])
     named = dict(zip(objective.names, values.tolist(), strict=True))
-    regularization = sums[-2] / sums[-1] if sums[-1] else 0.0
+    batches, steps = float(sums["batches"]), float(sums["steps"])
+    regularization = float(sums["regularization"]) / batches if batches else 0.0
     # a term without a row takes no part; one that is no number makes the loss none
-    loss = float(np.where(rows > 0, values * objective.factors, 0.0).sum()) + regularization
-    return {"loss": loss, **named} | ({"regularization": float(regularization)} if regularization else {})
+    parts = np.where(rows > 0, values * objective.factors, 0.0)
+    if steps and "weighted" in sums:
+        weighted = np.where(rows > 0, mean(sums["weighted"]) * objective.factors, 0.0)
+        named |= _weights(objective, parts, weighted)
+        parts = weighted
+    loss = float(parts.sum()) + regularization if (rows > 0).any() or not steps else np.nan
+    named |= {"regularization": regularization} if regularization else {}
+    return {"loss": loss, **named} | ({"skipped_steps": float(sums["skipped"])} if steps else {})
 
 
-def streamed(objective: Objective, sums: Array, units: Units) -> Scores:
-    """All metrics from the sums of an epoch; what a histogram only approximates is said in `tasks.metrics`."""
-    start = 2 * len(objective.names)
+def _weights(objective: Objective, plain: Array, weighted: Array) -> dict[str, float]:
+    """`task/weight` -> what the weighting made of the task's loss."""
+    found = {}
+    for i, name in enumerate(objective.layout.tasks):
+        own = objective.owner == i
+        before = plain[own].sum()
+        found[f"{name}/weight"] = float(weighted[own].sum() / before) if before else np.nan
+    return found
+
+
+def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
+    """One sentence on the steps that were skipped, naming the terms; None where there were none."""
+    skipped = int(sums["skipped"])
+    if not skipped:
+        return None
+    bad = [f"{name} ({int(n)})" for name, n in zip(objective.names, sums["spoilt"], strict=True) if n]
+    return (
+        f"{skipped} of {int(sums['steps'])} steps were skipped, because a loss was not finite: {listing(bad)}. "
+        "Look for enormous or wrong values in that target, or lower the learning rate."
+    )
+
+
+def streamed(objective: Objective, tallied: Array, units: Units) -> Scores:
+    """All metrics from the tallies of an epoch; what a histogram only approximates is said in `tasks.metrics`."""
+    start = 0
     found: Scores = {}
     for group, sizes in zip(objective.layout.groups, objective.tallied, strict=True):
         tallies: Tallies = {}
         for name, shape in sizes.items():
-            tallies[name] = sums[start : start + prod(shape)].reshape(shape)
+            tallies[name] = tallied[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
         found |= _scores(group, TALLIES[group.task.kind].read(tallies), units)
     return found

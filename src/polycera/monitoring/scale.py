@@ -1,0 +1,102 @@
+"""Metrics of several tasks brought to one scale and one direction, and put together as one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from polycera.shapes import Array
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the epochs so far measured of the watched metrics.
+
+    Attributes:
+        value, trivial: [epochs, k]; NaN where undefined. The trivial predictor's value may differ from epoch to
+            epoch where validation rows do.
+        ideal: what a perfect predictor reaches, [k].
+        reference: what separate networks reach, [k]; NaN where nobody said.
+    """
+
+    value: Array
+    trivial: Array
+    ideal: Array
+    reference: Array
+
+    @property
+    def gap(self) -> Array:
+        """How far from ideal, [epochs, k]: lower is better, whatever the metric's direction."""
+        return np.abs(self.value - self.ideal)
+
+
+def skill(seen: Seen) -> Array:
+    """0 the trivial predictor, 1 perfect, below 0 worse than trivial."""
+    return 1.0 - _over(seen.gap, np.abs(seen.trivial - seen.ideal))
+
+
+def minmax(seen: Seen) -> Array:
+    """0 the worst epoch so far, 1 the best: each new extreme rescores all epochs before it."""
+    worst, best = _nan(np.nanmax, seen.gap), _nan(np.nanmin, seen.gap)
+    spread = worst - best
+    return np.where(
+        spread > 0, (worst - seen.gap) / np.where(spread > 0, spread, 1.0), np.where(seen.gap >= 0, 1.0, np.nan)
+    )
+
+
+def first(seen: Seen) -> Array:
+    """0 the first epoch in which the metric was defined, 1 perfect."""
+    start = [next((gap for gap in column if not np.isnan(gap)), np.nan) for column in seen.gap.T]
+    return 1.0 - _over(seen.gap, np.array(start)[None, :])
+
+
+def single(seen: Seen) -> Array:
+    """Gain over a separate network, as a part of what that reaches: delta-m of the literature, 0 for equals."""
+    sign = np.where(seen.reference <= seen.ideal, 1.0, -1.0)
+    return sign * _over(seen.value - seen.reference, np.abs(seen.reference) + np.zeros_like(seen.value))
+
+
+SCALES: Mapping[str, Callable[[Seen], Array]] = {"skill": skill, "minmax": minmax, "first": first, "single": single}
+"""Ways to one scale: what was seen -> scaled metrics [epochs, k], higher is better."""
+
+
+def mean(scaled: Array, weights: Array) -> Array:
+    """The weighted mean over what is defined, [epochs]."""
+    known = ~np.isnan(scaled)
+    return _over(np.where(known, scaled, 0.0) @ weights, known @ weights)
+
+
+def geometric(scaled: Array, weights: Array) -> Array:
+    """The weighted geometric mean; what is below 0 counts as 0."""
+    used = weights > 0  # an infinite logarithm times 0 would be NaN
+    with np.errstate(divide="ignore"):
+        return np.exp(mean(np.log(np.maximum(scaled[:, used], 0.0)), weights[used]))
+
+
+def worst(scaled: Array, weights: Array) -> Array:
+    """The lowest of those with a weight above 0."""
+    return _nan(np.nanmin, np.where(weights > 0, scaled, np.nan).T)
+
+
+MEANS: Mapping[str, Callable[[Array, Array], Array]] = {"mean": mean, "geometric": geometric, "worst": worst}
+"""Ways to one number: scaled metrics [epochs, k], weights [k] -> [epochs], NaN where nothing is defined."""
+
+
+def best(scores: Sequence[float] | Array) -> int | None:
+    """The first epoch with the highest score; None where none is defined."""
+    scores = np.asarray(scores, "float64")
+    return None if np.isnan(scores).all() else int(np.nanargmax(scores))
+
+
+def _over(numerator: Array, denominator: Array) -> Array:
+    """A quotient, NaN where there is nothing to divide by."""
+    good = np.abs(denominator) > 0
+    return np.where(good, numerator / np.where(good, denominator, 1.0), np.nan)
+
+
+def _nan(reduce: Callable[..., Array], values: Array) -> Array:
+    """A reduction over the first axis that leaves NaN where all is NaN, without a warning."""
+    empty = np.isnan(values).all(axis=0)
+    return np.where(empty, np.nan, reduce(np.where(empty, 0.0, values), axis=0))

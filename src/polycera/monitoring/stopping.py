@@ -1,0 +1,118 @@
+"""Stop, and keep, by the joint score: one line in place of three callbacks, and no direction to get wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from polycera.errors import InputError, UnknownName
+from polycera.monitoring.joint import JointScore
+from polycera.shapes import TaskName
+
+KEPT = 8
+"""Epochs whose weights are held in memory at most, where past epochs may be rescored."""
+
+
+class JointEarlyStopping(JointScore):
+    """Stops when the joint score has not improved for a while, and goes back to the best epoch.
+
+    It logs what `JointScore` logs. Where the scale may rescore past epochs ("minmax"), the weights of all epochs that
+    no other beats on every task are held, so that whichever comes out best can be gone back to; eight at most.
+
+    Args:
+        weights, scale, how, reference: as for `JointScore`.
+        patience: epochs without an improvement of the joint score; or task name -> epochs: training then stops when
+            each of these tasks has gone longer than that without an improvement of its own.
+        min_delta: what counts as an improvement: more than this.
+        restore_best: whether the model goes back to the weights of the best epoch, however the training ends.
+
+    Attributes:
+        stopped_epoch: at whose end the training was stopped; None where it ran to its end.
+
+    Examples:
+        >>> import polycera as pc
+        >>> watch = pc.callbacks.JointEarlyStopping({"churn": 0.7, "revenue_loss": 0.3}, patience=10)
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float] | None = None,
+        *,
+        patience: int | Mapping[TaskName, int] = 10,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        scale: str = "skill",
+        how: str = "mean",
+        reference: Mapping[TaskName, float] | None = None,
+    ) -> None:
+        super().__init__(weights, scale=scale, how=how, reference=reference)
+        counts = list(patience.values()) if isinstance(patience, Mapping) else [patience]
+        if not counts or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts):
+            raise InputError(f"Patience is a number of epochs, 0 or more, or one for each task, got {patience!r}.")
+        if not (isinstance(min_delta, int | float) and math.isfinite(min_delta) and min_delta >= 0):
+            raise InputError(f"min_delta is a finite number, 0 or more, got {min_delta!r}.")
+        self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
+        self.stopped_epoch: int | None = None
+        self._held: dict[int, list[np.ndarray]] = {}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin anew."""
+        super().on_train_begin(logs)
+        self.stopped_epoch, self._held = None, {}
+        if isinstance(self.patience, Mapping):
+            for name in self.patience:
+                if name not in self.tasks:
+                    raise UnknownName("task in patience=:", name, self.tasks)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Score, hold the weights if they may be wanted, stop if it is time."""
+        seen = len(self.scores)
+        super().on_epoch_end(epoch, logs)
+        if len(self.scores) == seen:
+            return
+        if self.restore_best:
+            self._hold(seen)
+        if self._is_over():
+            self.model.stop_training = True
+            self.stopped_epoch = epoch
+
+    def _hold(self, now: int) -> None:
+        """Hold this epoch's weights where it is the best, or may yet become it; let go of those that cannot."""
+        wanted = {self.best_epoch}
+        if self.scale == "minmax":
+            scaled = np.nan_to_num(self.scaled, nan=-np.inf)
+            wanted |= {e for e in (*self._held, now) if not _beaten(scaled[e], scaled)}
+        held = sorted((e for e in (*self._held, now) if e in wanted), key=lambda e: -self.scores[e])[:KEPT]
+        if now in held:
+            self._held[now] = self.model.get_weights()
+        self._held = {e: self._held[e] for e in held}
+
+    def _is_over(self) -> bool:
+        if isinstance(self.patience, Mapping):
+            scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
+            return all(_waited(scaled[name], self.min_delta) > n for name, n in self.patience.items())
+        return _waited(self.scores, self.min_delta) > max(self.patience - 1, 0)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Go back to the best epoch."""
+        super().on_train_end(logs)
+        if self._held and self.best_epoch in self._held:
+            self.model.set_weights(self._held[self.best_epoch])
+        self._held = {}
+
+
+def _beaten(one: np.ndarray, all_: np.ndarray) -> bool:
+    """Whether another epoch is at least as good everywhere and better somewhere."""
+    return bool(((all_ >= one).all(axis=1) & (all_ > one).any(axis=1)).any())
+
+
+def _waited(scores: np.ndarray, min_delta: float) -> int:
+    """How many epochs ago the last improvement was."""
+    top, last = -math.inf, -1
+    for epoch, score in enumerate(scores):
+        if score > top + (min_delta if top > -math.inf else 0.0):
+            top, last = score, epoch
+    return len(scores) - 1 - last

@@ -1,0 +1,68 @@
+"""Named arrays as one vector: what goes from step to step in a single variable, or is added up in a single addition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from polycera.shapes import Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where each array lies in the vector.
+
+    Attributes:
+        shapes: name -> shape, in the order of the vector.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @cached_property
+    def size(self) -> int:
+        """Length of the vector."""
+        return sum(map(prod, self.shapes.values()))
+
+    def pack(self, arrays: Mapping[str, Tensor]) -> Tensor:
+        """The arrays of these names as one vector of float32."""
+        return ops.concatenate([ops.reshape(ops.cast(arrays[name], "float32"), (-1,)) for name in self.shapes])
+
+    def read(self, vector: Any) -> dict[str, Any]:
+        """The arrays by name: parts of a tensor, or of a NumPy array."""
+        reshape = np.reshape if isinstance(vector, np.ndarray) else ops.reshape
+        found, start = {}, 0
+        for name, shape in self.shapes.items():
+            found[name] = reshape(vector[start : start + prod(shape)], shape)
+            start += prod(shape)
+        return found
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Uniform numbers for methods with randomness: a part of what is carried, not of a generator.
+
+    Independent strides visit all orders alike (Weyl 1916). They are saved with the model, resumed exactly, and the
+    same on every backend, which a backend's generator is not.
+    """
+
+    size: int
+    seed: int
+
+    def start(self) -> np.ndarray:
+        """Those of the first step, [size]."""
+        return np.random.default_rng(self.seed).random(self.size).astype("float32")
+
+    @cached_property
+    def stride(self) -> np.ndarray:
+        """By how much each goes on in a step, modulo 1, [size]."""
+        return np.random.default_rng([self.seed, 1]).random(self.size).astype("float32")
+
+    def after(self, noise: Tensor) -> Tensor:
+        """Those of the next step."""
+        return ops.mod(ops.add(noise, self.stride), 1.0)

@@ -1,0 +1,37 @@
+"""Equal weights: the plain sum of the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras import ops
+
+from polycera.shapes import Tensor
+from polycera.weighting.method import Method, Paper, Seen, State
+
+
+@dataclass(frozen=True)
+class Equal(Method):
+    """Weight 1 for every task: the tasks' own weights decide alone, as in stock Keras.
+
+    The baseline that is hard to beat: with tuned task weights it does as well as the methods here in the comparisons
+    of Kurin et al. 2022, arXiv:2201.04122, and Xin et al. 2022, arXiv:2209.11379. Begin with it.
+
+    Scale: a task whose loss is twice as large counts twice.
+
+    Where we differ: papers that average divide by the number of tasks, we do not (see `weighting.method`).
+
+    Example:
+        >>> from polycera.weighting import get
+        >>> get("equal").to_config()
+        {'name': 'equal'}
+    """
+
+    name = "equal"
+    title = "Equal"
+    paper = Paper("Kurin et al.", 2022, "2201.04122")
+    sees = ()
+    when = "first; with tuned task weights it is hard to beat"
+
+    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+        return state, ops.ones_like(seen.losses)

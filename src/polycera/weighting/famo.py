@@ -1,0 +1,75 @@
+"""FAMO: all losses fall at the same rate, judged by the losses alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from polycera.shapes import Tensor
+from polycera.weighting.arithmetic import adam, count, mean, positive, shares, usual, zeros
+from polycera.weighting.method import Method, Paper, Seen, State
+
+
+@dataclass(frozen=True)
+class FAMO(Method):
+    """Learn weights of the losses' logarithms that favour the task whose loss fell least, in relation to itself.
+
+    Liu et al. 2023, arXiv:2306.03792, algorithm 2: with z = softmax(w) the network descends along
+    c sum_t z_t grad log L_t, 1 / c = sum_t z_t / L_t. Then w has a step of Adam, with weight decay, along
+    J' (log L - log L'), J the Jacobian of the softmax and L' the losses after the network's step.
+    weights_t = m c z_t / L_t, whose weighted mean is 1 whatever the losses.
+
+    Scale: the direction of the step does not depend on the scale of any loss.
+
+    Where we differ, and it matters: the authors compute the losses of the batch a second time to see what the step has
+    done to them. We take those of the next step, which come from other rows. No second forward pass is needed,
+    and a difference holds the noise of two batches: use large ones, or a smaller `rate`. Multiplied by the number of
+    tasks present; a loss counts as at least a thousandth of its usual absolute value.
+
+    Attributes:
+        rate: the learning rate of w.
+        decay: pulls w towards 0, as weight decay does in Adam.
+
+    Example:
+        >>> import numpy as np
+        >>> from polycera.weighting import Seen, get
+        >>> method, ones = get("famo"), np.ones(2, "float32")
+        >>> state = method.init(2)
+        >>> for losses in ([1.0, 1.0], [1.0, 0.5]):
+        ...     state, weights = method.update(state, Seen(np.float32(losses), ones, ones, ones, ones, ones))
+        >>> [round(float(w), 2) for w in weights], [round(float(w), 3) for w in state["w"]]
+        ([0.69, 1.31], [0.025, -0.025])
+    """
+
+    name = "famo"
+    title = "FAMO"
+    paper = Paper("Liu et al.", 2023, "2306.03792")
+    when = "many tasks; large batches"
+
+    rate: float = 0.025
+    decay: float = 1e-3
+
+    def limits(self) -> None:
+        self.check("rate", self.rate > 0, "a number above 0")
+        self.check("decay", self.decay >= 0, "a number of at least 0")
+
+    def init(self, m: int) -> dict[str, NDArray[np.float32]]:
+        return zeros(m, "w", "count", "mean", "square", "usual", "last")
+
+    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+        often = usual(state, seen)
+        losses = positive(seen.losses, often)
+        met = seen.present * ops.cast(state["last"] > 0, "float32")
+        z = shares(state["w"], seen.present)
+        fallen = ops.log(ops.where(met > 0, state["last"], losses)) - ops.log(losses)
+        gradient = z * met * (fallen - mean(fallen, z * met)) + self.decay * state["w"]
+        moments, step = adam(state, gradient, self.rate)
+        # A task that is here for the first time has nothing to compare with: it keeps its w, and Adam its count.
+        learnt = {name: ops.where(met > 0, part, state[name]) for name, part in moments.items()}
+        learnt["w"] = ops.where(met > 0, state["w"] - step, state["w"])
+        # c z / L, in logs.
+        weights = count(seen.present) * shares(learnt["w"] - ops.log(losses), seen.present)
+        return {**learnt, "usual": often, "last": losses}, weights

@@ -1,0 +1,50 @@
+"""GLS: the geometric mean of the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from polycera.shapes import Tensor
+from polycera.weighting.arithmetic import mean, positive, usual, zeros
+from polycera.weighting.method import Method, Paper, Seen, State
+
+
+@dataclass(frozen=True)
+class GLS(Method):
+    """Minimise the geometric mean of the losses, so that halving any of them is worth the same.
+
+    Chennupati et al. 2019, arXiv:1904.08492: f = (prod_t L_t)^(1 / m). weights_t = f / L_t, which is m times its
+    derivative; equal losses have weights of 1. Computed in logs, where the product of many losses is harmless.
+
+    Scale: a change of one loss's unit multiplies all of f, and the direction of the step stays. weight x loss is the
+    same for all tasks.
+
+    Where we differ: m times the paper's gradient. A loss counts as at least a thousandth of its usual absolute value,
+    which a running mean keeps.
+
+    Example:
+        >>> import numpy as np
+        >>> from polycera.weighting import Seen, get
+        >>> method, ones = get("gls"), np.ones(2, "float32")
+        >>> seen = Seen(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> _, weights = method.update(method.init(2), seen)
+        >>> [round(float(w), 2) for w in weights]
+        [0.5, 2.0]
+    """
+
+    name = "gls"
+    title = "GLS"
+    paper = Paper("Chennupati et al.", 2019, "1904.08492")
+    when = "losses in different units, nothing to tune; positive losses"
+
+    def init(self, m: int) -> dict[str, NDArray[np.float32]]:
+        return zeros(m, "usual")
+
+    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+        often = usual(state, seen)
+        logs = ops.log(positive(seen.losses, often))
+        return {"usual": often}, ops.exp(ops.minimum(mean(logs, seen.present) - logs, 69.0))

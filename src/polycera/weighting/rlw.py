@@ -1,0 +1,60 @@
+"""RLW: random weights, new in every step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from keras import ops
+
+from polycera.shapes import Tensor
+from polycera.weighting.arithmetic import count, shares
+from polycera.weighting.method import Method, Paper, Seen, State
+
+EDGE = 1e-6
+"""Noise is kept this far from 0 and 1, where the inverses of distributions are infinite."""
+
+
+@dataclass(frozen=True)
+class RLW(Method):
+    """Draw the weights at random: a litmus test that cleverer weights should pass.
+
+    Lin et al. 2022, arXiv:2111.10603, algorithm 2: weights = softmax(z), z of a standard normal distribution, or
+    weights uniform on the simplex, which is the Dirichlet distribution with parameters 1.
+
+    Scale: does not look at the losses; on average a task whose loss is twice as large counts twice.
+
+    Where we differ: multiplied by the number of tasks present, so that the mean weight is 1. The numbers come from
+    the noise of the step by the inverse of the distribution (Dirichlet: shares of exponential variables), which makes
+    them the same on every backend.
+
+    Attributes:
+        distribution: "normal" or "dirichlet".
+
+    Example:
+        >>> import numpy as np
+        >>> from polycera.weighting import Seen, get
+        >>> ones, noise = np.ones(2, "float32"), np.array([0.5, 0.9], "float32")
+        >>> _, weights = get("rlw").update({}, Seen(ones, ones, ones, ones, noise, ones))
+        >>> [round(float(w), 2) for w in weights]
+        [0.43, 1.57]
+    """
+
+    name = "rlw"
+    title = "RLW"
+    paper = Paper("Lin et al.", 2022, "2111.10603")
+    sees = ("noise",)
+    when = "a second baseline: what is gained over it is gained by more than noise"
+
+    distribution: str = "normal"
+
+    def limits(self) -> None:
+        self.check("distribution", self.distribution in ("normal", "dirichlet"), "'normal' or 'dirichlet'")
+
+    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+        noise = ops.clip(seen.noise, EDGE, 1.0 - EDGE)
+        if self.distribution == "dirichlet":
+            logits = ops.log(-ops.log(noise))
+        else:
+            logits = math.sqrt(2.0) * ops.erfinv(2.0 * noise - 1.0)
+        return state, count(seen.present) * shares(logits, seen.present)

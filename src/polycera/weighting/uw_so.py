@@ -1,0 +1,56 @@
+"""UW-SO: what uncertainty weighting would learn, computed at once and softened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polycera.shapes import Tensor
+from polycera.weighting.arithmetic import count, positive, shares, usual, zeros
+from polycera.weighting.method import Method, Paper, Seen, State
+
+
+@dataclass(frozen=True)
+class UWSO(Method):
+    """The softmax of the inverse losses: the optimum of uncertainty weighting, 1 / L, tamed by a temperature.
+
+    Kirchdorfer et al. 2024, arXiv:2408.07985: weights = softmax((1 / L) / T), losses as constants.
+
+    Scale: the weights depend on the losses' units: dividing all losses by 2 is as halving T.
+
+    Where we differ: multiplied by the number of tasks present. A loss counts as at least a thousandth of its usual
+    absolute value, which a running mean keeps.
+
+    Attributes:
+        temperature: T, to be tuned for the data, as the paper does. About the usual size of 1 / L for a start: with a
+            much smaller one the task with the smallest loss gets all the weight.
+
+    Example:
+        >>> import numpy as np
+        >>> from polycera.weighting import Seen, get
+        >>> method, ones = get("uw_so"), np.ones(2, "float32")
+        >>> seen = Seen(np.array([2.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> state, weights = method.update(method.init(2), seen)
+        >>> [round(float(w), 2) for w in weights]
+        [0.76, 1.24]
+    """
+
+    name = "uw_so"
+    title = "UW-SO"
+    paper = Paper("Kirchdorfer et al.", 2024, "2408.07985")
+    when = "as uncertainty, without its inertia; T needs tuning"
+
+    temperature: float = 1.0
+
+    def limits(self) -> None:
+        self.check("temperature", self.temperature > 0, "a number above 0")
+
+    def init(self, m: int) -> dict[str, NDArray[np.float32]]:
+        return zeros(m, "usual")
+
+    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+        often = usual(state, seen)
+        inverse = 1.0 / positive(seen.losses, often)
+        return {"usual": often}, count(seen.present) * shares(inverse / self.temperature, seen.present)
