@@ -336,14 +336,16 @@ def figure(rows, path):
         return note("no figure: the MLP was not measured")
     drawn, panels = pyplot.subplots(1, len(backends), figsize=(5 * len(backends), 4.5), squeeze=False, sharey=True)
     labels = list(dict.fromkeys(row["label"] for row in rows))
+    colors = {BASE: "black"}  # a method has the same in all panels, whoever computes it
     for panel, backend in zip(panels[0], backends, strict=True):
-        for i, label in enumerate(labels):
+        for label in labels:
             part = sorted((r["tasks"], r["seconds"]) for r in rows if (r["backend"], r["label"]) == (backend, label))
             if not part:
                 continue
             style = ":" if label.startswith(("PyTorch", "TorchJD")) else "--" if "," in label else "-"
             middle = [1000 * statistics.median(seconds) for _, seconds in part]
-            color = "black" if label == BASE else f"C{i % 10}"
+            method = label.removeprefix("TorchJD ").partition(",")[0]
+            color = colors.setdefault(method, f"C{(len(colors) - 1) % 10}")
             panel.plot([m for m, _ in part], middle, style, marker=".", label=label, color=color)
         panel.set(xscale="log", yscale="log", xlabel="tasks", title=backend)
         panel.set_xticks(ticks := sorted({row["tasks"] for row in rows}), [str(m) for m in ticks])

@@ -1,6 +1,6 @@
 """Does weighting or balancing help? Each method against equal weights, on held-out rows of three problems.
 
-    python benchmarks/quality.py                              # all of it: about half an hour on one core
+    python benchmarks/quality.py                              # all of it: about half an hour on one core, with JAX
     python benchmarks/quality.py --quick                      # 2 seeds, 3 epochs: whether everything runs
     python benchmarks/quality.py --problems enb --methods upgrad log --seeds 10
     python benchmarks/quality.py --stretch 2 --methods        # equal weights alone, for twice as long
@@ -22,6 +22,7 @@ all of them together as for the others. `schedule` is left out: it does what its
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import statistics
@@ -334,6 +335,8 @@ def main() -> None:
     options.seeds = 2 if options.quick else options.seeds
     warnings.filterwarnings("ignore", message=".*is undefined on the validation rows")
     results, tables = {}, []
+    backend = keras.backend.backend()
+    print(f"Keras {keras.__version__} on {backend} {importlib.metadata.version(backend)}")
     for name in options.problems:
         if why := missing(name):
             note(f"{name} is left out: {why}")

@@ -11,7 +11,6 @@ from keras import ops
 from small import value_and_gradient
 
 import polycera as pc
-from polycera.balancing import METHODS
 
 ROWS, FEATURES = 24, 6
 
@@ -88,20 +87,6 @@ def test_the_gramian_is_that_of_the_tasks_gradients() -> None:
     found = model.heads[0].balanced()
     assert found is not None
     np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-7)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains_saves_and_goes_on(name: str, tmp_path: Any) -> None:
-    x, y = table()
-    model, losses = trained(name, epochs=4)
-    assert np.isfinite(losses).all()
-    assert losses[-1] < losses[0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    kept, read = (ops.convert_to_numpy(m.heads[0].carrying.state) for m in (model, loaded))
-    np.testing.assert_array_equal(kept, read)
-    after = [m.fit(x, y, batch_size=8, shuffle=False, verbose=0).history["loss"][0] for m in (model, loaded)]
-    assert after[0] == pytest.approx(after[1], rel=1e-5)
 
 
 def test_a_task_without_labels_takes_no_part() -> None:

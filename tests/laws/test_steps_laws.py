@@ -134,7 +134,8 @@ def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_
         weights = [logs[f"{name}/weight"] for name in COLUMNS]
         assert np.isfinite(weights).all() and min(weights) > 0
         assert max(weights) - min(weights) > 0.02
-    assert any(history[f"{name}/weight"][0] != history[f"{name}/weight"][1] for name in COLUMNS)
+    if method == "rlw":
+        assert abs(np.diff([history[f"{name}/weight"] for name in COLUMNS])).max() > 0.2, "drawn anew"
     if isinstance(method, dict) and method["name"] == "schedule":
         assert [further[0][f"{name}/weight"][-1] for name in COLUMNS] == pytest.approx([0.25, 1, 3], rel=1e-6)
 

@@ -57,20 +57,25 @@ def surgery(cosines: Tensor) -> Tensor:
     matrices in place of a product with the whole one for each task.
     """
     m = cosines.shape[0]
-    size = min(m, BLOCK)
-    more = -m % size
-    before = ops.pad(ops.tril(-cosines, k=-1), ((0, more), (0, more)))
-    # A gradient is not projected on itself.
-    alone = ops.pad(-cosines - 1e30 * ops.eye(m, dtype="float32"), ((0, more), (0, 0)))
+    before = ops.tril(-cosines, k=-1)
+    alone = -cosines - 1e30 * ops.eye(m, dtype="float32")  # a gradient is not projected on itself
+    if m <= BLOCK:
+        return settled(alone, before)
+    more = -m % BLOCK
+    before, alone = ops.pad(before, ((0, more), (0, more))), ops.pad(alone, ((0, more), (0, 0)))
 
     def step(t: Tensor, added: Tensor) -> Tensor:
-        at = t * size
-        known = ops.slice(alone, (at, 0), (size, m)) + ops.slice(before, (at, 0), (size, m + more)) @ added
-        among = ops.slice(before, (at, at), (size, size))
-        found = ops.relu(known)
-        for _ in range(size - 1):
-            found = ops.relu(known + among @ found)
-        return ops.slice_update(added, (at, 0), found)
+        at = t * BLOCK
+        known = ops.slice(alone, (at, 0), (BLOCK, m)) + ops.slice(before, (at, 0), (BLOCK, m + more)) @ added
+        return ops.slice_update(added, (at, 0), settled(known, ops.slice(before, (at, at), (BLOCK, BLOCK))))
 
     added = ops.zeros((m + more, m), dtype="float32")
-    return ops.fori_loop(0, (m + more) // size, step, added)[:m]
+    return ops.fori_loop(0, (m + more) // BLOCK, step, added)[:m]
+
+
+def settled(known: Tensor, among: Tensor) -> Tensor:
+    """The x for which x = relu(`known` + `among` x), `among` strictly lower triangular: [k, m], [k, k] -> [k, m]."""
+    found = ops.relu(known)
+    for _ in range(known.shape[0] - 1):
+        found = ops.relu(known + among @ found)
+    return found

@@ -1,0 +1,71 @@
+"""Every method, on every backend: it trains, is saved, goes on, and its losses are those of the other backends."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from small import dense, from_numpy, python
+
+import polycera as pc
+from polycera import balancing, weighting
+
+ROWS, FEATURES = 24, 6
+METHODS = [("balancing", name) for name in balancing.METHODS] + [("weighting", name) for name in weighting.METHODS]
+
+
+def table() -> tuple[np.ndarray, dict[str, Any]]:
+    """One unit, several units, one with holes."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
+    cost = x[:, 3] - x[:, 0]
+    cost[::3] = np.nan
+    return x, {"sold": x[:, 0] > 0, "price": 9 * x[:, 1], "colour": x[:, :3].argmax(1), "cost": cost}
+
+
+def network(room: str, name: str) -> pc.Model:
+    """The same first weights on every backend."""
+    method: Any = {"name": name, "to": {"price": 0.2}, "steps": 5} if name == "schedule" else name
+    tasks = [
+        pc.Binary("sold"),
+        pc.Regression("price", weight=3.0),
+        pc.Multiclass("colour", classes=3),
+        pc.Regression("cost", weight=0.1),
+    ]
+    model = dense(tasks, features=FEATURES, units=5, **{room: method})
+    from_numpy(model)
+    return model
+
+
+def losses(model: pc.Model, epochs: int) -> list[float]:
+    x, y = table()
+    return model.fit(x, y, epochs=epochs, batch_size=8, shuffle=False, verbose=0).history["loss"]
+
+
+def everywhere() -> dict[str, list[float]]:
+    """The losses of every method on the backend that runs: what the process on PyTorch prints."""
+    return {name: losses(network(room, name), 3) for room, name in METHODS}
+
+
+@cache
+def on_torch() -> dict[str, list[float]]:
+    """The same on PyTorch, which compiles nothing and so is quick; in a process of its own."""
+    code = "import json, laws.test_grid_laws as grid; print(json.dumps(grid.everywhere()))"
+    return json.loads(python(code, KERAS_BACKEND="torch", OMP_NUM_THREADS="1").splitlines()[-1])
+
+
+@pytest.mark.parametrize(("room", "name"), METHODS, ids=[name for _, name in METHODS])
+def test_every_method_trains_is_saved_and_goes_on(room: str, name: str, tmp_path: Any) -> None:
+    model = network(room, name)
+    before = losses(model, 2)
+    assert np.isfinite(before).all()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    after = losses(model, 1)
+    if keras.backend.backend() != "torch":
+        np.testing.assert_allclose(before + after, on_torch()[name], rtol=1e-4)
+    np.testing.assert_allclose(losses(loaded, 1), after, rtol=1e-5)
