@@ -1,8 +1,9 @@
 """Does weighting or balancing help? Each method against equal weights, on held-out rows of three problems.
 
-    python benchmarks/quality.py                              # all of it: about half an hour on one core, with JAX
+    python benchmarks/quality.py                              # all of it: 25 minutes or so on one core, with JAX
     python benchmarks/quality.py --quick                      # 2 seeds, 3 epochs: whether everything runs
     python benchmarks/quality.py --problems enb --methods upgrad log --seeds 10
+    python benchmarks/quality.py --first 5 --seeds 10 --problems tox21 --methods log     # seeds that chose nothing
     python benchmarks/quality.py --stretch 2 --methods        # equal weights alone, for twice as long
     python benchmarks/quality.py --out quality.md             # the tables there, all figures in quality.json
 
@@ -167,18 +168,18 @@ def network(problem: Problem, label: str, options: dict[str, Any], seed: int) ->
     return model
 
 
-def contend(problem: Problem, label: str, seeds: int) -> list[dict[str, Any]]:
+def contend(problem: Problem, label: str, seeds: range) -> list[dict[str, Any]]:
     """Train a contender on each seed: its skills on test rows, its best epoch, the seconds of `fit`.
 
     The step is compiled once: for each seed, all that a fresh model starts from is copied into the first one. Only the
     strides by which methods with randomness move on are then the first seed's in all.
     """
     options = METHODS.get(label, {})
-    model = network(problem, label, options, 0)
+    model = network(problem, label, options, seeds[0])
     optimizer = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
     found = []
-    for seed in range(seeds):
-        if seed:
+    for seed in seeds:
+        if seed != seeds[0]:
             model.set_weights(network(problem, label, options, seed).get_weights())
             for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
                 variable.assign(value)
@@ -242,7 +243,7 @@ def study(name: str, options: argparse.Namespace) -> dict[str, Any]:
     runs: dict[str, list[dict[str, Any]]] = {}
     for label in [BASE, *(label for label in METHODS if label in options.methods)]:
         start = time.perf_counter()
-        runs[label] = contend(problem, label, options.seeds)
+        runs[label] = contend(problem, label, range(options.first, options.first + options.seeds))
         keras.utils.clear_session()
         middle = statistics.mean(run["skill"] for run in runs[label])
         note(f"{name}: {label}: {middle:.4f}, {time.perf_counter() - start:.1f} s")
@@ -326,6 +327,7 @@ def note(text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first seed: others confirm what some have shown")
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--stretch", type=float, default=1.0, help="so many times the epochs")

@@ -141,3 +141,28 @@ def test_bad_input_is_one_sentence(options: dict[str, Any], said: str) -> None:
 def test_one_task_cannot_be_balanced() -> None:
     with pytest.raises(pc.InputError, match="two or more tasks"):
         pc.layers.Heads([pc.Binary("sold")], balancing="upgrad")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gradients": "parameters"}, "part of a balancing"),
+        ({"gradients": "parameters", "weighting": "log"}, "part of a balancing"),
+        ({"every": 2}, "part of a balancing"),
+        ({"balancing": "upgrad", "every": 0}, "every=0"),
+        ({"balancing": "upgrad", "gradients": "weights"}, "features"),
+        ({"balancing": "log"}, "'log' is a weighting, not a balancing"),
+        ({"weighting": "upgrad"}, "'upgrad' is a balancing, not a weighting"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(pc.InputError, match=said):
+        pc.layers.Heads(tasks(), **options)
+
+
+def test_skills_of_an_evaluation() -> None:
+    model, _ = trained("mean", epochs=1)
+    x, y = table()
+    model.evaluate(x, y, verbose=0)
+    assert list(model.skills) == list(model.tasks)
+    assert model.skills["price"] == model.scores["price"]["rmse"].skill

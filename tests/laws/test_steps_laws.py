@@ -110,7 +110,7 @@ def by_hand(model: pc.Model, logs: dict[str, float], prefix: str = "", weighted:
     for name, task in model.tasks.items():
         named = {f"{term.name}_loss" if term.name in task.metrics else term.name: term.weight for term in task.terms}
         own = sum(factor * logs[f"{prefix}{name}/{term}"] for term, factor in named.items())
-        total += own * task.weight * (logs[f"{name}/weight"] if weighted else 1.0)
+        total += own * (logs[f"{name}/weight"] if weighted else task.weight)
     return total + sum(joint.weight * logs[f"{prefix}{joint.name}"] for joint in model.layout.joints)
 
 
@@ -131,13 +131,14 @@ def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_
         logs = {name: values[epoch] for name, values in history.items()}
         assert logs["loss"] == pytest.approx(by_hand(model, logs), rel=2e-6)
         assert logs["val_loss"] == pytest.approx(by_hand(model, logs, "val_", weighted=False), rel=2e-6)
-        weights = [logs[f"{name}/weight"] for name in COLUMNS]
+        weights = [logs[f"{name}/weight"] / model.tasks[name].weight for name in COLUMNS]
         assert np.isfinite(weights).all() and min(weights) > 0
         assert max(weights) - min(weights) > 0.02
     if method == "rlw":
         assert abs(np.diff([history[f"{name}/weight"] for name in COLUMNS])).max() > 0.2, "drawn anew"
     if isinstance(method, dict) and method["name"] == "schedule":
-        assert [further[0][f"{name}/weight"][-1] for name in COLUMNS] == pytest.approx([0.25, 1, 3], rel=1e-6)
+        weights = [further[0][f"{name}/weight"][-1] / model.tasks[name].weight for name in COLUMNS]
+        assert weights == pytest.approx([0.25, 1, 3], rel=1e-6)
 
 
 def test_a_weighting_is_what_is_minimised() -> None:
@@ -176,7 +177,8 @@ def test_a_weighting_is_shown_losses_and_norms(whole: bool) -> None:
         logs = step(model, part(table(), i))
         prices = 0.7 * logs["price/mse"] + 0.3 * logs["price/mae"]
         losses = np.array([prices, logs["sold/bce"], logs["colour/cross_entropy"]])
-        assert [logs[f"{name}/weight"] for name in COLUMNS] == pytest.approx(1 + norms + 10 * losses, rel=1e-5)
+        said = [logs[f"{name}/weight"] / model.tasks[name].weight for name in COLUMNS]
+        assert said == pytest.approx(1 + norms + 10 * losses, rel=1e-5)
         norms = np.sqrt(np.diag(ops.convert_to_numpy(model._shared.meetings[0].before()["gramian"])))
         assert (norms > 0).all()
 

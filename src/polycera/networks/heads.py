@@ -169,8 +169,14 @@ class Heads(TaskLayer):
         return ops.cast(raw, "float32") + self.prior
 
     def balanced(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The last step's Gramian [tasks, tasks] of the tasks' gradients and their weights [tasks], if balanced."""
+        """The last step's Gramian [tasks, tasks] of the tasks' gradients and their weights [tasks], if balanced.
+
+        Raises:
+            InputError: where the model balances, and not this layer.
+        """
         if self.fork is None:
+            if self.settings.balance is not None:
+                raise InputError('With gradients="parameters" it is the model that balances: see model.gradients.')
             return None
         read = self.fork.balance.read(ops.convert_to_numpy(self.carrying.state))
         return read["gramian"], read["weights"]

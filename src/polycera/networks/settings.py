@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from polycera import balancing as balancings
 from polycera import weighting as weightings
 from polycera.errors import InputError, UnknownName, listing
 from polycera.networks.balance import Balance, preferences
@@ -54,11 +55,14 @@ class Settings:
         """
         if gradients not in ENGINES:
             raise UnknownName("value of gradients=", gradients, ENGINES)
+        _check_room("weighting", weighting, weightings.METHODS, balancings.METHODS)
+        _check_room("balancing", balancing, balancings.METHODS, weightings.METHODS)
         method = None if weighting is None else weightings.get(weighting).bind(tuple(names))
         if method is not None and len(names) < 2:
             raise InputError(f"Weighting {method.name!r} needs two or more tasks, got {names[0]!r} alone.")
-        if balancing is None and every != 1:
-            raise InputError("every=... is part of a balancing: pass balancing=... too.")
+        if balancing is None and (every != 1 or gradients != ENGINES[0]):
+            given = f"every={every!r}" if every != 1 else f"gradients={gradients!r}"
+            raise InputError(f"{given} is part of a balancing: pass balancing=... too, or leave it out.")
         if balancing is None and method is not None and "norms" in method.sees:
             balancing = "mean"
         balance = None if balancing is None else Balance.of(names, balancing, seed=seed, every=every)
@@ -86,3 +90,11 @@ class Settings:
             "gradients": self.gradients,
             "seed": self.seed,
         }
+
+
+def _check_room(what: str, asked: Any, known: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+    """Say so where a name belongs to the other argument."""
+    name = str(asked).lower().replace("-", "_")
+    if name in others and name not in known:
+        other = "balancing" if what == "weighting" else "weighting"
+        raise InputError(f"{name!r} is a {other}, not a {what}: pass {other}={name!r}.")

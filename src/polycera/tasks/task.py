@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Hashable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Hashable, Sequence
+from copy import copy
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class Task(metaclass=_Sealing):
     default_metrics: ClassVar[tuple[str, ...]]
     units: int
     width: int = 1
+    _weight: float
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Task(metaclass=_Sealing):
         if not isinstance(name, str) or not name:
             raise InputError(f"A task's name must be a text of at least one character, got {name!r}.")
         self.name = name
-        self.weight = terms.factor(weight, f"the weight of task {shorten(name)!r}")
+        self._weight = terms.factor(weight, f"the weight of task {shorten(name)!r}")
         self.learning_rate = terms.factor(learning_rate, f"the learning rate of task {shorten(name)!r}")
         if not self.learning_rate > 0:
             raise InputError(f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1.")
@@ -70,12 +72,29 @@ class Task(metaclass=_Sealing):
         self.metrics = check_metrics(self.kind, name, self.default_metrics if metrics is None else metrics)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if getattr(self, "_sealed", False):
+        live = self.__dict__.get("_live")
+        if name == "weight" and live is not None:
+            live[1](terms.factor(value, f"the weight of task {shorten(self.name)!r}"))
+            return
+        if self.__dict__.get("_sealed", False):
+            hint = f"; for a model that has it: model.tasks[{shorten(self.name)!r}].weight" if name == "weight" else ""
             raise InputError(
                 f"Task {shorten(self.name)!r} cannot be changed, a model may be using it: "
-                f"give {name}=... when you make it, or make another with task.replace({name}=...)."
+                f"give {name}=... when you make it, or make another with task.replace({name}=...){hint}."
             )
         object.__setattr__(self, name, value)
+
+    @property
+    def weight(self) -> float:
+        """Factor of the whole task in the total loss; of a model's own task, the one in force."""
+        live = self.__dict__.get("_live")
+        return float(self._weight if live is None else live[0]())
+
+    def attached(self, read: Callable[[], float], write: Callable[[float], None]) -> Self:
+        """The same task as a part of a model: its weight is read there, and can be set there."""
+        own = copy(self)
+        object.__setattr__(own, "_live", (read, write))
+        return own
 
     # -- what a kind must say ------------------------------------------------------------------------------------
 

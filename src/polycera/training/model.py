@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -80,6 +80,15 @@ class Model(keras.Model):
         super().__init__(inputs, outputs, name=name, **kwargs)
         self._head_names = tuple(head.name for head in _heads_behind(outputs))
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
+        declared = self._objective.weights
+        self._task_weights = self.add_weight(
+            name="task_weights",
+            shape=declared.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(declared),
+            trainable=False,
+            autocast=False,
+            dtype="float32",
+        )
         self._scores: Scores = {}
         self._gradients: list[Gradients] = []
         given = dict(weighting=weighting, balancing=balancing, preference=preference, gradients=gradients, every=every)
@@ -90,9 +99,15 @@ class Model(keras.Model):
     def _entries(self) -> dict[str, tuple[int, ...]]:
         """What the ledger adds up beside what balancing saw."""
         terms = (len(self._objective.names),)
-        weighted = {"weighted": terms} if self._shared.weighing else {}
         counts = dict.fromkeys(("batches", "steps", "skipped", "regularization"), ())
-        return {"sums": terms, "rows": terms, "spoilt": terms, "tallies": (self._objective.size,), **weighted, **counts}
+        return {
+            "sums": terms,
+            "rows": terms,
+            "spoilt": terms,
+            "weighted": terms,
+            "tallies": (self._objective.size,),
+            **counts,
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._shared.to_config()}
@@ -116,8 +131,24 @@ class Model(keras.Model):
 
     @property
     def tasks(self) -> dict[TaskName, Task]:
-        """The tasks by name."""
-        return dict(self.layout.tasks)
+        """The tasks by name. Setting `model.tasks["churn"].weight` changes the loss from the next step on."""
+        places = enumerate(self.layout.tasks.items())
+        return {name: task.attached(*self._weight_of(i)) for i, (name, task) in places}
+
+    def _weight_of(self, i: int) -> tuple[Callable[[], float], Callable[[float], None]]:
+        """How the weight of the i-th task is read and set, in the middle of a training too."""
+
+        def read() -> float:
+            _settle(self)
+            return float(ops.convert_to_numpy(self._task_weights)[i])
+
+        def write(value: float) -> None:
+            _settle(self)
+            weights = np.array(ops.convert_to_numpy(self._task_weights))
+            weights[i] = value
+            self._task_weights.assign(weights)
+
+        return read, write
 
     @property
     def units(self) -> Units:
@@ -145,6 +176,11 @@ class Model(keras.Model):
         """What the last epoch of training saw where gradients are balanced; empty without balancing."""
         return list(self._gradients)
 
+    @property
+    def skills(self) -> dict[TaskName, float]:
+        """Each task's headline skill of the last epoch, validation or evaluation: 0 trivial, 1 perfect, else NaN."""
+        return {name: own[self.layout.tasks[name].headline].skill for name, own in self._scores.items()}
+
     # -- what Keras calls in a step ------------------------------------------------------------------------------
 
     def compute_loss(
@@ -165,17 +201,15 @@ class Model(keras.Model):
         measured = self._objective(y, y_pred, sample_weight, self._kept())
         means = self._objective.means(measured)
         regularization = sum((ops.sum(extra) for extra in self.losses), start=ops.zeros(()))
+        weights = ops.convert_to_tensor(self._task_weights)
         if not training:
             self._ledger.update_state(_entered(measured, regularization))
-            return self._objective.loss(means) + regularization / replicas()
-        weights = self._shared.weigh(self._objective, means, measured)
+            return self._objective.loss(means, weights) + regularization / replicas()
+        weights = self._shared.weigh(self._objective, means, measured, weights)
         loss = self._objective.loss(means, weights)
         fine, spoilt = finite(means)
         entries = {name: ops.where(fine, part, 0.0) for name, part in _entered(measured, regularization).items()}
-        if weights is not None:
-            own = self._objective.factors
-            further = ops.divide(self._objective.factors_with(weights), np.where(own > 0, own, np.float32(1.0)))
-            entries["weighted"] = entries["sums"] * further
+        entries["weighted"] = entries["sums"] * self._objective.by_term(weights)
         one = ops.ones(()) / replicas()
         entries |= {"spoilt": spoilt, "steps": one, "skipped": one * ops.cast(ops.logical_not(fine), "float32")}
         self._ledger.update_state(entries | self._shared.seen(first=self._ledger.untouched("steps")))
@@ -194,7 +228,9 @@ class Model(keras.Model):
         """All that was added up since the last reset, by name; Keras flattens the inner dict into the logs."""
         sums, units = self._ledger.read(), self.units
         self._scores = scores.streamed(self._objective, sums["tallies"], units)
-        named = scores.terms(self._objective, sums) | scores.logged(self._scores)
+        weights = ops.convert_to_numpy(self._task_weights)
+        moving = self._shared.weighing is not None or not np.array_equal(weights, self._objective.weights)
+        named = scores.terms(self._objective, sums, weights, moving) | scores.logged(self._scores)
         if sums["steps"]:
             self._gradients = self._shared.read(sums)
             if sentence := scores.spoilt(self._objective, sums):
@@ -410,6 +446,12 @@ class Model(keras.Model):
                     f"such as pc.Regression(name, loss={{'mse': 0.8, 'mae': 0.2}}, weight=2.0, metrics=['rmse']); "
                     f"tasks: {listing(self.layout.tasks)}."
                 )
+
+
+def _settle(model: keras.Model) -> None:
+    """On JAX a training holds the variables elsewhere between epochs; bring them back before they are touched."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def _entered(measured: Measured, regularization: Tensor) -> dict[str, Tensor]:

@@ -100,13 +100,10 @@ class Objective:
         return own + [joint.name for joint in self.layout.joints]
 
     @cached_property
-    def factors(self) -> np.ndarray:
-        """Each term's factor in the total loss: weight of the task x weight of the term.
-
-        Shape [terms].
-        """
+    def term_weights(self) -> np.ndarray:
+        """Each term's own weight, [terms]."""
         own = [
-            task.weight * next(t.weight for t in task.terms if t.name == part.term.name)
+            next(t.weight for t in task.terms if t.name == part.term.name)
             for parts in self.parts
             for part in parts
             for task in part.group.tasks
@@ -122,19 +119,14 @@ class Objective:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """The tasks' own weights, [tasks]."""
+        """The weights that the tasks were declared with, [tasks]."""
         return np.array([task.weight for task in self.layout.tasks.values()], "float32")
 
     @cached_property
     def shares(self) -> np.ndarray:
         """Each term's factor in the loss of each task, [tasks, terms], the task's own weight left out."""
-        own = [
-            next(t.weight for t in task.terms if t.name == part.term.name)
-            for parts in self.parts
-            for part in parts
-            for task in part.group.tasks
-        ] + [0.0] * len(self.layout.joints)
-        return (self.owner == np.arange(len(self.layout.tasks))[:, None]).astype("float32") * np.array(own, "float32")
+        belongs = self.owner == np.arange(len(self.layout.tasks))[:, None]
+        return belongs.astype("float32") * self.term_weights
 
     def by_task(self, means: Tensor) -> Tensor:
         """The tasks' losses [tasks], without their own weights, from the terms [terms]."""
@@ -196,15 +188,13 @@ class Objective:
         return measured.sums / ops.maximum(sum_over_replicas(measured.rows), 1.0)
 
     def loss(self, means: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The total loss [] from the terms, with further weights of whole tasks, [tasks]."""
-        return ops.sum(means * self.factors_with(weights))
+        """The total loss [] from the terms, given the weights of the tasks [tasks]; default: as they were declared."""
+        weights = ops.convert_to_tensor(self.weights) if weights is None else weights
+        return ops.sum(ops.multiply(means * self.by_term(weights), self.term_weights))
 
-    def factors_with(self, weights: Tensor | None) -> Tensor:
-        """Each term's factor [terms], with further weights of whole tasks, [tasks]."""
-        if weights is None:
-            return ops.convert_to_tensor(self.factors)
-        with_joints = ops.concatenate([weights, ops.ones((1,))])
-        return ops.multiply(ops.take(with_joints, self.owner), self.factors)
+    def by_term(self, weights: Tensor) -> Tensor:
+        """The weight of each term's task [terms], from those of the tasks; 1 for joint terms."""
+        return ops.take(ops.concatenate([weights, ops.ones((1,))]), self.owner)
 
     def _tallies(self, shares: list[Labelled], prior: Tensor) -> list[Tensor]:
         flat = []

@@ -43,15 +43,15 @@ Scores = dict[TaskName, dict[str, Score]]
 """Task name -> metric name -> score."""
 
 
-def terms(objective: Objective, sums: Mapping[str, Array]) -> dict[str, float]:
+def terms(objective: Objective, sums: Mapping[str, Array], weights: Array, say_weights: bool) -> dict[str, float]:
     """`loss` and every term by name; the loss is the weighted sum of the terms, exactly.
-
-    Where a weighting was at work, `task/weight` is the factor by which each task's share comes to what was minimised:
-    a mean over the steps, each step counting by its loss.
 
     Args:
         objective: what was minimised.
         sums: the ledger's.
+        weights: of the tasks as they stand, [tasks]: for a measurement. A training has added up what was in force.
+        say_weights: whether `task/weight` is wanted, the factor by which a task's terms come to what was minimised: a
+            mean over the steps, each step counting by its loss.
     """
     rows = sums["rows"]
 
@@ -63,18 +63,19 @@ def terms(objective: Objective, sums: Mapping[str, Array]) -> dict[str, float]:
     batches, steps = float(sums["batches"]), float(sums["steps"])
     regularization = float(sums["regularization"]) / batches if batches else 0.0
     # a term without a row takes no part; one that is no number makes the loss none
-    parts = np.where(rows > 0, values * objective.factors, 0.0)
-    if steps and "weighted" in sums:
-        weighted = np.where(rows > 0, mean(sums["weighted"]) * objective.factors, 0.0)
-        named |= _weights(objective, parts, weighted)
-        parts = weighted
+    plain = np.where(rows > 0, values * objective.term_weights, 0.0)
+    if steps:
+        parts = np.where(rows > 0, mean(sums["weighted"]) * objective.term_weights, 0.0)
+        named |= _weights(objective, plain, parts) if say_weights else {}
+    else:
+        parts = plain * np.append(weights, 1.0)[objective.owner]
     loss = float(parts.sum()) + regularization if (rows > 0).any() or not steps else np.nan
     named |= {"regularization": regularization} if regularization else {}
     return {"loss": loss, **named} | ({"skipped_steps": float(sums["skipped"])} if steps else {})
 
 
 def _weights(objective: Objective, plain: Array, weighted: Array) -> dict[str, float]:
-    """`task/weight` -> what the weighting made of the task's loss."""
+    """`task/weight` -> the factor of the task's loss."""
     found = {}
     for i, name in enumerate(objective.layout.tasks):
         own = objective.owner == i

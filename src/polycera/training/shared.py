@@ -138,21 +138,21 @@ class Shared:
 
     # -- in a step -----------------------------------------------------------------------------------------------
 
-    def weigh(self, objective: Objective, means: Tensor, measured: Measured) -> Tensor | None:
-        """The weights of whole tasks in this step [tasks], or None; balancing is told the losses for the next."""
+    def weigh(self, objective: Objective, means: Tensor, measured: Measured, own: Tensor) -> Tensor:
+        """The weights of whole tasks in this step [tasks], their own included; balancing is told the losses."""
         if self.weighing is None and not self.meetings:
-            return None
+            return own
         losses = objective.by_task(sum_over_replicas(ops.stop_gradient(means)))
-        weights = None
+        weights = own
         if self.weighing is not None:
             present = ops.cast(sum_over_replicas(objective.present(measured.rows)) > 0, "float32")
             carried = ops.convert_to_tensor(self.state)
-            weights, after = self.weighing.step(carried, losses, present, self._norms())
+            further, after = self.weighing.step(carried, losses, present, self._norms())
             self.state.assign(after)
-        minimised = losses * ops.convert_to_tensor(objective.weights) * (1.0 if weights is None else weights)
+            weights = own * further
         for meeting in self.meetings:
             if "losses" in meeting.balance.method.sees:
-                meeting.carrying.measured.assign(self._own(meeting, minimised))
+                meeting.carrying.measured.assign(self._own(meeting, losses * weights))
         return weights
 
     def _own(self, meeting: Meeting, losses: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class IMTLL(Method):
     name = "imtl_l"
     title = "IMTL-L"
     paper = Paper("Liu et al.", 2021, "")
-    when = "beside the balancing IMTL-G, whose other half it is"
+    when = "beside the balancing IMTL-G, whose other half it is; in effect the same as uncertainty"
 
     rate: float = 0.01
 

@@ -39,7 +39,7 @@ class Log(Method):
     name = "log"
     title = "Log"
     paper = Paper("Lin et al.", 2023, "2308.12029")
-    when = "losses in different units, nothing to tune; beside a balancing method"
+    when = "losses in different units; beside a balancing. Alone it can leave a task behind once losses are small"
 
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")

@@ -40,7 +40,7 @@ class UWSO(Method):
     name = "uw_so"
     title = "UW-SO"
     paper = Paper("Kirchdorfer et al.", 2024, "2408.07985")
-    when = "as uncertainty, without its inertia; T needs tuning"
+    when = "only with a temperature tuned to the size of your losses; the default lost wherever it was tried"
 
     temperature: float = 1.0
 
