@@ -28,6 +28,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from _clock import Epochs
+
 BACKENDS = ("jax", "tensorflow", "torch")
 BATCH = {"mlp": 256, "lenet": 64}  # XLA takes a second for the convolutions of a batch of 256 on two CPU cores
 STEPS = {"mlp": 16, "lenet": 4}
@@ -94,26 +96,6 @@ def ours(net, m, x, y, **options):
         return clock.times[1] / STEPS[net]
 
     return run
-
-
-class Epochs:
-    """Wall time of each epoch; made a Keras callback only when Keras is there."""
-
-    def __new__(cls):
-        import keras
-
-        class Clock(keras.callbacks.Callback):
-            def __init__(self):
-                super().__init__()
-                self.times = []
-
-            def on_epoch_begin(self, epoch, logs=None):
-                self.start = time.perf_counter()
-
-            def on_epoch_end(self, epoch, logs=None):
-                self.times.append(time.perf_counter() - self.start)
-
-        return Clock()
 
 
 def alone(method, m):

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 
+from _clock import Epochs
+
 ROWS, FEATURES, WIDTH, BATCH, TASKS = 64 * 256, 64, 256, 256, 200
 
 
@@ -134,26 +136,6 @@ def measure(makers, rounds):
 
 def _head(y):
     return {name: values[:BATCH] for name, values in y.items()} if isinstance(y, dict) else y[:BATCH]
-
-
-class Epochs:
-    """Wall time of each epoch; made a Keras callback only when Keras is there."""
-
-    def __new__(cls):
-        import keras
-
-        class Clock(keras.callbacks.Callback):
-            def __init__(self):
-                super().__init__()
-                self.times = []
-
-            def on_epoch_begin(self, epoch, logs=None):
-                self.start = time.perf_counter()
-
-            def on_epoch_end(self, epoch, logs=None):
-                self.times.append(time.perf_counter() - self.start)
-
-        return Clock()
 
 
 def report(backend, title, makers, rounds):

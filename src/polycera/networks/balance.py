@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -12,13 +11,13 @@ from keras import ops
 
 from polycera.balancing import Method, Seen, get
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.networks.packed import Noise, Packed
+from polycera.networks.packed import Carrier
 from polycera.shapes import TaskName, Tensor
 from polycera.tasks.terms import factor
 
 
 @dataclass(frozen=True)
-class Balance:
+class Balance(Carrier):
     """How the gradients of some tasks meet in what they share.
 
     Attributes:
@@ -60,34 +59,18 @@ class Balance:
         return replace(self, names=tuple(names), preference=preferences(names, kept))
 
     @property
-    def tasks(self) -> int:
+    def tasks(self) -> int:  # type: ignore[override]
         """Their number, m."""
         return len(self.names)
 
-    @cached_property
-    def memory(self) -> dict[str, np.ndarray]:
-        """What the method remembers, before the first step."""
-        return {name: np.asarray(value, "float32") for name, value in sorted(self.method.init(self.tasks).items())}
-
-    @cached_property
-    def noise(self) -> Noise:
-        """The numbers that a method with randomness draws."""
-        return Noise(self.tasks, self.seed)
-
-    @cached_property
-    def packed(self) -> Packed:
-        """What is carried."""
-        m = self.tasks
-        own = {"gramian": (m, m), "weights": (m,), "noise": (m,), "step": ()}
-        return Packed(own | {f"memory/{name}": value.shape for name, value in self.memory.items()})
+    @property
+    def own(self) -> dict[str, np.ndarray]:
+        return {"gramian": np.zeros((self.tasks,) * 2), **super().own, "step": np.zeros(())}
 
     def start(self) -> np.ndarray:
         """What is carried into the first step, [2, size]."""
-        m = self.tasks
-        arrays = {"gramian": np.zeros((m, m)), "weights": np.ones(m), "noise": self.noise.start(), "step": np.zeros(())}
-        arrays |= {f"memory/{name}": value for name, value in self.memory.items()}
-        vector = np.concatenate([arrays[name].ravel() for name in self.packed.shapes])
-        return np.stack([np.maximum(vector, 0), np.maximum(-vector, 0)]).astype("float32")
+        vector = super().start()
+        return np.stack([np.maximum(vector, 0), np.maximum(-vector, 0)])
 
     def read(self, carried: Any) -> dict[str, Any]:
         """What was carried, by name."""
@@ -108,7 +91,7 @@ class Balance:
         hand on by the maximum; where all but the last hand on 0, that is the last.
         """
         before = self.read(carried)
-        memory = {name: before[f"memory/{name}"] for name in self.memory}
+        memory = self.recalled(before)
 
         def anew() -> list[Tensor]:
             found = gramian()
@@ -128,7 +111,7 @@ class Balance:
             return [before["gramian"], before["weights"], *memory.values()]
 
         found = anew() if self.every == 1 else ops.cond(before["step"] < 0.5, anew, kept)
-        after = dict(zip(("gramian", "weights", *(f"memory/{name}" for name in memory)), found, strict=True))
+        after = dict(zip(("gramian", "weights", *self.named(memory)), found, strict=True))
         after |= {"noise": self.noise.after(before["noise"]), "step": ops.mod(before["step"] + 1.0, self.every)}
         vector = self.packed.pack(after) * last
         return after["weights"], ops.stack([ops.relu(vector), ops.relu(-vector)])

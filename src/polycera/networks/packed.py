@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from polycera.published import Published
 from polycera.shapes import Tensor
 
 
@@ -66,3 +67,54 @@ class Noise:
     def after(self, noise: Tensor) -> Tensor:
         """Those of the next step."""
         return ops.mod(ops.add(noise, self.stride), 1.0)
+
+
+class Carrier:
+    """What a method at work carries from step to step: its memory, its noise, and what its room adds to them.
+
+    Attributes:
+        method: whose memory it is.
+        tasks: their number, m.
+        seed: of the numbers that a method with randomness draws.
+    """
+
+    method: Published
+    tasks: int
+    seed: int
+
+    @property
+    def own(self) -> dict[str, np.ndarray]:
+        """What is carried beside the method's memory, before the first step; rooms add to it."""
+        return {"weights": np.ones(self.tasks), "noise": self.noise.start()}
+
+    @cached_property
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the method remembers, before the first step."""
+        return {name: np.asarray(value, "float32") for name, value in sorted(self.method.init(self.tasks).items())}
+
+    @cached_property
+    def noise(self) -> Noise:
+        """The numbers that a method with randomness draws."""
+        return Noise(self.tasks, self.seed)
+
+    @cached_property
+    def first(self) -> dict[str, np.ndarray]:
+        """All that is carried into the first step, by name."""
+        return self.own | self.named(self.memory)
+
+    @cached_property
+    def packed(self) -> Packed:
+        """Where each part of it lies."""
+        return Packed({name: value.shape for name, value in self.first.items()})
+
+    def start(self) -> np.ndarray:
+        """The same as one vector, [size]."""
+        return np.concatenate([value.ravel() for value in self.first.values()]).astype("float32")
+
+    def named(self, memory: Mapping[str, Any]) -> dict[str, Any]:
+        """The method's memory by the names under which it is carried."""
+        return {f"memory/{name}": memory[name] for name in self.memory}
+
+    def recalled(self, carried: Mapping[str, Any]) -> dict[str, Any]:
+        """The method's memory out of what was carried."""
+        return {name: carried[f"memory/{name}"] for name in self.memory}

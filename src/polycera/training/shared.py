@@ -140,7 +140,8 @@ class Shared:
 
     def weigh(self, objective: Objective, means: Tensor, measured: Measured, own: Tensor) -> Tensor:
         """The weights of whole tasks in this step [tasks], their own included; balancing is told the losses."""
-        if self.weighing is None and not self.meetings:
+        looking = [meeting for meeting in self.meetings if "losses" in meeting.balance.method.sees]
+        if self.weighing is None and not looking:
             return own
         losses = objective.by_task(sum_over_replicas(ops.stop_gradient(means)))
         weights = own
@@ -150,9 +151,8 @@ class Shared:
             further, after = self.weighing.step(carried, losses, present, self._norms())
             self.state.assign(after)
             weights = own * further
-        for meeting in self.meetings:
-            if "losses" in meeting.balance.method.sees:
-                meeting.carrying.measured.assign(self._own(meeting, losses * weights))
+        for meeting in looking:
+            meeting.carrying.measured.assign(self._own(meeting, losses * weights))
         return weights
 
     def _own(self, meeting: Meeting, losses: Tensor) -> Tensor:
