@@ -1,4 +1,4 @@
-"""The command line: `polycera fit | evaluate | predict | methods | demo`.
+"""The command line: `polycera fit | resume | pick | evaluate | predict | methods | demo`.
 
 A module beside the package, because importing the package imports Keras and a backend (seconds), and `--help` should
 answer at once. Everything heavy is imported inside the command that needs it.
@@ -61,6 +61,7 @@ def fit(
     balancing: str | None = None,
     gradients: Literal["features", "parameters"] | None = None,
     preference: Names = None,
+    checkpoint_every: str = "1 minute",
     seed: int = 0,
     json_: Json = False,
 ) -> int:
@@ -110,6 +111,8 @@ def fit(
         What is balanced: gradients at the features before the heads, or of all shared parameters.
     preference
         NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
+    checkpoint_every
+        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
     seed
         Two runs with one seed give equal numbers.
     json_
@@ -148,16 +151,74 @@ def fit(
         encoding=encoding,
         seed=seed,
         training={name: value for name, value in steps.items() if value is not None},
+        checkpoint_every=checkpoint_every,
         progress=not json_ and sys.stdout.isatty(),
         say=None if json_ else _say,
     )
-    held_out = run.metrics["held_out"]
+    _reached(run, json_)
+    return 0
+
+
+@app.command
+def resume(run: Path, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False) -> int:
+    """Go on with a training that was cut off, from its last checkpoint, as if nothing had happened.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    file
+        The table, where it is no longer where the run found it.
+    checkpoint_every
+        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+    json_
+        Print one JSON object and nothing else.
+    """
+    _check_lock(run)
+    _as_the_run_began(run)
+    found = _polycera().resume(
+        run,
+        None if file is None else str(file),
+        checkpoint_every=checkpoint_every,
+        progress=not json_ and sys.stdout.isatty(),
+        say=None if json_ else _say,
+    )
+    _reached(found, json_)
+    return 0
+
+
+@app.command
+def pick(run: Path, *, weight: Names = None, out: Path | None = None, json_: Json = False) -> int:
+    """Choose among the epochs that no other beats on every task, by weights, without training again.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    weight
+        NAME=NUMBER, how much a task counts; say it once for each.
+    out
+        A new run folder that predicts as the chosen epoch does.
+    json_
+        Print one JSON object and nothing else.
+    """
+    pc = _polycera()
+    from polycera.errors import InputError
+
+    weights = _numbers(weight, "--weight")
+    if not weights:
+        raise InputError(
+            "Say how much each task counts: polycera pick RUN --weight churn=0.9 --weight revenue_loss=0.1."
+        )
+    opened = pc.load(run)
+    picked = opened.pick(weights)
+    if out is not None:
+        picked.write(out)
     if json_:
-        _print_json({"run": str(run.path), **run.metrics})
-    else:
-        _table(run.metrics[held_out], {t.name: t.kind for t in run.model.tasks.values()}, f"the {held_out} rows")
-        _say(f"Spec: {run.path / 'spec.yaml'} (edit it and pass it back with --spec).")
-        _say(f"Run:  {run.path}")
+        _print_json({"epoch": picked.picked.epoch, "skills": picked.picked.skills, "run": str(out or run)})
+        return 0
+    _epochs(opened.epochs, picked.picked.epoch)
+    _say(f"Run:  {out}" if out is not None else "To predict with this epoch, write it to a run of its own: --out RUN.")
     return 0
 
 
@@ -296,6 +357,43 @@ def demo(*, out: Path | None = None, json_: Json = False) -> int:
     return fit(table, target=["body_mass_g", "sex", "species"], out=out, json_=json_)
 
 
+def _reached(run: Any, json_: bool) -> None:
+    """What a training came to."""
+    held_out = run.metrics["held_out"]
+    if json_:
+        _print_json({"run": str(run.path), **run.metrics})
+        return
+    _table(run.metrics[held_out], {t.name: t.kind for t in run.model.tasks.values()}, f"the {held_out} rows")
+    _say(f"Spec: {run.path / 'spec.yaml'} (copy it, edit it, and pass it back with --spec).")
+    _say(f"Run:  {run.path}")
+
+
+def _check_lock(run: Path) -> None:
+    """Refuse a run that another process trains before Keras is imported, which takes seconds."""
+    from filelock import FileLock, Timeout
+
+    lock = run / "checkpoints" / "lock"
+    try:
+        if lock.exists():
+            with FileLock(lock, timeout=0):
+                pass
+    except Timeout:
+        _complain(f"Another process is training in {str(run)!r}: wait until it ends, or end it first.")
+        sys.exit(1)
+    except OSError:  # said in full by who opens the run
+        pass
+
+
+def _as_the_run_began(run: Path) -> None:
+    """Choose the backend that the run has, where the user chose none: on another the bits would differ."""
+    try:
+        began = json.loads((run / "versions.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if began in BACKENDS and importlib.util.find_spec(began):
+        os.environ.setdefault("KERAS_BACKEND", began)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The program: exit code 0 for done, 1 for what went wrong here, 2 for input that cannot be used."""
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a name shows its code
@@ -308,9 +406,13 @@ def main(arguments: list[str] | None = None) -> None:
         hint = "Say --target before each column to predict." if unused else "See polycera --help."
         _complain(f"{' '.join(str(error).split())} {hint}")
         code = 2
-    except KeyboardInterrupt:
-        _complain("Interrupted; nothing was written.")
+    except KeyboardInterrupt as error:
+        _complain(str(error) or "Interrupted; nothing was written.")
         code = 130
+    except SystemExit as error:
+        if getattr(error, "message", ""):
+            _complain(str(error))
+        raise
     except BrokenPipeError:  # whoever read our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -407,6 +509,20 @@ def _print_json(value: Any) -> None:
 
     # by msgspec what is no number becomes null; by json every sign is ASCII, which any terminal and pipe takes
     print(json.dumps(msgspec.json.decode(msgspec.json.encode(value))))
+
+
+def _epochs(kept: Any, chosen: int) -> None:
+    """The epochs that were kept, and which was chosen."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Epochs that no other beats on every task: skill on the validation rows")
+    for name in ("", "epoch", *list(kept[0].skills)[:MANY]):
+        table.add_column(name, justify="right")
+    for one in kept:
+        skills = [f"{value:.3f}" for value in list(one.skills.values())[:MANY]]
+        table.add_row("chosen" if one.epoch == chosen else "", str(one.epoch), *skills)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> None:

@@ -15,7 +15,7 @@ except ImportError as error:  # Keras takes TensorFlow where nobody chose, and s
 
 from polycera import callbacks, layers
 from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Quantile, Regression
-from polycera.training import Model, Run, adopt, fit, load
+from polycera.training import Model, Run, adopt, fit, load, resume
 
 __version__ = "0.1.0"
 
@@ -37,4 +37,5 @@ __all__ = [
     "fit",
     "layers",
     "load",
+    "resume",
 ]

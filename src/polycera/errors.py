@@ -37,6 +37,23 @@ class MissingExtra(PolyceraError, ImportError):
         super().__init__(f"{purpose} needs {package}: pip install 'polycera[{extra}]'.")
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a training, after a checkpoint; the message says how to go on."""
+
+    code = 130
+
+
+class Terminated(SystemExit):
+    """SIGTERM in the middle of a training, after a checkpoint; the message says how to go on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(143)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 def shorten(value: object, limit: int = 80) -> str:
     """A name or value as text that fits a sentence, however long it came."""
     text = str(value)

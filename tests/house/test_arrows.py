@@ -19,7 +19,7 @@ House = Mapping[str, ast.Module]
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
 BACKEND_FILE = f"{PACKAGE}.networks.backend"
 # `runs` writes as it likes, the others only what is listed. Keras saves a model itself, to where `runs` says.
-WRITERS = {"training": {"save", "save_weights"}}
+WRITERS = {"training": {"save", "save_weights"}, "monitoring": {"save"}}
 WRITES = {
     *("write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rmdir", "rmtree", "symlink_to"),
     *("to_csv", "to_parquet", "write_csv", "write_parquet", "write_table", "sink_parquet", "sink_csv"),
@@ -156,7 +156,8 @@ BAD = [
     (writes, {"polycera_cli": "path.open(mode='ab')"}),
     (writes, {"polycera.data.read": "Path('x').write_text('y')"}),
     (writes, {"polycera.data.read": "frame().to_csv('y')"}),
-    (writes, {"polycera.monitoring.joint": "model.save('m.keras')"}),
+    (writes, {"polycera.data.read": "model.save('m.keras')"}),
+    (writes, {"polycera.monitoring.joint": "model.save_weights('m.weights.h5')"}),
     (writes, {"polycera.data.read": "os.replace(a, b)"}),
     (code_from_files, {"polycera.runs.read": "import pickle"}),
     (code_from_files, {"polycera.runs.read": "eval(text)"}),
@@ -171,6 +172,7 @@ def test_the_law_sees_who_breaks_it(law: Callable[[House], list[str]], house: di
 
 FINE = {
     "polycera.training.fit": "from polycera.tasks import kinds\nfrom ..runs import atomic\nmodel.save(path)",
+    "polycera.monitoring.keeping": "model.save(temporary)",
     "polycera.tasks.__init__": "from .kinds import Binary",
     "polycera.tasks.kinds": "import keras\nif TYPE_CHECKING:\n    from . import Binary\n'a'.replace('b', '')",
     "polycera.runs.atomic": "open('x', 'wb')\nif TYPE_CHECKING:\n    import keras",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,48 +18,80 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import polycera as pc
-from polycera.monitoring.scale import MEANS, SCALES, Seen
+from polycera.monitoring.scale import MEANS, SCALES, Seen, best
+from polycera.runs import arrays, front, kept, plain
 from polycera.training.scores import Score
 
 pytestmark = pytest.mark.nobackend
 
 
 class FakeModel:
-    """A model that measures what it is told: `values` [epochs, tasks] of metrics whose ideal is 0."""
+    """A model that measures what it is told: `values` [epochs, tasks] of metrics whose ideal is 0.
+
+    Its weights are one number, that of the epoch; saving it writes that number.
+    """
 
     def __init__(self, values: Any, trivial: float = 1.0) -> None:
         self.values, self.trivial, self.epoch = np.asarray(values, "float64"), trivial, 0
         names = [chr(ord("a") + i) for i in range(self.values.shape[1])]
         self.tasks = {name: SimpleNamespace(headline="rmse", metrics=["rmse"]) for name in names}
         self.stop_training = False
-        self.weights = [np.zeros(1)]
+        self.weights = self.variables = [keras.Variable(np.zeros(1), name="w")]
 
     @property
     def scores(self) -> dict[str, dict[str, Score]]:
         row = self.values[self.epoch]
         return {n: {"rmse": Score(float(v), self.trivial, 0.0, "min")} for n, v in zip(self.tasks, row, strict=True)}
 
+    @property
+    def at(self) -> float:
+        return float(self.variables[0].numpy()[0])
+
     def get_weights(self) -> list[np.ndarray]:
-        return [w.copy() for w in self.weights]
+        return [v.numpy().copy() for v in self.variables]
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
-        self.weights = weights
+        for variable, value in zip(self.variables, weights, strict=True):
+            variable.assign(value)
+
+    def save(self, path: Path) -> None:
+        path.write_text(str(int(self.at)))
 
 
-def watched(callback: Any, values: Any) -> tuple[Any, FakeModel, list[dict[str, float]]]:
-    """The callback after a training in which the metrics were these; an epoch's weights are its number."""
-    model, history = FakeModel(values), []
-    callback.set_model(model)
-    callback.on_train_begin()
-    for epoch in range(len(model.values)):
-        model.epoch, model.weights = epoch, [np.array([float(epoch)])]
+def trained(callback: Any, model: FakeModel, epochs: range, weights: Any = float) -> list[dict[str, float]]:
+    """Some epochs of a training in which the metrics were these; an epoch's weights are its number."""
+    history = []
+    for epoch in epochs:
+        model.epoch = epoch
+        model.set_weights([np.array([weights(epoch)])])
         logs = {"val_loss": 0.0}
         callback.on_epoch_end(epoch, logs)
         history.append(logs)
         if model.stop_training:
             break
+    return history
+
+
+def watched(callback: Any, values: Any, weights: Any = float) -> tuple[Any, FakeModel, list[dict[str, float]]]:
+    """The callback after a training from beginning to end."""
+    model = FakeModel(values)
+    callback.set_model(model)
+    callback.on_train_begin()
+    history = trained(callback, model, range(len(model.values)), weights)
     callback.on_train_end()
     return callback, model, history
+
+
+def state_of(callback: Any) -> dict[str, Any]:
+    """What a checkpoint of the whole training holds of a callback, and gives back."""
+    found = {}
+    for name, value in vars(callback).items():
+        if name != "_model" and not callable(value):
+            try:
+                found[name] = plain.join(*plain.split(deepcopy(value)))
+            except TypeError:
+                assert name in ("path", "folder"), f"{name} is no plain state"
+    return found
 
 
 tables = hnp.arrays("float64", st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(0.01, 100))
@@ -103,6 +140,16 @@ def test_scales_by_hand() -> None:
     np.testing.assert_allclose(SCALES["single"](values)[:, 0], [-1, 0, -3])  # lower is better, ten is what one reaches
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_epoch_that_is_infinitely_bad_spoils_no_other() -> None:
+    values = seen(np.array([[20.0], [np.inf], [10.0], [np.nan]]))
+    np.testing.assert_allclose(SCALES["minmax"](values)[:, 0], [0, -np.inf, 1, np.nan])
+    np.testing.assert_allclose(SCALES["skill"](values)[:, 0], [0.6, -np.inf, 0.8, np.nan])
+    both = np.array([[0.5, -np.inf], [-np.inf, 0.5]])
+    np.testing.assert_allclose(MEANS["mean"](both, np.array([1.0, 0.0])), [0.5, -np.inf])
+    assert [best([np.nan, -np.inf]), best([np.nan, 0.5, 0.5]), best([np.nan])] == [1, 1, None]
+
+
 def test_means_by_hand() -> None:
     scaled, weights = np.array([[0.9, 0.1], [0.5, np.nan], [-1.0, 0.5]]), np.array([3.0, 1.0])
     np.testing.assert_allclose(MEANS["mean"](scaled, weights), [0.7, 0.5, -0.625])
@@ -123,15 +170,15 @@ def test_training_stops_and_goes_back() -> None:
     values = [[0.9], [0.5], [0.6], [0.7], [0.4], [0.3]]
     callback, model, history = watched(pc.callbacks.JointEarlyStopping(patience=2), values)
     assert (callback.stopped_epoch, callback.best_epoch, len(history)) == (3, 1, 4)
-    assert model.weights[0] == 1
+    assert model.at == 1
     _, model, _ = watched(pc.callbacks.JointEarlyStopping(patience=2, restore_best=False), values)
-    assert model.weights[0] == 3
+    assert model.at == 3
 
 
 def test_a_training_that_is_not_stopped_goes_back_too() -> None:
     callback, model, _ = watched(pc.callbacks.JointEarlyStopping(patience=9), [[0.9], [0.5], [0.6]])
     assert callback.stopped_epoch is None
-    assert model.weights[0] == 1
+    assert model.at == 1
 
 
 def test_each_task_has_its_own_patience() -> None:
@@ -155,7 +202,7 @@ def test_rescored_epochs_can_be_gone_back_to() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _, model, _ = watched(stop, values)
-    assert model.weights[0] == 1
+    assert model.at == 1
 
 
 def test_an_undefined_metric_is_left_out_and_said_once() -> None:
@@ -185,3 +232,265 @@ def test_an_undefined_metric_is_left_out_and_said_once() -> None:
 def test_bad_input_is_one_sentence(make: Any, said: str) -> None:
     with pytest.raises(pc.InputError, match=said):
         make()
+
+
+# -- what is saved ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [".keras", ".safetensors"])
+def test_the_best_epoch_is_saved_whenever_there_is_a_better_one(end: str, tmp_path: Path) -> None:
+    path = tmp_path / f"best{end}"
+    callback, model = pc.callbacks.JointCheckpoint(path), FakeModel([[0.9], [0.95], [0.5], [0.5], [0.6], [0.4]])
+    callback.set_model(model)
+    callback.on_train_begin()
+    saved = []
+    for epoch in range(6):
+        trained(callback, model, range(epoch, epoch + 1))
+        saved.append((callback.saved_epoch, in_file(path)))
+    assert saved == [(0, 0), (0, 0), (2, 2), (2, 2), (2, 2), (5, 5)]
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def in_file(path: Path) -> int:
+    if path.suffix == ".keras":
+        return int(path.read_text())
+    return int(*arrays.Stored(path).arrays["0000/w"])
+
+
+def test_a_file_that_was_there_stays_where_saving_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = pc.callbacks.JointCheckpoint(tmp_path / "best.keras")
+    save.path.write_text("from before")
+    monkeypatch.setattr(FakeModel, "save", lambda self, path: path.write_text("half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        watched(save, [[0.5]])
+    assert save.path.read_text() == "from before" and list(tmp_path.iterdir()) == [save.path]
+
+
+def test_what_is_no_more_than_min_delta_better_is_not_saved(tmp_path: Path) -> None:
+    values = [[0.9], [0.85], [0.79], [0.75], [0.7]]
+    callback, *_ = watched(pc.callbacks.JointCheckpoint(tmp_path / "a.keras", min_delta=0.1), values)
+    assert (callback.saved_epoch, in_file(callback.path), callback.best_epoch) == (2, 2, 4)
+
+
+@pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
+@pytest.mark.parametrize("end", [".keras", ".safetensors"])
+def test_the_file_follows_when_past_epochs_are_rescored(end: str, tmp_path: Path) -> None:
+    """The best moves to an earlier epoch; the model itself stays where the training is."""
+    values = [[0.5, 0.2], [0.4, 0.5], [0.9, 50.0]]
+    score = {"a": 1.0, "b": 1.01}
+    watch = pc.callbacks.JointCheckpoint(tmp_path / f"best{end}", score, scale="minmax")
+    callback, model, _ = watched(watch, values)
+    assert (callback.saved_epoch, in_file(callback.path), model.at) == (1, 1, 2)
+
+
+@pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
+@given(values=tables)
+def test_under_minmax_the_best_epoch_ends_in_the_file(values: np.ndarray, tmp_path_factory: Any) -> None:
+    """And early stopping goes back to the same, though an equal one may be an earlier."""
+    path = tmp_path_factory.mktemp("minmax") / "best.keras"
+    callback, *_ = watched(pc.callbacks.JointCheckpoint(path, scale="minmax"), values)
+    assert callback.scores[callback.saved_epoch] == callback.scores.max()
+    assert in_file(path) == callback.saved_epoch
+    _, model, _ = watched(pc.callbacks.JointEarlyStopping(scale="minmax", patience=99), values)
+    assert callback.scores[int(model.at)] == callback.scores.max()
+
+
+def test_where_nothing_is_defined_nothing_is_kept(tmp_path: Path) -> None:
+    nothing = [[math.nan], [math.nan]]
+    with pytest.warns(UserWarning, match="undefined"):
+        callback, *_ = watched(pc.callbacks.JointCheckpoint(tmp_path / "a.keras"), nothing)
+        _, model, _ = watched(pc.callbacks.JointEarlyStopping(), nothing)
+    keep, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path), nothing)
+    assert callback.saved_epoch is None and keep.epochs == () and list(tmp_path.iterdir()) == []
+    assert model.at == 1
+
+
+@pytest.mark.parametrize("scale", ["skill", "minmax"])
+@pytest.mark.parametrize("make", ["JointCheckpoint", "ParetoCheckpoint"])
+def test_weights_that_are_not_finite_are_never_written(make: str, scale: str, tmp_path: Path) -> None:
+    """Though their epochs score best; and this is said once."""
+    bad = {1: math.nan, 3: math.inf}
+    if make == "JointCheckpoint":
+        watch: Any = pc.callbacks.JointCheckpoint(tmp_path / "best.safetensors", scale=scale)
+    else:
+        watch = pc.callbacks.ParetoCheckpoint(tmp_path)
+    with pytest.warns(UserWarning, match="not all finite") as said:
+        watched(watch, [[0.9], [0.5], [0.8], [0.4], [0.85]], weights=lambda epoch: bad.get(epoch, float(epoch)))
+    assert len([w for w in said if "not all finite" in str(w.message)]) == 1
+    (path,) = tmp_path.iterdir()
+    assert in_file(path) == 2
+
+
+# -- the epochs that no other beats ----------------------------------------------------------------------------------
+
+
+@given(values=tables, keep=st.integers(2, 4), data=st.data())
+def test_the_kept_epochs_are_those_that_no_other_beats(
+    values: np.ndarray, keep: int, data: Any, tmp_path_factory: Any
+) -> None:
+    """The folder holds just these; whatever the weights, the best of all epochs is among them if all could be kept."""
+    folder, k = tmp_path_factory.mktemp("front"), values.shape[1]
+    callback, model, _ = watched(pc.callbacks.ParetoCheckpoint(folder, keep=keep), values)
+    skills = 1 - values  # rounded, two may be equal whose metrics are not
+    best = set(np.flatnonzero(front.undominated(skills)).tolist())
+    assert [one.epoch for one in kept.read(folder)] == list(callback.epochs)
+    assert len(callback.epochs) == len(list(folder.iterdir())) <= keep
+    if len(values) > keep:
+        return
+    assert set(callback.epochs) == best
+    weights = data.draw(st.lists(st.floats(0, 5), min_size=k, max_size=k).filter(any))
+    epoch = callback.pick(dict(zip(model.tasks, weights, strict=True)))
+    assert model.at == epoch
+    np.testing.assert_allclose(skills[epoch] @ weights, (skills @ weights).max(), rtol=1e-9, atol=1e-12)
+
+
+def test_the_unit_of_a_target_changes_no_kept_epoch(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(0.1, 2, size=(12, 2))
+    epochs = []
+    for factor in (1.0, 1000.0):
+        watch, model = pc.callbacks.ParetoCheckpoint(tmp_path, keep=3), FakeModel(values * factor, trivial=factor)
+        watch.set_model(model)
+        watch.on_train_begin()
+        trained(watch, model, range(12))
+        epochs.append(watch.epochs)
+    assert epochs[0] == epochs[1] and len(epochs[0]) == 3
+
+
+def test_of_too_many_epochs_the_one_goes_that_adds_least(tmp_path: Path) -> None:
+    values = [[0.1, 0.9], [0.9, 0.1], [0.4, 0.4], [0.41, 0.39], [0.3, 0.6]]
+    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path, keep=4), values)
+    assert callback.epochs == (0, 1, 3, 4)
+    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path, keep=2), values[:2] + values[2:3])
+    assert callback.epochs == (0, 2)  # of the two ends, which add the same, the first stays
+
+
+def test_the_best_of_each_task_stays(tmp_path: Path) -> None:
+    """Of a long row of unbeaten epochs, the ends and what lies between."""
+    angles = np.random.default_rng(0).permutation(np.linspace(0, np.pi / 2, 40))
+    values = 1 - np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path, keep=5), values)
+    skills = 1 - values[list(callback.epochs)]
+    assert (skills.max(axis=0) > 0.99).all() and np.diff(np.sort(skills[:, 0])).max() < 0.45
+
+
+def test_only_what_is_watched_counts(tmp_path: Path) -> None:
+    values = [[0.5, 0.5], [0.6, 0.1], [0.4, 0.9]]
+    for weights in ({"a": 1.0, "b": 0.0}, ["a"], "a", ["a/rmse"]):
+        callback, model, _ = watched(pc.callbacks.ParetoCheckpoint(tmp_path, weights), values)
+        assert callback.epochs == (2,)
+        assert callback.pick({"a": 1.0}) == 2 and model.at == 2
+
+
+def test_a_new_training_begins_anew(tmp_path: Path) -> None:
+    """What an earlier one left goes when there is something to put in its place, and not before."""
+    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])
+    assert callback.epochs == (0, 1, 2)
+    other = pc.callbacks.ParetoCheckpoint(tmp_path)
+    with pytest.warns(UserWarning, match="undefined|not all finite"):
+        watched(other, [[0.9, 0.1]], weights=lambda _: math.nan)
+    assert [one.epoch for one in kept.read(tmp_path)] == [0, 1, 2]
+    with pytest.raises(pc.InputError, match="No epoch was kept"):
+        other.pick({"a": 1.0})
+    callback, *_ = watched(other, [[0.9, 0.9], [0.5, 0.5]])
+    assert [one.epoch for one in kept.read(tmp_path)] == [1] == [callback.pick({"a": 1.0})]
+
+
+def test_no_validation_rows_are_said(tmp_path: Path) -> None:
+    watch = pc.callbacks.ParetoCheckpoint(tmp_path / "front")
+    watch.set_model(FakeModel([[0.5]]))
+    watch.on_train_begin()
+    watch.on_epoch_end(0, {"loss": 1.0, "val_a/rmse": 1.0})
+    with pytest.warns(UserWarning, match="no validation rows"):
+        watch.on_train_end()
+
+
+def test_a_task_whose_name_begins_with_val_is_no_validation() -> None:
+    watch = pc.callbacks.JointScore()
+    watch.set_model(FakeModel([[0.5]]))
+    watch.on_train_begin()
+    watch.on_epoch_end(0, logs := {"loss": 1.0, "val_a/rmse": 1.0})
+    assert "val_joint" not in logs
+
+
+# -- a training that goes on after it was cut off --------------------------------------------------------------------
+
+MAKERS: dict[str, Callable[[Path], Any]] = {
+    "score": lambda folder: pc.callbacks.JointScore(scale="minmax"),
+    "stopping": lambda folder: pc.callbacks.JointEarlyStopping(patience=3),
+    "stopping by tasks": lambda folder: pc.callbacks.JointEarlyStopping(patience={"a": 1, "b": 3}, scale="minmax"),
+    "checkpoint": lambda folder: pc.callbacks.JointCheckpoint(folder / "best.keras", {"a": 2.0, "b": 1.0}),
+    "checkpoint minmax": lambda folder: pc.callbacks.JointCheckpoint(folder / "best.safetensors", scale="minmax"),
+    "pareto": lambda folder: pc.callbacks.ParetoCheckpoint(folder, keep=2),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
+@pytest.mark.parametrize("name", MAKERS)
+@given(values=hnp.arrays("float64", (6, 2), elements=st.floats(0.01, 100)), data=st.data())
+def test_state_that_is_put_back_goes_on_alike(name: str, values: np.ndarray, data: Any, tmp_path_factory: Any) -> None:
+    """The state is saved after some epochs; the training was cut off some epochs later, which are trained again."""
+    saved = data.draw(st.integers(0, 5))
+    lost = data.draw(st.integers(saved, 6))
+    whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
+    expected, end, _ = watched(MAKERS[name](whole), values)
+    first, model = MAKERS[name](broken), FakeModel(values)
+    first.set_model(model)
+    first.on_train_begin()
+    trained(first, model, range(saved))
+    if model.stop_training:
+        return
+    state = state_of(first)
+    trained(first, model, range(saved, lost))
+    again, model = MAKERS[name](broken), FakeModel(values)
+    again.set_model(model)
+    again.on_train_begin()
+    vars(again).update(state)
+    trained(again, model, range(saved, 6))
+    again.on_train_end()
+    np.testing.assert_equal(state_of(again), state_of(expected))
+    assert model.at == end.at
+    files = [{path.name: in_file(path) for path in folder.iterdir()} for folder in (whole, broken)]
+    assert files[0] == files[1]
+
+
+def test_a_kept_epoch_whose_file_is_gone_is_named(tmp_path: Path) -> None:
+    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])
+    (tmp_path / "000001.safetensors").unlink()
+    with pytest.warns(UserWarning, match=r"\[1\] cannot be read"):
+        assert callback.pick({"a": 1.0}) == 2
+
+
+# -- refused ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda at: pc.callbacks.JointCheckpoint(at / "best.h5"), r"'best.h5': end the name in \.keras"),
+        (lambda at: pc.callbacks.JointCheckpoint(at / "best"), r"\.keras"),
+        (lambda at: pc.callbacks.JointCheckpoint(at / "b.keras", min_delta=-1), "min_delta"),
+        (lambda at: pc.callbacks.JointCheckpoint(at / "b.keras", {"a": -1}), "'a'"),
+        (lambda at: watched(pc.callbacks.JointCheckpoint(at / "no" / "b.keras"), [[0.5]]), "make the folder"),
+        (lambda at: watched(pc.callbacks.JointCheckpoint(at / "folder.keras"), [[0.5]]), "it is a folder"),
+        (lambda at: watched(pc.callbacks.JointCheckpoint(at / "b.keras", {"z": 1}), [[0.5]]), "joint score: 'z'"),
+        (lambda at: watched(pc.callbacks.JointScore({"a": 1, "a/rmse": 2}), [[0.5]]), "names a task twice"),
+        *(
+            (lambda at, keep=keep: pc.callbacks.ParetoCheckpoint(at, keep=keep), "2 to 16 epochs, got keep=")
+            for keep in (1, 17, 2.0, True, "8")
+        ),
+        (lambda at: pc.callbacks.ParetoCheckpoint(at, {"a": 0.0}), "at least one weight above 0"),
+        (lambda at: pc.callbacks.ParetoCheckpoint(at, []), "at least one weight above 0"),
+        (lambda at: watched(pc.callbacks.ParetoCheckpoint(at, ["a", "z"]), [[0.5]]), "set of kept epochs: 'z'"),
+        (lambda at: watched(pc.callbacks.ParetoCheckpoint(at / "file"), [[0.5]]), "Cannot write"),
+        (lambda at: watched(pc.callbacks.ParetoCheckpoint(at), [[0.5]])[0].pick({"z": 1}), "weights: 'z'"),
+        (lambda at: pc.callbacks.WeightSchedule({"a": 2.0}), "task 'a' is 2.0; expected a function"),
+        (lambda at: pc.callbacks.WeightSchedule({}), "dict of task name to function"),
+        (lambda at: pc.callbacks.WeightSchedule(lambda epoch: 1.0), "dict of task name to function"),
+        (lambda at: watched(pc.callbacks.WeightSchedule({"z": float}), [[0.5]]), "weight schedule: 'z'"),
+    ],
+)
+def test_what_cannot_be_kept_or_scheduled_is_refused(make: Any, said: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.keras").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(pc.errors.PolyceraError, match=said):
+        make(tmp_path)

@@ -46,7 +46,7 @@ specs = st.builds(
         columns=st.dictionaries(texts, texts, max_size=4),
         parts=parts,
     ),
-    network=st.builds(Network, width=st.integers(1, 10**6), depth=st.integers(1, 50), dropout=shares),
+    network=st.builds(Network, width=st.integers(1, 2**14), depth=st.integers(1, 50), dropout=shares),
     training=st.builds(
         Training,
         learning_rate=st.floats(1e-300, 1e300),
@@ -127,15 +127,16 @@ def test_a_writer_that_fails_at_any_byte_changes_nothing(
 
 
 def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the last moment there is the old content, and it is on the disk before it gets the name."""
+    """Until the last moment there is the old content; it is on the disk before it gets the name, then the name is."""
     path, order = tmp_path / "file", []
     path.write_bytes(b"old")
     sync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (order.append(("fsync", path.read_bytes())), sync(handle)))
     monkeypatch.setattr(os, "replace", lambda *a: (order.append(("replace", path.read_bytes())), replace(*a)))
     atomic.write(path, b"new" * 1000)
-    assert order == [("fsync", b"old"), ("replace", b"old")]
-    assert path.read_bytes() == b"new" * 1000
+    new = b"new" * 1000
+    assert order == [("fsync", b"old"), ("replace", b"old"), ("fsync", new)]
+    assert path.read_bytes() == new
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError, KeyboardInterrupt, OSError])

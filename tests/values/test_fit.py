@@ -20,7 +20,16 @@ from polycera.runs import Folder, Network, Training
 
 ROWS = 80
 FILES = {
-    *("spec.yaml", "schema.json", "model.keras", "history.csv", "metrics.json", "predictions.csv", "versions.json"),
+    *(
+        "spec.yaml",
+        "schema.json",
+        "model.safetensors",
+        "history.csv",
+        "metrics.json",
+        "predictions.csv",
+        "versions.json",
+    ),
+    *("epochs", "manifest.json"),
 }
 TARGETS = ["revenue", "churn", "plan"]
 QUICK = {"max_steps": 300, "batch_size": 28}

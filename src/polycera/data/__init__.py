@@ -1,5 +1,6 @@
 """Rows in, arrays out: reading, roles, tasks, encoding, splitting. Nothing here knows a network."""
 
+from polycera.data.batches import Batches
 from polycera.data.encode import Encoder
 from polycera.data.guess import infer_task
 from polycera.data.leaks import leaks
@@ -10,6 +11,7 @@ from polycera.data.table import Table
 from polycera.data.targets import columns_of, labels, tasks_for
 
 __all__ = [
+    "Batches",
     "Column",
     "Encoder",
     "Schema",

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from polycera.errors import InputError
+from polycera.shapes import TaskName
+
+
+class Pull(NamedTuple):
+    """What an epoch saw of the gradients of tasks that meet somewhere: means over the steps in which a task had one.
+
+    Attributes:
+        tasks: their names, m.
+        weights: by which what they share took each task's gradient, [m]; NaN where it had none.
+        norms: of the tasks' gradients, before those weights, [m].
+        cosines: between the tasks' gradients, [m, m], over the steps in which both had one.
+    """
+
+    tasks: tuple[TaskName, ...]
+    weights: np.ndarray
+    norms: np.ndarray
+    cosines: np.ndarray
 
 
 class Gradients(keras.callbacks.Callback):
@@ -44,7 +61,15 @@ class Gradients(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.regions: list[Any] = []
+        self.regions: list[list[Pull]] = []
+
+    def get_state(self) -> dict[str, Any]:
+        """What it takes to go on after an interruption."""
+        return {"regions": [[pull._asdict() for pull in pulls] for pulls in self.regions]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` gave."""
+        self.regions = [[Pull(**pull) for pull in pulls] for pulls in state["regions"]]
 
     @property
     def tasks(self) -> tuple[str, ...]:

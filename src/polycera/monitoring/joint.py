@@ -73,9 +73,7 @@ class JointScore(keras.callbacks.Callback):
         if (scale == "single") != bool(reference):
             raise InputError('scale="single" and reference={task: value} of separate networks go together.')
         if weights is not None:
-            total = sum(factor(value, f"the weight of {shorten(name)!r}") for name, value in weights.items())
-            if not total > 0:
-                raise InputError(f"The joint score needs at least one weight above 0, got {dict(weights)}.")
+            check_weights(weights, "joint score")
         self._watched: dict[tuple[TaskName, str], float] = {}
         self._begin()
 
@@ -106,10 +104,7 @@ class JointScore(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the metrics that the weights name."""
         tasks = self.model.tasks
-        weights = self.weights or dict.fromkeys(tasks, 1.0)
-        self._watched = {_metric(name, tasks): float(weight) for name, weight in weights.items()}
-        if len(set(self.tasks)) < len(self.tasks):
-            raise InputError(f"The joint score names a task twice: {listing(self.tasks)}; give each one metric.")
+        self._watched = watched(self.weights or dict.fromkeys(tasks, 1.0), tasks, "joint score")
         if self.reference:
             for name in self.reference:
                 if name not in tasks:
@@ -122,7 +117,7 @@ class JointScore(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the scaled metrics and their mean to this epoch's logs."""
-        if logs is None or not any(name.startswith("val_") for name in logs):
+        if logs is None or "val_loss" not in logs:  # a task's own name may begin with val_
             return
         found = [self.model.scores[task][metric] for task, metric in self._watched]
         self._values.append([score.value for score in found])
@@ -163,13 +158,31 @@ class JointScore(keras.callbacks.Callback):
             )
 
 
-def _metric(name: str, tasks: Mapping[TaskName, Any]) -> tuple[TaskName, str]:
+def check_weights(weights: Mapping[str, float], what: str) -> None:
+    """Refuse weights that are not finite, 0 or more, with a positive sum."""
+    total = sum(factor(value, f"the weight of {shorten(name)!r}") for name, value in weights.items())
+    if not total > 0:
+        raise InputError(f"The {what} needs at least one weight above 0, got {dict(weights)}.")
+
+
+def watched(
+    weights: Mapping[str, float], tasks: Mapping[TaskName, Any], what: str
+) -> dict[tuple[TaskName, str], float]:
+    """`task` or `task/metric` -> weight, as (task, metric) -> weight; `what` they are for is said in errors."""
+    pairs = [_metric(name, tasks, what) for name in weights]
+    names = [task for task, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InputError(f"The {what} names a task twice: {listing(names)}; give each one metric.")
+    return dict(zip(pairs, map(float, weights.values()), strict=True))
+
+
+def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskName, str]:
     """`task` or `task/metric` -> (task, metric)."""
     if name in tasks:
         return name, tasks[name].headline
     task, _, metric = name.rpartition("/")
     if task not in tasks:
-        raise UnknownName("task in the joint score:", name, tasks)
+        raise UnknownName(f"task in the {what}:", name, tasks)
     if metric not in tasks[task].metrics:
-        raise UnknownName(f"metric of task {shorten(task)!r} in the joint score:", metric, tasks[task].metrics)
+        raise UnknownName(f"metric of task {shorten(task)!r} in the {what}:", metric, tasks[task].metrics)
     return task, metric

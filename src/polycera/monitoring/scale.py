@@ -38,12 +38,15 @@ def skill(seen: Seen) -> Array:
 
 
 def minmax(seen: Seen) -> Array:
-    """0 the worst epoch so far, 1 the best: each new extreme rescores all epochs before it."""
-    worst, best = _nan(np.nanmax, seen.gap), _nan(np.nanmin, seen.gap)
+    """0 the worst epoch so far, 1 the best: each new extreme rescores all epochs before it.
+
+    An epoch that is infinitely far from ideal counts as minus infinity, and the others among themselves.
+    """
+    gap = np.where(np.isinf(seen.gap), np.nan, seen.gap)
+    worst, best = _nan(np.nanmax, gap), _nan(np.nanmin, gap)
     spread = worst - best
-    return np.where(
-        spread > 0, (worst - seen.gap) / np.where(spread > 0, spread, 1.0), np.where(seen.gap >= 0, 1.0, np.nan)
-    )
+    scaled = np.where(spread > 0, (worst - gap) / np.where(spread > 0, spread, 1.0), np.where(gap >= 0, 1.0, np.nan))
+    return np.where(np.isinf(seen.gap), -np.inf, scaled)
 
 
 def first(seen: Seen) -> Array:
@@ -64,6 +67,8 @@ SCALES: Mapping[str, Callable[[Seen], Array]] = {"skill": skill, "minmax": minma
 
 def mean(scaled: Array, weights: Array) -> Array:
     """The weighted mean over what is defined, [epochs]."""
+    used = weights > 0  # what has no weight may be infinitely bad
+    scaled, weights = scaled[:, used], weights[used]
     known = ~np.isnan(scaled)
     return _over(np.where(known, scaled, 0.0) @ weights, known @ weights)
 
@@ -87,7 +92,8 @@ MEANS: Mapping[str, Callable[[Array, Array], Array]] = {"mean": mean, "geometric
 def best(scores: Sequence[float] | Array) -> int | None:
     """The first epoch with the highest score; None where none is defined."""
     scores = np.asarray(scores, "float64")
-    return None if np.isnan(scores).all() else int(np.nanargmax(scores))
+    known = np.flatnonzero(~np.isnan(scores))  # nanargmax takes a NaN for minus infinity
+    return int(known[np.argmax(scores[known])]) if len(known) else None
 
 
 def _over(numerator: Array, denominator: Array) -> Array:

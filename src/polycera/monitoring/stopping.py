@@ -6,17 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from polycera.errors import InputError, UnknownName
-from polycera.monitoring.joint import JointScore
-from polycera.shapes import TaskName
-
-KEPT = 8
-"""Epochs whose weights are held in memory at most, where past epochs may be rescored."""
+from polycera.monitoring.keeping import Holding, checked_delta
+from polycera.shapes import Array, TaskName
 
 
-class JointEarlyStopping(JointScore):
+class JointEarlyStopping(Holding):
     """Stops when the joint score has not improved for a while, and goes back to the best epoch.
 
     It logs what `JointScore` logs. Where the scale may rescore past epochs ("minmax"), the weights of all epochs that
@@ -52,16 +47,13 @@ class JointEarlyStopping(JointScore):
         counts = list(patience.values()) if isinstance(patience, Mapping) else [patience]
         if not counts or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts):
             raise InputError(f"Patience is a number of epochs, 0 or more, or one for each task, got {patience!r}.")
-        if not (isinstance(min_delta, int | float) and math.isfinite(min_delta) and min_delta >= 0):
-            raise InputError(f"min_delta is a finite number, 0 or more, got {min_delta!r}.")
-        self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
+        self.patience, self.min_delta, self.restore_best = patience, checked_delta(min_delta), restore_best
         self.stopped_epoch: int | None = None
-        self._held: dict[int, list[np.ndarray]] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin anew."""
         super().on_train_begin(logs)
-        self.stopped_epoch, self._held = None, {}
+        self.stopped_epoch = None
         if isinstance(self.patience, Mapping):
             for name in self.patience:
                 if name not in self.tasks:
@@ -79,17 +71,6 @@ class JointEarlyStopping(JointScore):
             self.model.stop_training = True
             self.stopped_epoch = epoch
 
-    def _hold(self, now: int) -> None:
-        """Hold this epoch's weights where it is the best, or may yet become it; let go of those that cannot."""
-        wanted = {self.best_epoch}
-        if self.scale == "minmax":
-            scaled = np.nan_to_num(self.scaled, nan=-np.inf)
-            wanted |= {e for e in (*self._held, now) if not _beaten(scaled[e], scaled)}
-        held = sorted((e for e in (*self._held, now) if e in wanted), key=lambda e: -self.scores[e])[:KEPT]
-        if now in held:
-            self._held[now] = self.model.get_weights()
-        self._held = {e: self._held[e] for e in held}
-
     def _is_over(self) -> bool:
         if isinstance(self.patience, Mapping):
             scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
@@ -99,17 +80,12 @@ class JointEarlyStopping(JointScore):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Go back to the best epoch."""
         super().on_train_end(logs)
-        if self._held and self.best_epoch in self._held:
-            self.model.set_weights(self._held[self.best_epoch])
+        if self._held:
+            self.model.set_weights(self._held[self.best_of(self._held)])
         self._held = {}
 
 
-def _beaten(one: np.ndarray, all_: np.ndarray) -> bool:
-    """Whether another epoch is at least as good everywhere and better somewhere."""
-    return bool(((all_ >= one).all(axis=1) & (all_ > one).any(axis=1)).any())
-
-
-def _waited(scores: np.ndarray, min_delta: float) -> int:
+def _waited(scores: Array, min_delta: float) -> int:
     """How many epochs ago the last improvement was."""
     top, last = -math.inf, -1
     for epoch, score in enumerate(scores):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from polycera.errors import InputError, shorten
 from polycera.shapes import Tensor
 
 
@@ -26,6 +28,41 @@ def seed(value: int) -> None:
         import torch
 
         torch.manual_seed(value)
+
+
+def random_state() -> dict[str, Any]:
+    """The global generators of random numbers, as plain state: who draws from them goes on with the same numbers.
+
+    TensorFlow has none that could be read; layers of Keras draw from generators of their own on every backend.
+    """
+    found: dict[str, Any] = {"python": random.getstate(), "numpy": np.random.get_state(legacy=False)}
+    if keras.backend.backend() == "torch":
+        import torch
+
+        found["torch"] = torch.get_rng_state().numpy()
+    return found
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put them back to where `random_state` found them.
+
+    Raises:
+        InputError: for what `random_state` does not give.
+    """
+    try:
+        place = state["numpy"]["state"]["pos"]
+        if not 0 <= place <= 624:  # NumPy takes any, and reads there
+            raise ValueError(f"pos is {place}")
+        random.setstate(state["python"])
+        np.random.set_state(state["numpy"])
+        if "torch" in state and keras.backend.backend() == "torch":
+            import torch
+
+            torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The state of the random numbers is none ({shorten(error)}): the checkpoint was changed; remove it."
+        ) from None
 
 
 def with_backward(forward: Callable[..., Tensor], backward: Callable[..., tuple[Any, ...]]) -> Callable[..., Tensor]:

@@ -21,3 +21,8 @@ def perceptron(features: int, *, width: int, depth: int, dropout: float, seed: i
         if dropout:
             hidden = keras.layers.Dropout(dropout, seed=seed + layer, name=f"dropout_{layer}")(hidden)
     return inputs, hidden
+
+
+def parameters(features: int, *, width: int, depth: int) -> int:
+    """How many numbers a perceptron is made of."""
+    return (features + 1) * width + (depth - 1) * (width + 1) * width

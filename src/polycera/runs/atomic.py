@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,24 +13,87 @@ from pathlib import Path
 from polycera.errors import InputError, PolyceraError, shorten
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes | bytearray) -> None:
     """Write a file through a temporary one beside it: a reader sees the old content or the new, never half.
 
     Raises:
         PolyceraError: where the disk or the folder does not take it; what was there before is untouched.
     """
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}")
-    try:
+    with _refused(path, f" ({len(content)} bytes)"), _beside(path) as temporary:
         with open(temporary, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _settled(temporary, path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to for who writes files itself; what was written takes the place of `path` at the end.
+
+    Raises:
+        PolyceraError: where the disk or the folder does not take it; what was there before is untouched.
+    """
+    with _refused(path), _beside(path) as temporary:
+        yield temporary
+        _settled(temporary, path)
+
+
+@contextmanager
+def _refused(path: Path, size: str = "") -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise PolyceraError(f"Cannot write {shorten(path)!r} ({len(content)} bytes): {error.strerror}.") from None
+        raise PolyceraError(f"Cannot write {shorten(path)!r}{size}: {error.strerror or error}.") from None
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{os.getpid()}.{path.name[-100:]}")  # its ending says to some what to write
+    try:
+        yield temporary
     finally:
         with suppress(OSError):  # it is gone where all went well, and never was where the folder took nothing
             temporary.unlink()
+
+
+def _settled(temporary: Path, path: Path) -> None:
+    """Bring the content to the disk, then its name: after a power failure too, one of the two contents is there."""
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def make_folder(path: Path) -> None:
+    """A folder within a run, where it is not there yet.
+
+    Raises:
+        PolyceraError: where the disk does not take it.
+    """
+    with _refused(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Take a file away, or a folder that is empty by now; it may be gone already."""
+    with suppress(OSError):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def discard(folder: Path) -> None:
+    """Take a folder of ours away with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Take away what processes that were killed left half-written in a folder; nobody else may be at work there."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if re.match(r"\.\d+\.", path.name):
+            remove(path)
 
 
 def check_free(path: Path) -> None:
@@ -65,21 +129,30 @@ def new_folder(path: Path) -> Iterator[Path]:
         PolyceraError: where the disk does not take it.
     """
     check_free(path)
+    with new_parents(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=path.parent))
+        except OSError as error:
+            raise PolyceraError(f"Cannot make the folder {shorten(path)!r}: {error.strerror}.") from None
+        try:
+            yield draft
+            draft.chmod(0o777 & ~_umask())
+            os.rename(draft, path)
+        except OSError as error:
+            raise PolyceraError(f"Cannot write the folder {shorten(path)!r}: {error.strerror or error}.") from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def new_parents(path: Path) -> Iterator[None]:
+    """Of the folders above, takes those away in the end that were not there and that nothing came into."""
     above = [folder for folder in path.absolute().parents if not folder.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=path.parent))
-    except OSError as error:
-        raise PolyceraError(f"Cannot make the folder {shorten(path)!r}: {error.strerror}.") from None
-    try:
-        yield draft
-        draft.chmod(0o777 & ~_umask())
-        os.rename(draft, path)
-    except OSError as error:
-        raise PolyceraError(f"Cannot write the folder {shorten(path)!r}: {error.strerror or error}.") from None
+        yield
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        for folder in above:  # of those made here, the ones that nothing came into
+        for folder in above:
             with suppress(OSError):
                 folder.rmdir()
 

@@ -8,18 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from polycera.errors import InputError, shorten
-from polycera.runs.spec import Spec, read_spec
+from polycera.runs import forms, kept, reading, seal
+from polycera.runs.arrays import Damaged, Stored
+from polycera.runs.kept import Kept
+from polycera.runs.spec import Spec, spec_from
 
-SPEC, SCHEMA, MODEL = "spec.yaml", "schema.json", "model.keras"
-METRICS, HISTORY, VERSIONS, PREDICTIONS = "metrics.json", "history.csv", "versions.json", "predictions.csv"
-GRADIENTS = "gradients.npz"
+SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
+MODEL, METRICS, HISTORY, PREDICTIONS = "model.safetensors", "metrics.json", "history.csv", "predictions.csv"
+GRADIENTS = "gradients.safetensors"
+CHECKPOINTS, EPOCHS = "checkpoints", "epochs"
 
 
 class Folder:
-    """The files of a run, read when they are asked for.
+    """The files of a run, read when they are asked for and held against the manifest.
 
     Args:
         path: of the folder.
@@ -32,40 +34,74 @@ class Folder:
         self.path = Path(path)
         if not self.path.is_dir():
             raise InputError(f"There is no run folder {shorten(path)!r}.")
-        if absent := [name for name in (SPEC, SCHEMA, MODEL) if not (self.path / name).is_file()]:
+        absent = [name for name in (SPEC, SCHEMA, seal.MANIFEST) if not (self.path / name).exists()]
+        if absent:
             raise InputError(f"The folder {shorten(path)!r} is no run: it lacks {', '.join(absent)}.")
+        for name in (CHECKPOINTS, EPOCHS):
+            reading.own_folder(self.path / name)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training ran to its end."""
+        return MODEL in seal.entries(self.path)
 
     @cached_property
     def spec(self) -> Spec:
         """What it takes to repeat it."""
-        return read_spec(self.path / SPEC)
+        return spec_from(self._content(SPEC), self.path / SPEC)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
         """`columns`: each column's role with its reason; `encoder`: how features are made of them."""
-        return self._json(SCHEMA)
+        return self._json(SCHEMA, forms.Schema)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """`test` and `validation`: task -> metric -> value, trivial value, ideal, skill; and what it cost."""
-        return self._json(METRICS)
+        return self._json(METRICS, forms.Metrics)
 
     @cached_property
     def versions(self) -> dict[str, str]:
         """Of Python, Keras, the backend and polycera."""
-        return self._json(VERSIONS)
+        return self._json(VERSIONS, dict[str, str])
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """One dict an epoch."""
-        with open(self.path / HISTORY, newline="", encoding="utf-8") as file:
-            return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(file)]
-
-    def _json(self, name: str) -> dict[str, Any]:
         try:
-            return msgspec.json.decode((self.path / name).read_bytes())
-        except (OSError, msgspec.DecodeError) as error:
-            raise InputError(f"The run {shorten(self.path)!r} has no readable {name}: {error}.") from None
+            return forms.history(self._content(HISTORY))
+        except (ValueError, csv.Error) as error:
+            raise Damaged(self.path / HISTORY, shorten(error)) from None
+
+    @property
+    def weights(self) -> Stored:
+        """The network's weights by name."""
+        self._check_finished(MODEL)
+        seal.check(self.path, MODEL)
+        return Stored(self.path / MODEL)
+
+    @property
+    def epochs(self) -> list[Kept]:
+        """The epochs that no other beats on every task, as far as they were kept."""
+        return kept.read(self.path / EPOCHS)
+
+    def _content(self, name: str) -> bytes:
+        self._check_finished(name)
+        return seal.content(self.path, name)
+
+    def _check_finished(self, name: str) -> None:
+        if name not in (SPEC, SCHEMA, VERSIONS) and not self.finished:
+            raise InputError(
+                f"The run {shorten(self.path)!r} has not ended, so it has no {name} yet; "
+                f"to go on with it: polycera resume {shorten(self.path)}."
+            )
+
+    def _json(self, name: str, form: Any) -> dict[str, Any]:
+        text = self._content(name)
+        try:
+            return forms.checked(reading.json(text), form)
+        except ValueError as error:  # of msgspec, and of a text that is no UTF-8
+            raise Damaged(self.path / name, shorten(error, 200)) from None
 
 
 def next_name(parent: Path, stem: str) -> Path:

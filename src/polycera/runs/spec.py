@@ -15,6 +15,13 @@ Weight = Annotated[float, msgspec.Meta(ge=0)]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
+SIZE, PARTS, DEEP, DIGITS = 2**22, 100_000, 32, 1000
+"""Bytes of a spec, its parts, parts within each other and digits of a number, at most."""
+
+Width = Annotated[int, msgspec.Meta(ge=1, le=2**14)]
+Depth = Annotated[int, msgspec.Meta(ge=1, le=2**8)]
+
+
 class Parts(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How the rows are divided into training, validation and test.
 
@@ -57,8 +64,8 @@ class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         dropout: share of units left out in training.
     """
 
-    width: Positive = 256
-    depth: Positive = 2
+    width: Width = 256
+    depth: Depth = 2
     dropout: Share = 0.1
 
 
@@ -118,12 +125,64 @@ def read_spec(path: str | Path) -> Spec:
         InputError: where it is not there, no YAML, or says something that is not known, with the place.
     """
     try:
-        return msgspec.yaml.decode(Path(path).read_bytes(), type=Spec)
+        with open(path, "rb") as file:
+            text = file.read(SIZE + 1)
     except OSError as error:
         raise InputError(f"Cannot read the spec {shorten(path)!r}: {error.strerror}.") from None
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    return spec_from(text, path)
+
+
+def spec_from(text: bytes, path: str | Path) -> Spec:
+    """The spec in a text of YAML, checked.
+
+    Args:
+        text: whose parts are counted before anything is made of them.
+        path: whence it comes, for the sentence of an error.
+
+    Raises:
+        InputError: as `read_spec`.
+    """
+    try:
+        _check_size(text)
+        found = msgspec.yaml.decode(text, type=Spec)
+        _check_counts(found)
+        return found
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as error:
         what = shorten(" ".join(str(error).split()), 200)  # PyYAML says it in several lines
         raise InputError(f"The spec {shorten(path)!r} is not valid: {what}.") from None
+
+
+def _check_size(text: bytes) -> None:
+    """Refuse what is longer than any spec, or says much in few words: a name that stands for ten others, ten times."""
+    import yaml
+
+    if len(text) > SIZE:
+        raise ValueError(f"it is longer than {SIZE} bytes")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    try:
+        for count, event in enumerate(yaml.parse(text, Loader=loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it refers to a part of itself (*name), which no spec needs")
+            if count > PARTS or depth > DEEP:
+                raise ValueError(f"it has more than {PARTS} parts, or {DEEP} within each other")
+            if isinstance(event, yaml.ScalarEvent) and len(event.value) > DIGITS and not event.value.strip(NUMBER):
+                raise ValueError(f"it has a number of more than {DIGITS} digits")  # 1:1:1:... takes hours to read
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+NUMBER = "0123456789:_.+-"
+"""What a number is made of in YAML, to the base of 60 too."""
+
+
+def _check_counts(spec: Spec) -> None:
+    """Refuse a number of classes or labels that stands for a list longer than any spec could hold."""
+    for place, task in enumerate(spec.tasks):
+        for name in ("classes", "labels"):
+            if isinstance(task.get(name), int) and task[name] > PARTS:
+                raise ValueError(f"{task[name]} {name}, and {PARTS} are the most - at `$.tasks[{place}].{name}`")
 
 
 def checked(spec: Spec) -> Spec:

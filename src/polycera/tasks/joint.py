@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from polycera.errors import InputError, listing, shorten
 from polycera.shapes import TaskName, Tensor
-from polycera.tasks import terms
+from polycera.tasks import safe, terms
 
 JointFunction = Callable[[dict[TaskName, Tensor], dict[TaskName, Tensor]], Tensor]
 
@@ -66,11 +66,24 @@ class Joint:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Joint:
-        """What `to_config` wrote."""
-        import keras
+        """What `to_config` wrote.
 
-        fn = keras.saving.deserialize_keras_object(config["fn"], safe_mode=True)
-        return cls(fn, config["tasks"], weight=config["weight"], name=config["name"])
+        Raises:
+            UnknownName: for a function that is not registered in this process.
+            InputError: for what `to_config` does not write.
+        """
+        what = f"Joint term {shorten(config.get('name'))!r}"
+        own = {name: config.get(name) for name in ("tasks", "weight", "name")}
+        texts = isinstance(own["name"], str) and isinstance(own["tasks"], list | tuple)
+        if not texts or not all(isinstance(task, str) for task in own["tasks"]):
+            raise InputError(
+                f"{what} is of the tasks {shorten(repr(own['tasks']))}: a name and a list of names are expected."
+            )
+        if not isinstance(config.get("fn"), Mapping):
+            raise InputError(
+                f"{what} has the function {shorten(repr(config.get('fn')))}: what Keras writes is expected."
+            )
+        return cls(safe.loss(config["fn"], what), own["tasks"], weight=own["weight"], name=own["name"])
 
     def __repr__(self) -> str:
         return f"Joint({self.name!r}, tasks={list(self.tasks)})"

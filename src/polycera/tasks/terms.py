@@ -15,6 +15,7 @@ import numpy as np
 
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.shapes import Tensor
+from polycera.tasks import safe
 
 if TYPE_CHECKING:
     from polycera.tasks.layout import Group
@@ -159,7 +160,7 @@ class Term:
                 "put @keras.saving.register_keras_serializable() above its definition."
             )
         saved = keras.saving.serialize_keras_object(self.loss)
-        again = keras.saving.deserialize_keras_object(saved, safe_mode=True)
+        again = safe.loss(saved, f"Loss {self.name!r}")
         kept, settings = (getattr(loss, "_fn_kwargs", None) for loss in (again, self.loss))
         if kept != settings:  # Keras 3.15.1 forgets the delta of Huber
             raise InputError(
@@ -256,9 +257,7 @@ def _term(loss: Any, weight: Any, task: Task) -> Term:
             return Term(own, weight, own)
         return Term(loss, weight, _from_keras(loss, task))
     if isinstance(loss, Mapping):
-        import keras
-
-        loss = keras.saving.deserialize_keras_object(dict(loss), safe_mode=True)
+        loss = safe.loss(loss, f"A loss of task {shorten(task.name)!r}")
     if not callable(loss):
         raise InputError(
             f"A loss of task {shorten(task.name)!r} is a {type(loss).__name__}; expected a name, "
@@ -274,9 +273,9 @@ def _from_keras(name: str, task: Task) -> Any:
     known = [*OWN[task.kind], *(a for a, own in ALIASES.items() if own in OWN[task.kind])]
     try:
         found = keras.losses.get(name)
-    except ValueError:
+    except (TypeError, ValueError):  # a base of losses, which cannot be made
         found = None
-    if found is None:
+    if found is None or type(found) is keras.losses.Loss:
         raise UnknownName("loss", name, known, f"Task {shorten(task.name)!r} also takes any name of keras.losses.")
     if isinstance(found, type):
         found = found()

@@ -1,9 +1,10 @@
 """How it is trained: the model, its loss, what is measured; and from a table to a run."""
 
 from polycera.training.adopt import adopt
-from polycera.training.fit import fit
+from polycera.training.checkpoint import Checkpoint
+from polycera.training.fit import fit, resume
 from polycera.training.model import Model
 from polycera.training.run import Run, load
 from polycera.training.scores import Score, Scores
 
-__all__ = ["Model", "Run", "Score", "Scores", "adopt", "fit", "load"]
+__all__ = ["Checkpoint", "Model", "Run", "Score", "Scores", "adopt", "fit", "load", "resume"]

@@ -10,23 +10,33 @@ import warnings
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import msgspec
-import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.monitoring import Gradients, JointScore
-from polycera.monitoring.progress import Progress
-from polycera.runs import Data, Network, Parts, Spec, Training, atomic, checked, folder, next_name, read_spec, to_yaml
-from polycera.runs import columns as files
-from polycera.tasks import Layout, Task, task_from_config
-from polycera.training import answers, recipe
-from polycera.training.model import Model
-from polycera.training.run import Run, as_values
-from polycera.training.table import Prepared, prepare
+from polycera.runs import (
+    Data,
+    Network,
+    Parts,
+    Spec,
+    Training,
+    atomic,
+    checked,
+    folder,
+    lock,
+    next_name,
+    read_spec,
+    seal,
+    to_yaml,
+)
+from polycera.runs.every import Every
+from polycera.tasks import Layout, Task
+from polycera.training import answers
+from polycera.training.finish import train_into
+from polycera.training.run import Run
+from polycera.training.table import Prepared, prepare, tasks_from
 
 
 def fit(
@@ -48,6 +58,7 @@ def fit(
     seed: int = 0,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
+    checkpoint_every: str = "1 minute",
     progress: bool | None = None,
     say: Any = None,
 ) -> Run:
@@ -56,6 +67,8 @@ def fit(
     Kinds of targets and roles of columns are inferred; each can be declared. Features are encoded by what the
     training rows show. Training stops on the mean skill of all tasks over the validation rows and keeps the best
     weights. Two calls with one seed give equal numbers on one machine.
+
+    The folder is there from the first step on. A training that is cut off goes on with `pc.resume`.
 
     Args:
         source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of columns.
@@ -76,6 +89,7 @@ def fit(
         network: `width`, `depth`, `dropout` of the trunk.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
             `weighting`, `balancing`, `gradients`, `preference`.
+        checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
         progress: whether to draw a bar; default: on a terminal.
         say: called with each sentence about what was inferred; default: nothing is said but warnings.
 
@@ -84,6 +98,8 @@ def fit(
 
     Raises:
         UnknownName, InputError: one sentence for whatever is wrong; nothing is left behind.
+        PolyceraError: where the disk does not take the run, or the training came apart.
+        Interrupted, Terminated: after Ctrl-C or SIGTERM; a checkpoint was saved, and the message says how to go on.
 
     Examples:
         >>> import polycera as pc
@@ -106,11 +122,12 @@ def fit(
     else:
         _refuse_beside_a_spec(given)
         plan = spec if isinstance(spec, Spec) else read_spec(spec)
-        wanted = [_task(config) for config in plan.tasks]
+        wanted = tasks_from(plan.tasks)
         source = plan.data.source if source is None else source
     if source is None:
         raise InputError("No table: pass a path, a data frame or a dict of columns.")
     plan = checked(plan)
+    Every.of(checkpoint_every)
 
     def destination() -> Path:  # asked twice: another training may have taken the number meanwhile
         return Path(out) if out is not None else next_name(Path("runs"), _stem(source))
@@ -121,13 +138,84 @@ def fit(
     answers.check_names(Layout.of(prepared.tasks))
     plan = _completed(plan, prepared)
     _announce(prepared, say)
-    trained = _trained(plan, prepared, sys.stdout.isatty() if progress is None else progress)
     place = destination()
-    with atomic.new_folder(place) as draft:
-        _write(draft, plan, prepared, trained)
-    run = Run(place)
-    run.model = trained.model
-    return run
+    bar = sys.stdout.isatty() if progress is None else progress
+    with atomic.new_parents(place):
+        with atomic.new_folder(place) as draft:
+            _begin(draft, plan, prepared)
+        return train_into(Run(place), prepared, bar, checkpoint_every)
+
+
+def resume(
+    run: str | Path,
+    source: Any = None,
+    *,
+    checkpoint_every: str = "1 minute",
+    progress: bool | None = None,
+    say: Any = None,
+) -> Run:
+    """Go on with a training that was cut off, from its last checkpoint, to the same bits as if nothing had happened.
+
+    Args:
+        run: its folder.
+        source: the table, where it is no longer where the run found it, or was a data frame.
+        checkpoint_every, progress, say: as for `fit`.
+
+    Returns:
+        the run, as `fit` does. One that has ended is opened and left as it is.
+
+    Raises:
+        InputError: where there is no run, or the table is not the one with which it began.
+        PolyceraError: where another process trains into the folder.
+
+    Examples:
+        >>> import polycera as pc
+        >>> run = pc.resume("runs/customers-1")              # doctest: +SKIP
+    """
+    Every.of(checkpoint_every)
+    begun = Run(run)
+    if begun.finished:
+        if say is not None:
+            say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
+        return begun
+    lock.check(begun.path / folder.CHECKPOINTS)
+    plan = begun.spec
+    table = plan.data.source if source is None else source
+    if table is None:
+        raise InputError(f"The run {str(begun.path)!r} began with a data frame: pass it again, as source=.")
+    prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
+    if msgspec.json.decode(msgspec.json.encode(prepared.encoder.to_config())) != begun.schema["encoder"]:
+        raise InputError(
+            f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the one with which the "
+            f"run {str(begun.path)!r} began: its columns, or what is in them, have changed."
+        )
+    _warn_of_versions(begun)
+    bar = sys.stdout.isatty() if progress is None else progress
+    return train_into(begun, prepared, bar, checkpoint_every)
+
+
+def _warn_of_versions(begun: Run) -> None:
+    now = versions()
+    other = [
+        f"{name} {old} (now {now.get(name, 'none')})" for name, old in begun.versions.items() if now.get(name) != old
+    ]
+    if other:
+        warnings.warn(
+            f"The run began with {', '.join(other)}: it goes on, but not to the same bits.",
+            stacklevel=3,
+        )
+
+
+def _begin(draft: Path, plan: Spec, prepared: Prepared) -> None:
+    """Everything that is known before the first step."""
+    atomic.write(draft / folder.SPEC, to_yaml(plan))
+    atomic.write(draft / folder.SCHEMA, seal.page(_schema(prepared)))
+    atomic.write(draft / folder.VERSIONS, seal.page(versions()))
+    seal.seal(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+
+
+def _schema(prepared: Prepared) -> dict[str, Any]:
+    return {**prepared.schema.to_config(), "encoder": prepared.encoder.to_config(), "warnings": prepared.warnings}
 
 
 def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
@@ -137,16 +225,6 @@ def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
     beside = [name for name, value in given.items() if value is not None and value != defaults[name]]
     if beside := [name for name in beside if not isinstance(given[name], Mapping | list | tuple) or given[name]]:
         raise InputError(f"A spec holds {listing(beside)} itself: write them into the spec, or leave the spec out.")
-
-
-def _task(config: Mapping[str, Any]) -> Task:
-    if config.get("kind") == "joint":
-        raise InputError(
-            f"The spec has a joint term {shorten(config.get('name'))!r}, and only pc.Model takes those: take it out."
-        )
-    task = task_from_config(dict(config))
-    assert isinstance(task, Task)
-    return task
 
 
 def _weighted(tasks: list[Task], weights: Mapping[str, float]) -> list[Task]:
@@ -188,81 +266,6 @@ def _announce(prepared: Prepared, say: Any) -> None:
         say(f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; rows: {rows}.")
     for sentence in prepared.warnings:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=3)
-
-
-class Trained(NamedTuple):
-    """What a training came to.
-
-    Attributes:
-        model: the network.
-        history: name -> one value an epoch.
-        gradients: what balancing saw of the gradients, if there was any.
-        seconds: that it took.
-    """
-
-    model: Model
-    history: dict[str, list[float]]
-    gradients: Gradients | None
-    seconds: float
-
-
-def _trained(plan: Spec, prepared: Prepared, progress: bool) -> Trained:
-    """Train the network of a table."""
-    begun = perf_counter()
-    train, validation = prepared.rows(prepared.parts.train), None
-    if len(prepared.parts.validation):
-        validation = prepared.rows(prepared.parts.validation)
-    steps = recipe.Plan.of(len(train[0]), plan.training)
-    model = recipe.build(prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed)
-    watch: list[Any] = [JointScore(plan.training.joint or None)]
-    gradients = Gradients() if model.balanced else None
-    watch += [gradients] if gradients else []
-    bar = Progress(steps.epochs)
-    try:
-        history = recipe.train(model, train, validation, steps, watch + [bar] * progress, plan.seed)
-    finally:
-        bar.stop()
-    recipe.check_finite(model)
-    return Trained(model, history, gradients, perf_counter() - begun)
-
-
-def _write(draft: Path, plan: Spec, prepared: Prepared, trained: Trained) -> None:
-    model, history = trained.model, trained.history
-    name, rows = prepared.held_out
-    parts = {"validation": prepared.parts.validation, name: rows}  # one entry where they are the same
-    metrics: dict[str, Any] = {"held_out": name}
-    for part, indices in parts.items():
-        if len(indices):
-            features, targets = prepared.rows(indices)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.evaluate(features, targets, verbose=0)
-            metrics[part] = as_values(model.scores)
-    features, targets = prepared.rows(rows)
-    predicted = model._in_units(features, verbose=0)
-    metrics["rows"] = {part: len(indices) for part, indices in prepared.named_parts.items()}
-    metrics |= {
-        "parameters": model.count_params(),
-        "epochs": len(history["loss"]),
-        "seconds": round(trained.seconds, 2),
-    }
-    model.save(draft / folder.MODEL)
-    atomic.write(draft / folder.SPEC, to_yaml(plan))
-    schema = {**prepared.schema.to_config(), "encoder": prepared.encoder.to_config(), "warnings": prepared.warnings}
-    _json(draft / folder.SCHEMA, schema)
-    _json(draft / folder.METRICS, metrics)
-    _json(draft / folder.VERSIONS, versions())
-    files.write(draft / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
-    if trained.gradients is not None:
-        kept = trained.gradients
-        arrays = {"weights": kept.weights, "norms": kept.norms, "cosines": kept.cosines}
-        tasks = np.array(kept.tasks, dtype=np.str_)
-        files.write_arrays(draft / folder.GRADIENTS, {"tasks": tasks, **arrays})
-    files.write(draft / folder.PREDICTIONS, answers.beside_truth(np.asarray(rows), targets, model.layout, predicted))
-
-
-def _json(path: Path, values: Any) -> None:
-    atomic.write(path, msgspec.json.format(msgspec.json.encode(values), indent=1))
 
 
 def versions() -> dict[str, str]:

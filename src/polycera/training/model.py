@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from polycera.data import Batches, batches
 from polycera.errors import InputError, listing
+from polycera.monitoring.gradients import Pull
+from polycera.monitoring.variables import settle
 from polycera.networks.backend import replicas
 from polycera.networks.heads import TaskLayer
+from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
-from polycera.training import scores, streams
+from polycera.training import checkpoint, scores, streams
 from polycera.training.features import check_features, rows_of
 from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
 from polycera.training.objective import Kept, Measured, Objective
 from polycera.training.scores import Scores
-from polycera.training.shared import Gradients, Shared
+from polycera.training.shared import Shared
 from polycera.training.targets import Encoded, Units, constant, encode, pack, pack_weights
 
 
@@ -90,7 +95,8 @@ class Model(keras.Model):
             dtype="float32",
         )
         self._scores: Scores = {}
-        self._gradients: list[Gradients] = []
+        self._before_logs: Callable[[], None] | None = None  # a training that goes on where only validation is left
+        self._gradients: list[Pull] = []
         given = dict(weighting=weighting, balancing=balancing, preference=preference, gradients=gradients, every=every)
         self._shared = Shared.of(self, self.layout, self.heads, given, seed)
         self._engine = self._shared.engine  # a layer: Keras then knows its variables
@@ -139,11 +145,11 @@ class Model(keras.Model):
         """How the weight of the i-th task is read and set, in the middle of a training too."""
 
         def read() -> float:
-            _settle(self)
+            settle(self)
             return float(ops.convert_to_numpy(self._task_weights)[i])
 
         def write(value: float) -> None:
-            _settle(self)
+            settle(self)
             weights = np.array(ops.convert_to_numpy(self._task_weights))
             weights[i] = value
             self._task_weights.assign(weights)
@@ -172,7 +178,7 @@ class Model(keras.Model):
         return bool(self._shared.meetings)
 
     @property
-    def gradients(self) -> list[Gradients]:
+    def gradients(self) -> list[Pull]:
         """What the last epoch of training saw where gradients are balanced; empty without balancing."""
         return list(self._gradients)
 
@@ -226,6 +232,9 @@ class Model(keras.Model):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """All that was added up since the last reset, by name; Keras flattens the inner dict into the logs."""
+        if self._before_logs is not None:
+            first, self._before_logs = self._before_logs, None
+            first()
         sums, units = self._ledger.read(), self.units
         self._scores = scores.streamed(self._objective, sums["tallies"], units)
         weights = ops.convert_to_numpy(self._task_weights)
@@ -294,7 +303,10 @@ class Model(keras.Model):
             InputError: one sentence for whatever cannot be learned from.
         """
         self._check_compiled()
-        if y is None:
+        kept = checkpoint.among(callbacks)
+        if isinstance(x, Batches):  # made ready before
+            y = sample_weight = None
+        elif y is None:
             x = streams.prepared(self, x, class_weight, sample_weight)
             y = sample_weight = None
         else:
@@ -309,19 +321,27 @@ class Model(keras.Model):
             y = pack(self.layout, encoded, self.units)
         if validation_data is not None:
             validation_data = self._validation(validation_data)
-        return super().fit(
-            x,
-            y,
+        if kept is not None and y is not None:
+            if rest.get("steps_per_epoch") is not None:
+                raise InputError("steps_per_epoch= and pc.callbacks.Checkpoint do not go together: leave one out.")
+            x, held = batches.of(x, y, sample_weight, batch_size or 32, shuffle, validation_split if split else 0.0)
+            validation_data = validation_data or held
+            rest.setdefault("validation_batch_size", batch_size)
+            y = sample_weight = batch_size = None
+        options = dict(
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
+            validation_split=validation_split if y is not None else 0.0,
             validation_data=validation_data,
-            shuffle=shuffle,
+            shuffle=shuffle and y is not None,
             sample_weight=sample_weight,
             **rest,
         )
+        if kept is None:
+            return super().fit(x, y, callbacks=callbacks, **options)
+        with kept.at_work(self, x, callbacks, epochs=epochs, verbose=verbose) as (callbacks, first):
+            return super().fit(x, y, callbacks=callbacks, **{**options, "initial_epoch": first})
 
     def _validation(self, data: Any) -> Any:
         if not isinstance(data, list | tuple):
@@ -396,10 +416,13 @@ class Model(keras.Model):
         return scores.predictions(self.layout, raw, self.units)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Save, as `keras.Model.save` does; what cannot be saved is found out before the file is touched."""
+        """Save, as `keras.Model.save` does, all or nothing: a file that was there stays until the new one is whole."""
         for head in self.heads:
             head.get_config()
-        super().save(filepath, *args, **kwargs)
+        if not str(filepath).endswith(".keras") or not isinstance(filepath, str | Path):
+            return super().save(filepath, *args, **kwargs)
+        with atomic.replacing(Path(filepath)) as temporary:
+            super().save(temporary, *args, **kwargs)
 
     def named(self) -> keras.Model:
         """A plain Keras model on the same weights whose outputs are a dict of task name to predictions [n, p].
@@ -446,12 +469,6 @@ class Model(keras.Model):
                     f"such as pc.Regression(name, loss={{'mse': 0.8, 'mae': 0.2}}, weight=2.0, metrics=['rmse']); "
                     f"tasks: {listing(self.layout.tasks)}."
                 )
-
-
-def _settle(model: keras.Model) -> None:
-    """On JAX a training holds the variables elsewhere between epochs; bring them back before they are touched."""
-    if hasattr(model, "jax_state_sync"):
-        model.jax_state_sync()
 
 
 def _entered(measured: Measured, regularization: Tensor) -> dict[str, Tensor]:

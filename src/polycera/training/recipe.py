@@ -9,9 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from polycera.errors import PolyceraError
+from polycera.data import Batches
+from polycera.errors import InputError, PolyceraError
+from polycera.monitoring import JointEarlyStopping, JointScore
 from polycera.networks import Heads, backend
-from polycera.networks.trunks import perceptron
+from polycera.networks.trunks import parameters, perceptron
 from polycera.runs.spec import Network, Training
 from polycera.tasks import Task
 from polycera.training import scores
@@ -76,7 +78,7 @@ def build(features: int, tasks: list[Task], network: Network, training: Training
 
 
 def train(
-    model: Model, train: Any, validation: Any, plan: Plan, callbacks: list[Any], seed: int
+    model: Model, train: Any, validation: Any, plan: Plan, training: Training, callbacks: list[Any], seed: int
 ) -> dict[str, list[float]]:
     """Train, stop on the validation part, keep the best weights.
 
@@ -84,7 +86,8 @@ def train(
         model: compiled.
         train, validation: pairs of features and targets by name; validation may be None.
         plan: batch size, epochs, patience.
-        callbacks: beside those that stop and slow down.
+        training: the weights of the joint score.
+        callbacks: beside those that stop and slow down; they see the joint score.
         seed: of the order of rows and of dropout.
 
     Returns:
@@ -92,26 +95,34 @@ def train(
     """
     x, y = train
     model.adapt(y)
-    watch: list[Any] = list(callbacks)
-    if validation is not None:
-        monitor, mode = ("val_joint", "max") if _comparable(model, validation) else ("val_loss", "min")
-        watch += [
-            keras.callbacks.ReduceLROnPlateau(monitor, 0.5, max(2, plan.patience // 3), mode=mode, min_lr=1e-5),
-            keras.callbacks.EarlyStopping(monitor, mode=mode, patience=plan.patience, restore_best_weights=True),
-        ]
+    packed = pack(model.layout, encode(model.layout, y), model.units)
     backend.seed(seed)
-    again = np.tile(np.arange(len(x)), plan.passes)
     history = model.fit(
-        x[again],
-        {name: None if labels is None else labels[again] for name, labels in y.items()},
-        batch_size=plan.batch_size,
+        Batches(x, packed, batch_size=plan.batch_size, seed=seed, passes=plan.passes),
         epochs=plan.epochs,
         validation_data=validation,
         validation_batch_size=1024,
-        callbacks=watch,
+        callbacks=[*_watching(model, validation, plan, training), *callbacks],
         verbose=0,
     )
     return history.history
+
+
+def _watching(model: Model, validation: Any, plan: Plan, training: Training) -> list[Any]:
+    """What stops and slows down."""
+    weights, slower = training.joint or None, max(2, plan.patience // 3)
+    if validation is None:
+        return []
+    if _comparable(model, validation):
+        return [
+            JointEarlyStopping(weights, patience=plan.patience),
+            keras.callbacks.ReduceLROnPlateau("val_joint", 0.5, slower, mode="max", min_lr=1e-5),
+        ]
+    return [
+        JointScore(weights),
+        keras.callbacks.ReduceLROnPlateau("val_loss", 0.5, slower, mode="min", min_lr=1e-5),
+        keras.callbacks.EarlyStopping("val_loss", mode="min", patience=plan.patience, restore_best_weights=True),
+    ]
 
 
 def check_finite(model: Model) -> None:
@@ -125,6 +136,27 @@ def check_finite(model: Model) -> None:
         raise PolyceraError(
             f"The training came apart: the weights of the network are no numbers any more (learning rate {rate:g}); "
             "lower training.learning_rate, or look for enormous values in the table."
+        )
+
+
+def check_size(features: int, tasks: list[Task], network: Network, shapes: Any, source: str) -> None:
+    """Hold a spec against the weights that are there before a network of its size is built.
+
+    Args:
+        features: columns of the encoded table.
+        tasks, network: of the spec.
+        shapes: name -> (shape, type) of the weights.
+        source: whence they come, for the sentence of an error.
+
+    Raises:
+        InputError: where the spec asks for a network larger than these weights.
+    """
+    units = sum(task.units for task in tasks)
+    wanted = parameters(features, width=network.width, depth=network.depth) + (network.width + 1) * units
+    stored = sum(math.prod(shape) for shape, _ in shapes.values())
+    if wanted > stored:
+        raise InputError(
+            f"{source} holds {stored} numbers, and a network of the spec has {wanted} or more: they are not of one run."
         )
 
 

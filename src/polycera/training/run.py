@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-import keras
 import numpy as np
 
 from polycera import data
 from polycera.data import Encoder, Schema, Table
-from polycera.errors import InputError, PolyceraError, listing, shorten
-from polycera.runs import Folder
-from polycera.runs.folder import MODEL, SCHEMA
-from polycera.training import answers
+from polycera.errors import InputError, listing, shorten
+from polycera.monitoring import variables
+from polycera.runs import Folder, arrays, atomic, folder, kept, seal
+from polycera.runs.arrays import Stored
+from polycera.runs.kept import Kept
+from polycera.training import answers, recipe
 from polycera.training.model import Model
 from polycera.training.scores import Scores
-from polycera.training.table import targets_of
+from polycera.training.table import targets_of, tasks_from
 
 Built = TypeVar("Built")
 
@@ -29,6 +30,7 @@ class Run(Folder):
 
     Attributes:
         path, spec, schema, metrics, history, versions: what was written down; see `polycera.runs.Folder`.
+        picked: the epoch whose weights it has, where it was picked; None for the last word of the training.
 
     Examples:
         >>> import polycera as pc
@@ -37,20 +39,67 @@ class Run(Folder):
         array(['No', 'Yes', 'No'], dtype=object)
     """
 
+    picked: Kept | None = None
+
     @cached_property
     def model(self) -> Model:
-        """The network, loaded once.
+        """The network, built once from spec and schema, with the weights that training left.
 
         Raises:
-            PolyceraError: where the file is damaged.
+            PolyceraError: where a file is damaged, or the weights are not those of this network.
         """
-        try:
-            return keras.saving.load_model(self.path / MODEL)
-        except Exception as error:  # Keras, zipfile and h5py each raise their own kinds
-            raise PolyceraError(
-                f"The network in {shorten(self.path / MODEL)!r} cannot be loaded: the file is damaged, or it needs "
-                f"code that is not imported here ({type(error).__name__}: {shorten(' '.join(str(error).split()))})."
-            ) from error
+        return self._with(self.weights)
+
+    def _with(self, stored: Stored) -> Model:
+        """The network with these weights."""
+        spec, source = self.spec, f"The file {shorten(stored.path)!r}"
+        tasks = tasks_from(spec.tasks)
+        recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
+        model = recipe.build(self.encoder.width, tasks, spec.network, spec.training, spec.seed)
+        variables.check(variables.weights(model), stored.shapes, source)  # before any of them is read
+        variables.write(variables.weights(model), stored.arrays, source)
+        return model
+
+    def pick(self, weights: Mapping[str, float]) -> Self:
+        """The run as it was at the epoch that is best under these weights, without training again.
+
+        Training keeps the epochs that no other beats on every task; this loads one of them.
+
+        Args:
+            weights: task name -> its weight; tasks that are left out count nothing.
+
+        Returns:
+            a run whose `model` is that epoch's and whose `picked` says which it was.
+
+        Raises:
+            UnknownName: for a task that the run does not have.
+            InputError: for weights that are no finite numbers of 0 or more; where no epoch was kept.
+        """
+        chosen = kept.pick(self.epochs, weights)
+        found = type(self)(self.path)
+        found.picked = chosen
+        found.model = self._with(Stored(chosen.path))
+        return found
+
+    def write(self, path: str | Path) -> None:
+        """Write the run as it was picked to a folder of its own.
+
+        Its metrics are those that training saw on the validation rows.
+
+        Raises:
+            InputError: where nothing was picked, or the folder is there already.
+            PolyceraError: where the disk does not take it.
+        """
+        if self.picked is None:
+            raise InputError("Only a run that was picked is written anew: run.pick({task: weight}).write(path).")
+        metrics = {**self.metrics, "held_out": "validation", "validation": self.picked.table}
+        metrics.pop("test", None)
+        with atomic.new_folder(Path(path)) as draft:
+            for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.HISTORY):
+                atomic.write(draft / name, self._content(name))
+            atomic.write(draft / folder.METRICS, seal.page({**metrics, "picked": self.picked.epoch}))
+            arrays.write(draft / folder.MODEL, variables.read(variables.weights(self.model)))
+            seal.seal(draft, sorted(file.name for file in draft.iterdir()))
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -66,7 +115,9 @@ class Run(Folder):
         try:
             return build(self.schema)
         except (AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"The run {shorten(self.path)!r} has a {SCHEMA} that was changed: {error!r}.") from None
+            raise InputError(
+                f"The run {shorten(self.path)!r} has a {folder.SCHEMA} that was changed: {error!r}."
+            ) from None
 
     def read(self, source: Any) -> Table:
         """A table as the training read it, checked against it; what is unlike is said in a warning.

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from polycera.errors import InputError, shorten
+from polycera.monitoring.gradients import Pull
 from polycera.networks import Heads
 from polycera.networks.backend import replicas, sum_over_replicas, with_backward
 from polycera.networks.balance import Balance
@@ -41,22 +42,6 @@ class Meeting(NamedTuple):
         """What the last step left, by name."""
         state = ops.convert_to_tensor(self.carrying.state)
         return self.balance.read(state[:, self.start : self.start + self.balance.packed.size])
-
-
-class Gradients(NamedTuple):
-    """What an epoch saw of the gradients of tasks that meet somewhere: means over the steps in which a task had one.
-
-    Attributes:
-        tasks: their names, m.
-        weights: by which what they share took each task's gradient, [m]; NaN where it had none.
-        norms: of the tasks' gradients, before those weights, [m].
-        cosines: between the tasks' gradients, [m, m], over the steps in which both had one.
-    """
-
-    tasks: tuple[TaskName, ...]
-    weights: np.ndarray
-    norms: np.ndarray
-    cosines: np.ndarray
 
 
 class Shared:
@@ -211,7 +196,7 @@ class Shared:
 
     # -- on the host ---------------------------------------------------------------------------------------------
 
-    def read(self, sums: Mapping[str, np.ndarray]) -> list[Gradients]:
+    def read(self, sums: Mapping[str, np.ndarray]) -> list[Pull]:
         """What an epoch saw: from the ledger, and what its last step left."""
         last = {name: ops.convert_to_numpy(value) for name, value in self.seen().items()}
         found = []
@@ -221,7 +206,7 @@ class Shared:
             )
             counts = (np.diag(pairs), np.diag(pairs), pairs)
             means = (_mean(*both) for both in zip((weights, norms, cosines), counts, strict=True))
-            found.append(Gradients(meeting.balance.names, *means))
+            found.append(Pull(meeting.balance.names, *means))
         return found
 
     def last(self) -> list[tuple[tuple[TaskName, ...], np.ndarray, np.ndarray]]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from polycera import data
 from polycera.data import Encoder, Schema, Split, Table
-from polycera.errors import InputError
+from polycera.errors import InputError, shorten
 from polycera.runs.spec import Data, Parts
-from polycera.tasks import Task
+from polycera.tasks import Task, task_from_config
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,24 @@ def targets_of(table: Table, tasks: Iterable[Task]) -> dict[str, Any]:
     for task in tasks:
         there = all(name in table for name in data.columns_of(task.name, task))
         found[task.name] = data.labels(table, task) if there else None
+    return found
+
+
+def tasks_from(configs: Iterable[Mapping[str, Any]]) -> list[Task]:
+    """The tasks of a spec.
+
+    Raises:
+        InputError: for a joint term, which only `pc.Model` takes; for what no task is.
+    """
+    found = []
+    for config in configs:
+        if config.get("kind") == "joint":
+            raise InputError(
+                f"The spec has a joint term {shorten(config.get('name'))!r}; only pc.Model takes those: take it out."
+            )
+        task = task_from_config(dict(config))
+        assert isinstance(task, Task)
+        found.append(task)
     return found
 
 

@@ -1,0 +1,154 @@
+"""Keep the epochs that no other beats on every task, so that the trade-off is chosen after the training."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from polycera.errors import InputError, shorten
+from polycera.monitoring import variables
+from polycera.monitoring.joint import check_weights, watched
+from polycera.monitoring.keeping import finite, say_not_finite
+from polycera.runs import arrays, atomic, front, kept
+from polycera.shapes import TaskName
+
+MOST = 16
+"""Epochs that can be kept: what each alone adds to the hypervolume takes a look at all subsets of them."""
+
+
+class ParetoCheckpoint(keras.callbacks.Callback):
+    """Keeps the weights of the epochs that no other epoch beats on every task.
+
+    How much one task is worth against another can then be said after the training: for whatever weights, the best of
+    all epochs is among those that no other beats. Each is one file of the folder; where there are more of them than
+    are kept, the one goes that alone adds least to the hypervolume, the volume of skills that the set reaches.
+
+    Files of kept epochs that an earlier training left in the folder are removed when the first epoch is kept.
+    Weights that are not finite are never written.
+
+    Args:
+        folder: for the files; made if it is not there.
+        weights: the tasks, or `"task/metric"`, that are watched: a list of names, or weights as `JointScore` takes
+            them, of which 0 leaves a task out. Default: every task's headline metric.
+        keep: epochs at most, 2 to 16.
+
+    Raises:
+        UnknownName: at the beginning of training, for a task or metric that the model does not have.
+        InputError: for weights that are not finite, 0 or more, with a positive sum; for another number of epochs.
+
+    Examples:
+        >>> import polycera as pc
+        >>> watch = pc.callbacks.ParetoCheckpoint("front")
+        >>> # model.fit(..., callbacks=[watch]), and then
+        >>> # watch.pick({"churn": 0.9, "revenue_loss": 0.1})
+    """
+
+    def __init__(
+        self, folder: str | Path, weights: Mapping[str, float] | Sequence[str] | None = None, *, keep: int = 8
+    ) -> None:
+        super().__init__()
+        if isinstance(keep, bool) or not isinstance(keep, int) or not 2 <= keep <= MOST:
+            raise InputError(f"ParetoCheckpoint keeps 2 to {MOST} epochs, got keep={shorten(repr(keep))}.")
+        self.folder, self.keep = Path(folder).resolve(), keep
+        self.weights = None if weights is None else _weights(weights)
+        self._begin({})
+
+    def _begin(self, watched: dict[tuple[TaskName, str], float]) -> None:
+        self._watched = [pair for pair, weight in watched.items() if weight > 0]
+        self._skills: dict[int, list[float]] = {}
+        self._refused = self._seen = False
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The numbers of the epochs that are kept."""
+        return tuple(sorted(self._skills))
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin anew, and find out whether there is a place for the files."""
+        tasks = self.model.tasks
+        self._begin(watched(self.weights or dict.fromkeys(tasks, 1.0), tasks, "set of kept epochs"))
+        atomic.make_folder(self.folder)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keep this epoch where no other beats it, and drop those that it beats."""
+        if logs is None or "val_loss" not in logs:
+            return
+        self._seen = True
+        scores = self.model.scores
+        skills = [scores[task][metric].skill for task, metric in self._watched]
+        after = _kept({e: own for e, own in self._skills.items() if e != epoch} | {epoch: skills}, self.keep)
+        if epoch not in after or np.isnan(skills).all():
+            return
+        values = variables.read(variables.weights(self.model))
+        if finite(values):
+            kept.write(self.folder, epoch, values, scores, self._watched)
+            self._skills = after
+            kept.sweep(self.folder, after)  # after the new one is there: a sudden end leaves too many, never too few
+        elif not self._refused:
+            self._refused = True
+            say_not_finite(self, epoch)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Say so where there was nothing to watch."""
+        if not self._seen:
+            warnings.warn(
+                "ParetoCheckpoint has no validation rows to look at, so no epoch is kept: "
+                "pass validation_data or validation_split to fit.",
+                stacklevel=2,
+            )
+
+    def pick(self, weights: Mapping[str, float]) -> int:
+        """Put the weights of the kept epoch that is best under these weights into the model.
+
+        Args:
+            weights: task, or `"task/metric"`, -> how much its skill is worth; what is not named counts nothing.
+
+        Returns:
+            the number of that epoch.
+
+        Raises:
+            UnknownName: for a task or metric that the model does not have.
+            InputError: for weights that are not finite, 0 or more, with a positive sum; where no epoch is kept.
+        """
+        found = [one for one in kept.read(self.folder) if one.epoch in self._skills]
+        if lost := sorted(self._skills.keys() - {one.epoch for one in found}):
+            warnings.warn(f"Of the kept epochs {lost} cannot be read any more; the others remain.", stacklevel=2)
+        best = kept.pick(found, weights)
+        restore(self.model, best)
+        return best.epoch
+
+
+def restore(model: keras.Model, epoch: kept.Kept) -> None:
+    """Put the weights of a kept epoch into a model that is built as it was.
+
+    Raises:
+        InputError: where they are of another model; nothing is changed then.
+        PolyceraError: where the file is damaged.
+    """
+    variables.settle(model)
+    values = arrays.Stored(epoch.path).arrays
+    variables.write(variables.weights(model), values, f"The kept epoch {shorten(epoch.path.name)!r}")
+
+
+def _weights(weights: Any) -> dict[str, float]:
+    names = [weights] if isinstance(weights, str) else weights
+    found = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, 1.0)
+    check_weights(found, "set of kept epochs")
+    return found
+
+
+def _kept(skills: dict[int, list[float]], most: int) -> dict[int, list[float]]:
+    """Of these epochs the ones that no other beats, and of more than are kept, all but the one that adds least."""
+    epochs = sorted(skills)
+    rows = np.array([skills[epoch] for epoch in epochs], "float64")
+    beaten = ~front.undominated(rows)
+    epochs, rows = [e for e, out in zip(epochs, beaten, strict=True) if not out], rows[~beaten]
+    if len(epochs) > most:
+        adds = front.contributions(rows)
+        del epochs[len(epochs) - 1 - int(np.argmin(adds[::-1]))]  # of equals the last
+    return {epoch: skills[epoch] for epoch in epochs}

@@ -1,0 +1,131 @@
+"""The manifest of a run: its files, how long each is and its digest, so that no change goes unseen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polycera.errors import PolyceraError, shorten
+from polycera.runs import atomic, reading
+from polycera.runs.arrays import Damaged
+
+MANIFEST = "manifest.json"
+
+SIZE = 2**16
+"""Bytes of a manifest at most: a run has a dozen files."""
+
+
+class Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """A file as it was written.
+
+    Attributes:
+        bytes: its length.
+        sha256: its digest, in hexadecimal.
+    """
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """All files of a run.
+
+    Attributes:
+        files: name -> what was written.
+        sha256: of the entries themselves.
+    """
+
+    files: dict[str, Entry]
+    sha256: str
+
+
+def page(values: Any) -> bytes:
+    """Plain values as JSON that a person can read, and that can be read again.
+
+    Raises:
+        PolyceraError: where there is more of it than `reading.json` takes.
+    """
+    text = msgspec.json.format(msgspec.json.encode(values), indent=1)
+    try:
+        reading.json(text)
+    except ValueError as error:
+        raise PolyceraError(f"What is to be noted of the run cannot be read again: {error}.") from None
+    return text
+
+
+def seal(folder: Path, names: Iterable[str]) -> None:
+    """Write the manifest of these files; those of the manifest that was there stay in it.
+
+    Raises:
+        PolyceraError: where a file cannot be read, or the disk does not take the manifest.
+    """
+    files = entries(folder) if (folder / MANIFEST).exists() else {}
+    for name in names:
+        files[name] = _measured(folder / name)
+    found = Manifest(files, _digest(files))
+    atomic.write(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(found), indent=1))
+
+
+def entries(folder: Path) -> dict[str, Entry]:
+    """What the manifest says.
+
+    Raises:
+        Damaged: where it is not as it was written.
+    """
+    path = folder / MANIFEST
+    text = reading.content(path, SIZE)
+    try:
+        found = msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Damaged(path, shorten(str(error))) from None
+    if found.sha256 != _digest(found.files) or text != msgspec.json.format(msgspec.json.encode(found), indent=1):
+        raise Damaged(path, "its digest is another")
+    return found.files
+
+
+def content(folder: Path, name: str) -> bytes:
+    """A file of a run that is a text, as it was written.
+
+    Raises:
+        PolyceraError: where it cannot be read, is longer than `reading.SIZE`, or is not as the manifest says.
+    """
+    known = _known(folder, name)
+    found = reading.content(folder / name, min(known.bytes, reading.SIZE))
+    if hashlib.sha256(found).hexdigest() != known.sha256:
+        raise Damaged(folder / name, "its digest is another")
+    return found
+
+
+def check(folder: Path, name: str) -> None:
+    """Hold a file of any length against the manifest, a piece at a time.
+
+    Raises:
+        PolyceraError: where it cannot be read, or is not as the manifest says.
+    """
+    known = _known(folder, name)
+    with reading.opened(folder / name) as (_, size):
+        if size != known.bytes:
+            raise Damaged(folder / name, f"it has {size} bytes, and {known.bytes} were written")
+    if _measured(folder / name) != known:
+        raise Damaged(folder / name, "its digest is another")
+
+
+def _known(folder: Path, name: str) -> Entry:
+    known = entries(folder)
+    if name not in known:
+        raise Damaged(folder / MANIFEST, f"it does not know the file {name}")
+    return known[name]
+
+
+def _measured(path: Path) -> Entry:
+    with reading.opened(path) as (file, _):
+        digest = hashlib.file_digest(file, "sha256")
+        return Entry(file.tell(), digest.hexdigest())
+
+
+def _digest(files: dict[str, Entry]) -> str:
+    return hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()

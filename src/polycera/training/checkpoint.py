@@ -1,0 +1,284 @@
+"""A training that goes on where it was cut off, to the same bits: all of its state in one file, every so often."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from polycera.data.batches import Batches
+from polycera.errors import InputError, Interrupted, Terminated, shorten
+from polycera.monitoring import variables
+from polycera.networks import backend
+from polycera.runs import atomic, lock
+from polycera.runs.arrays import Stored
+from polycera.runs.checkpoints import Checkpoints
+from polycera.runs.every import Every
+from polycera.training import callback_state
+
+GROUPS = ("model", "optimizer", "metrics")
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves the whole state of a training every so often, and begins where the last one was cut off.
+
+    After `kill -9`, a power failure or Ctrl-C the same script, run again, goes on: in the middle of an epoch, with the
+    same order of rows, the same dropout, the state of every callback and the history. On one machine and backend the
+    result is the same to the bit as if nothing had happened. Each checkpoint is one file, written aside and renamed;
+    the one before is kept, and used where the newest is damaged. Ctrl-C and SIGTERM make a checkpoint first. When the
+    training ends, its checkpoints are removed.
+
+    Rows given as arrays are shuffled as a function of seed and epoch, in another order than Keras would. Of a source of
+    batches of your own only whole epochs are resumed, and its order is its own affair.
+
+    Args:
+        folder: of the checkpoints; for this training alone.
+        every: how often: `"5 minutes"`, `"200 batches"`, `"1 epoch"`.
+        delete_checkpoint: whether they are removed when the training ends.
+
+    Raises:
+        InputError: at the beginning of training: for checkpoints of another model, or made with other rows or another
+            batch size; for a model that is not a `pc.Model`.
+        PolyceraError: where another process trains into the folder, or the disk does not take a checkpoint.
+
+    Examples:
+        >>> import polycera as pc
+        >>> watch = pc.callbacks.Checkpoint("runs/mine", every="5 minutes")
+    """
+
+    def __init__(self, folder: str | Path, *, every: str = "1 minute", delete_checkpoint: bool = True) -> None:
+        super().__init__()
+        self.folder, self.every, self.delete_checkpoint = Path(folder), Every.of(every), delete_checkpoint
+        self.go_on = "run the same script again"
+        self._kept = Checkpoints(self.folder)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._found: Stored | None = None
+        self._batches: Batches | None = None
+        self._others: list[Any] = []
+        self._signal = 0
+        self._epoch = self._first = self._done = 0
+        self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
+        self._measured: dict[str, np.ndarray] | None = None
+        self._drawn: dict[str, Any] | None = None
+
+    # -- before and after `fit` ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def at_work(self, model: Any, source: Any, callbacks: Any, **params: Any) -> Iterator[tuple[Any, int]]:
+        """Everything around one `fit`: lock, checkpoint, signals.
+
+        Args:
+            model: that is trained.
+            source: batches, ours or the user's.
+            callbacks: all of them, this one included.
+            **params: what Keras tells callbacks: verbose, epochs.
+
+        Yields:
+            what `fit` takes as callbacks, and as its first epoch.
+        """
+        self._forget()
+        self._batches = source if isinstance(source, Batches) else None
+        with self._folder(), lock.held(self.folder), self._signals():
+            atomic.sweep(self.folder)
+            self._found = self._kept.newest()
+            self._others = _all(callbacks, self, params["verbose"] != 0)
+            steps = self._batches.steps if self._batches else None
+            # restoring comes after what the others do at the beginning, saving after what they do at the end
+            listed = keras.callbacks.CallbackList(
+                [*self._others, self], add_history=True, model=model, steps=steps, **params
+            )
+            yield listed, self._begin(params["epochs"])
+            if self.delete_checkpoint:
+                self.clear()
+
+    def clear(self) -> None:
+        """Take the checkpoints away, and their folder where nothing else is in it."""
+        self._kept.clear()
+
+    @contextmanager
+    def _folder(self) -> Iterator[None]:
+        """Made for the training, and taken away where nothing stays in it."""
+        try:
+            yield
+        finally:
+            atomic.remove(self.folder)
+
+    def _begin(self, epochs: int) -> int:
+        """The epoch to begin with; the seed of the rows is that of the checkpoint."""
+        if self._found is None:
+            return 0
+        notes, rows = self._found.notes, self._batches
+        if notes["rows"] != (rows.digest if rows else None):
+            raise InputError(
+                f"The checkpoints in {shorten(self.folder)!r} were made with other rows, another order of them or "
+                "another batch size: give what was given then, or remove the folder to begin anew."
+            )
+        if rows is not None:
+            rows.seed = notes["seed"]
+        self._epoch = notes["epoch"]
+        return epochs if notes["finished"] else int(notes["epoch"])
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM wait for the next batch; the second time they do not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def noted(number: int, frame: Any) -> None:
+            if self._signal:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- what Keras calls ----------------------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Put everything back, after all other callbacks have begun anew."""
+        if not hasattr(self.model, "heads"):
+            raise InputError("pc.callbacks.Checkpoint works in the fit of a pc.Model: pc.adopt makes one of any model.")
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        if self._found is not None:
+            self.restore()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Go to this epoch; in the one that goes on, put back what its beginning has changed."""
+        middle = self._found.notes["batch"] if self._found is not None and epoch == self._epoch else 0
+        self._epoch, self._first, self._measured, self._drawn = epoch, middle, None, None
+        self._done = middle
+        if self._batches is not None:
+            self._batches.at(epoch, min(middle, self._batches.steps - 1))
+            if middle == self._batches.steps:  # only validation is left: Keras insists on a batch, which is taken back
+                self.model._before_logs = self.restore
+        if middle:
+            self.restore()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Between two batches: save if it is time."""
+        if batch == 0 and self._first:  # to begin an epoch draws numbers, on PyTorch
+            backend.set_random_state(self._found.notes["random"])  # type: ignore[union-attr]
+        self._since["batch"] += self._first + batch - self._done
+        self._done = self._first + batch
+        if self._batches is not None and (self._signal or self._is_time("batch", "second")):
+            self._save(self._epoch, self._done)
+        elif self._signal:
+            self._leave()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Keep what training measured: validation resets it, and may be interrupted."""
+        if self._batches is not None:
+            self._measured, self._drawn = self._read("metrics"), backend.random_state()
+            self._since["batch"] += self._batches.steps - self._done
+            self._done = self._batches.steps
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Leave in the middle of validation if asked to."""
+        if self._signal and self._measured is not None:
+            self._save(self._epoch, self._done)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save if it is time."""
+        self._found = None
+        if self._batches is not None and self._measured is None:
+            self._since["batch"] += self._batches.steps - self._done
+        self._measured = self._drawn = None
+        self._since["epoch"] += 1
+        if self._signal or self._is_time("batch", "second", "epoch"):
+            self._save(epoch + 1, 0)
+
+    def _is_time(self, *units: str) -> bool:
+        passed = self._since[self.every.unit]
+        passed = time.monotonic() - passed if self.every.unit == "second" else passed
+        return self.every.unit in units and passed >= self.every.number
+
+    # -- the state -----------------------------------------------------------------------------------------------
+
+    def _save(self, epoch: int, batch: int) -> None:
+        variables.settle(self.model)
+        values = {f"{group}/{name}": value for group in GROUPS for name, value in self._read(group).items()}
+        rows = self._batches
+        notes = {
+            "rows": rows.digest if rows else None,
+            "seed": rows.seed if rows else None,
+            "finished": batch == 0 and (self.model.stop_training or epoch >= self.params["epochs"]),
+            "random": self._drawn or backend.random_state(),
+            "callbacks": callback_state.read(self._others),
+        }
+        self._kept.save(epoch, batch, values, notes)
+        self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
+        if self._signal:
+            self._leave()
+
+    def _read(self, group: str) -> dict[str, np.ndarray]:
+        if group == "metrics" and self._measured is not None:
+            return self._measured
+        return variables.read(self._of(group))
+
+    def _of(self, group: str) -> list[Any]:
+        if group == "model":
+            return variables.everything(self.model)
+        return list(self.model.optimizer.variables if group == "optimizer" else self.model.metrics_variables)
+
+    def restore(self) -> None:
+        """Put back all that the checkpoint holds.
+
+        Raises:
+            InputError: where the model or its optimizer is another; nothing is changed then.
+        """
+        stored = self._found
+        assert stored is not None
+        parts: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+        shapes: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+        for name, shape in stored.shapes.items():
+            group, _, rest = name.partition("/")
+            if group not in parts:
+                raise InputError(f"The checkpoint {shorten(stored.path)!r} holds {shorten(name)!r}: remove it.")
+            parts[group][rest], shapes[group][rest] = name, shape
+        for group in GROUPS:
+            variables.check(self._of(group), shapes[group], f"The checkpoint {str(stored.path)!r}")
+        for group in GROUPS:
+            values = {rest: stored.arrays[name] for rest, name in parts[group].items()}
+            variables.write(self._of(group), values, f"The checkpoint {str(stored.path)!r}")
+        callback_state.write(self._others, stored.notes["callbacks"])
+        backend.set_random_state(stored.notes["random"])
+
+    def _leave(self) -> None:
+        """End the training as the signal asked, saying how to go on."""
+        last = f"checkpoint: {self._kept.all()[-1]}" if self._kept.all() else "no checkpoint yet"
+        message = f"Interrupted in epoch {self._epoch + 1} ({last}); to go on, {self.go_on}."
+        raise (Terminated if self._signal == signal.SIGTERM else Interrupted)(message)
+
+
+def _all(callbacks: Any, but: Checkpoint, bar: bool) -> list[Any]:
+    """The callbacks of a `fit` with those that Keras adds."""
+    found = [callback for callback in keras.tree.flatten(callbacks) if callback is not but]
+    added = (keras.callbacks.History, keras.callbacks.ProgbarLogger)[: 2 if bar else 1]
+    return found + [kind() for kind in added if not any(isinstance(callback, kind) for callback in found)]
+
+
+def among(callbacks: Any) -> Checkpoint | None:
+    """The checkpoint among the callbacks of a `fit`.
+
+    Raises:
+        InputError: where there are two.
+    """
+    found = [c for c in keras.tree.flatten(callbacks or []) if isinstance(c, Checkpoint)]
+    if len(found) > 1:
+        raise InputError("A training takes one pc.callbacks.Checkpoint, got several.")
+    return found[0] if found else None

@@ -1,0 +1,141 @@
+"""What is kept and scheduled in a training, on each backend: the weights are those of the epoch that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import small
+from hypothesis import given
+from hypothesis import strategies as st
+
+import polycera as pc
+from polycera.monitoring import pareto, variables
+from polycera.runs import kept
+from polycera.runs.arrays import Stored
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(96, 3)).astype("float32")
+Y = {"churn": X[:, 0] > 0, "spend": 50 + 10 * X[:, 1] + X[:, 0] + RNG.normal(size=96)}
+HELD = (X[:40], {name: labels[:40] for name, labels in Y.items()})
+
+
+def network(**heads: Any) -> pc.Model:
+    """Two tasks on a small trunk that go up and down: its steps are too long."""
+    tasks = [pc.Binary("churn", metrics=["log_loss"]), pc.Regression("spend", metrics=["rmse"])]
+    model = small.dense(tasks, optimizer=keras.optimizers.SGD(0.4), **heads)
+    small.from_numpy(model)
+    return model
+
+
+def fit(model: pc.Model, *callbacks: Any, epochs: int = 8) -> Any:
+    options = dict(validation_data=HELD, batch_size=16, shuffle=False, verbose=0)  # the same on every backend
+    return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
+
+
+def test_each_kept_epoch_measures_what_it_measured(tmp_path: Path) -> None:
+    model, watch = network(), pc.callbacks.ParetoCheckpoint(tmp_path)
+    history = fit(model, watch).history
+    assert 2 <= len(watch.epochs) <= 8
+    picked = {w: watch.pick({"churn": w, "spend": 1 - w}) for w in (1.0, 0.0)}
+    assert set(picked.values()) <= set(watch.epochs)
+    for one in kept.read(tmp_path):
+        pareto.restore(model, one)
+        again = model.evaluate(*HELD, batch_size=16, verbose=0)
+        assert again["spend/rmse"] == pytest.approx(history["val_spend/rmse"][one.epoch], rel=1e-5)
+        assert again["churn/log_loss"] == pytest.approx(history["val_churn/log_loss"][one.epoch], rel=1e-4)
+        assert one.scores["spend"]["rmse"]["value"] == history["val_spend/rmse"][one.epoch]
+    best = int(np.argmin(history["val_spend/rmse"]))
+    assert watch.pick({"spend": 1.0}) == best
+
+
+def test_keeping_changes_no_training(tmp_path: Path) -> None:
+    keep = pc.callbacks.ParetoCheckpoint(tmp_path / "front")
+    save = pc.callbacks.JointCheckpoint(tmp_path / "best.keras", scale="minmax")
+    kept_, plain = network(), network()
+    keras.utils.set_random_seed(1)
+    one = fit(kept_, keep, save, pc.callbacks.WeightSchedule({"churn": lambda epoch: 1.0})).history
+    keras.utils.set_random_seed(1)
+    other = fit(plain).history
+    np.testing.assert_array_equal(one["loss"], other["loss"])
+    for a, b in zip(kept_.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("scale", ["skill", "minmax"])
+@pytest.mark.parametrize("end", [".keras", ".safetensors"])
+def test_the_file_has_the_best_epoch(end: str, scale: str, tmp_path: Path) -> None:
+    model = network()
+    save = pc.callbacks.JointCheckpoint(tmp_path / f"best{end}", scale=scale)
+    history = fit(model, save).history
+    assert save.saved_epoch == save.best_epoch
+    if end == ".keras":
+        loaded = keras.saving.load_model(save.path)
+    else:
+        loaded = network()
+        variables.write(variables.weights(loaded), Stored(save.path).arrays, "it")
+    again = loaded.evaluate(*HELD, verbose=0)
+    assert again["spend/rmse"] == pytest.approx(history["val_spend/rmse"][save.saved_epoch], rel=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == [save.path.name]
+
+
+def test_a_schedule_sets_weights_and_they_are_logged() -> None:
+    """From the first epoch on, of every task; and the loss adds up."""
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append(model.tasks["churn"].weight)
+    )
+    model = network()
+    schedule = pc.callbacks.WeightSchedule({"churn": lambda epoch: 1.0 if epoch < 2 else np.float32(3.0)})
+    history = fit(model, schedule, look, epochs=4).history
+    assert seen == [1.0] * 12 + [3.0] * 12  # six batches an epoch
+    np.testing.assert_allclose(history["churn/weight"], [1, 1, 3, 3], rtol=1e-6)
+    np.testing.assert_allclose(history["spend/weight"], [1, 1, 1, 1], rtol=1e-6)
+    parts = [np.array(history[f"{name}/weight"]) * history[f"{name}/{term}"] for name, term in TERMS.items()]
+    np.testing.assert_allclose(history["loss"], sum(parts), rtol=1e-5)
+
+
+TERMS = {"churn": "bce", "spend": "mse"}
+
+
+def test_a_schedule_goes_by_the_number_of_the_epoch() -> None:
+    model = network()
+    later = pc.callbacks.WeightSchedule({"spend": lambda epoch: 0.5 * epoch})
+    model.fit(X, Y, epochs=4, initial_epoch=2, verbose=0, callbacks=[later])
+    assert later.model.tasks["spend"].weight == 1.5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), -1.0, float("inf"), "heavy", None])
+def test_a_weight_that_is_none_is_refused_where_it_comes(bad: Any) -> None:
+    model = network()
+    schedule = pc.callbacks.WeightSchedule({"spend": lambda epoch: 2.0, "churn": lambda epoch: bad if epoch else 1.0})
+    with pytest.raises(pc.InputError, match=r"scheduled weight of task 'churn' in epoch 1 to be a finite number"):
+        fit(model, schedule, epochs=3)
+
+
+UNITS: dict[str, Any] = {}
+
+
+@pytest.mark.nobackend
+@given(factor=st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3), shift=st.floats(-10, 10), seed=st.integers(0, 9))
+def test_the_unit_of_a_target_changes_no_skill(factor: float, shift: float, seed: int) -> None:
+    """The same answers, said in another unit, have the same skill in every metric that knows no zero."""
+    metrics = ["rmse", "mae", "r2"]
+    model = UNITS.setdefault("model", None) or small.straight([pc.Regression("a", metrics=metrics)])
+    UNITS["model"] = model
+    rng = np.random.default_rng(seed)
+    y, answer = rng.normal(size=(2, 40))
+    skills = []
+    for scale, start in ((1.0, 0.0), (factor, shift * factor)):
+        labels = y * scale + start
+        model.adapt({"a": labels})
+        location, spread = (float(part[0]) for part in (model.units.location, model.units.scale))
+        raw = (answer * scale + start - location) / spread
+        model.evaluate(raw.astype("float32")[:, None], {"a": labels}, verbose=0)
+        skills.append([model.scores["a"][metric].skill for metric in metrics])
+    np.testing.assert_allclose(*skills, rtol=1e-3, atol=1e-3)
