@@ -61,6 +61,7 @@ def fit(
     balancing: str | None = None,
     gradients: Literal["features", "parameters"] | None = None,
     preference: Names = None,
+    guard: Literal["stop", "skip"] | None = None,
     checkpoint_every: str = "1 minute",
     seed: int = 0,
     json_: Json = False,
@@ -111,6 +112,8 @@ def fit(
         What is balanced: gradients at the features before the heads, or of all shared parameters.
     preference
         NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
+    guard
+        What happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
     checkpoint_every
         How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
     seed
@@ -133,7 +136,7 @@ def fit(
         "weighting": weighting,
         "balancing": balancing,
     }
-    steps |= {"gradients": gradients, "preference": _numbers(preference, "--preference") or None}
+    steps |= {"guard": guard, "gradients": gradients, "preference": _numbers(preference, "--preference") or None}
     run = pc.fit(
         str(file) if file else None,
         _targets(target or [], _pairs(kind, "--kind")) or None,
@@ -387,11 +390,18 @@ def _check_lock(run: Path) -> None:
 def _as_the_run_began(run: Path) -> None:
     """Choose the backend that the run has, where the user chose none: on another the bits would differ."""
     try:
-        began = json.loads((run / "versions.json").read_text())["backend"]
-    except (OSError, ValueError, KeyError, TypeError):
+        began = json.loads(_start(run / "versions.json"))["backend"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     if began in BACKENDS and importlib.util.find_spec(began):
         os.environ.setdefault("KERAS_BACKEND", began)
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file of a run: of no link, and without waiting for who may write into a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        return file.read(2**16) or b""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,11 +8,12 @@ from polycera.monitoring import (
     ParetoCheckpoint,
     WeightSchedule,
 )
-from polycera.training import Checkpoint
+from polycera.training import Checkpoint, Guard
 
 __all__ = [
     "Checkpoint",
     "Gradients",
+    "Guard",
     "JointCheckpoint",
     "JointEarlyStopping",
     "JointScore",

@@ -276,7 +276,7 @@ def test_json_says_nothing_on_stdout_where_it_fails(name: str, work: Path, capsy
 def test_a_training_that_comes_apart(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """NaN for weights is no network: nothing is kept, and the learning rate is named."""
     assert call("fit", "--spec", "apart.yaml") == 1
-    assert "learning rate 1e+30" in one_sentence(capsys.readouterr().err)
+    assert "learning rate (now 1e+30)" in one_sentence(capsys.readouterr().err)
 
 
 def test_answers_of_one_name_are_found_before_training(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,12 @@ class Batches(keras.utils.PyDataset):
         self.epoch, self.first = epoch, first
 
     def __getitem__(self, index: int) -> Any:
-        start = (self.first + index) * self.batch_size
-        rows = _order(self.rows, self.passes, self.seed, self.epoch)[start : start + self.batch_size]
+        return self.batch(self.epoch, self.first + index)
+
+    def batch(self, epoch: int, index: int) -> Any:
+        """One batch of an epoch: (x, y) or (x, y, weights)."""
+        start = index * self.batch_size
+        rows = _order(self.rows, self.passes, self.seed, epoch)[start : start + self.batch_size]
         return keras.tree.map_structure(lambda part: part[rows], self.parts)
 
     @cached_property

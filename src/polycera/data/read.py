@@ -75,7 +75,7 @@ def _suffix(path: Path) -> str:
 
 def _check_file(path: Path, label: str) -> None:
     try:
-        is_folder, is_there = path.is_dir(), path.exists()
+        is_folder, is_there, is_file = path.is_dir(), path.exists(), path.is_file()
     except OSError as error:  # a name too long, a folder that may not be entered
         raise InputError(f"{label} cannot be opened: {error.strerror}.") from None
     if is_folder:
@@ -83,6 +83,8 @@ def _check_file(path: Path, label: str) -> None:
     if not is_there:
         folder = shorten(path.absolute().parent)
         raise InputError(f"{label} does not exist; the folder looked in is {folder!r}.")
+    if not is_file:
+        raise InputError(f"{label} is a pipe or a device; the path of one file is expected.")
 
 
 def _bytes(path: Path, label: str) -> bytes:

@@ -131,8 +131,9 @@ def restore(model: keras.Model, epoch: kept.Kept) -> None:
         PolyceraError: where the file is damaged.
     """
     variables.settle(model)
-    values = arrays.Stored(epoch.path).arrays
-    variables.write(variables.weights(model), values, f"The kept epoch {shorten(epoch.path.name)!r}")
+    stored, source = arrays.Stored(epoch.path), f"The kept epoch {shorten(epoch.path.name)!r}"
+    variables.check(variables.weights(model), stored.shapes, source)
+    variables.write(variables.weights(model), stored.arrays, source)
 
 
 def _weights(weights: Any) -> dict[str, float]:

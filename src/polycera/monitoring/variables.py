@@ -89,4 +89,4 @@ def _same(name: str, values: Mapping[str, Array]) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"_\d+(?=/|$)", "", name)
+    return re.sub(r"_\d+(?=[/_]|$)", "", name)

@@ -65,6 +65,75 @@ def set_random_state(state: dict[str, Any]) -> None:
         ) from None
 
 
+def only_if(condition: Tensor, act: Callable[[], None], variables: list[Any]) -> None:
+    """Do something in a training step that assigns to variables, where a tensor is true; else leave them as they are.
+
+    Args:
+        condition: bool [].
+        act: what is done.
+        variables: all to which it may assign.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def acted() -> Any:
+            act()
+            return tf.constant(True)
+
+        tf.cond(condition, acted, lambda: tf.constant(False))
+    elif backend == "torch" and condition.device.type == "cpu":
+        if condition:
+            act()
+    elif backend == "jax":
+        import jax
+
+        def after(values: list[Tensor]) -> list[Tensor]:
+            with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)) as scope:
+                act()
+            return [scope.get_current_value(variable) for variable in variables]
+
+        values = [keras.ops.convert_to_tensor(variable) for variable in variables]
+        for variable, value in zip(variables, jax.lax.cond(condition, after, lambda same: same, values), strict=True):
+            variable.assign(value)
+    else:  # on a GPU, to look at the condition would be to wait for it
+        before = [keras.ops.copy(keras.ops.convert_to_tensor(variable)) for variable in variables]
+        act()
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(keras.ops.where(condition, keras.ops.convert_to_tensor(variable), value))
+
+
+def all_finite(tensors: list[Tensor]) -> Tensor:
+    """Whether every number in these tensors is finite, bool []; a sum too large for float32 counts as infinite."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.isfinite(torch.stack(torch._foreach_norm(tensors, 1)).sum())
+    sums = [keras.ops.sum(keras.ops.cast(getattr(tensor, "values", tensor), "float32")) for tensor in tensors]
+    return keras.ops.all(keras.ops.isfinite(keras.ops.stack(sums)))
+
+
+def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """The gradient of a scalar function of a tensor, computed at once: for a look at what went wrong, not for steps."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.grad(function)(at)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            value = function(at)
+        return tape.gradient(value, at)
+    import torch
+
+    with torch.enable_grad():
+        own = at.detach().requires_grad_(True)
+        return torch.autograd.grad(function(own), own)[0]
+
+
 def with_backward(forward: Callable[..., Tensor], backward: Callable[..., tuple[Any, ...]]) -> Callable[..., Tensor]:
     """A function of tensors with a gradient of our own.
 

@@ -31,6 +31,10 @@ NOTES = "polycera"
 
 ZEROS = f'"{NOTES}":"{"0" * 64} '.encode()
 
+TYPES = {"bool": "BOOL", "float16": "F16", "float32": "F32", "float64": "F64", "complex64": "C64"}
+TYPES |= {f"{sign}int{bits}": f"{sign.upper() or 'I'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+"""What safetensors calls the types of NumPy."""
+
 
 class Damaged(PolyceraError):
     """A file that is not what was written."""
@@ -49,22 +53,39 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Any = None) -> No
 
     Raises:
         PolyceraError: where the disk does not take it, or the notes are too long to be read again.
-        TypeError: for notes that are no plain state.
+        TypeError: for notes that are no plain state, and for numbers that the format has no word for.
     """
-    import safetensors.numpy
-
     value, more = plain.split(notes)
     named = {f"arrays/{name}": array for name, array in arrays.items()}
     named |= {f"notes{name}": array for name, array in more.items()}
     kinds = {name: array.dtype.name for name, array in named.items() if array.dtype.kind == "V"}
-    stored = {name: _plain_numbers(array) for name, array in named.items()}
-    text = msgspec.json.encode({"notes": value, "kinds": kinds}).decode()
-    content = bytearray(safetensors.numpy.save(stored, {NOTES: f"{'0' * 64} {text}"}))
-    if int.from_bytes(content[:8], "little") > HEADER:
+    # the largest numbers first, so that each is at a multiple of its size
+    order = sorted(
+        ((name, _plain_numbers(array)) for name, array in named.items()), key=lambda a: (-a[1].itemsize, a[0])
+    )
+    header = _header(dict(order), msgspec.json.encode({"notes": value, "kinds": kinds}).decode())
+    if len(header) - 8 > HEADER:
         raise PolyceraError(f"Cannot write {shorten(path)!r}: what is to be noted takes more than {HEADER} bytes.")
-    place = content.index(ZEROS) + len(ZEROS) - 65
-    content[place : place + 64] = hashlib.sha256(content).hexdigest().encode()
-    atomic.write(path, content)
+    parts = [array.reshape(-1).view("u1").data for _, array in order]
+    digest = hashlib.sha256(header)
+    for part in parts:
+        digest.update(part)
+    sealed = header.replace(ZEROS, ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), 1)
+    atomic.write(path, sealed, *parts)  # as they lie in memory: to join them first costs as much as to write them
+
+
+def _header(arrays: Mapping[str, np.ndarray], text: str) -> bytes:
+    """What a safetensors file begins with: its length, then names, types, shapes and places, up to a multiple of 8."""
+    found: dict[str, Any] = {"__metadata__": {NOTES: f"{'0' * 64} {text}"}}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        if array.dtype.name not in TYPES:
+            raise TypeError(f"{name.partition('/')[2]} is an array of {array.dtype}")
+        found[name] = {"dtype": TYPES[array.dtype.name], "shape": array.shape, "data_offsets": (start, end)}
+    content = msgspec.json.encode(found)
+    content += b" " * (-len(content) % 8)
+    return len(content).to_bytes(8, "little") + content
 
 
 class Stored:
@@ -85,11 +106,6 @@ class Stored:
         self.path = path
         text = self._checked()
         with self._refused():
-            import safetensors
-
-            with safetensors.safe_open(path, "numpy") as file:
-                places = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-                self._all = {name: (tuple(p.get_shape()), str(p.get_dtype())) for name, p in places.items()}
             noted = msgspec.json.decode(text, type=Noted)
             self._notes, self._kinds = noted.notes, noted.kinds
         self.shapes = {name.removeprefix("arrays/"): s for name, s in self._all.items() if name.startswith("arrays/")}
@@ -130,6 +146,7 @@ class Stored:
                 written, _, text = texts[NOTES].partition(" ")
                 if len(texts) > 1 or len(written) != 64:
                     raise ValueError("its header lacks what polycera writes there")
+                self._all = self._announced()  # shapes that are not this file's are refused before it is digested
             mine = ZEROS.replace(b"0" * 64, written.encode())
             digest = hashlib.sha256(start + header.replace(mine, ZEROS, 1))
             while chunk := file.read(2**20):
@@ -137,6 +154,14 @@ class Stored:
         if digest.hexdigest() != written:
             raise Damaged(self.path, "its digest is another")
         return text
+
+    def _announced(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Name -> (shape, type) of what exactly fills the file."""
+        import safetensors
+
+        with safetensors.safe_open(self.path, "numpy") as file:
+            places = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {name: (tuple(p.get_shape()), str(p.get_dtype())) for name, p in places.items()}
 
     def _refused(self) -> Any:
         return _Refused(self.path)
@@ -180,4 +205,6 @@ def _borrowed(name: str) -> np.dtype[Any]:
 def _plain_numbers(array: np.ndarray) -> np.ndarray:
     """An array as the library takes it; types of two bytes or one that NumPy only borrows, as their bits."""
     array = np.ascontiguousarray(array).reshape(array.shape)  # it makes [1] of []
+    if array.dtype.kind != "V":
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array.view(f"u{array.itemsize}") if array.dtype.kind == "V" else array

@@ -13,15 +13,19 @@ from pathlib import Path
 from polycera.errors import InputError, PolyceraError, shorten
 
 
-def write(path: Path, content: bytes | bytearray) -> None:
+def write(path: Path, *parts: bytes | bytearray | memoryview) -> None:
     """Write a file through a temporary one beside it: a reader sees the old content or the new, never half.
+
+    Args:
+        path: of the file.
+        *parts: its content, one after the other.
 
     Raises:
         PolyceraError: where the disk or the folder does not take it; what was there before is untouched.
     """
-    with _refused(path, f" ({len(content)} bytes)"), _beside(path) as temporary:
-        with open(temporary, "wb") as file:
-            file.write(content)
+    with _refused(path, f" ({sum(map(len, parts))} bytes)"), _beside(path) as temporary:
+        with open(temporary, "xb") as file:
+            file.writelines(parts)
         _settled(temporary, path)
 
 
@@ -48,6 +52,8 @@ def _refused(path: Path, size: str = "") -> Iterator[None]:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name[-100:]}")  # its ending says to some what to write
+    with suppress(OSError):  # whoever made the folder may have put a link there, which must not be written through
+        temporary.unlink()
     try:
         yield temporary
     finally:

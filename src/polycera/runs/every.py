@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -34,7 +35,7 @@ class Every:
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*", str(text).lower())
         unit = found and (SHORT.get(found[2]) or found[2].removesuffix("s"))
         number = float(found[1] or 1) if found else 0.0
-        if not found or unit not in UNITS or number <= 0 or (unit in ("batch", "epoch") and number % 1):
+        if not found or unit not in UNITS or not 0 < number < math.inf or (unit in ("batch", "epoch") and number % 1):
             raise InputError(
                 f"How often is said as '5 minutes', '200 batches' or '1 epoch', got {shorten(repr(text))}."
             )

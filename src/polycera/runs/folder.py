@@ -69,7 +69,7 @@ class Folder:
     def history(self) -> list[dict[str, float]]:
         """One dict an epoch."""
         try:
-            return forms.history(self._content(HISTORY))
+            return forms.history(self._content(HISTORY, forms.LONG))
         except (ValueError, csv.Error) as error:
             raise Damaged(self.path / HISTORY, shorten(error)) from None
 
@@ -77,17 +77,18 @@ class Folder:
     def weights(self) -> Stored:
         """The network's weights by name."""
         self._check_finished(MODEL)
+        found = Stored(self.path / MODEL)
         seal.check(self.path, MODEL)
-        return Stored(self.path / MODEL)
+        return found
 
     @property
     def epochs(self) -> list[Kept]:
         """The epochs that no other beats on every task, as far as they were kept."""
         return kept.read(self.path / EPOCHS)
 
-    def _content(self, name: str) -> bytes:
+    def _content(self, name: str, limit: int = reading.SIZE) -> bytes:
         self._check_finished(name)
-        return seal.content(self.path, name)
+        return seal.content(self.path, name, limit)
 
     def _check_finished(self, name: str) -> None:
         if name not in (SPEC, SCHEMA, VERSIONS) and not self.finished:

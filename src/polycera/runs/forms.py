@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import msgspec
 
 from polycera.errors import listing, shorten
-from polycera.runs.reading import VALUES
+
+CELLS, LONG = 700_000, 2**24
+"""Cells and bytes of a history at most: 500 epochs of 200 tasks have 500,000."""
 
 LEVELS = 1000
 """Categories of a column with a place of their own, at most: more than any encoder makes."""
@@ -99,6 +101,7 @@ class Schema(msgspec.Struct):
 
     columns: list[Column]
     encoder: Encoder
+    rows: str
     warnings: list[str]
 
 
@@ -108,11 +111,17 @@ class Metrics(msgspec.Struct):
     held_out: str
     test: dict[str, dict[str, Score]] = {}
     validation: dict[str, dict[str, Score]] = {}
+    train: dict[str, dict[str, Score]] = {}
 
     def __post_init__(self) -> None:
-        if self.held_out not in ("test", "validation") or not getattr(self, self.held_out):
+        if self.held_out not in ("test", "validation", "train") or not getattr(self, self.held_out):
             raise ValueError(f"it says that {shorten(self.held_out)!r} was held out, and has no scores of it")
-        scores = [score for part in (self.test, self.validation) for own in part.values() for score in own.values()]
+        scores = [
+            score
+            for part in (self.test, self.validation, self.train)
+            for own in part.values()
+            for score in own.values()
+        ]
         if any(not {"value", "trivial", "ideal", "direction", "skill"} <= set(score) for score in scores):
             raise ValueError("it has a score without value, trivial, ideal, direction or skill")
 
@@ -130,7 +139,7 @@ class Checkpoint(msgspec.Struct):
     epoch: Annotated[int, msgspec.Meta(ge=0)]
     batch: Annotated[int, msgspec.Meta(ge=0)]
     rows: str | None
-    seed: Annotated[int, msgspec.Meta(ge=0)] | None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None
     finished: bool
     random: dict[str, Any]
     callbacks: list[State]
@@ -153,12 +162,18 @@ def history(text: bytes) -> list[dict[str, float]]:
         ValueError: where it is no such table.
         csv.Error: where it is no CSV.
     """
-    if text.count(b",") + text.count(b"\n") > VALUES:
-        raise ValueError(f"it has more than {VALUES} cells")
-    names, *rows = list(csv.reader(io.StringIO(text.decode(), newline=""))) or [[]]
-    if any(len(row) != len(names) for row in rows) or len(set(names)) < len(names):
-        raise ValueError(f"its rows do not have one cell for each of its columns {listing(names, 3)}")
-    return [{name: float(cell or "nan") for name, cell in zip(names, row, strict=True)} for row in rows]
+    if text.count(b",") + text.count(b"\n") > CELLS:
+        raise ValueError(f"it has more than {CELLS} cells")
+    rows = csv.reader(io.StringIO(text.decode(), newline=""))
+    names = next(rows, [])
+    if len(set(names)) < len(names):
+        raise ValueError(f"two of its columns have one name: {listing(names, 3)}")
+    found = []
+    for row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"its rows do not have one cell for each of its columns {listing(names, 3)}")
+        found.append({name: float(cell or "nan") for name, cell in zip(names, row, strict=True)})
+    return found
 
 
 def _check_lengths(block: Any) -> None:

@@ -6,8 +6,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ from polycera.errors import PolyceraError, shorten
 
 SIZE = 2**23
 """Bytes of a JSON file at most."""
+
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 LARGEST = 2**34
 """Bytes of a file of numbers at most: longer than any table's network, and digested within a minute."""
@@ -24,24 +27,29 @@ LISTS, VALUES = 100_000, 600_000
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def opened(path: Path, linked: bool = False) -> Iterator[tuple[BufferedReader, int]]:
     """The file and its size in bytes.
+
+    Args:
+        path: of the file.
+        linked: whether it may be a link, because the user named it and not a run.
 
     Raises:
         PolyceraError: where it cannot be read, or is a link, a folder, a pipe: a run's files are its own.
     """
     try:
-        if stat.S_ISLNK(os.lstat(path).st_mode):
+        if not linked and stat.S_ISLNK(os.lstat(path).st_mode):
             raise PolyceraError(f"{shorten(path)!r} is a link to elsewhere; the files of a run are its own.")
         # not to wait for whoever may write into a pipe
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, os.O_RDONLY | (0 if linked else NO_LINK) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise PolyceraError(f"Cannot read {shorten(path)!r}: {error.strerror}.") from None
     about = os.fstat(descriptor)
-    if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+    plain = stat.S_ISREG(about.st_mode)
+    if not plain or about.st_size > LARGEST:
         os.close(descriptor)
-        what = f"it has {about.st_size} bytes, and {LARGEST} are read at most"
-        raise PolyceraError(f"Cannot read {shorten(path)!r}: {what if about.st_size else 'it is no plain file'}.")
+        what = f"it has {about.st_size} bytes, and {LARGEST} are read at most" if plain else "it is no plain file"
+        raise PolyceraError(f"Cannot read {shorten(path)!r}: {what}.")
     with open(descriptor, "rb") as file:
         yield file, about.st_size
 

@@ -87,14 +87,14 @@ def entries(folder: Path) -> dict[str, Entry]:
     return found.files
 
 
-def content(folder: Path, name: str) -> bytes:
+def content(folder: Path, name: str, limit: int = reading.SIZE) -> bytes:
     """A file of a run that is a text, as it was written.
 
     Raises:
-        PolyceraError: where it cannot be read, is longer than `reading.SIZE`, or is not as the manifest says.
+        PolyceraError: where it cannot be read, is longer than the limit in bytes, or is not as the manifest says.
     """
     known = _known(folder, name)
-    found = reading.content(folder / name, min(known.bytes, reading.SIZE))
+    found = reading.content(folder / name, min(known.bytes, limit))
     if hashlib.sha256(found).hexdigest() != known.sha256:
         raise Damaged(folder / name, "its digest is another")
     return found

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from polycera.errors import InputError, shorten
+from polycera.errors import InputError, PolyceraError, shorten
+from polycera.runs import reading
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -83,6 +84,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         balancing: how the tasks' gradients meet in the trunk, in the same way; None adds them up.
         gradients: what is balanced: `features` or `parameters`.
         preference: task -> weight in a weighting or balancing that knows preferences.
+        guard: what happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
     """
 
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
@@ -95,6 +97,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     balancing: str | dict[str, Any] | None = None
     gradients: Literal["features", "parameters"] = "features"
     preference: dict[str, float] = {}
+    guard: Literal["stop", "skip"] = "stop"
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -125,10 +128,10 @@ def read_spec(path: str | Path) -> Spec:
         InputError: where it is not there, no YAML, or says something that is not known, with the place.
     """
     try:
-        with open(path, "rb") as file:
+        with reading.opened(Path(path), linked=True) as (file, _):
             text = file.read(SIZE + 1)
-    except OSError as error:
-        raise InputError(f"Cannot read the spec {shorten(path)!r}: {error.strerror}.") from None
+    except PolyceraError as error:
+        raise InputError(str(error).replace("Cannot read", "Cannot read the spec")) from None
     return spec_from(text, path)
 
 

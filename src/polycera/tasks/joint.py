@@ -73,7 +73,7 @@ class Joint:
             InputError: for what `to_config` does not write.
         """
         what = f"Joint term {shorten(config.get('name'))!r}"
-        own = {name: config.get(name) for name in ("tasks", "weight", "name")}
+        own: dict[str, Any] = {name: config.get(name) for name in ("tasks", "weight", "name")}
         texts = isinstance(own["name"], str) and isinstance(own["tasks"], list | tuple)
         if not texts or not all(isinstance(task, str) for task in own["tasks"]):
             raise InputError(

@@ -1,8 +1,8 @@
-"""Losses that a file names: those of Keras and those that this process has registered. Nothing is ever imported for one.
+"""Losses that a file names: those of Keras, and those that this process has registered. Nothing is imported for one.
 
 `keras.saving.deserialize_keras_object` looks names up in all of Keras and imports modules that the file names; what it
-lets through has changed with almost every release (CVE-2025-1550, -8747, -9906). Here a name is looked up in two tables,
-and what is built gets plain values only.
+lets through has changed with many releases (CVE-2025-1550, -8747, -9906). Here a name is looked up in two tables, and
+what is built gets plain values only.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ KEYS = {"module", "class_name", "config", "registered_name"}
 
 DEEP = 8
 """Lists and dicts within each other in the settings of a loss, at most."""
+
+AXES = (-2, -1, 0, 1)
+"""Places of a loss, which sees [n, p]."""
 
 HELPERS = {"get", "serialize", "deserialize"}
 """Functions of `keras.losses` that are no losses."""
@@ -86,7 +89,9 @@ def _of_keras(kind: type) -> dict[str, Any]:
     """The losses of Keras by name: its functions, or its classes that can be made."""
     import keras
 
-    found = {n: thing for n, thing in vars(keras.losses).items() if isinstance(thing, kind) and n not in HELPERS}
+    found: dict[str, Any] = {
+        n: thing for n, thing in vars(keras.losses).items() if isinstance(thing, kind) and n not in HELPERS
+    }
     if kind is FunctionType:
         return found
     return {n: c for n, c in found.items() if issubclass(c, keras.losses.Loss) and c is not keras.losses.Loss}
@@ -104,6 +109,7 @@ def _check_of_keras(kind: type, name: str, value: Any, what: str) -> None:
     elif isinstance(usual, float):
         fits = (int, float)
     wrong = not isinstance(value, fits) or (isinstance(value, bool) and bool not in fits)
+    wrong = wrong or (name == "axis" and value not in (None, *AXES))
     if wrong or (isinstance(value, int | float) and not math.isfinite(value)):
         raise InputError(
             f"{what} ({kind.__name__}) has {name}={shorten(repr(value))}: a value such as {usual!r} is expected."

@@ -3,8 +3,9 @@
 from polycera.training.adopt import adopt
 from polycera.training.checkpoint import Checkpoint
 from polycera.training.fit import fit, resume
+from polycera.training.guard import Guard
 from polycera.training.model import Model
 from polycera.training.run import Run, load
 from polycera.training.scores import Score, Scores
 
-__all__ = ["Checkpoint", "Model", "Run", "Score", "Scores", "adopt", "fit", "load", "resume"]
+__all__ = ["Checkpoint", "Guard", "Model", "Run", "Score", "Scores", "adopt", "fit", "load", "resume"]

@@ -13,7 +13,7 @@ import numpy as np
 from polycera.errors import InputError, shorten
 from polycera.runs import plain
 
-NOT_STATE = {"_model", "params", "validation_data", "model"}
+NOT_STATE = {"_model", "params", "validation_data", "model", "monitor_op"}
 
 
 def read(callbacks: Sequence[Any]) -> list[dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from polycera.runs.arrays import Stored
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.every import Every
 from polycera.training import callback_state
+from polycera.training.guard import Guard, not_finite
 
 GROUPS = ("model", "optimizer", "metrics")
 
@@ -175,10 +178,12 @@ class Checkpoint(keras.callbacks.Callback):
             backend.set_random_state(self._found.notes["random"])  # type: ignore[union-attr]
         self._since["batch"] += self._first + batch - self._done
         self._done = self._first + batch
-        if self._batches is not None and (self._signal or self._is_time("batch", "second")):
+        if self._batches is None:
+            if self._signal:
+                self._leave()
+        # before the first batch others have begun the epoch, and would begin it again: the next will do
+        elif self._done and (self._signal or self._is_time("batch", "second")):
             self._save(self._epoch, self._done)
-        elif self._signal:
-            self._leave()
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Keep what training measured: validation resets it, and may be interrupted."""
@@ -210,7 +215,13 @@ class Checkpoint(keras.callbacks.Callback):
     # -- the state -----------------------------------------------------------------------------------------------
 
     def _save(self, epoch: int, batch: int) -> None:
+        for other in self._others:
+            if isinstance(other, Guard):
+                other.look()
         variables.settle(self.model)
+        if bad := not_finite(self.model):
+            warnings.warn(f"No checkpoint was saved: {shorten(bad)!r} holds NaN or infinite numbers.", stacklevel=2)
+            return
         values = {f"{group}/{name}": value for group in GROUPS for name, value in self._read(group).items()}
         rows = self._batches
         notes = {
@@ -255,7 +266,8 @@ class Checkpoint(keras.callbacks.Callback):
         for group in GROUPS:
             values = {rest: stored.arrays[name] for rest, name in parts[group].items()}
             variables.write(self._of(group), values, f"The checkpoint {str(stored.path)!r}")
-        callback_state.write(self._others, stored.notes["callbacks"])
+        # a copy: they go on to change what they are given, and it may be put back once more
+        callback_state.write(self._others, copy.deepcopy(stored.notes["callbacks"]))
         backend.set_random_state(stored.notes["random"])
 
     def _leave(self) -> None:

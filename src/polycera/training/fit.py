@@ -88,7 +88,7 @@ def fit(
         seed: of the split, the first weights, the order of rows, dropout.
         network: `width`, `depth`, `dropout` of the trunk.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
-            `weighting`, `balancing`, `gradients`, `preference`.
+            `weighting`, `balancing`, `gradients`, `preference`, `guard`.
         checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
         progress: whether to draw a bar; default: on a terminal.
         say: called with each sentence about what was inferred; default: nothing is said but warnings.
@@ -184,7 +184,7 @@ def resume(
     if table is None:
         raise InputError(f"The run {str(begun.path)!r} began with a data frame: pass it again, as source=.")
     prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
-    if msgspec.json.decode(msgspec.json.encode(prepared.encoder.to_config())) != begun.schema["encoder"]:
+    if prepared.digest != begun.schema["rows"]:
         raise InputError(
             f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the one with which the "
             f"run {str(begun.path)!r} began: its columns, or what is in them, have changed."
@@ -215,13 +215,16 @@ def _begin(draft: Path, plan: Spec, prepared: Prepared) -> None:
 
 
 def _schema(prepared: Prepared) -> dict[str, Any]:
-    return {**prepared.schema.to_config(), "encoder": prepared.encoder.to_config(), "warnings": prepared.warnings}
+    own = prepared.schema.to_config()
+    return {**own, "encoder": prepared.encoder.to_config(), "rows": prepared.digest, "warnings": prepared.warnings}
 
 
 def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
     """A spec says all of this itself; an argument beside it would have to be ignored in silence."""
     defaults = {name: one.default for name, one in inspect.signature(fit).parameters.items()}
-    given = {name: given[name] for name in given.keys() - {"source", "out", "spec", "progress", "say"}}
+    given = {
+        name: given[name] for name in given.keys() - {"source", "out", "spec", "checkpoint_every", "progress", "say"}
+    }
     beside = [name for name, value in given.items() if value is not None and value != defaults[name]]
     if beside := [name for name in beside if not isinstance(given[name], Mapping | list | tuple) or given[name]]:
         raise InputError(f"A spec holds {listing(beside)} itself: write them into the spec, or leave the spec out.")

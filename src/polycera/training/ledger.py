@@ -32,7 +32,11 @@ class Ledger(keras.metrics.Metric):
 
     def untouched(self, name: str) -> Tensor:
         """1.0 where nothing was added to this scalar since the last reset, else 0.0."""
-        return ops.cast(self.packed.read(ops.convert_to_tensor(self.sums))[name] <= 0, "float32")
+        return ops.cast(self.so_far(name) <= 0, "float32")
+
+    def so_far(self, name: str) -> Tensor:
+        """What was added to this entry since the last reset."""
+        return self.packed.read(ops.convert_to_tensor(self.sums))[name]
 
     def result(self) -> Any:
         """Nothing by itself: names and values are made on the host, once an epoch (`scores.py`)."""

@@ -20,7 +20,7 @@ from polycera.networks.heads import TaskLayer
 from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
-from polycera.training import checkpoint, scores, streams
+from polycera.training import checkpoint, guard, scores, streams
 from polycera.training.features import check_features, rows_of
 from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
@@ -97,6 +97,8 @@ class Model(keras.Model):
         self._scores: Scores = {}
         self._before_logs: Callable[[], None] | None = None  # a training that goes on where only validation is left
         self._gradients: list[Pull] = []
+        self._policy: str | None = None  # of a Guard
+        self._wrapped = False  # whether the optimizer looks at gradients for it
         given = dict(weighting=weighting, balancing=balancing, preference=preference, gradients=gradients, every=every)
         self._shared = Shared.of(self, self.layout, self.heads, given, seed)
         self._engine = self._shared.engine  # a layer: Keras then knows its variables
@@ -105,7 +107,7 @@ class Model(keras.Model):
     def _entries(self) -> dict[str, tuple[int, ...]]:
         """What the ledger adds up beside what balancing saw."""
         terms = (len(self._objective.names),)
-        counts = dict.fromkeys(("batches", "steps", "skipped", "regularization"), ())
+        counts = dict.fromkeys(("batches", "steps", "skipped", "first", "regularization"), ())
         return {
             "sums": terms,
             "rows": terms,
@@ -202,7 +204,7 @@ class Model(keras.Model):
             y, sample_weight = streams.pack_in_graph(self.layout, self.heads, y, sample_weight)
         elif sample_weight is not None and len(sample_weight.shape) == 1:
             sample_weight = ops.expand_dims(sample_weight, -1)
-        if training:
+        if training and not self._wrapped:
             y_pred = guarded(y_pred)
         measured = self._objective(y, y_pred, sample_weight, self._kept())
         means = self._objective.means(measured)
@@ -217,9 +219,15 @@ class Model(keras.Model):
         entries = {name: ops.where(fine, part, 0.0) for name, part in _entered(measured, regularization).items()}
         entries["weighted"] = entries["sums"] * self._objective.by_term(weights)
         one = ops.ones(()) / replicas()
-        entries |= {"spoilt": spoilt, "steps": one, "skipped": one * ops.cast(ops.logical_not(fine), "float32")}
+        skipped = one * ops.cast(ops.logical_not(fine), "float32")
+        first = skipped * self._ledger.untouched("skipped") * (self._ledger.so_far("steps") + 1.0)
+        entries |= {"spoilt": spoilt, "steps": one, "skipped": skipped, "first": first}
         self._ledger.update_state(entries | self._shared.seen(first=self._ledger.untouched("steps")))
-        return self._shared.scaled(ops.where(fine, loss, 0.0) + regularization / replicas())
+        if self._wrapped:  # a NaN reaches each gradient, and the optimizer leaves everything as it is
+            loss = loss * ops.where(fine, 1.0, np.nan)
+        else:
+            loss = ops.where(fine, loss, 0.0)
+        return self._shared.scaled(loss + regularization / replicas())
 
     def _kept(self) -> Kept:
         """What the heads keep, as tensors, side by side."""
@@ -242,7 +250,7 @@ class Model(keras.Model):
         named = scores.terms(self._objective, sums, weights, moving) | scores.logged(self._scores)
         if sums["steps"]:
             self._gradients = self._shared.read(sums)
-            if sentence := scores.spoilt(self._objective, sums):
+            if self._policy != "stop" and (sentence := scores.spoilt(self._objective, sums)):
                 warnings.warn(sentence, stacklevel=2)
         return {"loss": named.pop("loss"), "tasks": named}
 
@@ -303,7 +311,7 @@ class Model(keras.Model):
             InputError: one sentence for whatever cannot be learned from.
         """
         self._check_compiled()
-        kept = checkpoint.among(callbacks)
+        kept, watch = checkpoint.among(callbacks), guard.among(callbacks)
         if isinstance(x, Batches):  # made ready before
             y = sample_weight = None
         elif y is None:
@@ -321,9 +329,9 @@ class Model(keras.Model):
             y = pack(self.layout, encoded, self.units)
         if validation_data is not None:
             validation_data = self._validation(validation_data)
-        if kept is not None and y is not None:
+        if (kept is not None or watch is not None) and y is not None:
             if rest.get("steps_per_epoch") is not None:
-                raise InputError("steps_per_epoch= and pc.callbacks.Checkpoint do not go together: leave one out.")
+                raise InputError("steps_per_epoch= does not go with Checkpoint or Guard of pc.callbacks: leave it out.")
             x, held = batches.of(x, y, sample_weight, batch_size or 32, shuffle, validation_split if split else 0.0)
             validation_data = validation_data or held
             rest.setdefault("validation_batch_size", batch_size)
@@ -338,6 +346,7 @@ class Model(keras.Model):
             sample_weight=sample_weight,
             **rest,
         )
+        guard.arm(self, watch, x)
         if kept is None:
             return super().fit(x, y, callbacks=callbacks, **options)
         with kept.at_work(self, x, callbacks, epochs=epochs, verbose=verbose) as (callbacks, first):

@@ -17,6 +17,7 @@ from polycera.networks.trunks import parameters, perceptron
 from polycera.runs.spec import Network, Training
 from polycera.tasks import Task
 from polycera.training import scores
+from polycera.training.guard import Guard
 from polycera.training.model import Model
 from polycera.training.targets import encode, pack
 
@@ -102,7 +103,7 @@ def train(
         epochs=plan.epochs,
         validation_data=validation,
         validation_batch_size=1024,
-        callbacks=[*_watching(model, validation, plan, training), *callbacks],
+        callbacks=[Guard(training.guard), *_watching(model, validation, plan, training), *callbacks],
         verbose=0,
     )
     return history.history

@@ -91,7 +91,8 @@ def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
         return None
     bad = [f"{name} ({int(n)})" for name, n in zip(objective.names, sums["spoilt"], strict=True) if n]
     return (
-        f"{skipped} of {int(sums['steps'])} steps were skipped, because a loss was not finite: {listing(bad)}. "
+        f"{skipped} of {int(sums['steps'])} steps were skipped, the first at batch {int(sums['first'])}, "
+        f"because a loss was not finite: {listing(bad)}. "
         "Look for enormous or wrong values in that target, or lower the learning rate."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +42,17 @@ class Prepared:
         """Features [n, width] and targets by name of these rows."""
         table = self.table.take(indices)
         return self.encoder.transform(table), targets_of(table, self.tasks)
+
+    @property
+    def digest(self) -> str:
+        """Of the rows of all parts, as they are learned from: a table with another value has another."""
+        found = hashlib.sha256(repr(self.encoder.to_config()).encode())
+        for indices in self.named_parts.values():
+            features, targets = self.rows(indices)
+            found.update(np.ascontiguousarray(features).data)
+            for name, labels in targets.items():
+                found.update(repr((name, None if labels is None else np.asarray(labels).tolist())).encode())
+        return found.hexdigest()
 
     @property
     def named_parts(self) -> dict[str, Any]:
