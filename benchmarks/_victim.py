@@ -78,7 +78,7 @@ def train(folder, every):
     write_result(folder, model, history.history, stopping.stopped_epoch)
 
 
-def spoilt(folder, kind, batch):
+def spoilt(folder, kind, batch, guarded):
     """A training in which one row makes a task's loss, or its gradient alone, NaN; each file is looked at at once."""
     import keras
     import numpy as np
@@ -115,8 +115,14 @@ def spoilt(folder, kind, batch):
     kept = [pc.callbacks.ParetoCheckpoint(folder / "epochs"), pc.callbacks.JointCheckpoint(folder / "best.safetensors")]
     targets = {"price": y[:, 0], "size": y[:, 1]}
     held = (x[:64], {name: np.clip(labels[:64], -3, 3) for name, labels in targets.items()})
-    watch = [*kept, point, Look()]
-    model.fit(x, targets, validation_data=held, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=watch)
+    watch = [*([pc.callbacks.Guard()] if guarded else []), *kept, point, Look()]
+    options = dict(batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=watch)
+    try:
+        model.fit(x, targets, validation_data=held, **options)
+    except pc.PolyceraError as error:
+        print(error)
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        os._exit(4)
 
 
 def saving_times(folder, rounds):

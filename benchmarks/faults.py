@@ -136,18 +136,22 @@ def last_files(parent, last, room):
 
 
 def not_a_number(backend, chosen, parent):
-    """A place is kept here for pc.callbacks.Guard, which names the batches too."""
-    for kind, what in (("loss", "NaN in the loss of one task"), ("gradient", "NaN in the gradient of one task alone")):
-        found = []
+    """With a Guard, and without one."""
+    cases = [(kind, guarded) for kind in ("loss", "gradient") for guarded in (True, False)]
+    for kind, guarded in cases:
+        clean, task, place = [], [], []
         for batch in range(0, 12, max(12 // min(chosen.trials, 6), 1)):
             folder = fresh(parent)
-            process = Process(lambda f=folder, k=kind, b=batch: victim.spoilt(f, k, b), folder / "log")
-            found.append((process.wait(), (folder / "log").read_text()))
-        clean, named = [code == 0 for code, _ in found], ["'price" in text for _, text in found]
+            process = Process(lambda f=folder, k=kind, b=batch, g=guarded: victim.spoilt(f, k, b, g), folder / "log")
+            clean.append(process.wait() == 0)
+            text = (folder / "log").read_text()
+            task.append("'price" in text)
+            place.append(f"at batch {batch + 1}" in text)
+        what = "loss of one task" if kind == "loss" else "gradient of one task alone"
         row(
-            f"{what}, at batch k: not one NaN in any file",
+            f"NaN in the {what} at batch k, {'with' if guarded else 'without'} a Guard: none in any file or weight",
             backend,
-            f"{count(clean)}; task named: {count(named)}",
+            f"{count(clean)}; task named: {count(task)}, batch named: {count(place)}",
             "nan",
         )
 

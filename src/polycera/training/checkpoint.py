@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
 from polycera.data.batches import Batches
-from polycera.errors import InputError, Interrupted, Terminated, shorten
+from polycera.errors import InputError, shorten
 from polycera.monitoring import variables
 from polycera.networks import backend
 from polycera.runs import atomic, lock
@@ -25,6 +23,7 @@ from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.every import Every
 from polycera.training import callback_state
 from polycera.training.guard import Guard, not_finite
+from polycera.training.signals import Asked
 
 GROUPS = ("model", "optimizer", "metrics")
 
@@ -67,7 +66,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._found: Stored | None = None
         self._batches: Batches | None = None
         self._others: list[Any] = []
-        self._signal = 0
+        self._asked = Asked()
         self._epoch = self._first = self._done = 0
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
         self._measured: dict[str, np.ndarray] | None = None
@@ -90,7 +89,7 @@ class Checkpoint(keras.callbacks.Callback):
         """
         self._forget()
         self._batches = source if isinstance(source, Batches) else None
-        with self._folder(), lock.held(self.folder), self._signals():
+        with self._folder(), lock.held(self.folder), self._asked.listening():
             atomic.sweep(self.folder)
             self._found = self._kept.newest()
             self._others = _all(callbacks, self, params["verbose"] != 0)
@@ -130,25 +129,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._epoch = notes["epoch"]
         return epochs if notes["finished"] else int(notes["epoch"])
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM wait for the next batch; the second time they do not."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def noted(number: int, frame: Any) -> None:
-            if self._signal:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     # -- what Keras calls ----------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -179,10 +159,10 @@ class Checkpoint(keras.callbacks.Callback):
         self._since["batch"] += self._first + batch - self._done
         self._done = self._first + batch
         if self._batches is None:
-            if self._signal:
+            if self._asked:
                 self._leave()
         # before the first batch others have begun the epoch, and would begin it again: the next will do
-        elif self._done and (self._signal or self._is_time("batch", "second")):
+        elif self._done and (self._asked or self._is_time("batch", "second")):
             self._save(self._epoch, self._done)
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -194,7 +174,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Leave in the middle of validation if asked to."""
-        if self._signal and self._measured is not None:
+        if self._asked and self._measured is not None:
             self._save(self._epoch, self._done)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -204,7 +184,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._since["batch"] += self._batches.steps - self._done
         self._measured = self._drawn = None
         self._since["epoch"] += 1
-        if self._signal or self._is_time("batch", "second", "epoch"):
+        if self._asked or self._is_time("batch", "second", "epoch"):
             self._save(epoch + 1, 0)
 
     def _is_time(self, *units: str) -> bool:
@@ -221,7 +201,7 @@ class Checkpoint(keras.callbacks.Callback):
         variables.settle(self.model)
         if bad := not_finite(self.model):
             warnings.warn(f"No checkpoint was saved: {shorten(bad)!r} holds NaN or infinite numbers.", stacklevel=2)
-            return
+            return self._leave() if self._asked else None
         values = {f"{group}/{name}": value for group in GROUPS for name, value in self._read(group).items()}
         rows = self._batches
         notes = {
@@ -233,7 +213,7 @@ class Checkpoint(keras.callbacks.Callback):
         }
         self._kept.save(epoch, batch, values, notes)
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
-        if self._signal:
+        if self._asked:
             self._leave()
 
     def _read(self, group: str) -> dict[str, np.ndarray]:
@@ -270,11 +250,11 @@ class Checkpoint(keras.callbacks.Callback):
         callback_state.write(self._others, copy.deepcopy(stored.notes["callbacks"]))
         backend.set_random_state(stored.notes["random"])
 
-    def _leave(self) -> None:
+    def _leave(self) -> NoReturn:
         """End the training as the signal asked, saying how to go on."""
         last = f"checkpoint: {self._kept.all()[-1]}" if self._kept.all() else "no checkpoint yet"
         message = f"Interrupted in epoch {self._epoch + 1} ({last}); to go on, {self.go_on}."
-        raise (Terminated if self._signal == signal.SIGTERM else Interrupted)(message)
+        raise self._asked.end(message)
 
 
 def _all(callbacks: Any, but: Checkpoint, bar: bool) -> list[Any]:
