@@ -132,7 +132,8 @@ def make(folder: Path) -> None:
         """Is interrupted as the second checkpoint is due."""
 
         def _save(self, epoch: int, batch: int) -> None:
-            self._signal = signal.SIGINT if epoch > 1 else 0
+            if epoch > 1:
+                signal.raise_signal(signal.SIGINT)
             super()._save(epoch, batch)
 
     options: dict[str, Any] = {"network": {"width": 8, "depth": 1}, "progress": False, "checkpoint_every": "1 epoch"}
@@ -144,6 +145,7 @@ def make(folder: Path) -> None:
         own, finish.Checkpoint = finish.Checkpoint, Cut  # type: ignore[attr-defined]
         try:
             pc.fit(source, names, out=folder / "begun", training={"max_steps": 400}, **options)
+            raise AssertionError("The second run was not cut off.")
         except Interrupted:
             pass
         finally:
