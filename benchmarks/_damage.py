@@ -16,6 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from damage import cut, flipped, room_for  # noqa: F401 - all three are faults.py's too
+
 
 def table(path):
     """A small table, for trainings of a second or two."""
@@ -50,7 +53,7 @@ def resume(run, room=None):
     from polycera.errors import PolyceraError
 
     try:
-        with at_most(resource.RLIM_INFINITY if room is None else room):
+        with room_for(resource.RLIM_INFINITY if room is None else room):
             pc.resume(run, checkpoint_every="20 batches", progress=False)
     except PolyceraError:
         sys.exit(7)
@@ -127,28 +130,7 @@ def damage(run, random, trials, change):
     return seen, fallen, unseen
 
 
-def flip(content, random):
-    spoilt, bit = bytearray(content), random.randrange(8 * len(content))
-    spoilt[bit // 8] ^= 1 << bit % 8
-    return bytes(spoilt)
-
-
-def cut(content, random):
-    return content[: random.randrange(len(content))]
-
-
 # -- a full disk -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def at_most(size):
-    """No file may grow beyond this in here: a write that would gets an error, as on a full disk."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 @contextmanager

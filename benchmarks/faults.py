@@ -84,7 +84,7 @@ def table_and_runs(parent):
 def damaged(backend, chosen, parent):
     _, ended, cut, _ = table_and_runs(parent)
     for what, trials, change, stock in (
-        ("one flipped bit", 1000, damage.flip, "flips"),
+        ("one flipped bit", 1000, damage.flipped, "flips"),
         ("one file cut short", 200, damage.cut, "cuts"),
     ):
         trials, draw = max(trials * min(chosen.trials, 10) // 10 // 2, 1), random.Random(0)
@@ -100,7 +100,7 @@ def full(backend, chosen, parent):
     _, _, cut, last = table_and_runs(parent)
     point = sorted(cut.glob("checkpoints/[0-9]*"))[-1]
     (parent / "saves").mkdir()
-    failed, intact, said = damage.saves(parent / "saves", point, damage.at_most, 200)
+    failed, intact, said = damage.saves(parent / "saves", point, damage.room_for, 200)
     what = "disk full at each 1/200 of a checkpoint: the old one intact, one sentence"
     row(what, backend, f"{intact} of {failed}" + ("" if len(said) == 1 else f"; {len(said)} sentences"), "full")
     on_tmpfs = damage.on_tmpfs(point)

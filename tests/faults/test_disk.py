@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-import resource
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from damage import cut, flipped, room_for
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -85,17 +84,6 @@ def test_the_lock_is_let_go_of_after_an_error(tmp_path: Path) -> None:
 
 
 # -- a full disk -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """A file that grows beyond this many bytes gets an error, as on a full disk."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 NOTES = {"rows": None, "seed": 1, "finished": False, "random": {"numpy": np.arange(3)}, "callbacks": []}
@@ -177,15 +165,6 @@ def read_all(place: Path) -> list[str]:
         for path in points.all()[: 1 if points.unreadable else 2]:
             assert Stored(path).notes  # the one before is read only in need
     return [str(one.message) for one in said]
-
-
-def flipped(content: bytes, draw: random.Random) -> bytes:
-    bit = draw.randrange(8 * len(content))
-    return content[: bit // 8] + bytes([content[bit // 8] ^ 1 << bit % 8]) + content[bit // 8 + 1 :]
-
-
-def cut(content: bytes, draw: random.Random) -> bytes:
-    return content[: draw.randrange(len(content))]
 
 
 NAMES = [

@@ -131,9 +131,8 @@ def restore(model: keras.Model, epoch: kept.Kept) -> None:
         PolyceraError: where the file is damaged.
     """
     variables.settle(model)
-    stored, source = arrays.Stored(epoch.path), f"The kept epoch {shorten(epoch.path.name)!r}"
-    variables.check(variables.weights(model), stored.shapes, source)
-    variables.write(variables.weights(model), stored.arrays, source)
+    stored = arrays.Stored(epoch.path)
+    variables.load(variables.weights(model), stored, f"The kept epoch {shorten(epoch.path.name)!r}")
 
 
 def _weights(weights: Any) -> dict[str, float]:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from polycera.errors import InputError, shorten
+from polycera.runs.arrays import Stored
 from polycera.shapes import Array
 
 
@@ -53,6 +54,22 @@ def write(variables: Sequence[Any], values: Mapping[str, Array], source: str) ->
     for name, variable in _named(variables).items():
         # a copy: backends take an array's memory for their own where they can, and train in it
         variable.assign(np.array(values[_same(name, values)]))
+
+
+def load(variables: Sequence[Any], stored: Stored, source: str) -> None:
+    """Put the arrays of a file where they were read; they are held against the model before any of them is read.
+
+    Args:
+        variables: as for `read`.
+        stored: the file.
+        source: what it is, for the sentence of an error.
+
+    Raises:
+        InputError: as `write`.
+        PolyceraError: where the file is damaged.
+    """
+    check(variables, stored.shapes, source)
+    write(variables, stored.arrays, source)
 
 
 def check(variables: Sequence[Any], shapes: Mapping[str, tuple[tuple[int, ...], str]], source: str) -> None:

@@ -148,7 +148,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         except OSError as error:
             raise PolyceraError(f"Cannot write the folder {shorten(path)!r}: {error.strerror or error}.") from None
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            discard(draft)
 
 
 @contextmanager

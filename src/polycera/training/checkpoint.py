@@ -195,11 +195,11 @@ class Checkpoint(keras.callbacks.Callback):
     # -- the state -----------------------------------------------------------------------------------------------
 
     def _save(self, epoch: int, batch: int) -> None:
-        for other in self._others:
-            if isinstance(other, Guard):
-                other.look()
+        guards = [other for other in self._others if isinstance(other, Guard)]
+        for guard in guards:
+            guard.look()  # at the weights too
         variables.settle(self.model)
-        if bad := not_finite(self.model):
+        if not guards and (bad := not_finite(self.model)):
             warnings.warn(f"No checkpoint was saved: {shorten(bad)!r} holds NaN or infinite numbers.", stacklevel=2)
             return self._leave() if self._asked else None
         values = {f"{group}/{name}": value for group in GROUPS for name, value in self._read(group).items()}

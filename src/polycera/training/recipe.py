@@ -17,7 +17,7 @@ from polycera.networks.trunks import parameters, perceptron
 from polycera.runs.spec import Network, Training
 from polycera.tasks import Task
 from polycera.training import scores
-from polycera.training.guard import Guard
+from polycera.training.guard import Guard, not_finite
 from polycera.training.model import Model
 from polycera.training.targets import encode, pack
 
@@ -132,7 +132,7 @@ def check_finite(model: Model) -> None:
     Raises:
         PolyceraError: where its weights are no numbers.
     """
-    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+    if not_finite(model):
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         raise PolyceraError(
             f"The training came apart: the weights of the network are no numbers any more (learning rate {rate:g}); "

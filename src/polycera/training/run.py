@@ -56,8 +56,7 @@ class Run(Folder):
         tasks = tasks_from(spec.tasks)
         recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
         model = recipe.build(self.encoder.width, tasks, spec.network, spec.training, spec.seed)
-        variables.check(variables.weights(model), stored.shapes, source)  # before any of them is read
-        variables.write(variables.weights(model), stored.arrays, source)
+        variables.load(variables.weights(model), stored, source)
         return model
 
     def pick(self, weights: Mapping[str, float]) -> Self:
