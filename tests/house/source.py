@@ -52,7 +52,7 @@ def rooms() -> dict[str, Room]:
 def modules() -> dict[str, ast.Module]:
     """Every module of src/ by its dotted name; packages end in `.__init__`."""
     source = ROOT / "src"
-    paths = [*sorted((source / PACKAGE).rglob("*.py")), source / f"{PACKAGE}_cli.py"]
+    paths = sorted(path for package in (PACKAGE, f"{PACKAGE}_cli") for path in (source / package).rglob("*.py"))
     return {
         ".".join(path.relative_to(source).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
         for path in paths
@@ -65,8 +65,10 @@ def plain(name: str) -> str:
 
 
 def room(name: str) -> str:
-    """The room that a module is in; the package itself is the room `polycera`."""
+    """The room that a module is in; the packages themselves are the rooms `polycera` and `polycera_cli`."""
     parts = plain(name).split(".")
+    if parts[0] != PACKAGE:
+        return parts[0]
     return parts[1] if len(parts) > 1 else parts[0]
 
 

@@ -6,10 +6,12 @@ import csv
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from polycera.errors import InputError, shorten
-from polycera.runs import forms, kept, reading, seal
+from polycera.runs import findings, forms, kept, reading, seal
 from polycera.runs.arrays import Damaged, Stored
 from polycera.runs.kept import Kept
 from polycera.runs.spec import Spec, spec_from
@@ -18,6 +20,8 @@ SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
 MODEL, METRICS, HISTORY, PREDICTIONS = "model.safetensors", "metrics.json", "history.csv", "predictions.csv"
 GRADIENTS = "gradients.safetensors"
 CHECKPOINTS, EPOCHS = "checkpoints", "epochs"
+
+Form = TypeVar("Form", bound=msgspec.Struct)
 
 
 class Folder:
@@ -85,6 +89,48 @@ class Folder:
     def epochs(self) -> list[Kept]:
         """The epochs that no other beats on every task, as far as they were kept."""
         return kept.read(self.path / EPOCHS)
+
+    @cached_property
+    def sharing(self) -> findings.Sharing | None:
+        """Which layers serve which tasks, and what that costs; None where it was not written."""
+        return self._found(findings.SHARING, findings.Sharing)
+
+    @cached_property
+    def quality(self) -> findings.Quality | None:
+        """How good the answers on the held-out rows are, task by task; None where it was not written."""
+        return self._found(findings.QUALITY, findings.Quality)
+
+    @cached_property
+    def importance(self) -> findings.Importance | None:
+        """What each input column is worth to each task; None where it was not written."""
+        return self._found(findings.IMPORTANCE, findings.Importance)
+
+    @cached_property
+    def thresholds(self) -> findings.Thresholds | None:
+        """From which probability on a label is said; None where no task has labels, or it was not written."""
+        return self._found(findings.THRESHOLDS, findings.Thresholds)
+
+    @cached_property
+    def comparison(self) -> findings.Comparison | None:
+        """The network against separate ones; None where nobody has compared them."""
+        return self._found(findings.COMPARISON, findings.Comparison)
+
+    @cached_property
+    def gradients(self) -> Stored | None:
+        """What the training saw of the tasks' gradients, see `polycera.monitoring.gradients`; None where nothing."""
+        if GRADIENTS not in seal.entries(self.path):
+            return None
+        seal.check(self.path, GRADIENTS)
+        return Stored(self.path / GRADIENTS)
+
+    def _found(self, name: str, form: type[Form]) -> Form | None:
+        """A file that a run may have, in its form."""
+        if name not in seal.entries(self.path):
+            return None
+        try:
+            return msgspec.convert(reading.json(seal.content(self.path, name)), form)
+        except ValueError as error:
+            raise Damaged(self.path / name, shorten(error, 200)) from None
 
     def _content(self, name: str, limit: int = reading.SIZE) -> bytes:
         self._check_finished(name)

@@ -1,0 +1,123 @@
+"""From a run to answers: `evaluate`, `predict`; and the methods there are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from polycera_cli.app import Json, app
+from polycera_cli.package import package
+from polycera_cli.saying import print_json, say, table
+
+
+@app.command
+def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int:
+    """Measure a run on a table with labels; without one, say what it reached on its held-out rows.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    file
+        A table with at least one of the targets.
+    json_
+        Print one JSON object and nothing else.
+    """
+    pc = package()
+    from polycera.training.run import as_values
+
+    opened = pc.load(run)
+    held_out = opened.metrics["held_out"]
+    measured = opened.metrics[held_out] if file is None else as_values(opened.evaluate(str(file)))
+    if json_:
+        print_json(measured)
+    else:
+        kinds = {task["name"]: task["kind"] for task in opened.spec.tasks if "kind" in task}
+        table(measured, kinds, f"the {held_out} rows" if file is None else str(file))
+    return 0
+
+
+@app.command
+def predict(
+    run: Path,
+    file: Path,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    json_: Json = False,
+) -> int:
+    """Answer for every row of a table: labels and probabilities, in the user's units.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    file
+        A table with the columns that training used.
+    output
+        A .csv or .parquet file; without it the answers are printed as CSV.
+    json_
+        Print one JSON object of columns; with --output, of what was written.
+    """
+    pc = package()
+    from polycera.errors import InputError
+    from polycera.runs import columns
+
+    if output is not None:
+        columns.check_path(output)
+        if output.exists() and file.exists() and output.samefile(file):
+            raise InputError(f"The answers would replace the table {str(file)!r} itself; choose another --output.")
+    answers = {name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()}
+    if output is not None:
+        columns.write(output, answers)
+        rows = len(next(iter(answers.values())))
+        if json_:
+            print_json({"output": str(output), "rows": rows})
+        else:
+            say(f"{rows} rows: {output}")
+    elif json_:
+        print_json(answers)
+    else:
+        sys.stdout.write(columns.as_csv(answers))
+    return 0
+
+
+@app.command
+def methods(*, json_: Json = False) -> int:
+    """List the methods that weight losses or balance gradients: year, what they see, cost, when to use them.
+
+    Parameters
+    ----------
+    json_
+        Print one JSON object and nothing else.
+    """
+    package()
+    from polycera import balancing, weighting
+
+    rooms: dict[str, Any] = {"weighting": weighting.METHODS, "balancing": balancing.METHODS}
+    rows = [
+        {"room": room, "name": m.name, "year": m.year, "sees": ", ".join(m.sees), "cost": m.cost, "when": m.when}
+        for room, known in rooms.items()
+        for m in known.values()
+    ]
+    if json_:
+        print_json(rows)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    titles = {
+        "weighting": "Weighting: the tasks' losses -> weights of whole losses",
+        "balancing": "Balancing: the tasks' gradients -> their weights in the trunk",
+    }
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for room, title in titles.items():
+        table = Table(title=title)
+        for column in list(rows[0])[1:]:
+            table.add_column(column)
+        for row in (row for row in rows if row["room"] == room):
+            table.add_row(*map(str, list(row.values())[1:]))
+        console.print(table)
+    return 0

@@ -1,0 +1,40 @@
+"""Options of the form NAME=VALUE, and what a command makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def targets(names: list[str], kinds: Mapping[str, str]) -> list[Any]:
+    """Targets for `pc.fit`: names, with kinds where they are given."""
+    from polycera.errors import UnknownName
+
+    for name in kinds:
+        if name not in names:
+            raise UnknownName("target", name, names)
+    return [{name: kinds[name]} if name in kinds else name for name in names]
+
+
+def pairs(options: list[str] | None, flag: str) -> dict[str, str]:
+    """NAME=VALUE, as name -> value."""
+    from polycera.errors import InputError
+
+    found = {}
+    for option in options or []:
+        name, equals, value = option.rpartition("=")
+        if not equals or not name:
+            raise InputError(f"{flag} takes NAME=VALUE, got {option!r}.")
+        found[name] = value
+    return found
+
+
+def numbers(options: list[str] | None, flag: str) -> dict[str, float]:
+    """NAME=NUMBER, as name -> number."""
+    from polycera.errors import InputError
+
+    found = pairs(options, flag)
+    try:
+        return {name: float(value) for name, value in found.items()}
+    except ValueError:
+        raise InputError(f"{flag} takes NAME=NUMBER, got {options}.") from None

@@ -1,0 +1,228 @@
+"""From a table to a run: `fit`, `resume`, `pick`, `demo`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from polycera_cli.app import Json, Names, app
+from polycera_cli.options import numbers, pairs, targets
+from polycera_cli.package import as_the_run_began, check_lock, package
+from polycera_cli.saying import epochs, print_json, reached, say
+
+
+@app.command
+def fit(
+    file: Path | None = None,
+    *,
+    target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
+    kind: Names = None,
+    weight: Names = None,
+    joint: Names = None,
+    column: Names = None,
+    exclude: Names = None,
+    out: Path | None = None,
+    spec: Path | None = None,
+    validation: float = 0.15,
+    test: float = 0.15,
+    split: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    encoding: str = "utf-8",
+    max_steps: int | None = None,
+    batch_size: int | None = None,
+    weighting: str | None = None,
+    balancing: str | None = None,
+    gradients: Literal["features", "parameters"] | None = None,
+    preference: Names = None,
+    guard: Literal["stop", "skip"] | None = None,
+    checkpoint_every: str = "1 minute",
+    seed: int = 0,
+    json_: Json = False,
+) -> int:
+    """Train one network for all targets of a table; leave a run folder.
+
+    Parameters
+    ----------
+    file
+        A .csv or .parquet file.
+    target
+        A column to predict; say it once for each.
+    kind
+        NAME=KIND where the inferred kind is wrong: regression, binary, multiclass, ordinal, count, quantile.
+    weight
+        NAME=NUMBER, a task's factor in the total loss.
+    joint
+        NAME=NUMBER, a task's weight in the score by which training stops.
+    column
+        NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
+    exclude
+        A column to leave out.
+    out
+        The run folder; default runs/<name of the file>-<number>.
+    spec
+        A spec.yaml that a run left, perhaps edited: repeats that training.
+    validation
+        Share of the rows by which training stops.
+    test
+        Share of the rows on which the result is measured.
+    split
+        A column that names each row's part: train, validation, test.
+    groups
+        A column whose groups are never divided.
+    time
+        A column by whose order the last rows are the test.
+    encoding
+        Of a text file.
+    max_steps
+        Steps of training at most.
+    batch_size
+        Rows a step.
+    weighting
+        How whole losses are weighted while training: a name that `polycera methods` lists.
+    balancing
+        How the tasks' gradients meet in the trunk: a name that `polycera methods` lists.
+    gradients
+        What is balanced: gradients at the features before the heads, or of all shared parameters.
+    preference
+        NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
+    guard
+        What happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
+    checkpoint_every
+        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+    seed
+        Two runs with one seed give equal numbers.
+    json_
+        Print one JSON object and nothing else.
+    """
+    pc = package()
+    from polycera.errors import InputError
+
+    if spec is None and file is None:
+        raise InputError("Name a table: polycera fit FILE --target NAME, or polycera fit --spec spec.yaml.")
+    if spec is None and not target:
+        raise InputError("Name at least one column to predict: --target NAME.")
+    if spec is not None and kind:
+        raise InputError("A spec holds the kinds of its tasks: write them into the spec, or leave --kind out.")
+    steps: dict[str, Any] = {
+        "max_steps": max_steps,
+        "batch_size": batch_size,
+        "weighting": weighting,
+        "balancing": balancing,
+    }
+    steps |= {"guard": guard, "gradients": gradients, "preference": numbers(preference, "--preference") or None}
+    run = pc.fit(
+        str(file) if file else None,
+        targets(target or [], pairs(kind, "--kind")) or None,
+        weights=numbers(weight, "--weight"),
+        out=out,
+        spec=spec,
+        columns=pairs(column, "--column"),
+        exclude=exclude or (),
+        validation=validation,
+        test=test,
+        split=split,
+        groups=groups,
+        time=time,
+        joint=numbers(joint, "--joint"),
+        encoding=encoding,
+        seed=seed,
+        training={name: value for name, value in steps.items() if value is not None},
+        checkpoint_every=checkpoint_every,
+        progress=not json_ and sys.stdout.isatty(),
+        say=None if json_ else say,
+    )
+    reached(run, json_)
+    return 0
+
+
+@app.command
+def resume(run: Path, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False) -> int:
+    """Go on with a training that was cut off, from its last checkpoint, as if nothing had happened.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    file
+        The table, where it is no longer where the run found it.
+    checkpoint_every
+        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+    json_
+        Print one JSON object and nothing else.
+    """
+    check_lock(run)
+    as_the_run_began(run)
+    found = package().resume(
+        run,
+        None if file is None else str(file),
+        checkpoint_every=checkpoint_every,
+        progress=not json_ and sys.stdout.isatty(),
+        say=None if json_ else say,
+    )
+    reached(found, json_)
+    return 0
+
+
+@app.command
+def pick(run: Path, *, weight: Names = None, out: Path | None = None, json_: Json = False) -> int:
+    """Choose among the epochs that no other beats on every task, by weights, without training again.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    weight
+        NAME=NUMBER, how much a task counts; say it once for each.
+    out
+        A new run folder that predicts as the chosen epoch does.
+    json_
+        Print one JSON object and nothing else.
+    """
+    pc = package()
+    from polycera.errors import InputError
+
+    weights = numbers(weight, "--weight")
+    if not weights:
+        raise InputError(
+            "Say how much each task counts: polycera pick RUN --weight churn=0.9 --weight revenue_loss=0.1."
+        )
+    opened = pc.load(run)
+    picked = opened.pick(weights)
+    if out is not None:
+        picked.write(out)
+    if json_:
+        print_json({"epoch": picked.picked.epoch, "skills": picked.picked.skills, "run": str(out or run)})
+        return 0
+    epochs(opened.epochs, picked.picked.epoch)
+    say(f"Run:  {out}" if out is not None else "To predict with this epoch, write it to a run of its own: --out RUN.")
+    return 0
+
+
+@app.command
+def demo(*, out: Path | None = None, json_: Json = False) -> int:
+    """Train on real data in under a minute: mass, sex and species of 344 penguins, some of them unlabelled.
+
+    Parameters
+    ----------
+    out
+        The run folder; default runs/penguins-<number>.
+    json_
+        Print one JSON object and nothing else.
+    """
+    package()
+    from polycera.errors import MissingExtra
+
+    found = importlib.util.find_spec("palmerpenguins")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtra("The demo", "palmerpenguins", "demo")
+    # found without importing the package, which would import pandas
+    table = Path(next(iter(found.submodule_search_locations))) / "data" / "penguins.csv"
+    if not json_:
+        say("Palmer penguins (Horst, Hill, Gorman 2020): three answers from one network.")
+        say("  polycera fit penguins.csv --target body_mass_g --target sex --target species")
+    return fit(table, target=["body_mass_g", "sex", "species"], out=out, json_=json_)
