@@ -13,7 +13,9 @@ except ImportError as error:  # Keras takes TensorFlow where nobody chose, and s
         "jax",
     ) from None
 
-from polycera import callbacks, layers
+from polycera import callbacks, diagnostics, layers
+from polycera.diagnostics import compare, describe, sweep
+from polycera.reports import plot, report
 from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Quantile, Regression
 from polycera.training import Model, Run, adopt, fit, load, resume
 
@@ -34,8 +36,14 @@ __all__ = [
     "Run",
     "adopt",
     "callbacks",
+    "compare",
+    "describe",
+    "diagnostics",
     "fit",
     "layers",
     "load",
+    "plot",
+    "report",
     "resume",
+    "sweep",
 ]

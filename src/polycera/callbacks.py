@@ -8,10 +8,11 @@ from polycera.monitoring import (
     ParetoCheckpoint,
     WeightSchedule,
 )
-from polycera.training import Checkpoint, Guard
+from polycera.training import Checkpoint, GradientProbe, Guard
 
 __all__ = [
     "Checkpoint",
+    "GradientProbe",
     "Gradients",
     "Guard",
     "JointCheckpoint",

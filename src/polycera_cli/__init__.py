@@ -1,4 +1,4 @@
-"""The command line: `polycera fit | resume | pick | evaluate | predict | methods | demo`.
+"""The command line: `polycera fit | resume | pick | evaluate | predict | report | describe | compare | sweep | ...`.
 
 A package beside `polycera`, because importing that imports Keras and a backend (seconds), and `--help` should answer at
 once. Everything heavy is imported inside the command that needs it.
@@ -11,7 +11,7 @@ import sys
 
 from cyclopts import CycloptsError
 
-from polycera_cli import answering, training  # noqa: F401 - each puts its commands on the app
+from polycera_cli import answering, comparing, describing, reporting, training  # noqa: F401 - each puts its commands on the app
 from polycera_cli.app import app
 from polycera_cli.saying import complain
 

@@ -23,6 +23,7 @@ def fit(
     kind: Names = None,
     weight: Names = None,
     joint: Names = None,
+    threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     column: Names = None,
     exclude: Names = None,
     out: Path | None = None,
@@ -58,6 +59,8 @@ def fit(
         NAME=NUMBER, a task's factor in the total loss.
     joint
         NAME=NUMBER, a task's weight in the score by which training stops.
+    threshold
+        The metric by which it is chosen from which probability on yes is said; default f1; none: above one half.
     column
         NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
     exclude
@@ -129,6 +132,7 @@ def fit(
         groups=groups,
         time=time,
         joint=numbers(joint, "--joint"),
+        threshold=threshold,
         encoding=encoding,
         seed=seed,
         training={name: value for name, value in steps.items() if value is not None},

@@ -20,6 +20,8 @@ from small import environment
 import polycera as pc
 import polycera_cli
 from polycera.errors import InputError
+from polycera.runs.arrays import Stored
+from polycera.runs.folder import GRADIENTS
 from polycera.training import finish, recipe
 
 pytestmark = pytest.mark.nobackend
@@ -40,12 +42,19 @@ def fit(source: Any, out: Path) -> pc.Run:
 
 
 def files(run: Path) -> dict[str, Any]:
-    """All bytes of a run, but for the seconds that it took, and the digests that follow from them."""
+    """All bytes of a run, but for the seconds that it took, and what follows from them.
+
+    These are digests, and what a probe saw of the gradients: the clock says after which epochs it looks.
+    """
     found: dict[str, Any] = {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    timed = {"metrics.json"}
+    if GRADIENTS not in found or Stored(run / GRADIENTS).notes["source"] == "probe":
+        found.pop(GRADIENTS, None)
+        timed.add(GRADIENTS)
     metrics, manifest = json.loads(found["metrics.json"]), json.loads(found["manifest.json"])
     metrics.pop("seconds")
     found["metrics.json"] = metrics
-    found["manifest.json"] = sorted(set(manifest["files"]) - {"metrics.json"})
+    found["manifest.json"] = sorted(set(manifest["files"]) - timed)
     return found
 
 

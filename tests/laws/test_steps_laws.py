@@ -385,7 +385,7 @@ def test_half_precision_is_float32_to_its_digits(policy: str, to: float, usual: 
     assert hasattr(model.optimizer, "inner_optimizer") == (policy == "mixed_float16")
     history, seen = told(model)
     assert history["loss"] == pytest.approx(usual[0]["loss"], rel=to)
-    for one, other in zip(seen[0][1:], usual[1][0][1:], strict=True):
+    for one, other in zip(seen[0][1:4], usual[1][0][1:4], strict=True):
         np.testing.assert_allclose(one, other, rtol=2 * to, atol=2 * to)
 
 
@@ -399,7 +399,7 @@ def test_several_steps_at_once_and_compiled(usual: Any, backend: str) -> None:
         model.compile(keras.optimizers.SGD(0.1), **options)
         history, seen = told(model)
         assert history["loss"] == pytest.approx(usual[0]["loss"], rel=1e-5)
-        close(list(seen[0][1:]), list(usual[1][0][1:]), rtol=1e-4)
+        close(list(seen[0][1:5]), list(usual[1][0][1:5]), rtol=1e-4)
 
 
 # -- several devices ------------------------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def stories() -> dict[str, Any]:
     for name, options in ways.items():
         model = network(tasks(joint=True), **options)
         history = model.fit(*spoilt("price", 1e30), epochs=2, **PLAIN).history
-        seen = [np.asarray(values).tolist() for values in model.gradients[0][1:]]
+        seen = [np.asarray(values).tolist() for values in model.gradients[0][1:5]]
         found[name] = [history["skipped_steps"], history["loss"], *seen]
     return found
 
@@ -466,8 +466,9 @@ def test_an_epoch_logs_the_means_over_its_steps() -> None:
             step(single, part(table(), i))
             gramian, weights = single.heads[0].balanced()
             norms = np.sqrt(np.diag(gramian))
-            seen.append((weights, norms, gramian / np.outer(norms, norms)))
+            cosines = gramian / np.outer(norms, norms)
+            seen.append((weights, norms, cosines, cosines < -1e-6))
         (found,) = model.gradients
         assert found.tasks == COLUMNS
-        for ours, expected in zip(found[1:], zip(*seen, strict=True), strict=True):
+        for ours, expected in zip(found[1:5], zip(*seen, strict=True), strict=True):
             np.testing.assert_allclose(ours, np.mean(expected, axis=0), rtol=1e-4, atol=1e-6)

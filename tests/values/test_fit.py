@@ -29,7 +29,7 @@ FILES = {
         "predictions.csv",
         "versions.json",
     ),
-    *("epochs", "manifest.json"),
+    *("epochs", "manifest.json", "sharing.json", "quality.json", "thresholds.json", "importance.json"),
 }
 TARGETS = ["revenue", "churn", "plan"]
 QUICK = {"max_steps": 300, "batch_size": 28}
@@ -80,7 +80,8 @@ def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_folder_holds_what_was_promised_and_nothing_else(run: pc.Run) -> None:
-    assert {path.name for path in run.path.iterdir()} == FILES
+    found = {path.name for path in run.path.iterdir()}
+    assert found - {"gradients.safetensors"} == FILES  # a training of seconds may end without a look at gradients
     assert run.metrics["held_out"] == "test"
     assert set(run.metrics) == {"held_out", "validation", "test", "rows", "parameters", "epochs", "seconds"}
     assert run.metrics["rows"] == {"train": 56, "validation": 12, "test": 12}

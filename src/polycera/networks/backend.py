@@ -134,6 +134,78 @@ def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
         return torch.autograd.grad(function(own), own)[0]
 
 
+def pulled(function: Callable[[list[Tensor]], Tensor], at: list[Tensor]) -> tuple[Tensor, Callable[..., list[Tensor]]]:
+    """A function's output at these tensors, and its pullback: cotangent of the output -> a gradient for each of them.
+
+    The pullback may be called again and again, within the function in which it was made.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        output, pullback = jax.vjp(function, at)
+        return output, lambda cotangent: pullback(cotangent)[0]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        own = [tf.convert_to_tensor(tensor) for tensor in at]  # a copy of what may be a variable
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(own)
+            output = function(own)
+        return output, lambda cotangent: tape.gradient(output, own, cotangent, unconnected_gradients="zero")
+    import torch
+
+    own = [tensor.detach().requires_grad_() for tensor in at]
+    with torch.enable_grad():
+        output = function(own)
+
+    def pull(cotangent: Tensor) -> list[Tensor]:
+        found = torch.autograd.grad(output, own, cotangent, retain_graph=True, allow_unused=True)
+        return [torch.zeros_like(o) if f is None else f for f, o in zip(found, own, strict=True)]
+
+    return output.detach(), pull
+
+
+def one_by_one(function: Callable[[Tensor], list[Tensor]], rows: Tensor) -> list[Tensor]:
+    """A function of each row of a tensor, its outputs stacked; one after another: the memory is that of one."""
+    if _traced():
+        return keras.ops.map(function, rows)
+    return [keras.ops.stack(parts) for parts in zip(*map(function, rows), strict=True)]
+
+
+FEW = 16
+"""Times that TensorFlow does a thing sooner than it traces it."""
+
+
+def compiles(times: int) -> bool:
+    """Whether it pays to compile, for a look now and then, what `one_by_one` does so many times."""
+    backend = keras.backend.backend()
+    return backend == "jax" or (backend == "tensorflow" and times > FEW)
+
+
+def compiled(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+    """The function of tensors, compiled where `compiles` says so."""
+    if not compiles(times):
+        return function
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def _traced() -> bool:
+    """Whether this is being compiled, on a backend that has a loop for it."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.executing_eagerly()
+    return backend == "jax"
+
+
 def with_backward(forward: Callable[..., Tensor], backward: Callable[..., tuple[Any, ...]]) -> Callable[..., Tensor]:
     """A function of tensors with a gradient of our own.
 

@@ -142,6 +142,7 @@ class Threshold(msgspec.Struct):
         part: the rows on which that was done.
         reached: the metric at this threshold on these rows.
         at_half: the metric at 0.5 on these rows.
+        fitted: False where it is 0.5 because these rows are too few to choose by.
     """
 
     value: float
@@ -149,6 +150,7 @@ class Threshold(msgspec.Struct):
     part: str
     reached: Number
     at_half: Number
+    fitted: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:

@@ -85,6 +85,8 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         gradients: what is balanced: `features` or `parameters`.
         preference: task -> weight in a weighting or balancing that knows preferences.
         guard: what happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
+        threshold: the metric by which it is chosen, on the validation rows, from which probability on yes is said:
+            `f1`, `balanced_accuracy` or `accuracy`; `none` says yes above one half.
     """
 
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
@@ -98,6 +100,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     gradients: Literal["features", "parameters"] = "features"
     preference: dict[str, float] = {}
     guard: Literal["stop", "skip"] = "stop"
+    threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] = "f1"
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -72,8 +72,14 @@ class Binary(ClassTask):
     def prior(self, encoded: Array) -> Array:
         return _logit(np.nanmean(encoded, axis=0), _labelled(encoded))
 
-    def choose(self, prediction: Array) -> np.ndarray:
-        return (prediction[:, 0] > 0.5).astype(int)
+    def choose(self, prediction: Array, threshold: float | None = None) -> np.ndarray:
+        """Index of the class one would say, [n].
+
+        Args:
+            prediction: probability of the second class, [n, 1].
+            threshold: the second class is said at it and above; None: above one half.
+        """
+        return _yes(prediction[:, 0], threshold)
 
 
 class Multiclass(ClassTask):
@@ -276,9 +282,18 @@ class Multilabel(Task):
     def decode(self, prediction: Array) -> np.ndarray:
         return prediction
 
-    def answer(self, prediction: Array) -> np.ndarray:
-        """0 and 1, [n, labels]."""
-        return (prediction > 0.5).astype(int)
+    def answer(self, prediction: Array, thresholds: Array | None = None) -> np.ndarray:
+        """0 and 1, [n, labels].
+
+        Args:
+            prediction: probability of each label, [n, labels].
+            thresholds: a label is said at it and above, [labels]; None: above one half.
+        """
+        return _yes(prediction, thresholds)
+
+
+def _yes(probability: Array, threshold: Array | float | None) -> np.ndarray:
+    return (probability > 0.5 if threshold is None else probability >= threshold).astype(int)
 
 
 def _check_used(task: Task, **given: bool) -> None:

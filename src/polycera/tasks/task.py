@@ -224,7 +224,11 @@ class ClassTask(Task):
         return np.where(gone, np.nan, array.argmax(axis=1))
 
     def answer(self, prediction: Array) -> np.ndarray:
-        return _as_labels(self.known_classes())[self.choose(prediction)]
+        return self.in_words(self.choose(prediction))
+
+    def in_words(self, chosen: np.ndarray) -> np.ndarray:
+        """Index of the class [n] -> the user's own class, [n]."""
+        return _as_labels(self.known_classes())[chosen]
 
     def choose(self, prediction: Array) -> np.ndarray:
         """Index of the class one would say, [n]."""

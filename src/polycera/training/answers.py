@@ -12,8 +12,13 @@ from polycera.shapes import Array, TaskName
 from polycera.tasks import Binary, Layout, Multilabel, Quantile, Task, host
 from polycera.tasks.task import ClassTask
 
+Thresholds = Mapping[TaskName, Array]
+"""Task -> from which probability on yes is said, [labels]; a task that is not in it says yes above one half."""
 
-def columns(layout: Layout, predictions: Mapping[TaskName, Array]) -> dict[str, np.ndarray]:
+
+def columns(
+    layout: Layout, predictions: Mapping[TaskName, Array], thresholds: Thresholds | None = None
+) -> dict[str, np.ndarray]:
     """Each task's prediction [n, p] in the user's units -> named columns [n].
 
     | kind | columns of a task `t` |
@@ -26,7 +31,7 @@ def columns(layout: Layout, predictions: Mapping[TaskName, Array]) -> dict[str, 
     """
     found: dict[str, np.ndarray] = {}
     for name, task in layout.tasks.items():
-        _add(found, _of(task, np.asarray(predictions[name])), name)
+        _add(found, _of(task, np.asarray(predictions[name]), (thresholds or {}).get(name)), name)
     return found
 
 
@@ -49,16 +54,18 @@ def _add(found: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> 
     found |= more
 
 
-def _of(task: Task, prediction: Array) -> dict[str, np.ndarray]:
+def _of(task: Task, prediction: Array, thresholds: Array | None) -> dict[str, np.ndarray]:
     if isinstance(task, Multilabel):
-        said = task.answer(prediction)
+        said = task.answer(prediction, thresholds)
         found = {f"{task.name}={label}": said[:, i] for i, label in enumerate(task.labels)}
         shares = {f"{task.name}={label} probability": prediction[:, i] for i, label in enumerate(task.labels)}
         return found | shares
-    found = {task.name: task.answer(prediction)}
     if isinstance(task, Binary):
-        found[f"{task.name}={task.known_classes()[1]} probability"] = prediction[:, 0]
-    elif isinstance(task, ClassTask):
+        chosen = task.choose(prediction, None if thresholds is None else thresholds[0])
+        share = f"{task.name}={task.known_classes()[1]} probability"
+        return {task.name: task.in_words(chosen), share: prediction[:, 0]}
+    found = {task.name: task.answer(prediction)}
+    if isinstance(task, ClassTask):
         for i, label in enumerate(task.known_classes()):
             found[f"{task.name}={label} probability"] = prediction[:, i]
     elif isinstance(task, Quantile):
@@ -67,14 +74,18 @@ def _of(task: Task, prediction: Array) -> dict[str, np.ndarray]:
 
 
 def beside_truth(
-    rows: Any, truth: Mapping[TaskName, Any], layout: Layout, predictions: Mapping[TaskName, Array]
+    rows: Any,
+    truth: Mapping[TaskName, Any],
+    layout: Layout,
+    predictions: Mapping[TaskName, Array],
+    thresholds: Thresholds | None = None,
 ) -> dict[str, Any]:
     """The same columns with the row's number and each task's true label in front, for the predictions of a run."""
     found: dict[str, Any] = {"row" if "row" not in layout.tasks else "number of the row": rows}
     for name, task in layout.tasks.items():
         if truth[name] is not None and not isinstance(task, Multilabel):
             _add(found, {f"{name} (true)": _as_said(task, truth[name])}, name)
-    for name, answer in columns(layout, predictions).items():
+    for name, answer in columns(layout, predictions, thresholds).items():
         _add(found, {name: answer}, name)
     return found
 

@@ -9,15 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from polycera import quality
 from polycera.errors import Interrupted, shorten
 from polycera.monitoring import Gradients, ParetoCheckpoint, variables
 from polycera.monitoring.progress import Progress
-from polycera.runs import arrays, atomic, folder, seal
+from polycera.monitoring.pulls import Pulls
+from polycera.networks.graph import Graph
+from polycera.networks.places import places
+from polycera.networks.sharing import sharing
+from polycera.runs import arrays, atomic, findings, folder, seal
 from polycera.runs import columns as files
 from polycera.runs.checkpoints import Checkpoints
-from polycera.training import answers, recipe
+from polycera.runs.spec import Spec
+from polycera.training import answers, held_out, recipe
 from polycera.training.checkpoint import Checkpoint
 from polycera.training.model import Model
+from polycera.training.probe import GradientProbe
 from polycera.training.run import Run, as_values
 from polycera.training.table import Prepared
 
@@ -28,17 +35,19 @@ class Trained(NamedTuple):
     Attributes:
         model: the network.
         history: name -> one value an epoch.
-        gradients: what balancing saw of the gradients, if there was any.
+        pulls: what was seen of the tasks' gradients, if anything was.
         seconds: that it took.
+        plan: by which it went.
     """
 
     model: Model
     history: dict[str, list[float]]
-    gradients: Gradients | None
+    pulls: Pulls | None
     seconds: float
+    plan: Spec
 
 
-def train_into(run: Run, prepared: Prepared, progress: bool, every: str) -> Run:
+def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: Any = None) -> Run:
     """Train the network of a run that has begun, and write down what it came to.
 
     Args:
@@ -46,13 +55,14 @@ def train_into(run: Run, prepared: Prepared, progress: bool, every: str) -> Run:
         prepared: its table.
         progress: whether to draw a bar.
         every: how often a checkpoint is saved.
+        say: called with a sentence on what could not be found out at the end; or None.
     """
     place = run.path / folder.CHECKPOINTS
     kept = Checkpoint(place, every=every, delete_checkpoint=False)
     kept.go_on = f"polycera resume {shorten(run.path)}"
     try:
         trained = _trained(run, prepared, progress, kept)
-        _write(run.path, prepared, trained)
+        _write(run.path, prepared, trained, say)
     except BaseException as error:
         if not Checkpoints(place).all():  # nothing to go on from
             atomic.discard(run.path)
@@ -73,7 +83,7 @@ def _trained(run: Run, prepared: Prepared, progress: bool, kept: Checkpoint) -> 
         validation = prepared.rows(prepared.parts.validation)
     steps = recipe.Plan.of(len(train[0]), plan.training)
     model = recipe.build(prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed)
-    gradients = Gradients() if model.balanced else None
+    gradients = _gradients(model, train, steps.batch_size, plan.seed)
     bar = Progress(steps.epochs)
     watch: list[Any] = [*([gradients] if gradients else []), *([bar] if progress else []), kept]
     if validation is not None:
@@ -83,24 +93,41 @@ def _trained(run: Run, prepared: Prepared, progress: bool, kept: Checkpoint) -> 
     finally:
         bar.stop()
     recipe.check_finite(model)
-    return Trained(model, history, gradients, perf_counter() - begun)
+    pulls = gradients.pulls if gradients is not None else None
+    return Trained(model, history, pulls, perf_counter() - begun, plan)
 
 
-def _write(place: Path, prepared: Prepared, trained: Trained) -> None:
+def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | GradientProbe | None:
+    """What watches the tasks' gradients: balancing tells what it saw, else a sample of rows; None where none meet."""
+    if model.balanced:
+        return Gradients()
+    return GradientProbe(*train, rows=rows, seed=seed) if places(Graph.of(model), model.layout) else None
+
+
+def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
     """Everything that is known after the last step; the manifest comes last, and with it the run has ended."""
-    model, history = trained.model, trained.history
-    rows = prepared.held_out[1]
+    model, history, plan = trained.model, trained.history, trained.plan
+    part, rows = prepared.held_out
     features, targets = prepared.rows(rows)
     predicted = model._in_units(features, verbose=0)
+    chosen = held_out.thresholds(model, prepared, predicted, plan, say)
+    at = quality.by_task(chosen, model.layout) if chosen is not None else {}
+    found = {
+        findings.THRESHOLDS: chosen,
+        findings.QUALITY: held_out.measured(model, part, targets, predicted, at, plan),
+        findings.IMPORTANCE: held_out.matters(model, prepared, features, targets, trained.seconds, plan, say),
+    }
     written = [folder.MODEL, folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
     atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained)))
     files.write(place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
-    files.write(place / folder.PREDICTIONS, answers.beside_truth(np.asarray(rows), targets, model.layout, predicted))
-    if trained.gradients is not None:
-        seen = trained.gradients
-        parts = {"weights": seen.weights, "norms": seen.norms, "cosines": seen.cosines}
-        arrays.write(place / folder.GRADIENTS, parts, {"tasks": list(seen.tasks)})
+    said = answers.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
+    files.write(place / folder.PREDICTIONS, said)
+    written += held_out.write(place, found, say)
+    if trained.pulls is not None and trained.pulls.epochs:
+        arrays.write(place / folder.GRADIENTS, trained.pulls.arrays(), trained.pulls.notes())
         written.append(folder.GRADIENTS)
+    atomic.write(place / findings.SHARING, seal.page(sharing(model)))
+    written.append(findings.SHARING)
     arrays.write(place / folder.MODEL, variables.read(variables.weights(model)))
     seal.seal(place, written)
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import msgspec
@@ -54,6 +54,7 @@ def fit(
     groups: str | None = None,
     time: str | None = None,
     joint: Mapping[str, float] | None = None,
+    threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     encoding: str = "utf-8",
     seed: int = 0,
     network: Mapping[str, Any] | None = None,
@@ -84,11 +85,13 @@ def fit(
         groups: a column whose groups are never divided.
         time: a column by whose order the last rows are the test.
         joint: task -> weight in the score by which training stops; default: all alike.
+        threshold: the metric by which it is chosen, on the validation rows, from which probability on yes is said of
+            a binary task or a label; default `f1`; `none`: above one half.
         encoding: of a text file.
         seed: of the split, the first weights, the order of rows, dropout.
         network: `width`, `depth`, `dropout` of the trunk.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
-            `weighting`, `balancing`, `gradients`, `preference`, `guard`.
+            `weighting`, `balancing`, `gradients`, `preference`, `guard`, `threshold`.
         checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
         progress: whether to draw a bar; default: on a terminal.
         say: called with each sentence about what was inferred; default: nothing is said but warnings.
@@ -111,11 +114,12 @@ def fit(
     if spec is None:
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
+        chosen = {} if threshold is None else {"threshold": threshold}
         plan = Spec(
             tasks=[],
             data=Data(source=path, encoding=encoding, columns=dict(columns or {}), parts=parts),
             network=_options(Network, network, "network"),
-            training=_options(Training, {**(training or {}), "joint": dict(joint or {})}, "training"),
+            training=_options(Training, {**(training or {}), "joint": dict(joint or {}), **chosen}, "training"),
             seed=seed,
         )
         wanted = targets
@@ -143,7 +147,7 @@ def fit(
     with atomic.new_parents(place):
         with atomic.new_folder(place) as draft:
             _begin(draft, plan, prepared)
-        return train_into(Run(place), prepared, bar, checkpoint_every)
+        return train_into(Run(place), prepared, bar, checkpoint_every, say)
 
 
 def resume(
@@ -191,7 +195,7 @@ def resume(
         )
     _warn_of_versions(begun)
     bar = sys.stdout.isatty() if progress is None else progress
-    return train_into(begun, prepared, bar, checkpoint_every)
+    return train_into(begun, prepared, bar, checkpoint_every, say)
 
 
 def _warn_of_versions(begun: Run) -> None:

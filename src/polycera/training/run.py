@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from polycera import data
+from polycera import data, quality
 from polycera.data import Encoder, Schema, Table
 from polycera.errors import InputError, listing, shorten
 from polycera.monitoring import variables
-from polycera.runs import Folder, arrays, atomic, folder, kept, seal
+from polycera.runs import Folder, arrays, atomic, findings, folder, kept, seal
 from polycera.runs.arrays import Stored
 from polycera.runs.kept import Kept
-from polycera.training import answers, recipe
+from polycera.training import answers, importance, recipe
 from polycera.training.model import Model
 from polycera.training.scores import Scores
 from polycera.training.table import targets_of, tasks_from
+from polycera.training.targets import encode
 
 Built = TypeVar("Built")
 
@@ -75,15 +77,22 @@ class Run(Folder):
             InputError: for weights that are no finite numbers of 0 or more; where no epoch was kept.
         """
         chosen = kept.pick(self.epochs, weights)
+        if self.thresholds is not None:
+            warnings.warn(
+                "The thresholds of this run belong to the weights at its end: the epoch that was picked says yes above "
+                "one half; to choose anew: run.pick(...).with_thresholds(table).",
+                stacklevel=2,
+            )
         found = type(self)(self.path)
-        found.picked = chosen
+        found.picked, found.thresholds = chosen, None
         found.model = self._with(Stored(chosen.path))
         return found
 
     def write(self, path: str | Path) -> None:
         """Write the run as it was picked to a folder of its own.
 
-        Its metrics are those that training saw on the validation rows.
+        Its metrics are those that training saw on the validation rows; its thresholds those of `with_thresholds`, if
+        they were chosen.
 
         Raises:
             InputError: where nothing was picked, or the folder is there already.
@@ -97,6 +106,8 @@ class Run(Folder):
             for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.HISTORY):
                 atomic.write(draft / name, self._content(name))
             atomic.write(draft / folder.METRICS, seal.page({**metrics, "picked": self.picked.epoch}))
+            if self.thresholds is not None:
+                atomic.write(draft / findings.THRESHOLDS, seal.page(self.thresholds))
             arrays.write(draft / folder.MODEL, variables.read(variables.weights(self.model)))
             seal.seal(draft, sorted(file.name for file in draft.iterdir()))
 
@@ -139,14 +150,18 @@ class Run(Folder):
     def predict(self, source: Any) -> dict[str, np.ndarray]:
         """Answers for the rows of a table, as named columns in the user's units and labels.
 
+        Of a binary task and of a label, yes is said from its threshold on, see `thresholds`; without one, above one
+        half. Probabilities are as the network gives them.
+
         Args:
             source: path, data frame, or dict of columns; needs no target.
 
         Returns:
             column name -> [rows]: each task's answer, then the probabilities behind it (`task=class probability`).
         """
-        table = self.read(source)
-        return answers.columns(self.model.layout, self.model._in_units(self.encoder.transform(table), verbose=0))
+        table, layout = self.read(source), self.model.layout
+        at = quality.by_task(self.thresholds, layout) if self.thresholds is not None else None
+        return answers.columns(layout, self.model._in_units(self.encoder.transform(table), verbose=0), at)
 
     def evaluate(self, source: Any) -> Scores:
         """Every metric of every task that the table has labels for, exactly.
@@ -157,12 +172,78 @@ class Run(Folder):
         Raises:
             InputError: for a table without a target.
         """
+        features, targets = self._labelled(source)
+        self.model.evaluate(features, targets, verbose=0)
+        return {name: own for name, own in self.model.scores.items() if targets[name] is not None}
+
+    def with_thresholds(self, source: Any, metric: str = "f1") -> Self:
+        """The same run with thresholds chosen anew on a table: after `pick`, or for another metric.
+
+        Args:
+            source: path, data frame, or dict of columns, with at least one target that has a yes; rows that did
+                not train the network.
+            metric: what is made as high as possible: `f1`, `balanced_accuracy`, `accuracy`.
+
+        Returns:
+            a run whose `thresholds` and `predict` follow; the folder stays as it is.
+
+        Raises:
+            UnknownName: for another metric.
+            InputError: for a table without a target, or without one that has a yes.
+        """
+        features, targets = self._labelled(source)
+        if not any(targets[task.name] is not None and quality.labels_of(task) for task in self.model.tasks.values()):
+            raise InputError("A threshold is chosen for binary tasks and labels, and the table has the labels of none.")
+        layout, predicted = self.model.layout, self.model._in_units(features, verbose=0)
+        found = copy(self)
+        found.thresholds = quality.thresholds(layout, encode(layout, targets), predicted, metric, _named(source))
+        return found
+
+    def importance_of(
+        self, source: Any, *, repeats: int = 5, rows: int = importance.ROWS, seed: int = 0
+    ) -> findings.Importance:
+        """What each task loses on the rows of a table when one of its columns is shuffled.
+
+        Args:
+            source: path, data frame, or dict of columns, with at least one target.
+            repeats: shufflings of each column.
+            rows: that are drawn, where there are more.
+            seed: of the draw and of the shufflings.
+
+        Returns:
+            columns by importance, and task -> mean and deviation of the skill lost; None for a task without labels.
+            See `polycera.training.importance` for what it means, and the papers.
+
+        Raises:
+            InputError: for a table without a target, or of one row; for fewer repeats or rows than 1.
+        """
+        features, targets = self._labelled(source)
+        found = importance.importance(
+            self.model,
+            features,
+            self.encoder.sources,
+            targets,
+            _named(source),
+            repeats=repeats,
+            rows=rows,
+            seed=seed,
+        )
+        if found is None:
+            raise InputError(f"The table has {len(features)} row; a column is shuffled among two rows or more.")
+        return found
+
+    def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Features and targets of a table that has some."""
         table = self.read(source)
         targets = targets_of(table, self.model.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(f"The table has none of the targets {listing(targets)}; there is nothing to measure.")
-        self.model.evaluate(self.encoder.transform(table), targets, verbose=0)
-        return {name: own for name, own in self.model.scores.items() if targets[name] is not None}
+        return self.encoder.transform(table), targets
+
+
+def _named(source: Any) -> str:
+    """A table, in a word."""
+    return shorten(Path(source).name) if isinstance(source, str | Path) else "the table given"
 
 
 def load(path: str | Path) -> Run:

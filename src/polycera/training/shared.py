@@ -17,10 +17,14 @@ from polycera.networks.balance import Balance
 from polycera.networks.carrying import Carrying
 from polycera.networks.engine import Engine
 from polycera.networks.graph import Graph
+from polycera.networks.places import region_names
 from polycera.networks.settings import Settings
 from polycera.shapes import TaskName, Tensor
 from polycera.training.objective import Measured, Objective
 from polycera.training.weighing import Weighing
+
+AGAINST = -1e-6
+"""The cosine below which two gradients are in conflict: those at a right angle give a little more or less than 0."""
 
 
 class Meeting(NamedTuple):
@@ -52,6 +56,7 @@ class Shared:
         weighing: the weighting at work, or None.
         engine: what balances gradients outside of `Heads`, or None.
         meetings: where gradients are balanced.
+        places: what to call each.
         scale: what the loss of the last step was multiplied by, as float16 needs it; None without meetings.
     """
 
@@ -61,6 +66,7 @@ class Shared:
         self.state: Any = None
         self.engine: Engine | None = None
         self.meetings: list[Meeting] = []
+        self.places: list[str] = []
         self.scale: Any = None
 
     @classmethod
@@ -96,6 +102,8 @@ class Shared:
             shared.engine = Engine(Graph.of(model), layout, asked, name="engine")
         shared.meetings = shared._meetings(heads)
         if shared.meetings:
+            regions = [tuple(meeting.tasks.tolist()) for meeting in shared.meetings]
+            shared.places = region_names(Graph.of(model), layout, regions)
             shared.scale = model.add_weight(
                 name="scale",
                 shape=(),
@@ -173,7 +181,8 @@ class Shared:
         found: dict[str, tuple[int, ...]] = {}
         for i, meeting in enumerate(self.meetings):
             m = meeting.balance.tasks
-            found |= {f"{i}/weights": (m,), f"{i}/norms": (m,), f"{i}/cosines": (m, m), f"{i}/count": (m, m)}
+            found |= {f"{i}/{what}": (m,) for what in ("weights", "norms")}
+            found |= {f"{i}/{what}": (m, m) for what in ("cosines", "conflicts", "count")}
         return found
 
     def seen(self, first: Tensor | float = 0.0) -> dict[str, Tensor]:
@@ -192,6 +201,7 @@ class Shared:
             found[f"{i}/norms"] = norms
             found[f"{i}/count"] = had[:, None] * had[None, :]
             found[f"{i}/cosines"] = before["gramian"] / safe[:, None] / safe[None, :] * found[f"{i}/count"]
+            found[f"{i}/conflicts"] = ops.cast(found[f"{i}/cosines"] < AGAINST, "float32")
         return {name: part / replicas() for name, part in found.items()}  # the ledger adds up those of all replicas
 
     # -- on the host ---------------------------------------------------------------------------------------------
@@ -200,13 +210,12 @@ class Shared:
         """What an epoch saw: from the ledger, and what its last step left."""
         last = {name: ops.convert_to_numpy(value) for name, value in self.seen().items()}
         found = []
-        for i, meeting in enumerate(self.meetings):
-            weights, norms, cosines, pairs = (
-                sums[f"{i}/{what}"] + last[f"{i}/{what}"] for what in ("weights", "norms", "cosines", "count")
-            )
-            counts = (np.diag(pairs), np.diag(pairs), pairs)
-            means = (_mean(*both) for both in zip((weights, norms, cosines), counts, strict=True))
-            found.append(Pull(meeting.balance.names, *means))
+        for i, (meeting, place) in enumerate(zip(self.meetings, self.places, strict=True)):
+            kinds = ("weights", "norms", "cosines", "conflicts", "count")
+            *totals, pairs = (sums[f"{i}/{what}"] + last[f"{i}/{what}"] for what in kinds)
+            counts = (np.diag(pairs), np.diag(pairs), pairs, pairs)
+            means = [_mean(*both) for both in zip(totals, counts, strict=True)]
+            found.append(Pull(meeting.balance.names, *means, place=place))
         return found
 
     def last(self) -> list[tuple[tuple[TaskName, ...], np.ndarray, np.ndarray]]:

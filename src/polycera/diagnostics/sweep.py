@@ -1,0 +1,261 @@
+"""The same training under several static weights of its losses: what each task gains and what the others pay."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polycera.diagnostics import processes as side_by_side
+from polycera.diagnostics.seeds import seeds_of
+from polycera.diagnostics.swept import Sweep, gathered
+from polycera.diagnostics.weightings import Weights, checked, design, folder_of
+from polycera.errors import InputError, Interrupted, listing, shorten
+from polycera.runs import Spec, atomic, read_spec, reading, seal
+from polycera.tasks import Task
+from polycera.training import Run, fit, resume
+from polycera.training.table import tasks_from
+
+NAME = "sweep.json"
+
+NOT_SWEPT = ("out", "weights", "say", "progress", "seed")
+"""Arguments of `fit` that a sweep has its own of."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What all trainings of a sweep have in common.
+
+    Attributes:
+        source, targets, options: as `fit` takes them.
+        spec: of all but the weights, where the sweep begins from one.
+        out: the folder of the runs.
+    """
+
+    source: Any
+    targets: Any
+    options: dict[str, Any]
+    spec: Spec | None
+    out: Path
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """One training.
+
+    Attributes:
+        weights: of every task.
+        seed: of the split, the first weights, the order of rows, dropout.
+        folder: its run, in the folder of the sweep.
+    """
+
+    weights: Weights
+    seed: int
+    folder: str
+
+    def __str__(self) -> str:
+        return repr(self.folder)
+
+
+def sweep(
+    source: Any = None,
+    targets: Any = None,
+    weights: Iterable[Mapping[str, float]] | None = None,
+    *,
+    out: str | Path,
+    seeds: int | Sequence[int] = 1,
+    processes: int | None = None,
+    say: Any = None,
+    **options: Any,
+) -> Sweep:
+    """Train once for each of several static weightings of the tasks' losses, several at a time.
+
+    Each is a run folder in `out`, named after its weights, so that it predicts, reports and resumes like any other. A
+    second call with the same `out` keeps what has ended, goes on with what was cut off, and trains what is not there.
+
+    Weightings are compared by the skills on the validation rows, for whoever chooses among them by the test rows has
+    none left to say how good the choice is; where a run has no validation rows, by the held-out ones.
+
+    Args:
+        source, targets: as for `fit`.
+        weights: dicts of task to factor; what is not named keeps its own weight. Default: equal weights, and for two
+            tasks 4 : 1 and 16 : 1 both ways, for more each task at 4 and at 1/4.
+        out: a folder for the runs.
+        seeds: how many trainings of each weighting, or which seeds. As with `fit`, a seed draws the split too.
+        processes: trainings at once; as for `compare`.
+        say: called with sentences on what is trained.
+        **options: as for `fit`: `spec`, `training`, `network`, `test`, ...
+
+    Returns:
+        the sweep: `table`, `front`, `best(weights)`, `picture(a, b)`.
+
+    Raises:
+        UnknownName, InputError: for weights of a task that there is not, for a weighting that would change them while
+            training, for a folder that holds another sweep; and as `fit`.
+        PolyceraError: where a training fails; the others of the sweep are ended, and those that have ended are kept.
+        Interrupted: after Ctrl-C; what has ended is kept, and the same call goes on.
+
+    Examples:
+        >>> import polycera as pc
+        >>> found = pc.sweep("customers.csv", ["churn", "revenue_loss"], out="sweeps/customers")      # doctest: +SKIP
+        >>> found.best({"churn": 0.7, "revenue_loss": 0.3}).path                                      # doctest: +SKIP
+        PosixPath('sweeps/customers/churn=4,revenue_loss=1')
+    """
+    asked = _asked(source, targets, dict(options), Path(out))
+    own = _own_weights(asked)
+    wanted = design(own) if weights is None else checked(weights, own)
+    first = 0 if asked.spec is None else asked.spec.seed
+    jobs = [
+        Weighed(each, seed, folder_of(each, None if seed == first else seed))
+        for each in wanted
+        for seed in seeds_of(seeds, first)
+    ]
+    with atomic.new_parents(asked.out / NAME):
+        atomic.make_folder(asked.out)
+        _begin(asked)
+        try:
+            _train_all(asked, jobs, processes, say)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Interrupted; what has ended is kept in {shorten(asked.out)!r}, and the same sweep goes on from there."
+            ) from None
+        finally:
+            if not any(path.is_dir() for path in asked.out.iterdir()):
+                atomic.remove(asked.out / NAME)
+    rows = [(each, [asked.out / job.folder for job in jobs if job.weights == each]) for each in wanted]
+    found = gathered(asked.out, rows)
+    atomic.write(asked.out / NAME, seal.page({"asked": _digest(asked), **found.to_config()}))
+    return found
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+
+def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Asked:
+    for name in NOT_SWEPT:
+        if name in options:
+            raise InputError(f"A sweep has its own {name} for each training; leave {name}= out.")
+    spec = options.pop("spec", None)
+    if spec is not None and not isinstance(spec, Spec):
+        spec = read_spec(spec)
+    if spec is not None and targets is not None:
+        raise InputError("A spec holds the targets itself: write them into the spec, or leave the spec out.")
+    weighting = (options.get("training") or {}).get("weighting") if spec is None else spec.training.weighting
+    if weighting is not None:
+        raise InputError(
+            f"A sweep compares static weights, and the weighting {shorten(weighting)!r} changes them while training: "
+            "leave it out, or take it out of the spec."
+        )
+    return Asked(source, targets, options, spec, out)
+
+
+def _own_weights(asked: Asked) -> Weights:
+    """Every task with the weight that it has by itself, without a look at the table.
+
+    Raises:
+        InputError: where there are fewer than two tasks.
+    """
+    if asked.spec is not None:
+        found = {task.name: task.weight for task in tasks_from(asked.spec.tasks)}
+    else:
+        found = dict(pair for each in _listed(asked.targets) for pair in _weights_of(each))
+    if len(found) < 2:
+        raise InputError(f"Weights matter between two tasks or more, and the targets are {listing(found)}.")
+    return found
+
+
+def _listed(targets: Any) -> list[Any]:
+    if targets is None:
+        return []
+    return [targets] if isinstance(targets, str | Task | Mapping) else list(targets)
+
+
+def _weights_of(target: Any) -> list[tuple[str, float]]:
+    if isinstance(target, Mapping):
+        return [(name, wish.weight if isinstance(wish, Task) else 1.0) for name, wish in target.items()]
+    return [(target.name, target.weight)] if isinstance(target, Task) else [(str(target), 1.0)]
+
+
+def _begin(asked: Asked) -> None:
+    """Note what is swept, so that nobody mixes two sweeps in one folder.
+
+    Raises:
+        InputError: where the folder holds a sweep of something else.
+    """
+    path, digest = asked.out / NAME, _digest(asked)
+    if path.exists():
+        try:
+            known = reading.json(reading.content(path, reading.SIZE))
+        except ValueError:
+            known = None
+        if not isinstance(known, dict) or known.get("asked") != digest:
+            raise InputError(
+                f"The folder {shorten(asked.out)!r} holds a sweep with another table, other targets or other options; "
+                "choose another out=, or remove it."
+            )
+    else:
+        atomic.write(path, seal.page({"asked": digest}))
+
+
+def _digest(asked: Asked) -> str:
+    """Of all that the runs have in common, but for the cells of a data frame."""
+    source = str(asked.source) if isinstance(asked.source, str | Path) else type(asked.source).__name__
+    what = (source, _listed(asked.targets), asked.options, asked.spec)
+    return hashlib.sha256(msgspec.json.encode(what, enc_hook=_plain, order="sorted")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.to_config() if isinstance(value, Task) else str(value)
+
+
+# -- the trainings -----------------------------------------------------------------------------------------------------
+
+
+def _train_all(asked: Asked, jobs: list[Weighed], processes: int | None, say: Any) -> None:
+    """The first says how long one takes, where nobody said how many processes there should be."""
+    side_by_side.number(processes, len(jobs), 0.0)  # whether it is a number
+    left = [job for job in jobs if not _has_ended(asked.out / job.folder)]
+    if say is not None and len(left) < len(jobs):
+        say(f"{len(jobs) - len(left)} of {len(jobs)} trainings have ended before and are kept.")
+    if processes is None and len(left) > 1:
+        side_by_side.run(train, asked, left[:1])
+        seconds = float(Run(asked.out / left.pop(0).folder).metrics["seconds"])
+        processes = side_by_side.number(None, len(left), seconds * len(left))
+        if say is not None:
+            say(f"{len(left)} more trainings, {side_by_side.expected(seconds, len(left), processes)}.")
+    done = None if say is None else lambda job, _: say(f"Trained: {job}")
+    side_by_side.run(train, asked, left, side_by_side.number(processes, len(left), 0.0), done)
+    _repeat_warnings(asked.out / jobs[0].folder, say)
+
+
+def _has_ended(place: Path) -> bool:
+    return place.exists() and Run(place).finished
+
+
+def train(asked: Asked, job: Weighed) -> None:
+    """Train one weighting, or go on with it, unless it has ended."""
+    place = asked.out / job.folder
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each would say the same; it is said once, from the first run
+        if place.exists():
+            begun = Run(place)
+            if not begun.finished:
+                resume(place, asked.source, progress=False)
+        elif asked.spec is None:
+            options = asked.options | {"weights": job.weights, "seed": job.seed}
+            fit(asked.source, asked.targets, out=place, progress=False, **options)
+        else:
+            tasks = [task | {"weight": job.weights[task["name"]]} for task in asked.spec.tasks]
+            spec = msgspec.structs.replace(asked.spec, tasks=tasks, seed=job.seed)
+            fit(asked.source, spec=spec, out=place, progress=False, **asked.options)
+
+
+def _repeat_warnings(place: Path, say: Any) -> None:
+    """What is notable about the table, once for all runs."""
+    for sentence in Run(place).schema["warnings"]:
+        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)

@@ -1,0 +1,131 @@
+"""Who shares what in a network, as text: for a terminal, and wherever there is no picture."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from polycera.errors import shorten
+from polycera.runs.findings import Layer, Sharing
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ROWS = 32
+"""Rows of a training step whose time is measured."""
+KEPT = "\u200d\ufe0f"
+"""Signs that are not printed and that make one emoji of several."""
+
+
+def described(found: Sharing, width: int = 110) -> str:
+    """The verdict, the layers, how much serves whom, and what separate networks would cost.
+
+    Args:
+        found: of `polycera.networks.sharing`.
+        width: columns of the terminal.
+
+    Examples:
+        >>> from polycera.runs.findings import Amount, Cost, Sharing
+        >>> nothing = Amount(0, 0, 0)
+        >>> print(described(Sharing(["price"], [], nothing, nothing, Cost(0, 0), Cost(0, 0), "There is no layer.")))
+        There is no layer.
+    """
+    from rich.console import Console
+
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=False, color_system=None, legacy_windows=False)
+    for part in parts(found):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def parts(found: Sharing) -> list[Any]:
+    """The same as pieces that rich can print."""
+    from rich.text import Text
+
+    shown: list[Any] = [Text(found.verdict)]
+    if found.layers:
+        shown += [_layers(found), _amounts(found)]
+    return shown + [Text(sentence) for sentence in _sentences(found)]
+
+
+def _layers(found: Sharing) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Layers")
+    for name in ("layer", "kind", "tasks"):
+        table.add_column(name, overflow="fold")
+    for name in ("gives", "parameters", "multiply-adds"):
+        table.add_column(name, justify="right")
+    for layer in found.layers:
+        names = (plain(layer.name, 40), plain(layer.kind, 30), _served(layer, found.tasks))
+        shape = "×".join("?" if length is None else str(length) for length in layer.shape)
+        adds = "unknown" if layer.multiply_adds is None else f"{layer.multiply_adds:,}"
+        table.add_row(*map(Text, names), shape, f"{layer.parameters:,}", adds)
+    return table
+
+
+def _served(layer: Layer, tasks: list[str]) -> str:
+    if len(layer.tasks) == len(tasks) > 1:
+        return "both" if len(tasks) == 2 else f"all {len(tasks)}"
+    names = [plain(tasks[place], 24) for place in layer.tasks]
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} of {len(tasks)}"
+
+
+def _amounts(found: Sharing) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Who is served")
+    table.add_column("")
+    rows = {"parameters": found.parameters, "multiply-adds a row": found.multiply_adds}
+    named = {"all": "all tasks", "some": "some tasks", "one": "one task", "none": "no task"}
+    columns = [name for name in named if any(getattr(amount, name) for amount in rows.values())]
+    for name in columns:
+        table.add_column(named[name], justify="right")
+    for name in ("this network", "separate networks"):
+        table.add_column(name, justify="right")
+    costs = {"parameters": "parameters", "multiply-adds a row": "multiply_adds"}
+    for row, amount in rows.items():
+        cells = [f"{getattr(amount, name):,}" for name in columns]
+        joint, separate = getattr(found.joint, costs[row]), getattr(found.separate, costs[row])
+        table.add_row(row, *cells, f"{joint:,}", f"{separate:,}{_ratio(separate, joint)}")
+    return table
+
+
+def _sentences(found: Sharing) -> list[str]:
+    said = []
+    unknown = [f"{plain(layer.name, 40)} ({plain(layer.kind, 30)})" for layer in found.layers if _unknown(layer)]
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        said.append(f"Multiply-adds are not known of {', '.join(unknown[:5])}{more}: the sums are without these.")
+    if found.joint.step is not None and found.separate.step is not None:
+        said += [
+            _timed(f"A training step of {ROWS} rows takes", found.joint.step, found.separate.step),
+            _timed("An answer for a row takes", found.joint.predict, found.separate.predict),
+        ]
+    return said
+
+
+def _unknown(layer: Layer) -> bool:
+    return layer.multiply_adds is None
+
+
+def _timed(what: str, joint: float | None, separate: float | None) -> str:
+    if joint is None or separate is None:
+        return f"{what} a time that was not measured."
+    return f"{what} {_seconds(joint)}, in separate networks together {_seconds(separate)}{_ratio(separate, joint)}."
+
+
+def _seconds(value: float) -> str:
+    unit, factor = next(((u, f) for u, f in (("s", 1.0), ("ms", 1e-3)) if value >= f), ("µs", 1e-6))
+    return f"{value / factor:.3g} {unit}"
+
+
+def _ratio(separate: float, joint: float) -> str:
+    return f" ({separate / joint:.2f} times as much)" if joint else ""
+
+
+def plain(name: str, limit: int) -> str:
+    """A name as text that cannot steer a terminal, shortened."""
+    return shorten("".join(sign if sign.isprintable() or sign in KEPT else "\ufffd" for sign in name), limit)

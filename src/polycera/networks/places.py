@@ -1,0 +1,80 @@
+"""The layers of a functional model that two tasks or more share: where their gradients meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from polycera.errors import shorten
+from polycera.networks.graph import Graph
+from polycera.networks.heads import TaskLayer
+from polycera.shapes import TaskName
+from polycera.tasks import Layout
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer that several tasks share.
+
+    Attributes:
+        name: of the layer; those of one name are numbered.
+        tasks: whom it serves, by their place among all.
+        variables: its weights that train.
+    """
+
+    name: str
+    tasks: tuple[int, ...]
+    variables: tuple[Any, ...]
+
+
+def places(graph: Graph, layout: Layout) -> list[Place]:
+    """The layers with weights that train and that two or more tasks share, in the order of their calls.
+
+    Args:
+        graph: of the model.
+        layout: its tasks.
+
+    A layer that is called twice serves the tasks of both calls. Heads belong to one task each, fused or not.
+    """
+    layers: dict[int, Any] = {}
+    serving: dict[int, frozenset[TaskName]] = {}
+    served = graph.served()
+    for call in graph.calls:
+        layer = call.operation
+        if not isinstance(layer, TaskLayer) and _weights(layer):
+            layers[id(layer)] = layer
+            serving[id(layer)] = serving.get(id(layer), frozenset()) | served[call]
+    shared = [layers[key] for key, tasks in serving.items() if len(tasks) > 1]
+    names = _numbered([layer.name for layer in shared])
+    numbers = {name: i for i, name in enumerate(layout.tasks)}
+    return [
+        Place(name, tuple(sorted(numbers[task] for task in serving[id(layer)])), _weights(layer))
+        for name, layer in zip(names, shared, strict=True)
+    ]
+
+
+def region_names(graph: Graph, layout: Layout, regions: list[tuple[int, ...]]) -> list[str]:
+    """What to call the parts of a model in which these tasks meet: "trunk" where it is one, else by its layers."""
+    if len(regions) == 1:
+        return ["trunk"]
+    found = []
+    for tasks in regions:
+        own = [place.name for place in places(graph, layout) if place.tasks == tuple(tasks)]
+        found.append("trunk" if not own else own[0] if len(own) == 1 else f"{own[0]} … {own[-1]}")
+    return _numbered([shorten(name, 100) for name in found])
+
+
+def _weights(layer: Any) -> tuple[Any, ...]:
+    own = getattr(layer, "trainable_variables", ())
+    return tuple(variable for variable in own if not variable.overwrite_with_gradient)
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names, those that come again with a number behind."""
+    seen: Counter[str] = Counter()
+    found: list[str] = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found

@@ -1,0 +1,183 @@
+"""One HTML page of a run, or of several: everything in one file, which asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polycera.drawing import STYLE
+from polycera.errors import InputError, shorten
+from polycera.reports import catalogue, markup, several
+from polycera.reports.markup import Html, element, join
+from polycera.reports.numbers import plural
+from polycera.reports.seen import Seen, read
+from polycera.reports.sheet import Sheet, View
+from polycera.reports.views import (
+    curves,
+    gradients,
+    joint,
+    quality,
+    repeat,
+    separate,
+    sharing,
+    skills,
+    table,
+    tradeoff,
+    verdict,
+    weights,
+)
+from polycera.runs import atomic, seal
+
+VIEWS = (skills, separate, joint, tradeoff, curves, weights, gradients, sharing, quality, table, repeat)
+"""After the verdict, in the page's order."""
+
+ROWS, ALL = 200, 12_000
+"""Rows of a picture's numbers, and of all pictures of a page together, at most."""
+
+NAME = "report.html"
+
+
+def report(runs: Any, path: str | Path | None = None) -> Path:
+    """Write one HTML page about a run, or about several side by side, from their folders alone.
+
+    The file needs no network and no other file, shows in light and dark, on a phone and on paper, and can be read with
+    a keyboard and a screen reader. Of a training that has not ended it shows what there is so far; a file of the run
+    that is damaged is named on the page, and what it would have shown is left out.
+
+    Args:
+        runs: a run's folder, or an opened run, or a folder of runs such as `pc.sweep` leaves, or a list of these.
+        path: of the file, ending in .html. Default: `report.html` in the run's folder; of several runs, in the current
+            folder.
+
+    Returns:
+        the path of the file.
+
+    Raises:
+        InputError: where there is no run, one is named twice, or the file has another ending.
+        PolyceraError: where the manifest or the spec of a run is damaged, or the page cannot be written.
+
+    Examples:
+        >>> from polycera import reports
+        >>> reports.report("runs/customers-1")                                # doctest: +SKIP
+        PosixPath('runs/customers-1/report.html')
+    """
+    given = list(runs) if isinstance(runs, list | tuple) else [runs]
+    found = read([folder for run in given for folder in _folders(getattr(run, "path", run))])
+    place = Path(path) if path is not None else (found[0].path if len(found) == 1 else Path()) / NAME
+    if place.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"Cannot write the report to {shorten(place)!r}: end the name in .html.")
+    atomic.write(place, page(found).encode(errors="replace"))
+    return place
+
+
+def _folders(path: str | Path) -> list[str | Path]:
+    """A run's folder, or the runs in a folder that is none itself."""
+    place = Path(path)
+    if not place.is_dir() or (place / seal.MANIFEST).exists():
+        return [path]
+    return [inner.parent for inner in sorted(place.glob(f"*/{seal.MANIFEST}"))] or [path]
+
+
+def page(runs: Sequence[Seen]) -> str:
+    """The page as text."""
+    called = several.names(runs)
+    title = called[0] if len(runs) == 1 else f"{len(runs)} runs side by side"
+    inside = _alone(runs[0]) if len(runs) == 1 else _together(runs, called)
+    return "<!doctype html>\n" + element("html", _head(title), _body(title, runs, *inside), lang="en") + "\n"
+
+
+def _alone(run: Seen) -> tuple[Html, Html]:
+    """Navigation and views."""
+    sheet = _sheet(run, "", 2)
+    views = _views(sheet)
+    return _links([(f"#{view.id}", view.title) for view in views]), _run(sheet, views)
+
+
+def _together(runs: Sequence[Seen], called: Sequence[str]) -> tuple[Html, Html]:
+    first = Sheet(runs[0], several.pictures(runs), prefix="all-", rows=ROWS)
+    parts, links = [several.view(first, runs).markup], [("#all-compared", "Side by side")]
+    for i, (run, name) in enumerate(zip(runs, called, strict=True)):
+        sheet = _sheet(run, f"r{i + 1}-", 3, share=len(runs))
+        heading = element("h2", markup.name(name), id=sheet.id("run"))
+        parts.append(markup.folded(heading, _run(sheet, _views(sheet)), class_="whole-run"))
+        links.append((f"#{sheet.id('run')}", name))
+    return _links(links), join(*parts)
+
+
+def _sheet(run: Seen, prefix: str, level: int, share: int = 1) -> Sheet:
+    pictures = catalogue.of(run)
+    rows = max(12, min(ROWS, ALL // (share * max(len(pictures), 1))))
+    return Sheet(run, pictures, prefix, level, rows)
+
+
+def _views(sheet: Sheet) -> list[View]:
+    """Those that have something to show. The verdict stands first and is made last: it says what could not be read."""
+    made = [view for room in VIEWS if (view := room.view(sheet)) is not None]
+    return [verdict.view(sheet), *made]
+
+
+def _run(sheet: Sheet, views: Sequence[View]) -> Html:
+    """A run's views, and what the script wants to know of it."""
+    return element("div", [view.markup for view in views], _data(sheet), class_="run", data_prefix=sheet.prefix)
+
+
+def _data(sheet: Sheet) -> Html:
+    """As JSON in which no sign can end the element that it is in."""
+    text = msgspec.json.encode(joint.data(sheet.seen)).decode()
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return element("script", Html(text), type="application/json", class_="data")
+
+
+def _links(links: Sequence[tuple[str, str]]) -> Html:
+    items = [element("li", element("a", markup.name(title, 40), href=where)) for where, title in links]
+    return element("nav", element("ol", items), aria_label="Views")
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files("polycera.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _head(title: str) -> Html:
+    digest = base64.b64encode(hashlib.sha256(_file("page.js").encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),
+        element("title", f"{shorten(title)} – polycera report"),
+        element("style", Html(STYLE + _file("page.css"))),
+    )
+
+
+def _body(title: str, runs: Sequence[Seen], links: Html, views: Html) -> Html:
+    tasks = plural(len(runs[0].tasks), "task")
+    under = f"Report of a training of one network for {tasks}" if len(runs) == 1 else "Report of several trainings"
+    header = element("header", element("h1", markup.name(title, 200)), element("p", under))
+    footer = element(
+        "footer", element("p", "Written by polycera from the run's folder. Nothing on this page was fetched.")
+    )
+    skip = element("a", "Skip to the verdict" if len(runs) == 1 else "Skip to the runs", href="#main", class_="skip")
+    main = element("main", views, id="main", tabindex="-1")
+    return element(
+        "body",
+        skip,
+        header,
+        element("div", links, main, class_="columns"),
+        footer,
+        element("script", Html(_file("page.js"))),
+    )

@@ -1,0 +1,84 @@
+"""What a training saw of its tasks' gradients, place by place, held against itself before anything is drawn of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from polycera.errors import shorten
+from polycera.runs.arrays import Damaged, Stored
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """Gradients of tasks that meet in shared layers.
+
+    Attributes:
+        tasks: names, m.
+        places: where they meet, p.
+        source: `balancing` for what training itself saw, `probe` for what was measured beside it.
+        epochs: numbers of the e rows of weights and norms.
+        looks: numbers of the k rows of cosines and conflicts.
+        weights: by which what is shared took each task's gradient, [e, p, m].
+        norms: of the gradients before those weights, [e, p, m].
+        cosines: between tasks, [k, p, m, m].
+        conflicts: share of the steps with a negative cosine, [k, p, m, m]; None where they were not counted.
+    """
+
+    tasks: list[str]
+    places: list[str]
+    source: str
+    epochs: list[int]
+    looks: list[int]
+    weights: np.ndarray
+    norms: np.ndarray
+    cosines: np.ndarray
+    conflicts: np.ndarray | None
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Of each task in the sum of the weighted norms, [e, p, m]; NaN where there was no gradient."""
+        pull = np.abs(np.where(np.isnan(self.weights), 1.0, self.weights)) * self.norms
+        total = np.nansum(pull, axis=-1, keepdims=True)
+        return np.divide(pull, total, out=np.full_like(pull, np.nan), where=total > 0)
+
+
+def read(stored: Stored) -> Pulls:
+    """The file, in the form of today; one from before places were told apart has the one place `trunk`.
+
+    Raises:
+        Damaged: where its arrays do not fit its notes.
+    """
+    try:
+        return _read(stored.notes, {name: np.asarray(array, "float64") for name, array in stored.arrays.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(stored.path, shorten(" ".join(str(error).split()), 160)) from None
+
+
+def _read(notes: Any, arrays: dict[str, np.ndarray]) -> Pulls:
+    tasks = _names(notes, "tasks")
+    if absent := [name for name in ("weights", "norms", "cosines") if name not in arrays]:
+        raise ValueError(f"it has no {', '.join(absent)}")
+    if "places" not in notes:
+        arrays = {name: array[:, None] if array.ndim else array for name, array in arrays.items()}
+        notes = {**notes, "places": ["trunk"]}
+        notes["epochs"] = notes["looks"] = list(range(len(arrays["norms"])))
+    places = _names(notes, "places")
+    epochs, looks = ([int(number) for number in notes[name]] for name in ("epochs", "looks"))
+    m, p, e, k = len(tasks), len(places), len(epochs), len(looks)
+    wanted = {"weights": (e, p, m), "norms": (e, p, m), "cosines": (k, p, m, m), "conflicts": (k, p, m, m)}
+    for name, shape in wanted.items():
+        if name in arrays and arrays[name].shape != shape:
+            came = list(arrays[name].shape)
+            raise ValueError(f"its {name} are {came}, and {list(shape)} follows from its tasks, places and epochs")
+    found = (arrays["weights"], arrays["norms"], arrays["cosines"], arrays.get("conflicts"))
+    return Pulls(tasks, places, str(notes.get("source", "balancing")), epochs, looks, *found)
+
+
+def _names(notes: Any, what: str) -> list[str]:
+    found = notes[what] if isinstance(notes, dict) else None
+    if not isinstance(found, list | tuple) or not found or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"its {what} are no list of names")
+    return list(found)

@@ -1,0 +1,110 @@
+"""Several runs side by side: what each reached, the best marked, and their joint scores in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polycera import drawing
+from polycera.reports import markup
+from polycera.reports.history import JOINT, plain
+from polycera.reports.markup import Html, element, join
+from polycera.reports.numbers import count, fixed, real, say, seconds
+from polycera.reports.seen import Seen
+from polycera.reports.sheet import CROWD, Sheet, View, sentence
+
+
+def names(runs: Sequence[Seen]) -> list[str]:
+    """What each run is called on the page: its folder, and where two have one name, its whole path."""
+    short = [Path(run.path).resolve().name or str(run.path) for run in runs]
+    return [name if short.count(name) == 1 else str(run.path) for name, run in zip(short, runs, strict=True)]
+
+
+def pictures(runs: Sequence[Seen]) -> dict[str, Any]:
+    """The joint scores of all runs that have one."""
+    found = {
+        name: (run.history, run.history.get(JOINT)) for name, run in zip(names(runs), runs, strict=True) if run.history
+    }
+    known = {name: (history, column) for name, (history, column) in found.items() if column is not None}
+    return {"joint": lambda: _joint(known)} if known else {}
+
+
+def _joint(known: dict[str, Any]) -> drawing.Picture:
+    epochs = sorted({epoch for history, _ in known.values() for epoch in history.epochs})
+    series = {}
+    for name, (history, column) in known.items():
+        at = dict(zip(history.epochs, plain(column), strict=True))
+        series[name] = [at.get(epoch) for epoch in epochs]
+    return drawing.lines(
+        series, title="Joint score of every run (validation rows)", x=epochs, x_label="epoch", y_label="joint score"
+    )
+
+
+def view(sheet: Sheet, runs: Sequence[Seen]) -> View:
+    """The tables and the picture; `sheet` is of the first run and lends its headings."""
+    called = names(runs)
+    unlike = len({run.held_out for run in runs if run.scores}) > 1
+    said = sentence(
+        "The best number of a row is marked where two runs or more have one",
+        ", all measured on the same part of their rows." if unlike else ".",
+    )
+    return sheet.view(
+        "compared", "Side by side", said, _runs(runs, called), sheet.figure("joint"), _metrics(runs, called)
+    )
+
+
+def _runs(runs: Sequence[Seen], called: Sequence[str]) -> Html:
+    rows = [[markup.name(name), *_facts(run)] for name, run in zip(called, runs, strict=True)]
+    head = ["run", "mean skill", "measured on", "tasks", "epochs", "time", "weights", "seed"]
+    return markup.table("The runs", head, rows, (1, 3, 4, 5, 6, 7))
+
+
+def _facts(run: Seen) -> list[str]:
+    metrics = run.metrics or {}
+    where = f"{run.held_out} rows" if run.held_out else "validation rows, not ended"
+    epochs = len(run.history.epochs) if run.history else None
+    return [
+        fixed(run.mean_skill),
+        where,
+        count(len(run.tasks)),
+        count(epochs),
+        seconds(metrics.get("seconds")),
+        count(run.weights),
+        str(run.spec.seed),
+    ]
+
+
+def _metrics(runs: Sequence[Seen], called: Sequence[str]) -> Html | None:
+    pairs = dict.fromkeys((task, metric) for run in runs for task, own in run.scores.items() for metric in own)
+    if len({task for task, _ in pairs}) > CROWD:
+        pairs = dict.fromkeys((task, metric) for run in runs for task, (metric, _) in run.headlines.items())
+    if not pairs:
+        return None
+    rows = [_row(runs, task, metric) for task, metric in pairs]
+    head = ["task", "metric", *(markup.name(name, 40) for name in called)]
+    found = markup.table("Every metric, run by run", head, rows, range(2, len(head)))
+    return markup.folded(f"All {len(rows)} metrics", found, class_="more") if len(rows) > 60 else found
+
+
+def _row(runs: Sequence[Seen], task: str, metric: str) -> list[Html | str]:
+    scores = [run.scores.get(task, {}).get(metric) for run in runs]
+    far = np.array([_distance(score) for score in scores])
+    known = far[~np.isnan(far)]
+    parts = {run.held_out for run, score in zip(runs, scores, strict=True) if score}
+    best = known.min() if len(known) > 1 and len(parts) == 1 else None
+    cells = [_cell(score, own == best) for score, own in zip(scores, far, strict=True)]
+    return [markup.name(task), metric, *cells]
+
+
+def _distance(score: dict[str, Any] | None) -> float:
+    """From the ideal: the lower the better, whatever the metric's direction; NaN where undefined."""
+    value, ideal = (real(score[name]) if score else None for name in ("value", "ideal"))
+    return float("nan") if value is None or ideal is None else abs(value - ideal)
+
+
+def _cell(score: dict[str, Any] | None, best: bool) -> Html:
+    value = say(score["value"] if score else None)
+    return join(element("strong", value), " ", element("span", "best", class_="best")) if best else join(value)

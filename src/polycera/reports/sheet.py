@@ -1,0 +1,169 @@
+"""The sheet that the views of one run are drawn on: headings, identifiers, pictures with their numbers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from polycera.drawing import Picture
+from polycera.reports import markup
+from polycera.reports.markup import Html, Inside, element, folded, join
+from polycera.reports.seen import Seen
+
+Pictures = Mapping[str, Callable[[], Picture]]
+
+MANY = 12
+"""Tasks beyond which what there is of each is found by a filter."""
+
+CROWD = 40
+"""Tasks beyond which what there is of each is kept short, so that a page of hundreds still opens at once."""
+
+SHORT = {"separate": "Separate networks", "joint": "Joint score", "tradeoff": "Trade-off", "repeat": "Repeat it"}
+"""View -> its title in the navigation, where that is not its name."""
+
+CELLS = 4000
+"""Of the numbers of one picture at most."""
+
+NUMBER = re.compile(r"[-+−]?[\d.][\d.,eE+\-−%\u202f\u2009 ]*|[–—]|nan|-?inf|")
+
+
+class View(NamedTuple):
+    """A part of the page with a heading of its own.
+
+    Attributes:
+        id, title: by which the page's navigation leads to it; its heading may say more.
+        markup: of all of it.
+    """
+
+    id: str
+    title: str
+    markup: Html
+
+
+@dataclass
+class Sheet:
+    """Where the views of a run go.
+
+    Attributes:
+        seen: the run.
+        pictures: all that can be drawn of it, by name.
+        prefix: of every identifier, so that several runs share a page.
+        level: of the views' headings.
+        rows: of a picture's numbers at most.
+    """
+
+    seen: Seen
+    pictures: Pictures
+    prefix: str = ""
+    level: int = 2
+    rows: int = 200
+    drawn: list[str] = field(default_factory=list)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many tasks that what there is of each is kept short."""
+        return len(self.seen.tasks) > CROWD
+
+    def id(self, name: str) -> str:
+        """An identifier."""
+        return f"{self.prefix}{name}"
+
+    def view(self, name: str, title: str, *inside: Inside) -> View:
+        """A view with its heading."""
+        heading = self.id(f"{name}-title")
+        top = element(f"h{self.level}", title, id=heading)
+        found = element("section", top, *inside, id=self.id(name), class_=f"view {name}", aria_labelledby=heading)
+        return View(self.id(name), SHORT.get(name, name.capitalize()), found)
+
+    def heading(self, title: Inside) -> Html:
+        """A heading within a view."""
+        return element(f"h{self.level + 1}", title)
+
+    def figure(self, name: str, note: Inside = None, live: str = "") -> Html | None:
+        """A picture, what is to be said of it, and its numbers; nothing where the run has no such picture.
+
+        Args:
+            name: of the picture.
+            note: below it.
+            live: what the page's script draws in its place.
+        """
+        if name not in self.pictures:
+            return None
+        self.drawn.append(name)
+        picture, place = self.pictures[name](), self.id(f"p{len(self.drawn)}")
+        drawing = element("div", Html(picture.fragment(place)), class_="drawing", data_live=live or None)
+        said = element("figcaption", note) if note else None
+        return element("figure", drawing, said, self._numbers(name, picture), data_picture=name)
+
+    def _numbers(self, name: str, picture: Picture) -> Html:
+        head, *rows = picture.numbers or [[]]
+        most = max(10, min(self.rows, CELLS // max(len(head), 1)))
+        shown = [rows[i * (len(rows) - 1) // (most - 1)] for i in range(most)] if len(rows) > most else rows
+        right = [i for i in range(1, len(head)) if all(NUMBER.fullmatch(row[i]) for row in shown if i < len(row))]
+        part = f" ({len(shown)} of {len(rows)} rows)" if len(shown) < len(rows) else ""
+        caption = join(picture.title, part)
+        label = f"Numbers: {picture.title}"[:120]
+        command = f"polycera plot {shlex.quote(str(self.seen.path))} {shlex.quote(name)} -o picture.svg"
+        return folded(
+            "Numbers",
+            markup.table(caption, [markup.name(cell) for cell in head], _named(shown), right, label),
+            element("p", "As a file: ", element("code", command)),
+            class_="numbers",
+        )
+
+    def figures(self, *names: str) -> Html:
+        """Pictures side by side, as many as the page is wide; those that the run has not are left out."""
+        return element("div", [self.figure(name) for name in names], class_="figures")
+
+    def each_task(self, what: str, tasks: Mapping[str, Callable[[], Inside]]) -> Html:
+        """Something of every task, folded where there are several, and with a filter where there are many.
+
+        Args:
+            what: there is, for the label of the filter.
+            tasks: name -> what is shown of it.
+        """
+        lone = len(tasks) == 1
+        found = [
+            folded(
+                element("span", markup.name(task), class_="task"),
+                inside(),
+                class_="of-task",
+                open=lone,
+                data_name=task.casefold()[:300],
+            )
+            for task, inside in tasks.items()
+        ]
+        box = element("div", found, class_="tasks", data_print="open" if len(tasks) <= MANY else None)
+        return join(self._filter(what, len(tasks)) if len(tasks) > MANY else None, box)
+
+    def _filter(self, what: str, count: int) -> Html:
+        place = self.id(f"filter-{what}")
+        label = element("label", f"Filter the {count} tasks", for_=place)
+        box = element("input", type="search", id=place, autocomplete="off", spellcheck="false")
+        return element("p", label, box, element("output", for_=place), class_="filter")
+
+
+def _named(rows: Sequence[Sequence[str]]) -> list[list[Html]]:
+    return [[markup.name(cell) if i == 0 else markup.text(cell) for i, cell in enumerate(row)] for row in rows]
+
+
+def beside(*parts: Inside) -> Html:
+    """Parts next to each other where the page is wide enough."""
+    return element("div", [element("div", part) for part in parts if part], class_="figures")
+
+
+def sentence(*parts: Inside) -> Html:
+    """A paragraph."""
+    return element("p", *parts)
+
+
+def names(found: Sequence[str], most: int = 4) -> Html:
+    """`a, b and c`, of many the first."""
+    shown: list[Inside] = [markup.name(one, 40) for one in found[:most]]
+    if len(found) > most:
+        shown.append(f"{len(found) - most} more")
+    commas = [part for one in shown[:-1] for part in (one, ", ")][:-1]
+    return join(*commas, " and " if len(shown) > 1 else "", shown[-1]) if shown else Html("")

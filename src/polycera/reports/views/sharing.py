@@ -1,0 +1,89 @@
+"""Who shares what: the network with its tasks, how much of it serves whom, and what one network saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from polycera import drawing
+from polycera.reports import markup
+from polycera.reports.markup import Html
+from polycera.reports.numbers import NONE, count, percent, seconds
+from polycera.reports.seen import Seen
+from polycera.reports.sheet import Sheet, View, beside, sentence
+from polycera.runs.findings import Sharing
+
+WHOM = {"all": "all tasks", "some": "some tasks", "one": "a single task", "none": "no task"}
+
+
+def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+    """The network."""
+    found = seen.sharing
+    if found is not None:
+        yield "sharing", lambda: drawing.network(found)
+
+
+def view(sheet: Sheet) -> View | None:
+    """The verdict on sharing, the picture, the counts, the cost."""
+    found = sheet.seen.sharing
+    if found is None:
+        return None
+    return sheet.view(
+        "sharing",
+        "Who shares what",
+        sentence(found.verdict),
+        sheet.figure("sharing"),
+        beside(_served(found), _cost(found)),
+        _layers(found),
+    )
+
+
+def _served(found: Sharing) -> Html:
+    parameters, adds = found.parameters, found.multiply_adds
+    rows = [
+        [
+            what,
+            count(getattr(parameters, whom)),
+            percent(getattr(parameters, whom), parameters.total),
+            count(getattr(adds, whom)),
+            percent(getattr(adds, whom), adds.total),
+        ]
+        for whom, what in WHOM.items()
+        if getattr(parameters, whom) or getattr(adds, whom) or whom != "none"
+    ]
+    head = ["serves", "weights", "part", "multiply-adds for a row", "part"]
+    return markup.table("How much of the network serves whom", head, rows, (1, 2, 3, 4))
+
+
+def _cost(found: Sharing) -> Html:
+    one, many = found.joint, found.separate
+    rows = [
+        ["weights", count(one.parameters), count(many.parameters), percent(one.parameters, many.parameters)],
+        [
+            "multiply-adds for a row",
+            count(one.multiply_adds),
+            count(many.multiply_adds),
+            percent(one.multiply_adds, many.multiply_adds),
+        ],
+        ["a training step", seconds(one.step), seconds(many.step), percent(one.step, many.step)],
+        ["answering for a row", seconds(one.predict), seconds(many.predict), percent(one.predict, many.predict)],
+    ]
+    rows = [row for row in rows if (row[1], row[2]) != (NONE, NONE)]
+    head = ["", "this network", "one for each task", "this as a part of those"]
+    return markup.table("What it costs against a network for each task, of the same layers", head, rows, (1, 2, 3))
+
+
+def _layers(found: Sharing) -> Html:
+    rows = [
+        [
+            markup.name(layer.name),
+            layer.kind,
+            f"{len(layer.tasks)} of {len(found.tasks)}",
+            " × ".join("any" if side is None else str(side) for side in layer.shape),
+            count(layer.parameters),
+            count(layer.multiply_adds),
+        ]
+        for layer in found.layers
+    ]
+    head = ["layer", "kind", "tasks served", "gives, for a row", "weights", "multiply-adds"]
+    return markup.folded(f"All {len(rows)} layers", markup.table("Layer by layer", head, rows, (4, 5)), class_="more")

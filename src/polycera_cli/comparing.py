@@ -1,0 +1,212 @@
+"""What else could have been trained: `compare` with separate networks, `sweep` over weights of the losses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from polycera_cli.app import Json, Names, app
+from polycera_cli.options import numbers, pairs, targets
+from polycera_cli.package import as_the_run_began, check_lock, package
+from polycera_cli.saying import MANY, number, print_json, say
+
+
+@app.command
+def compare(
+    run: Path,
+    file: Path | None = None,
+    *,
+    seeds: int = 3,
+    affinity: Annotated[bool, Parameter(negative="")] = False,
+    task: Names = None,
+    processes: int | None = None,
+    json_: Json = False,
+) -> int:
+    """Would a separate network for each task be better? Train them, on the same rows, and say so.
+
+    Parameters
+    ----------
+    run
+        A run folder; comparison.json is put into it.
+    file
+        The table, where it is no longer where the run found it.
+    seeds
+        Trainings of each network, with other first weights and orders of the rows; one gives no interval.
+    affinity
+        Train each pair of tasks too, and suggest which to train together.
+    task
+        A task to compare, where all would take too long; say it once for each.
+    processes
+        Trainings at once; default: one for each core.
+    json_
+        Print one JSON object and nothing else.
+    """
+    check_lock(run)
+    as_the_run_began(run)
+    package()
+    from polycera.diagnostics.compare import compare
+
+    found = compare(
+        run,
+        None if file is None else str(file),
+        seeds=seeds,
+        affinity=affinity,
+        tasks=task,
+        processes=processes,
+        say=None if json_ else say,
+    )
+    if json_:
+        print_json(found)
+    else:
+        _gains(found)
+        say(found.verdict)
+    return 0
+
+
+@app.command
+def sweep(
+    file: Path,
+    *,
+    target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
+    weights: Names = None,
+    out: Path,
+    source: Path | None = None,
+    kind: Names = None,
+    exclude: Names = None,
+    split: str | None = None,
+    max_steps: int | None = None,
+    seeds: int = 1,
+    processes: int | None = None,
+    json_: Json = False,
+) -> int:
+    """Train once for each of several weights of the tasks' losses: what one task gains, and what the others pay.
+
+    Parameters
+    ----------
+    file
+        A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other weights.
+    target
+        A column to predict; say it once for each. Not with a run, which has its own.
+    weights
+        NAME=NUMBER,NAME=NUMBER, one set of weights; say it once for each. Default: a few that are usual.
+    out
+        A folder for the runs. The same sweep keeps what has ended there, and goes on with what was cut off.
+    source
+        Of a run: the table, where it is no longer where the run found it.
+    kind
+        NAME=KIND where the inferred kind is wrong.
+    exclude
+        A column to leave out.
+    split
+        A column that names each row's part: train, validation, test.
+    max_steps
+        Steps of each training at most.
+    seeds
+        Trainings of each set of weights; a seed draws the split too.
+    processes
+        Trainings at once; default: one for each core.
+    json_
+        Print one JSON object and nothing else.
+    """
+    if file.is_dir():
+        as_the_run_began(file)
+    pc = package()
+    from polycera.diagnostics.sweep import sweep
+
+    asked = [_weights(each) for each in weights] if weights else None
+    options: dict[str, Any] = {"out": out, "seeds": seeds, "processes": processes, "say": None if json_ else say}
+    if file.is_dir():
+        beside = {"target": target, "kind": kind, "exclude": exclude, "split": split, "max-steps": max_steps}
+        _refuse_beside_a_run(beside)
+        found = sweep(None if source is None else str(source), None, asked, spec=pc.load(file).spec, **options)
+    else:
+        options |= {"exclude": exclude or (), "split": split}
+        options |= {"training": {} if max_steps is None else {"max_steps": max_steps}}
+        found = sweep(str(file), targets(target or [], pairs(kind, "--kind")), asked, **options)
+    if json_:
+        print_json({"path": str(found.path), **found.to_config()})
+    else:
+        _points(found)
+    return 0
+
+
+def _weights(option: str) -> dict[str, float]:
+    """NAME=NUMBER,NAME=NUMBER; a name may have commas in it."""
+    parts: list[str] = []
+    for piece in option.split(","):
+        if parts and "=" not in parts[-1]:
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
+    return numbers(parts, "--weights")
+
+
+def _refuse_beside_a_run(given: dict[str, Any]) -> None:
+    from polycera.errors import InputError
+
+    beside = [f"--{name}" for name, value in given.items() if value is not None]
+    if beside:
+        raise InputError(f"A run has a spec of its own; leave {', '.join(beside)} out, or name a table.")
+
+
+def _gains(found: Any) -> None:
+    """A comparison as a table."""
+    from polycera.errors import shorten
+
+    table = _table(f"On the {found.part} rows, mean over {len(found.seeds)} seeds")
+    for name in ("task", "metric"):
+        table.add_column(name)
+    for name in ("joint", "separate", "joint better by", "low", "high"):
+        table.add_column(name, justify="right")
+    table.add_column("better")
+    for task, gain in list(found.tasks.items())[:MANY]:
+        values = [_mean(gain.joint), _mean(gain.separate), gain.difference, gain.low, gain.high]
+        _add(table, shorten(task, 40), gain.metric, *map(number, values), gain.better)
+    _show(table, len(found.tasks))
+
+
+def _points(found: Any) -> None:
+    """A sweep as a table."""
+    from polycera.errors import shorten
+
+    table = _table(f"Skill on the {found.part} rows (*: beaten by none)")
+    tasks = list(found.points[0].tasks)[:MANY]
+    table.add_column("weights")
+    for task in tasks:
+        table.add_column(shorten(task, 20), justify="right")
+    table.add_column("")
+    for point in found.points:
+        skills = [number(point.tasks[task].skill, 3) for task in tasks]
+        _add(table, shorten(point.name, 60), *skills, "*" if point.front else "")
+    _show(table, len(tasks))
+    say(f"Runs: {found.path}")
+
+
+def _table(title: str) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(title=Text(title))
+
+
+def _add(table: Any, *cells: str) -> None:
+    """A row; a name from the data is text, whatever brackets it has."""
+    from rich.text import Text
+
+    table.add_row(*(Text(cell) for cell in cells))
+
+
+def _show(table: Any, tasks: int) -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if tasks > MANY:
+        say(f"The first {MANY} of {tasks} tasks; all of them with --json.")
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,82 @@
+"""From a run, or several, to what a person looks at: `report`, `plot`. Neither imports Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from polycera_cli.app import Json, app
+from polycera_cli.package import without_keras
+from polycera_cli.saying import print_json, say
+
+Output = Annotated[Path | None, Parameter(alias="-o")]
+
+
+@app.command
+def report(run: Path, *others: Path, output: Output = None, json_: Json = False) -> int:
+    """Write one HTML page about a run, or about several side by side; it opens without a network.
+
+    Parameters
+    ----------
+    run
+        A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep leaves.
+    others
+        More of them.
+    output
+        The file; default RUN/report.html, of several runs report.html in the current folder.
+    json_
+        Print one JSON object and nothing else.
+    """
+    with without_keras():
+        from polycera import reports
+
+        path = reports.report([run, *others], output)
+    if json_:
+        print_json({"report": str(path), "bytes": path.stat().st_size})
+    else:
+        say(f"Report: {path}")
+    return 0
+
+
+@app.command
+def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Json = False) -> int:
+    """Write one picture of a run for a paper or a talk; without a name, list the pictures that it has.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    name
+        Of the picture, such as joint, or reliability/churn for one of a task.
+    output
+        A .svg or .png file; default NAME.svg in the current folder.
+    json_
+        Print one JSON object and nothing else.
+    """
+    with without_keras():
+        from polycera.reports import catalogue
+        from polycera.reports.seen import Seen
+
+        if name is None:
+            _list({known: catalogue.meaning(known) for known in catalogue.of(Seen(run))}, json_)
+            return 0
+        path = catalogue.plot(run, name, output or Path(_file_name(name)))
+    print_json({"picture": name, "output": str(path)}) if json_ else say(f"Picture: {path}")
+    return 0
+
+
+def _file_name(name: str) -> str:
+    """A name that any system takes."""
+    safe = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in name)
+    return f"{safe.strip('.-')[:80] or 'picture'}.svg"
+
+
+def _list(found: dict[str, str], json_: bool) -> None:
+    if json_:
+        print_json(found)
+        return
+    wide = max((len(name) for name in found if len(name) <= 40), default=0)
+    for name, meaning in found.items():
+        say(f"{name:{wide}}  {meaning}")

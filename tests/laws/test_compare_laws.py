@@ -1,0 +1,265 @@
+"""What holds of every comparison and sweep: the same rows and first weights, the same numbers from any processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import python
+
+import polycera as pc
+from polycera.diagnostics import affinity, trainings
+from polycera.diagnostics.gains import difference, relative
+from polycera.diagnostics.interval import interval
+from polycera.diagnostics.weightings import checked, design, folder_of
+from polycera.runs import Folder, findings, folder, seal
+from polycera.training import Score, recipe
+
+TARGETS = ["price", "churn", "few"]
+OPTIONS: dict[str, Any] = {"network": {"width": 6, "depth": 1}, "training": {"max_steps": 60, "batch_size": 20}}
+
+
+def columns(rows: int = 90) -> dict[str, Any]:
+    """Three targets, of which one has classes, so that a split of its own would be another, and one has gaps."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, rows))
+    few = np.where(np.arange(rows) % 3 > 0, a * b, np.nan)
+    return {"a": a, "b": b, "price": a - b, "churn": np.where(b > 0.5, "yes", "no"), "few": few}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
+    place = tmp_path_factory.mktemp("compared") / "run"
+    training = OPTIONS["training"] | {"balancing": "mean"}
+    joint = {"price": 1.0, "churn/auc": 2.0}
+    return pc.fit(columns(), TARGETS, out=place, joint=joint, **OPTIONS | {"training": training})
+
+
+class Seen:
+    """What each training was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[dict[str, Any]] = []
+        before = recipe.train
+
+        def train(model: Any, train: Any, validation: Any, plan: Any, training: Any, callbacks: Any, seed: int) -> Any:
+            first = {w.path: keras.ops.convert_to_numpy(w) for w in model.trainable_variables if "hidden" in w.path}
+            call = {"tasks": tuple(model.tasks), "train": train, "validation": validation, "plan": plan, "seed": seed}
+            self.calls.append(call | {"training": training, "first": first, "model": model})
+            return before(model, train, validation, plan, training, callbacks, seed)
+
+        monkeypatch.setattr(recipe, "train", train)
+
+
+def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
+    run: pc.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = pc.load(run.path)
+    prepared = trainings.prepared_of(begun, columns())
+    seen = Seen(monkeypatch)
+    pc.diagnostics.compare(begun, columns(), seeds=2, processes=1, write=False)
+    assert sorted((len(call["tasks"]), call["seed"]) for call in seen.calls) == [(1, 0)] * 3 + [(1, 1000)] * 3 + [
+        (3, 0),
+        (3, 1000),
+    ]
+    joint = {call["seed"]: call for call in seen.calls if len(call["tasks"]) == 3}
+    for call in seen.calls:
+        beside = joint[call["seed"]]
+        for part, rows in (("train", prepared.parts.train), ("validation", prepared.parts.validation)):
+            features, targets = prepared.rows(rows)
+            assert np.array_equal(call[part][0], features)
+            assert tuple(call[part][1]) == call["tasks"]
+            for name, labels in call[part][1].items():
+                assert [*map(repr, labels)] == [*map(repr, targets[name])]
+        assert call["plan"] == beside["plan"]
+        assert all(np.array_equal(value, beside["first"][path]) for path, value in call["first"].items())
+        assert call["first"].keys() == beside["first"].keys() != set()
+    assert any(not np.array_equal(joint[0]["first"][path], joint[1000]["first"][path]) for path in joint[0]["first"])
+    alone = {call["tasks"][0]: call["training"] for call in seen.calls if len(call["tasks"]) == 1}
+    assert {(one.weighting, one.balancing) for one in alone.values()} == {(None, None)}
+    assert [dict(alone[name].joint) for name in TARGETS] == [{"price": 1.0}, {"churn/auc": 2.0}, {}]
+    assert all(task.weight == 1 for call in seen.calls for task in call["model"].tasks.values())
+    assert joint[0]["training"] == begun.spec.training
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {here!r})
+import polycera as pc
+from laws.test_compare_laws import columns
+found = pc.diagnostics.compare({run!r}, columns(), seeds=1, tasks=['price', 'few'], affinity=True, processes=2)
+print(found.joint_seconds[0] > 0)
+"""
+
+
+def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
+    """A script without `if __name__ == "__main__"`, which no worker may run again, writes what this process finds."""
+    here = pc.diagnostics.compare(run, columns(), seeds=1, tasks=["price", "few"], affinity=True, processes=1)
+    written = pc.load(run.path).comparison
+    assert written is not None
+    assert seal.page(written) == seal.page(here)
+    for task, gain in here.tasks.items():  # the first seed is the run's own
+        assert gain.joint[0] == pytest.approx(run.metrics["test"][task][gain.metric]["value"], rel=1e-6)
+    assert list(here.tasks) == ["price", "few"]
+    assert here.joint.parameters == run.model.count_params()
+    said = python(SCRIPT.format(here=str(Path(__file__).parents[1]), run=str(run.path)))
+    beside = Folder(run.path).comparison
+    assert said.split() == ["True"]
+    assert beside is not None
+    assert beside.tasks == here.tasks
+    assert (beside.delta_m, beside.affinity) == (here.delta_m, here.affinity)
+    assert set(os.listdir(run.path)) >= {findings.COMPARISON, folder.MODEL}
+    assert not (run.path / folder.CHECKPOINTS).exists()  # the lock leaves nothing
+    assert len(os.listdir(run.path.parent)) == 1  # and no training a folder of its own
+
+
+# -- a sweep ---------------------------------------------------------------------------------------------------------
+
+TRIED = [{"price": 2.0, "churn": 1.0}, {"churn": 4.0}]
+
+
+def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut off in the second training; the same call keeps the first to the byte and trains the second."""
+    before = recipe.train
+    left = [True]
+
+    def once(*args: Any) -> Any:
+        if not left:
+            raise ZeroDivisionError("cut off")
+        left.pop()
+        return before(*args)
+
+    def sweep() -> Any:
+        return pc.diagnostics.sweep(columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **OPTIONS)
+
+    monkeypatch.setattr(recipe, "train", once)
+    with pytest.raises(
+        pc.PolyceraError, match=r"^Training 'price=1,churn=4,few=1' failed: ZeroDivisionError: cut off\."
+    ):
+        sweep()
+    monkeypatch.setattr(recipe, "train", before)
+    first = tmp_path / "swept" / "price=2,churn=1,few=1"
+    kept = {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
+    found = sweep()
+    assert kept == {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
+    assert [point.runs for point in found.points] == [["price=2,churn=1,few=1"], ["price=1,churn=4,few=1"]]
+    plain = pc.fit(columns(), TARGETS, weights={"churn": 4.0}, out=tmp_path / "plain", **OPTIONS)
+    swept = pc.load(tmp_path / "swept" / "price=1,churn=4,few=1")
+    assert (swept.path / folder.MODEL).read_bytes() == (plain.path / folder.MODEL).read_bytes()
+    point = found.points[1]
+    assert found.part == "validation"
+    assert point.tasks["churn"].skill == swept.metrics["validation"]["churn"][point.tasks["churn"].metric]["skill"]
+    assert point.held_out["price"].value == swept.metrics["test"]["price"]["rmse"]["value"]
+    best = found.best({"churn": 1.0})
+    assert best.metrics["validation"]["churn"]["auc"]["skill"] == max(p.tasks["churn"].skill for p in found.points)
+    assert 1 <= len(found.front) <= 2
+    picture = found.picture("price", "churn").page()
+    assert "skill of price" in picture
+    assert "skill of churn" in picture
+
+
+# -- without a network -----------------------------------------------------------------------------------------------
+
+NAMES = st.text(min_size=1, max_size=60)
+NUMBERS = st.floats(0, 1e6, allow_nan=False)
+
+
+@given(st.dictionaries(NAMES, NUMBERS, min_size=2, max_size=5), st.data())
+def test_a_folder_has_a_safe_name_of_its_own(weights: dict[str, float], data: st.DataObject) -> None:
+    name = folder_of(weights)
+    assert re.fullmatch(r"[A-Za-z0-9_=,][A-Za-z0-9_.=,-]{0,99}", name), name
+    assert folder_of(dict(weights)) == name
+    other = weights | {next(iter(weights)): data.draw(NUMBERS)}
+    assert (folder_of(other) == name) == (other == weights)
+    assert folder_of(weights, 7) not in (name, folder_of(weights, 8))
+
+
+@pytest.mark.nobackend
+def test_weights_that_look_alike_have_folders_of_their_own() -> None:
+    alike = [
+        [{"a b": 2.0, "c": 1.0}, {"a-b": 2.0, "c": 1.0}, {"a/b": 2.0, "c": 1.0}],
+        [{"a": 1.0000001, "b": 2.0}, {"a": 1.0, "b": 2.0}],
+        [{"a": 1.0, "b": 2.0, "c": 3.0}, {"a=1,b": 2.0, "c": 3.0}],
+        [{"a" * 300: 1.0, "b": 2.0}, {"a" * 300: 1.0, "b": 3.0}],
+    ]
+    for group in alike:
+        assert len({folder_of(weights) for weights in group}) == len(group)
+
+
+@pytest.mark.nobackend
+@given(st.integers(2, 12))
+def test_the_default_weights_are_different_and_whole(tasks: int) -> None:
+    own = {f"t{i}": 3.0 for i in range(tasks)}
+    found = design(own)
+    assert checked(found, own) == found
+    assert len(found) == (5 if tasks == 2 else 1 + 2 * tasks)
+    assert found[0] == dict.fromkeys(own, 1.0)
+
+
+SCORES = st.builds(
+    Score,
+    value=st.floats(0.01, 100),
+    trivial=st.just(0.5),
+    ideal=st.sampled_from([0.0, 1.0, 0.9]),
+    direction=st.sampled_from(["max", "min", "target"]),
+)
+
+
+@pytest.mark.nobackend
+@given(SCORES, st.floats(0.01, 100), st.floats(0.1, 10))
+def test_gains_turn_round_with_the_networks_and_do_not_know_the_unit(one: Score, value: float, unit: float) -> None:
+    other = Score(value, one.trivial, one.ideal, one.direction)
+    gained, lost = difference(one, other), difference(other, one)
+    assert gained is not None
+    assert lost == -gained
+    scaled = [Score(s.value * unit, s.trivial, s.ideal * unit, s.direction) for s in (one, other)]
+    before, after = relative(one, other), relative(*scaled)
+    assert before == after is None or math.isclose(before, after, rel_tol=1e-6, abs_tol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.nobackend
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(-10, 10), st.floats(0.5, 0.98))
+def test_an_interval_moves_with_its_values_and_grows_with_confidence(
+    values: list[float], shift: float, confidence: float
+) -> None:
+    mean, low, high = interval(values, confidence)
+    assert low is not None and high is not None and mean is not None
+    assert low <= mean <= high
+    assert interval([value + shift for value in values], confidence) == pytest.approx(
+        (mean + shift, low + shift, high + shift), abs=1e-6
+    )
+    wider = interval(values, (1 + confidence) / 2)
+    assert wider.low is not None and wider.low <= low
+
+
+@pytest.mark.nobackend
+def test_partitions_are_all_of_them_and_hold_each_task_once() -> None:
+    for tasks, bell in enumerate([1, 1, 2, 5, 15, 52, 203, 877, 4140]):
+        found = list(affinity.partitions(tasks))
+        assert len(found) == bell == len({tuple(sorted(map(tuple, groups))) for groups in found})
+        assert all(sorted(itertools.chain(*groups)) == list(range(tasks)) for groups in found)
+
+
+@pytest.mark.nobackend
+@given(st.integers(0, 10**6), st.integers(2, 7))
+def test_groups_are_the_best_there_are_and_merging_is_never_worse_than_none(seed: int, tasks: int) -> None:
+    gain = np.random.default_rng(seed).normal(size=(tasks, tasks))
+    np.fill_diagonal(gain, 0.0)
+    best = max(affinity.total(groups, gain) for groups in affinity.partitions(tasks))
+    merged = affinity._merged(gain)
+    assert affinity.total(affinity.grouped(gain), gain) == pytest.approx(best)
+    assert -1e-9 <= affinity.total(merged, gain) <= best + 1e-9
+    assert sorted(itertools.chain(*merged)) == list(range(tasks))
+    raised = affinity._raised([[0], [1]], gain[:2, :2])[0, 1]
+    assert raised == pytest.approx(gain[0, 1] + gain[1, 0])

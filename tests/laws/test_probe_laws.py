@@ -1,0 +1,358 @@
+"""What holds of a look at the gradients, whatever it sees: the training is not touched, nor is time."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import dense
+
+import polycera as pc
+from polycera.monitoring import variables
+from polycera.monitoring.pulls import MOST, Pulls
+from polycera.networks import backend
+from polycera.runs import Folder, arrays
+from polycera.training import gramians
+from polycera.training.allowance import Allowance
+from polycera.training.probe import GradientProbe
+
+ROWS, FEATURES = 32, 3
+ALWAYS = {"rows": 16, "batches": 2, "budget": math.inf}
+
+
+def table() -> tuple[np.ndarray, dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
+    return x, {"sold": x[:, 0] > 0, "price": 9 * x[:, 1], "cost": np.where(x[:, 2] > 1, np.nan, x[:, 2] - x[:, 0])}
+
+
+def tasks() -> list[Any]:
+    return [pc.Binary("sold"), pc.Regression("price", weight=3.0), pc.Regression("cost", loss="mae")]
+
+
+def network(order: slice = slice(None), **model: Any) -> pc.Model:
+    """With all that has a state beside its weights: dropout and batch normalisation."""
+    first = keras.initializers.GlorotUniform(1)
+    inputs = keras.Input((FEATURES,))
+    hidden = keras.layers.Dense(5, activation="tanh", kernel_initializer=first, name="trunk")(inputs)
+    hidden = keras.layers.BatchNormalization(name="norm")(hidden)
+    hidden = keras.layers.Dropout(0.3, seed=3)(hidden)
+    heads = [pc.layers.Heads([task], kernel_initializer="ones")(hidden) for task in tasks()[order]]
+    made = pc.Model(inputs, heads, **model)
+    made.compile(keras.optimizers.AdamW(0.01))
+    return made
+
+
+def fit(model: pc.Model, *callbacks: Any, epochs: int = 3) -> dict[str, list[float]]:
+    backend.seed(0)
+    return model.fit(*table(), epochs=epochs, batch_size=8, verbose=0, callbacks=list(callbacks)).history
+
+
+def everything(model: pc.Model) -> list[np.ndarray]:
+    """All that a training changes: weights, statistics, seeds, the optimizer, metrics."""
+    kept = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in kept]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+WAYS = [{}, {"weighting": "dwa", "balancing": "upgrad"}]
+
+
+@pytest.mark.parametrize("given", WAYS, ids=str)
+def test_a_look_changes_nothing(given: dict[str, Any]) -> None:
+    """Neither weights, statistics, seeds, optimizer, metrics nor the generators of random numbers."""
+
+    class Watched(GradientProbe):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            variables.settle(self.model)
+            before, random = everything(self.model), backend.random_state()
+            super().on_epoch_end(epoch, logs)
+            same(before, everything(self.model))
+            assert repr(random) == repr(backend.random_state())
+
+    probe = Watched(*table(), **ALWAYS)
+    fit(network(**given), probe)
+    assert probe.epochs == [0, 1, 2]
+
+
+@pytest.mark.parametrize("given", WAYS, ids=str)
+def test_a_training_with_looks_is_the_one_without(given: dict[str, Any]) -> None:
+    plain, watched = network(**given), network(**given)
+    one, other = fit(plain), fit(watched, GradientProbe(*table(), **ALWAYS))
+    if keras.backend.backend() == "tensorflow":  # whose sums differ in the last digit from training to training
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-4)
+    else:
+        assert one == other
+        same(everything(plain), everything(watched))
+
+
+def test_a_training_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    class Cut(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 2 and int(self.model.optimizer.iterations) > 4:
+                raise InterruptedError
+
+    def trained(place: str, *others: Any) -> tuple[pc.Model, GradientProbe]:
+        model, probe = network(), GradientProbe(*table(), **ALWAYS)
+        fit(model, probe, pc.callbacks.Checkpoint(tmp_path / place, every="1 batch"), *others)
+        return model, probe
+
+    whole, seen = trained("whole")
+    with pytest.raises(InterruptedError):
+        trained("cut", Cut())
+    again, found = trained("cut")
+    close = keras.backend.backend() == "tensorflow"  # see above
+    for a, b in zip(everything(whole), everything(again), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3 if close else 0, atol=1e-5 if close else 0)
+    assert found.epochs == seen.epochs == [0, 1, 2]
+    for name in ("weights", "norms", "cosines", "conflicts"):
+        np.testing.assert_allclose(getattr(found, name), getattr(seen, name), rtol=1e-2 if close else 0)
+
+
+def test_the_order_of_the_tasks_does_not_matter() -> None:
+    found = []
+    for order in (slice(None), slice(None, None, -1)):
+        probe = GradientProbe(*table(), **ALWAYS)
+        model = network(order)
+        model.compile(keras.optimizers.SGD(0.0))
+        fit(model, probe, epochs=1)
+        found.append(probe)
+    one, other = found
+    place = [other.tasks.index(name) for name in one.tasks]
+    assert place == [2, 1, 0]
+    np.testing.assert_allclose(one.norms, other.norms[..., place], rtol=1e-5)
+    np.testing.assert_allclose(one.cosines, other.cosines[..., place, :][..., place], atol=1e-5)
+    np.testing.assert_allclose(one.conflicts, other.conflicts[..., place, :][..., place])
+
+
+def branched() -> keras.Model:
+    """A trunk for three outputs, a branch for two, a layer that is nobody's but one's; one layer is frozen."""
+    inputs = keras.Input((FEATURES,))
+    trunk = keras.layers.Dense(4, activation="tanh", name="trunk")(inputs)
+    frozen = keras.layers.Dense(4, name="frozen", trainable=False)(trunk)
+    branch = keras.layers.Dense(3, name="branch")(frozen)
+    own = keras.layers.Dense(3, name="own")(frozen)
+    ends = {"sold": branch, "price": branch, "cost": own}
+    return keras.Model(inputs, {name: keras.layers.Dense(1, name=name)(end) for name, end in ends.items()})
+
+
+def test_each_layer_is_seen_by_those_that_it_serves() -> None:
+    model = pc.adopt(branched(), tasks())
+    model.compile("adam")
+    probe = GradientProbe(*table(), **ALWAYS)
+    fit(model, probe, epochs=1)
+    assert probe.places == ("trunk", "branch")
+    cost = probe.tasks.index("cost")
+    assert np.isfinite(probe.norms[0, 0]).all() and np.isfinite(probe.cosines[0, 0]).all()
+    assert np.isnan(probe.norms[0, 1, cost]) and np.isnan(probe.weights[0, 1, cost])
+    assert np.isnan(probe.cosines[0, 1, cost]).all() and np.isnan(probe.conflicts[0, 1, :, cost]).all()
+    assert np.isfinite(np.delete(probe.norms[0, 1], cost)).all()
+
+
+def test_weights_in_force_are_the_tasks_times_the_methods() -> None:
+    model = pc.adopt(branched(), tasks(), balancing="upgrad", weighting="dwa")
+    model.compile("adam")
+    watch, probe = pc.callbacks.Gradients(), GradientProbe(*table(), **ALWAYS)
+    logs = fit(model, watch, probe)
+    last = {name: logs[f"{name}/weight"][-1] for name in probe.tasks}
+    assert watch.regions[-1][0].place == "trunk" and watch.regions[-1][1].place == "branch"
+    for place, (names, _, weights) in enumerate(model._shared.last()):
+        for name, weight in zip(names, weights, strict=True):
+            ours = probe.weights[-1, place, probe.tasks.index(name)]
+            assert ours == pytest.approx(last[name] * weight, rel=0.2), "the logs have the mean over the epoch"
+
+
+def test_towers_share_nothing() -> None:
+    inputs = keras.Input((FEATURES,))
+    ends = {name: keras.layers.Dense(2, name=f"{name}_own")(inputs) for name in ("sold", "price", "cost")}
+    towers = keras.Model(inputs, {name: keras.layers.Dense(1, name=name)(end) for name, end in ends.items()})
+    model = pc.adopt(towers, tasks())
+    model.compile("adam")
+    probe = GradientProbe(*table(), **ALWAYS)
+    with pytest.warns(UserWarning, match="nothing to look at: no two of these tasks share a layer"):
+        fit(model, probe, epochs=1)
+    assert (probe.places, probe.epochs, probe.pulls) == ((), [], None)
+
+
+def test_the_network_is_the_one_that_predicts() -> None:
+    """Dropout would draw, batch normalisation would look at the batch: two looks at one network are equal."""
+    model = network()
+    model.compile(keras.optimizers.SGD(0.0))
+    model.get_layer("norm").trainable = False
+    probe = GradientProbe(*table(), **ALWAYS)
+    fit(model, probe, epochs=2)
+    np.testing.assert_array_equal(probe.cosines[0], probe.cosines[1])
+
+
+def test_a_row_without_weight_is_not_there() -> None:
+    x, y = table()
+    kept = np.arange(ROWS) % 4 > 0
+    found = []
+    for rows, weights in ((slice(None), kept.astype("float64")), (kept, None)):
+        model = dense(tasks(), optimizer=keras.optimizers.SGD(0.0))
+        model.get_layer("trunk").kernel.assign(np.linspace(-1, 1, 12).reshape(3, 4))
+        model.heads[0].kernel.assign(np.linspace(-1, 1, 12).reshape(4, 3))
+        model.adapt(y)
+        own = {name: labels[rows] for name, labels in y.items()}
+        probe = GradientProbe(x[rows], own, weights, rows=ROWS, budget=math.inf)
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[probe])
+        found.append(probe)
+    np.testing.assert_allclose(found[0].norms, found[1].norms, rtol=1e-5)
+    np.testing.assert_allclose(found[0].cosines, found[1].cosines, atol=1e-5)
+
+
+def test_a_large_layer_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for most in (gramians.MOST, 3 * 600):
+        monkeypatch.setattr(gramians, "MOST", most)
+        model = dense(tasks(), units=600, optimizer=keras.optimizers.SGD(0.0))
+        model.get_layer("trunk").kernel.assign(np.random.default_rng(0).normal(size=(3, 600)))
+        model.heads[0].kernel.assign(np.random.default_rng(1).normal(size=(600, 3)))
+        probe = GradientProbe(*table(), rows=ROWS, budget=math.inf)
+        fit(model, probe, epochs=1)
+        found.append(probe)
+    whole, sampled = found
+    assert (whole.cosines != sampled.cosines).any()
+    np.testing.assert_allclose(whole.norms, sampled.norms, rtol=0.1)
+    np.testing.assert_allclose(whole.cosines, sampled.cosines, atol=0.1)
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("polycera.training.allowance.perf_counter", lambda: self.now)
+
+
+def test_looks_stay_within_their_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever epochs, batches and compiling take: as long as each costs what it did, 5 % is never passed."""
+    clock, rng = Clock(monkeypatch), np.random.default_rng(0)
+    for _ in range(200):
+        epoch, compiling, batch = rng.lognormal(size=3) * (1.0, 2.0, 0.02)
+        allowance, tried, looks, compiles = Allowance(0.05), False, 0, bool(rng.integers(2))
+        for i in range(60):
+            allowance.begin_epoch()
+            clock.now += epoch + (compiling if i == 0 else 0.0)
+            allowance.end_epoch()
+            if not tried and allowance.allows_trial(compiles):
+                tried = True
+                with allowance.spending():
+                    clock.now += min(compiling, 5.0 if compiles else 0.25)
+                with allowance.spending(1):
+                    clock.now += batch
+                assert allowance.spent <= 0.05 * allowance.trained + 2 * batch
+            if tried and allowance.allows(8):
+                looks += 1
+                with allowance.spending(8):
+                    clock.now += 8 * batch
+                assert allowance.spent <= 0.05 * allowance.trained + 1e-9
+        if 0.05 * 60 * epoch > compiling * 2 + 10 * batch:
+            assert looks, "there was time for one"
+
+
+def test_an_account_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    first = Allowance(0.05)
+    clock.now += 60
+    with first.spending(2):
+        clock.now += 2
+    state = json.loads(json.dumps(first.state()))
+    assert state == {"spent": 2.0, "trained": 60.0}
+    clock.now += 1000
+    again = Allowance(0.05)
+    again.set_state(state)
+    clock.now += 40
+    assert (again.spent, again.trained) == (2.0, 100.0)
+
+
+def test_a_short_training_is_not_looked_at() -> None:
+    probe = GradientProbe(*table(), budget=1e-9)
+    fit(network(), probe)
+    assert (probe.epochs, probe.seconds, probe.norms.shape) == ([], 0.0, (0, 2, 3))
+
+
+# -- what is kept ----------------------------------------------------------------------------------------------------
+
+
+@given(epochs=st.integers(1, 60), most=st.integers(2, 12))
+def test_evenly_spaced_looks_are_kept_and_the_newest(epochs: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("polycera.monitoring.pulls.MOST", 2 * 4 * most)
+        pulls = Pulls(["a", "b"], ["trunk"], [[0, 1]], "probe")
+        for epoch in range(0, 3 * epochs, 3):
+            vector, matrix = np.full((1, 2), epoch), np.full((1, 2, 2), epoch)
+            pulls.add(epoch, vector, vector, matrix, matrix)
+            pulls = Pulls.of(pulls.state())
+            assert pulls.looks[-1] == epoch
+        assert 1 <= len(pulls.looks) <= most
+        assert len(pulls.looks) >= min(epochs, most // 2)
+        assert len(set(np.diff(pulls.looks)[:-1])) <= 1
+        assert pulls.epochs == list(range(0, 3 * epochs, 3))
+        np.testing.assert_array_equal(pulls.cosines[:, 0, 0, 1], pulls.looks)
+        np.testing.assert_array_equal(pulls.norms[:, 0, 0], pulls.epochs)
+
+
+def test_the_numbers_that_are_kept_have_a_bound() -> None:
+    tasks = [f"t{i}" for i in range(200)]
+    pulls = Pulls(tasks, ["a", "b", "c"], [range(200)] * 3, "balancing")
+    matrix = np.zeros((3, 200, 200))
+    for epoch in range(40):
+        pulls.add(epoch, matrix[0, :3], matrix[0, :3], matrix, matrix)
+    assert pulls.cosines.size + pulls.conflicts.size <= MOST
+    assert pulls.norms.shape == (40, 3, 200)
+
+
+# -- in a run --------------------------------------------------------------------------------------------------------
+
+
+def frame(rows: int = 120) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, rows))
+    return {"a": a, "b": b, "price": a - b, "<script>": b - a + rng.normal(size=rows)}
+
+
+@pytest.mark.parametrize("balancing", [None, "upgrad"], ids=str)
+def test_a_run_has_its_gradients(balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Allowance, "_allows", lambda self, seconds: True)
+    training = {"max_steps": 200, "balancing": balancing}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run = pc.fit(frame(), ["price", "<script>"], out=tmp_path / "run", training=training, progress=False)
+    found = Folder(run.path).gradients
+    assert found is not None
+    epochs = run.metrics["epochs"]
+    notes = {"tasks": ["price", "<script>"], "source": "balancing" if balancing else "probe"}
+    places = ["trunk"] if balancing else ["hidden_0", "hidden_1"]
+    numbers = list(range(epochs))
+    assert found.notes == notes | {"places": places, "epochs": numbers, "looks": numbers}
+    p = len(places)
+    shapes = {name: array.shape for name, array in found.arrays.items()}
+    assert shapes == {
+        **dict.fromkeys(("weights", "norms"), (epochs, p, 2)),
+        **dict.fromkeys(("cosines", "conflicts"), (epochs, p, 2, 2)),
+    }
+    assert {str(found.arrays[name].dtype) for name in ("cosines", "conflicts")} == {"float32"}
+    assert (found.arrays["conflicts"] >= 0).all() and (found.arrays["conflicts"] <= 1).all()
+    assert arrays.Stored(run.path / "gradients.safetensors").notes["tasks"] == ["price", "<script>"]
+
+
+def test_a_run_with_one_task_has_none(tmp_path: Path) -> None:
+    run = pc.fit(frame(), ["price"], out=tmp_path / "run", training={"max_steps": 20}, progress=False)
+    assert Folder(run.path).gradients is None
