@@ -18,7 +18,7 @@ from polycera import reports
 from polycera.reports import catalogue, numbers, seen
 from polycera.reports.history import History
 from polycera.reports.views import gradients, tradeoff
-from polycera.runs import Folder
+from polycera.runs import Folder, seal
 
 pytestmark = pytest.mark.nobackend
 
@@ -216,3 +216,14 @@ def test_a_folder_of_runs_is_reported_side_by_side(tmp_path: Path) -> None:
     (tmp_path / "out" / "sweep.json").write_text("{}")
     written = reports.report(tmp_path / "out", tmp_path / "all.html").read_text()
     assert "2 runs side by side" in written
+
+
+def test_it_says_why_nothing_is_said_of_gradients(tmp_path: Path) -> None:
+    said = "was not looked at"
+    path = folders.make(tmp_path / "run")
+    assert said not in reports.report(path).read_text()
+    entries = seal.entries(path)
+    del entries["gradients.safetensors"]
+    (path / "manifest.json").unlink()
+    seal.seal(path, entries)
+    assert said in reports.report(path).read_text()

@@ -214,8 +214,8 @@ class Shared:
             kinds = ("weights", "norms", "cosines", "conflicts", "count")
             *totals, pairs = (sums[f"{i}/{what}"] + last[f"{i}/{what}"] for what in kinds)
             counts = (np.diag(pairs), np.diag(pairs), pairs, pairs)
-            means = [_mean(*both) for both in zip(totals, counts, strict=True)]
-            found.append(Pull(meeting.balance.names, *means, place=place))
+            weights, norms, cosines, conflicts = (_mean(*both) for both in zip(totals, counts, strict=True))
+            found.append(Pull(meeting.balance.names, weights, norms, cosines, conflicts, place))
         return found
 
     def last(self) -> list[tuple[tuple[TaskName, ...], np.ndarray, np.ndarray]]:

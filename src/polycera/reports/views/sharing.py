@@ -7,7 +7,7 @@ from typing import Any
 
 from polycera import drawing
 from polycera.reports import markup
-from polycera.reports.markup import Html
+from polycera.reports.markup import Html, element
 from polycera.reports.numbers import NONE, count, percent, seconds
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import Sheet, View, beside, sentence
@@ -32,9 +32,22 @@ def view(sheet: Sheet) -> View | None:
         "sharing",
         "Who shares what",
         sentence(found.verdict),
+        _unseen(sheet.seen, found),
         sheet.figure("sharing"),
         beside(_served(found), _cost(found)),
         _layers(found),
+    )
+
+
+def _unseen(seen: Seen, found: Sharing) -> Html | None:
+    """Why nothing is said of gradients that do meet."""
+    if seen.pulls is not None or not seen.finished or not found.parameters.all + found.parameters.some:
+        return None
+    return sentence(
+        "Who pulls how hard in what is shared was not looked at: looks may take 5 % of the time of a training, and this "
+        "one was too short. With ",
+        element("code", "--balancing mean"),
+        " it is measured in every step, and nothing is changed.",
     )
 
 
