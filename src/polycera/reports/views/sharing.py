@@ -44,8 +44,8 @@ def _unseen(seen: Seen, found: Sharing) -> Html | None:
     if seen.pulls is not None or not seen.finished or not found.parameters.all + found.parameters.some:
         return None
     return sentence(
-        "Who pulls how hard in what is shared was not looked at: looks may take 5 % of the time of a training, and this "
-        "one was too short. With ",
+        "Who pulls how hard in what is shared was not looked at: looks may take 5 % of the time of a training, and "
+        "this one was too short. With ",
         element("code", "--balancing mean"),
         " it is measured in every step, and nothing is changed.",
     )
