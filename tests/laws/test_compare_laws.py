@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from small import python
 
 import polycera as pc
-from polycera.diagnostics import affinity, trainings
+from polycera.diagnostics import affinity
 from polycera.diagnostics.gains import difference, relative
 from polycera.diagnostics.interval import interval
 from polycera.diagnostics.weightings import checked, design, folder_of
 from polycera.runs import Folder, findings, folder, seal
-from polycera.training import Score, recipe
+from polycera.training import Score, recipe, table
 
 TARGETS = ["price", "churn", "few"]
 OPTIONS: dict[str, Any] = {"network": {"width": 6, "depth": 1}, "training": {"max_steps": 60, "batch_size": 20}}
@@ -64,7 +64,7 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
     run: pc.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = pc.load(run.path)
-    prepared = trainings.prepared_of(begun, columns())
+    prepared = table.prepared_again(begun, columns())
     seen = Seen(monkeypatch)
     pc.diagnostics.compare(begun, columns(), seeds=2, processes=1, write=False)
     assert sorted((len(call["tasks"]), call["seed"]) for call in seen.calls) == [(1, 0)] * 3 + [(1, 1000)] * 3 + [

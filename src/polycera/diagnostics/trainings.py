@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -19,7 +18,7 @@ from polycera.runs.findings import Sharing
 from polycera.tasks import Task
 from polycera.training import Run, Score, recipe
 from polycera.training.model import Model
-from polycera.training.table import Prepared, prepare, tasks_from
+from polycera.training.table import prepared_again, tasks_from
 
 Rows = tuple[np.ndarray, dict[str, Any]]
 """Features [n, width] and labels by task."""
@@ -156,7 +155,7 @@ def problem_of(run: Run, source: Any = None) -> Problem:
     Raises:
         InputError: where the table is not the one with which it began; where no rows were held out.
     """
-    prepared, plan = prepared_of(run, source), run.spec
+    prepared, plan = prepared_again(run, source), run.spec
     part, rows = prepared.held_out
     if part == "train":
         raise InputError(
@@ -166,22 +165,3 @@ def problem_of(run: Run, source: Any = None) -> Problem:
     validation = prepared.rows(prepared.parts.validation) if len(prepared.parts.validation) else None
     train = prepared.rows(prepared.parts.train)
     return Problem(plan.tasks, plan.network, plan.training, train, validation, prepared.rows(rows), part)
-
-
-def prepared_of(run: Run, source: Any = None) -> Prepared:
-    """The table of a run, read again and divided as it was.
-
-    Raises:
-        InputError: where there is none, or it is another.
-    """
-    plan = run.spec
-    table = plan.data.source if source is None else source
-    if table is None:
-        raise InputError(f"The run {shorten(run.path)!r} began with a data frame: pass it again, as source=.")
-    prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
-    if prepared.digest != run.schema["rows"]:
-        raise InputError(
-            f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the one with which the "
-            f"run {shorten(run.path)!r} began: its columns, or what is in them, have changed."
-        )
-    return prepared

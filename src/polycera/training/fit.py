@@ -36,7 +36,7 @@ from polycera.tasks import Layout, Task
 from polycera.training import answers
 from polycera.training.finish import train_into
 from polycera.training.run import Run
-from polycera.training.table import Prepared, prepare, tasks_from
+from polycera.training.table import Prepared, prepare, prepared_again, tasks_from
 
 
 def fit(
@@ -183,16 +183,7 @@ def resume(
             say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
         return begun
     lock.check(begun.path / folder.CHECKPOINTS)
-    plan = begun.spec
-    table = plan.data.source if source is None else source
-    if table is None:
-        raise InputError(f"The run {str(begun.path)!r} began with a data frame: pass it again, as source=.")
-    prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
-    if prepared.digest != begun.schema["rows"]:
-        raise InputError(
-            f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the one with which the "
-            f"run {str(begun.path)!r} began: its columns, or what is in them, have changed."
-        )
+    prepared = prepared_again(begun, source)
     _warn_of_versions(begun)
     bar = sys.stdout.isatty() if progress is None else progress
     return train_into(begun, prepared, bar, checkpoint_every, say)

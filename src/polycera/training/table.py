@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from polycera import data
 from polycera.data import Encoder, Schema, Split, Table
 from polycera.errors import InputError, shorten
+from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
 from polycera.tasks import Task, task_from_config
 
@@ -123,6 +125,29 @@ def prepare(
     encoder = Encoder.fit(table.take(parts.train), schema)
     warnings = [*schema.notices, *data.leaks(table, schema, tasks)]
     return Prepared(table, tasks, schema, encoder, parts, reasons, warnings)
+
+
+def prepared_again(run: Folder, source: Any = None) -> Prepared:
+    """The table of a run, read again and divided as it was.
+
+    Args:
+        run: whose spec says what to do with it.
+        source: the table, where it is no longer where the run found it.
+
+    Raises:
+        InputError: where there is none, or it is not the one with which the run began.
+    """
+    plan = run.spec
+    table = plan.data.source if source is None else source
+    if table is None:
+        raise InputError(f"The run {shorten(run.path)!r} began with a data frame: pass it again, as source=.")
+    prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
+    if prepared.digest != run.schema["rows"]:
+        raise InputError(
+            f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the one with which the "
+            f"run {shorten(run.path)!r} began: its columns, or what is in them, have changed."
+        )
+    return prepared
 
 
 def _roles(wanted: Data, exclude: Iterable[str]) -> Mapping[str, str]:

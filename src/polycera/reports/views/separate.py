@@ -7,8 +7,9 @@ from typing import Any
 
 from polycera import drawing
 from polycera.reports import markup
+from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element, join
-from polycera.reports.numbers import NONE, count, mean, percent, plural, real, say, seconds
+from polycera.reports.numbers import mean, plural, real, say
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
 from polycera.runs.findings import Comparison, Gain
@@ -118,26 +119,11 @@ def _delta(found: Comparison) -> Html | None:
 
 
 def _cost(found: Comparison) -> Html:
-    one, many = found.joint, found.separate
-    rows = [
-        ["weights", count(one.parameters), count(many.parameters), percent(one.parameters, many.parameters)],
-        [
-            "multiply-adds for a row",
-            count(one.multiply_adds),
-            count(many.multiply_adds),
-            percent(one.multiply_adds, many.multiply_adds),
-        ],
-        _timed("training, mean of the seeds", mean(found.joint_seconds), mean(found.separate_seconds)),
-        _timed("answering for a row", one.predict, many.predict),
+    times = [
+        ("training, mean of the seeds", mean(found.joint_seconds), mean(found.separate_seconds)),
+        ("answering for a row", found.joint.predict, found.separate.predict),
     ]
-    rows = [row for row in rows if row[1] != NONE or row[2] != NONE]
-    return markup.table(
-        "What it costs", ["", "one network", "separate networks", "one as a part of separate"], rows, (1, 2, 3)
-    )
-
-
-def _timed(what: str, one: float | None, many: float | None) -> list[str]:
-    return [what, seconds(one), seconds(many), percent(one, many)]
+    return costs("What it costs", found.joint, found.separate, times)
 
 
 def _affinity(sheet: Sheet, found: Comparison) -> Html | None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from polycera import drawing
 from polycera.reports import markup
+from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element
-from polycera.reports.numbers import NONE, count, percent, seconds
+from polycera.reports.numbers import count, percent
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import Sheet, View, beside, sentence
 from polycera.runs.findings import Sharing
@@ -70,20 +71,8 @@ def _served(found: Sharing) -> Html:
 
 def _cost(found: Sharing) -> Html:
     one, many = found.joint, found.separate
-    rows = [
-        ["weights", count(one.parameters), count(many.parameters), percent(one.parameters, many.parameters)],
-        [
-            "multiply-adds for a row",
-            count(one.multiply_adds),
-            count(many.multiply_adds),
-            percent(one.multiply_adds, many.multiply_adds),
-        ],
-        ["a training step", seconds(one.step), seconds(many.step), percent(one.step, many.step)],
-        ["answering for a row", seconds(one.predict), seconds(many.predict), percent(one.predict, many.predict)],
-    ]
-    rows = [row for row in rows if (row[1], row[2]) != (NONE, NONE)]
-    head = ["", "this network", "one for each task", "this as a part of those"]
-    return markup.table("What it costs against a network for each task, of the same layers", head, rows, (1, 2, 3))
+    times = [("a training step", one.step, many.step), ("answering for a row", one.predict, many.predict)]
+    return costs("What it costs against a network for each task, of the same layers", one, many, times)
 
 
 def _layers(found: Sharing) -> Html:

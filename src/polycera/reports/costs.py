@@ -1,0 +1,25 @@
+"""What one network costs against several, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polycera.reports import markup
+from polycera.reports.markup import Html
+from polycera.reports.numbers import NONE, count, percent, seconds
+from polycera.runs.findings import Cost
+
+Times = Sequence[tuple[str, float | None, float | None]]
+"""What takes time, with the seconds of the one network and of the others."""
+
+
+def costs(caption: str, one: Cost, many: Cost, times: Times) -> Html:
+    """Weights, multiply-adds and times side by side; what was measured of neither is left out."""
+    amounts = [
+        ("weights", one.parameters, many.parameters),
+        ("multiply-adds for a row", one.multiply_adds, many.multiply_adds),
+    ]
+    rows = [[what, count(a), count(b), percent(a, b)] for what, a, b in amounts]
+    rows += [[what, seconds(a), seconds(b), percent(a, b)] for what, a, b in times]
+    head = ["", "this network", "one for each task", "this as a part of those"]
+    return markup.table(caption, head, [row for row in rows if row[1:3] != [NONE, NONE]], (1, 2, 3))
