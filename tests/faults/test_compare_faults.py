@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -67,6 +68,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"processes": 0}, r"Expected processes= to be a whole number, 1 or more, got 0"),
         ({"processes": "two"}, r"got 'two'"),
         ({"confidence": 1.0}, r"Expected confidence= to lie between 0 and 1, got 1\.0"),
+        ({"confidence": "95%"}, r"Expected confidence= to lie between 0 and 1, got '95%'"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -246,8 +248,13 @@ def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pyte
         ({"weights": ["price"]}, r"Expected the weights to be a dict of task to number, got 'price'"),
         ({"weights": []}, r"No weights to try"),
         ({"weights": [{"price": -1.0}]}, r"Expected the weight of 'price' to be a finite number, 0 or more, got -1\.0"),
+        (
+            {"weights": [{"price": 10**400}]},
+            r"Expected the weight of 'price' to be a finite number, 0 or more, got 1000",
+        ),
         ({"weights": [{"price": 0.0, "left": 0}]}, r"are all 0, so nothing would be learned"),
         ({"weights": [{"price": 2.0}, {"price": 2.0, "left": 1}]}, r"come twice"),
+        ({"training": "dwa"}, r"Expected training= to be a dict of options, got 'dwa'"),
         ({"training": {"weighting": "dwa"}}, r"the weighting 'dwa' changes them while training"),
         ({"seed": 3}, r"A sweep has its own seed for each training; leave seed= out"),
         ({"seeds": 0}, r"Expected seeds="),
@@ -265,6 +272,11 @@ def test_what_is_swept_wrongly(asked: dict[str, Any], sentence: str, tmp_path: P
     assert os.listdir(tmp_path) == []
 
 
+def test_targets_that_can_be_read_once(tmp_path: Path) -> None:
+    found = sweep(columns(), iter(["price", "left"]), [{"price": 2.0}], out=tmp_path, **QUICK)  # type: ignore[arg-type]
+    assert [*found.points[0].tasks] == ["price", "left"]
+
+
 def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:
     weights = [{"price": 2.0}]
     found = sweep(columns(), ["price", "left"], weights, out=tmp_path, **QUICK)
@@ -277,6 +289,9 @@ def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:
             call()
     with pytest.raises(InputError, match="finite, 0 or more, and one above 0"):
         found.best({"price": 0.0})
+    for weight in ("much", math.nan, 10**400):
+        with pytest.raises(InputError, match="the weight of 'price' to be a finite number, 0 or more"):
+            found.best({"price": weight, "left": 1.0})  # type: ignore[dict-item]
 
 
 # -- the command line ------------------------------------------------------------------------------------------------

@@ -192,6 +192,7 @@ TASKS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "no name": (lambda: pc.Binary(""), ["name"]),
     "a number for a name": (lambda: pc.Regression(3), ["name", "3"]),
     "negative weight": (lambda: pc.Binary("a", weight=-1.0), ["'a'", "-1"]),
+    "huge weight": (lambda: pc.Binary("a", weight=10**400), ["'a'", "1000"]),
     "NaN weight": (lambda: pc.Binary("a", weight=float("nan")), ["'a'", "nan"]),
     "text for a weight": (lambda: pc.Binary("a", weight="much"), ["'a'", "much"]),
     "unknown loss": (lambda: pc.Regression("a", loss="hubr"), ["'a'", "hubr", "did you mean 'huber'"]),

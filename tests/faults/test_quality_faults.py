@@ -19,6 +19,8 @@ from polycera.runs import atomic, findings, seal
 from polycera.runs.spec import Spec, spec_from, to_yaml
 from polycera.training import held_out, importance
 
+pytestmark = pytest.mark.nobackend
+
 HOSTILE = "<script>alert('🎉')</script>\u202e" + "x" * 300
 Y, P = np.array([0.0, 1.0]), np.array([0.2, 0.9])
 
@@ -35,7 +37,6 @@ BAD: list[tuple[Callable[[], Any], str]] = [
 ]
 
 
-@pytest.mark.nobackend
 @pytest.mark.parametrize(("call", "sentence"), BAD, ids=lambda x: x if isinstance(x, str) else "")
 def test_what_cannot_be_measured(call: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
@@ -45,7 +46,6 @@ def test_what_cannot_be_measured(call: Callable[[], Any], sentence: str) -> None
 NOTHING = np.array([np.nan, np.nan])
 
 
-@pytest.mark.nobackend
 @pytest.mark.parametrize("truth", [NOTHING, np.zeros(2), np.ones(2), np.zeros(0)], ids=["missing", "no", "yes", "none"])
 def test_one_class_or_no_label(truth: np.ndarray) -> None:
     """Numbers that are not defined are None, and all of it can be written and read."""
@@ -61,7 +61,6 @@ def test_one_class_or_no_label(truth: np.ndarray) -> None:
     assert (at.tasks["t"]["1"].value, at.tasks["t"]["1"].reached, at.tasks["t"]["1"].fitted) == (0.5, None, False)
 
 
-@pytest.mark.nobackend
 def test_predictions_that_are_no_numbers_are_left_out() -> None:
     wild = np.array([np.nan, np.inf, 1e308, 0.5])
     truth = np.array([1.0, 1.0, -1e308, 0.0])
@@ -72,7 +71,6 @@ def test_predictions_that_are_no_numbers_are_left_out() -> None:
     assert np.isfinite(far.edges).all() and sum(far.rows) == 2
 
 
-@pytest.mark.nobackend
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     tasks = [pc.Binary(HOSTILE, classes=("no", HOSTILE)), pc.Multilabel("m", labels=[HOSTILE, '"],\n'])]
     layout, rng = pc.tasks.Layout.of(tasks), np.random.default_rng(0)
@@ -86,7 +84,6 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert list(at.tasks[HOSTILE]) == [HOSTILE]
 
 
-@pytest.mark.nobackend
 def test_what_cannot_be_read_again_is_not_written_and_is_said(tmp_path: Path) -> None:
     said: list[str] = []
     long = findings.Thresholds({f"{i}": {"1": findings.Threshold(0.5, "f1", "x" * 90, 0, 0)} for i in range(60_000)})
@@ -215,7 +212,6 @@ def test_a_table_that_cannot_be_measured(run: pc.Run) -> None:
     assert some.tasks["churn"].mean == [None] and some.tasks["price"].mean[0] is not None
 
 
-@pytest.mark.nobackend
 def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No validation rows, so no threshold; no time, so no importance; a run all the same."""
     said: list[str] = []
@@ -232,7 +228,6 @@ def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_p
 # -- the spec ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.nobackend
 def test_a_spec_from_before_there_were_thresholds() -> None:
     text = to_yaml(Spec(tasks=[])).replace(b"  threshold: f1\n", b"")
     assert b"threshold" not in text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +139,10 @@ def test_a_run_that_goes_on_shows_what_is_there(tmp_path: Path) -> None:
     assert "So far it took 2 epochs; the joint score was highest in epoch 1 (0.2)." in found.text
 
 
-@pytest.mark.parametrize("state", [None, 3, {}, {"epoch": 1}, {"epoch": ["x"], "history": {"loss": ["<b>"]}}])
+HUGE = {"epoch": [0, 10**30], "history": {"loss": [10**400, 1.0], 3: [1.0, 2.0]}}
+
+
+@pytest.mark.parametrize("state", [None, 3, {}, {"epoch": 1}, {"epoch": ["x"], "history": {"loss": ["<b>"]}}, HUGE])
 def test_a_strange_checkpoint_is_no_traceback(tmp_path: Path, state: Any) -> None:
     path = tmp_path / "run"
     folders.begin(path, ["mass"], ["regression"])
@@ -172,6 +177,7 @@ def gradients(path: Path, notes: Any, **shapes: tuple[int, ...]) -> Stored:
         ({**GOOD, "tasks": "ab"}, {}, "its tasks are no list of names"),
         ({**GOOD, "places": [1]}, {}, "its places are no list of names"),
         ({**GOOD, "epochs": ["x", "y"]}, {}, "invalid literal"),
+        ({**GOOD, "epochs": [0, math.inf]}, {}, "cannot convert float infinity"),
         ([], {}, "its tasks are no list of names"),
     ],
 )
@@ -217,6 +223,46 @@ def test_infinite_and_missing_numbers_are_no_traceback(tmp_path: Path) -> None:
     assert page(path).sections[:2] == ["verdict", "skills"]
     nothing = folders.make(tmp_path / "nothing", epochs=2, skills=np.full((2, 3), math.nan))
     assert "verdict" in page(nothing).sections
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        (findings.SHARING, b'"shape": [', b'"shape": [1%0400d, ' % 0, "sharing.json"),
+        (findings.QUALITY, b'"edges": [', b'"edges": [\n1e300, ', "The picture 'residuals/mass' cannot be drawn: "),
+        (folder.HISTORY, b"\n3,", b"\n1e300,", "The picture 'joint' cannot be drawn: The horizontal axis holds"),
+    ],
+    ids=["an integer that no float is", "edges that do not ascend", "an epoch that is too far"],
+)
+def test_what_cannot_be_drawn_is_left_out_and_named(
+    tmp_path: Path, name: str, old: bytes, new: bytes, said: str
+) -> None:
+    path = folders.make(tmp_path / "run", epochs=4)
+    content = (path / name).read_bytes().replace(old, new)
+    if name == findings.QUALITY:  # in the place of the first one
+        content = re.sub(rb"\n1e300,\s*[^,]+,", b"1e300,", content)
+    atomic.write(path / name, content)
+    seal.seal(path, [name])
+    found = page(path)
+    assert said in found.text.split("Not all of this run can be read:")[1]
+    assert {"verdict", "skills", "data", "repeat"} <= set(found.sections)
+
+
+def test_a_kind_that_is_no_text(tmp_path: Path) -> None:
+    path = folders.make(tmp_path / "run", ["mass"], rich=False)
+    atomic.write(path / folder.SPEC, (path / folder.SPEC).read_bytes().replace(b"kind: regression", b"kind: 5"))
+    seal.seal(path, [folder.SPEC])
+    assert "data" in page(path).sections
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"run-\xff")
+    try:
+        place.mkdir()
+        place.rmdir()
+    except OSError:
+        pytest.skip("this system has no such names")
+    assert "joint" in page(folders.make(place)).sections
 
 
 def test_markup_takes_text_for_text() -> None:

@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from small import python
 
 import polycera as pc
-from polycera.diagnostics import affinity
+from polycera.diagnostics import affinity, trainings
 from polycera.diagnostics.gains import difference, relative
 from polycera.diagnostics.interval import interval
 from polycera.diagnostics.weightings import checked, design, folder_of
@@ -91,6 +92,15 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
     assert joint[0]["training"] == begun.spec.training
 
 
+def test_tasks_of_weight_0_are_trained_where_they_are_by_themselves(run: pc.Run) -> None:
+    problem = trainings.problem_of(run, columns())
+    problem = replace(problem, tasks=[task | {"weight": float(task["name"] == "churn")} for task in problem.tasks])
+    pairs = (["price", "few"], ["price", "churn"], ["price", "churn", "few"])
+    found = [{name: task.weight for name, task in problem.build(names, 0).tasks.items()} for names in pairs]
+    own = {"price": 0.0, "churn": 1.0, "few": 0.0}
+    assert found == [{"price": 1.0, "few": 1.0}, {"price": 0.0, "churn": 1.0}, own]
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {here!r})
@@ -101,6 +111,7 @@ print(found.joint_seconds[0] > 0)
 """
 
 
+@pytest.mark.nobackend
 def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     """A script without `if __name__ == "__main__"`, which no worker may run again, writes what this process finds."""
     here = pc.diagnostics.compare(run, columns(), seeds=1, tasks=["price", "few"], affinity=True, processes=1)

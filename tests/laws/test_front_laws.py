@@ -234,6 +234,7 @@ def test_weights_pick_an_epoch(tmp_path: Path) -> None:
         ({"a/mae": 1.0}, "metric of task 'a' in the weights: 'mae'"),
         ({"a": -1.0}, "'a' to be a finite number, 0 or more, got '-1.0'"),
         ({"a": math.nan}, "'a' to be a finite number"),
+        ({"a": 10**400}, "'a' to be a finite number"),
         ({"a": "much"}, "'a' to be a finite number"),
         ({"a": 0.0, "b": 0}, "at least one weight above 0"),
         ({}, "at least one weight above 0"),

@@ -161,9 +161,14 @@ LOW, MIDDLE, HIGH = [1.0, 1.01, 0.99], [1.5, 1.6, 1.4], [2.0, 2.02, 1.98]
         ({"a": LOW, "b": HIGH}, {"a": HIGH, "b": LOW}, "the joint network is better in 'a', separate networks in 'b'"),
         ({"a": MIDDLE, "b": MIDDLE[::-1]}, {"a": MIDDLE[::-1], "b": MIDDLE}, "Neither wins on the test rows"),
         ({"a": LOW[:1], "b": LOW[:1]}, {"a": HIGH[:1], "b": HIGH[:1]}, "Undecided on the test rows"),
+        (
+            {"a": LOW[:1]},
+            {"a": LOW[:1]},
+            "neither came out ahead, the joint network's mean",
+        ),
         ({"a": [0.0] * 3}, {"a": [0.0] * 3}, "Nothing can be said"),
     ],
-    ids=["joint", "separate", "both", "neither", "one seed", "undefined"],
+    ids=["joint", "separate", "both", "neither", "one seed", "one seed, equal", "undefined"],
 )
 def test_the_verdict_names_the_winner(joint: Any, separate: Any, said: str) -> None:
     found = comparison(joint, separate)

@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as tree
 from pathlib import Path
 from time import process_time
+from types import SimpleNamespace
 from typing import Any
 
 import folders
@@ -17,8 +18,8 @@ from folders import Outline, page
 from polycera import reports
 from polycera.reports import catalogue, numbers, seen
 from polycera.reports.history import History
-from polycera.reports.views import gradients, tradeoff
-from polycera.runs import Folder, seal
+from polycera.reports.views import gradients, joint, tradeoff
+from polycera.runs import Folder, atomic, findings, seal
 
 pytestmark = pytest.mark.nobackend
 
@@ -161,6 +162,44 @@ def test_skills_of_epochs_are_computed_where_the_joint_score_watched_another_met
     other.spec.training.joint = {"mass/r2": 1.0, "sex": 1.0}
     assert set(other.epoch_skills) == {"mass", "sex"}
     np.testing.assert_allclose(other.epoch_skills["mass"], run.epoch_skills["mass"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "sliders"),
+    [
+        ({"mass": 0.7, "sex": 0.3}, [0.7, 0.3]),
+        ({"mass": 4.0, "sex": 1.0}, [1.0, 0.25]),
+        ({"mass": 0.004, "sex": 0.001}, [1.0, 0.25]),
+        ({}, [1.0, 1.0]),
+    ],
+)
+def test_sliders_begin_with_the_weights_of_the_joint_score(
+    tmp_path: Path, weights: dict[str, float], sliders: list[float]
+) -> None:
+    run = seen.Seen(folders.make(tmp_path / "run", ["mass", "sex"], epochs=3))
+    run.spec.training.joint = weights
+    found = joint.data(run)
+    assert found is not None and found["weights"] == sliders
+
+
+def test_a_task_that_is_watched_by_two_metrics_has_one_slider() -> None:
+    kept = [SimpleNamespace(watched=(("mass", "rmse"), ("mass", "r2"), ("sex", "auc")))]
+    run: Any = SimpleNamespace(kept=kept, epoch_skills={})
+    assert joint.weighable(run) == ["mass", "sex"]
+
+
+def test_the_gain_in_a_metric_that_should_reach_a_value_is_that_of_delta_m(tmp_path: Path) -> None:
+    path = folders.make(tmp_path / "run", ["mass"])
+    gain = findings.Gain("coverage", "target", [0.82, 0.82], [0.9, 0.7], 0.08, 0.04, 0.12, "joint")
+    found = folders.comparison(["mass"], ["regression"], np.random.default_rng(0))
+    found.tasks, found.seeds = {"mass": gain}, [0, 1]
+    metrics = Folder(path).metrics
+    metrics["test"]["mass"] = {"coverage": {**metrics["test"]["mass"]["rmse"], "direction": "target", "ideal": 0.8}}
+    for name, content in ((findings.COMPARISON, found), ("metrics.json", metrics)):
+        atomic.write(path / name, seal.page(content))
+    seal.seal(path, [findings.COMPARISON, "metrics.json"])
+    drawn = catalogue.of(seen.Seen(path))["separate"]().numbers
+    assert drawn[1][1:] == ["80", "40", "120"]
 
 
 def test_shares_add_up_and_the_fiercest_are_shown(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def compare(
     begun = run if isinstance(run, Run) else Run(run)
     names = [task["name"] for task in _ended(begun).spec.tasks]
     chosen, drawn = _chosen(tasks, names), seeds_of(seeds, begun.spec.seed)
-    if not 0 < confidence < 1:
+    if not isinstance(confidence, int | float) or not 0 < confidence < 1:
         raise InputError(f"Expected confidence= to lie between 0 and 1, got {shorten(repr(confidence))}.")
     if write:
         _note(begun, {})  # whether the folder takes a file is known before hours of training

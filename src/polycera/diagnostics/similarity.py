@@ -12,7 +12,7 @@ import msgspec
 from polycera.diagnostics.grams import Side, batches, listed, measured
 from polycera.diagnostics.representations import Viewer
 from polycera.drawing import Picture, heat
-from polycera.errors import InputError
+from polycera.errors import InputError, UnknownName
 from polycera.shapes import Array
 
 REASON = "it gives the same for all rows, or is too noisy for so few of them"
@@ -38,6 +38,9 @@ class Similarity:
     reasons: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, pair: tuple[str, str]) -> float:
+        for name, layers in zip(pair, (self.layers_a, self.layers_b), strict=True):
+            if name not in layers:
+                raise UnknownName("layer", name, layers)
         return float(self.matrix[self.layers_a.index(pair[0]), self.layers_b.index(pair[1])])
 
     def to_json(self) -> str:
@@ -55,8 +58,8 @@ class Similarity:
             title=title,
             low=0.0,
             high=1.0,
-            x_label="layers of the second network",
-            y_label="layers of the first network",
+            x_label="second network",
+            y_label="first network",
         )
 
     def _repr_html_(self) -> str:

@@ -145,13 +145,17 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Ask
         spec = read_spec(spec)
     if spec is not None and targets is not None:
         raise InputError("A spec holds the targets itself: write them into the spec, or leave the spec out.")
-    weighting = (options.get("training") or {}).get("weighting") if spec is None else spec.training.weighting
+    given = options.get("training") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"Expected training= to be a dict of options, got {shorten(repr(given))}.")
+    weighting = given.get("weighting") if spec is None else spec.training.weighting
     if weighting is not None:
         raise InputError(
             f"A sweep compares static weights, and the weighting {shorten(weighting)!r} changes them while training: "
             "leave it out, or take it out of the spec."
         )
-    return Asked(source, targets, options, spec, out)
+    several = targets if targets is None or isinstance(targets, str | Task | Mapping) else list(targets)
+    return Asked(source, several, options, spec, out)
 
 
 def _own_weights(asked: Asked) -> Weights:

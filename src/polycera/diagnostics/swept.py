@@ -14,6 +14,7 @@ from polycera import drawing
 from polycera.diagnostics.gains import mean_defined
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.runs import front
+from polycera.tasks.terms import factor
 from polycera.training import Run
 
 
@@ -91,8 +92,8 @@ class Sweep:
         names = list(self.points[0].tasks)
         counts = np.zeros(len(names))
         for name, value in weights.items():
-            counts[self._place(name)] = value
-        if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
+            counts[self._place(name)] = factor(value, f"the weight of {shorten(name)!r}")
+        if not counts.sum() > 0:
             raise InputError(
                 f"Expected weights that are finite, 0 or more, and one above 0, got {shorten(dict(weights))}."
             )

@@ -78,9 +78,13 @@ class Problem:
         return sharing(self.build(self.names, 0))
 
     def _tasks(self, names: list[str]) -> list[Task]:
-        """A task by itself has weight 1: a factor of the only loss would change the step, not the aim."""
+        """A task by itself has weight 1: a factor of the only loss would change the step, not the aim.
+
+        So have some that all have weight 0, of which nothing would be learned.
+        """
         tasks = [task for task in tasks_from(self.tasks) if task.name in names]
-        return [tasks[0].replace(weight=1.0)] if len(tasks) == 1 else tasks
+        idle = len(tasks) < len(self.tasks) and not any(task.weight for task in tasks)
+        return [task.replace(weight=1.0) for task in tasks] if len(tasks) == 1 or idle else tasks
 
     def _settings(self, names: Iterable[str]) -> Training:
         """The run's; for some of its tasks, less what says how all of them get on."""

@@ -29,7 +29,7 @@ def _winner(found: Comparison) -> str:
     if found.delta is None:
         return f"Nothing can be said: no metric of these tasks is defined {rows}."
     if len(found.seeds) == 1:
-        ahead = "the joint network" if found.delta > 0 else "separate networks"
+        ahead = "the joint network" if found.delta > 0 else "separate networks" if found.delta < 0 else "neither"
         return f"Undecided {rows}: {ahead} came out ahead, {_mean(found)}, and one seed says nothing about chance."
     of, on_mean = f"of {len(found.tasks)} tasks", _decided(found)
     winners = {side for side, own in (("joint", joint), ("separate", separate), (on_mean, True)) if own} - {"neither"}

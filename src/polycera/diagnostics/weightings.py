@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -72,7 +72,7 @@ def _items(each: Any) -> Iterable[tuple[str, Any]]:
 def _weight(name: str, value: Any, own: Weights) -> float:
     if name not in own:
         raise UnknownName("task in the weights:", name, own)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise InputError(
             f"Expected the weight of {shorten(name)!r} to be a finite number, 0 or more, got {shorten(repr(value))}."
         )

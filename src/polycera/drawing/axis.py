@@ -67,7 +67,7 @@ def axis(
     """
     _checked(low, high, log)
     first, last = _range(values, log)
-    first, last = _apart(first if low is None else low, last if high is None else high, low, high, log)
+    first, last = _apart(first if low is None else low, last if high is None else high, low, high, log, whole)
     found = ticks.logarithmic(first, last, count) if log else ticks.linear(first, last, count, whole=whole)
     if not tight:
         first, last = found[0].value if low is None else first, found[-1].value if high is None else last
@@ -90,11 +90,14 @@ def _range(values: Iterable[np.ndarray], log: bool) -> tuple[float, float]:
     return (float(known.min()), float(known.max())) if len(known) else (1.0, 10.0) if log else (0.0, 1.0)
 
 
-def _apart(first: float, last: float, low: float | None, high: float | None, log: bool) -> tuple[float, float]:
+def _apart(
+    first: float, last: float, low: float | None, high: float | None, log: bool, whole: bool
+) -> tuple[float, float]:
     """Two ends that differ: a free one gives way to a fixed one."""
     if last - first > _NOISE * max(abs(first), abs(last)):
         return first, last
     if log:
         return (min(first, last) / 2 if low is None else low), (max(first, last) * 2 if high is None else high)
-    pad = max(abs(first), abs(last)) * 0.1 or 1.0
+    size = max(abs(first), abs(last))
+    pad = 0.5 if whole and size < 1e9 else size * 0.1 or 1.0  # of one whole number, no mark beside it
     return (min(first, last) - pad if low is None else low), (max(first, last) + pad if high is None else high)

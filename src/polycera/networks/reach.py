@@ -73,7 +73,10 @@ class Reach:
 def _check_seen(model: Any) -> None:
     """Refuse what has no graph of layers."""
     if not isinstance(model, keras.Model):
-        raise InputError(f"Expected a keras.Model, got {type(model).__name__}.")
+        raise InputError(
+            f"Expected a keras.Model, got {type(model).__name__}; of a run: pc.describe(run.model), "
+            "or polycera describe RUN."
+        )
     if not getattr(model, "outputs", None):
         raise InputError(
             f"The layers of {type(model).__name__} {model.name!r} cannot be seen: who serves which task is known of "

@@ -55,7 +55,8 @@ class History:
         epochs, columns = state.get("epoch"), state.get("history")
         if not isinstance(epochs, list | tuple) or not isinstance(columns, Mapping):
             return None
-        whole = {name: v for name, v in columns.items() if isinstance(v, list | tuple) and len(v) == len(epochs)}
+        lists = {name: v for name, v in columns.items() if isinstance(name, str) and isinstance(v, list | tuple)}
+        whole = {name: v for name, v in lists.items() if len(v) == len(epochs)}
         rows = [{"epoch": epoch, **{name: v[i] for name, v in whole.items()}} for i, epoch in enumerate(epochs)]
         return cls.of(rows, tasks)
 
@@ -123,6 +124,7 @@ def plain(column: Iterable[float]) -> list[float | None]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        return float(value)
-    return math.nan
+    if isinstance(value, float):
+        return value  # infinite ones keep their rank
+    number = real(value)
+    return math.nan if number is None else number

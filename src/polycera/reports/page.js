@@ -59,7 +59,8 @@
     };
     const decimals = (step) => Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     words(title, 0, 16, { class: "pc-title" });
-    const up = ticks(...y, 5), across = ticks(...x, Math.max(3, Math.floor(width / 110)));
+    const many = Math.max(3, Math.floor(width / 110)), across = ticks(...x, whole ? Math.min(many, x[1] - x[0]) || many : many);
+    const up = ticks(...y, 5);
     for (const value of up.found) {
       svg.append(node("path", { class: "pc-grid", d: `M${box.left} ${at.y(value)}H${box.right}` }));
       words(fixed(value, decimals(up.step)), box.left - 7, at.y(value) + 4, { class: "pc-mute", "text-anchor": "end" });

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from polycera.drawing import STYLE
 from polycera.errors import InputError, shorten
@@ -130,8 +129,8 @@ def _run(sheet: Sheet, views: Sequence[View]) -> Html:
 
 def _data(sheet: Sheet) -> Html:
     """As JSON in which no sign can end the element that it is in."""
-    text = msgspec.json.encode(joint.data(sheet.seen)).decode()
-    for sign in "<>&\u2028\u2029":
+    text = json.dumps(joint.data(sheet.seen), separators=(",", ":"))  # a name may hold what is no UTF-8
+    for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return element("script", Html(text), type="application/json", class_="data")
 

@@ -53,7 +53,7 @@ def read(stored: Stored) -> Pulls:
     """
     try:
         return _read(stored.notes, {name: np.asarray(array, "float64") for name, array in stored.arrays.items()})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Damaged(stored.path, shorten(" ".join(str(error).split()), 160)) from None
 
 

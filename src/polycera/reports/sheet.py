@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from polycera.drawing import Picture
+from polycera.errors import PolyceraError, shorten
 from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, element, folded, join
 from polycera.reports.seen import Seen
@@ -85,6 +86,8 @@ class Sheet:
     def figure(self, name: str, note: Inside = None, live: str = "") -> Html | None:
         """A picture, what is to be said of it, and its numbers; nothing where the run has no such picture.
 
+        Where what a file holds cannot be drawn, that is a fault of the run, and the page does without.
+
         Args:
             name: of the picture.
             note: below it.
@@ -92,8 +95,13 @@ class Sheet:
         """
         if name not in self.pictures:
             return None
+        try:
+            picture = self.pictures[name]()
+        except PolyceraError as error:
+            self.seen.faults.append(f"The picture {shorten(name)!r} cannot be drawn: {error}")
+            return None
         self.drawn.append(name)
-        picture, place = self.pictures[name](), self.id(f"p{len(self.drawn)}")
+        place = self.id(f"p{len(self.drawn)}")
         drawing = element("div", Html(picture.fragment(place)), class_="drawing", data_live=live or None)
         said = element("figcaption", note) if note else None
         return element("figure", drawing, said, self._numbers(name, picture), data_picture=name)

@@ -6,7 +6,7 @@ that whoever reads them need not look again.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,6 +14,8 @@ from polycera.errors import shorten
 
 Number = float | None
 Numbers = list[float | None]
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Of what a network has: far more of it than any has, and less than a float can hold."""
 
 SHARING, QUALITY, IMPORTANCE = "sharing.json", "quality.json", "importance.json"
 THRESHOLDS, COMPARISON = "thresholds.json", "comparison.json"
@@ -34,9 +36,9 @@ class Layer(msgspec.Struct):
     name: str
     kind: str
     tasks: list[int]
-    parameters: int
-    multiply_adds: int | None
-    shape: list[int | None]
+    parameters: Size
+    multiply_adds: Size | None
+    shape: list[Size | None]
     inputs: list[str]
 
 
@@ -50,10 +52,10 @@ class Amount(msgspec.Struct):
         none: serves no task.
     """
 
-    all: int
-    some: int
-    one: int
-    none: int = 0
+    all: Size
+    some: Size
+    one: Size
+    none: Size = 0
 
     @property
     def total(self) -> int:
@@ -71,8 +73,8 @@ class Cost(msgspec.Struct):
         predict: seconds to answer for a row; None where it was not measured.
     """
 
-    parameters: int
-    multiply_adds: int
+    parameters: Size
+    multiply_adds: Size
     step: Number = None
     predict: Number = None
 

@@ -168,12 +168,15 @@ def pick(kept: Sequence[Kept], weights: Mapping[str, float]) -> Kept:
 
 
 def _weight(name: str, value: Any) -> float:
-    ok = isinstance(value, int | float | np.number) and math.isfinite(value) and value >= 0
-    if not ok:
+    try:
+        number = float(value) if isinstance(value, int | float | np.number) else math.nan
+    except OverflowError:  # an integer that no float is
+        number = math.inf
+    if not 0 <= number < math.inf:
         raise InputError(
             f"Expected the weight of {shorten(name)!r} to be a finite number, 0 or more, got {shorten(value)!r}."
         )
-    return float(value)
+    return number
 
 
 def _metric(name: str, kept: Sequence[Kept]) -> tuple[str, str]:

@@ -231,9 +231,13 @@ def factor(value: Any, what: str) -> float:
         InputError: unless it is a finite number, 0 or more.
     """
     ok = isinstance(value, int | float) or (hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0)
-    if not ok or not math.isfinite(value) or value < 0:
+    try:
+        number = float(value) if ok else math.nan
+    except OverflowError:  # an integer that no float is
+        number = math.inf
+    if not 0 <= number < math.inf:
         raise InputError(f"Expected {what} to be a finite number, 0 or more, got {shorten(value)!r}.")
-    return float(value)
+    return number
 
 
 def _pair(item: Any, task: Task) -> tuple[Any, float]:

@@ -98,15 +98,28 @@ def train(
     model.adapt(y)
     packed = pack(model.layout, encode(model.layout, y), model.units)
     backend.seed(seed)
+    batches = Batches(x, packed, batch_size=plan.batch_size, seed=seed, passes=plan.passes)
     history = model.fit(
-        Batches(x, packed, batch_size=plan.batch_size, seed=seed, passes=plan.passes),
+        batches,
         epochs=plan.epochs,
         validation_data=validation,
         validation_batch_size=1024,
-        callbacks=[Guard(training.guard), *_watching(model, validation, plan, training), *callbacks],
+        callbacks=[Turn(batches), Guard(training.guard), *_watching(model, validation, plan, training), *callbacks],
         verbose=0,
     )
     return history.history
+
+
+class Turn(keras.callbacks.Callback):
+    """Gives each epoch an order of rows of its own; a `Checkpoint` does so too, and may begin in the middle of one."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Go to this epoch."""
+        self._batches.at(epoch)
 
 
 def _watching(model: Model, validation: Any, plan: Plan, training: Training) -> list[Any]:

@@ -132,8 +132,9 @@ def _worst_pair(found: Pulls, p: int) -> Html | None:
     i = int(np.nanargmin(cosines))
     one, other = (found.tasks[int(side[i])] for side in upper)
     against, all_ = int((cosines < 0).sum()), int((~np.isnan(cosines)).sum())
+    many = f"{against} ({percent(against, all_)})" if against else "none"
     return sentence(
-        f"Of {plural(all_, 'pair')} of tasks {against} ({percent(against, all_)}) pull against each other on average; ",
+        f"Of {plural(all_, 'pair')} of tasks, {many} pull against each other on average; ",
         "lowest: ",
         markup.name(one, 40),
         " and ",

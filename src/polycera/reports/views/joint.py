@@ -14,6 +14,9 @@ from polycera.reports.markup import Html, element
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import MANY, Sheet, View, sentence
 
+LEAST = 0.1
+"""Weights of which the largest is below this would be rounded too much, or to 0, as they are."""
+
 DIGITS = 9
 """Of the skills of all epochs in the page's data; those of the kept epochs are there to the last bit."""
 
@@ -60,15 +63,19 @@ def data(seen: Seen) -> dict[str, Any] | None:
 
 def weighable(seen: Seen) -> list[str]:
     """The tasks whose skills are known, epoch by epoch or of the epochs that were kept; each has a slider."""
-    return [task for task, _ in seen.kept[0].watched] if seen.kept else list(seen.epoch_skills)
+    return list(dict.fromkeys(task for task, _ in seen.kept[0].watched)) if seen.kept else list(seen.epoch_skills)
 
 
 def _start(seen: Seen, tasks: list[str]) -> list[float]:
-    """The weights of the joint score, brought to the sliders' range of 0 to 1; all alike where none is above 0."""
+    """The weights of the joint score, brought to the sliders' range of 0 to 1; all alike where none is above 0.
+
+    Small ones grow with the largest: a hundredth is the least that a slider can say.
+    """
     weights = [seen.joint.get(task, 0.0) for task in tasks]
     most = max(weights)
     sound = all(math.isfinite(weight) and weight >= 0 for weight in weights) and most > 0
-    return [round(weight / max(most, 1.0), 2) for weight in weights] if sound else [1.0] * len(tasks)
+    whole = most if most > 1 or most < LEAST else 1.0
+    return [round(weight / whole, 2) for weight in weights] if sound else [1.0] * len(tasks)
 
 
 def _defined(values: Iterable[float], digits: int = 0) -> list[float | None]:
@@ -140,7 +147,7 @@ def _outcome(sheet: Sheet) -> Html:
     every = element("output", "–", class_="epoch", id=sheet.id("best"))
     return element(
         "div",
-        element("dl", _pair("of the kept epochs, choose", kept), _pair("best of all epochs", every), class_="tiles"),
+        element("dl", _pair("best of the kept epochs", kept), _pair("best of all epochs", every), class_="tiles"),
         element("p", class_="skills", id=sheet.id("reached")),
         element("pre", element("code", class_="command"), tabindex="0", role="group", aria_label="Command"),
         class_="outcome",

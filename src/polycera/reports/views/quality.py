@@ -60,14 +60,16 @@ def _reliability(found: Reliability, title: str) -> drawing.Picture:
 
 
 def _precision_recall(shown: str, label: Label) -> drawing.Picture:
-    curve = label.curve
-    nearest = min(range(len(curve.threshold)), key=lambda i: abs(curve.threshold[i] - label.fitted.threshold))
+    curve, fitted = label.curve, label.fitted.threshold
+    nearest = min(range(len(curve.threshold)), key=lambda i: abs(curve.threshold[i] - fitted))
+    points = list(zip(curve.recall, curve.precision, strict=True))
+    points[nearest] = (label.fitted.recall, label.fitted.precision)  # the curve has not every threshold
     return drawing.scatter(
-        list(zip(curve.recall, curve.precision, strict=True)),
+        points,
         title=f"Precision and recall of {shown}",
         x_label="recall: found of those that are true",
         y_label="precision: true of those that are said",
-        names=[f"threshold {say(threshold, 3)}" for threshold in curve.threshold],
+        names=[f"threshold {say(at if i != nearest else fitted, 3)}" for i, at in enumerate(curve.threshold)],
         chosen=nearest,
         line=True,
     )
@@ -93,7 +95,7 @@ def _confusion(task: str, found: Confusion) -> drawing.Picture:
         parts,
         [f"{label} ({total})" for label, total in zip(found.labels, totals, strict=True)],
         found.labels,
-        title=f"What was said where {task} is truly so",
+        title=f"What was said of {task}, by what is true",
         low=0.0,
         high=1.0,
         x_label="said",
@@ -130,9 +132,9 @@ def _coverage(task: str, found: Coverage) -> drawing.Picture:
 def _importance(seen: Seen, task: str, drops: Drops) -> drawing.Picture:
     assert seen.importance is not None
     columns = seen.importance.columns
-    errors = {name: value for name, value in zip(columns, drops.deviation, strict=True) if value is not None}
+    errors = {name: round(each, 4) for name, each in zip(columns, drops.deviation, strict=True) if each is not None}
     return drawing.bars(
-        dict(zip(columns, drops.mean, strict=True)),
+        {name: value if value is None else round(value, 4) for name, value in zip(columns, drops.mean, strict=True)},
         title=f"What {task} loses when a column is shuffled",
         x_label=f"skill lost ({drops.metric})",
         errors=errors,
@@ -167,7 +169,8 @@ def _of_task(sheet: Sheet, task: str, own: TaskQuality | None) -> Html:
 def _residual_note(found: Residuals | None) -> str:
     if found is None:
         return ""
-    return f" The mean residual is {say(found.mean)}, the standard deviation {say(found.deviation)}."
+    mean = f" The mean residual is {say(found.mean)}, the standard deviation {say(found.deviation)}."
+    return f"{mean} The bar at either end of the residuals is as wide as the furthest row asks." if found.rows else mean
 
 
 def _labels(sheet: Sheet, task: str, own: TaskQuality) -> Html | None:

@@ -9,7 +9,7 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element, join
-from polycera.reports.numbers import mean, plural, real, say
+from polycera.reports.numbers import mean, plural, real, reals, say
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
 from polycera.runs.findings import Comparison, Gain
@@ -22,7 +22,7 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
     found = seen.comparison
     if found is None:
         return
-    parts = [_relative(gain) for gain in found.tasks.values()]
+    parts = [_relative(gain, _ideal(seen, task, gain)) for task, gain in found.tasks.items()]
     yield (
         "separate",
         lambda: drawing.forest(
@@ -51,9 +51,18 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
         )
 
 
-def _relative(gain: Gain) -> tuple[float | None, float | None, float | None]:
-    """Difference and interval in per cent of what separate networks reach: metrics of any unit on one axis."""
-    base = mean(gain.separate)
+def _ideal(seen: Seen, task: str, gain: Gain) -> float | None:
+    """The value that a metric should reach, where neither more nor less is better; of others 0."""
+    return 0.0 if gain.direction != "target" else real(seen.scores.get(task, {}).get(gain.metric, {}).get("ideal"))
+
+
+def _relative(gain: Gain, ideal: float | None) -> tuple[float | None, float | None, float | None]:
+    """Difference and interval in per cent of what separate networks reach: metrics of any unit on one axis.
+
+    Of a metric that should reach a value, its distance to that counts, as in delta-m.
+    """
+    far = [value - ideal for value in reals(gain.separate) if value is not None and ideal is not None]
+    base = mean(map(abs, far) if gain.direction == "target" else far)
     scale = 100.0 / abs(base) if base else None
     low, middle, high = (_times(value, scale) for value in (gain.low, gain.difference, gain.high))
     return middle, low, high

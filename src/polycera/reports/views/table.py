@@ -42,7 +42,7 @@ def _targets(sheet: Sheet) -> Html:
     rows = [
         [
             markup.name(name, 400),
-            task.get("kind", ""),
+            str(task.get("kind", "")),
             _terms(task.get("loss")),
             str(task.get("weight", 1.0)),
             _classes(task),
