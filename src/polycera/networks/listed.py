@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from polycera.networks.distinct import distinct
 from polycera.networks.graph import Call, Key
 from polycera.networks.multiply_adds import multiply_adds
 from polycera.networks.reach import Reach
@@ -40,13 +41,14 @@ def users(reach: Reach) -> list[User]:
 
 def layers(model: Any, reach: Reach, used: list[User]) -> list[Layer]:
     """Inputs and layers. One that is called again on what came of it is not listed among its own inputs."""
-    taken: set[str] = set()
     made: dict[Key, str] = {}
     found = []
-    for key, tensor in zip(reach.graph.inputs, model.inputs, strict=True):
-        made[key] = name = _free(tensor._keras_history.operation.name, taken)
+    operations = [*(tensor._keras_history.operation for tensor in model.inputs), *(user.operation for user in used)]
+    named = distinct(operation.name for operation in operations)
+    own, names = named[: len(model.inputs)], named[len(model.inputs) :]
+    for key, tensor, name in zip(reach.graph.inputs, model.inputs, own, strict=True):
+        made[key] = name
         found.append(Layer(name, "InputLayer", _places(reach.entering[key]), 0, 0, list(tensor.shape[1:]), []))
-    names = [_free(user.operation.name, taken) for user in used]
     made |= {key: name for name, user in zip(names, used, strict=True) for call in user.calls for key in call.outputs}
     found += [_layer(name, user, made) for name, user in zip(names, used, strict=True)]
     return _ordered(found)
@@ -75,16 +77,6 @@ def _ordered(waiting: list[Layer]) -> list[Layer]:
         ready.inputs = [name for name in ready.inputs if name in placed]
         placed[ready.name] = ready
     return list(placed.values())
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, or with a number where a layer of a model within the model has it already."""
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = f"{name} ({number})"
-    taken.add(free)
-    return free
 
 
 def _places(mask: int) -> list[int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from polycera.errors import shorten
+from polycera.networks.distinct import distinct
 from polycera.networks.graph import Graph
 from polycera.networks.heads import TaskLayer
 from polycera.shapes import TaskName
@@ -46,7 +46,7 @@ def places(graph: Graph, layout: Layout) -> list[Place]:
             layers[id(layer)] = layer
             serving[id(layer)] = serving.get(id(layer), frozenset()) | served[call]
     shared = [layers[key] for key, tasks in serving.items() if len(tasks) > 1]
-    names = _numbered([layer.name for layer in shared])
+    names = distinct([layer.name for layer in shared])
     numbers = {name: i for i, name in enumerate(layout.tasks)}
     return [
         Place(name, tuple(sorted(numbers[task] for task in serving[id(layer)])), _weights(layer))
@@ -54,27 +54,17 @@ def places(graph: Graph, layout: Layout) -> list[Place]:
     ]
 
 
-def region_names(graph: Graph, layout: Layout, regions: list[tuple[int, ...]]) -> list[str]:
+def region_names(model: Any, layout: Layout, regions: list[tuple[int, ...]]) -> list[str]:
     """What to call the parts of a model in which these tasks meet: "trunk" where it is one, else by its layers."""
     if len(regions) == 1:
         return ["trunk"]
-    found = []
+    found, shared = [], places(Graph.of(model), layout)
     for tasks in regions:
-        own = [place.name for place in places(graph, layout) if place.tasks == tuple(tasks)]
+        own = [place.name for place in shared if place.tasks == tuple(tasks)]
         found.append("trunk" if not own else own[0] if len(own) == 1 else f"{own[0]} … {own[-1]}")
-    return _numbered([shorten(name, 100) for name in found])
+    return distinct([shorten(name, 100) for name in found])
 
 
 def _weights(layer: Any) -> tuple[Any, ...]:
     own = getattr(layer, "trainable_variables", ())
     return tuple(variable for variable in own if not variable.overwrite_with_gradient)
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """The names, those that come again with a number behind."""
-    seen: Counter[str] = Counter()
-    found: list[str] = []
-    for name in names:
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found

@@ -388,15 +388,6 @@ class Comparison(msgspec.Struct):
                 raise ValueError("the groups do not hold each task once")
 
 
-FORMS: dict[str, type[msgspec.Struct]] = {
-    SHARING: Sharing,
-    QUALITY: Quality,
-    IMPORTANCE: Importance,
-    THRESHOLDS: Thresholds,
-    COMPARISON: Comparison,
-}
-
-
 def _same_length(found: msgspec.Struct, *names: str) -> None:
     lengths = {len(getattr(found, name)) for name in names}
     if len(lengths) > 1:

@@ -103,7 +103,7 @@ class Shared:
         shared.meetings = shared._meetings(heads)
         if shared.meetings:
             regions = [tuple(meeting.tasks.tolist()) for meeting in shared.meetings]
-            shared.places = region_names(Graph.of(model), layout, regions)
+            shared.places = region_names(model, layout, regions)
             shared.scale = model.add_weight(
                 name="scale",
                 shape=(),
