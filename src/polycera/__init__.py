@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from polycera.errors import InputError, MissingExtra, PolyceraError
 
 try:
@@ -18,6 +20,11 @@ from polycera.diagnostics import compare, describe, sweep
 from polycera.reports import plot, report
 from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Quantile, Regression
 from polycera.training import Model, Run, adopt, fit, load, resume
+
+if TYPE_CHECKING:  # see __getattr__
+    from polycera.estimators import PolyceraClassifier as PolyceraClassifier
+    from polycera.estimators import PolyceraEstimator as PolyceraEstimator
+    from polycera.estimators import PolyceraRegressor as PolyceraRegressor
 
 __version__ = "0.1.0"
 
@@ -47,3 +54,12 @@ __all__ = [
     "resume",
     "sweep",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The scikit-learn face, which nobody pays for who does not ask for it: scikit-learn takes a second to import."""
+    if name in ("PolyceraClassifier", "PolyceraEstimator", "PolyceraRegressor"):
+        from polycera import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,6 +34,7 @@ def fit(
     groups: str | None = None,
     time: str | None = None,
     encoding: str = "utf-8",
+    folds: int | None = None,
     max_steps: int | None = None,
     batch_size: int | None = None,
     weighting: str | None = None,
@@ -81,6 +82,8 @@ def fit(
         A column by whose order the last rows are the test.
     encoding
         Of a text file.
+    folds
+        Parts of the rows, each held out from as many members of the network; 1: only the validation rows are held out.
     max_steps
         Steps of training at most.
     batch_size
@@ -135,6 +138,7 @@ def fit(
         threshold=threshold,
         encoding=encoding,
         seed=seed,
+        network={} if folds is None else {"folds": folds},
         training={name: value for name, value in steps.items() if value is not None},
         checkpoint_every=checkpoint_every,
         progress=not json_ and sys.stdout.isatty(),

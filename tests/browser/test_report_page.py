@@ -42,9 +42,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     # an epoch is as short as it gets, so that there are many to choose from
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("polycera.training.recipe.EPOCH", 20)
-        return pc.fit(
-            table, ["churn", "spend", "tier"], out=out, training=training, network={"width": 16}, progress=False
-        )
+        network = {"width": 16, "members": 5}
+        return pc.fit(table, ["churn", "spend", "tier"], out=out, training=training, network=network, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-RUN_BELOW = {"energy", "churn", "price", "lstm", "labels200", "joint"}
+RUN_BELOW = {"energy", "churn", "price", "lstm", "labels200", "joint", "pipeline"}
 
 
 def example(name: str) -> ModuleType:
@@ -90,3 +90,10 @@ def test_joint_the_checkpoint_is_the_best_epoch_by_both(tmp_path: Path) -> None:
     skills = [history[f"val_{task}_skill"][best] for task in ("buys", "spends")]
     assert history["val_joint"][best] == pytest.approx(np.mean(skills))
     assert len(history["val_joint"]) < 25 and history["val_joint"][best] > 0.3
+
+
+def test_pipeline_both_columns_are_learned_in_each_fold() -> None:
+    found = example("pipeline").main()
+    assert (found["skills"] > 0.6).all() and (found["skills"] < 1.0).all()
+    assert list(found["answers"].columns) == ["churn", "revenue"]
+    assert set(found["answers"]["churn"]) <= {"yes", "no"}

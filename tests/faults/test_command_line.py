@@ -319,7 +319,7 @@ def test_a_folder_that_takes_nothing_is_found_before_training(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(atomic.tempfile, "mkdtemp", refuse)
-    monkeypatch.setattr(recipe, "train", lambda *_: pytest.fail("trained for nothing"))
+    monkeypatch.setattr(recipe, "train", lambda *_, **__: pytest.fail("trained for nothing"))
     assert call(*GOOD, *QUICK) == 1
     assert "Read-only file system" in one_sentence(capsys.readouterr().err)
 
@@ -337,9 +337,12 @@ def test_a_disk_that_is_full_leaves_no_run(
 
     trained: list[Any] = []
     monkeypatch.setattr(os, "replace", full)
-    monkeypatch.setattr(
-        recipe, "train", lambda model, rows, *_: trained.append(model.adapt(rows[1])) or {"loss": [1.0]}
-    )
+
+    def train(model: Any, rows: Any, *_: Any, **__: Any) -> recipe.Trained:
+        trained.append(model.adapt(rows[1]))
+        return recipe.Trained({"loss": [1.0]}, None)
+
+    monkeypatch.setattr(recipe, "train", train)
     assert call(*GOOD, *QUICK, "--out", "kept") == 1
     assert bool(trained) == (name not in ("spec.yaml", "schema.json"))  # those two are written before
     assert "No space left on device" in one_sentence(capsys.readouterr().err)
@@ -363,7 +366,7 @@ def test_an_error_that_nobody_foresaw(
 def test_control_c_leaves_nothing(
     where: str, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(recipe if where == "train" else finish, where, interrupted)

@@ -26,7 +26,10 @@ from polycera.training import recipe
 
 pytestmark = pytest.mark.nobackend
 
-QUICK: dict[str, Any] = {"network": {"width": 4, "depth": 1}, "training": {"max_steps": 5, "batch_size": 20}}
+QUICK: dict[str, Any] = {
+    "network": {"width": 4, "depth": 1, "members": 1, "bins": 0, "landmarks": 9},
+    "training": {"max_steps": 5, "batch_size": 20},
+}
 
 
 def columns(rows: int = 60) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pc.fit(columns(), ["price", "left"], out=tmp_path_factory.mktemp("faults") / "run", **QUICK).path
 
 
-def untrained(*_: Any) -> Any:
+def untrained(*_: Any, **__: Any) -> Any:
     raise AssertionError("nothing should be trained")
 
 
@@ -227,7 +230,7 @@ def _words(pid: int) -> bytes:
 
 
 def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def apart(*_: Any) -> Any:
+    def apart(*_: Any, **__: Any) -> Any:
         raise PolyceraError("The training came apart.")
 
     monkeypatch.setattr(recipe, "train", apart)

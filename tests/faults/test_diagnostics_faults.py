@@ -127,7 +127,8 @@ def test_the_command_says_what_is_no_run(
 
 
 def test_a_sharing_json_that_was_changed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = pc.fit({"x": X[:, 0], "a": X[:, 1], "b": X[:, 2]}, ["a", "b"], out=tmp_path / "r", training={"max_steps": 2})
+    table, small = {"x": X[:, 0], "a": X[:, 1], "b": X[:, 2]}, {"width": 8, "members": 1}
+    run = pc.fit(table, ["a", "b"], out=tmp_path / "r", training={"max_steps": 2}, network=small)
     place = run.path / "sharing.json"
     place.write_bytes(place.read_bytes().replace(b'"tasks"', b'"tusks"', 1))
     with pytest.raises(SystemExit) as ended:

@@ -124,6 +124,9 @@ def test_a_task_without_labels_and_columns_that_never_vary() -> None:
 # -- runs --------------------------------------------------------------------------------------------------------
 
 
+SMALL: dict[str, Any] = {"training": {"max_steps": 2}, "network": {"width": 16, "members": 5}}
+
+
 def table(rows: int = 60) -> dict[str, list[Any]]:
     rng = np.random.default_rng(0)
     a = rng.normal(size=rows)
@@ -137,9 +140,9 @@ def said() -> list[str]:
 
 @pytest.fixture(scope="module")
 def run(said: list[str], tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
-    place, few = tmp_path_factory.mktemp("runs") / "run", {"max_steps": 2}
+    place = tmp_path_factory.mktemp("runs") / "run"
     targets = {"price": "regression", "churn": "binary"}
-    return pc.fit(table(), targets, out=place, training=few, threshold="balanced_accuracy", say=said.append)
+    return pc.fit(table(), targets, out=place, threshold="balanced_accuracy", say=said.append, **SMALL)
 
 
 def with_thresholds(run: pc.Run, tmp_path: Path, tasks: dict[str, dict[str, float]] | None) -> pc.Run:
@@ -218,8 +221,8 @@ def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_p
     for name in ("SECONDS", "SHARE"):
         monkeypatch.setattr(held_out, name, 0.0)
     monkeypatch.setattr(importance, "SMALL", 0)
-    few, targets = {"max_steps": 2}, {"churn": "binary"}
-    run = pc.fit(table(30), targets, out=tmp_path / "run", validation=0, training=few, say=said.append)
+    targets = {"churn": "binary"}
+    run = pc.fit(table(30), targets, out=tmp_path / "run", validation=0, say=said.append, **SMALL)
     assert run.thresholds is None and run.importance is None and run.quality is not None
     assert [each for each in said if "no validation rows" in each]
     assert [each for each in said if "run.importance_of(table) does it" in each]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 from small import environment
@@ -20,6 +21,7 @@ from small import environment
 import polycera as pc
 import polycera_cli
 from polycera.errors import InputError
+from polycera.runs import Network, Training, to_yaml
 from polycera.runs.arrays import Stored
 from polycera.runs.folder import GRADIENTS
 from polycera.training import finish, recipe
@@ -27,7 +29,14 @@ from polycera.training import finish, recipe
 pytestmark = pytest.mark.nobackend
 
 ROWS = 90
-OPTIONS = {"training": {"max_steps": 400, "batch_size": 16, "balancing": "gradvac"}, "network": {"width": 8}}
+OPTIONS: dict[str, Any] = {
+    "training": {"max_steps": 400, "batch_size": 16, "balancing": "gradvac"},
+    "network": {"width": 8, "members": 2, "bins": 4, "landmarks": 20},
+}
+FOLDS: dict[str, Any] = {
+    "training": {"max_steps": 400, "batch_size": 16},
+    "network": {"width": 8, "members": 5, "bins": 4, "landmarks": 20},
+}
 
 
 def columns() -> dict[str, list[Any]]:
@@ -37,8 +46,8 @@ def columns() -> dict[str, list[Any]]:
     return {"a": a.tolist(), "b": b.tolist(), "price": (a - b).round(3).tolist(), "churn": churn.tolist()}
 
 
-def fit(source: Any, out: Path) -> pc.Run:
-    return pc.fit(source, ["price", "churn"], out=out, checkpoint_every="20 batches", progress=False, **OPTIONS)
+def fit(source: Any, out: Path, options: dict[str, Any] = OPTIONS) -> pc.Run:
+    return pc.fit(source, ["price", "churn"], out=out, checkpoint_every="20 batches", progress=False, **options)
 
 
 def files(run: Path) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def cut(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     def at_the_end(*_: Any) -> None:
         raise ZeroDivisionError
 
-    def begin(source: Any, late: bool = False) -> Path:
+    def begin(source: Any, late: bool = False, options: dict[str, Any] = OPTIONS) -> Path:
         with monkeypatch.context() as patched:
             watching = recipe._watching
             if late:
@@ -90,7 +99,7 @@ def cut(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
             else:
                 patched.setattr(recipe, "_watching", lambda *given: [*watching(*given), Cut()])
             with pytest.raises(ZeroDivisionError):
-                fit(source, tmp_path / "run")
+                fit(source, tmp_path / "run", options)
         return tmp_path / "run"
 
     return begin
@@ -105,6 +114,16 @@ def test_a_run_goes_on_to_the_same_files(late: bool, made: Path, cut: Callable[.
     assert files(run) == files(made / "whole")
     assert done.metrics["held_out"] == "test"
     assert not (run / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in an epoch", "before its files were written"])
+def test_a_run_with_folds_goes_on_to_the_same_files(late: bool, made: Path, cut: Callable[..., Path]) -> None:
+    whole = made / "whole-with-folds"
+    if not whole.exists():
+        assert fit(made / "table.csv", whole, FOLDS).spec.network.folds == 5
+    run = cut(made / "table.csv", late, FOLDS)
+    pc.resume(run, checkpoint_every="20 batches", progress=False)
+    assert files(run) == files(whole)
 
 
 def test_a_run_of_columns_takes_them_again(made: Path, cut: Callable[..., Path]) -> None:
@@ -180,11 +199,12 @@ def ended(command: list[str], number: int, run: Path) -> tuple[int, str]:
 
 def test_the_command_line_killed_terminated_and_brought_to_its_end(made: Path, tmp_path: Path) -> None:
     """A longer training than the others, so that it can be ended in time; what it would come to is seen first."""
-    table, run, every = made / "table.csv", tmp_path / "run", ["--checkpoint-every", "20 batches"]
-    longer = {"max_steps": 3000, "batch_size": 16}
-    pc.fit(str(table), ["price", "churn"], out=tmp_path / "whole", training=longer, progress=False)
-    steps = ["--max-steps", "3000", "--batch-size", "16", *every]
-    begin = [*PROGRAM, "fit", str(table), "-t", "price", "-t", "churn", "--out", str(run), *steps]
+    spec, run, every = tmp_path / "spec.yaml", tmp_path / "run", ["--checkpoint-every", "20 batches"]
+    longer, network = Training(max_steps=3000, batch_size=16), Network(**FOLDS["network"])
+    asked = msgspec.structs.replace(pc.load(made / "whole").spec, training=longer, network=network)
+    spec.write_bytes(to_yaml(asked))
+    pc.fit(spec=spec, out=tmp_path / "whole", progress=False)
+    begin = [*PROGRAM, "fit", "--spec", str(spec), "--out", str(run), *every]
     assert ended(begin, signal.SIGKILL, run)[0] == -signal.SIGKILL
     for number, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         code, said = ended([*PROGRAM, "resume", str(run), *every], number, run)

@@ -26,7 +26,10 @@ from polycera.runs import Folder, findings, folder, seal
 from polycera.training import Score, recipe, table
 
 TARGETS = ["price", "churn", "few"]
-OPTIONS: dict[str, Any] = {"network": {"width": 6, "depth": 1}, "training": {"max_steps": 60, "batch_size": 20}}
+OPTIONS: dict[str, Any] = {
+    "network": {"width": 6, "depth": 1, "members": 5, "bins": 4, "landmarks": 20},
+    "training": {"max_steps": 60, "batch_size": 20},
+}
 
 
 def columns(rows: int = 90) -> dict[str, Any]:
@@ -52,11 +55,14 @@ class Seen:
         self.calls: list[dict[str, Any]] = []
         before = recipe.train
 
-        def train(model: Any, train: Any, validation: Any, plan: Any, training: Any, callbacks: Any, seed: int) -> Any:
+        def train(
+            model: Any, train: Any, validation: Any, plan: Any, training: Any, callbacks: Any, seed: int, **rest: Any
+        ) -> Any:
             first = {w.path: keras.ops.convert_to_numpy(w) for w in model.trainable_variables if "hidden" in w.path}
             call = {"tasks": tuple(model.tasks), "train": train, "validation": validation, "plan": plan, "seed": seed}
+            call |= rest
             self.calls.append(call | {"training": training, "first": first, "model": model})
-            return before(model, train, validation, plan, training, callbacks, seed)
+            return before(model, train, validation, plan, training, callbacks, seed, **rest)
 
         monkeypatch.setattr(recipe, "train", train)
 
@@ -90,6 +96,28 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
     assert [dict(alone[name].joint) for name in TARGETS] == [{"price": 1.0}, {"churn/auc": 2.0}, {}]
     assert all(task.weight == 1 for call in seen.calls for task in call["model"].tasks.values())
     assert joint[0]["training"] == begun.spec.training
+
+
+@pytest.mark.parametrize("test", [0.15, 0.0])
+def test_folds_are_those_of_the_run_where_none_of_them_is_the_yardstick(
+    test: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run with folds: its first joint network is that of the run; without test rows, no member has seen them."""
+    begun = pc.fit(columns(), TARGETS, out=tmp_path / "run", test=test, **OPTIONS)
+    assert begun.spec.network.folds == 5
+    seen = Seen(monkeypatch)
+    found = pc.diagnostics.compare(begun, columns(), seeds=1, tasks=["price", "few"], processes=1, write=False)
+    parts = table.prepared_again(begun, columns()).parts
+    for call in seen.calls:
+        if test:
+            assert call["held"].shape == (len(call["train"][0]), 5) and call["validation"] is None and call["refit"]
+            assert np.array_equal(call["held"], seen.calls[0]["held"])
+        else:
+            assert call["held"] is None and not call["refit"]
+            assert len(call["train"][0]) == len(parts.train) and len(call["validation"][0]) == len(parts.validation)
+    if test:
+        for task, gain in found.tasks.items():
+            assert gain.joint[0] == pytest.approx(begun.metrics["test"][task][gain.metric]["value"], rel=1e-5)
 
 
 def test_tasks_of_weight_0_are_trained_where_they_are_by_themselves(run: pc.Run) -> None:
@@ -145,11 +173,11 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
     before = recipe.train
     left = [True]
 
-    def once(*args: Any) -> Any:
+    def once(*args: Any, **rest: Any) -> Any:
         if not left:
             raise ZeroDivisionError("cut off")
         left.pop()
-        return before(*args)
+        return before(*args, **rest)
 
     def sweep() -> Any:
         return pc.diagnostics.sweep(columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **OPTIONS)

@@ -331,15 +331,16 @@ def frame(rows: int = 120) -> dict[str, Any]:
 @pytest.mark.parametrize("balancing", [None, "upgrad"], ids=str)
 def test_a_run_has_its_gradients(balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Allowance, "_allows", lambda self, seconds: True)
-    training = {"max_steps": 200, "balancing": balancing}
+    training, network = {"max_steps": 200, "balancing": balancing}, {"width": 16, "members": 5}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = pc.fit(frame(), ["price", "<script>"], out=tmp_path / "run", training=training, progress=False)
+        options = {"training": training, "network": network, "progress": False}
+        run = pc.fit(frame(), ["price", "<script>"], out=tmp_path / "run", **options)
     found = Folder(run.path).gradients
     assert found is not None
     epochs = run.metrics["epochs"]
     notes = {"tasks": ["price", "<script>"], "source": "balancing" if balancing else "probe"}
-    places = ["trunk"] if balancing else ["hidden_0", "hidden_1"]
+    places = ["trunk"] if balancing else ["bins", "hidden_0", "hidden_1"]
     numbers = list(range(epochs))
     assert found.notes == notes | {"places": places, "epochs": numbers, "looks": numbers}
     p = len(places)
@@ -354,5 +355,6 @@ def test_a_run_has_its_gradients(balancing: str | None, tmp_path: Path, monkeypa
 
 
 def test_a_run_with_one_task_has_none(tmp_path: Path) -> None:
-    run = pc.fit(frame(), ["price"], out=tmp_path / "run", training={"max_steps": 20}, progress=False)
+    few = {"training": {"max_steps": 20}, "network": {"width": 8, "members": 1}}
+    run = pc.fit(frame(), ["price"], out=tmp_path / "run", progress=False, **few)
     assert Folder(run.path).gradients is None

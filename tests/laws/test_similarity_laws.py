@@ -226,9 +226,10 @@ def test_two_epochs_of_a_run(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(160, 2))
     table = {"one": x[:, 0], "two": x[:, 1], "a": x[:, 0] + x[:, 1], "b": np.sin(3 * x[:, 0])}
-    run = pc.fit(table, ["a", "b"], out=tmp_path / "r", training={"max_steps": 300, "batch_size": 16})
+    training, network = {"max_steps": 300, "batch_size": 16}, {"width": 32, "members": 5, "landmarks": 0}
+    run = pc.fit(table, ["a", "b"], out=tmp_path / "r", training=training, network=network)
     found = similarity_of_runs(run.pick({"a": 1}), run, table)
-    assert found.layers_a == found.layers_b and found.layers_a[-1] == "heads"
+    assert found.layers_a == found.layers_b and found.layers_a[-2:] == ["heads", "blend"]
     assert found["hidden_0", "hidden_0"] > 0.5 and found.rows == 160
 
 

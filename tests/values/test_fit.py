@@ -35,6 +35,8 @@ FILES = {
 }
 TARGETS = ["revenue", "churn", "plan"]
 QUICK = {"max_steps": 300, "batch_size": 28}
+SMALL = {"width": 32, "members": 5}
+"""The default network, but for its size: folds, bins, landmarks."""
 
 
 def table(rows: int = ROWS) -> dict[str, list[Any]]:
@@ -69,7 +71,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(work: Path) -> pc.Run:
-    return pc.fit(work / "table.csv", TARGETS, out=work / "run", seed=5, training=QUICK)
+    return pc.fit(work / "table.csv", TARGETS, out=work / "run", seed=5, training=QUICK, network=SMALL)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -86,7 +88,7 @@ def test_the_folder_holds_what_was_promised_and_nothing_else(run: pc.Run) -> Non
     assert found - {"gradients.safetensors"} == FILES  # a training of seconds may end without a look at gradients
     assert run.metrics["held_out"] == "test"
     assert set(run.metrics) == {"held_out", "validation", "test", "rows", "parameters", "epochs", "seconds"}
-    assert run.metrics["rows"] == {"train": 56, "validation": 12, "test": 12}
+    assert run.metrics["rows"] == {"train": 68, "validation": 68, "test": 12}  # each row both, in its turn
     assert run.metrics["parameters"] == run.model.count_params()
     assert run.spec.seed == 5
     assert [task["name"] for task in run.spec.tasks] == TARGETS
@@ -190,9 +192,9 @@ def test_one_seed_gives_equal_numbers_and_another_does_not(run: pc.Run, work: Pa
     """Whatever was drawn in between."""
     np.random.default_rng()
     np.random.random(3)
-    pc.fit(work / "table.csv", TARGETS, out=tmp_path / "again", seed=5, training=QUICK)
+    pc.fit(work / "table.csv", TARGETS, out=tmp_path / "again", seed=5, training=QUICK, network=SMALL)
     same_numbers(run.path, tmp_path / "again")
-    other = pc.fit(work / "table.csv", TARGETS, out=tmp_path / "other", seed=6, training=QUICK)
+    other = pc.fit(work / "table.csv", TARGETS, out=tmp_path / "other", seed=6, training=QUICK, network=SMALL)
     assert other.history[0]["loss"] != run.history[0]["loss"]
 
 
@@ -210,7 +212,7 @@ def test_an_edited_spec_is_followed(run: pc.Run, tmp_path: Path) -> None:
     spec["tasks"][0]["loss"] = [{"loss": "mse", "weight": 0.8}, {"loss": "mae", "weight": 0.2}]
     spec["tasks"][1]["weight"] = 3.0
     spec["data"]["columns"]["town"] = "ignore"
-    spec["network"] = {"width": 8, "depth": 1, "dropout": 0.0}
+    spec["network"] = {"width": 8, "depth": 1, "dropout": 0.0, "members": 1, "folds": 1, "bins": 0, "landmarks": 0}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
     new = pc.fit(spec=tmp_path / "spec.yaml", out=tmp_path / "run")
     assert "town" not in new.encoder.columns
@@ -224,7 +226,8 @@ def test_an_edited_spec_is_followed(run: pc.Run, tmp_path: Path) -> None:
 def test_the_best_weights_are_kept(work: Path, tmp_path: Path) -> None:
     """The validation metrics are those of the best epoch, not of the last."""
     far = {"max_steps": 400, "batch_size": 28, "learning_rate": 0.02, "patience_steps": 100}
-    new = pc.fit(work / "table.csv", TARGETS, out=tmp_path / "run", training=far)
+    alone = {**SMALL, "landmarks": 0}  # which would say something of their own after the last epoch
+    new = pc.fit(work / "table.csv", TARGETS, out=tmp_path / "run", training=far, network=alone)
     joints = [row["val_joint"] for row in new.history]
     best = new.history[int(np.argmax(joints))]
     for task, metric in (("revenue", "rmse"), ("plan", "accuracy")):
@@ -240,6 +243,7 @@ def test_weights_and_joint_by_name(work: Path, tmp_path: Path) -> None:
         weights={"churn": 4.0},
         joint={"churn": 1.0},
         training=QUICK,
+        network=SMALL,
     )
     assert {task["name"]: task["weight"] for task in new.spec.tasks} == {"revenue": 1.0, "churn": 4.0}
     row = new.history[0]
@@ -252,7 +256,7 @@ def test_weights_and_joint_by_name(work: Path, tmp_path: Path) -> None:
 def test_data_frames_train_as_the_file_does(kind: str, run: pc.Run, tmp_path: Path) -> None:
     module = pytest.importorskip(kind)
     make = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}[kind]
-    pc.fit(getattr(module, make)(table()), TARGETS, out=tmp_path / "run", seed=5, training=QUICK)
+    pc.fit(getattr(module, make)(table()), TARGETS, out=tmp_path / "run", seed=5, training=QUICK, network=SMALL)
     same_numbers(run.path, tmp_path / "run")
 
 
@@ -261,7 +265,7 @@ def test_warnings_point_at_the_caller(tmp_path: Path) -> None:
     """Without a command line that prints them, what is noteworthy is a warning from the line that called."""
     columns = {**table(), "number of the row, or nearly": table()["b"]} | {"revenue": table()["b"]}
     with pytest.warns(UserWarning, match="nearly a copy of the target 'revenue'") as caught:
-        pc.fit(columns, ["revenue"], out=tmp_path / "run", training=QUICK)
+        pc.fit(columns, ["revenue"], out=tmp_path / "run", training=QUICK, network=SMALL)
     assert {warning.filename for warning in caught if "nearly a copy" in str(warning.message)} == {__file__}
 
 
@@ -269,7 +273,7 @@ def test_warnings_point_at_the_caller(tmp_path: Path) -> None:
 def test_a_column_named_row(tmp_path: Path) -> None:
     """It is the user's: the number of the row then has another name."""
     columns = {"row" if name == "revenue" else name: values for name, values in table().items()}
-    pc.fit(columns, ["row"], out=tmp_path / "run", training=QUICK)
+    pc.fit(columns, ["row"], out=tmp_path / "run", training=QUICK, network=SMALL)
     written = rows_of(tmp_path / "run" / "predictions.csv")
     assert list(written[0]) == ["number of the row", "row (true)", "row"]
 
@@ -278,7 +282,7 @@ def test_a_column_named_row(tmp_path: Path) -> None:
 def test_true_labels_are_written_as_the_answers_are(tmp_path: Path) -> None:
     """A column of 0 and 1 with gaps holds 0.0, 1.0 and NaN in memory, and 0, 1 and nothing in the file."""
     flag = [None if i % 7 == 0 else i % 2 for i in range(ROWS)]
-    pc.fit({**table(), "flag": flag}, ["flag"], out=tmp_path / "run", training={"max_steps": 4})
+    pc.fit({**table(), "flag": flag}, ["flag"], out=tmp_path / "run", training={"max_steps": 4}, network=SMALL)
     written = rows_of(tmp_path / "run" / "predictions.csv")
     assert {row["flag (true)"] for row in written} == {"", "0", "1"}
     assert {row["flag"] for row in written} <= {"0", "1"}
@@ -314,8 +318,9 @@ def test_bad_arguments(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.nobackend
 def test_numpy_numbers_are_numbers(tmp_path: Path) -> None:
-    new = pc.fit(table(), ["churn"], out=tmp_path / "run", seed=np.int64(2), training={"max_steps": np.int32(4)})
-    assert (new.spec.seed, new.spec.training.max_steps) == (2, 4)
+    steps, network = {"max_steps": np.int32(4)}, {**SMALL, "landmarks": np.int64(9)}
+    new = pc.fit(table(), ["churn"], out=tmp_path / "run", seed=np.int64(2), training=steps, network=network)
+    assert (new.spec.seed, new.spec.training.max_steps, new.spec.network.landmarks) == (2, 4, 9)
 
 
 @pytest.mark.nobackend
@@ -346,7 +351,7 @@ def test_what_watches_and_saves_changes_nothing_of_a_training(tmp_path: Path) ->
 
     def losses(*watch: Any) -> list[float]:
         model = recipe.build(3, tasks, Network(width=4, depth=1), training, 0)
-        return recipe.train(model, (x, y), (x, y), plan, training, list(watch), 0)["loss"]
+        return recipe.train(model, (x, y), (x, y), plan, training, list(watch), 0).history["loss"]
 
     probe = pc.callbacks.GradientProbe(x, y, rows=16, budget=float("inf"))
     kept = pc.callbacks.ParetoCheckpoint(tmp_path / "front")

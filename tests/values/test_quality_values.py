@@ -240,14 +240,18 @@ def test_what_is_written_of_many_tasks_can_be_read(tasks: list[Any]) -> None:
 
 @pytest.mark.nobackend
 def test_thresholds_of_few_rows_stay_at_one_half() -> None:
-    layout = pc.tasks.Layout.of([pc.Multilabel("m", labels=["few yes", "few no", "enough", "never"])])
+    """Of fewer than ten of an answer, all labels together; and of a label that has one answer only."""
+    layout = pc.tasks.Layout.of([pc.Multilabel("m", labels=["rare", "rarer", "never", "always"])])
     truth = np.zeros((40, 4))
-    truth[:9, 0], truth[9:, 1], truth[:10, 2] = 1, 1, 1
-    found = quality.thresholds(layout, {"m": truth}, {"m": np.tile(np.linspace(0.4, 0.0, 40)[:, None], 4)}).tasks["m"]
-    assert [one.fitted for one in found.values()] == [False, False, True, False]
-    assert [one.value for one in found.values()] == [0.5, 0.5, pytest.approx(0.4 - 0.4 * 9.5 / 39), 0.5]
-    assert (found["enough"].reached, found["enough"].at_half) == (1.0, 0.0)
-    assert (found["few yes"].reached, found["never"].reached) == (0.0, None)
+    truth[:8, 0], truth[:1, 1], truth[:, 3] = 1, 1, 1
+    rows = {"m": np.tile(np.linspace(0.4, 0.0, 40)[:, None], 4)}
+    found = quality.thresholds(layout, {"m": truth}, rows).tasks["m"]
+    assert [one.fitted for one in found.values()] == [True, True, False, False]
+    assert found["rare"].value < 0.4 and [found[name].value for name in ("never", "always")] == [0.5, 0.5]
+    assert (found["rare"].at_half, found["never"].reached, found["always"].reached) == (0.0, None, 0.0)
+    truth[:, 3] = np.nan
+    few = quality.thresholds(layout, {"m": truth}, rows).tasks["m"]
+    assert [(one.value, one.fitted, one.reached) for one in few.values()][:2] == [(0.5, False, 0.0)] * 2
 
 
 # -- importance --------------------------------------------------------------------------------------------------
@@ -363,6 +367,7 @@ def test_the_columns_that_matter_most_are_shown(monkeypatch: pytest.MonkeyPatch)
 
 TARGETS = {"price": "regression", "churn": "binary"}
 QUICK = {"max_steps": 60, "batch_size": 32}
+PLAIN = {"width": 64, "members": 1, "folds": 1, "bins": 0, "landmarks": 0}
 
 
 def table() -> dict[str, list[Any]]:
@@ -374,7 +379,8 @@ def table() -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
-    return pc.fit(table(), TARGETS, out=tmp_path_factory.mktemp("runs") / "run", training=QUICK, validation=0.25)
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return pc.fit(table(), TARGETS, out=out, training=QUICK, network=PLAIN, validation=0.25)
 
 
 def part(run: pc.Run, name: str) -> dict[str, list[Any]]:
@@ -394,9 +400,45 @@ def test_thresholds_are_those_of_the_validation_rows(run: pc.Run) -> None:
     found = run.thresholds.tasks["churn"][label]
     assert (label, found.metric, found.part, found.fitted) == ("yes", "f1", "validation", True)
     assert list(run.thresholds.tasks) == ["churn"]
-    assert found.reached == pytest.approx(max(f1_score(truth, share >= at) for at in share))
+    steady = quality.steady(truth[:, None].astype(float), share[:, None])
+    assert found.value == pytest.approx(steady.value[0], abs=1e-6)
     assert found.reached == pytest.approx(f1_score(truth, answers["churn"] == "yes"))
     assert found.at_half == pytest.approx(f1_score(truth, share > 0.5))
+
+
+def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(tmp_path: Path) -> None:
+    """As `predictions.csv` has them, where there is no test part: not as the network says that knows them all."""
+    folds = {"width": 16, "members": 5, "folds": 5}
+    run = pc.fit(table(), TARGETS, out=tmp_path / "run", training=QUICK, network=folds, test=0)
+    with (run.path / "predictions.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [int(row["row"]) for row in written] == list(range(260))
+    assert run.metrics["rows"] == {"train": 260, "validation": 260, "test": 0}
+    truth, share, answers, off = (
+        np.array(values)
+        for values in zip(
+            *(
+                (
+                    row["churn (true)"] == "yes",
+                    float(row["churn=yes probability"]),
+                    row["churn"] == "yes",
+                    float(row["price"]) - float(row["price (true)"]),
+                )
+                for row in written
+            ),
+            strict=True,
+        )
+    )
+    assert run.thresholds is not None
+    found = run.thresholds.tasks["churn"]["yes"]
+    steady = quality.steady(truth[:, None].astype(float), share[:, None])
+    assert found.value == pytest.approx(steady.value[0], abs=1e-6)
+    assert found.reached == pytest.approx(f1_score(truth, answers))
+    measured = run.metrics["validation"]
+    assert measured["churn"]["accuracy"]["value"] == pytest.approx(np.mean((share > 0.5) == truth))
+    assert measured["price"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(off**2)), rel=1e-5)
+    again = run.evaluate(table())["price"]["rmse"].value
+    assert again < 0.9 * measured["price"]["rmse"]["value"]  # which it has learned
 
 
 def test_predictions_follow_the_threshold(run: pc.Run) -> None:
@@ -464,6 +506,7 @@ def test_an_epoch_that_is_picked_has_thresholds_of_its_own_or_none(run: pc.Run, 
 @pytest.mark.nobackend
 def test_no_thresholds_are_an_option(tmp_path: Path) -> None:
     rows = {name: values[:80] for name, values in table().items()}
-    run = pc.fit(rows, {"churn": "binary"}, out=tmp_path / "run", training={"max_steps": 6}, threshold="none")
+    few = {"training": {"max_steps": 6}, "network": PLAIN}
+    run = pc.fit(rows, {"churn": "binary"}, out=tmp_path / "run", threshold="none", **few)
     assert run.spec.training.threshold == "none"
     assert run.thresholds is None and not (run.path / "thresholds.json").exists()

@@ -19,7 +19,8 @@ from polycera import reports
 from polycera.reports import catalogue, numbers, seen
 from polycera.reports.history import History
 from polycera.reports.views import gradients, joint, tradeoff
-from polycera.runs import Folder, atomic, findings, seal
+from polycera.reports.views import table as data_view
+from polycera.runs import Folder, Network, Spec, atomic, findings, seal
 
 pytestmark = pytest.mark.nobackend
 
@@ -266,3 +267,17 @@ def test_it_says_why_nothing_is_said_of_gradients(tmp_path: Path) -> None:
     (path / "manifest.json").unlink()
     seal.seal(path, entries)
     assert said in reports.report(path).read_text()
+
+
+def test_rows_that_train_and_validate_in_turn_are_counted_once() -> None:
+    counts = {"train": 68, "validation": 68, "test": 12}
+
+    def said(folds: int | None) -> str:
+        spec = Spec(tasks=[], network=Network(folds=folds))
+        sheet: Any = SimpleNamespace(seen=SimpleNamespace(metrics={"rows": counts}, spec=spec))
+        return str(data_view._rows(sheet))
+
+    for cell in ("train and, in 5 folds, validation", ">68<", ">12<", ">80<"):
+        assert cell in said(5)
+    assert ">148<" not in said(5)
+    assert ">148<" in said(None) and "folds" not in said(1)

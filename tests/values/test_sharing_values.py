@@ -21,7 +21,9 @@ from polycera.diagnostics.separate import separate
 from polycera.drawing.described import described
 from polycera.networks.sharing import sharing
 from polycera.networks.verdict import Part, verdict
+from polycera.runs import Network, Training
 from polycera.runs.findings import Amount, Sharing
+from polycera.training import recipe
 
 pytestmark = pytest.mark.nobackend
 
@@ -85,15 +87,22 @@ def adopted(**options: Any) -> pc.Model:
     return pc.adopt(trunk(), [pc.Regression("sold"), pc.Regression("price")], **options)
 
 
+def tabular(**training: Any) -> pc.Model:
+    """The network of a table: two members of 4 units, bins for the first of three columns, five landmarks."""
+    tasks = [pc.Binary("churn"), pc.Regression("spend"), pc.Multiclass("kind", classes=3)]
+    network = Network(width=4, depth=2, members=2, bins=6, numbers=1, landmarks=5)
+    return recipe.build(3, tasks, network, Training(**training), 0)
+
+
 def deep() -> keras.Model:
     return keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(1)])
 
 
 MODELS: list[Callable[[], Any]] = [
-    *(trunk, towers, merged, siamese, nested, again, fused, two_heads, adopted, deep),
+    *(trunk, towers, merged, siamese, nested, again, fused, two_heads, adopted, deep, tabular),
     lambda: fused(balancing="pcgrad", weighting="uncertainty"),
     lambda: adopted(balancing="pcgrad"),
-    lambda: fused().named(),
+    *(lambda: tabular(balancing="pcgrad"), lambda: fused().named(), lambda: tabular().named()),
 ]
 
 
@@ -110,7 +119,7 @@ def test_every_weight_is_counted_once(make: Callable[[], Any]) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=Sharing) == found
 
 
-@pytest.mark.parametrize("make", MODELS[:-1], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", MODELS[:-3], ids=lambda make: make.__name__)
 def test_separate_networks_cost_what_they_cost_when_they_are_built(make: Callable[[], Any]) -> None:
     model = make()
     found = sharing(model)
@@ -180,6 +189,23 @@ def test_of_fused_heads_each_task_owns_its_columns() -> None:
     )
     part = sharing(fused(), ["spend", "churn"])
     assert part.tasks == ["churn", "spend"] and part.parameters.one == 2 * (6 + 1 + 2)
+
+
+def test_of_members_landmarks_and_their_blend_each_task_owns_its_columns() -> None:
+    found = sharing(tabular())
+    units, embedding, entering = 1 + 1 + 3, 6 + 1, 3 + 8
+    taught = 2 * (embedding * 8 + (entering + 1) * 4 + (4 + 1) * 4)  # the members' bins and hidden layers
+    kept = 2 * 6 + 5 * 3 + 2  # edges and widths of bins; landmarks, rate and power
+    own = units * 2 * (4 + 1) + units + 2 * 3  # heads, as of `fused`
+    own += (5 + 1) * units + 3 * units  # coefficients and offset; share, scale and shift
+    assert found.parameters == Amount(all=taught + kept, some=0, one=own, none=1 + 3)
+    shared = 2 * (6 * 8 + entering * 4 + 4 * 4) + 5 * 3
+    assert found.multiply_adds == Amount(all=shared, some=0, one=2 * 4 * units + 5 * units)
+    assert found.verdict == (
+        f"This is one network: {taught + kept} of {taught + kept + own} weights serve all three tasks, and {taught} of "
+        "these receive the sum of their gradients."
+    )
+    assert all(layer.tasks == [0, 1, 2] for layer in found.layers)
 
 
 def test_what_balancing_does_is_said() -> None:
@@ -353,7 +379,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "REPEATS", 2)
 
 
-@pytest.mark.parametrize("make", [towers, fused], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [towers, fused, tabular], ids=lambda make: make.__name__)
 def test_time_is_measured_on_copies(make: Callable[[], Any]) -> None:
     model = make()
     before = [np.array(weight) for weight in model.get_weights()]
@@ -371,7 +397,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 2))
     table = {"one": x[:, 0], "two": x[:, 1], "a": x[:, 0] + x[:, 1], "b": np.where(x[:, 0] > 0, "yes", "no")}
-    return pc.fit(table, ["a", "b"], out=tmp_path_factory.mktemp("runs") / "r", training={"max_steps": 20})
+    few = {"training": {"max_steps": 20}, "network": {"width": 8, "members": 5}}
+    return pc.fit(table, ["a", "b"], out=tmp_path_factory.mktemp("runs") / "r", **few)
 
 
 def test_a_run_says_who_shares_what(run: pc.Run) -> None:

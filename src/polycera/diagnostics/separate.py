@@ -8,6 +8,7 @@ import keras
 
 from polycera.networks import Heads, Outputs
 from polycera.networks.adopt import named_outputs
+from polycera.networks.landmarks import Blend, Landmarks
 from polycera.networks.reach import Reach
 from polycera.shapes import TaskName
 from polycera.training import Model
@@ -46,7 +47,15 @@ def _head(model: Model, reach: Reach, task: TaskName) -> Any:
     if isinstance(layer, Outputs):
         return Outputs([own], {task: layer.activations.get(task)})([given[list(layer.layout.tasks).index(task)]])
     assert isinstance(layer, Heads)
-    return Heads([own], use_bias=layer.use_bias)(given[0])
+    raw = Heads([own], use_bias=layer.use_bias, members=layer.members)(given[0])
+    last = model.outputs[0]._keras_history.operation
+    return _blended(last, raw, own.units) if isinstance(last, Blend) else raw
+
+
+def _blended(last: Blend, raw: Any, units: int) -> Any:
+    """Raw outputs of one task, mixed with landmarks of its own where the model has some."""
+    beside = [tensor._keras_history.operation for tensor in keras.tree.flatten(last.input)[1:]]
+    return Blend(units)([raw, *(Landmarks(each.count, units)(each.input) for each in beside)])
 
 
 def _cloned(inputs: list[Any], outputs: Any) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from polycera.runs import Network, Training
 from polycera.runs.findings import Sharing
 from polycera.tasks import Task
 from polycera.training import Run, Score, recipe
+from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.table import prepared_again, tasks_from
 
@@ -32,6 +33,7 @@ class Problem:
         tasks: configs of all tasks of the run.
         network, training: of its spec.
         train, validation, held_out: its rows, drawn once; there may be no validation.
+        held: with folds, which row of `train` is held out from which member.
         part: what the held-out rows are: test or validation.
     """
 
@@ -40,6 +42,7 @@ class Problem:
     training: Training
     train: Rows
     validation: Rows | None
+    held: np.ndarray | None
     held_out: Rows
     part: str
 
@@ -64,7 +67,9 @@ class Problem:
         if self.validation is not None:
             validation = self._of(self.validation, model.tasks)
         training = self._settings(model.tasks)
-        recipe.train(model, train, validation, recipe.Plan.of(len(train[0]), training), training, [], seed)
+        steps = recipe.Plan.of(len(train[0]), training)
+        refit = self.part != "validation"  # else what says how good it is would be learned
+        recipe.train(model, train, validation, steps, training, [], seed, held=self.held, refit=refit)
         recipe.check_finite(model)
 
     def measure(self, model: Model) -> dict[str, Score]:
@@ -166,6 +171,9 @@ def problem_of(run: Run, source: Any = None) -> Problem:
             f"The run {shorten(run.path)!r} held out no rows, neither for validation nor for test, so a comparison "
             "would say who remembers best: train with test=0.15, say."
         )
-    validation = prepared.rows(prepared.parts.validation) if len(prepared.parts.validation) else None
-    train = prepared.rows(prepared.parts.train)
-    return Problem(plan.tasks, plan.network, plan.training, train, validation, prepared.rows(rows), part)
+    if part == "validation":  # which must then be held out from all members
+        plan = msgspec.structs.replace(plan, network=msgspec.structs.replace(plan.network, folds=1))
+    lesson, held_out = Lesson.of(prepared, plan), prepared.rows(rows)
+    return Problem(
+        plan.tasks, plan.network, plan.training, lesson.train, lesson.validation, lesson.held, held_out, part
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from polycera.networks.embedding import SmoothClip
 from polycera.networks.heads import TaskLayer
+from polycera.networks.landmarks import Blend
 from polycera.networks.named import Named
 
 layers = keras.layers
@@ -23,7 +25,7 @@ LAYERS = (
     *(layers.Minimum, layers.Concatenate, layers.BatchNormalization, layers.LayerNormalization),
     *(layers.GroupNormalization, layers.RMSNormalization, layers.UnitNormalization, layers.Normalization),
     *(layers.Rescaling, layers.CategoryEncoding, layers.Discretization, layers.Hashing, layers.StringLookup),
-    *(layers.IntegerLookup, TaskLayer, Named),
+    *(layers.IntegerLookup, TaskLayer, Named, SmoothClip, Blend),
 )
 """Layers in which no matrix is multiplied; exactly these, for what inherits from one may do more."""
 

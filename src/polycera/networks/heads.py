@@ -86,11 +86,14 @@ class Heads(TaskLayer):
         weighting: how whole losses are weighted while training: the name of a method, or a
             `polycera.weighting.Method`; None leaves the tasks' own weights.
         seed: of the methods that draw at random.
+        members: how many networks come in side by side, [n, members, features], each with heads of its own unless
+            gradients are balanced. While they train, each answers for itself, and each row comes out as many times;
+            else their mean answers, [n, units]. None: one network, [n, features].
 
     Input shape: [n, features]. Output shape: [n, units], all tasks side by side; float32.
 
     Raises:
-        InputError: for features of any other rank.
+        InputError: for features of any other rank, or another number of members.
 
     Examples:
         >>> import keras, polycera as pc
@@ -113,9 +116,11 @@ class Heads(TaskLayer):
         every: int = 1,
         weighting: Any = None,
         seed: int = 0,
+        members: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks, **kwargs)
+        self.members = members
         names = list(self.layout.tasks)
         self.settings = Settings.of(names, weighting, balancing, preference, gradients, every, seed)
         own = self.settings.gradients == "features" and self.settings.balance is not None
@@ -127,21 +132,28 @@ class Heads(TaskLayer):
         self.use_bias = use_bias
 
     def build(self, input_shape: Any) -> None:
-        _check_rank(input_shape)
+        _check_shape(input_shape, self.members)
         super().build(input_shape)
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(input_shape[-1], self.layout.units),
+            shape=(*self._own, input_shape[-1], self.layout.units),
             initializer=self._first_kernel,
             regularizer=self.kernel_regularizer,
         )
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(self.layout.units,), initializer="zeros")
+            self.bias = self.add_weight(name="bias", shape=(*self._own, self.layout.units), initializer="zeros")
         if self.fork is not None:
             self.carrying = Carrying(self.fork.balance.start(), len(self.layout.tasks), name="carrying")
 
+    @property
+    def _own(self) -> tuple[int, ...]:
+        """The axis of members, where each has heads of its own."""
+        return () if self.members is None or self.settings.balance is not None else (self.members,)
+
     def _first_kernel(self, shape: Any, dtype: Any = None) -> Tensor:
         first = self.kernel_initializer(shape, dtype=dtype)
+        if self._own and isinstance(self.kernel_initializer, keras.initializers.VarianceScaling):
+            first = first * self._own[0] ** 0.5  # Keras takes the members for places of a convolution
         return first if self.rates is None else ops.divide(first, self.rates)
 
     def _weights(self) -> tuple[Tensor, Tensor | None]:
@@ -159,14 +171,29 @@ class Heads(TaskLayer):
         return scaled(kernel), None if bias is None else scaled(bias)
 
     def call(self, features: Tensor, training: bool = False) -> Raw:
+        if self.members is None:
+            return ops.cast(self._product(features, training), "float32") + self.prior
+        raw = self.each(features, training)
+        return ops.reshape(raw, (-1, self.layout.units)) if training else ops.mean(raw, axis=1)
+
+    def each(self, features: Tensor, training: bool = False) -> Raw:
+        """What each member says, [n, members, units]."""
+        if self._own:
+            kernel, bias = self._weights()
+            raw = ops.einsum("nmi,miu->nmu", features, kernel)
+            raw = raw if bias is None else raw + bias
+        else:
+            raw = self._product(ops.reshape(features, (-1, features.shape[-1])), training)
+            raw = ops.reshape(raw, (-1, self.members, self.layout.units))
+        return ops.cast(raw, "float32") + self.prior
+
+    def _product(self, features: Tensor, training: bool) -> Raw:
         kernel, bias = self._weights()
         if self.fork is None or not training:
             raw = ops.matmul(features, kernel)
         else:
             raw = self.fork(features, kernel, *self.carrying.read())
-        if bias is not None:
-            raw = raw + bias
-        return ops.cast(raw, "float32") + self.prior
+        return raw if bias is None else raw + bias
 
     def balanced(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The last step's Gramian [tasks, tasks] of the tasks' gradients and their weights [tasks], if balanced.
@@ -182,7 +209,7 @@ class Heads(TaskLayer):
         return read["gramian"], read["weights"]
 
     def compute_output_spec(self, features: Any, **kwargs: Any) -> Any:
-        _check_rank(features.shape)
+        _check_shape(features.shape, self.members)
         return super().compute_output_spec(features, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -193,6 +220,7 @@ class Heads(TaskLayer):
             "use_bias": self.use_bias,
             **self.settings.to_config(),
             "preference": self.preference,
+            "members": self.members,
         }
 
 
@@ -206,8 +234,13 @@ def _rates(layout: Layout, regularizer: Any) -> np.ndarray | None:
     return rates
 
 
-def _check_rank(shape: Any) -> None:
-    if len(shape) != 2:
+def _check_shape(shape: Any, members: int | None) -> None:
+    if members is not None and (len(shape) != 3 or shape[1] != members):
+        raise InputError(
+            f"Heads(members={members}) takes features of shape [n, {members}, features], got {list(shape)}: "
+            "one row of features for each member."
+        )
+    if members is None and len(shape) != 2:
         raise InputError(
             f"Heads takes features of shape [n, features], got {list(shape)}: "
             "put a pooling or keras.layers.Flatten() before it."

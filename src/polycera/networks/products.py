@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 import keras
 
+from polycera.networks.embedding import PiecewiseLinear
 from polycera.networks.heads import Heads
+from polycera.networks.landmarks import Landmarks
 
 Shape: TypeAlias = tuple[int | None, ...]
 """Of a tensor with its rows first; None where a length is not fixed."""
@@ -36,7 +38,15 @@ def _weights(*variables: Any) -> int:
 
 
 def _heads(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    return product(inputs[0][1:]) * layer.layout.units
+
+
+def _piecewise(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
     return _weights(layer.kernel)
+
+
+def _landmarks(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    return layer.count * (product(inputs[0][1:]) + layer.units)
 
 
 def _dense(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
@@ -141,6 +151,8 @@ CELLS = (layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell)
 
 LAYERS: dict[type, Formula] = {
     Heads: _heads,
+    PiecewiseLinear: _piecewise,
+    Landmarks: _landmarks,
     layers.Dense: _dense,
     layers.EinsumDense: _einsum_dense,
     **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), _convolution),

@@ -8,6 +8,7 @@ from typing import Any
 
 from polycera.networks.engine import Engine
 from polycera.networks.heads import Heads, TaskLayer
+from polycera.networks.landmarks import Blend, Landmarks
 from polycera.networks.listed import User, layers, users
 from polycera.networks.multiply_adds import multiply_adds
 from polycera.networks.reach import Reach
@@ -20,8 +21,9 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
     """Which layers of a network serve which tasks, and what it costs beside separate networks of the same layers.
 
     Every weight is counted once, however often its layer is called, so that the counts add up to `count_params()`.
-    Of the kernel of fused heads each task owns its columns. What serves no answer (task weights, the state of a
-    balancing) is counted as `none` and, where it belongs to the model itself, is of no layer.
+    Of the kernel of fused heads each task owns its columns, and so of what landmarks say and how that is blended in.
+    What serves no answer (task weights, the state of a balancing) is counted as `none` and, where it belongs to the
+    model itself, is of no layer.
     Multiply-adds are of one row, see `polycera.networks.multiply_adds`; layers where they are not known are left out
     of the sums.
 
@@ -44,7 +46,7 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
     """
     reach = Reach.of(model, tasks)
     used = users(reach)
-    weights, products = _weights(model, reach, used), _products(reach)
+    weights, products = _weights(model, reach, used), _products(model, reach)
     m = len(reach.tasks)
     parameters, adds = amount(weights, m), amount(products, m)
     return Sharing(
@@ -70,6 +72,10 @@ def _weights(model: Any, reach: Reach, used: list[User]) -> list[Part]:
             parts += slices
             parts.append(Part(sum(map(_size, own)) - sum(part.size for part in slices)))
             continue
+        if isinstance(user.operation, Landmarks | Blend) and reach.ours:
+            split = user.operation.by_unit
+            parts += [part for variable in split for part in _split(_size(variable), model.layout, reach)]
+            own = [variable for variable in own if not any(variable is one for one in split)]
         for variable in own:  # one that several layers have serves the tasks of all
             _, serving, teaching = plain.get(id(variable), (variable, 0, 0))
             plain[id(variable)] = (variable, serving | user.serving, teaching | user.teaching)
@@ -81,7 +87,8 @@ def _columns(user: User, reach: Reach, trained: set[int]) -> list[Part]:
     """What each task owns of a layer that ends in tasks: its columns of the kernel; scale, location and prior."""
     layer = user.operation
     kernel = getattr(layer, "kernel", None)
-    rows = 0 if kernel is None else kernel.shape[0] + layer.use_bias
+    vectors = [] if kernel is None else [kernel, *([layer.bias] if layer.use_bias else [])]
+    rows = sum(_size(variable) for variable in vectors) // layer.layout.units
     parts = []
     for name, task in layer.layout.tasks.items():
         bit = reach.tasks.get(name, 0) if reach.ours else user.serving
@@ -90,15 +97,22 @@ def _columns(user: User, reach: Reach, trained: set[int]) -> list[Part]:
     return parts
 
 
-def _products(reach: Reach) -> list[Part]:
-    """The multiply-adds of all calls, those of fused heads task by task."""
+def _split(size: int, layout: Any, reach: Reach) -> list[Part]:
+    """What has as much for each raw output, task by task."""
+    each = size // layout.units
+    return [Part(each * task.units, reach.tasks.get(name, 0)) for name, task in layout.tasks.items()]
+
+
+def _products(model: Any, reach: Reach) -> list[Part]:
+    """The multiply-adds of all calls, those behind which each raw output has its own task by task."""
     parts: list[Part] = []
     for call in reach.graph.calls:
         adds = multiply_adds(call.operation, call.node)
-        if isinstance(call.operation, Heads) and reach.ours:
-            each = call.operation.kernel.shape[0]
-            own = call.operation.layout.tasks.items()
-            parts += [Part(each * task.units, reach.tasks.get(name, 0)) for name, task in own]
+        if isinstance(call.operation, Heads) and reach.ours and adds is not None:
+            parts += _split(adds, call.operation.layout, reach)
+        elif isinstance(call.operation, Landmarks) and reach.ours and adds is not None:
+            last = call.operation.count * call.operation.units
+            parts += [Part(adds - last, reach.serving[call]), *_split(last, model.layout, reach)]
         elif adds is not None:
             parts.append(Part(adds, reach.serving[call]))
     return parts

@@ -1,28 +1,80 @@
-"""The trunk that all tasks of a table share."""
+"""The network of a table: members side by side on one input, which all tasks share, and landmarks beside them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
+from polycera.networks.embedding import PiecewiseLinear, SmoothClip
+from polycera.networks.landmarks import Landmarks
 
-def perceptron(features: int, *, width: int, depth: int, dropout: float, seed: int) -> tuple[Any, Any]:
-    """A multilayer perceptron: input [n, features] -> hidden [n, width].
+INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmarks", "blend"
+"""Names of the layers that others look for."""
+
+
+class Shape(NamedTuple):
+    """Of a trunk.
+
+    Attributes:
+        features: columns that come in.
+        numbers: how many of the first ones are numbers, which may have bins.
+        width, depth: of the hidden layers of each member.
+        members: multilayer perceptrons that work side by side.
+        bins: of each number; 0: none.
+        dropout: share of the units left out in training.
+    """
+
+    features: int
+    numbers: int
+    width: int
+    depth: int
+    members: int
+    bins: int
+    dropout: float
+
+
+def trunk(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
+    """Multilayer perceptrons, all computed at once, with weights of their own: input [n, features].
+
+    Members that differ in nothing but their first weights err differently, and their mean errs less (Lakshminarayanan
+    et al. 2017, arXiv:1612.01474). As one batch of matrices they cost one program, not as many as there are members.
 
     Returns:
-        the input and the hidden tensor, for `pc.Model(inputs, Heads(tasks)(hidden))`.
+        the input; what comes of it before the first hidden layer, [n, features]; and the hidden tensor
+        [n, members, width], for `Heads(tasks, members=...)`.
     """
-    inputs = keras.Input((features,), name="features")
-    hidden = inputs
-    for layer in range(depth):
-        he = keras.initializers.HeNormal(seed=seed + layer)
-        hidden = keras.layers.Dense(width, activation="relu", kernel_initializer=he, name=f"hidden_{layer}")(hidden)
-        if dropout:
-            hidden = keras.layers.Dropout(dropout, seed=seed + layer, name=f"dropout_{layer}")(hidden)
-    return inputs, hidden
+    inputs = keras.Input((shape.features,), name=INPUT)
+    clipped = SmoothClip(name=CLIP)(inputs)
+    hidden = clipped
+    if shape.bins and shape.numbers:
+        hidden = PiecewiseLinear(shape.numbers, shape.bins, shape.members, seed, name=EMBEDDING)(hidden)
+    for layer in range(shape.depth):
+        hidden = keras.layers.EinsumDense(
+            "ni,imo->nmo" if len(hidden.shape) == 2 else "nmi,mio->nmo",
+            output_shape=(shape.members, shape.width),
+            bias_axes="mo",
+            activation="relu",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=(2 / hidden.shape[-1]) ** 0.5, seed=seed + layer),
+            name=f"hidden_{layer}",
+        )(hidden)
+        if shape.dropout:
+            hidden = keras.layers.Dropout(shape.dropout, seed=seed + layer, name=f"dropout_{layer}")(hidden)
+    return inputs, clipped, hidden
 
 
-def parameters(features: int, *, width: int, depth: int) -> int:
-    """How many numbers a perceptron is made of."""
-    return (features + 1) * width + (depth - 1) * (width + 1) * width
+def landmarks(features: Any, count: int, units: int) -> Any:
+    """The path beside the members: raw outputs [n, units]."""
+    return Landmarks(count, units, name=LANDMARKS)(features)
+
+
+def parameters(shape: Shape) -> int:
+    """How many numbers a trunk is made of."""
+    entering = shape.features
+    bins = embedded = 0
+    if shape.bins and shape.numbers:
+        bins = 2 * shape.numbers * shape.bins
+        embedded = shape.numbers * (shape.bins + 1) * PiecewiseLinear.SIZE
+        entering += shape.numbers * PiecewiseLinear.SIZE
+    hidden = (entering + 1) * shape.width + (shape.depth - 1) * (shape.width + 1) * shape.width
+    return bins + shape.members * (embedded + hidden)

@@ -69,7 +69,7 @@ def cuts(truth: Array, probability: Array, metric: str = "f1") -> Cuts:
     ones); where several ways are equally good, the one whose middle is nearest 0.5 is taken.
 
     Args:
-        truth: 1, 0, or NaN where a label is missing; [n, labels].
+        truth: 1, 0, or NaN where a label is missing; between them, the probability of 1; [n, labels].
         probability: of 1, [n, labels].
         metric: a name in `METRICS`.
 
@@ -82,14 +82,40 @@ def cuts(truth: Array, probability: Array, metric: str = "f1") -> Cuts:
         >>> found.value, found.reached, found.half
         (array([0.25]), array([1.]), array([0.]))
     """
-    if metric not in METRICS:
-        raise UnknownName("metric of thresholds", metric, METRICS)
-    step = max(1, CELLS // max(len(truth), 1))
+    formula, step = _formula(metric), max(1, CELLS // max(len(truth), 1))
     parts = [
-        _cuts(truth[:, start : start + step], probability[:, start : start + step], METRICS[metric])
+        _cuts(truth[:, start : start + step], probability[:, start : start + step], formula)
         for start in range(0, truth.shape[1], step)
     ]
     return Cuts(*(np.concatenate(found) for found in zip(*parts, strict=True))) if parts else Cuts(*np.zeros((5, 0)))
+
+
+def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -> Cuts:
+    """The metric where yes is said at given thresholds, label by label.
+
+    Args:
+        truth: 1, 0, or NaN where a label is missing; [n, labels].
+        probability: of 1, [n, labels].
+        value: the thresholds, [labels].
+        metric: a name in `METRICS`.
+
+    Raises:
+        UnknownName: for another metric.
+    """
+    formula = _formula(metric)
+    known = np.isfinite(truth) & np.isfinite(probability)
+    ones = np.where(known, truth, 0.0)
+    positives = ones.sum(0)
+    negatives = known.sum(0) - positives
+    counts = [known & (probability >= at) for at in (value, HALF)]
+    reached, half = (formula(((ones * yes).sum(0), ((1 - ones) * yes).sum(0), positives, negatives)) for yes in counts)
+    return Cuts(np.asarray(value, "float64"), reached, half, positives, negatives)
+
+
+def _formula(metric: str) -> Callable[[Counts], Array]:
+    if metric not in METRICS:
+        raise UnknownName("metric of thresholds", metric, METRICS)
+    return METRICS[metric]
 
 
 def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -> Cuts:

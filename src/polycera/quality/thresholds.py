@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from polycera.errors import InputError, UnknownName, shorten
-from polycera.quality.cuts import Cuts, cuts
+from polycera.quality.cuts import Cuts
+from polycera.quality.steady import steady
 from polycera.runs.findings import Threshold, Thresholds
 from polycera.shapes import Array, TaskName
 from polycera.tasks import Binary, Layout, Multilabel, Task
 
 FEW = 10
-"""Rows of each answer that it takes: of fewer, chance would choose the threshold."""
+"""Rows of each answer that it takes, of all labels together: of fewer, chance would choose the thresholds."""
 
 
 def labels_of(task: Task) -> list[str]:
@@ -30,9 +31,11 @@ def thresholds(
     metric: str = "f1",
     part: str = "validation",
 ) -> Thresholds:
-    """The threshold of each label that makes the metric as high as possible on these rows.
+    """The threshold of each label that should make the metric as high as possible on rows like these (`steady`).
 
-    A label of which fewer than ten rows are yes, or fewer than ten are no, keeps 0.5 and says so: `fitted` is False.
+    Labels learn from each other what the probabilities of this network are worth, so a rare one needs few rows of its
+    own. A label without a yes or without a no among these rows keeps 0.5 and says so: `fitted` is False. So do all
+    where fewer than ten answers are yes, or fewer than ten are no, of all labels together.
 
     Args:
         layout: the tasks.
@@ -41,6 +44,10 @@ def thresholds(
         metric: `f1`, `balanced_accuracy` or `accuracy`.
         part: what the rows are called.
 
+    Returns:
+        `reached` and `at_half` are the metric on these rows, on which the threshold was chosen too: what it is worth
+        on others is a question to others.
+
     Raises:
         UnknownName: for another metric.
     """
@@ -48,18 +55,19 @@ def thresholds(
     if not asked:
         return Thresholds({})
     y, p = (np.concatenate([own[task.name] for task in asked], axis=1) for own in (truth, predictions))
-    found, start = cuts(y, p, metric), 0
+    found, start = steady(y, p, metric), 0
+    many = min(found.positives.sum(), found.negatives.sum()) >= FEW
     tasks: dict[str, dict[str, Threshold]] = {}
     for task in asked:
         names = labels_of(task)
         own = Cuts(*(values[start : start + len(names)] for values in found))
-        tasks[task.name] = dict(zip(names, _each(own, metric, part), strict=True))
+        tasks[task.name] = dict(zip(names, _each(own, many, metric, part), strict=True))
         start += len(names)
     return Thresholds(tasks)
 
 
-def _each(found: Cuts, metric: str, part: str) -> list[Threshold]:
-    enough = np.minimum(found.positives, found.negatives) >= FEW
+def _each(found: Cuts, many: bool, metric: str, part: str) -> list[Threshold]:
+    enough = many & (np.minimum(found.positives, found.negatives) >= 1)
     value, reached = np.where(enough, found.value, 0.5), np.where(enough, found.reached, found.half)
     numbers = zip(value.tolist(), _defined(reached), _defined(found.half), enough.tolist(), strict=True)
     return [Threshold(at, metric, part, best, half, fitted) for at, best, half, fitted in numbers]

@@ -57,17 +57,28 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The trunk that all tasks share.
+    """The network that all tasks share. What is None is chosen by rows, columns and tasks, and then written down.
 
     Attributes:
-        width: units of each hidden layer.
+        width: units of each hidden layer of each member.
         depth: hidden layers.
         dropout: share of units left out in training.
+        members: multilayer perceptrons side by side, whose mean answers.
+        folds: parts of the rows, each held out from as many of the members as from any other: what the others say of
+            them is honest, and no row is wasted; 1: the validation rows are held out from all.
+        bins: of each number's embedding; 0: numbers go in as they are.
+        numbers: how many of the first features are numbers.
+        landmarks: training rows to which the path beside the members compares; 0: no such path.
     """
 
-    width: Width = 256
+    width: Width | None = None
     depth: Depth = 2
-    dropout: Share = 0.1
+    dropout: Share | None = None
+    members: Annotated[int, msgspec.Meta(ge=1, le=2**10)] | None = None
+    folds: Annotated[int, msgspec.Meta(ge=1, le=2**6)] | None = None
+    bins: Annotated[int, msgspec.Meta(ge=0, le=2**10)] | None = None
+    numbers: Annotated[int, msgspec.Meta(ge=0, le=2**20)] | None = None
+    landmarks: Annotated[int, msgspec.Meta(ge=0, le=2**14)] | None = None
 
 
 class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -76,8 +87,8 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         learning_rate, weight_decay: of AdamW.
         batch_size: rows a step; None: by the number of rows.
-        max_steps: steps at most; one pass over the rows is made in any case.
-        patience_steps: steps without a better joint score before the training stops.
+        max_steps: steps at most; one pass over the rows is made in any case. None: by the number of rows.
+        patience_steps: steps without a better joint score before the training stops. None: by the number of rows.
         joint: weights of the joint score; empty: every task alike.
         weighting: how whole losses are weighted while training: a method's name, or a mapping of `name` and its
             hyperparameters; None leaves the tasks' own weights.
@@ -89,11 +100,11 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             `f1`, `balanced_accuracy` or `accuracy`; `none` says yes above one half.
     """
 
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
     weight_decay: Weight = 1e-4
     batch_size: Positive | None = None
-    max_steps: Positive = 10_000
-    patience_steps: Positive = 2_000
+    max_steps: Positive | None = None
+    patience_steps: Positive | None = None
     joint: dict[str, float] = {}
     weighting: str | dict[str, Any] | None = None
     balancing: str | dict[str, Any] | None = None

@@ -8,6 +8,9 @@ import numpy as np
 
 from polycera.errors import InputError
 
+PREDICTED = 1024
+"""Rows of a table that are predicted at a time: more need memory, fewer time."""
+
 
 def leaves(x: Any, name: str = "x") -> list[tuple[str, Any]]:
     """The arrays in a dict, list or single array of features, with names for messages."""

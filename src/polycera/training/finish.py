@@ -21,12 +21,16 @@ from polycera.runs import arrays, atomic, findings, folder, seal
 from polycera.runs import columns as files
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.spec import Spec
-from polycera.training import answers, held_out, recipe
+from polycera.shapes import Array
+from polycera.training import answers, held_out, recipe, scores
 from polycera.training.checkpoint import Checkpoint
+from polycera.training.features import PREDICTED
+from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.probe import GradientProbe
 from polycera.training.run import Run, as_values
 from polycera.training.table import Prepared
+from polycera.training.targets import encode, pack
 
 
 class Trained(NamedTuple):
@@ -38,6 +42,8 @@ class Trained(NamedTuple):
         pulls: what was seen of the tasks' gradients, if anything was.
         seconds: that it took.
         plan: by which it went.
+        lesson: what it learned from.
+        told: raw outputs [n, units] for `lesson.rows` by a network that did not learn from them; or None.
     """
 
     model: Model
@@ -45,6 +51,8 @@ class Trained(NamedTuple):
     pulls: Pulls | None
     seconds: float
     plan: Spec
+    lesson: Lesson
+    told: Array | None
 
 
 def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: Any = None) -> Run:
@@ -78,23 +86,23 @@ def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: An
 def _trained(run: Run, prepared: Prepared, progress: bool, kept: Checkpoint) -> Trained:
     """Train the network of a table."""
     begun, plan = perf_counter(), run.spec
-    train, validation = prepared.rows(prepared.parts.train), None
-    if len(prepared.parts.validation):
-        validation = prepared.rows(prepared.parts.validation)
-    steps = recipe.Plan.of(len(train[0]), plan.training)
+    lesson = Lesson.of(prepared, plan)
+    steps = recipe.Plan.of(len(lesson.train[0]), plan.training)
     model = recipe.build(prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed)
-    gradients = _gradients(model, train, steps.batch_size, plan.seed)
+    gradients = _gradients(model, lesson.train, steps.batch_size, plan.seed)
     bar = Progress(steps.epochs)
     watch: list[Any] = [*([gradients] if gradients else []), *([bar] if progress else []), kept]
-    if validation is not None:
+    if lesson.checked is not None:
         watch.append(ParetoCheckpoint(run.path / folder.EPOCHS))
     try:
-        history = recipe.train(model, train, validation, steps, plan.training, watch, plan.seed)
+        history, told = recipe.train(
+            model, lesson.train, lesson.validation, steps, plan.training, watch, plan.seed, held=lesson.held
+        )
     finally:
         bar.stop()
     recipe.check_finite(model)
     pulls = gradients.pulls if gradients is not None else None
-    return Trained(model, history, pulls, perf_counter() - begun, plan)
+    return Trained(model, history, pulls, perf_counter() - begun, plan, lesson, told)
 
 
 def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | GradientProbe | None:
@@ -106,12 +114,18 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
 
 def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
     """Everything that is known after the last step; the manifest comes last, and with it the run has ended."""
-    model, history, plan = trained.model, trained.history, trained.plan
+    model, history, plan, lesson = trained.model, trained.history, trained.plan, trained.lesson
     part, rows = prepared.held_out
-    features, targets = prepared.rows(rows)
-    predicted = model._in_units(features, verbose=0)
-    chosen = held_out.thresholds(model, prepared, predicted, plan, say)
+    checked, honest = lesson.checked, None
+    if trained.told is not None:
+        honest = scores.predictions(model.layout, trained.told, model.units)
+    chosen = held_out.thresholds(model, checked, honest, plan, say)
     at = quality.by_task(chosen, model.layout) if chosen is not None else {}
+    if part == "validation" and honest is not None and checked is not None:
+        rows, (features, targets), predicted = lesson.rows, checked, honest
+    else:
+        features, targets = prepared.rows(rows)
+        predicted = model._in_units(features, batch_size=PREDICTED, verbose=0)
     found = {
         findings.THRESHOLDS: chosen,
         findings.QUALITY: held_out.measured(model, part, targets, predicted, at, plan),
@@ -133,19 +147,26 @@ def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
 
 
 def _metrics(prepared: Prepared, trained: Trained) -> dict[str, Any]:
-    name, rows = prepared.held_out
-    parts = {"validation": prepared.parts.validation, name: rows}  # one entry where they are the same
-    found: dict[str, Any] = {"held_out": name}
-    for part, indices in parts.items():
-        if len(indices):
-            features, targets = prepared.rows(indices)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                trained.model.evaluate(features, targets, verbose=0)
-            found[part] = as_values(trained.model.scores)
+    """Of the validation rows as they were told before they were learned from; of the others by the network itself."""
+    model, lesson = trained.model, trained.lesson
+    part, indices = prepared.held_out
+    found: dict[str, Any] = {"held_out": part}
+    if trained.told is not None and lesson.checked is not None:
+        y = pack(model.layout, encode(model.layout, lesson.checked[1]), model.units)
+        counted = np.ones((len(y), 1), bool)
+        found["validation"] = as_values(scores.exact(model._objective, y, trained.told, counted, model.units))
+    if part != "validation":
+        features, targets = prepared.rows(indices)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.evaluate(features, targets, batch_size=PREDICTED, verbose=0)
+        found[part] = as_values(model.scores)
+    counts = {name: len(own) for name, own in prepared.named_parts.items()}
+    if lesson.held is not None:
+        counts |= {"train": len(lesson.rows), "validation": len(lesson.rows)}
     return found | {
-        "rows": {part: len(indices) for part, indices in prepared.named_parts.items()},
-        "parameters": trained.model.count_params(),
+        "rows": counts,
+        "parameters": model.count_params(),
         "epochs": len(trained.history["loss"]),
         "seconds": round(trained.seconds, 2),
     }

@@ -33,7 +33,7 @@ from polycera.runs import (
 )
 from polycera.runs.every import Every
 from polycera.tasks import Layout, Task
-from polycera.training import answers
+from polycera.training import answers, recipe
 from polycera.training.finish import train_into
 from polycera.training.run import Run
 from polycera.training.table import Prepared, prepare, prepared_again, tasks_from
@@ -89,7 +89,8 @@ def fit(
             a binary task or a label; default `f1`; `none`: above one half.
         encoding: of a text file.
         seed: of the split, the first weights, the order of rows, dropout.
-        network: `width`, `depth`, `dropout` of the trunk.
+        network: `width`, `depth`, `dropout`, `members`, `folds`, `bins`, `numbers`, `landmarks`; what is
+            left out is chosen by the table, see `polycera.runs.spec.Network`.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
             `weighting`, `balancing`, `gradients`, `preference`, `guard`, `threshold`.
         checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
@@ -141,7 +142,7 @@ def fit(
     prepared = dataclasses.replace(prepared, tasks=_weighted(prepared.tasks, weights or {}))
     answers.check_names(Layout.of(prepared.tasks))
     plan = _completed(plan, prepared)
-    _announce(prepared, say)
+    _announce(prepared, plan, say)
     place = destination()
     bar = sys.stdout.isatty() if progress is None else progress
     with atomic.new_parents(place):
@@ -253,14 +254,17 @@ def _completed(plan: Spec, prepared: Prepared) -> Spec:
         plan,
         tasks=[task.to_config() for task in prepared.tasks],
         data=msgspec.structs.replace(plan.data, columns=roles),
+        network=recipe.completed(plan, prepared.encoder, prepared.parts),
     )
 
 
-def _announce(prepared: Prepared, say: Any) -> None:
+def _announce(prepared: Prepared, plan: Spec, say: Any) -> None:
     if say is not None:
         for task in prepared.tasks:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
         rows = ", ".join(f"{len(part)} {name}" for name, part in prepared.named_parts.items())
+        if (folds := plan.network.folds or 1) > 1:
+            rows = f"{len(prepared.learned_from)} train and validate in {folds} folds, {len(prepared.parts.test)} test"
         say(f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; rows: {rows}.")
     for sentence in prepared.warnings:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=3)

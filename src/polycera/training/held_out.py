@@ -25,26 +25,23 @@ SECONDS, SHARE = 5.0, 0.05
 Predictions = Mapping[TaskName, Array]
 
 
-def thresholds(model: Model, prepared: Prepared, predicted: Predictions, plan: Spec, say: Any) -> Thresholds | None:
-    """Fitted to the validation rows; None where the spec wants none, no task has a yes, or there are no such rows.
+def thresholds(model: Model, checked: Any, predicted: Predictions | None, plan: Spec, say: Any) -> Thresholds | None:
+    """Fitted to rows that were held out; None where the spec wants none, no task has a yes, or there are no such rows.
 
     Args:
         model: trained.
-        prepared: the table.
-        predicted: for the held-out rows, which may be the validation rows.
+        checked: features and targets of the validation rows, or of all where each was left out in its turn.
+        predicted: for these rows, by a network that did not learn from them; None where there are none.
         plan: names the metric.
         say: called with a sentence on labels that got no threshold; or None.
     """
-    metric, rows = plan.training.threshold, prepared.parts.validation
-    if metric == "none" or not any(quality.labels_of(task) for task in prepared.tasks):
+    metric = plan.training.threshold
+    if metric == "none" or not any(quality.labels_of(task) for task in model.tasks.values()):
         return None
-    if not len(rows):
+    if checked is None or predicted is None:
         _say(say, "No threshold was chosen, for there are no validation rows: yes is said above one half.")
         return None
-    features, targets = prepared.rows(rows)
-    if prepared.held_out[0] != "validation":
-        predicted = model._in_units(features, verbose=0)
-    found = quality.thresholds(model.layout, encode(model.layout, targets), predicted, metric)
+    found = quality.thresholds(model.layout, encode(model.layout, checked[1]), predicted, metric)
     _say_of_few(found, say)
     return found
 

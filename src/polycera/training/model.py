@@ -17,10 +17,11 @@ from polycera.monitoring.gradients import Pull
 from polycera.monitoring.variables import settle
 from polycera.networks.backend import replicas
 from polycera.networks.heads import TaskLayer
+from polycera.networks.landmarks import Blend
 from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
-from polycera.training import checkpoint, guard, scores, streams
+from polycera.training import checkpoint, folds, guard, scores, streams
 from polycera.training.features import check_features, rows_of
 from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
@@ -84,6 +85,7 @@ class Model(keras.Model):
             outputs = outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="tasks")(list(outputs))
         super().__init__(inputs, outputs, name=name, **kwargs)
         self._head_names = tuple(head.name for head in _heads_behind(outputs))
+        self._members = _members(self.heads)
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
         declared = self._objective.weights
         self._task_weights = self.add_weight(
@@ -206,6 +208,9 @@ class Model(keras.Model):
             sample_weight = ops.expand_dims(sample_weight, -1)
         if training and not self._wrapped:
             y_pred = guarded(y_pred)
+        if training and self._members > 1:  # each answers for itself
+            y = folds.by_member(y, self._members, self.layout.width)
+            sample_weight = None if sample_weight is None else ops.repeat(sample_weight, self._members, axis=0)
         measured = self._objective(y, y_pred, sample_weight, self._kept())
         means = self._objective.means(measured)
         regularization = sum((ops.sum(extra) for extra in self.losses), start=ops.zeros(()))
@@ -485,8 +490,18 @@ def _entered(measured: Measured, regularization: Tensor) -> dict[str, Tensor]:
     return {**measured._asdict(), "regularization": regularization, "batches": ops.ones(())}
 
 
+def _members(heads: list[TaskLayer]) -> int:
+    """How many members answer for themselves while training."""
+    found = {getattr(head, "members", None) or 1 for head in heads}
+    if len(found) > 1:
+        raise InputError(f"All Heads of a model have the same number of members, got {sorted(found)}.")
+    return found.pop()
+
+
 def _heads_behind(output: Any) -> list[TaskLayer]:
     operation = output._keras_history.operation
+    if isinstance(operation, Blend):
+        return _heads_behind(operation.input[0] if isinstance(operation.input, list) else operation.input)
     if isinstance(operation, TaskLayer):
         return [operation]
     if isinstance(operation, keras.layers.Concatenate):

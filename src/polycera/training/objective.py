@@ -169,6 +169,16 @@ class Objective:
             kept: what was taken out of the labels, and the trivial predictors.
         """
         shares = [labelled(group, y, raw, weights) for group in self.layout.groups]
+        sums, rows = self._sums(shares, kept)
+        tallies = self._tallies(shares, kept.prior)
+        flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
+        return Measured(sums, rows, flat)
+
+    def sums(self, y: Target, raw: Raw, kept: Kept) -> tuple[Tensor, Tensor]:
+        """Of a batch without weights only each term added up over the rows, and the rows that it has: [terms] both."""
+        return self._sums([labelled(group, y, raw, None) for group in self.layout.groups], kept)
+
+    def _sums(self, shares: list[Labelled], kept: Kept) -> tuple[Tensor, Tensor]:
         sums, rows = [], []
         for share, parts in zip(shares, self.parts, strict=True):
             for part in parts:
@@ -179,9 +189,7 @@ class Objective:
             total, count = joint_sums(joint, self.layout, shares, kept)
             sums.append(total)
             rows.append(count)
-        tallies = self._tallies(shares, kept.prior)
-        flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
-        return Measured(ops.concatenate(sums), ops.stop_gradient(ops.concatenate(rows)), flat)
+        return ops.concatenate(sums), ops.stop_gradient(ops.concatenate(rows))
 
     def means(self, measured: Measured) -> Tensor:
         """Each term [terms]; of several replicas this one's share."""

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import msgspec
 import numpy as np
 
-from polycera.data import Batches
+from polycera.data import Batches, Encoder, Split
 from polycera.errors import InputError, PolyceraError
 from polycera.monitoring import JointEarlyStopping, JointScore
 from polycera.networks import Heads, backend
-from polycera.networks.trunks import parameters, perceptron
-from polycera.runs.spec import Network, Training
+from polycera.networks.landmarks import Blend
+from polycera.networks.trunks import BLEND, EMBEDDING, Shape, landmarks, parameters, trunk
+from polycera.runs.spec import Network, Spec, Training
+from polycera.shapes import Array
 from polycera.tasks import Task
-from polycera.training import scores
+from polycera.training import blend, folds, scores
+from polycera.training.features import PREDICTED
 from polycera.training.guard import Guard, not_finite
 from polycera.training.model import Model
 from polycera.training.targets import encode, pack
 
+EMBEDDED, BINS = 100, 32
+"""Numbers that get bins of their own, at most: of more columns, each matters less and all cost much."""
+LANDMARKS, SMALL = 2000, 20_000
+"""Landmarks at most, and rows up to which there are landmarks and folds: of more, a validation part is no loss."""
+NUMBERS = 20_000_000
+"""In the similarities of all rows to the landmarks, and in the landmarks, at most: 160 MB while they are solved for."""
+PASSES, LONGEST = 8, (4_000, 20_000)
+"""Passes over the rows at most, as long as they come to so many steps: of few rows there are more, of many fewer."""
 EPOCH = 100
 """Steps at least between two looks at the validation part: a small table is passed over several times."""
 
@@ -44,44 +56,112 @@ class Plan:
     @classmethod
     def of(cls, rows: int, training: Training) -> Plan:
         """For this number of training rows."""
-        batch = training.batch_size or int(np.clip(2 ** round(math.log2(max(rows, 1) / 40)), 16, 512))
+        batch = training.batch_size or int(np.clip(2 ** round(math.log2(max(rows, 1) / 20)), 32, 512))
         steps = math.ceil(rows / batch)
-        passes = max(1, min(EPOCH, training.max_steps) // steps)
+        longest = training.max_steps or int(np.clip(PASSES * steps, *LONGEST))
+        patience = training.patience_steps or longest // 5
+        passes = max(1, min(EPOCH, longest) // steps)
         each = steps * passes
-        return cls(
-            batch,
-            passes,
-            max(1, training.max_steps // each),
-            max(5, math.ceil(training.patience_steps / each)),
+        return cls(batch, passes, max(1, longest // each), max(5, math.ceil(patience / each)))
+
+
+def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
+    """The network of a spec with all that was left open chosen by the table.
+
+    Args:
+        plan: the spec; where it says which rows validate, or that gradients are balanced, there are no folds.
+        encoder: of the table.
+        parts: its rows.
+    """
+    rows, network = len(parts.train) + len(parts.validation), plan.network
+    numbers, said = len(encoder.numbers.columns), plan.data.parts
+    small = rows <= SMALL
+    free = said.column is None and said.time is None and plan.training.balancing is None
+    folds = network.folds or (5 if small and free and len(parts.validation) and not (network.members or 0) % 5 else 1)
+    members = network.members or (2 * folds if folds > 1 else 10 if small else 4)
+    if members % folds:
+        raise InputError(
+            f"The network has {members} members and {folds} folds: each fold is held out from as many members, "
+            "so members is a multiple of folds."
         )
+    if folds > 1 and not free:
+        raise InputError(
+            f"The network has {folds} folds, which go neither with split= or time= nor with balancing: "
+            "set network.folds to 1."
+        )
+    choice = {
+        "width": 192,
+        "bins": BINS if 0 < numbers <= EMBEDDED else 0,
+        "dropout": 0.05 if encoder.width <= EMBEDDED else 0.3,
+        "numbers": numbers,
+        "landmarks": min(rows, LANDMARKS, NUMBERS // rows, NUMBERS // encoder.width) if small else 0,
+    }
+    left = {name: value for name, value in choice.items() if getattr(network, name) is None}
+    return msgspec.structs.replace(network, members=members, folds=folds, **left)
+
+
+def shape_of(features: int, network: Network) -> Shape:
+    """The trunk that a spec asks for; what it leaves open is as small as can be."""
+    return Shape(
+        features,
+        min(network.numbers or 0, features),
+        network.width or 256,
+        network.depth,
+        network.members or 1,
+        network.bins or 0,
+        network.dropout or 0.0,
+    )
 
 
 def build(features: int, tasks: list[Task], network: Network, training: Training, seed: int) -> Model:
     """The network of a table, compiled; its first weights depend on the seed alone."""
-    inputs, hidden = perceptron(features, width=network.width, depth=network.depth, dropout=network.dropout, seed=seed)
-    first = keras.initializers.GlorotUniform(seed=seed)
-    model = Model(
-        inputs,
-        Heads(
-            tasks,
-            kernel_initializer=first,
-            weighting=training.weighting,
-            balancing=training.balancing,
-            gradients=training.gradients,
-            preference=training.preference,
-            seed=seed,
-            name="heads",
-        )(hidden),
-        name="polycera",
+    shape = shape_of(features, network)
+    inputs, clipped, hidden = trunk(shape, seed)
+    heads = Heads(
+        tasks,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        weighting=training.weighting,
+        balancing=training.balancing,
+        gradients=training.gradients,
+        preference=training.preference,
+        seed=seed,
+        members=shape.members,
+        name="heads",
     )
+    parts, units = [heads(hidden)], heads.layout.units
+    if network.landmarks:
+        parts.append(landmarks(clipped, network.landmarks, units))
+    model = Model(inputs, Blend(units, name=BLEND)(parts), name="polycera")
     model.compile(keras.optimizers.AdamW(training.learning_rate, weight_decay=training.weight_decay))
     return model
 
 
+class Trained(NamedTuple):
+    """What a training came to.
+
+    Attributes:
+        history: name -> one value an epoch.
+        told: raw outputs [n, units] for the validation rows, or with folds for all rows, of a network that did not
+            learn from them; None where no row was held out.
+    """
+
+    history: dict[str, list[float]]
+    told: Array | None
+
+
 def train(
-    model: Model, train: Any, validation: Any, plan: Plan, training: Training, callbacks: list[Any], seed: int
-) -> dict[str, list[float]]:
-    """Train, stop on the validation part, keep the best weights.
+    model: Model,
+    train: Any,
+    validation: Any,
+    plan: Plan,
+    training: Training,
+    callbacks: list[Any],
+    seed: int,
+    *,
+    held: np.ndarray | None = None,
+    refit: bool = True,
+) -> Trained:
+    """Train, stop on rows that were held out, keep the best weights, and solve for what is beside the members.
 
     Args:
         model: compiled.
@@ -90,24 +170,44 @@ def train(
         training: the weights of the joint score.
         callbacks: beside those that stop and slow down; they see the joint score.
         seed: of the order of rows and of dropout.
-
-    Returns:
-        name -> one value an epoch.
+        held: which rows are held out from which members, [rows, members], in place of a validation part.
+        refit: whether what is solved in closed form learns from the validation rows too, in the end.
     """
     x, y = train
     model.adapt(y)
     packed = pack(model.layout, encode(model.layout, y), model.units)
+    if EMBEDDING in (layer.name for layer in model.layers):
+        model.get_layer(EMBEDDING).fit_to(x)
     backend.seed(seed)
-    batches = Batches(x, packed, batch_size=plan.batch_size, seed=seed, passes=plan.passes)
+    batches = Batches(x, folds.beside(packed, held), batch_size=plan.batch_size, seed=seed, passes=plan.passes)
+    checked = train if held is not None else validation
+    outside = folds.OutOfFold(x, packed, held) if held is not None else None
     history = model.fit(
         batches,
         epochs=plan.epochs,
         validation_data=validation,
-        validation_batch_size=1024,
-        callbacks=[Turn(batches), Guard(training.guard), *_watching(model, validation, plan, training), *callbacks],
+        validation_batch_size=PREDICTED,
+        callbacks=[
+            Turn(batches),
+            Guard(training.guard),
+            *([outside] if outside else []),
+            *_watching(model, checked, plan, training),
+            *callbacks,
+        ],
         verbose=0,
-    )
-    return history.history
+    ).history
+    if not_finite(model) is not None or checked is None:
+        return Trained(history, None)
+    known = (x, packed)
+    if outside is not None:
+        return Trained(history, blend.finish(model, known, known, outside.said(), seed, refit))
+    rows = validation[0], pack(model.layout, encode(model.layout, validation[1]), model.units)
+    return Trained(history, blend.finish(model, known, rows, _said(model, rows[0]), seed, refit))
+
+
+def _said(model: Model, x: Any) -> Array:
+    """Raw outputs [n, units]."""
+    return np.asarray(super(Model, model).predict(x, batch_size=PREDICTED, verbose=0), "float64")
 
 
 class Turn(keras.callbacks.Callback):
@@ -165,8 +265,8 @@ def check_size(features: int, tasks: list[Task], network: Network, shapes: Any, 
     Raises:
         InputError: where the spec asks for a network larger than these weights.
     """
-    units = sum(task.units for task in tasks)
-    wanted = parameters(features, width=network.width, depth=network.depth) + (network.width + 1) * units
+    units, shape = sum(task.units for task in tasks), shape_of(features, network)
+    wanted = parameters(shape) + (shape.width + 1) * units + (network.landmarks or 0) * (features + units)
     stored = sum(math.prod(shape) for shape, _ in shapes.values())
     if wanted > stored:
         raise InputError(

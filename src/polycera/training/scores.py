@@ -8,12 +8,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from polycera.errors import listing
 from polycera.shapes import Array, TaskName
 from polycera.tasks import Group, Layout, host
 from polycera.tasks.metrics import TALLIES, Tallies, skill
-from polycera.training.objective import Objective
+from polycera.training.objective import Kept, Objective
 from polycera.training.targets import Units
 
 
@@ -130,6 +131,26 @@ def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: Units
         tallies = tally.exact(group.task, own_y, own_raw, _prior(group, units), known.astype("float64"), needs)
         found |= _scores(group, tallies, units)
     return found
+
+
+def measured(
+    objective: Objective, y: Array, raw: Array, kept: Kept, units: Units, weights: Any
+) -> tuple[dict[str, float], Scores]:
+    """What a model is worth on rows whose raw outputs are known: loss, terms and metrics by name, and the scores.
+
+    Args:
+        objective: of the model.
+        y: packed labels [n, width].
+        raw: raw outputs [n, units].
+        kept, units, weights: of the model.
+    """
+    target, said = (ops.convert_to_tensor(np.asarray(part, "float32")) for part in (y, raw))
+    found = zip(("sums", "rows"), objective.sums(target, said, kept), strict=True)
+    sums = {name: np.asarray(ops.convert_to_numpy(each), "float64") for name, each in found}
+    none = dict.fromkeys(("batches", "steps", "regularization"), np.zeros(()))
+    named = terms(objective, sums | none, np.asarray(ops.convert_to_numpy(weights), "float64"), False)
+    own = exact(objective, y, raw, np.ones((len(y), 1), bool), units)
+    return named | logged(own), own
 
 
 def _prior(group: Group, units: Units) -> Array:

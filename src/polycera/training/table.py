@@ -62,6 +62,11 @@ class Prepared:
         return {"train": self.parts.train, "validation": self.parts.validation, "test": self.parts.test}
 
     @property
+    def learned_from(self) -> Any:
+        """Indices of the rows that train or validate, ascending."""
+        return np.sort(np.concatenate([self.parts.train, self.parts.validation]))
+
+    @property
     def held_out(self) -> tuple[str, Any]:
         """The part that says how good the network is: test, or validation where there is no test."""
         if len(self.parts.test):

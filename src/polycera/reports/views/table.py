@@ -33,6 +33,10 @@ def _rows(sheet: Sheet) -> Html | None:
     rows = (sheet.seen.metrics or {}).get("rows")
     if not isinstance(rows, dict) or not rows:
         return None
+    folds = sheet.seen.spec.network.folds or 1
+    if folds > 1:  # the same rows: each validates the members that do not learn from it
+        both = f"train and, in {folds} folds, validation"
+        rows = {both: rows.get("train"), **{part: rows[part] for part in rows if part not in ("train", "validation")}}
     total = sum(real(number) or 0 for number in rows.values())
     body = [[part, count(number), percent(number, total)] for part, number in rows.items()]
     return markup.table("Rows", ["part", "rows", "share"], [*body, ["all", count(total), ""]], (1, 2))

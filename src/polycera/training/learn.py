@@ -1,0 +1,201 @@
+"""From a prepared table to a network that predicts, in memory: what the scikit-learn face stands on."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from polycera import quality
+from polycera.data import Encoder, Table
+from polycera.errors import InputError, listing
+from polycera.monitoring import variables
+from polycera.monitoring.joint import watched
+from polycera.monitoring.progress import Progress
+from polycera.monitoring.scale import MEANS
+from polycera.networks import backend
+from polycera.runs import Spec
+from polycera.shapes import Array, TaskName
+from polycera.tasks import Task
+from polycera.training import held_out, recipe, scores
+from polycera.training.answers import Thresholds
+from polycera.training.lesson import Lesson
+from polycera.training.model import Model
+from polycera.training.table import Prepared, targets_of, tasks_from
+
+LEAST, MOST = 32, 2048
+"""Rows of a prediction's batch: a power of two from here to there, so that few shapes are ever compiled."""
+
+
+class Trained(NamedTuple):
+    """What a training came to.
+
+    Attributes:
+        model: the network.
+        history: name -> one value an epoch.
+        thresholds: task -> from which probability on yes is said, [labels].
+        spec: by which it went.
+    """
+
+    model: Model
+    history: dict[str, list[float]]
+    thresholds: Thresholds
+    spec: Spec
+
+
+@dataclass
+class Learned:
+    """A trained network with all that it needs to answer for the rows of a table.
+
+    It is pickled as plain values and arrays, never as a Keras graph, and built anew where it is asked to predict: in
+    another process, on another backend.
+
+    Attributes:
+        spec: what it was trained by.
+        tasks: what it predicts.
+        encoder: makes features of a table.
+        history: name -> one value an epoch.
+        thresholds: task -> from which probability on yes is said, [labels]; above one half where it has none.
+    """
+
+    spec: Spec
+    tasks: list[Task]
+    encoder: Encoder
+    history: dict[str, list[float]]
+    thresholds: Thresholds
+    _model: Model | None = None
+    _weights: dict[str, Array] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The network, built from the spec the first time that it is asked for."""
+        if self._model is None:
+            assert self._weights is not None
+            self._model = _rebuilt(self.spec, self.tasks, self.encoder, self._weights)
+            self._weights = None
+        return self._model
+
+    def predict(self, table: Table) -> dict[TaskName, Array]:
+        """What the network says of each row.
+
+        Args:
+            table: with the columns of training; needs no target.
+
+        Returns:
+            task -> [n, p], in the order of `tasks` and in the user's units: a number, a rate, probabilities of the
+            classes (of the second alone for a binary task), quantiles.
+
+        Raises:
+            InputError: for a column that is missing, or a value of another kind.
+        """
+        features = self.encoder.transform(table)
+        rows = len(features)
+        batch = int(np.clip(2 ** math.ceil(math.log2(max(rows, 1))), LEAST, MOST))
+        padded = np.zeros((-(-rows // batch) * batch, features.shape[1]), features.dtype)
+        padded[:rows] = features
+        found = self.model._in_units(padded, batch_size=batch, verbose=0)
+        return {task.name: found[task.name][:rows] for task in self.tasks}  # heads have an order of their own
+
+    def skill(self, table: Table) -> float:
+        """The joint score on a table with targets: the mean of the tasks' skills, 0 for a trivial answer, 1 at best.
+
+        Args:
+            table: with the columns of training and at least one target; its rows may lack labels.
+
+        Returns:
+            the mean with the weights that the spec gives the joint score; NaN where no task's skill is defined.
+
+        Raises:
+            InputError: for a table without a target.
+        """
+        targets = targets_of(table, self.tasks)
+        if all(labels is None for labels in targets.values()):
+            raise InputError(f"The table has none of the targets {listing(targets)}; there is nothing to measure.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.model.evaluate(self.encoder.transform(table), targets, verbose=0)
+        weights = watched(self.spec.training.joint or dict.fromkeys(targets, 1.0), self.model.tasks, "joint score")
+        skills = [self.model.scores[task][metric].skill for task, metric in weights]
+        return float(MEANS["mean"](np.array([skills], "float64"), np.array(list(weights.values())))[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "spec": msgspec.to_builtins(self.spec),
+            "tasks": [task.to_config() for task in self.tasks],
+            "encoder": self.encoder.to_config(),
+            "history": self.history,
+            "thresholds": dict(self.thresholds),
+            "weights": self._weights or variables.read(variables.weights(self.model)),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.spec = msgspec.convert(state["spec"], Spec)
+        self.tasks = tasks_from(state["tasks"])
+        self.encoder = Encoder.from_config(state["encoder"])
+        self.history, self.thresholds = state["history"], state["thresholds"]
+        self._model, self._weights = None, state["weights"]
+
+
+def learn(prepared: Prepared, spec: Spec, progress: bool = False) -> Learned:
+    """Train the network of a table and keep it in memory: no folder, no checkpoint, no look at gradients.
+
+    Two calls with one seed give equal numbers on one machine. The global generators of random numbers are left as
+    they were found.
+
+    Args:
+        prepared: the table, from `polycera.training.table.prepare`.
+        spec: network, training and seed; its tasks and its data are those of `prepared`.
+        progress: whether to draw a bar.
+
+    Raises:
+        InputError: for a task without a single label in the training part.
+        PolyceraError: where the training came apart.
+
+    Examples:
+        >>> import numpy as np
+        >>> from polycera.runs import Data, Parts, Spec, Training
+        >>> from polycera.training.table import prepare
+        >>> x = np.linspace(0, 1, 60)
+        >>> prepared = prepare({"x": x, "y": 3 * x}, ["y"], Data(parts=Parts(test=0)))
+        >>> learned = learn(prepared, Spec(tasks=[], training=Training(max_steps=100)))
+        >>> learned.predict(prepared.table)["y"].shape
+        (60, 1)
+    """
+    drawn = backend.random_state()
+    try:
+        trained = _trained(prepared, spec, progress)
+    finally:
+        backend.set_random_state(drawn)
+    model, history, thresholds, plan = trained
+    return Learned(plan, prepared.tasks, prepared.encoder, history, thresholds, model)
+
+
+def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
+    """Everything that is asked of the recipe; `finish._trained` and `finish._write` do the same for a run."""
+    spec = msgspec.structs.replace(spec, network=recipe.completed(spec, prepared.encoder, prepared.parts))
+    lesson = Lesson.of(prepared, spec)
+    steps = recipe.Plan.of(len(lesson.train[0]), spec.training)
+    model = recipe.build(prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed)
+    bar = Progress(steps.epochs)
+    watch = [bar] if progress else []
+    try:
+        history, told = recipe.train(
+            model, lesson.train, lesson.validation, steps, spec.training, watch, spec.seed, held=lesson.held
+        )
+    finally:
+        bar.stop()
+    recipe.check_finite(model)
+    honest = None if told is None else scores.predictions(model.layout, told, model.units)
+    chosen = held_out.thresholds(model, lesson.checked, honest, spec, None)
+    return Trained(model, history, quality.by_task(chosen, model.layout) if chosen is not None else {}, spec)
+
+
+def _rebuilt(spec: Spec, tasks: list[Task], encoder: Encoder, weights: dict[str, Array]) -> Model:
+    """The network of a spec with the weights of a training; `Run._with` does the same for a run."""
+    model = recipe.build(encoder.width, tasks, spec.network, spec.training, spec.seed)
+    variables.write(variables.weights(model), weights, "The estimator")
+    return model
