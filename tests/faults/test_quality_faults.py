@@ -163,7 +163,10 @@ def with_thresholds(run: pc.Run, tmp_path: Path, tasks: dict[str, dict[str, floa
     return pc.load(place)
 
 
-def test_too_few_rows_for_a_threshold_are_said(run: pc.Run, said: list[str]) -> None:
+def test_too_few_rows_for_a_threshold_are_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    alone = {**SMALL, "network": {"width": 16, "members": 1, "folds": 1}}  # a validation part of a few rows
+    run = pc.fit(table(), ["churn"], out=tmp_path / "run", threshold="balanced_accuracy", say=said.append, **alone)
     assert run.thresholds is not None and run.spec.training.threshold == "balanced_accuracy"
     found = run.thresholds.tasks["churn"]["yes"]
     assert (found.value, found.fitted, found.metric) == (0.5, False, "balanced_accuracy")

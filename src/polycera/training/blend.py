@@ -114,8 +114,9 @@ def shares(model: Model, y: Array, members: Array, beside: Array) -> Array:
 def _losses(model: Model, y: Array, raw: Array) -> Array:
     """Each task's loss on these rows, its terms by their weights, [tasks]."""
     objective = model._objective
-    measured = objective(_tensor(y), _tensor(raw), None, model._kept())
-    return np.asarray(ops.convert_to_numpy(objective.by_task(objective.means(measured))), "float64")
+    totals, rows = objective.sums(_tensor(y), _tensor(raw), model._kept())
+    means = totals / ops.maximum(rows, 1.0)
+    return np.asarray(ops.convert_to_numpy(objective.by_task(means)), "float64")
 
 
 def _tensor(values: Array) -> Any:
