@@ -25,7 +25,8 @@ class Landmarks(keras.layers.Layer):
         count: of landmarks, m.
         units: of the raw outputs.
 
-    Weights: rows [m, features], coefficients [m, units], offset [units], rate [] and power [].
+    Weights: rows [m, features], coefficients [m, units], offset [units], rate [], and power [], 1 or 1/2: any other
+    would cost a logarithm for each pair of rows.
     Input shape: [n, features]. Output shape: [n, units], float32.
     """
 
@@ -47,7 +48,7 @@ class Landmarks(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Raw:
         apart = distances(ops.cast(inputs, "float32"), ops.convert_to_tensor(self.rows), ops)
-        alike = ops.exp(-self.rate * ops.power(apart, ops.convert_to_tensor(self.power)))
+        alike = ops.exp(-self.rate * ops.where(ops.convert_to_tensor(self.power) < 0.75, ops.sqrt(apart), apart))
         return ops.matmul(alike, self.coefficients) + self.offset
 
     def compute_output_spec(self, inputs: Any) -> Any:

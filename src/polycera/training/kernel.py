@@ -31,7 +31,7 @@ SERVED = (Regression, Binary, Multiclass, Multilabel)
 
 
 class Kernel(NamedTuple):
-    """exp(-rate * distance^power)."""
+    """exp(-rate * distance^power), power 1 or 1/2."""
 
     rate: float
     power: float
