@@ -90,7 +90,7 @@ def test_rows_and_missing_labels_of_classes(seed: int, classes: int) -> None:
     order = rng.permutation(len(z))
 
     def found(y: np.ndarray, z: np.ndarray) -> quality.Calibration:
-        return quality.calibration(two, {"a": y[:, :1], "b": y[:, 1:]}, z.reshape(len(z), -1))
+        return quality.calibration(two, {"a": y[:, :1], "b": y[:, 1:]}, z.reshape(len(z), 2 * classes))
 
     whole = found(y, z)
     same(whole, found(y[order], z[order]))

@@ -27,7 +27,7 @@ from small import python
 
 import polycera as pc
 from polycera.estimators.inputs import DENSE
-from polycera.training import learn
+from polycera.training import features
 
 SMALL: dict[str, Any] = dict(width=16, depth=1, max_steps=50, learning_rate=0.03, random_state=0)
 
@@ -198,7 +198,7 @@ def test_predictions_in_several_batches_are_those_of_one(monkeypatch: pytest.Mon
     X, y = numbers(100)
     regressor = pc.PolyceraRegressor(**SMALL).fit(X, y)
     whole = regressor.predict(X)
-    monkeypatch.setattr(learn, "MOST", 32)
+    monkeypatch.setattr(features, "PREDICTED", 32)
     np.testing.assert_allclose(regressor.predict(X), whole, rtol=1e-5, atol=1e-5)
 
 

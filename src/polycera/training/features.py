@@ -1,15 +1,31 @@
-"""A look at the features before training: what would turn a network into NaN is refused by name."""
+"""The features of a model: looked at before training, and predicted in batches of one size."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from polycera.errors import InputError
 
-PREDICTED = 1024
+LEAST, PREDICTED = 32, 1024
 """Rows of a table that are predicted at a time: more need memory, fewer time."""
+
+
+def in_batches(predict: Callable[..., Mapping[Any, Any]], features: np.ndarray) -> dict[Any, np.ndarray]:
+    """Predictions for the rows of a table, in batches of one size, a power of two: few shapes are ever compiled.
+
+    Args:
+        predict: of a model: features and `batch_size` -> name -> [n, p].
+        features: [n, features]; rows of zeros fill the last batch, and are not answered for.
+    """
+    rows = len(features)
+    batch = int(np.clip(2 ** math.ceil(math.log2(max(rows, 1))), LEAST, PREDICTED))
+    padded = np.zeros((-(-rows // batch) * batch, features.shape[1]), features.dtype)
+    padded[:rows] = features
+    return {name: values[:rows] for name, values in predict(padded, batch_size=batch, verbose=0).items()}
 
 
 def leaves(x: Any, name: str = "x") -> list[tuple[str, Any]]:

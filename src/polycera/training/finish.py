@@ -24,7 +24,7 @@ from polycera.runs.spec import Spec
 from polycera.shapes import Array
 from polycera.training import answers, held_out, recipe, scores
 from polycera.training.checkpoint import Checkpoint
-from polycera.training.features import PREDICTED
+from polycera.training.features import PREDICTED, in_batches
 from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.probe import GradientProbe
@@ -125,7 +125,7 @@ def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
         rows, (features, targets), predicted = lesson.rows, checked, honest
     else:
         features, targets = prepared.rows(rows)
-        predicted = model._in_units(features, batch_size=PREDICTED, verbose=0)
+        predicted = in_batches(model._in_units, features)
     found = {
         findings.THRESHOLDS: chosen,
         findings.QUALITY: held_out.measured(model, part, targets, predicted, at, plan),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,12 +22,10 @@ from polycera.shapes import Array, TaskName
 from polycera.tasks import Task
 from polycera.training import held_out, recipe, scores
 from polycera.training.answers import Thresholds
+from polycera.training.features import in_batches
 from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.table import Prepared, targets_of, tasks_from
-
-LEAST, MOST = 32, 2048
-"""Rows of a prediction's batch: a power of two from here to there, so that few shapes are ever compiled."""
 
 
 class Trained(NamedTuple):
@@ -92,13 +89,8 @@ class Learned:
         Raises:
             InputError: for a column that is missing, or a value of another kind.
         """
-        features = self.encoder.transform(table)
-        rows = len(features)
-        batch = int(np.clip(2 ** math.ceil(math.log2(max(rows, 1))), LEAST, MOST))
-        padded = np.zeros((-(-rows // batch) * batch, features.shape[1]), features.dtype)
-        padded[:rows] = features
-        found = self.model._in_units(padded, batch_size=batch, verbose=0)
-        return {task.name: found[task.name][:rows] for task in self.tasks}  # heads have an order of their own
+        found = in_batches(self.model._in_units, self.encoder.transform(table))
+        return {task.name: found[task.name] for task in self.tasks}  # heads have an order of their own
 
     def skill(self, table: Table) -> float:
         """The joint score on a table with targets: the mean of the tasks' skills, 0 for a trivial answer, 1 at best.

@@ -19,7 +19,7 @@ from polycera.runs import Folder, arrays, atomic, findings, folder, kept, seal
 from polycera.runs.arrays import Stored
 from polycera.runs.kept import Kept
 from polycera.training import answers, importance, recipe
-from polycera.training.features import PREDICTED
+from polycera.training.features import in_batches
 from polycera.training.model import Model
 from polycera.training.scores import Scores
 from polycera.training.table import targets_of, tasks_from
@@ -162,9 +162,7 @@ class Run(Folder):
         """
         table, layout = self.read(source), self.model.layout
         at = quality.by_task(self.thresholds, layout) if self.thresholds is not None else None
-        return answers.columns(
-            layout, self.model._in_units(self.encoder.transform(table), batch_size=PREDICTED, verbose=0), at
-        )
+        return answers.columns(layout, in_batches(self.model._in_units, self.encoder.transform(table)), at)
 
     def evaluate(self, source: Any) -> Scores:
         """Every metric of every task that the table has labels for, exactly.
@@ -197,7 +195,7 @@ class Run(Folder):
         features, targets = self._labelled(source)
         if not any(targets[task.name] is not None and quality.labels_of(task) for task in self.model.tasks.values()):
             raise InputError("A threshold is chosen for binary tasks and labels, and the table has the labels of none.")
-        layout, predicted = self.model.layout, self.model._in_units(features, batch_size=PREDICTED, verbose=0)
+        layout, predicted = self.model.layout, in_batches(self.model._in_units, features)
         found = copy(self)
         found.thresholds = quality.thresholds(layout, encode(layout, targets), predicted, metric, _named(source))
         return found
