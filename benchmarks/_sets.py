@@ -61,7 +61,8 @@ def about(data: Path, name: str) -> dict[str, Any]:
 
 def folds(data: Path, name: str) -> int:
     """How many divisions of a set are tested: one where a split is published."""
-    return 1 if _published(about(data, name)) else FOLDS.get(name, OTHER_FOLDS)[1]
+    meta = about(data, name)
+    return 1 if _published(meta) else _divisions(meta, name)[1]
 
 
 def case(data: Path, name: str, fold: int, quick: bool = False) -> Case:
@@ -87,13 +88,19 @@ def _published(meta: dict[str, Any]) -> bool:
     return bool(meta.get("split"))
 
 
+def _divisions(meta: dict[str, Any], name: str) -> tuple[int, int]:
+    """Into how many folds rows are cut, and how many of these are tested."""
+    cut, tested = meta.get("folds") or FOLDS.get(name, OTHER_FOLDS)
+    return cut, tested
+
+
 def _rows(meta: dict[str, Any], name: str, frame: Any, fold: int) -> tuple[np.ndarray, np.ndarray]:
     if _published(meta):
         held = (frame[PUBLISHED] == "test").to_numpy()
         return np.flatnonzero(~held), np.flatnonzero(held)
     from sklearn.model_selection import KFold
 
-    parts = KFold(FOLDS.get(name, OTHER_FOLDS)[0], shuffle=True, random_state=0).split(np.arange(len(frame)))
+    parts = KFold(_divisions(meta, name)[0], shuffle=True, random_state=0).split(np.arange(len(frame)))
     return list(parts)[fold]
 
 

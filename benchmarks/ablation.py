@@ -81,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=10, help="of each set at most, the first ones")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
@@ -90,7 +91,7 @@ def main() -> None:
     kept, sets = asked.out / "ablation.json", asked.sets.split(",")
     cells: dict[str, list[float]] = json.loads(kept.read_text()) if kept.is_file() else {}
     for name in sets:
-        for fold in range(1 if asked.quick else folds(DATA, name)):
+        for fold in range(1 if asked.quick else min(folds(DATA, name), asked.folds)):
             found = case(DATA, name, fold, asked.quick)
             for part, options in PARTS.items():
                 for seed in range(asked.seeds):

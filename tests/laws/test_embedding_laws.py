@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from polycera.networks.embedding import FAR, PiecewiseLinear, SmoothClip, bins_of
+from polycera.networks.embedding import FAR, PiecewiseLinear, SmoothClip, bins_of, size_of
 
 COLUMNS = {
     "normal": np.random.default_rng(0).normal(size=200),
@@ -29,7 +29,7 @@ def clipped(x: Any) -> Any:
 def filled(column: Any, at: Any, bins: int = 8) -> Any:
     """How full each bin of a column is at some values, [n, bins]: the layer with a kernel that hands them on."""
     layer = PiecewiseLinear(1, bins)
-    layer.SIZE = bins
+    layer.size = bins
     layer.build((None, 1))
     layer.fit_to(np.asarray(column, "float32")[:, None])
     layer.kernel.assign(np.eye(bins)[None, None])
@@ -99,7 +99,7 @@ def test_each_member_has_an_embedding_of_its_own_and_other_columns_pass() -> Non
     layer.build((None, 5))
     layer.fit_to(x)
     found = ops.convert_to_numpy(layer(x))
-    assert found.shape == (40, 3, 5 + 2 * PiecewiseLinear.SIZE) == layer.compute_output_shape((40, 5))
+    assert found.shape == (40, 3, 5 + 2 * size_of(2)) == layer.compute_output_shape((40, 5))
     for member in range(3):
         np.testing.assert_array_equal(found[:, member, :5], x)
     assert not np.allclose(found[:, 0, 5:], found[:, 1, 5:])

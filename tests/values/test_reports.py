@@ -18,6 +18,7 @@ from folders import Outline, page
 from polycera import reports
 from polycera.reports import catalogue, numbers, seen
 from polycera.reports.history import History
+from polycera.reports.views import curves as curves_view
 from polycera.reports.views import gradients, joint, tradeoff
 from polycera.reports.views import table as data_view
 from polycera.runs import Folder, Network, Spec, atomic, findings, seal
@@ -281,3 +282,9 @@ def test_rows_that_train_and_validate_in_turn_are_counted_once() -> None:
         assert cell in said(5)
     assert ">148<" not in said(5)
     assert ">148<" in said(None) and "folds" not in said(1)
+
+
+def test_curves_say_which_rows_they_are_of() -> None:
+    assert curves_view._legend(False, 5) == "There were no validation rows."
+    assert "validation rows, dashed" in curves_view._legend(True, 1) and "folds" not in curves_view._legend(True, 1)
+    assert "In 5 folds every row is both" in curves_view._legend(True, 5)

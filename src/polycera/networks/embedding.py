@@ -13,6 +13,9 @@ from polycera.shapes import Array, Tensor
 FAR = 4.0
 """Deviations from the mean beyond which a number hardly counts for more."""
 
+LEAST, MOST, TOGETHER = 4, 8, 256
+"""Numbers in the vector of a column, and in those of all columns: many columns say much of the same, and cost time."""
+
 
 @keras.saving.register_keras_serializable(package="polycera")
 class SmoothClip(keras.layers.Layer):
@@ -57,15 +60,13 @@ class PiecewiseLinear(keras.layers.Layer):
     Weights, not trained by gradients: `edges` [columns, bins] and `widths` [columns, bins], from the training rows; a
     bin of width 0 is none.
 
-    Input shape: [n, features]. Output shape: [n, members, features + columns * SIZE].
+    Input shape: [n, features]. Output shape: [n, members, features + columns * size].
     """
-
-    SIZE = 8
-    """Numbers that stand for one, beside it."""
 
     def __init__(self, columns: int, bins: int, members: int = 1, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})  # bins are narrower than half precision sees
         self.columns, self.bins, self.members, self.seed = columns, bins, members, seed
+        self.size = size_of(columns)
 
     def build(self, input_shape: Any) -> None:
         shape = (self.columns, self.bins)
@@ -73,8 +74,8 @@ class PiecewiseLinear(keras.layers.Layer):
         self.edges = self.add_weight(name="edges", shape=shape, initializer="zeros", **kept)
         self.widths = self.add_weight(name="widths", shape=shape, initializer="zeros", **kept)
         first = keras.initializers.RandomNormal(stddev=self.bins**-0.5, seed=self.seed)
-        self.kernel = self.add_weight(name="kernel", shape=(self.members, *shape, self.SIZE), initializer=first)
-        self.bias = self.add_weight(name="bias", shape=(self.members, self.columns, self.SIZE), initializer="zeros")
+        self.kernel = self.add_weight(name="kernel", shape=(self.members, *shape, self.size), initializer=first)
+        self.bias = self.add_weight(name="bias", shape=(self.members, self.columns, self.size), initializer="zeros")
 
     def fit_to(self, features: Array) -> None:
         """Take bins from training rows [n, features]."""
@@ -88,16 +89,26 @@ class PiecewiseLinear(keras.layers.Layer):
         numbers = ops.expand_dims(ops.cast(inputs[:, : self.columns], "float32"), -1)
         filled = ops.clip((numbers - edges) / (widths + 1.0 - there), 0.0, 1.0) * there
         vectors = ops.einsum("nfb,mfbs->nmfs", ops.cast(filled, self.compute_dtype), self.kernel) + self.bias
-        flat = ops.reshape(ops.relu(vectors), (-1, self.members, self.columns * self.SIZE))
+        flat = ops.reshape(ops.relu(vectors), (-1, self.members, self.columns * self.size))
         beside = ops.repeat(ops.expand_dims(ops.cast(inputs, flat.dtype), 1), self.members, axis=1)
         return ops.concatenate([beside, flat], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.members, input_shape[-1] + self.columns * self.SIZE)
+        return (input_shape[0], self.members, input_shape[-1] + self.columns * self.size)
 
     def get_config(self) -> dict[str, Any]:
         own = {"columns": self.columns, "bins": self.bins, "members": self.members, "seed": self.seed}
         return {**super().get_config(), **own}
+
+
+def size_of(columns: int) -> int:
+    """How many numbers stand for one number, beside it, where so many columns are embedded.
+
+    Examples:
+        >>> size_of(8), size_of(50), size_of(1000)
+        (8, 5, 4)
+    """
+    return min(max(TOGETHER // columns, LEAST), MOST)
 
 
 def bins_of(numbers: Array, bins: int) -> tuple[Array, Array]:

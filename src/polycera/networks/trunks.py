@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from polycera.networks.embedding import PiecewiseLinear, SmoothClip
+from polycera.networks.embedding import PiecewiseLinear, SmoothClip, size_of
 from polycera.networks.landmarks import Landmarks
 
 INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmarks", "blend"
@@ -74,7 +74,8 @@ def parameters(shape: Shape) -> int:
     bins = embedded = 0
     if shape.bins and shape.numbers:
         bins = 2 * shape.numbers * shape.bins
-        embedded = shape.numbers * (shape.bins + 1) * PiecewiseLinear.SIZE
-        entering += shape.numbers * PiecewiseLinear.SIZE
+        size = size_of(shape.numbers)
+        embedded = shape.numbers * (shape.bins + 1) * size
+        entering += shape.numbers * size
     hidden = (entering + 1) * shape.width + (shape.depth - 1) * (shape.width + 1) * shape.width
     return bins + shape.members * (embedded + hidden)

@@ -10,7 +10,7 @@ import numpy as np
 
 from polycera.errors import InputError
 
-LEAST, PREDICTED = 32, 1024
+LEAST, PREDICTED = 32, 256
 """Rows of a table that are predicted at a time: more need memory, fewer time."""
 
 

@@ -58,14 +58,21 @@ def view(sheet: Sheet) -> View | None:
     history = sheet.seen.history
     if history is None or "loss" not in sheet.pictures:
         return None
-    told = "" if history.validated else " There were no validation rows."
-    said = f"Solid lines are validation rows, dashed ones training rows.{told}" if history.validated else told.strip()
+    said = _legend(history.validated, sheet.seen.spec.network.folds or 1)
     whole = sheet.figures(*(name.replace("_", "-") for name in OTHERS))
     tasks: dict[str, Callable[[], Inside]] = {
         task: partial(_of_task, sheet, task, own) for task, own in history.curves.items() if own
     }
     each = (sheet.heading("Task by task"), sheet.each_task("curves", tasks)) if tasks else None
     return sheet.view("curves", "Curves of every term and metric", sentence(said), whole, each)
+
+
+def _legend(validated: bool, folds: int) -> str:
+    if not validated:
+        return "There were no validation rows."
+    lines = "Solid lines are validation rows, dashed ones training rows."
+    turns = f" In {folds} folds every row is both: it validates the members that do not learn from it."
+    return lines + turns if folds > 1 else lines
 
 
 def _of_task(sheet: Sheet, task: str, own: dict[str, Any]) -> Html:
