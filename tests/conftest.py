@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -31,6 +32,10 @@ for _name, _value in {
     "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),
 }.items():
     os.environ.setdefault(_name, _value)
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline, and few examples: the first call of each shape compiles. In CI the same examples every time.
 _common = {"deadline": None, "max_examples": 25, "suppress_health_check": [HealthCheck.too_slow]}
