@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from _cell import peak
 
 COLUMNS, TARGETS, BENDS, TIMES = 50, 10, 20, 5
 
@@ -36,11 +37,6 @@ def table(rows: int) -> Any:
     return frame
 
 
-def memory() -> float:
-    """The most that this process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -51,21 +47,22 @@ def main() -> None:
 
     frame, new = table(options.rows), table(options.predict).filter(regex="^x")
     tasks: list[Any] = [{f"y{i}": "regression" if i < TARGETS // 2 else "binary"} for i in range(TARGETS)]
-    print(f"{len(frame)} rows, {COLUMNS} columns, {TARGETS} targets: {memory():.1f} GB with the table", flush=True)
+    print(f"{len(frame)} rows, {COLUMNS} columns, {TARGETS} targets: {peak() / 1e3:.1f} GB with the table", flush=True)
     with tempfile.TemporaryDirectory() as place:
         begun = time.perf_counter()
         run = pc.fit(frame, tasks, out=Path(place) / "run", progress=False)
-        print(f"fit: {time.perf_counter() - begun:.0f} s, {memory():.1f} GB at most, {run.spec.network}", flush=True)
+        seconds = time.perf_counter() - begun
+        print(f"fit: {seconds:.0f} s, {peak() / 1e3:.1f} GB at most, {run.spec.network}", flush=True)
         skills = [next(iter(own.values()))["skill"] for own in run.metrics["test"].values()]
         print(f"mean skill on {run.metrics['rows']['test']} test rows: {statistics.mean(skills):.3f}")
         run.predict(new)  # compiles
-        seconds = []
+        times = []
         for _ in range(TIMES):
             begun = time.perf_counter()
             run.predict(new)
-            seconds.append(time.perf_counter() - begun)
-        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        print(f"predict {len(new)} rows: {statistics.median(seconds):.2f} s ({spread}; {TIMES} times, warm)")
+            times.append(time.perf_counter() - begun)
+        spread = f"{min(times):.2f} to {max(times):.2f}"
+        print(f"predict {len(new)} rows: {statistics.median(times):.2f} s ({spread}; {TIMES} times, warm)")
 
 
 if __name__ == "__main__":

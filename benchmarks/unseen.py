@@ -36,10 +36,24 @@ class Table(NamedTuple):
     yes: dict[str, Any] = {}  # noqa: RUF012 -- never changed
 
 
+MAIL = ("spam", "to_multiple", "sent_email", "re_subj", "format")
 ROLES = (
-    "Data_scientist Database_administrator Desktop_applications_developer Developer_with_stats_math_background DevOps "
-    "Embedded_developer Graphic_designer Graphics_programming Machine_learning_specialist Mobile_developer "
-    "Quality_assurance_engineer Systems_administrator Web_developer OpenSource Hobby Remote"
+    "Data_scientist",
+    "Database_administrator",
+    "Desktop_applications_developer",
+    "Developer_with_stats_math_background",
+    "DevOps",
+    "Embedded_developer",
+    "Graphic_designer",
+    "Graphics_programming",
+    "Machine_learning_specialist",
+    "Mobile_developer",
+    "Quality_assurance_engineer",
+    "Systems_administrator",
+    "Web_developer",
+    "OpenSource",
+    "Hobby",
+    "Remote",
 )
 TABLES = {
     "meats": Table("modeldata", "meats", ("water", "fat", "protein")),
@@ -50,16 +64,8 @@ TABLES = {
     "guns": Table("AER", "Guns", ("violent", "murder", "robbery")),
     "visits": Table("AER", "NMES1988", ("visits", "nvisits", "ovisits", "novisits", "emergency", "hospital")),
     "diamonds": Table("ggplot2", "diamonds", ("price", "carat")),
-    "email": Table(
-        "openintro",
-        "email",
-        ("spam", "to_multiple", "sent_email", "re_subj", "format"),
-        ("time",),
-        dict.fromkeys(("spam", "to_multiple", "sent_email", "re_subj", "format"), 1),
-    ),
-    "roles": Table(
-        "modeldata", "stackoverflow", tuple(ROLES.split()), (), dict.fromkeys(ROLES.split(), 1) | {"Remote": "Remote"}
-    ),
+    "email": Table("openintro", "email", MAIL, ("time",), dict.fromkeys(MAIL, 1)),
+    "roles": Table("modeldata", "stackoverflow", ROLES, (), dict.fromkeys(ROLES, 1) | {"Remote": "Remote"}),
     "staff": Table(
         "modeldata",
         "attrition",

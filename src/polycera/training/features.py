@@ -11,7 +11,7 @@ import numpy as np
 from polycera.errors import InputError
 
 LEAST, PREDICTED = 32, 256
-"""Rows of a table that are predicted at a time: more need memory, fewer time."""
+"""Rows of a table that are predicted at a time, at least and at most: more leave the cache, fewer need time."""
 
 
 def in_batches(predict: Callable[..., Mapping[Any, Any]], features: np.ndarray) -> dict[Any, np.ndarray]:
