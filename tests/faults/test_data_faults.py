@@ -358,3 +358,11 @@ def test_split_columns_that_divide_nothing() -> None:
     assert message(lambda: from_column(["train", None], seed=0)) == none
     assert message(lambda: from_column(["test"], seed=0)) == "The split column names no row 'train'; some are expected."
     assert "Unknown part of a split 'trian'" in message(lambda: from_column(["trian"], seed=0), UnknownName)
+
+
+def test_a_split_column_that_divides_a_group() -> None:
+    parts, groups = ["train", "train", "test", "test"], ["a", "b", "b", "c"]
+    said = message(lambda: from_column(parts, seed=0, groups=groups))
+    assert said.startswith("The split column divides 1 of the groups, such as 'b', which stands in train and test")
+    both = "A split is by groups or by time, not by both; give one of them."
+    assert message(lambda: from_column(["train"] * 4, seed=0, groups=groups, time=[1, 2, 3, 4])) == both

@@ -193,6 +193,15 @@ def test_a_given_split_is_kept(names: list[str]) -> None:
     assert set(words[parts.validation]) == ({"valid"} if "valid" in words else {"train"})
 
 
+def test_validation_drawn_beside_a_given_split_keeps_groups_whole_and_time_in_order() -> None:
+    names, groups = ["train"] * 40 + ["test"] * 8, np.repeat(np.arange(12), 4)
+    parts = from_column(names, seed=0, groups=groups)
+    assert len(parts.validation) and not set(groups[parts.train]) & set(groups[parts.validation])
+    time = np.random.default_rng(0).permutation(48)
+    parts = from_column(names, seed=0, time=time)
+    assert len(parts.validation) and time[parts.train].max() < time[parts.validation].min()
+
+
 def _parts(parts: Any) -> list[np.ndarray]:
     return [parts.train, parts.validation, parts.test]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -188,37 +189,29 @@ def test_the_blend_is_its_formula_and_silent_in_training() -> None:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A number, a label and a count, which landmarks do not serve, in folds that keep households together."""
+    """A number, a label and a count, which landmarks do not serve."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 90))
     table = {
         "a": a,
         "b": b,
-        "home": np.repeat([f"h{i}" for i in range(30)], 3),
+        "home": np.repeat([f"h{i}" for i in range(30)], 3),  # for those that ask for groups
         "price": 100 + 20 * a + rng.normal(size=90),
         "sold": np.where(b > 0, "yes", "no"),
         "calls": rng.poisson(np.exp(0.5 * a)),
     }
-    held: list[Any] = []
-    train = recipe.train
-
-    def watched(*args: Any, **options: Any) -> Any:
-        held.append(options["held"])
-        return train(*args, **options)
-
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        patch.setattr(finish.recipe, "train", watched)
         run = pc.fit(
             table,
             {"price": "regression", "sold": "binary", "calls": "count"},
             test=0.0,
-            groups="home",
+            columns={"home": "ignore"},
             out=tmp_path_factory.mktemp("learned") / "run",
             network={"width": 16, "members": 6, "folds": 3},
             training=QUICK,
         )
-    return SimpleNamespace(run=run, table=table, held=held[0])
+    return SimpleNamespace(run=run, table=table)
 
 
 def test_a_run_says_the_same_when_it_is_opened_again(learned: Any) -> None:
@@ -230,11 +223,38 @@ def test_a_run_says_the_same_when_it_is_opened_again(learned: Any) -> None:
     np.testing.assert_array_equal(raw_of(again.model, x), raw_of(learned.run.model, x))
 
 
-def test_a_household_is_held_out_as_a_whole(learned: Any) -> None:
-    assert learned.held.shape == (90, 6)
-    np.testing.assert_array_equal(learned.held.sum(axis=1), 2)
+@pytest.mark.nobackend
+def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
+    learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernel ridge is left out row by row: it would answer for a row from the others of its household."""
+    held: list[Any] = []
+    train, sentences = recipe.train, []
+
+    def watched(*args: Any, **options: Any) -> Any:
+        held.append(options["held"])
+        return train(*args, **options)
+
+    monkeypatch.setattr(finish.recipe, "train", watched)
+    run = pc.fit(
+        learned.table,
+        ["price", "sold"],
+        test=0.0,
+        groups="home",
+        out=tmp_path / "run",
+        network={"width": 4, "members": 6, "folds": 3, "bins": 0},
+        training={"max_steps": 20},
+        say=sentences.append,
+    )
+    assert held[0].shape == (90, 6)
+    np.testing.assert_array_equal(held[0].sum(axis=1), 2)
     for start in range(0, 90, 3):
-        assert (learned.held[start : start + 3] == learned.held[start]).all()
+        assert (held[0][start : start + 3] == held[0][start]).all()
+    assert run.spec.network.landmarks == 0
+    assert [one for one in sentences if one.startswith("Kernel ridge takes no part") and "'home'" in one]
+    with pytest.raises(pc.errors.InputError, match=r"9 landmarks.*whole groups of 'home'"):
+        pc.fit(learned.table, ["price"], groups="home", network={"landmarks": 9}, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_landmarks_have_no_share_in_what_they_cannot_say(learned: Any) -> None:

@@ -85,14 +85,23 @@ def split(
     return Split._of(draw.by_strata(codes, quota, random))
 
 
-def from_column(values: ArrayLike, *, seed: int, validation: float = 0.15, stratify: ArrayLike | None = None) -> Split:
-    """The parts that a column names: train, valid or validation, test, in any case.
+def from_column(
+    values: ArrayLike,
+    *,
+    seed: int,
+    validation: float = 0.15,
+    stratify: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    time: ArrayLike | None = None,
+) -> Split:
+    """Return the parts that a column names: train, valid or validation, test, in any case.
 
-    Where it names no validation, that share of the training rows is drawn for it.
+    Where it names no validation, that share of the training rows is drawn for it: whole groups, where there are
+    groups, and the last of them, where there is a time.
 
     Raises:
         UnknownName: for another name.
-        InputError: a row without a part, no row to train on.
+        InputError: a row without a part, no row to train on, a group in two parts, groups and a time together.
     """
     column = canonical(values, "split")
     if is_missing(column).any():
@@ -106,11 +115,40 @@ def from_column(values: ArrayLike, *, seed: int, validation: float = 0.15, strat
     train = np.flatnonzero(parts == 0)
     if not len(train):
         raise InputError("The split column names no row 'train'; some are expected.")
+    if groups is not None:
+        _check_undivided(parts, groups)
     if validation and not (parts == 1).any():
-        codes = None if stratify is None else np.asarray(stratify)[train]
-        drawn = split(len(train), seed=seed, validation=validation, test=0.0, stratify=codes)
+        strata, together, moments = (
+            None if values is None else canonical(values, what)[train]
+            for values, what in ((stratify, "stratify"), (groups, "groups"), (time, "time"))
+        )
+        drawn = split(
+            len(train), seed=seed, validation=validation, test=0.0, stratify=strata, groups=together, time=moments
+        )
         parts[train[drawn.validation]] = 1
     return Split._of(parts)
+
+
+def _check_undivided(parts: NDArray[np.int64], groups: ArrayLike) -> None:
+    """Refuse a column of parts that divides a group: its validation and test would be of rows known already.
+
+    Raises:
+        InputError: naming the first such group.
+    """
+    codes = _codes(groups, len(parts), "groups")
+    lowest, highest = np.full(codes.max() + 1, 2), np.zeros(codes.max() + 1, "int64")
+    np.minimum.at(lowest, codes, parts)
+    np.maximum.at(highest, codes, parts)
+    divided = lowest < highest
+    if divided.any():
+        row = int(divided[codes].argmax())
+        own = np.unique(parts[codes == codes[row]])
+        names = " and ".join(("train", "validation", "test")[part] for part in own)
+        first = shorten(repr(canonical(groups, "groups").tolist()[row]))
+        raise InputError(
+            f"The split column divides {int(divided.sum())} of the groups, such as {first}, which stands in {names}: "
+            "put each group into one part, or leave out the groups or the split column."
+        )
 
 
 def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:

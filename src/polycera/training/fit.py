@@ -266,6 +266,11 @@ def _announce(prepared: Prepared, plan: Spec, say: Any) -> None:
         if (folds := plan.network.folds or 1) > 1:
             rows = f"{len(prepared.learned_from)} train and validate in {folds} folds, {len(prepared.parts.test)} test"
         say(f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; rows: {rows}.")
+        if plan.data.parts.groups is not None and len(prepared.learned_from) <= recipe.SMALL:
+            say(
+                f"Kernel ridge takes no part: it would be validated row by row, and rows of one "
+                f"{shorten(repr(plan.data.parts.groups))} answer for each other."
+            )
     for sentence in prepared.warnings:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=3)
 

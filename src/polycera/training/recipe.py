@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from polycera.data import Batches, Encoder, Split
-from polycera.errors import InputError, PolyceraError
+from polycera.errors import InputError, PolyceraError, shorten
 from polycera.monitoring import JointEarlyStopping, JointScore
 from polycera.networks import Heads, backend
 from polycera.networks.landmarks import Blend
@@ -69,9 +69,13 @@ def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
     """The network of a spec with all that was left open chosen by the table.
 
     Args:
-        plan: the spec; where it says which rows validate, or that gradients are balanced, there are no folds.
+        plan: the spec; where it says which rows validate, or that gradients are balanced, there are no folds; where
+            it has groups, there are no landmarks.
         encoder: of the table.
         parts: its rows.
+
+    Raises:
+        InputError: for folds or landmarks that do not go with the rest of the spec.
     """
     rows, network = len(parts.train) + len(parts.validation), plan.network
     numbers, said = len(encoder.numbers.columns), plan.data.parts
@@ -79,6 +83,11 @@ def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
     free = said.column is None and said.time is None and plan.training.balancing is None
     folds = network.folds or (5 if small and free and len(parts.validation) and not (network.members or 0) % 5 else 1)
     members = network.members or (2 * folds if folds > 1 else 10 if small else 4)
+    if said.groups is not None and network.landmarks:
+        raise InputError(
+            f"The network has {network.landmarks} landmarks, and what they are worth is found by leaving out single "
+            f"rows, not whole groups of {shorten(repr(said.groups))}: set network.landmarks to 0."
+        )
     if members % folds:
         raise InputError(
             f"The network has {members} members and {folds} folds: each fold is held out from as many members, "
@@ -96,6 +105,8 @@ def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
         "numbers": numbers,
         "landmarks": min(rows, LANDMARKS, NUMBERS // rows, NUMBERS // encoder.width) if small else 0,
     }
+    if said.groups is not None:  # a left-out row would be answered by the others of its group
+        choice["landmarks"] = 0
     left = {name: value for name, value in choice.items() if getattr(network, name) is None}
     return msgspec.structs.replace(network, members=members, folds=folds, **left)
 

@@ -166,14 +166,23 @@ def _roles(wanted: Data, exclude: Iterable[str]) -> Mapping[str, str]:
 
 def _divide(table: Table, tasks: list[Task], parts: Parts, seed: int) -> Split:
     strata = data.strata(table, [task for task in tasks if task.name in table])
+    groups = None if parts.groups is None else table[parts.groups]
+    time = None if parts.time is None else table[parts.time]
     if parts.column is not None:
-        return data.from_column(table[parts.column], seed=seed, validation=parts.validation, stratify=strata)
+        return data.from_column(
+            table[parts.column],
+            seed=seed,
+            validation=parts.validation,
+            stratify=strata,
+            groups=groups,
+            time=time,
+        )
     return data.split(
         table.rows,
         seed=seed,
         validation=parts.validation,
         test=parts.test,
         stratify=strata,
-        groups=None if parts.groups is None else table[parts.groups],
-        time=None if parts.time is None else table[parts.time],
+        groups=groups,
+        time=time,
     )
