@@ -18,7 +18,7 @@ except ImportError as error:  # Keras takes TensorFlow where nobody chose, and s
 from polycera import callbacks, diagnostics, layers
 from polycera.diagnostics import compare, describe, sweep
 from polycera.reports import plot, report
-from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Quantile, Regression
+from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Proportion, Quantile, Regression
 from polycera.training import Model, Run, adopt, fit, load, resume
 
 if TYPE_CHECKING:  # see __getattr__
@@ -38,6 +38,7 @@ __all__ = [
     "Multilabel",
     "Ordinal",
     "PolyceraError",
+    "Proportion",
     "Quantile",
     "Regression",
     "Run",

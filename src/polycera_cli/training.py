@@ -55,7 +55,8 @@ def fit(
     target
         A column to predict; say it once for each.
     kind
-        NAME=KIND where the inferred kind is wrong: regression, binary, multiclass, ordinal, count, quantile.
+        NAME=KIND where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal,
+        count, quantile.
     weight
         NAME=NUMBER, a task's factor in the total loss.
     joint

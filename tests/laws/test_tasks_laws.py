@@ -39,9 +39,13 @@ def metrics(kind: str) -> st.SearchStrategy[list[str]]:
     return st.lists(st.sampled_from(sorted(TALLIES[kind].metrics)), min_size=1, unique=True)
 
 
+SOFT = {"soft multilabel": "multilabel", "soft multiclass": "multiclass"}
+"""Kinds whose labels are soft, as they are measured -> their kind."""
+
+
 def losses(kind: str) -> st.SearchStrategy[Any]:
     extra = {"regression": ["huber", "mean_squared_logarithmic_error"], "binary": ["hinge"]}.get(kind, [])
-    known = [*pc.tasks.terms.OWN[kind], *extra]
+    known = [*pc.tasks.terms.OWN[SOFT.get(kind, kind)], *extra]
     return st.dictionaries(st.sampled_from(known), weights, min_size=1) | st.sampled_from(known)
 
 
@@ -52,6 +56,9 @@ OWN = {
     "multilabel": {"labels": st.integers(1, 4), "pos_weight": weights, "label_smoothing": smoothing},
     "ordinal": {"classes": labels | st.integers(2, 5)},
     "count": {},
+    "proportion": {},
+    "soft multilabel": {"labels": st.integers(1, 4), "pos_weight": weights, "soft": st.just(True)},
+    "soft multiclass": {"classes": labels | st.integers(2, 5), "label_smoothing": smoothing, "soft": st.just(True)},
     "quantile": {"quantiles": st.sampled_from([(0.5,), (0.1, 0.9), (0.05, 0.5, 0.6)]), "standardize": st.booleans()},
 }
 KINDS = sorted(OWN)
@@ -64,7 +71,7 @@ def any_task(draw: Any, kind: str | None = None, name: str | None = None) -> Any
     options |= {"weight": draw(weights), "loss": draw(losses(kind)), "metrics": draw(metrics(kind))}
     options["learning_rate"] = draw(st.sampled_from([1.0, 0.1, 3.0]))
     try:
-        return pc.tasks.kind_of(kind)(draw(names) if name is None else name, **options)
+        return pc.tasks.kind_of(SOFT.get(kind, kind))(draw(names) if name is None else name, **options)
     except pc.InputError as error:  # an option of the default loss without that loss is refused, by design
         assume("is an option of the loss" not in str(error))
         raise

@@ -31,6 +31,9 @@ def task(kind: str, **options: Any) -> Any:
         "ordinal": lambda **o: pc.Ordinal("t", CLASSES, **o),
         "count": lambda **o: pc.Count("t", **o),
         "quantile": lambda **o: pc.Quantile("t", quantiles=LEVELS, standardize=False, **o),
+        "proportion": lambda **o: pc.Proportion("t", **o),
+        "soft multilabel": lambda **o: pc.Multilabel("t", CLASSES, soft=True, **o),
+        "soft multiclass": lambda **o: pc.Multiclass("t", CLASSES, soft=True, **o),
     }
     return made[kind](**options)
 
@@ -47,6 +50,9 @@ def outputs(kind: str, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
         "multilabel": rng.integers(0, 2, (N, CLASSES)),
         "multiclass": rng.integers(0, CLASSES, (N, 1)),
         "ordinal": rng.integers(0, CLASSES, (N, 1)),
+        "proportion": rng.random((N, 1)),
+        "soft multilabel": rng.random((N, CLASSES)),
+        "soft multiclass": rng.dirichlet(np.ones(CLASSES), N),
     }
     return labels[kind].astype("float32"), rng.normal(0, spread, (N, own.units)).astype("float32")
 
@@ -67,6 +73,10 @@ def stock(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
 
 def by_label(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
     return lambda y, raw: float(np.mean([loss(y[:, i : i + 1], raw[:, i : i + 1]) for i in range(y.shape[1])]))
+
+
+def of_answers(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda y, raw: float(loss(y, 1 / (1 + np.exp(-raw))))
 
 
 def of_classes(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -115,6 +125,23 @@ AGAINST = {
     "poisson": ("count", {}, of_rates),
     "corn": ("ordinal", {}, of_levels),
     "pinball": ("quantile", {}, of_quantiles),
+    "shares": ("proportion", {}, stock(BCE(from_logits=True))),
+    "shares brier": ("proportion", {"loss": "brier"}, of_answers(kl.MeanSquaredError())),
+    "shares mae": ("proportion", {"loss": "mean_absolute_error"}, of_answers(kl.MeanAbsoluteError())),
+    "shares huber": ("proportion", {"loss": "huber"}, of_answers(kl.Huber())),
+    "soft labels": ("soft multilabel", {}, stock(BCE(from_logits=True))),
+    "soft labels smooth": (
+        "soft multilabel",
+        {"label_smoothing": 0.2},
+        stock(BCE(from_logits=True, label_smoothing=0.2)),
+    ),
+    "soft classes": ("soft multiclass", {}, stock(CE(from_logits=True))),
+    "soft classes smooth": (
+        "soft multiclass",
+        {"label_smoothing": 0.2},
+        stock(CE(from_logits=True, label_smoothing=0.2)),
+    ),
+    "brier": ("binary", {"loss": "brier"}, of_answers(kl.MeanSquaredError())),
     # from Keras
     "msle": ("regression", {"loss": "mean_squared_logarithmic_error"}, stock(kl.MeanSquaredLogarithmicError())),
     "object": ("regression", {"loss": kl.Huber(delta=0.3)}, stock(kl.Huber(delta=0.3))),
@@ -195,7 +222,7 @@ def test_finite_at_raw_outputs_of_ten_thousand(kind: str, name: str, sign: int) 
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     assert value >= 0 or kind == "count"
-    if kind in ("binary", "multilabel"):
+    if kind in ("binary", "multilabel") and name == "bce":
         assert value > 100  # not clipped at log(1e-7) = 16, as probabilities are
 
 

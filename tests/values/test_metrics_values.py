@@ -18,17 +18,29 @@ from polycera.tasks import host
 from polycera.tasks.metrics import numbers, ranking
 from polycera.tasks.metrics.binary import MultilabelTally
 
+_BINARY = ("auc", "average_precision", "accuracy", "f1", "log_loss")
+_ONE = ("precision", "recall", "balanced_accuracy", "brier", "mae", "mse", "rmse")
 KINDS = {
-    "reg": ("rmse", "mae", "r2"),
-    "raw": ("mae", "rmse", "r2"),
-    "bin": ("auc", "average_precision", "accuracy", "f1", "log_loss"),
-    "rare": ("auc", "average_precision", "accuracy", "f1", "log_loss"),
-    "cls": ("accuracy", "macro_f1", "log_loss"),
-    "lab": ("map", "macro_f1", "micro_f1", "hamming", "subset_accuracy", "ranking_loss"),
-    "ord": ("mae", "kappa", "accuracy"),
-    "cnt": ("deviance", "mae", "rmse"),
-    "qua": ("pinball", "coverage"),
+    "reg": ("rmse", "mae", "r2", "mse"),
+    "raw": ("mae", "rmse", "r2", "mse"),
+    "bin": (*_BINARY, *_ONE),
+    "rare": (*_BINARY, *_ONE),
+    "cls": (
+        *("accuracy", "macro_f1", "log_loss", "macro_precision", "macro_recall", "balanced_accuracy", "auc", "brier"),
+        *("mse", "mae"),
+    ),
+    "lab": (
+        *("map", "macro_f1", "micro_f1", "hamming", "subset_accuracy", "ranking_loss", "accuracy", "auc", "log_loss"),
+        *("macro_precision", "micro_precision", "macro_recall", "micro_recall", "brier", "mae", "mse", "rmse"),
+    ),
+    "ord": ("mae", "kappa", "accuracy", "mse", "rmse", "macro_f1", "balanced_accuracy"),
+    "cnt": ("deviance", "mae", "rmse", "mse", "r2"),
+    "qua": ("pinball", "coverage", "mae"),
+    "part": ("rmse", "mae", "mse", "brier", "r2", "log_loss"),
+    "parts": ("rmse", "mae", "mse", "brier", "r2", "log_loss"),
+    "votes": ("log_loss", "accuracy", "brier", "mae", "mse", "rmse"),
 }
+SEVERAL = ("lab", "parts", "votes")
 QUANTILES = (0.1, 0.5, 0.8)
 EVERY = [(task, metric) for task, own in KINDS.items() for metric in own]
 BY_HISTOGRAM = ("auc", "average_precision", "map")
@@ -45,6 +57,9 @@ def tasks() -> list[Any]:
         pc.Ordinal("ord", 4, metrics=KINDS["ord"]),
         pc.Count("cnt", metrics=KINDS["cnt"]),
         pc.Quantile("qua", quantiles=QUANTILES, metrics=KINDS["qua"]),
+        pc.Proportion("part", metrics=KINDS["part"]),
+        pc.Multilabel("parts", 3, soft=True, metrics=KINDS["parts"]),
+        pc.Multiclass("votes", 3, soft=True, metrics=KINDS["votes"]),
     ]
 
 
@@ -66,6 +81,12 @@ def some(n: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     }
     for values in y.values():
         values[rng.random(values.shape) < 0.2] = np.nan if values.dtype.kind == "f" else None
+    logits = x[:, -7:] + rng.normal(size=(n, 7))
+    y |= {"part": host.sigmoid(logits[:, 0]).round(1), "parts": host.sigmoid(logits[:, 1:4]).round(2)}
+    for values in (y["part"], y["parts"]):
+        values[rng.random(values.shape) < 0.2] = np.nan
+    y["votes"] = host.softmax(logits[:, 4:])
+    y["votes"][rng.random(n) < 0.2] = np.nan
     return x, y
 
 
@@ -78,9 +99,11 @@ def reference(model: pc.Model, x: np.ndarray, y: dict[str, np.ndarray]) -> dict[
     for i, (name, task) in enumerate(model.tasks.items()):
         encoded = task.encode(y[name])
         own = raw[:, columns[name]]
-        known = ~np.isnan(encoded).any(axis=1) if name != "lab" else np.ones(len(encoded), bool)
+        known = ~np.isnan(encoded).any(axis=1) if name not in ("lab", "parts") else np.ones(len(encoded), bool)
         answers = task.link(own, host)[known] * units.scale[i] + units.location[i]
-        found |= {f"{name}/{m}": v for m, v in by_sklearn(task.kind, encoded[known], own[known], answers).items()}
+        found |= {
+            f"{name}/{m}": v for m, v in by_sklearn(task.measured_as, encoded[known], own[known], answers).items()
+        }
     return found
 
 
@@ -95,6 +118,7 @@ def _of_numbers(d: Any) -> dict[str, Any]:
         "rmse": lambda: sk.root_mean_squared_error(d.y, d.p),
         "mae": lambda: sk.mean_absolute_error(d.y, d.p),
         "r2": lambda: sk.r2_score(d.y, d.p),
+        "mse": lambda: sk.mean_squared_error(d.y, d.p),
         "deviance": lambda: sk.mean_poisson_deviance(d.y, d.p) if d.y.min() >= 0 < d.p.min() else np.nan,
     }
 
@@ -107,6 +131,19 @@ def _of_yes_no(d: Any) -> dict[str, Any]:
         "accuracy": lambda: sk.accuracy_score(d.y, said),
         "f1": lambda: sk.f1_score(d.y, said),
         "log_loss": lambda: sk.log_loss(d.y, np.hstack([1 - d.p, d.p]), labels=[0, 1]),
+        "precision": lambda: sk.precision_score(d.y, said, zero_division=np.nan),
+        "recall": lambda: sk.recall_score(d.y, said, zero_division=np.nan),
+        "balanced_accuracy": lambda: sk.balanced_accuracy_score(d.y, said) if len(np.unique(d.y)) > 1 else np.nan,
+        "brier": lambda: sk.brier_score_loss(d.y, d.p[:, 0]),
+        **_distances(d.y, d.p),
+    }
+
+
+def _distances(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    return {
+        "mae": lambda: sk.mean_absolute_error(y, p),
+        "mse": lambda: sk.mean_squared_error(y, p),
+        "rmse": lambda: sk.mean_squared_error(y, p) ** 0.5,
     }
 
 
@@ -116,6 +153,12 @@ def _of_classes(d: Any) -> dict[str, Any]:
         "accuracy": lambda: sk.accuracy_score(d.y, said),
         "macro_f1": lambda: sk.f1_score(d.y, said, average="macro"),
         "log_loss": lambda: sk.log_loss(d.y, d.p, labels=range(d.p.shape[1])),
+        "macro_precision": lambda: sk.precision_score(d.y, said, average="macro", zero_division=0),
+        "macro_recall": lambda: sk.recall_score(d.y, said, average="macro", zero_division=0),
+        "balanced_accuracy": lambda: sk.balanced_accuracy_score(d.y, said),
+        "auc": lambda: sk.roc_auc_score(d.y[:, 0], d.p, multi_class="ovr", labels=range(d.p.shape[1])),
+        "brier": lambda: ((d.p - (d.y == np.arange(d.p.shape[1]))) ** 2).sum(1).mean(),
+        **_distances(d.y == np.arange(d.p.shape[1]), d.p),
     }
 
 
@@ -125,13 +168,41 @@ def _of_levels(d: Any) -> dict[str, Any]:
         "mae": lambda: sk.mean_absolute_error(d.y, said),
         "kappa": lambda: sk.cohen_kappa_score(d.y[:, 0], said, weights="quadratic", labels=range(d.p.shape[1])),
         "accuracy": lambda: sk.accuracy_score(d.y, said),
+        "mse": lambda: sk.mean_squared_error(d.y, said),
+        "rmse": lambda: sk.root_mean_squared_error(d.y, said),
+        "macro_f1": lambda: sk.f1_score(d.y, said, average="macro"),
+        "balanced_accuracy": lambda: sk.balanced_accuracy_score(d.y, said),
     }
 
 
 def _of_quantiles(d: Any) -> dict[str, Any]:
     inside = (d.p[:, :1] <= d.y) & (d.y <= d.p[:, -1:])
     each = [lambda q=q, i=i: sk.mean_pinball_loss(d.y[:, 0], d.p[:, i], alpha=q) for i, q in enumerate(QUANTILES)]
-    return {"pinball": lambda: np.mean([of() for of in each]), "coverage": lambda: inside.mean()}
+    return {
+        "pinball": lambda: np.mean([of() for of in each]),
+        "coverage": lambda: inside.mean(),
+        "mae": lambda: sk.mean_absolute_error(d.y, d.p[:, 1:2]),
+    }
+
+
+def _of_parts(d: Any) -> dict[str, Any]:
+    """Each label over the rows that have it."""
+    known = ~np.isnan(d.y)
+    columns = [(d.y[k, j], d.p[k, j]) for j, k in enumerate(known.T)]
+    y, p = d.y[known], np.clip(d.p[known], 1e-9, 1 - 1e-9)
+    return _distances(y, p) | {
+        "brier": lambda: sk.mean_squared_error(y, p),
+        "r2": lambda: np.mean([sk.r2_score(*column) for column in columns]),
+        "log_loss": lambda: -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)),
+    }
+
+
+def _of_votes(d: Any) -> dict[str, Any]:
+    return _distances(d.y, d.p) | {
+        "brier": lambda: ((d.y - d.p) ** 2).sum(1).mean(),
+        "accuracy": lambda: sk.accuracy_score(d.y.argmax(1), d.p.argmax(1)),
+        "log_loss": lambda: -(d.y * np.log(d.p)).sum(1).mean(),
+    }
 
 
 def _of_labels(d: Any) -> dict[str, Any]:
@@ -149,6 +220,15 @@ def _of_labels(d: Any) -> dict[str, Any]:
         "ranking_loss": lambda: np.mean(
             [sk.label_ranking_loss(y[None], z[None]) if len(y) > 1 else 0.0 for y, _, z in rows]
         ),
+        "accuracy": lambda: sk.accuracy_score(d.y[known], said[known]),
+        "auc": lambda: np.nanmean([sk.roc_auc_score(y, z) for y, _, z in each]),
+        "log_loss": lambda: sk.log_loss(d.y[known], d.p[known]),
+        "macro_precision": lambda: np.mean([sk.precision_score(y, s, zero_division=0) for y, s, _ in each]),
+        "micro_precision": lambda: sk.precision_score(d.y[known], said[known], zero_division=np.nan),
+        "macro_recall": lambda: np.mean([sk.recall_score(y, s, zero_division=0) for y, s, _ in each]),
+        "micro_recall": lambda: sk.recall_score(d.y[known], said[known]),
+        "brier": lambda: sk.brier_score_loss(d.y[known], d.p[known]),
+        **_distances(d.y[known], d.p[known]),
     }
 
 
@@ -160,6 +240,9 @@ SKLEARN = {
     "multilabel": _of_labels,
     "ordinal": _of_levels,
     "quantile": _of_quantiles,
+    "proportion": _of_parts,
+    "soft multilabel": _of_parts,
+    "soft multiclass": _of_votes,
 }
 
 
@@ -204,13 +287,15 @@ def trivial_reference(seen: SimpleNamespace, name: str) -> dict[str, float]:
     """What scikit-learn's dummies, fitted to the training labels, reach on the validation labels."""
     task = seen.model.tasks[name]
     train, y = (task.encode(part[name]) for part in (seen.train, seen.validation))
-    if task.kind == "multilabel":
+    if name in SEVERAL:
         shares = np.nanmean(train, axis=0)
         raw = np.tile(np.log(shares / (1 - shares)), (len(y), 1))
-        return by_sklearn("multilabel", y, raw, raw)
+        known = ~np.isnan(y).all(axis=1)
+        found = by_sklearn(task.measured_as, y[known], raw[known], host.sigmoid(raw)[known])
+        return found | {"micro_precision": float(np.nanmean(y))} if name == "lab" else found
     train, y = train[~np.isnan(train[:, 0])], y[~np.isnan(y[:, 0])]
     nothing, rows = np.zeros((len(train), 1)), np.zeros((len(y), 1))
-    if task.kind in ("regression", "count"):
+    if task.kind in ("regression", "count", "proportion"):
         p = DummyRegressor(strategy="mean").fit(nothing, train).predict(rows).reshape(-1, 1)
         return by_sklearn(task.kind, y, p, p)
     if task.kind == "quantile":
@@ -218,7 +303,7 @@ def trivial_reference(seen: SimpleNamespace, name: str) -> dict[str, float]:
         return by_sklearn("quantile", y, y, np.tile(each, (len(y), 1)))
     p = DummyClassifier(strategy="prior").fit(nothing, train[:, 0]).predict_proba(rows)
     if task.kind == "binary":
-        return by_sklearn("binary", y, p[:, 1:] - 0.5, p[:, 1:])
+        return by_sklearn("binary", y, p[:, 1:] - 0.5, p[:, 1:]) | {"precision": float(y.mean())}
     return by_sklearn(task.kind, y, p, p)
 
 

@@ -19,7 +19,7 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
     """The task that a column of labels asks for, and the sentence that says why.
 
     Two values are binary, text is multiclass, numbers regression; few and small whole ones are multiclass.
-    Classes keep the user's type. Ordinal, count and quantile are never guessed.
+    Classes keep the user's type. Ordinal, count, quantile and proportion are never guessed.
 
     Args:
         name: the column.
@@ -44,7 +44,10 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
     if is_whole(column) and len(levels) <= FEW and levels[0] >= 0 and levels[-1] <= SMALL:
         reason = f"{len(levels)} small whole numbers; kind 'ordinal', 'count' or 'regression' says otherwise."
         return Multiclass(name, classes=levels), reason
-    return Regression(name), f"{len(levels)} different numbers from {levels[0]:.6g} to {levels[-1]:.6g}."
+    reason = f"{len(levels)} different numbers from {levels[0]:.6g} to {levels[-1]:.6g}"
+    if levels[0] >= 0 and levels[-1] <= 1:
+        return Regression(name), f"{reason}; kind 'proportion' keeps answers between 0 and 1, if these are shares."
+    return Regression(name), f"{reason}."
 
 
 def levels_of(name: str, column: Values) -> list[Any]:

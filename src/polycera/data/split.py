@@ -157,7 +157,7 @@ def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:
     A missing label has a code of its own. None where no task has such classes.
     """
     for task in tasks:
-        if isinstance(task, Binary | Multiclass | Ordinal):
+        if isinstance(task, Binary | Multiclass | Ordinal) and not getattr(task, "soft", False):
             column = table[task.name]
             codes = _codes(column, table.rows, "stratify")
             counts = np.unique(codes[~is_missing(column)], return_counts=True)[1]

@@ -20,12 +20,14 @@ from polycera.tasks import (
     Multiclass,
     Multilabel,
     Ordinal,
+    Proportion,
     Quantile,
     Regression,
     Task,
 )
+from polycera.tasks.keras_losses import check_fit
 
-_NUMERIC = (Regression, Count, Quantile)
+_NUMERIC = (Regression, Proportion, Count, Quantile)
 
 Asked: TypeAlias = "str | Task | Mapping[str, str | Task]"
 
@@ -55,8 +57,15 @@ def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task
 
 
 def columns_of(name: str, wish: str | Task | None = None) -> list[str]:
-    """The columns that hold a task's labels: the labels' own for multilabel, else the one of its name."""
-    return list(wish.labels) if isinstance(wish, Multilabel) else [name]
+    """The columns that hold a task's labels: one a label for multilabel, or a class with soft=True, else its own."""
+    if isinstance(wish, Multilabel):
+        return list(wish.labels)
+    return [str(each) for each in wish.known_classes()] if _is_soft(wish) else [name]  # type: ignore[union-attr]
+
+
+def _is_soft(wish: Any) -> bool:
+    """Whether a task has a column for each class, with its share."""
+    return isinstance(wish, Multiclass) and wish.soft
 
 
 def labels(table: Table, task: Task) -> Values:
@@ -66,8 +75,8 @@ def labels(table: Table, task: Task) -> Values:
         UnknownName: for a column that is not there.
         InputError: for text where the task takes numbers, naming the row.
     """
-    if isinstance(task, Multilabel):
-        return np.stack([as_kind(table[name], "number", name) for name in task.labels], axis=1)
+    if isinstance(task, Multilabel) or _is_soft(task):
+        return np.stack([as_kind(table[name], "number", name) for name in columns_of(task.name, task)], axis=1)
     if isinstance(task, _NUMERIC):
         return as_kind(table[task.name], "number", task.name)
     classes = getattr(task, "classes", None) or ()
@@ -97,9 +106,11 @@ def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
     columns = {column: table[column] for column in columns_of(name, wish)}
     for column, values in columns.items():
         levels_of(column, values)
+    if isinstance(wish, Task):
+        check_fit(wish)
     if wish is None:
         return infer_task(name, table[name])
-    if isinstance(wish, Multilabel):
+    if isinstance(wish, Multilabel) or (isinstance(wish, Multiclass) and wish.soft):
         return wish, f"asked for, of {len(columns)} columns."
     if isinstance(wish, Task):
         return _completed(wish, table[name]), "asked for."

@@ -43,6 +43,12 @@ def labels(task: Task, count: int) -> np.ndarray:
     """Made-up labels that the task takes."""
     rng = np.random.default_rng(0)
     classes = getattr(task, "classes", None)
+    if task.measured_as == "soft multilabel":
+        return rng.random((count, task.units))
+    if task.measured_as == "soft multiclass":
+        return rng.dirichlet(np.ones(task.units), count)
+    if task.kind == "proportion":
+        return rng.random(count)
     if classes is not None:
         return np.resize(np.array(classes, dtype=object), count)
     if task.kind == "multilabel":

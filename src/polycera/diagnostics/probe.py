@@ -148,7 +148,7 @@ def probes(
             raise InputError(
                 "This model has no tasks of its own: say what to probe for, tasks=[pc.Regression('price')]."
             )
-        tasks = [task for task in own.values() if task.kind != "multilabel"]
+        tasks = [task for task in own.values() if task.kind != "multilabel" and not getattr(task, "soft", False)]
     for task in tasks:
         if task.name not in y:
             raise UnknownName("labels for task", task.name, y)
@@ -160,9 +160,13 @@ def probes(
 
 def _linear(task: Task) -> Task:
     """The task as a linear predictor answers it."""
+    if getattr(task, "soft", False):
+        raise InputError(
+            f"Task {shorten(task.name)!r} has shares for labels: probe for each of them as a pc.Proportion of its own."
+        )
     if isinstance(task, Binary | Multiclass | Regression):
         return task
-    if task.kind in ("count", "quantile"):
+    if task.kind in ("count", "quantile", "proportion"):
         return Regression(task.name)
     if task.kind == "ordinal":
         return Multiclass(task.name, classes=getattr(task, "classes", None))

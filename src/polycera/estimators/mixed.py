@@ -14,7 +14,7 @@ from polycera.estimators.base import Learner
 from polycera.estimators.inputs import table_of
 from polycera.estimators.labels import came_as, given_back, is_named, labels_of
 from polycera.shapes import Array, TaskName
-from polycera.tasks import Binary, Multilabel, Quantile, Task
+from polycera.tasks import Binary, Multiclass, Multilabel, Quantile, Task
 from polycera.tasks.task import ClassTask
 
 
@@ -216,6 +216,8 @@ def _said(task: Task, values: Array, at: Array | None) -> dict[str, np.ndarray]:
     """Column of y -> answers [n]."""
     if isinstance(task, Multilabel):
         return dict(zip(task.labels, task.answer(values, at).T, strict=True))
+    if isinstance(task, Multiclass) and task.soft:  # a column for each class
+        return {str(each): values[:, i] for i, each in enumerate(task.known_classes())}
     if isinstance(task, Binary):
         return {task.name: task.in_words(task.choose(values, None if at is None else float(at[0])))}
     return {task.name: task.answer(values)}

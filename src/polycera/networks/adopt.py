@@ -12,9 +12,16 @@ from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.networks.heads import TaskLayer
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Joint, Task
+from polycera.tasks.keras_losses import check_fit, range_of
 
 PLAIN = ("linear", None)
-LOGITS_OF = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax", "count": "exponential"}
+LOGITS_OF = {
+    "binary": "sigmoid",
+    "proportion": "sigmoid",
+    "multilabel": "sigmoid",
+    "multiclass": "softmax",
+    "count": "exponential",
+}
 """The activation that a head of each kind may already end in; its inverse gives back what the losses take."""
 OWN_UNITS = ("regression", "quantile")
 """Kinds whose head may end in any activation: it then answers in the user's units, not standardised."""
@@ -75,6 +82,7 @@ def gathered(model: keras.Model, tasks: Sequence[Task | Joint], activations: dic
                 raise UnknownName("output for task", task.name, outputs)
             ending = (activations or {}).get(task.name, activation_of(outputs[task.name]))
             task = _fitted_to(task, outputs[task.name], ending)
+            check_fit(task, range_of(ending))
             endings[task.name] = None if ending in PLAIN else ending
         adopted.append(task)
     layer = Outputs(adopted, endings)
@@ -116,6 +124,17 @@ def activation_of(tensor: Any) -> str | None:
     return None
 
 
+def _for_several(task: Task, ending: str | None) -> str:
+    """What to use where one output has several numbers."""
+    if task.units > 1:
+        return ""
+    name = repr(shorten(task.name))
+    shares = f"pc.Multilabel({name}, soft=True) for shares from 0 to 1"
+    if task.kind in ("regression", "proportion"):
+        return f"; for several numbers of one output use {shares}, or name each: an output and a task of its own"
+    return f"; for several labels of one output use pc.Multilabel({name})" if task.kind == "binary" else ""
+
+
 def _fitted_to(task: Task, tensor: Any, ending: str | None) -> Task:
     """The task as this head serves it.
 
@@ -131,7 +150,8 @@ def _fitted_to(task: Task, tensor: Any, ending: str | None) -> Task:
         task = task.replace(labels=tensor.shape[-1])
     if tensor.shape[-1] != task.units:
         raise InputError(
-            f"Output {name!r} has {tensor.shape[-1]} units, but its task ({task.kind}) needs {task.units}."
+            f"Output {name!r} has {tensor.shape[-1]} units, but its task ({task.kind}) needs {task.units}"
+            f"{_for_several(task, ending)}."
         )
     if task.kind in OWN_UNITS:
         return task if ending in PLAIN else task.replace(standardize=False)

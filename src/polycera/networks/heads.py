@@ -19,6 +19,7 @@ from polycera.networks.fork import Fork
 from polycera.networks.settings import Settings
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Joint, Layout, Task, task_from_config
+from polycera.tasks.keras_losses import check_fit
 
 
 class TaskLayer(keras.layers.Layer):
@@ -93,7 +94,8 @@ class Heads(TaskLayer):
     Input shape: [n, features]. Output shape: [n, units], all tasks side by side; float32.
 
     Raises:
-        InputError: for features of any other rank, or another number of members.
+        InputError: for features of any other rank, or another number of members; for a loss of Keras that does not fit
+            what a task answers.
 
     Examples:
         >>> import keras, polycera as pc
@@ -120,6 +122,9 @@ class Heads(TaskLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks, **kwargs)
+        for task in tasks:
+            if isinstance(task, Task):  # one from a file was looked at when it was made
+                check_fit(task)
         self.members = members
         names = list(self.layout.tasks)
         self.settings = Settings.of(names, weighting, balancing, preference, gradients, every, seed)

@@ -77,7 +77,8 @@ def calibration(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> 
         raw: what the network gives for them before any link, [n, units].
 
     Returns:
-        1 and 0 for units of other kinds (regression, count, quantile), and no loss for their tasks.
+        1 and 0 for units of other kinds (regression, proportion, count, quantile) and of soft labels, and no loss for
+        their tasks.
 
     Raises:
         InputError: where rows or columns are not those of the layout.
@@ -98,7 +99,7 @@ def calibration(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> 
     kept = _spread(len(raw), int(np.clip(CELLS // max(layout.units, 1), FEWEST, MOST)))
     raw, truth = raw[kept], {name: np.asarray(y, "float64")[kept] for name, y in truth.items()}
     scale, shift, before, after = np.ones(layout.units), np.zeros(layout.units), {}, {}
-    groups = [group for group in layout.groups if isinstance(group.task, Multiclass)]
+    groups = [group for group in layout.groups if _is_one_of_several(group.task)]
     columns = np.array([layout.raw_columns[name].start + i for name, i in _labels(layout)], "int64")
     y, z = _answers(layout, truth, len(raw)), raw[:, columns]
     fold = _folds(y, z, [_classes(group, truth, raw) for group in groups])
@@ -123,7 +124,7 @@ def _check(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> None:
             f"pass what the network gives before its links, [n, {layout.units}]."
         )
     for task in layout.tasks.values():
-        if not (_is_yes_or_no(task) or isinstance(task, Multiclass)):
+        if not (_is_yes_or_no(task) or _is_one_of_several(task)):
             continue
         shape = list(np.shape(truth[task.name])) if task.name in truth else None
         if shape != [len(raw), task.width]:
@@ -135,7 +136,11 @@ def _check(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> None:
 
 
 def _is_yes_or_no(task: object) -> bool:
-    return isinstance(task, Binary | Multilabel | Ordinal)
+    return isinstance(task, Binary | Multilabel | Ordinal) and not getattr(task, "soft", False)
+
+
+def _is_one_of_several(task: object) -> bool:
+    return isinstance(task, Multiclass) and not task.soft
 
 
 def _labels(layout: Layout) -> list[tuple[TaskName, int]]:

@@ -52,6 +52,8 @@ def measured(
         own = TaskQuality(task.kind, int((~np.isnan(y)).any(axis=1).sum()))
         if labels_of(task):
             _of_labels(own, task, y, p, (thresholds or {}).get(task.name), points)
+        elif getattr(task, "soft", False):
+            _of_shares(own, task, y, p, drawn, seed)
         elif isinstance(task, ClassTask):
             _of_classes(own, task, y[:, 0], p)
         else:
@@ -89,6 +91,14 @@ def _of_classes(own: TaskQuality, task: ClassTask, y: Array, p: Array) -> None:
     chosen = task.choose(p)
     own.confusion = confusion(y, chosen, task.known_classes())
     own.reliability = reliability(chosen == y, np.take_along_axis(p, chosen[:, None], 1)[:, 0].clip(0, 1))
+
+
+def _of_shares(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:
+    """Residuals of all labels together; with classes, which has the largest share and which is said."""
+    own.residuals = residuals(y.ravel(), p.ravel(), drawn, seed)
+    if isinstance(task, ClassTask):
+        known = ~np.isnan(y).any(axis=1)
+        own.confusion = confusion(y[known].argmax(axis=1), task.choose(p[known]), task.known_classes())
 
 
 def _of_numbers(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:

@@ -18,10 +18,10 @@ FEW = 10
 
 
 def labels_of(task: Task) -> list[str]:
-    """What yes is said to: the positive class of a binary task, the labels of a multilabel one, else nothing."""
+    """The positive class of a binary task, the labels of a multilabel one that are yes or no, else nothing."""
     if isinstance(task, Binary):
         return [str(task.known_classes()[1])]
-    return [str(label) for label in task.labels] if isinstance(task, Multilabel) else []
+    return [str(label) for label in task.labels] if isinstance(task, Multilabel) and not task.soft else []
 
 
 def thresholds(

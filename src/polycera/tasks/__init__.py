@@ -3,7 +3,7 @@
 from polycera.tasks.classes import Binary, Multiclass, Multilabel, Ordinal
 from polycera.tasks.joint import Joint
 from polycera.tasks.layout import Group, Layout
-from polycera.tasks.numbers import Count, Quantile, Regression
+from polycera.tasks.numbers import Count, Proportion, Quantile, Regression
 from polycera.tasks.spec import KINDS, kind_of, task_from_config
 from polycera.tasks.task import Task
 
@@ -17,6 +17,7 @@ __all__ = [
     "Multiclass",
     "Multilabel",
     "Ordinal",
+    "Proportion",
     "Quantile",
     "Regression",
     "Task",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,15 @@ from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks import labels
 from polycera.tasks.task import ClassTask, Task
 from polycera.tasks.terms import factor
+
+EDGE = 1e-6
+"""The trivial predictor's share lies this far from 0 and 1, so that its logit is finite."""
+
+ROUNDING = 1e-6
+"""What a share may lie beyond 0 and 1: a sum of float32 does."""
+
+SUM = 1e-3
+"""How far the shares of a row may be from adding up to 1: they are often written with three digits."""
 
 
 class Binary(ClassTask):
@@ -24,7 +33,8 @@ class Binary(ClassTask):
         label_smoothing: 0 to 1; targets become `y * (1 - s) + s / 2`, as in Keras.
         loss: terms; default `"bce"`.
         weight: the task's factor in the total loss.
-        metrics: of `auc`, `average_precision`, `accuracy`, `f1`, `log_loss`.
+        metrics: of `auc`, `average_precision`, `accuracy`, `f1`, `precision`, `recall`, `balanced_accuracy`,
+            `log_loss`, `brier`, `mae`, `mse`, `rmse`.
 
     Examples:
         >>> import polycera as pc
@@ -63,6 +73,12 @@ class Binary(ClassTask):
             "but its head (binary) takes one label a row: pass shape [n] or [n, 1]."
         )
 
+    def _way_out(self, strange: Sequence[Any]) -> str:
+        numbers = [label for label in strange if isinstance(label, int | float)]
+        if len(numbers) < len(strange) or not all(0 <= number <= 1 for number in numbers):
+            return ""
+        return f"; for shares from 0 to 1 use pc.Proportion({shorten(self.name)!r})"
+
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.sigmoid(raw)
 
@@ -90,9 +106,12 @@ class Multiclass(ClassTask):
         classes: the classes as they stand in the data, or their number K for 0..K-1.
             Can be left out with `pc.adopt`, which counts the units of the head.
         label_smoothing: 0 to 1, as in Keras.
+        soft: the label of a row is a share of each class, [n, classes], which add up to 1: votes, a mixture, what
+            another model answered. Rows of one class each are taken too.
         loss: terms; default `"cross_entropy"`.
         weight: the task's factor in the total loss.
-        metrics: of `accuracy`, `macro_f1`, `log_loss`.
+        metrics: of `accuracy`, `log_loss`, `macro_f1`, `macro_precision`, `macro_recall`, `balanced_accuracy`, `auc`,
+            `brier`, `mae`, `mse`; with `soft=True` of `log_loss`, `accuracy`, `brier`, `mae`, `mse`, `rmse`.
 
     Examples:
         >>> import polycera as pc
@@ -110,9 +129,13 @@ class Multiclass(ClassTask):
         classes: Sequence[Any] | int | None = None,
         *,
         label_smoothing: float = 0.0,
+        soft: bool = False,
         **rest: Any,
     ) -> None:
         self.label_smoothing = _smoothing(name, label_smoothing)
+        self.soft = bool(soft)
+        if self.soft and rest.get("metrics") is None:
+            rest["metrics"] = ("log_loss", "accuracy")
         super().__init__(name, classes, **rest)
         _check_used(self, label_smoothing=self.label_smoothing > 0)
 
@@ -120,17 +143,72 @@ class Multiclass(ClassTask):
     def units(self) -> int:  # type: ignore[override]
         return len(self.known_classes())
 
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.units if self.soft else 1
+
+    @property
+    def measured_as(self) -> str:
+        return "soft multiclass" if self.soft else self.kind
+
     def own_config(self) -> dict[str, Any]:
-        return super().own_config() | {"label_smoothing": self.label_smoothing}
+        config = super().own_config() | {"label_smoothing": self.label_smoothing}
+        return config | {"soft": True} if self.soft else config
+
+    def encode(self, values: Any) -> Array:
+        """Return the index of the class [n, 1]; with `soft=True` the share of each class, [n, classes].
+
+        Raises:
+            InputError: for labels that are none of the classes, or shares that do not add up to 1.
+        """
+        if not self.soft:
+            return super().encode(values)
+        classes = self.known_classes()
+        array = labels.read(self.name, labels.in_order(self.name, values, [str(each) for each in classes]))
+        if array.ndim == 2 and array.shape[1] == len(classes):
+            return self._from_shares(labels.numbers(self.name, array))
+        index = super().encode(values)
+        one_hot = (index == np.arange(len(classes))).astype("float64")
+        return np.where(np.isnan(index), np.nan, one_hot)
+
+    def _from_shares(self, array: Array) -> Array:
+        """Check shares [n, classes]; a row is missing as a whole or not at all."""
+        gone = np.asarray(np.isnan(array).all(axis=1))
+        known = np.where(gone[:, None], 1.0 / self.units, array)
+        total = known.sum(axis=1)
+        ok = (known >= -ROUNDING).all(axis=1) & (np.abs(total - 1.0) <= SUM)
+        if not ok.all():
+            row = int(np.argmin(ok))
+            parts = listing([f"{part:g}" for part in array[row]], 5)
+            raise InputError(
+                f"Task {shorten(self.name)!r} (multiclass, soft=True): row {row} holds {parts}; expected shares of "
+                f"0 or more that add up to 1, or NaN in all of a row where the label is missing."
+            )
+        return np.where(gone[:, None], np.nan, np.maximum(known, 0.0))
+
+    def valid(self, y: Tensor, xp: Any) -> Tensor:
+        """Return where encoded labels are ones that `encode` gives, bool."""
+        if self.soft:
+            sums = xp.abs(xp.sum(y, axis=-1, keepdims=True) - 1.0)
+            return xp.logical_and(within_0_and_1(y, xp), xp.less_equal(sums, SUM))
+        return super().valid(y, xp)  # type: ignore[misc]
+
+    @property
+    def wanted(self) -> str:
+        """Return what a label must be, for the sentence of a warning."""
+        return "shares of the classes that add up to 1" if self.soft else super().wanted  # type: ignore[misc]
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.softmax(raw, axis=-1)
 
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
-        return xp.one_hot(xp.cast(y[..., 0], "int32"), self.units)
+        return y if self.soft else xp.one_hot(xp.cast(y[..., 0], "int32"), self.units)
 
     def prior(self, encoded: Array) -> Array:
-        return np.log(_shares(encoded, self.units))
+        if not self.soft:
+            return np.log(_shares(encoded, self.units))
+        mean: Array = np.maximum(np.nanmean(encoded, axis=0), EDGE)
+        return np.asarray(np.log(mean / mean.sum()))
 
 
 class Ordinal(ClassTask):
@@ -191,9 +269,12 @@ class Multilabel(Task):
         labels: names of the labels, or their number. The target is [n, labels] of 0, 1 and NaN.
         pos_weight: factor of positive labels in the default loss, one for all or one each.
         label_smoothing: 0 to 1, as in Keras.
+        soft: each label is a share from 0 to 1, such as 0.37, in place of yes or no; one output of many proportions.
         loss: terms; default `"bce"`, averaged over the labels that a row has.
         weight: the task's factor in the total loss.
-        metrics: of `macro_f1`, `micro_f1`, `map`, `hamming`, `subset_accuracy`, `ranking_loss`.
+        metrics: of `map`, `auc`, `accuracy`, `macro_f1`, `micro_f1`, `macro_precision`, `macro_recall`,
+            `micro_precision`, `micro_recall`, `hamming`, `subset_accuracy`, `ranking_loss`, `log_loss`, `brier`, `mae`,
+            `mse`, `rmse`; with `soft=True` of `rmse`, `mae`, `mse`, `brier`, `r2`, `log_loss`.
 
     Examples:
         >>> import polycera as pc
@@ -213,8 +294,12 @@ class Multilabel(Task):
         *,
         pos_weight: float | Sequence[float] = 1.0,
         label_smoothing: float = 0.0,
+        soft: bool = False,
         **rest: Any,
     ) -> None:
+        self.soft = bool(soft)
+        if self.soft and rest.get("metrics") is None:
+            rest["metrics"] = ("rmse", "mae")
         self.labels = tuple(map(str, range(labels))) if isinstance(labels, int) else tuple(labels or ())
         if labels is not None and (not self.labels or len(set(self.labels)) < len(self.labels)):
             raise InputError(
@@ -240,32 +325,56 @@ class Multilabel(Task):
     def width(self) -> int:  # type: ignore[override]
         return self.units
 
+    @property
+    def measured_as(self) -> str:
+        return "soft multilabel" if self.soft else self.kind
+
+    @property
+    def signature(self) -> Hashable:
+        return (*super().signature, self.soft)  # type: ignore[misc]
+
     def own_config(self) -> dict[str, Any]:
-        return {
+        config = {
             "labels": list(self.labels) or None,
             "pos_weight": self.pos_weight,
             "label_smoothing": self.label_smoothing,
         }
+        return config | {"soft": True} if self.soft else config
 
     def encode(self, values: Any) -> Array:
-        """0, 1 and missing ones, [n, labels].
+        """0, 1 and missing ones, [n, labels]; with `soft=True` numbers from 0 to 1.
 
         Raises:
             InputError: for another shape or another value.
         """
-        array = labels.read(self.name, values)
+        array = labels.read(self.name, labels.in_order(self.name, values, self.labels))
         if array.ndim != 2 or array.shape[1] != self.units:
             raise InputError(
                 f"Task {shorten(self.name)!r}: the target has shape {list(array.shape)}, "
                 f"but its head (multilabel) has {self.units} labels: pass shape [n, {self.units}] of 0, 1 and NaN."
             )
         encoded = labels.numbers(self.name, array)
+        if self.soft:
+            return shares(self, encoded)
         if strange := sorted(set(np.unique(encoded[~np.isnan(encoded)])) - {0.0, 1.0}):
+            within = strange[0] >= 0 and strange[-1] <= 1
+            way_out = f"; for shares from 0 to 1 use pc.Multilabel({shorten(self.name)!r}, soft=True)"
             raise InputError(
                 f"Task {shorten(self.name)!r} (multilabel) got {listing([f'{s:g}' for s in strange], 5)}; "
-                "expected 0, 1, or NaN where a label is missing."
+                f"expected 0, 1, or NaN where a label is missing{way_out if within else ''}."
             )
         return encoded
+
+    def valid(self, y: Tensor, xp: Any) -> Tensor:
+        """Return where encoded labels are ones that `encode` gives, bool."""
+        if self.soft:
+            return within_0_and_1(y, xp)
+        return xp.logical_or(xp.equal(y, 0.0), xp.equal(y, 1.0))
+
+    @property
+    def wanted(self) -> str:
+        """Return what a label must be, for the sentence of a warning."""
+        return "a share from 0 to 1" if self.soft else "0 or 1"
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.sigmoid(raw)
@@ -275,6 +384,8 @@ class Multilabel(Task):
 
     def prior(self, encoded: Array) -> Array:
         known = ~np.isnan(encoded)
+        if self.soft:
+            return logit_of_mean(np.where(known.any(axis=0), encoded, 0.5))
         positive = np.nansum(encoded, axis=0)
         count = known.sum(axis=0)
         return np.where(count > 0, _logit(positive / np.maximum(count, 1), np.maximum(count, 1)), 0.0)
@@ -283,13 +394,13 @@ class Multilabel(Task):
         return prediction
 
     def answer(self, prediction: Array, thresholds: Array | None = None) -> np.ndarray:
-        """0 and 1, [n, labels].
+        """0 and 1, [n, labels]; with `soft=True` the shares as they are predicted.
 
         Args:
             prediction: probability of each label, [n, labels].
             thresholds: a label is said at it and above, [labels]; None: above one half.
         """
-        return _yes(prediction, thresholds)
+        return prediction if self.soft else _yes(prediction, thresholds)
 
 
 def _yes(probability: Array, threshold: Array | float | None) -> np.ndarray:
@@ -312,6 +423,36 @@ def _smoothing(name: TaskName, value: float) -> float:
     if not 0 <= factor(value, f"label_smoothing of task {shorten(str(name))!r}") <= 1:
         raise InputError(f"Task {shorten(str(name))!r}: label_smoothing lies between 0 and 1, got {value:g}.")
     return float(value)
+
+
+def shares(task: Task, encoded: Array) -> Array:
+    """Return labels [n, width] that are shares, rounding errors beyond 0 and 1 taken off.
+
+    Raises:
+        InputError: naming the first label outside of 0 to 1, and its row.
+    """
+    with np.errstate(invalid="ignore"):
+        outside = (encoded < -ROUNDING) | (encoded > 1.0 + ROUNDING)
+    if outside.any():
+        row, column = (int(i) for i in np.argwhere(outside)[0])
+        percent = (encoded[~np.isnan(encoded)] >= 0).all() and np.nanmax(encoded) <= 100
+        hint = ": divide percentages by 100" if percent else ": use pc.Regression for numbers of any size"
+        raise InputError(
+            f"Task {shorten(task.name)!r} ({task.measured_as}) got {encoded[row, column]:g} in row {row}; "
+            f"expected a share from 0 to 1, or NaN where it is missing{hint}."
+        )
+    return np.clip(encoded, 0.0, 1.0)
+
+
+def within_0_and_1(y: Tensor, xp: Any) -> Tensor:
+    """Return where labels are shares, bool."""
+    return xp.logical_and(xp.greater_equal(y, -ROUNDING), xp.less_equal(y, 1.0 + ROUNDING))
+
+
+def logit_of_mean(encoded: Array) -> Array:
+    """Return the log odds of the mean share of each column, [width]."""
+    mean = np.clip(np.nanmean(encoded, axis=0), EDGE, 1.0 - EDGE)
+    return np.log(mean / (1.0 - mean))
 
 
 def _labelled(encoded: Array) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from polycera.errors import InputError, shorten
+from polycera.errors import InputError, UnknownName, shorten
 from polycera.shapes import Array
 
 
@@ -41,6 +42,31 @@ def read(name: str, values: Any) -> np.ndarray:
     if array.dtype.kind in "US":  # of a list anew, where NumPy has made 'nan' of NaN and '1' of 1
         return array.astype(object) if isinstance(values, np.ndarray) else np.asarray(values, dtype=object)
     return array
+
+
+def in_order(name: str, values: Any, known: Sequence[str]) -> Any:
+    """Return a data frame's columns in the order of a task's labels or classes; anything else as it is.
+
+    Args:
+        name: the task's name, for messages.
+        values: what came for the task.
+        known: names of the labels or classes.
+
+    Raises:
+        UnknownName: for a column that is none of them, where the others are, or where all have names.
+    """
+    columns = getattr(values, "columns", None)
+    if columns is None or not hasattr(values, "__getitem__") or len(columns) != len(known):
+        return values
+    by_name = {str(column): column for column in columns}
+    if set(by_name) == set(known):
+        return values if list(by_name) == list(known) else values[[by_name[label] for label in known]]
+    numbered = list(known) == [str(place) for place in range(len(known))]
+    texts = all(isinstance(column, str) for column in columns)
+    if set(by_name) & set(known) or (texts and not numbered):
+        strange = next(column for column in by_name if column not in known)
+        raise UnknownName(f"column of the target of task {shorten(name)!r}:", strange, known)
+    return values
 
 
 def missing(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Kinds whose labels are numbers: regression, quantile, count."""
+"""Kinds whose labels are numbers: regression, proportion, quantile, count."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 from polycera.errors import InputError, shorten
 from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks import labels
+from polycera.tasks.classes import logit_of_mean, shares, within_0_and_1
 from polycera.tasks.task import Task
 
 
 class NumberTask(Task):
-    """What the three share: one number a row."""
+    """What they share: one number a row."""
 
     def encode(self, values: Any) -> Array:
         """Numbers [n] or [n, 1] -> float64 [n, 1], NaN where missing.
@@ -38,7 +39,7 @@ class Regression(NumberTask):
             put them back into every answer and metric. With False, losses see the user's units.
         loss: terms; default `"mse"`. Own and stable: `mse`, `mae`, `huber`, `log_cosh`.
         weight: the task's factor in the total loss.
-        metrics: of `rmse`, `mae`, `r2`; the first is the headline.
+        metrics: of `rmse`, `mae`, `mse`, `r2`; the first is the headline.
 
     Examples:
         >>> import polycera as pc
@@ -68,6 +69,56 @@ class Regression(NumberTask):
         return np.nanmean(encoded, axis=0)
 
 
+class Proportion(NumberTask):
+    """A share from 0 to 1: a percentage, a rate of clicks, a probability that another model gave.
+
+    The network gives a logit, so that every answer lies between 0 and 1. The default loss is the cross-entropy with
+    labels such as 0.37 in the place of yes or no, lowest where the answer is the mean share of rows like this one
+    (Papke & Wooldridge 1996). A percentage from 0 to 100 is divided by 100 first.
+
+    Args:
+        name: the task's name.
+        loss: terms; default `"bce"`. Own and stable: `bce`, `brier` (also called `mse`), `mae`, of the answered share.
+        weight: the task's factor in the total loss.
+        metrics: of `rmse`, `mae`, `mse`, `r2`, `log_loss`; the first is the headline.
+
+    Examples:
+        >>> import polycera as pc
+        >>> pc.Proportion("share").encode([0.25, 1, None]).ravel()
+        array([0.25, 1.  ,  nan])
+    """
+
+    kind: ClassVar[str] = "proportion"
+    default_loss: ClassVar[str] = "bce"
+    default_metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae")
+    units = 1
+    pos_weight: ClassVar[float] = 1.0  # options of the cross-entropy that yes-or-no tasks have
+    label_smoothing: ClassVar[float] = 0.0
+
+    def encode(self, values: Any) -> Array:
+        """Return shares [n, 1] in float64, NaN where missing.
+
+        Raises:
+            InputError: naming the first label outside of 0 to 1, and its row.
+        """
+        return shares(self, super().encode(values))
+
+    def valid(self, y: Tensor, xp: Any) -> Tensor:
+        """Return where encoded labels are ones that `encode` gives, bool."""
+        return within_0_and_1(y, xp)
+
+    @property
+    def wanted(self) -> str:
+        """Return what a label must be, for the sentence of a warning."""
+        return "a share from 0 to 1"
+
+    def link(self, raw: Tensor, xp: Any) -> Tensor:
+        return xp.sigmoid(raw)
+
+    def prior(self, encoded: Array) -> Array:
+        return logit_of_mean(encoded)
+
+
 class Quantile(NumberTask):
     """Several quantiles of a real number: an answer with its interval.
 
@@ -79,7 +130,7 @@ class Quantile(NumberTask):
         standardize: as for `Regression`.
         loss: terms; default `"pinball"`.
         weight: the task's factor in the total loss.
-        metrics: of `pinball`, `coverage` (share of labels between the outermost quantiles).
+        metrics: of `pinball`, `coverage` (share of labels between the outermost quantiles), `mae` of the middle one.
 
     Raises:
         InputError: for levels that do not ascend between 0 and 1.
@@ -123,6 +174,11 @@ class Quantile(NumberTask):
     def moments(self, encoded: Array) -> tuple[float, float]:
         return _moments(encoded) if self.standardize else (0.0, 1.0)
 
+    @property
+    def middle(self) -> int:
+        """Place of the level nearest to one half."""
+        return int(np.argmin(np.abs(np.array(self.quantiles) - 0.5)))
+
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.sort(raw, axis=-1)
 
@@ -134,7 +190,7 @@ class Quantile(NumberTask):
 
     def answer(self, prediction: Array) -> np.ndarray:
         """The quantile nearest to the median, [n]."""
-        return prediction[:, int(np.argmin(np.abs(np.array(self.quantiles) - 0.5)))]
+        return prediction[:, self.middle]
 
 
 class Count(NumberTask):
@@ -144,7 +200,7 @@ class Count(NumberTask):
         name: the task's name.
         loss: terms; default `"poisson"`, the Poisson likelihood.
         weight: the task's factor in the total loss.
-        metrics: of `deviance` (mean Poisson deviance), `mae`, `rmse`.
+        metrics: of `deviance` (mean Poisson deviance), `mae`, `rmse`, `mse`, `r2`.
 
     Examples:
         >>> import polycera as pc

@@ -8,13 +8,13 @@ from typing import Any
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks.classes import Binary, Multiclass, Multilabel, Ordinal
 from polycera.tasks.joint import Joint
-from polycera.tasks.numbers import Count, Quantile, Regression
+from polycera.tasks.numbers import Count, Proportion, Quantile, Regression
 from polycera.tasks.task import Task
 
 KINDS: dict[str, type[Task]] = {
-    kind.kind: kind for kind in (Regression, Binary, Multiclass, Multilabel, Ordinal, Count, Quantile)
+    kind.kind: kind for kind in (Regression, Proportion, Binary, Multiclass, Multilabel, Ordinal, Count, Quantile)
 }
-"""The seven kinds by name."""
+"""The eight kinds by name."""
 
 
 def kind_of(name: str) -> type[Task]:

@@ -27,7 +27,7 @@ class _Sealing(ABCMeta):
 class Task(metaclass=_Sealing):
     """One thing to predict, by its kind.
 
-    The kinds: `Regression`, `Binary`, `Multiclass`, `Multilabel`, `Ordinal`, `Count`, `Quantile`.
+    The kinds: `Regression`, `Proportion`, `Binary`, `Multiclass`, `Multilabel`, `Ordinal`, `Count`, `Quantile`.
 
     A kind fixes the head (`units` raw outputs, a link to predictions), how labels are encoded (`width` columns,
     NaN where one is missing), the loss and metrics used when none are named, and the trivial predictor.
@@ -69,7 +69,7 @@ class Task(metaclass=_Sealing):
         if not self.learning_rate > 0:
             raise InputError(f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1.")
         self.terms = terms.parse(self.default_loss if loss is None else loss, task=self)
-        self.metrics = check_metrics(self.kind, name, self.default_metrics if metrics is None else metrics)
+        self.metrics = check_metrics(self.measured_as, name, self.default_metrics if metrics is None else metrics)
 
     def __setattr__(self, name: str, value: Any) -> None:
         live = self.__dict__.get("_live")
@@ -122,6 +122,11 @@ class Task(metaclass=_Sealing):
         return (self.kind, self.units, self.width)
 
     @property
+    def measured_as(self) -> str:
+        """The kind, or what tells it apart where its labels may be soft: by this, metrics and losses are looked up."""
+        return self.kind
+
+    @property
     def headline(self) -> str:
         """The metric by which the task's skill is measured."""
         return self.metrics[0]
@@ -155,7 +160,7 @@ class Task(metaclass=_Sealing):
 
     def replace(self, **changes: Any) -> Task:
         """The same task with some of its arguments changed."""
-        loss = [(term.loss, term.weight) for term in self.terms]
+        loss = list(self.terms)  # with the names by which they are logged
         base: dict[str, Any] = {"name": self.name, "loss": loss, "weight": self.weight, "metrics": self.metrics}
         base["learning_rate"] = self.learning_rate
         return type(self)(**(base | self.own_config() | changes))
@@ -195,7 +200,7 @@ class ClassTask(Task):
             InputError: listing labels that are none of the classes.
         """
         classes = self.known_classes()
-        array = labels.read(self.name, values)
+        array = labels.read(self.name, labels.in_order(self.name, values, [str(each) for each in classes]))
         if array.ndim == 2 and array.shape[1] == len(classes) > 1:
             return self._from_one_hot(labels.numbers(self.name, array))[:, None]
         array = labels.column(self.name, array, f"{self.kind}, {len(classes)} classes")
@@ -208,18 +213,26 @@ class ClassTask(Task):
             strange = [label for label, code in zip(present, found, strict=True) if code < 0]
             raise InputError(
                 f"Task {shorten(self.name)!r} ({self.kind}) got the label{'s' if len(strange) > 1 else ''} "
-                f"{listing(strange, 5)}; expected {listing(classes)}, or NaN where one is missing."
+                f"{listing(strange, 5)}; expected {listing(classes)}, or NaN where one is missing"
+                f"{self._way_out(strange)}."
             )
         index[~gone] = found[inverse] if len(present) else index[~gone]
         return index[:, None]
+
+    def _way_out(self, strange: Sequence[Any]) -> str:
+        """What to use for labels that are none of the classes, where they look like something else."""
+        return ""
 
     def _from_one_hot(self, array: Array) -> Array:
         gone = np.isnan(array).all(axis=1)
         ok = gone | (np.isin(array, (0.0, 1.0)).all(axis=1) & (array.sum(axis=1) == 1))
         if not ok.all():
+            row = int(np.argmin(ok))
+            near = self.kind == "multiclass" and (array[row] >= 0).all() and abs(array[row].sum() - 1) < 0.01
             raise InputError(
                 f"Task {shorten(self.name)!r}: the target has shape {list(array.shape)} but row "
-                f"{int(np.argmin(ok))} is not one-hot; pass one label a row, or rows with a single 1."
+                f"{row} is not one-hot; pass one label a row, or rows with a single 1"
+                f"{'; for shares that add up to 1, make the task with soft=True' if near else ''}."
             )
         return np.where(gone, np.nan, array.argmax(axis=1))
 

@@ -1,11 +1,12 @@
 """Loss terms: any number per task, each with a weight, each giving one value a row.
 
-The default losses take raw outputs and are numerically stable at any logit. A loss from Keras gets raw outputs where
-it says `from_logits`, else predictions; a plain function gets predictions.
+The default losses take raw outputs and are numerically stable at any logit. What a loss of Keras gets, `keras_losses`
+says; a plain function gets predictions.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.shapes import Tensor
-from polycera.tasks import safe
+from polycera.tasks import keras_losses, safe
 
 if TYPE_CHECKING:
     from polycera.tasks.layout import Group
@@ -88,11 +89,35 @@ def pinball(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     return xp.mean(xp.maximum(xp.multiply(error, levels), xp.multiply(error, levels - 1.0)), axis=-1, keepdims=True)
 
 
+def squared_answer(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
+    """Squared distance of the answered probability from the label (Brier 1950)."""
+    return xp.square(group.task.link(raw, xp) - y)
+
+
+def absolute_answer(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
+    """Distance of the answered probability from the label."""
+    return xp.abs(group.task.link(raw, xp) - y)
+
+
+def brier_of_classes(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
+    """Squared distances of the probabilities of all classes from the label, added up (Brier 1950)."""
+    off = group.task.link(raw, xp) - group.task.as_prediction(y, xp)
+    return xp.sum(xp.square(off), axis=-1, keepdims=True)
+
+
+_SHARES: dict[str, PerRow] = {
+    "bce": bce,
+    "brier": squared_answer,
+    "mse": squared_answer,
+    "mae": absolute_answer,
+}
+
 OWN: dict[str, dict[str, PerRow]] = {
     "regression": {"mse": mse, "mae": mae, "huber": huber, "log_cosh": log_cosh},
-    "binary": {"bce": bce},
-    "multilabel": {"bce": bce},
-    "multiclass": {"cross_entropy": cross_entropy},
+    "proportion": _SHARES,
+    "binary": _SHARES,
+    "multilabel": _SHARES,
+    "multiclass": {"cross_entropy": cross_entropy, "brier": brier_of_classes},
     "ordinal": {"corn": corn},
     "count": {"poisson": poisson},
     "quantile": {"pinball": pinball},
@@ -101,19 +126,30 @@ OWN: dict[str, dict[str, PerRow]] = {
 
 ALIASES = {
     "mean_squared_error": "mse",
+    "MeanSquaredError": "mse",
+    "MSE": "mse",
     "mean_absolute_error": "mae",
+    "MeanAbsoluteError": "mae",
+    "MAE": "mae",
+    "Huber": "huber",
+    "huber_loss": "huber",
     "logcosh": "log_cosh",
+    "LogCosh": "log_cosh",
     "binary_crossentropy": "bce",
+    "BinaryCrossentropy": "bce",
+    "BCE": "bce",
     "categorical_crossentropy": "cross_entropy",
+    "CategoricalCrossentropy": "cross_entropy",
     "sparse_categorical_crossentropy": "cross_entropy",
+    "SparseCategoricalCrossentropy": "cross_entropy",
     "crossentropy": "cross_entropy",
+    "log_loss": "cross_entropy",
+    "Poisson": "poisson",
 }
+"""Other names of our own losses, as Keras and scikit-learn have them."""
 
-MARGIN_LOSSES = {"hinge", "squared_hinge", "categorical_hinge"}
-"""Losses that Keras defines on scores, not on probabilities."""
-
-INDEX_LOSSES = {"SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"}
-"""Losses of Keras that take the index of the class where others take it one-hot."""
+OF_SHARES = {"log_loss": "bce", "cross_entropy": "bce", "crossentropy": "bce"}
+"""Other names of the cross-entropy where it is that of one probability a label."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +169,11 @@ class Term:
     @property
     def key(self) -> Any:
         """Terms with equal keys, of tasks with equal signatures, are computed as one."""
-        return self.loss if isinstance(self.loss, str) else id(self.loss)
+        return self.loss if isinstance(self.loss, str) else keras_losses.key_of(self.loss)
+
+    def in_user_units(self, task: Task) -> bool:
+        """Whether the term compares numbers in the user's units where others see them standardised."""
+        return not isinstance(self.loss, str) and keras_losses.in_user_units(task, self.loss)
 
     def per_row(self, group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
         """Labels [n, k, width] and raw outputs [n, k, units] -> one value a label, [n, k, width]."""
@@ -148,7 +188,9 @@ class Term:
             InputError: for a function that nobody could find again when the file is loaded.
         """
         if isinstance(self.loss, str):
-            return {"loss": self.loss, "weight": self.weight}
+            if self.loss in (self.name, ALIASES.get(self.name), OF_SHARES.get(self.name)):
+                return {"loss": self.name, "weight": self.weight}
+            return {"loss": self.loss, "weight": self.weight, "name": self.name}
         import keras
 
         named = type(self.loss) if isinstance(self.loss, keras.losses.Loss) else self.loss
@@ -167,7 +209,8 @@ class Term:
                 f"Loss {self.name!r} would lose its settings {shorten(repr(settings))} when saved, because Keras "
                 "does not write them down: put the loss into a registered function."
             )
-        return {"loss": saved, "weight": self.weight}
+        config = {"loss": saved, "weight": self.weight}
+        return config if self.name == _name_of(again) else config | {"name": self.name}
 
 
 def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
@@ -175,15 +218,16 @@ def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
 
     Rows and tasks are folded into one axis: a loss gives one value a row, so it cannot tell them apart.
     """
-    logits = wants_logits(term.loss)
+    function = keras_losses.from_raw(task, term.loss)
+    logits = function is not None or wants_logits(term.loss)
+    function = function or keras_losses.from_answers(term.loss)
     predicted = raw if logits else task.link(raw, xp)
-    index = getattr(term.loss, "__name__", type(term.loss).__name__) in INDEX_LOSSES
+    index = keras_losses.takes_index(term.loss)
     true = y if index else task.as_prediction(y, xp)
     shape = tuple(predicted.shape)
     lead, depth = shape[1:-1], shape[-1]
     if task.kind == "multilabel":  # each label is a row of its own, so that a missing one can be left out
         lead, depth = (*lead, depth), 1
-    function = term.loss.call if hasattr(term.loss, "call") else term.loss
     values = function(xp.reshape(true, (-1, 1 if index else depth)), xp.reshape(predicted, (-1, depth)))
     count = math.prod(lead) if shape[0] is None else shape[0] * math.prod(lead)
     wrong = len(values.shape) < 1 or tuple(values.shape[1:]) not in ((), (1,))
@@ -197,10 +241,9 @@ def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
 
 
 def wants_logits(loss: Any) -> bool:
-    """Whether a Keras loss takes raw outputs: it says so, or it is one of the margin losses."""
-    if not hasattr(loss, "get_config"):
-        return getattr(loss, "__name__", "") in MARGIN_LOSSES
-    return bool(loss.get_config().get("from_logits", loss.name in MARGIN_LOSSES))
+    """Return whether a loss of the user's own says that it takes raw outputs."""
+    own = keras_losses.class_of(loss) is None and hasattr(loss, "get_config")
+    return own and bool(loss.get_config().get("from_logits", keras_losses.family_of(loss) == "margin"))
 
 
 def parse(spec: Any, task: Task) -> tuple[Term, ...]:
@@ -218,7 +261,8 @@ def parse(spec: Any, task: Task) -> tuple[Term, ...]:
         pairs = [(spec, 1.0)]
     found = tuple(_term(loss, weight, task) for loss, weight in pairs)
     names = [term.name for term in found]
-    if not found or len(set(names)) < len(names):
+    same = [term.loss for term in found if isinstance(term.loss, str)]
+    if not found or len(set(names)) < len(names) or len(set(same)) < len(same):
         what = "has no loss term" if not found else f"has two loss terms of one name: {', '.join(names)}"
         raise InputError(f"Task {shorten(task.name)!r} {what}; give one or more, each with a name of its own.")
     return found
@@ -241,7 +285,15 @@ def factor(value: Any, what: str) -> float:
 
 
 def _pair(item: Any, task: Task) -> tuple[Any, float]:
-    if isinstance(item, Mapping) and set(item) == {"loss", "weight"}:
+    if isinstance(item, Term):
+        return item, item.weight
+    if isinstance(item, Mapping) and {"loss", "weight"} <= set(item) <= {"loss", "weight", "name"}:
+        named = item.get("name")
+        if not isinstance(named, str | None):
+            raise InputError(f"A loss of task {shorten(task.name)!r} has the name {shorten(repr(named))}, no text.")
+        if named is not None:
+            term = _term(item["loss"], item["weight"], task)
+            return Term(named, term.weight, term.loss), term.weight
         return item["loss"], item["weight"]
     if isinstance(item, list | tuple):
         if len(item) != 2:
@@ -254,49 +306,45 @@ def _pair(item: Any, task: Task) -> tuple[Any, float]:
 
 
 def _term(loss: Any, weight: Any, task: Task) -> Term:
+    if isinstance(loss, Term):
+        return loss
     weight = factor(weight, f"the weight of a loss of task {shorten(task.name)!r}")
     if isinstance(loss, str):
-        own = ALIASES.get(loss, loss)
-        if own in OWN[task.kind]:
-            return Term(own, weight, own)
-        return Term(loss, weight, _from_keras(loss, task))
+        return _by_name(loss, weight, task)
     if isinstance(loss, Mapping):
         loss = safe.loss(loss, f"A loss of task {shorten(task.name)!r}")
+    if isinstance(loss, type):
+        raise InputError(
+            f"A loss of task {shorten(task.name)!r} is the class {loss.__name__}; expected an instance: "
+            f"{loss.__name__}()."
+        )
     if not callable(loss):
         raise InputError(
             f"A loss of task {shorten(task.name)!r} is a {type(loss).__name__}; expected a name, "
             "a keras.losses.Loss, or a function (y_true, y_pred) -> [n]."
         )
+    name = _name_of(loss)
+    keras_losses.check_settings(task.name, name, loss)
+    return Term(name, weight, loss)
+
+
+def _name_of(loss: Any) -> str:
+    """How a loss that came as an object or a function is logged."""
+    loss = loss.func if isinstance(loss, functools.partial) else loss
     name = getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__)
-    return Term(str(name).strip("<>").replace("/", "_"), weight, loss)
+    return str(name).strip("<>").replace("/", "_")
 
 
-def _from_keras(name: str, task: Task) -> Any:
-    import keras
-
-    known = [*OWN[task.kind], *(a for a, own in ALIASES.items() if own in OWN[task.kind])]
-    try:
-        found = keras.losses.get(name)
-    except (TypeError, ValueError):  # a base of losses, which cannot be made
-        found = None
-    if found is None or type(found) is keras.losses.Loss:
-        raise UnknownName("loss", name, known, f"Task {shorten(task.name)!r} also takes any name of keras.losses.")
-    if isinstance(found, type):
-        found = found()
-    if not isinstance(found, keras.losses.Loss):
-        loss = _class_of(name)
-        found = loss() if loss else found
-    if "from_logits" in (found.get_config() if hasattr(found, "get_config") else {}):
-        found = type(found).from_config({**found.get_config(), "from_logits": True})
-    return found
-
-
-def _class_of(name: str) -> Any:
-    """The class behind a loss function of Keras: its arguments, such as from_logits, can be set."""
-    import keras
-
-    wanted = name.replace("_", "").lower()
-    for attribute in dir(keras.losses):
-        if attribute.lower() == wanted and isinstance(getattr(keras.losses, attribute), type):
-            return getattr(keras.losses, attribute)
-    return None
+def _by_name(name: str, weight: float, task: Task) -> Term:
+    """One of our own losses for the kind, else the loss that Keras has under this name."""
+    known = OWN[task.kind]
+    own = ALIASES.get(name, name)
+    if own not in known and "bce" in known:
+        own = OF_SHARES.get(name, own)
+    if own in known:
+        return Term(name, weight, own)
+    found = keras_losses.named(name)
+    if found is None:
+        names = [*known, *(alias for alias, one in ALIASES.items() if one in known)]
+        raise UnknownName("loss", name, names, f"Task {shorten(task.name)!r} also takes any name of keras.losses.")
+    return Term(name.replace("/", "_"), weight, found())

@@ -23,10 +23,10 @@ def columns(
 
     | kind | columns of a task `t` |
     |---|---|
-    | regression, count | `t` |
+    | regression, proportion, count | `t` |
     | binary | `t`, `t=<positive class> probability` |
     | multiclass, ordinal | `t`, `t=<class> probability` for each class |
-    | multilabel | `t=<label>` and `t=<label> probability` for each label |
+    | multilabel | `t=<label>` and `t=<label> probability` for each label; with `soft=True` the former, a share |
     | quantile | `t`, the one nearest to the median, and `t q<level>` for each |
     """
     found: dict[str, np.ndarray] = {}
@@ -55,6 +55,8 @@ def _add(found: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> 
 
 
 def _of(task: Task, prediction: Array, thresholds: Array | None) -> dict[str, np.ndarray]:
+    if isinstance(task, Multilabel) and task.soft:
+        return {f"{task.name}={label}": prediction[:, i] for i, label in enumerate(task.labels)}
     if isinstance(task, Multilabel):
         said = task.answer(prediction, thresholds)
         found = {f"{task.name}={label}": said[:, i] for i, label in enumerate(task.labels)}
@@ -83,7 +85,8 @@ def beside_truth(
     """The same columns with the row's number and each task's true label in front, for the predictions of a run."""
     found: dict[str, Any] = {"row" if "row" not in layout.tasks else "number of the row": rows}
     for name, task in layout.tasks.items():
-        if truth[name] is not None and not isinstance(task, Multilabel):
+        several = isinstance(task, Multilabel) or getattr(task, "soft", False)
+        if truth[name] is not None and not several:
             _add(found, {f"{name} (true)": _as_said(task, truth[name])}, name)
     for name, answer in columns(layout, predictions, thresholds).items():
         _add(found, {name: answer}, name)

@@ -14,7 +14,7 @@ import numpy as np
 
 from polycera.networks.landmarks import Landmarks, distances, spread
 from polycera.shapes import Array
-from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Regression
+from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Proportion, Regression, Task
 
 PENALTIES = 10.0 ** np.arange(-4.0, 2.6, 0.5)
 """Of the squared coefficients: from almost none to almost nothing learned."""
@@ -26,7 +26,7 @@ FILLS = 8
 KERNELS = (*((rate, 1.0) for rate in (0.03, 0.1, 0.3, 1.0, 3.0)), *((rate, 0.5) for rate in (0.3, 1.0, 3.0)))
 """Rate and power of each kernel that is tried; rates in units of the median distance."""
 
-SERVED = (Regression, Binary, Multiclass, Multilabel)
+SERVED = (Regression, Proportion, Binary, Multiclass, Multilabel)
 """Kinds of tasks; of the others a mean says too little."""
 
 
@@ -66,19 +66,47 @@ def served(layout: Layout) -> list[int]:
 
 
 def wanted(layout: Layout, y: Array) -> Array:
-    """Packed targets [n, width] -> what least squares aims at, [n, units]: numbers, and 0 or 1 for classes and labels.
+    """Packed targets [n, width] -> what least squares aims at, [n, units].
 
-    NaN where a label is missing; in all rows for tasks that landmarks do not serve.
+    Numbers; 0 or 1 for classes and labels; log odds for shares. NaN where a label is missing, and in all rows for tasks
+    that landmarks do not serve.
     """
     found = np.full((len(y), layout.units), np.nan)
     for name, task in layout.tasks.items():
         own = y[:, layout.target_columns[name]]
-        if isinstance(task, Multiclass):
+        if _is_share(task):
+            found[:, layout.raw_columns[name]] = _logits(own)
+        elif isinstance(task, Multiclass) and task.soft:
+            found[:, layout.raw_columns[name]] = own
+        elif isinstance(task, Multiclass):
             one_hot = own == np.arange(task.units)
             found[:, layout.raw_columns[name]] = np.where(np.isnan(own), np.nan, one_hot)
         elif isinstance(task, SERVED):
             found[:, layout.raw_columns[name]] = own
     return found
+
+
+def _is_share(task: Task) -> bool:
+    """Whether labels are shares from 0 to 1, each by itself."""
+    return isinstance(task, Proportion) or (isinstance(task, Multilabel) and task.soft)
+
+
+def _logits(shares: Array) -> Array:
+    """Log odds of shares [n, columns], those near 0 and 1 drawn in.
+
+    A share is drawn in to a hundredth, or to half the mean share where that is less: rare events keep their order, and
+    shares of 0 and 1 do not lie far beyond all others.
+    """
+    known = ~np.isnan(shares)
+    mean = np.where(known, shares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    edge = np.clip(0.5 * np.minimum(mean, 1.0 - mean), 1e-6, 0.01)
+    drawn_in = np.clip(shares, edge, 1.0 - edge)
+    return np.log(drawn_in / (1.0 - drawn_in))
+
+
+def _shares(logits: Array) -> Array:
+    """What `_logits` made, undone; [n, columns]."""
+    return 1.0 / (1.0 + np.exp(-logits))
 
 
 def fit(
@@ -254,7 +282,9 @@ def as_raw(layout: Layout, targets: Array, scores: Array, mean: Array, serves: A
         columns = columns[serves[columns]]
         if not len(columns):
             continue
-        if isinstance(group.task, Binary | Multilabel):
+        if _is_share(group.task):
+            slope[columns], offset[columns] = _logistic(scores[:, columns], _shares(targets[:, columns]))
+        elif isinstance(group.task, Binary | Multilabel):
             slope[columns], offset[columns] = platt(scores[:, columns], targets[:, columns])
         elif isinstance(group.task, Multiclass):
             for task in group.tasks:  # few of them, and their classes differ
@@ -265,17 +295,30 @@ def as_raw(layout: Layout, targets: Array, scores: Array, mean: Array, serves: A
     return slope, offset
 
 
-def platt(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Array]:
+def platt(scores: Array, labels: Array) -> tuple[Array, Array]:
     """Slope and offset [columns] of a logistic regression of each column on its scores, by Newton's steps.
 
     Args:
         scores: [n, columns].
         labels: 0, 1, or NaN where missing; drawn in a little, as Platt does, so that no slope is infinite.
+    """
+    yes, no = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
+    y = np.where(labels == 1, (yes + 1.0) / (yes + 2.0), 1.0 / (no + 2.0))
+    return _logistic(scores, np.where(np.isnan(labels), np.nan, y))
+
+
+def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Array]:
+    """Slope and offset [columns] of a logistic regression of shares on scores, by Newton's steps.
+
+    Args:
+        scores: [n, columns].
+        labels: shares within 0 and 1, or NaN where missing.
         rounds: of Newton's method.
     """
     known = ~np.isnan(labels)
-    yes, no = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
-    y = np.where(labels == 1, (yes + 1.0) / (yes + 2.0), 1.0 / (no + 2.0))
+    y = np.where(known, labels, 0.5)
+    yes = np.where(known, labels, 0.0).sum(axis=0)
+    no = known.sum(axis=0) - yes
     spread_of = np.maximum(np.sqrt((np.where(known, scores, 0.0) ** 2).sum(axis=0) / known.sum(axis=0)), 1e-9)
     z = np.where(known, scores, 0.0) / spread_of
     slope, offset = np.zeros(z.shape[1]), np.log((yes + 0.5) / (no + 0.5))

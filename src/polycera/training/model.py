@@ -160,6 +160,25 @@ class Model(keras.Model):
 
         return read, write
 
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the values of all variables, those of the layers first: as the same layers without polycera have."""
+        return [ops.convert_to_numpy(variable) for variable in self._in_stock_order()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Set the values of all variables, in the order of `get_weights`."""
+        variables = self._in_stock_order()
+        if len(weights) != len(variables):
+            raise InputError(
+                f"set_weights got {len(weights)} arrays, and this model has {len(variables)} variables: "
+                "those of the layers, then the weights of the tasks."
+            )
+        by_place = {id(variable): value for variable, value in zip(variables, weights, strict=True)}
+        super().set_weights([by_place[id(variable)] for variable in self.weights])
+
+    def _in_stock_order(self) -> list[Any]:
+        """The variables with those of the model itself last."""
+        return [v for v in self.weights if v is not self._task_weights] + [self._task_weights]
+
     @property
     def units(self) -> Units:
         """What was taken out of the labels, and the trivial predictors, as they stand now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -65,11 +66,30 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """One term, computed for all tasks of a group that have it."""
+    """One term, computed for all tasks of a group that have it.
+
+    Attributes:
+        group: the tasks.
+        terms: the term as each of them has it: they compute the same, and may differ in name and weight.
+        columns: places of the tasks within the whole group; None: all of them.
+    """
 
     group: Group
-    term: Term
-    columns: tuple[int, ...] | None  # within the whole group; None: all of them
+    terms: tuple[Term, ...]
+    columns: tuple[int, ...] | None
+
+    @property
+    def term(self) -> Term:
+        """Any of the terms: what the formula needs is the same for all."""
+        return self.terms[0]
+
+    @property
+    def places(self) -> slice | np.ndarray:
+        """Places of the tasks among all tasks."""
+        first = self.group.first
+        if self.columns is None:
+            return slice(first, first + len(self.group.tasks))
+        return np.array(self.columns, "int32") + first
 
 
 @dataclass(frozen=True)
@@ -92,22 +112,17 @@ class Objective:
     def names(self) -> list[str]:
         """How each term is logged, in the order of all vectors of terms."""
         own = [
-            f"{task.name}/{_logged(task, part.term)}"
+            f"{task.name}/{_logged(task, term)}"
             for parts in self.parts
             for part in parts
-            for task in part.group.tasks
+            for task, term in zip(part.group.tasks, part.terms, strict=True)
         ]
         return own + [joint.name for joint in self.layout.joints]
 
     @cached_property
     def term_weights(self) -> np.ndarray:
         """Each term's own weight, [terms]."""
-        own = [
-            next(t.weight for t in task.terms if t.name == part.term.name)
-            for parts in self.parts
-            for part in parts
-            for task in part.group.tasks
-        ]
+        own = [term.weight for parts in self.parts for part in parts for term in part.terms]
         return np.array(own + [joint.weight for joint in self.layout.joints], "float32")
 
     @cached_property
@@ -140,8 +155,13 @@ class Objective:
     def needs(self) -> list[set[str]]:
         """The tallies that each group's metrics ask for."""
         return [
-            {need for task in group.tasks for name in task.metrics for need in TALLIES[task.kind].metrics[name].needs}
-            | {"rows"} & set(TALLIES[group.task.kind].sizes(group.task))
+            {
+                need
+                for task in group.tasks
+                for name in task.metrics
+                for need in TALLIES[task.measured_as].metrics[name].needs
+            }
+            | {"rows"} & set(TALLIES[group.task.measured_as].sizes(group.task))
             for group in self.layout.groups
         ]
 
@@ -150,7 +170,7 @@ class Objective:
         """Each group's tallies in the order in which they are laid out, with their shapes [k, ...]."""
         found = []
         for group, needs in zip(self.layout.groups, self.needs, strict=True):
-            sizes = TALLIES[group.task.kind].sizes(group.task)
+            sizes = TALLIES[group.task.measured_as].sizes(group.task)
             found.append({name: (len(group.tasks), *sizes[name]) for name in sorted(needs)})
         return found
 
@@ -182,7 +202,7 @@ class Objective:
         sums, rows = [], []
         for share, parts in zip(shares, self.parts, strict=True):
             for part in parts:
-                total, count = term_sums(part, share)
+                total, count = term_sums(part, share, kept)
                 sums.append(total)
                 rows.append(count)
         for joint in self.layout.joints:
@@ -212,7 +232,7 @@ class Objective:
             start = group.raw_start
             own = ops.reshape(prior[start : start + len(group.tasks) * group.task.units], (len(group.tasks), -1))
             raw = ops.stop_gradient(share.raw)
-            found = TALLIES[group.task.kind].batch(group.task, share.y, raw, own, share.counted, needs, ops)
+            found = TALLIES[group.task.measured_as].batch(group.task, share.y, raw, own, share.counted, needs, ops)
             flat += [ops.reshape(ops.cast(found[name], "float32"), (-1,)) for name in sizes]
         return flat
 
@@ -230,11 +250,14 @@ def labelled(group: Group, y: Target, raw: Raw, weights: Weights | None) -> Labe
     return Labelled(own_y, own_raw, counted, rows, own_weights)
 
 
-def term_sums(part: Part, share: Labelled) -> tuple[Tensor, Tensor]:
+def term_sums(part: Part, share: Labelled, kept: Kept) -> tuple[Tensor, Tensor]:
     """A term added up over rows, and the number of rows, for each task that has it: [k], [k]."""
     if part.columns is not None:
         share = Labelled(*(_columns(tensor, part.columns) for tensor in share))
-    values = part.term.per_row(part.group, share.y, share.raw, ops)
+    y, raw = share.y, share.raw
+    if part.term.in_user_units(part.group.task):
+        y, raw = (_in_user_units(values, part, kept) for values in (y, raw))
+    values = part.term.per_row(part.group, y, raw, ops)
     if values.shape[-1] == 1:
         values = values[..., 0]
     else:  # several labels a row: the mean over those it has
@@ -243,6 +266,15 @@ def term_sums(part: Part, share: Labelled) -> tuple[Tensor, Tensor]:
     if share.weights is not None:
         values = values * share.weights
     return ops.sum(values, axis=0), ops.sum(share.rows, axis=0)
+
+
+def _in_user_units(values: Tensor, part: Part, kept: Kept) -> Tensor:
+    """Standardised numbers [n, k, p] in the units of the labels; the link of such tasks leaves units as they are."""
+    if isinstance(part.places, slice):
+        scale, location = kept.scale[part.places], kept.location[part.places]
+    else:
+        scale, location = (ops.take(each, part.places) for each in (kept.scale, kept.location))
+    return values * scale[:, None] + location[:, None]
 
 
 def joint_sums(joint: Joint, layout: Layout, shares: list[Labelled], kept: Kept) -> tuple[Tensor, Tensor]:
@@ -270,14 +302,17 @@ def joint_sums(joint: Joint, layout: Layout, shares: list[Labelled], kept: Kept)
 def _parts(group: Group) -> list[Part]:
     by_key: dict[Any, list[tuple[int, Term]]] = {}
     for i, task in enumerate(group.tasks):
+        seen: Counter[Any] = Counter()
         for term in task.terms:
-            by_key.setdefault((term.name, term.key), []).append((i, term))
+            key = term.key
+            by_key.setdefault((key, seen[key]), []).append((i, term))
+            seen[key] += 1  # two terms of one task that compute the same are two parts
     parts = []
     for found in by_key.values():
         columns = tuple(i for i, _ in found)
         whole = len(columns) == len(group.tasks)
         own = Group(tuple(group.tasks[i] for i in columns), group.first, group.raw_start, group.target_start)
-        parts.append(Part(own, found[0][1], None if whole else columns))
+        parts.append(Part(own, tuple(term for _, term in found), None if whole else columns))
     return parts
 
 

@@ -107,7 +107,7 @@ def streamed(objective: Objective, tallied: Array, units: Units) -> Scores:
         for name, shape in sizes.items():
             tallies[name] = tallied[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
-        found |= _scores(group, TALLIES[group.task.kind].read(tallies), units)
+        found |= _scores(group, TALLIES[group.task.measured_as].read(tallies), units)
     return found
 
 
@@ -127,7 +127,7 @@ def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: Units
         own_y, own_raw = group.target(y, host), group.raw(raw, host)
         known = ~np.isnan(own_y) & group.per_task(counted)[..., None]
         own_y, own_raw = np.where(known, own_y, 0.0), np.where(known, own_raw, 0.0)
-        tally = TALLIES[group.task.kind]
+        tally = TALLIES[group.task.measured_as]
         tallies = tally.exact(group.task, own_y, own_raw, _prior(group, units), known.astype("float64"), needs)
         found |= _scores(group, tallies, units)
     return found
@@ -159,17 +159,19 @@ def _prior(group: Group, units: Units) -> Array:
 
 
 def _scores(group: Group, tallies: Tallies, units: Units) -> Scores:
-    tally = TALLIES[group.task.kind]
+    tally = TALLIES[group.task.measured_as]
     tallies = tallies | tally.constants(group.task, _prior(group, units))
     scale = units.scale[group.first : group.first + len(group.tasks)]
     found: Scores = {task.name: {} for task in group.tasks}
     for name in dict.fromkeys(name for task in group.tasks for name in task.metrics):
         metric = tally.metrics[name]
-        factor = scale if metric.scaled and group.task.kind != "count" else np.ones_like(scale)
+        factor = scale**metric.scaled if group.task.kind != "count" else np.ones_like(scale)
         value, trivial = (_once(of, tallies) * factor for of in (metric.value, metric.trivial))
+        best = None if metric.best is None else _once(metric.best, tallies)
         for i, task in enumerate(group.tasks):
             if name in task.metrics:
-                score = Score(float(value[i]), float(trivial[i]), metric.ideal_for(task), metric.direction)
+                ideal = metric.ideal_for(task) if best is None else float(best[i])
+                score = Score(float(value[i]), float(trivial[i]), ideal, metric.direction)
                 found[task.name][name] = score
     # each task's metrics in its own order: the first is the headline
     return {task.name: {name: found[task.name][name] for name in task.metrics} for task in group.tasks}

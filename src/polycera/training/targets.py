@@ -11,6 +11,7 @@ import numpy as np
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.shapes import Array, TaskName
 from polycera.tasks import Layout, Task
+from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.labels import read
 from polycera.tasks.terms import factor
 
@@ -72,6 +73,8 @@ def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
         for name, values in targets.items()
         if values is not None
     }
+    for name, labels in encoded.items():
+        check_labels(layout.tasks[name], labels)
     rows = {name: len(values) for name, values in encoded.items()}
     if len(set(rows.values())) > 1:
         raise InputError(f"The targets in {what} differ in length: {rows}.")
@@ -105,6 +108,8 @@ def by_name(layout: Layout, y: Any, what: str) -> dict[TaskName, Any]:
 
 
 def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
+    if hasattr(values, "columns"):  # a frame, whose columns the task knows by name
+        return values
     array = read(name, values)
     if array.ndim == 3 and array.shape[-1] == 1:
         return array[..., 0]
@@ -185,6 +190,11 @@ def _weights(values: Any, n: int, what: str) -> Array:
 def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
     """The class weight of every row of a task; 1 where the label is missing."""
     classes = getattr(task, "classes", None)
+    if getattr(task, "soft", False):
+        raise InputError(
+            f"Task {shorten(task.name)!r} has shares for labels (soft=True); class_weight is for tasks with classes: "
+            "give sample_weight, one weight a row."
+        )
     if classes is None:
         raise InputError(f"Task {shorten(task.name)!r} is {task.kind}; class_weight is for tasks with classes.")
     index = np.where(np.isnan(encoded[:, 0]), -1, encoded[:, 0]).astype(int)
@@ -211,7 +221,8 @@ def constant(layout: Layout, encoded: Encoded) -> list[str]:
         known = labels[~np.isnan(labels).any(axis=1)]
         if len(known) and (known == known[0]).all():
             task = layout.tasks[name]
-            what = "every label is the same" if task.kind in ("regression", "quantile", "count") else "only one class"
+            numbers = ("regression", "proportion", "quantile", "count", "soft multilabel", "soft multiclass")
+            what = "every label is the same" if task.measured_as in numbers else "only one class"
             found.append(
                 f"Task {shorten(name)!r} ({task.kind}): {what} in the training part; "
                 "there is nothing to learn, and metrics that compare are undefined (NaN)."

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from polycera.shapes import Array, Tensor
+from polycera.tasks import host
 from polycera.tasks.metrics import ranking
 from polycera.tasks.metrics.metric import Metric, Tallies, divide, mean_of_defined
 from polycera.tasks.metrics.tally import Tally
@@ -25,6 +26,21 @@ def accuracy(t: Tallies) -> Array:
     return divide(right, t["positive"] + t["negative"])
 
 
+def precision(t: Tallies) -> Array:
+    """Share of the calls that are right; undefined without a call."""
+    return divide(t["true_positive"], t["true_positive"] + t["false_positive"])
+
+
+def recall(t: Tallies) -> Array:
+    """Share of the positives that are called; undefined without a positive."""
+    return divide(t["true_positive"], t["positive"])
+
+
+def balanced_accuracy(t: Tallies) -> Array:
+    """Mean of the shares of positives and of negatives that are answered right; undefined for a single class."""
+    return 0.5 * (recall(t) + divide(t["negative"] - t["false_positive"], t["negative"]))
+
+
 def trivially(metric: Any) -> Any:
     """The metric of the trivial predictor, which says yes to all rows or to none."""
 
@@ -38,8 +54,11 @@ def trivially(metric: Any) -> Any:
 
 def trivial_log_loss(t: Tallies) -> Array:
     """Log-loss of answering the training share of positives on every row."""
-    total = t["positive"] * np.logaddexp(0, -t["prior"]) + t["negative"] * np.logaddexp(0, t["prior"])
-    return divide(total, t["positive"] + t["negative"])
+    return divide(_trivial_surprise(t), t["positive"] + t["negative"])
+
+
+def _trivial_surprise(t: Tallies) -> Array:
+    return np.asarray(t["positive"] * np.logaddexp(0, -t["prior"]) + t["negative"] * np.logaddexp(0, t["prior"]))
 
 
 def prevalence(t: Tallies) -> Array:
@@ -50,6 +69,44 @@ def prevalence(t: Tallies) -> Array:
 def coin(t: Tallies) -> Array:
     """0.5, what any constant reaches; undefined for a single class."""
     return np.where(t["positive"] * t["negative"] > 0, 0.5, np.nan)
+
+
+def share_of(t: Tallies) -> Array:
+    """The trivial predictor's probability."""
+    return host.sigmoid(t["prior"])
+
+
+def trivial_squared(t: Tallies) -> Array:
+    """Sum of squared distances of the trivial predictor's probability from the labels."""
+    q, ones = share_of(t), t["ones"]
+    return ones * (1.0 - q) ** 2 + (t["labels"] - ones) * q**2
+
+
+def trivial_absolute(t: Tallies) -> Array:
+    """Sum of distances of the trivial predictor's probability from the labels."""
+    q, ones = share_of(t), t["ones"]
+    return ones * (1.0 - q) + (t["labels"] - ones) * q
+
+
+def pooled(total: Any) -> Any:
+    """The mean of a sum [k, labels] over all labels of a task, [k]."""
+    return lambda t: divide((t[total] if isinstance(total, str) else total(t)).sum(-1), t["labels"].sum(-1))
+
+
+def rooted(metric: Any) -> Any:
+    """The square root of a metric."""
+    return lambda t: np.sqrt(metric(t))
+
+
+_SUMS = ("labels", "ones")
+_SQUARED, _ABSOLUTE = (*_SUMS, "squared"), (*_SUMS, "absolute")
+DISTANCES = (
+    Metric("brier", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
+    Metric("mse", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
+    Metric("rmse", "min", rooted(pooled("squared")), rooted(pooled(trivial_squared)), 0.0, _SQUARED),
+    Metric("mae", "min", pooled("absolute"), pooled(trivial_absolute), 0.0, _ABSOLUTE),
+)
+"""Distances of probabilities from labels of 0 and 1, over all labels of a task."""
 
 
 def _squeezed(metric: Any) -> Any:
@@ -81,6 +138,9 @@ class BinaryTally(Tally):
             ),
             Metric("accuracy", "max", _squeezed(accuracy), _squeezed(trivially(accuracy)), 1.0, ("bins",)),
             Metric("f1", "max", _squeezed(f1), _squeezed(trivially(f1)), 1.0, ("bins",)),
+            Metric("precision", "max", _squeezed(precision), _squeezed(prevalence), 1.0, ("bins",)),
+            Metric("recall", "max", _squeezed(recall), _squeezed(trivially(recall)), 1.0, ("bins",)),
+            Metric("balanced_accuracy", "max", _squeezed(balanced_accuracy), _squeezed(coin), 1.0, ("bins",)),
             Metric(
                 "log_loss",
                 "min",
@@ -89,11 +149,13 @@ class BinaryTally(Tally):
                 0.0,
                 ("bins", "surprise"),
             ),
+            *DISTANCES,
         )
     }
 
     def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
-        return {"bins": (task.units, 2 * ranking.BINS), "surprise": (task.units,)}
+        sums = ("surprise", "labels", "ones", "squared", "absolute")
+        return {"bins": (task.units, 2 * ranking.BINS)} | dict.fromkeys(sums, (task.units,))
 
     def constants(self, task: Any, prior: Array) -> Tallies:
         return {"prior": prior}
@@ -104,9 +166,16 @@ class BinaryTally(Tally):
             found["bins"] = ranking.histogram(y, raw, counted, xp)
         if "surprise" in needs:
             found["surprise"] = xp.sum(counted * (xp.softplus(raw) - y * raw), axis=0)
+        if "labels" in needs:
+            found["labels"], found["ones"] = xp.sum(counted, axis=0), xp.sum(counted * y, axis=0)
+        for name, distance in (("squared", xp.square), ("absolute", xp.abs)):
+            if name in needs:
+                found[name] = xp.sum(counted * distance(xp.sigmoid(raw) - y), axis=0)
         return found
 
     def read(self, sums: Tallies) -> Tallies:
+        if "bins" not in sums:
+            return sums
         negative, positive = np.split(sums["bins"], 2, axis=-1)
         half = ranking.BINS // 2
         return sums | {
@@ -120,6 +189,8 @@ class BinaryTally(Tally):
 
     def exact(self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]) -> Tallies:
         found = super().exact(task, y, raw, prior, counted, needs - {"bins"})
+        if "bins" not in needs:
+            return found
         k, e = y.shape[1:]
         flat = [a.reshape(len(a), k * e) for a in (y, raw, counted)]
         positive, negative = ranking.exact_counts(*flat)
@@ -139,15 +210,29 @@ def macro_f1(t: Tallies) -> Array:
     return mean_of_defined(f1(t))
 
 
-def micro_f1(t: Tallies) -> Array:
-    """F1 of all labels thrown together."""
-    return f1({name: t[name].sum(-1) for name in CONFUSION})
+def macro(metric: Any) -> Any:
+    """The mean over the labels that hold or are said in any row; 0 where a metric of such a label is undefined."""
+
+    def of(t: Tallies) -> Array:
+        known = t["positive"] + t["true_positive"] + t["false_positive"] > 0
+        return mean_of_defined(np.where(known, np.nan_to_num(metric(t)), np.nan))
+
+    return of
+
+
+def micro(metric: Any) -> Any:
+    """The metric of all labels thrown together."""
+    return lambda t: metric({name: t[name].sum(-1) for name in CONFUSION})
 
 
 def hamming(t: Tallies) -> Array:
     """Share of wrong labels."""
-    total = {name: t[name].sum(-1) for name in CONFUSION}
-    return 1.0 - accuracy(total)
+    return 1.0 - np.asarray(micro(accuracy)(t))
+
+
+def _said(name: str, metric: Any) -> Metric:
+    """A metric of what is said of the labels, higher is better."""
+    return Metric(name, "max", metric, trivially(metric), 1.0, ("bins",))
 
 
 def _rows(name: str) -> Any:
@@ -173,7 +258,29 @@ class MultilabelTally(BinaryTally):
                 ("bins",),
             ),
             Metric("macro_f1", "max", macro_f1, trivially(macro_f1), 1.0, ("bins",)),
-            Metric("micro_f1", "max", micro_f1, trivially(micro_f1), 1.0, ("bins",)),
+            _said("micro_f1", micro(f1)),
+            _said("macro_precision", macro(precision)),
+            Metric("micro_precision", "max", micro(precision), micro(prevalence), 1.0, ("bins",)),
+            _said("macro_recall", macro(recall)),
+            _said("micro_recall", micro(recall)),
+            _said("accuracy", micro(accuracy)),
+            Metric(
+                "auc",
+                "max",
+                lambda t: mean_of_defined(_bins(ranking.auc)(t)),
+                lambda t: mean_of_defined(coin(t)),
+                1.0,
+                ("bins",),
+            ),
+            Metric(
+                "log_loss",
+                "min",
+                lambda t: divide(t["surprise"].sum(-1), (t["positive"] + t["negative"]).sum(-1)),
+                lambda t: divide(_trivial_surprise(t).sum(-1), (t["positive"] + t["negative"]).sum(-1)),
+                0.0,
+                ("bins", "surprise"),
+            ),
+            *DISTANCES,
             Metric("hamming", "min", hamming, trivially(hamming), 0.0, ("bins",)),
             Metric(
                 "subset_accuracy",

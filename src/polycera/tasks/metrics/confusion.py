@@ -8,7 +8,9 @@ import numpy as np
 
 from polycera.shapes import Array, Tensor
 from polycera.tasks import host
+from polycera.tasks.metrics import ranking
 from polycera.tasks.metrics.metric import Metric, Tallies, divide, mean_of_defined
+from polycera.tasks.metrics.shares import trivial_distances
 from polycera.tasks.metrics.tally import Tally
 
 
@@ -24,9 +26,42 @@ def macro_f1(t: Tallies) -> Array:
     return mean_of_defined(divide(2 * right, matrix.sum(-1) + matrix.sum(-2)))
 
 
+def macro_precision(t: Tallies) -> Array:
+    """Mean precision over the classes that occur or are answered, 0 for one that is never answered."""
+    return _macro(t, t["confusion"].sum(-2))
+
+
+def macro_recall(t: Tallies) -> Array:
+    """Mean recall over the classes that occur or are answered, 0 for one that does not occur."""
+    return _macro(t, t["confusion"].sum(-1))
+
+
+def balanced_accuracy(t: Tallies) -> Array:
+    """Mean over the classes that occur of the share answered right."""
+    matrix = t["confusion"]
+    return mean_of_defined(divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)))
+
+
+def _macro(t: Tallies, of: Array) -> Array:
+    matrix = t["confusion"]
+    right = np.diagonal(matrix, axis1=-2, axis2=-1)
+    known = matrix.sum(-1) + matrix.sum(-2) > 0
+    return mean_of_defined(np.where(known, np.nan_to_num(divide(right, of)), np.nan))
+
+
 def mean_levels_off(t: Tallies) -> Array:
     """Mean absolute error in levels."""
     return divide((t["confusion"] * _distance(t)).sum((-2, -1)), t["confusion"].sum((-2, -1)))
+
+
+def mean_squared_levels_off(t: Tallies) -> Array:
+    """Mean squared error in levels."""
+    return divide((t["confusion"] * _distance(t) ** 2).sum((-2, -1)), t["confusion"].sum((-2, -1)))
+
+
+def root_mean_squared_levels_off(t: Tallies) -> Array:
+    """Root of the mean squared error in levels."""
+    return np.sqrt(mean_squared_levels_off(t))
 
 
 def kappa(t: Tallies) -> Array:
@@ -67,6 +102,32 @@ def trivial_surprise(t: Tallies) -> Array:
     return divide(-(counts * t["trivial_log_probability"]).sum(-1), counts.sum(-1))
 
 
+def _mean_distance(total: str) -> Any:
+    """A sum over rows divided by their number."""
+    return lambda t: divide(t[total], t["confusion"].sum((-2, -1)))
+
+
+def _trivial_distance(power: int, mean: bool) -> Any:
+    """The same of the trivial predictor, over all classes or their mean."""
+
+    def of(t: Tallies) -> Array:
+        classes = t["confusion"].shape[-1] if mean else 1
+        return divide(trivial_distances(t, power), classes * t["confusion"].sum((-2, -1)))
+
+    return of
+
+
+def one_against_rest(t: Tallies) -> Array:
+    """Mean over the classes of the area under the ROC curve of the class against all others."""
+    return mean_of_defined(ranking.auc(t["positive_bins"], t["negative_bins"]))
+
+
+def _coins(t: Tallies) -> Array:
+    counts = t["confusion"].sum(-1)
+    mixed = (counts > 0) & (counts < counts.sum(-1, keepdims=True))
+    return mean_of_defined(np.where(mixed, 0.5, np.nan))
+
+
 CONFUSION = ("confusion",)
 
 
@@ -88,13 +149,23 @@ class MulticlassTally(Tally):
         for m in (
             Metric("accuracy", "max", accuracy, trivially(accuracy), 1.0, CONFUSION),
             Metric("macro_f1", "max", macro_f1, trivially(macro_f1), 1.0, CONFUSION),
+            Metric("macro_precision", "max", macro_precision, trivially(macro_precision), 1.0, CONFUSION),
+            Metric("macro_recall", "max", macro_recall, trivially(macro_recall), 1.0, CONFUSION),
+            Metric("balanced_accuracy", "max", balanced_accuracy, trivially(balanced_accuracy), 1.0, CONFUSION),
+            Metric("auc", "max", one_against_rest, _coins, 1.0, ("confusion", "bins")),
             Metric("log_loss", "min", surprise, trivial_surprise, 0.0, ("confusion", "surprise")),
+            Metric("brier", "min", _mean_distance("total"), _trivial_distance(2, False), 0.0, ("confusion", "total")),
+            Metric("mse", "min", _mean_distance("squared"), _trivial_distance(2, True), 0.0, ("confusion", "squared")),
+            Metric(
+                "mae", "min", _mean_distance("absolute"), _trivial_distance(1, True), 0.0, ("confusion", "absolute")
+            ),
         )
     }
 
     def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
         classes = task.units
-        return {"confusion": (classes, classes), "surprise": ()}
+        sums: dict[str, tuple[int, ...]] = dict.fromkeys(("surprise", "total", "squared", "absolute"), ())
+        return sums | {"confusion": (classes, classes), "bins": (classes, 2 * ranking.BINS)}
 
     def constants(self, task: Any, prior: Array) -> Tallies:
         return {"trivial_choice": prior.argmax(-1), "trivial_log_probability": host.log_softmax(prior)}
@@ -105,7 +176,41 @@ class MulticlassTally(Tally):
         if "surprise" in needs:
             hit = xp.sum(task.as_prediction(y, xp) * xp.log_softmax(raw, axis=-1), axis=-1)
             found["surprise"] = -xp.sum(counted[..., 0] * hit, axis=0)
+        off = task.link(raw, xp) - task.as_prediction(y, xp)
+        for name, distance, classes in (
+            ("total", xp.square, 1),
+            ("squared", xp.square, task.units),
+            ("absolute", xp.abs, task.units),
+        ):
+            if name in needs:
+                found[name] = xp.sum(counted[..., 0] * xp.sum(distance(off), axis=-1), axis=0) / classes
+        if "bins" in needs:
+            found["bins"] = ranking.histogram(*_against_rest(task, y, raw, counted, xp), xp)
         return found
+
+    def read(self, sums: Tallies) -> Tallies:
+        if "bins" not in sums:
+            return sums
+        negative, positive = np.split(sums["bins"], 2, axis=-1)
+        return sums | {"positive_bins": positive, "negative_bins": negative}
+
+    def exact(self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]) -> Tallies:
+        found = super().exact(task, y, raw, prior, counted, needs - {"bins"})
+        if "bins" not in needs:
+            return found
+        parts = _against_rest(task, y, raw, counted, host)
+        k, classes = raw.shape[1:]
+        flat = [part.reshape(len(raw), k * classes) for part in parts]
+        positive, negative = (part.reshape(k, classes, -1) for part in ranking.exact_counts(*flat))
+        return found | {"positive_bins": positive, "negative_bins": negative}
+
+
+def _against_rest(task: Any, y: Tensor, raw: Tensor, counted: Tensor, xp: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels of 0 and 1, logits and counts of each class against all others, all [n, k, classes]."""
+    shares = xp.log_softmax(raw, axis=-1)
+    logits = shares - xp.log(xp.maximum(-xp.expm1(shares), 1e-30))
+    is_class = task.as_prediction(y, xp)
+    return is_class, logits, counted + 0.0 * is_class
 
 
 class OrdinalTally(Tally):
@@ -117,6 +222,12 @@ class OrdinalTally(Tally):
             Metric("mae", "min", mean_levels_off, trivially(mean_levels_off), 0.0, CONFUSION),
             Metric("kappa", "max", kappa, trivially(kappa), 1.0, CONFUSION),
             Metric("accuracy", "max", accuracy, trivially(accuracy), 1.0, CONFUSION),
+            Metric("mse", "min", mean_squared_levels_off, trivially(mean_squared_levels_off), 0.0, CONFUSION),
+            Metric(
+                "rmse", "min", root_mean_squared_levels_off, trivially(root_mean_squared_levels_off), 0.0, CONFUSION
+            ),
+            Metric("macro_f1", "max", macro_f1, trivially(macro_f1), 1.0, CONFUSION),
+            Metric("balanced_accuracy", "max", balanced_accuracy, trivially(balanced_accuracy), 1.0, CONFUSION),
         )
     }
 

@@ -25,7 +25,8 @@ class Metric:
         trivial: tallies -> [k], the value that the trivial predictor reaches on the same rows.
         ideal: the value of a perfect predictor; a function of the task where it depends on it.
         needs: names of the tallies it is computed from.
-        scaled: whether the value is in units of the label, and so is multiplied by its scale.
+        scaled: power of the label's scale by which the value is multiplied: 1 where it is in units of the label.
+        best: tallies -> [k], the value of a perfect predictor where it depends on the labels; in place of `ideal`.
     """
 
     name: str
@@ -34,7 +35,8 @@ class Metric:
     trivial: Callable[[Tallies], Array]
     ideal: float | Callable[[Any], float]
     needs: tuple[str, ...]
-    scaled: bool = False
+    scaled: int = 0
+    best: Callable[[Tallies], Array] | None = None
 
     def ideal_for(self, task: Any) -> float:
         """The value of a perfect predictor of this task."""

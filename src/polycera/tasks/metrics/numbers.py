@@ -38,10 +38,11 @@ RMSE = Metric(
     _root_mean("trivial_squared"),
     0.0,
     ("squared", "trivial_squared"),
-    scaled=True,
+    scaled=1,
 )
+MSE = Metric("mse", "min", _mean("squared"), _mean("trivial_squared"), 0.0, ("squared", "trivial_squared"), scaled=2)
 MAE = Metric(
-    "mae", "min", _mean("absolute"), _mean("trivial_absolute"), 0.0, ("absolute", "trivial_absolute"), scaled=True
+    "mae", "min", _mean("absolute"), _mean("trivial_absolute"), 0.0, ("absolute", "trivial_absolute"), scaled=1
 )
 R2 = Metric("r2", "max", r2, trivial_r2, 1.0, ("squared", "trivial_squared", "deviation"))
 
@@ -71,7 +72,7 @@ def _totals(values: dict[str, Tensor], counted: Tensor, needs: set[str], xp: Any
 class RegressionTally(Tally):
     """Sums of errors, exact in training too, up to float32."""
 
-    metrics: ClassVar[dict[str, Metric]] = {m.name: m for m in (RMSE, MAE, R2)}
+    metrics: ClassVar[dict[str, Metric]] = {m.name: m for m in (RMSE, MAE, MSE, R2)}
 
     def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
         names = ("rows", "squared", "absolute", "deviation", "trivial_squared", "trivial_absolute")
@@ -98,6 +99,8 @@ class CountTally(Tally):
         ),
         "mae": MAE,
         "rmse": RMSE,
+        "mse": MSE,
+        "r2": R2,
     }
 
     def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
@@ -108,6 +111,9 @@ class CountTally(Tally):
         values = _errors(rate, trivial, y, xp)
         values |= {"deviance": _deviance(y, rate, xp), "trivial_deviance": _deviance(y, trivial, xp)}
         return _totals(values, counted, needs, xp)
+
+    def read(self, sums: Tallies) -> Tallies:
+        return RegressionTally().read(sums)
 
 
 class QuantileTally(Tally):
@@ -121,8 +127,9 @@ class QuantileTally(Tally):
             _mean("trivial_pinball"),
             0.0,
             ("pinball", "trivial_pinball"),
-            scaled=True,
+            scaled=1,
         ),
+        "mae": MAE,
         "coverage": Metric(
             "coverage",
             "target",
@@ -134,13 +141,15 @@ class QuantileTally(Tally):
     }
 
     def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
-        return dict.fromkeys(("rows", "pinball", "trivial_pinball", "inside", "trivial_inside"), ())
+        sums = ("pinball", "inside", "absolute")
+        return dict.fromkeys(("rows", *sums, *(f"trivial_{name}" for name in sums)), ())
 
     def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
         values: dict[str, Tensor] = {}
         for lead, quantiles in (("", task.link(raw, xp)), ("trivial_", task.link(prior, xp))):
             values[f"{lead}pinball"] = _pinball(task, y, quantiles, xp)
             values[f"{lead}inside"] = _inside(y[..., 0], quantiles, xp)
+            values[f"{lead}absolute"] = xp.abs(quantiles[..., task.middle] - y[..., 0])
         return _totals(values, counted, needs, xp)
 
 
