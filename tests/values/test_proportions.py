@@ -293,6 +293,7 @@ def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:
     ]
     run = pc.fit(columns, targets=targets, out=tmp_path / "run", training={"max_steps": 60}, progress=False)
     found = run.predict({name: columns[name] for name in ("x0", "x1", "x2")})
+    assert set(found.pop("votes")) <= {"u", "v", "w"}
     for name, values in found.items():
         assert ((np.asarray(values) >= 0) & (np.asarray(values) <= 1)).all(), name
     test = run.metrics["test"]

@@ -31,7 +31,7 @@ FAMILIES = {
     "BinaryFocalCrossentropy": "share",
     "CategoricalCrossentropy": "classes",
     "CategoricalFocalCrossentropy": "classes",
-    "CategoricalGeneralizedCrossEntropy": "classes",
+    "CategoricalGeneralizedCrossEntropy": "index",
     "SparseCategoricalCrossentropy": "index",
     "KLDivergence": "classes",
     "CosineSimilarity": "direction",
