@@ -274,6 +274,9 @@ def test_a_numeric_target_within_0_and_1_stays_regression_and_names_the_kind() -
     assert "'proportion'" in reasons["p"]
     tasks, reasons = tasks_for(table, {"p": "proportion"})
     assert tasks == [pc.Proportion("p")]
+    percent = read({"p": [10.0, 20.0, 50.0, 90.0], "x": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(pc.InputError, match=r"10 in row 0.*divide percentages by 100"):
+        tasks_for(percent, {"p": "proportion"})
 
 
 def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:

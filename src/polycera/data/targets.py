@@ -103,6 +103,7 @@ def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
 
 
 def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
+    task: Task
     columns = {column: table[column] for column in columns_of(name, wish)}
     for column, values in columns.items():
         levels_of(column, values)
@@ -111,10 +112,14 @@ def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
     if wish is None:
         return infer_task(name, table[name])
     if isinstance(wish, Multilabel) or (isinstance(wish, Multiclass) and wish.soft):
-        return wish, f"asked for, of {len(columns)} columns."
-    if isinstance(wish, Task):
-        return _completed(wish, table[name]), "asked for."
-    return _of_kind(_kind(wish), name, table[name]), f"declared {wish}."
+        task, reason = wish, f"asked for, of {len(columns)} columns."
+    elif isinstance(wish, Task):
+        task, reason = _completed(wish, table[name]), "asked for."
+    else:
+        task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}."
+    if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
+        task.encode(labels(table, task))  # numbers of any size are refused here, not when the training has begun
+    return task, reason
 
 
 def _kind(name: str) -> type[Task]:
