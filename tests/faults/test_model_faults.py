@@ -202,7 +202,7 @@ TASKS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "a loss of three": (lambda: pc.Regression("a", loss=[("mse", 1.0, 2.0)]), ["'a'", "pair", "3"]),
     "negative term": (lambda: pc.Regression("a", loss={"mse": -0.5}), ["'a'", "-0.5"]),
     "unknown metric": (lambda: pc.Binary("a", metrics=["acuracy"]), ["'a'", "did you mean 'accuracy'"]),
-    "metric of another kind": (lambda: pc.Binary("a", metrics=["rmse"]), ["'a'", "rmse", "auc"]),
+    "metric of another kind": (lambda: pc.Binary("a", metrics=["r2"]), ["'a'", "r2", "auc"]),
     "no metric": (lambda: pc.Binary("a", metrics=[]), ["'a'"]),
     "metric twice": (lambda: pc.Binary("a", metrics=["auc", "auc"]), ["'a'", "auc"]),
     "one class": (lambda: pc.Multiclass("a", ["x"]), ["'a'", "two"]),
