@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from polycera.errors import InputError, shorten
+from polycera.errors import InputError, PolyceraError, shorten
 from polycera.shapes import Tensor
 
 
@@ -394,3 +396,127 @@ def _context() -> Any:
     import tensorflow as tf
 
     return tf.distribute.get_replica_context()
+
+
+# -- threads and processes ---------------------------------------------------------------------------------------------
+
+
+def predicts_in_place() -> bool:
+    """Whether Keras leaves the variables in a model while it predicts; on JAX it takes them out."""
+    return keras.backend.backend() != "jax"
+
+
+def pure_prediction(model: Any) -> Callable[[], Callable[[Any], Tensor]] | None:
+    """Make the outputs of a model a compiled function that changes nothing, so that threads may share it.
+
+    `keras.Model.predict` on JAX takes the variables out of the model, hands their memory to the compiled step, and puts
+    them back at the end; this function gets their values as arguments and leaves them where they are. On all backends
+    it does without what Keras sets up for each call: a data set, a loader, callbacks.
+
+    Returns:
+        what takes the values as they stand now, and gives a function of the features of a batch; None where Keras's own
+        `predict` has to do it: where devices share a batch, and where the model runs uncompiled.
+    """
+    makers = {"jax": _jax_prediction, "tensorflow": _tensorflow_prediction, "torch": _torch_prediction}
+    distributed = keras.distribution.distribution() is not None
+    return None if model.run_eagerly or distributed else makers[keras.backend.backend()](model)
+
+
+def _jax_prediction(model: Any) -> Any:
+    import jax
+
+    def call(x: Any, trainable: Any, others: Any) -> Any:
+        return model.stateless_call(trainable, others, x, training=False)[0]
+
+    function = _traced_once(jax.jit(call))
+
+    def values() -> Callable[[Any], Tensor]:
+        trainable = [variable.value for variable in model.trainable_variables]
+        others = [variable.value for variable in model.non_trainable_variables]
+        return lambda x: function(x, trainable, others)
+
+    return values
+
+
+def _tensorflow_prediction(model: Any) -> Any:
+    import tensorflow as tf
+
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        return None
+
+    def call(x: Any) -> Any:
+        return model(x, training=False)
+
+    compiled = tf.function(call, reduce_retracing=True, jit_compile=bool(model.jit_compile))
+    function = _traced_once(compiled)
+    return lambda: lambda x: function(keras.tree.map_structure(tf.convert_to_tensor, x))
+
+
+def _torch_prediction(model: Any) -> Any:
+    import torch
+
+    if model.jit_compile:
+        return None
+
+    def call(x: Any) -> Any:
+        with torch.no_grad():
+            return model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
+
+    def values() -> Callable[[Any], Tensor]:
+        model.eval()  # as Keras does: for modules of PyTorch among the layers
+        return call
+
+    return values
+
+
+def _traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled function whose first call for each shape is made by one thread: else each would compile it."""
+    tracing, seen = threading.Lock(), set()
+
+    def call(x: Any, *rest: Any) -> Any:
+        shapes = tuple((tuple(part.shape), part.dtype) for part in keras.tree.flatten(x))
+        if shapes in seen:
+            return function(x, *rest)
+        with tracing:
+            found = function(x, *rest)
+        seen.add(shapes)
+        return found
+
+    return call
+
+
+class Process:
+    """What this process has done with the backend, and whether a fork has cut it off from it."""
+
+    used = False
+    cut_off = False
+
+
+def _forked() -> None:
+    """A child has the memory of its parent and none of its threads: whoever waits for one of them waits for ever."""
+    Process.cut_off = Process.used
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def check_process() -> None:
+    """Raise where this process is the fork of one that has used the backend, instead of waiting for ever.
+
+    Raises:
+        PolyceraError: in such a child; not on PyTorch with one thread, which survives a fork.
+    """
+    Process.used = True
+    if not Process.cut_off:
+        return
+    name = keras.backend.backend()
+    if name == "torch":
+        import torch
+
+        if torch.get_num_threads() == 1:
+            return
+    raise PolyceraError(
+        f"This process was forked from one that had used {name} already, and {name} does not survive that: start "
+        "workers with multiprocessing.get_context('spawn'), or fork before the first model is built or loaded."
+    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from polycera.errors import InputError
@@ -26,6 +27,30 @@ def in_batches(predict: Callable[..., Mapping[Any, Any]], features: np.ndarray) 
     padded = np.zeros((-(-rows // batch) * batch, features.shape[1]), features.dtype)
     padded[:rows] = features
     return {name: values[:rows] for name, values in predict(padded, batch_size=batch, verbose=0).items()}
+
+
+def are_arrays(x: Any) -> bool:
+    """Whether these features are NumPy arrays that all have the same rows, and at least one."""
+    found = [leaf for _, leaf in leaves(x)]
+    return all(isinstance(a, np.ndarray) and a.ndim and len(a) == len(found[0]) > 0 for a in found)
+
+
+def in_slices(predict: Callable[[Any], Any], x: Any, batch_size: int) -> np.ndarray:
+    """The outputs of a function for all rows, [n, ...], from so many rows at a time.
+
+    Args:
+        predict: features of a batch -> outputs, which may still be on their way when it returns.
+        x: a dict, list or single array of features, [n, ...] each, with at least one row.
+        batch_size: rows at a time; the last batch may have fewer.
+    """
+    kind = keras.config.floatx()
+    x = keras.tree.map_structure(lambda a: a.astype(kind, copy=False) if a.dtype.kind == "f" else a, x)
+    rows = rows_of(x)
+    found = []
+    for start in range(0, rows, batch_size):
+        part = slice(start, start + batch_size)
+        found.append(predict(keras.tree.map_structure(lambda a, own=part: a[own], x)))
+    return np.concatenate([np.asarray(keras.ops.convert_to_numpy(part)) for part in found])
 
 
 def leaves(x: Any, name: str = "x") -> list[tuple[str, Any]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import keras
 import numpy as np
 
 from polycera.errors import InputError
@@ -140,7 +139,7 @@ class Shuffling:
         short = -len(copies) % self.at_once  # batches of one size are compiled once
         full = np.concatenate([copies, np.zeros((short, *copies.shape[1:]), copies.dtype)]) if short else copies
         flat = full.reshape(-1, full.shape[-1])
-        raw = keras.Model.predict(self.model, flat, batch_size=self.at_once * len(self.x), verbose=0)
+        raw = self.model.raw_outputs(flat, batch_size=self.at_once * len(self.x), verbose=0)
         units, counted = self.model.units, np.ones((len(self.x), 1), bool)
         each = raw.reshape(len(full), len(self.x), -1)[: len(copies)]
         found = [scores.exact(self.model._objective, self.y, own, counted, units) for own in each]

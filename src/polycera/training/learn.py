@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,10 +23,13 @@ from polycera.shapes import Array, TaskName
 from polycera.tasks import Task
 from polycera.training import held_out, recipe, scores
 from polycera.training.answers import Thresholds
-from polycera.training.features import in_batches
+from polycera.training.features import PREDICTED, in_batches
 from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.table import Prepared, targets_of, tasks_from
+
+BUILDING = threading.Lock()
+"""Held while a network is built: threads that come first at once share one."""
 
 
 class Trained(NamedTuple):
@@ -71,9 +75,11 @@ class Learned:
     def model(self) -> Model:
         """The network, built from the spec the first time that it is asked for."""
         if self._model is None:
-            assert self._weights is not None
-            self._model = _rebuilt(self.spec, self.tasks, self.encoder, self._weights)
-            self._weights = None
+            with BUILDING:
+                if self._model is None:  # else another thread has built it meanwhile
+                    assert self._weights is not None
+                    self._model = _rebuilt(self.spec, self.tasks, self.encoder, self._weights)
+                    self._weights = None
         return self._model
 
     def predict(self, table: Table) -> dict[TaskName, Array]:
@@ -109,9 +115,9 @@ class Learned:
             raise InputError(f"The table has none of the targets {listing(targets)}; there is nothing to measure.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.model.evaluate(self.encoder.transform(table), targets, verbose=0)
+            measured = self.model.measure(self.encoder.transform(table), targets, PREDICTED)
         weights = watched(self.spec.training.joint or dict.fromkeys(targets, 1.0), self.model.tasks, "joint score")
-        skills = [self.model.scores[task][metric].skill for task, metric in weights]
+        skills = [measured[task][metric].skill for task, metric in weights]
         return float(MEANS["mean"](np.array([skills], "float64"), np.array(list(weights.values())))[0])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -188,6 +194,7 @@ def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
 
 def _rebuilt(spec: Spec, tasks: list[Task], encoder: Encoder, weights: dict[str, Array]) -> Model:
     """The network of a spec with the weights of a training; `Run._with` does the same for a run."""
+    backend.check_process()
     model = recipe.build(encoder.width, tasks, spec.network, spec.training, spec.seed)
     variables.write(variables.weights(model), weights, "The estimator")
     return model

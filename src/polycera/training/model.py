@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from polycera.data import Batches, batches
 from polycera.errors import InputError, listing
 from polycera.monitoring.gradients import Pull
 from polycera.monitoring.variables import settle
+from polycera.networks import backend
 from polycera.networks.backend import replicas
 from polycera.networks.heads import TaskLayer
 from polycera.networks.landmarks import Blend
@@ -22,13 +24,30 @@ from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
 from polycera.training import checkpoint, folds, guard, scores, streams
-from polycera.training.features import check_features, rows_of
+from polycera.training.access import Access
+from polycera.training.features import are_arrays, check_features, in_slices, rows_of
 from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
 from polycera.training.objective import Kept, Measured, Objective
 from polycera.training.scores import Scores
 from polycera.training.shared import Shared
 from polycera.training.targets import Encoded, Units, constant, encode, pack, pack_weights
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _alone(training: bool = False) -> Callable[[Method], Method]:
+    """Run a method while no other thread uses the model; while it trains, other threads are refused."""
+
+    def wrapped(method: Method) -> Method:
+        @wraps(method)
+        def inside(self: Model, *args: Any, **kwargs: Any) -> Any:
+            with self._access.alone(training):
+                return method(self, *args, **kwargs)
+
+        return cast(Method, inside)
+
+    return wrapped
 
 
 @keras.saving.register_keras_serializable(package="polycera")
@@ -83,7 +102,10 @@ class Model(keras.Model):
             outputs = list(outputs.values())
         if isinstance(outputs, list | tuple):
             outputs = outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="tasks")(list(outputs))
+        backend.check_process()
         super().__init__(inputs, outputs, name=name, **kwargs)
+        self._access = Access()
+        self._pure: tuple[Any, Any] = None, None  # made at the first prediction
         self._head_names = tuple(head.name for head in _heads_behind(outputs))
         self._members = _members(self.heads)
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
@@ -182,13 +204,15 @@ class Model(keras.Model):
     @property
     def units(self) -> Units:
         """What was taken out of the labels, and the trivial predictors, as they stand now."""
-        read = [[ops.convert_to_numpy(v) for v in (h.location, h.scale, h.prior)] for h in self.heads]
+        with self._access.shared():
+            read = [[ops.convert_to_numpy(v) for v in (h.location, h.scale, h.prior)] for h in self.heads]
         return Units(*(np.concatenate(parts).astype("float64") for parts in zip(*read, strict=True)))
 
     @property
     def fitted(self) -> bool:
         """Whether units and trivial predictors were taken from data."""
-        return all(float(ops.convert_to_numpy(head.fitted)) > 0 for head in self.heads)
+        with self._access.shared():
+            return all(float(ops.convert_to_numpy(head.fitted)) > 0 for head in self.heads)
 
     @property
     def scores(self) -> Scores:
@@ -300,6 +324,7 @@ class Model(keras.Model):
             task, unit = task + tasks, unit + width
         return self.units
 
+    @_alone(training=True)
     def fit(
         self,
         x: Any = None,
@@ -387,6 +412,7 @@ class Model(keras.Model):
         packed = pack(self.layout, encoded, self.units)
         return (x, packed) if weights is None else (x, packed, weights)
 
+    @_alone()
     def evaluate(
         self,
         x: Any = None,
@@ -419,7 +445,7 @@ class Model(keras.Model):
         _same_rows(x, encoded, "y")
         weights, packed = pack_weights(self.layout, encoded, sample_weight), pack(self.layout, encoded, self.units)
         logs = super().evaluate(x, packed, sample_weight=weights, return_dict=True, **options, **rest)
-        raw = super().predict(x, batch_size=batch_size, verbose=0)
+        raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
         counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
         self._scores = scores.exact(self._objective, packed, raw, counted, self.units)
         logs = {"loss": logs.pop("loss")} | logs | scores.logged(self._scores)
@@ -445,8 +471,67 @@ class Model(keras.Model):
         if rows_of(x) == 0:
             raw = np.zeros((0, self.layout.units))
         else:
-            raw = super().predict(x, *args, **kwargs)
+            raw = self.raw_outputs(x, *args, **kwargs)
         return scores.predictions(self.layout, raw, self.units)
+
+    def raw_outputs(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Raw:
+        """Return what the network gives before links and scaling are undone; safe to call from several threads.
+
+        Args:
+            x, batch_size, verbose, steps, callbacks: as for `keras.Model.predict`. On JAX, threads
+                work side by side where x is arrays and `verbose` is 0, and one after another else.
+
+        Returns:
+            [n, units], the tasks side by side in the order of `layout`.
+
+        Raises:
+            PolyceraError: where another thread trains the model, or the process was forked too late.
+        """
+        if verbose == 0 and not callbacks and steps is None and are_arrays(x):
+            with self._access.shared():
+                if (values := self._values()) is not None:
+                    settle(self)  # in a callback of `fit`, Keras may hold the variables elsewhere
+                    return in_slices(values(), x, batch_size or 32)
+        shared = backend.predicts_in_place()
+        with self._access.shared() if shared else self._access.alone():
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+
+    def _values(self) -> Any:
+        """See `backend.pure_prediction`; made once for each `compile`, as Keras makes its own."""
+        made_for, found = self._pure
+        if found is None or made_for is not self._compile_config:
+            with self._access.making:
+                if self._pure[0] is not self._compile_config or self._pure[1] is None:
+                    self._pure = self._compile_config, backend.pure_prediction(self)
+                found = self._pure[1]
+        return found
+
+    def measure(self, x: Any, y: Any, batch_size: int | None = None) -> Scores:
+        """Return each metric of each task, exactly; unlike `evaluate` it changes nothing in the model.
+
+        Several threads may call it at once.
+
+        Args:
+            x: features; arrays.
+            y: targets by name, as for `fit`.
+            batch_size: rows at a time.
+
+        Raises:
+            InputError: as `evaluate`.
+        """
+        check_features(x)
+        encoded = encode(self.layout, y)
+        _same_rows(x, encoded, "y")
+        raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
+        units, counted = self.units, np.ones((len(raw), 1), bool)
+        return scores.exact(self._objective, pack(self.layout, encoded, units), raw, counted, units)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Save, as `keras.Model.save` does, all or nothing: a file that was there stays until the new one is whole."""
@@ -468,10 +553,12 @@ class Model(keras.Model):
         layer = Named(list(self.tasks.values()), units.location.tolist(), units.scale.tolist())
         return keras.Model(self.input, layer(self.outputs[0]), name=f"{self.name}_named")
 
+    @_alone()
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
         """One step, as in Keras, with targets by name. Call `adapt` first for tasks that standardise."""
         return super().train_on_batch(x, *self._batch(x, y, sample_weight), **rest)
 
+    @_alone()
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
         """One measurement, as in Keras, with targets by name."""
         return super().test_on_batch(x, *self._batch(x, y, sample_weight), **rest)

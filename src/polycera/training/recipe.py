@@ -218,7 +218,7 @@ def train(
 
 def _said(model: Model, x: Any) -> Array:
     """Raw outputs [n, units]."""
-    return np.asarray(super(Model, model).predict(x, batch_size=PREDICTED, verbose=0), "float64")
+    return np.asarray(model.raw_outputs(x, batch_size=PREDICTED, verbose=0), "float64")
 
 
 class Turn(keras.callbacks.Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -15,17 +16,21 @@ from polycera import data, quality
 from polycera.data import Encoder, Schema, Table
 from polycera.errors import InputError, listing, shorten
 from polycera.monitoring import variables
+from polycera.networks import backend
 from polycera.runs import Folder, arrays, atomic, findings, folder, kept, seal
 from polycera.runs.arrays import Stored
 from polycera.runs.kept import Kept
 from polycera.training import answers, importance, recipe
-from polycera.training.features import in_batches
+from polycera.training.features import PREDICTED, in_batches
 from polycera.training.model import Model
 from polycera.training.scores import Scores
 from polycera.training.table import targets_of, tasks_from
 from polycera.training.targets import encode
 
 Built = TypeVar("Built")
+
+BUILDING = threading.Lock()
+"""Held while a network is built: threads that come first at once share one."""
 
 
 class Run(Folder):
@@ -51,10 +56,14 @@ class Run(Folder):
         Raises:
             PolyceraError: where a file is damaged, or the weights are not those of this network.
         """
-        return self._with(self.weights)
+        with BUILDING:
+            if (found := vars(self).get("model")) is not None:  # another thread has built it meanwhile
+                return found
+            return self._with(self.weights)
 
     def _with(self, stored: Stored) -> Model:
         """The network with these weights."""
+        backend.check_process()
         spec, source = self.spec, f"The file {shorten(stored.path)!r}"
         tasks = tasks_from(spec.tasks)
         recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
@@ -174,8 +183,8 @@ class Run(Folder):
             InputError: for a table without a target.
         """
         features, targets = self._labelled(source)
-        self.model.evaluate(features, targets, verbose=0)
-        return {name: own for name, own in self.model.scores.items() if targets[name] is not None}
+        measured = self.model.measure(features, targets, PREDICTED)
+        return {name: own for name, own in measured.items() if targets[name] is not None}
 
     def with_thresholds(self, source: Any, metric: str = "f1") -> Self:
         """The same run with thresholds chosen anew on a table: after `pick`, or for another metric.
