@@ -42,6 +42,33 @@ def jacobian(kind: str, m: int, seed: int = 0) -> np.ndarray:
     return j
 
 
+STATIONARY = ("rank", "strong", "weak", "passable")
+"""Where training ends, or nearly: see `stationary`."""
+
+
+def stationary(kind: str, m: int, d: int, rank: int, seed: int = 0) -> np.ndarray:
+    """Gradients [m, d] of a given rank, float64, after TorchJD's samplers (arXiv:2406.16232).
+
+    rank: random. strong: some combination with positive weights is 0. weak: one is 0 with weights of which some are 0,
+    and none with positive ones. passable: none is 0, one direction serves all tasks.
+    """
+    rng = np.random.default_rng([m, d, rank, seed, STATIONARY.index(kind)])
+    positive = np.abs(rng.normal(size=m))
+    some = rng.permutation(m) < rng.integers(1, m)
+    first = {
+        "rank": np.zeros((m, 0)),
+        "strong": positive[:, None],
+        "weak": np.stack([positive * some, positive * ~some], axis=1),
+        "passable": positive[:, None],
+    }[kind]
+    first = first / np.linalg.norm(first, axis=0)
+    others = rng.normal(size=(m, m - first.shape[1]))
+    others = np.linalg.qr(others - first @ (first.T @ others))[0]
+    left = np.hstack([first, others])[:, kind in ("strong", "weak") :][:, :rank]
+    right = np.linalg.qr(rng.normal(size=(d, d)))[0][:rank]
+    return left * np.abs(rng.normal(size=left.shape[1])) @ right[: left.shape[1]]
+
+
 def single(gramian: np.ndarray) -> np.ndarray:
     """As float32 has it, in float64: what a reference should be given, too."""
     return np.asarray(gramian, "float32").astype("float64")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gramians import KINDS, apart, cosines, gramian, jacobian, lengths, single, step, weights
+from gramians import KINDS, STATIONARY, apart, cosines, gramian, jacobian, lengths, single, stationary, step, weights
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -189,6 +189,50 @@ def test_an_unknown_method_is_named_with_the_nearest() -> None:
 def test_hyperparameters_out_of_range_are_refused(config: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=list(config)[1]):
         get(config)
+
+
+def steps_of(method: Method, kind: str, m: int, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients, the step of a method, and its step for the same tasks in another order."""
+    rng = np.random.default_rng(seed)
+    order, noise = rng.permutation(m), rng.random(m)
+    j = stationary(kind, m, 3 * m, rank, seed).astype("float32").astype("float64")
+    plain = weights(method, single(j @ j.T), noise=noise) @ j
+    turned = weights(method, single(j[order] @ j[order].T), noise=noise[order]) @ j[order]
+    return j, plain, turned
+
+
+@each_method
+@given(kind=st.sampled_from(STATIONARY), rank=st.integers(1, M - 1), seed=seeds)
+@settings(max_examples=20)
+def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
+    method: Method, kind: str, rank: int, seed: int
+) -> None:
+    """No longer than all gradients end to end, but for methods that say so; and the same to 1e-3 in another order."""
+    j, plain, turned = steps_of(method, kind, M, rank, seed)
+    each = np.linalg.norm(j, axis=1)
+    room = {"cagrad": 1.0 + getattr(method, "c", 0.0), "fairgrad": 10.0, "pivrg": 10.0}.get(method.name, 1.0)
+    assert np.linalg.norm(plain) <= room * each.sum() * (1 + 1e-3)
+    assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
+
+
+@pytest.mark.parametrize("kind", STATIONARY)
+@pytest.mark.parametrize("rank", [1, 7, 19])
+@of("nash_mtl", "fairgrad", "pivrg", "cagrad", "imtl_g")
+def test_the_same_holds_for_twenty_tasks(method: Method, kind: str, rank: int) -> None:
+    j, plain, turned = steps_of(method, kind, 20, rank, rank)
+    each = np.linalg.norm(j, axis=1)
+    assert np.linalg.norm(plain) <= 1.4 * each.sum() * (1 + 1e-3)
+    assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
+
+
+@pytest.mark.parametrize("c", [1.0, 2.0])
+@given(kind=st.sampled_from(["weak", "passable"]), rank=st.integers(1, M - 1), seed=seeds)
+@example(kind="passable", rank=4, seed=0)
+@settings(max_examples=20)
+def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(c: float, kind: str, rank: int, seed: int) -> None:
+    j, plain, _ = steps_of(get({"name": "cagrad", "c": c}), kind, M, rank, seed)
+    gains = (j @ plain) / lengths(j @ j.T)
+    assert gains.min() >= -1e-2 * np.linalg.norm(plain)
 
 
 # -- what papers promise --------------------------------------------------------------------------------------------

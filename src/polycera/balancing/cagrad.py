@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.balancing.solvers import Guess, flip_until_right, is_wrong, several_on_support
+from polycera.balancing.solvers import Guess, flip_until_right, is_wrong, nonnegative, several_on_support
 from polycera.shapes import Tensor
+
+HOLD = 1e-5
+"""How strongly the multipliers are held: enough for one step only, whatever the order of the tasks."""
+
+HALVINGS = 20
+"""How often the level is narrowed down where the search for it goes in circles."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class CAGrad(Method):
     Where we differ: instead of w we look for the level t that all tasks reach and the multipliers of those that just
     reach it, which a few linear systems give exactly. A task without a gradient gains nothing from any step: it is left
     out of the worst case, where the paper's text leaves the step undefined and TorchJD gives none. The step is not
-    divided by 1 + c^2, as some of the authors' scripts do.
+    divided by 1 + c^2, as some of the authors' scripts do. Where gradients depend on each other,
+    the shortest multipliers are taken.
 
     Attributes:
         c: the radius of the ball in norms of the mean, at least 0.
@@ -55,21 +62,64 @@ class CAGrad(Method):
         mean = rows.norms * rows.share  # in unit vectors
         toward = (mean[None, :] @ rows.cosines)[0]
         radius2 = self.c**2 * ops.relu(ops.sum(mean * toward))
-        right = ops.stack([rows.inverse, toward])
-
-        def step(guess: Guess) -> tuple[Tensor, Tensor]:
-            solved = several_on_support(rows.cosines, guess.support, right)
-            up, down = solved[:1], solved[1:]
-            a = ops.sum(up * rows.inverse, axis=-1, keepdims=True) + 1e-35
-            b = ops.sum(up * toward, axis=-1, keepdims=True)
-            c = ops.sum(down * toward, axis=-1, keepdims=True)
-            level = (b + ops.sqrt(ops.relu(b * b - a * (c - radius2)))) / a
-            z = level * up - down
-            wanted = level * rows.inverse
-            gradient = z @ rows.cosines + toward - wanted
-            return z, rows.active * is_wrong(guess.support, z, gradient, ops.abs(toward) + ops.abs(wanted))
-
-        z = ops.relu(flip_until_right(step, rows.active[None]))
-        square = ops.sum(z * (z @ rows.cosines))  # is radius2, unless rounding kept the search from ending
-        z = z[0] * ops.sqrt(radius2 / (ops.maximum(square, radius2) + 1e-35))
+        # Where gradients depend on each other, many z give one step, and rounding would choose. So z is held,
+        # first at 0 and then at where it was, which takes out what the holding did (the proximal point method).
+        z = reached(rows, toward, radius2, ops.zeros_like(toward), rows.active)
+        z = reached(rows, toward, radius2, z, ops.cast(z > 0, "float32"))
+        square = ops.sum(z * (z[None, :] @ rows.cosines)[0])  # radius2, unless the search was cut off
+        z = z * ops.sqrt(radius2 / (ops.maximum(square, radius2) + 1e-35))
         return state, 1.0 + rows.count * z / rows.lengths
+
+
+def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support: Tensor) -> Tensor:
+    """Return the multipliers z [m] of the best level that all tasks reach within the ball, held at `centre`.
+
+    Args:
+        rows: the gradients' angles and lengths.
+        toward: [m] the gain of each task along the mean gradient, for unit gradients.
+        radius2: [] the squared radius of the ball.
+        centre: [m] where z is held.
+        support: [m] a guess where z is positive.
+    """
+    held = rows.cosines + HOLD * ops.eye(centre.shape[0], dtype="float32")
+    pulled = toward - HOLD * centre
+    right = ops.stack([rows.inverse, pulled])
+    size = ops.abs(toward)
+
+    def level_on(support: Tensor) -> tuple[Tensor, Tensor]:
+        """The level at which the step leaves the ball if the tasks in the support just reach it; and z there."""
+        solved = several_on_support(held, support, right)
+        up, down = solved[:1], solved[1:]
+        a = ops.sum(up * rows.inverse, axis=-1, keepdims=True) + 1e-35
+        b = ops.sum(up * toward, axis=-1, keepdims=True)
+        c = ops.sum(down * (toward + HOLD * centre), axis=-1, keepdims=True) + HOLD * ops.sum(centre * centre)
+        level = (b + ops.sqrt(ops.relu(b * b - a * (c - radius2)))) / a
+        return level, level * up - down
+
+    def step(guess: Guess) -> tuple[Tensor, Tensor]:
+        level, z = level_on(guess.support)
+        wanted = level * rows.inverse
+        gradient = z @ held + pulled - wanted
+        return z, rows.active * is_wrong(guess.support, z, gradient, size + ops.abs(wanted))
+
+    def unsettled(z: Tensor, wrong: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        return ops.any(wrong > 0.5)
+
+    def halve(z: Tensor, wrong: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, ...]:
+        level, _ = level_on(ops.cast(z > 0, "float32"))
+        middle = 0.5 * (low + high)
+        level = ops.where(ops.logical_and(level > low, level < high), level, middle)
+        z = nonnegative(held, level * rows.inverse - pulled, rows.active, ops.cast(z > 0, "float32"), True)
+        off = z - centre
+        inside = ops.sum(z * (z @ rows.cosines)) + HOLD * ops.sum(off * off) < radius2
+        low, high = ops.where(inside, level, low), ops.where(inside, high, level)
+        _, wrong = step(Guess(ops.cast(z > 0, "float32"), z, centre[:1, None], z))
+        return z, wrong, low, high
+
+    z = ops.relu(flip_until_right(step, support[None]))
+    _, wrong = step(Guess(ops.cast(z > 0, "float32"), z, centre[:1, None], z))
+    # The level moves with the support, so the search may go in circles; for one level at a time it cannot.
+    shortest = rows.inverse + (1.0 - rows.active)
+    low = ops.min(ops.where(rows.active > 0, toward / shortest, 1e30), keepdims=True)[None]
+    high = ops.min(ops.where(rows.active > 0, (toward + ops.sqrt(radius2)) / shortest, 1e30), keepdims=True)[None]
+    return ops.while_loop(unsettled, halve, (z, wrong, low, high), maximum_iterations=HALVINGS)[0][0]

@@ -19,7 +19,8 @@ class FairGrad(Method):
 
     Where we differ: solved by Newton's method on the convex function that has this as its slope, not by least squares.
     By the equation the weights shrink as gradients grow, which would undo loss scaling; we divide G by the mean
-    squared norm of the tasks' gradients first. The direction is the paper's.
+    squared norm of the tasks' gradients first. The direction is the paper's, unless a weight would exceed about
+    `solvers.REACH` (70) times the largest for orthogonal gradients: where gradients cancel out nothing else bounds it.
 
     Attributes:
         alpha: how much the worst-off count: 0, or from 0.2 up.

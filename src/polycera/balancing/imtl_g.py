@@ -22,7 +22,8 @@ class IMTLG(Method):
     Weights may be negative, and explode where their sum comes near 0.
 
     Where we differ: with independent gradients we solve in unit vectors, C x = 1, which holds for tasks of any scale.
-    A task without a gradient takes no part. Weights that cancel out are 0.
+    A task without a gradient takes no part. Weights that cancel out are 0. A step longer than all gradients laid end to
+    end is shortened to that length: near a Pareto-stationary point the paper's formula grows without bound.
 
     Example:
         >>> import numpy as np
@@ -41,7 +42,8 @@ class IMTLG(Method):
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         apart, independent = divide(rows.cosines, rows.active, rows.active)
-        raw = ops.cond(independent, lambda: rows.inverse * apart, lambda: pseudo_inverse(rows.gramian, rows.norms))
+        norms = rows.norms  # made here: what is first made inside a branch cannot leave it
+        raw = ops.cond(independent, lambda: rows.inverse * apart, lambda: pseudo_inverse(rows.gramian, norms))
         total, size = ops.sum(raw), ops.sum(ops.abs(raw))
         exists = ops.cast(ops.abs(total) > 1e-6 * size, "float32")
-        return state, raw * exists * (rows.count / (total + (1.0 - exists)))
+        return state, rows.shortened(raw * exists * (rows.count / (total + (1.0 - exists))))

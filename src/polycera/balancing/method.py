@@ -9,6 +9,9 @@ Two laws hold for every method, and `Method.update` sees to them:
 - A task that is absent gets weight 0 and takes no part: the others get what they would get without it.
 - The weights do not change when all gradients are multiplied by one number. Loss scaling in float16 and a learning
   rate then keep their meaning. Where a paper's weights do change (Nash-MTL, FairGrad), its file says so.
+
+And every method's step is bounded, also where the tasks' gradients cancel out, which is where balanced training ends:
+what a paper's equation leaves without a finite solution there is kept within a limit that the method's file states.
 """
 
 from __future__ import annotations
@@ -100,6 +103,13 @@ class Rows:
     def typical(self) -> Tensor:
         """[m] the lengths divided by their root mean square over the tasks present."""
         return self.lengths / ops.sqrt(ops.sum(self.norms * self.norms) / self.count + 1e-37)
+
+    def shortened(self, weights: Tensor) -> Tensor:
+        """Return `weights` [m], scaled down where the step would be longer than all gradients end to end."""
+        along = (weights[None, :] @ self.gramian)[0]
+        length = ops.sqrt(ops.relu(ops.sum(weights * along)))
+        longest = ops.sum(self.norms)
+        return weights * (longest / (ops.maximum(length, longest) + 1e-37))
 
     def regularized(self, amount: float, relative: str) -> Tensor:
         """[m, m] the cosines with `amount` times each task's own squared norm, or the trace, on the diagonal."""

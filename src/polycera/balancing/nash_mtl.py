@@ -23,7 +23,9 @@ class NashMTL(Method):
     is where the convex function a'Ga / 2 - sum log a has slope 0, so Newton's method finds it to float32 precision
     without a memory. By the equation the step has norm sqrt(m) whatever the gradients, which would undo loss scaling;
     we divide G by the mean squared norm of the tasks' gradients first, so weights are 1 for equally long orthogonal
-    ones, and leave clipping (`max_norm`) to the optimiser. To reuse weights for some steps is left to the layer.
+    ones. No weight exceeds about `solvers.REACH` (70) times what it would be for orthogonal gradients, where the
+    authors' code clips the step (`max_norm`): at a Pareto-stationary point no finite weights solve the equation.
+    To reuse weights for some steps is left to the layer.
 
     Example:
         >>> import numpy as np

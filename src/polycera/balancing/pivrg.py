@@ -27,7 +27,7 @@ class PIVRG(Method):
 
     Where we differ: there is no network of its own to compare with, so a task's score is how many percent of its
     first loss are left (a running mean), which measures progress, not quality. G is divided by the mean squared norm
-    of the gradients, as in FairGrad.
+    of the gradients, and weights are bounded, as in FairGrad.
 
     Attributes:
         bound: the largest ratio of two tasks' w, above 1.
