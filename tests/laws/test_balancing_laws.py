@@ -207,10 +207,12 @@ def steps_of(method: Method, kind: str, m: int, rank: int, seed: int) -> tuple[n
 def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
     method: Method, kind: str, rank: int, seed: int
 ) -> None:
-    """No longer than all gradients end to end, but for methods that say so; and the same to 1e-3 in another order."""
+    """No longer than all gradients end to end, or the times that its file states; the same to 1e-3 in another order."""
     j, plain, turned = steps_of(method, kind, M, rank, seed)
     each = np.linalg.norm(j, axis=1)
-    room = {"cagrad": 1.0 + getattr(method, "c", 0.0), "fairgrad": 10.0, "pivrg": 10.0}.get(method.name, 1.0)
+    room = {"cagrad": 1.0 + getattr(method, "c", 0.0), "fairgrad": 10.0, "pivrg": 10.0, "imtl_g": 10.0}.get(
+        method.name, 1.0
+    )
     assert np.linalg.norm(plain) <= room * each.sum() * (1 + 1e-3)
     assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
 
@@ -221,7 +223,7 @@ def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
 def test_the_same_holds_for_twenty_tasks(method: Method, kind: str, rank: int) -> None:
     j, plain, turned = steps_of(method, kind, 20, rank, rank)
     each = np.linalg.norm(j, axis=1)
-    assert np.linalg.norm(plain) <= 1.4 * each.sum() * (1 + 1e-3)
+    assert np.linalg.norm(plain) <= (10.0 if method.name == "imtl_g" else 1.4) * each.sum() * (1 + 1e-3)
     assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
 
 
@@ -231,8 +233,8 @@ def test_the_same_holds_for_twenty_tasks(method: Method, kind: str, rank: int) -
 @settings(max_examples=20)
 def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(c: float, kind: str, rank: int, seed: int) -> None:
     j, plain, _ = steps_of(get({"name": "cagrad", "c": c}), kind, M, rank, seed)
-    gains = (j @ plain) / lengths(j @ j.T)
-    assert gains.min() >= -1e-2 * np.linalg.norm(plain)
+    longest = np.linalg.norm(j, axis=1).max()
+    assert (j @ plain).min() >= -2e-2 * np.linalg.norm(plain) * longest
 
 
 # -- what papers promise --------------------------------------------------------------------------------------------

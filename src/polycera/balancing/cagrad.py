@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.balancing.solvers import Guess, flip_until_right, is_wrong, nonnegative, several_on_support
+from polycera.balancing.solvers import EPSILON, Guess, flip_until_right, is_wrong, nonnegative, several_on_support
 from polycera.shapes import Tensor
 
 HOLD = 1e-5
@@ -102,6 +102,18 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
         gradient = z @ held + pulled - wanted
         return z, rows.active * is_wrong(guess.support, z, gradient, size + ops.abs(wanted))
 
+    def beyond(z: Tensor) -> Tensor:
+        """1.0 where z leaves the ball by more than rounding: no level is reached on its support."""
+        off = z - centre
+        square = ops.sum(z * (z @ rows.cosines)) + HOLD * ops.sum(off * off)
+        rounding = 10 * EPSILON * ops.sum(ops.abs(z)) ** 2
+        return ops.cast(square > 1.01 * radius2 + rounding, "float32")
+
+    def checked(z: Tensor) -> Tensor:
+        """1.0 where an entry of z is wrong, or all are because z is beyond the ball."""
+        _, wrong = step(Guess(ops.cast(z > 0, "float32"), z, centre[:1, None], z))
+        return ops.maximum(wrong, beyond(z))
+
     def unsettled(z: Tensor, wrong: Tensor, low: Tensor, high: Tensor) -> Tensor:
         return ops.any(wrong > 0.5)
 
@@ -110,16 +122,13 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
         middle = 0.5 * (low + high)
         level = ops.where(ops.logical_and(level > low, level < high), level, middle)
         z = nonnegative(held, level * rows.inverse - pulled, rows.active, ops.cast(z > 0, "float32"), True)
-        off = z - centre
-        inside = ops.sum(z * (z @ rows.cosines)) + HOLD * ops.sum(off * off) < radius2
+        inside = beyond(z) < 0.5
         low, high = ops.where(inside, level, low), ops.where(inside, high, level)
-        _, wrong = step(Guess(ops.cast(z > 0, "float32"), z, centre[:1, None], z))
-        return z, wrong, low, high
+        return z, checked(z), low, high
 
     z = ops.relu(flip_until_right(step, support[None]))
-    _, wrong = step(Guess(ops.cast(z > 0, "float32"), z, centre[:1, None], z))
     # The level moves with the support, so the search may go in circles; for one level at a time it cannot.
     shortest = rows.inverse + (1.0 - rows.active)
     low = ops.min(ops.where(rows.active > 0, toward / shortest, 1e30), keepdims=True)[None]
     high = ops.min(ops.where(rows.active > 0, (toward + ops.sqrt(radius2)) / shortest, 1e30), keepdims=True)[None]
-    return ops.while_loop(unsettled, halve, (z, wrong, low, high), maximum_iterations=HALVINGS)[0][0]
+    return ops.while_loop(unsettled, halve, (z, checked(z), low, high), maximum_iterations=HALVINGS)[0][0]

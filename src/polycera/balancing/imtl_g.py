@@ -10,6 +10,9 @@ from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import divide, pseudo_inverse
 from polycera.shapes import Tensor
 
+LONGEST = 10.0
+"""The longest step, in lengths of all gradients laid end to end."""
+
 
 @dataclass(frozen=True)
 class IMTLG(Method):
@@ -22,8 +25,8 @@ class IMTLG(Method):
     Weights may be negative, and explode where their sum comes near 0.
 
     Where we differ: with independent gradients we solve in unit vectors, C x = 1, which holds for tasks of any scale.
-    A task without a gradient takes no part. Weights that cancel out are 0. A step longer than all gradients laid end to
-    end is shortened to that length: near a Pareto-stationary point the paper's formula grows without bound.
+    A task without a gradient takes no part. Weights that cancel out are 0. The step is at most `LONGEST` (10) times
+    as long as all gradients laid end to end: near a Pareto-stationary point the paper's formula grows without bound.
 
     Example:
         >>> import numpy as np
@@ -46,4 +49,4 @@ class IMTLG(Method):
         raw = ops.cond(independent, lambda: rows.inverse * apart, lambda: pseudo_inverse(rows.gramian, norms))
         total, size = ops.sum(raw), ops.sum(ops.abs(raw))
         exists = ops.cast(ops.abs(total) > 1e-6 * size, "float32")
-        return state, rows.shortened(raw * exists * (rows.count / (total + (1.0 - exists))))
+        return state, rows.shortened(raw * exists * (rows.count / (total + (1.0 - exists))), LONGEST)

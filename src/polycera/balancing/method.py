@@ -104,11 +104,11 @@ class Rows:
         """[m] the lengths divided by their root mean square over the tasks present."""
         return self.lengths / ops.sqrt(ops.sum(self.norms * self.norms) / self.count + 1e-37)
 
-    def shortened(self, weights: Tensor) -> Tensor:
-        """Return `weights` [m], scaled down where the step would be longer than all gradients end to end."""
+    def shortened(self, weights: Tensor, times: float) -> Tensor:
+        """Return `weights` [m], scaled down to a step of `times` the length of all gradients laid end to end."""
         along = (weights[None, :] @ self.gramian)[0]
         length = ops.sqrt(ops.relu(ops.sum(weights * along)))
-        longest = ops.sum(self.norms)
+        longest = times * ops.sum(self.norms)
         return weights * (longest / (ops.maximum(length, longest) + 1e-37))
 
     def regularized(self, amount: float, relative: str) -> Tensor:
