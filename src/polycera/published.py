@@ -1,5 +1,8 @@
 """What a weighting and a balancing method share: a published paper, a frozen set of hyperparameters, a name.
 
+A method of one's own is a subclass of `polycera.balancing.Method` or `polycera.weighting.Method`, registered with
+Keras: a saved model or run holds the registered name and never code.
+
 A method is a frozen dataclass. What it remembers from step to step is not in it but in a state of arrays, which
 `init` makes and the room's own `update` hands back.
 """
@@ -14,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.errors import InputError, UnknownName
+from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.shapes import Tensor
 
 State: TypeAlias = dict[str, Tensor]
@@ -37,7 +40,7 @@ class Published(ABC):
 
     Attributes:
         room: what the method does, as error messages begin: "Balancing", "Weighting".
-        name: what the user writes.
+        name: what the user writes; of a class of one's own that gives none, the name of the class.
         title: what people call it.
         paper: where it was published.
         year: when.
@@ -61,13 +64,33 @@ class Published(ABC):
         super().__init_subclass__()
         if "paper" in vars(cls):
             cls.year = cls.paper.year
+        if "name" not in vars(cls):  # not the parent's: that would be loaded in its place
+            cls.name = cls.__name__
 
     def __post_init__(self) -> None:
+        self._check_made()
         for field in fields(self):
-            value, kind = getattr(self, field.name), KINDS[type(field.default)]
+            kind = KINDS.get(type(field.default))
+            if kind is None:
+                raise InputError(
+                    f"{self.room} {self.name!r} has the hyperparameter {field.name!r} without a default that is a "
+                    "number, True or False, a text or None: give it one."
+                )
+            value = getattr(self, field.name)
             self.check(field.name, kind.fits(value), kind.called)
             object.__setattr__(self, field.name, kind.plain(value))
         self.limits()
+
+    def _check_made(self) -> None:
+        """Refuse a subclass whose hyperparameters dataclass did not see: they would be ignored."""
+        own = [
+            name for name, what in vars(type(self)).get("__annotations__", {}).items() if "ClassVar" not in str(what)
+        ]
+        if own and "__dataclass_fields__" not in vars(type(self)):
+            raise InputError(
+                f"{self.room} {self.name!r} has hyperparameters ({listing(own)}) but is no dataclass: "
+                "put @dataclass(frozen=True) above the class."
+            )
 
     def limits(self) -> None:  # noqa: B027
         """Refuse hyperparameters that make no sense, one `check` each."""
@@ -77,8 +100,30 @@ class Published(ABC):
         return {}
 
     def to_config(self) -> dict[str, Any]:
-        """Name and hyperparameters as plain JSON values."""
-        return {"name": self.name, **asdict(self)}
+        """Return name and hyperparameters as plain JSON values.
+
+        Raises:
+            InputError: for a class of one's own that is not registered with Keras, so that nothing could find it again.
+        """
+        return {"name": self.written_name(), **asdict(self)}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `to_config` gives: Keras registers only classes that have a method of this name."""
+        return self.to_config()
+
+    def written_name(self) -> str:
+        """Return the name that stands in a file: our own, or that under which the class is registered with Keras."""
+        if type(self).__module__.startswith("polycera."):
+            return self.name
+        import keras
+
+        registered = keras.saving.get_registered_name(type(self))
+        if keras.saving.get_registered_object(registered) is not type(self):
+            raise InputError(
+                f"{self.room} {self.name!r} is a class of your own and cannot be written down: put "
+                "@keras.saving.register_keras_serializable('my_package') above it, so that it is found again."
+            )
+        return str(registered)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -109,7 +154,7 @@ M = TypeVar("M", bound=Published)
 
 
 def find(methods: Mapping[str, type[M]], method: str | Mapping[str, Any], what: str) -> M:
-    """A method of a room by its name, or by what `to_config` gave. Case does not matter, nor `-` for `_`.
+    """Return a method of a room by its name, or by what `to_config` gave. Case does not matter, nor `-` for `_`.
 
     Args:
         methods: the room's methods by name.
@@ -118,12 +163,34 @@ def find(methods: Mapping[str, type[M]], method: str | Mapping[str, Any], what: 
 
     Raises:
         UnknownName: for a name that no method has, with the nearest that there is.
+        InputError: for what is no name; for a registered name that nothing here is registered under.
     """
+    if not isinstance(method, str | Mapping):
+        what_came = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
+        raise InputError(f"A {what} is given by its name or as an instance such as Mean(), got {what_came}.")
     config = dict(method) if isinstance(method, Mapping) else {"name": method}
+    if ">" in str(config.get("name")):
+        return _registered(methods, config, what)
     name = str(config.get("name")).lower().replace("-", "_")
     if name not in methods:
         raise UnknownName(what, config.get("name"), methods)
     return methods[name].from_config(config)
+
+
+def _registered(methods: Mapping[str, type[M]], config: Mapping[str, Any], what: str) -> M:
+    """Return a method that the user registered with Keras, looked up by its name and never imported."""
+    import keras
+
+    found = keras.saving.get_registered_object(config["name"])
+    if found is None:
+        raise InputError(
+            f"The {what} {shorten(repr(config['name']))} is a class of the user's own that is not registered here: "
+            "import the module that defines it first."
+        )
+    room = next(iter(methods.values())).room
+    if not (isinstance(found, type) and issubclass(found, Published) and getattr(found, "room", None) == room):
+        raise InputError(f"{shorten(repr(config['name']))} is registered with Keras, but it is no {what}.")
+    return found.from_config(config)  # type: ignore[return-value]
 
 
 class Kind(NamedTuple):

@@ -16,6 +16,7 @@ import keras
 import msgspec
 
 from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.published import Published
 from polycera.runs import (
     Data,
     Network,
@@ -240,7 +241,8 @@ def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> An
     for name in values or {}:
         if name not in known:
             raise UnknownName(f"option of {what}", name, known)
-    return kind(**(values or {}))  # `checked` looks at the values
+    written = {n: v.to_config() if isinstance(v, Published) else v for n, v in (values or {}).items()}
+    return kind(**written)  # `checked` looks at the values
 
 
 def _stem(source: Any) -> str:

@@ -44,9 +44,10 @@ def names() -> list[str]:
 
 
 def get(method: str | Mapping[str, Any] | Method) -> Method:
-    """A method by its name, by what `to_config` gave, or as it is. Case does not matter, nor `-` for `_`.
+    """Return a method by its name, by what `to_config` gave, or as it is. Case does not matter, nor `-` for `_`.
 
     Raises:
         UnknownName: for a name that no method has.
+        InputError: for what is neither; for a class of the user's own that is not registered with Keras here.
     """
     return method if isinstance(method, Method) else find(METHODS, method, "weighting method")
