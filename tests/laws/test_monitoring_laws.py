@@ -90,7 +90,7 @@ def state_of(callback: Any) -> dict[str, Any]:
             try:
                 found[name] = plain.join(*plain.split(deepcopy(value)))
             except TypeError:
-                assert name in ("path", "folder"), f"{name} is no plain state"
+                assert name in ("path", "folder", "_watch"), f"{name} is no plain state"
     return found
 
 

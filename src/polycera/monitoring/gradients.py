@@ -9,6 +9,7 @@ import numpy as np
 
 from polycera.errors import InputError
 from polycera.monitoring.pulls import Pulls, shares
+from polycera.monitoring.watching import needs_tasks
 from polycera.shapes import TaskName
 
 
@@ -139,6 +140,7 @@ class Gradients(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin anew."""
         self.pulls = None
+        needs_tasks(self.model, "pc.callbacks.Gradients")
         if not self.model.balanced:
             raise InputError(
                 "pc.callbacks.Gradients has nothing to read: this model balances no gradients. "

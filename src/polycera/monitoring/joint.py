@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.monitoring.scale import MEANS, SCALES, Seen, best
+from polycera.monitoring.scale import MEANS, NEEDS, SCALES, Seen, best, own_scale
+from polycera.monitoring.watching import Given, LogWatch, watch
 from polycera.shapes import Array, TaskName
 from polycera.tasks.terms import factor
+
+Scale = str | Callable[[Seen], Any] | Mapping[str, Callable[[float], float]]
+"""The name of a scale, a function of what was seen, or a function of the value for each name."""
 
 
 class JointScore(keras.callbacks.Callback):
@@ -28,13 +32,21 @@ class JointScore(keras.callbacks.Callback):
 
     Args:
         weights: task name -> weight, or `"task/metric"` -> weight for another metric than the task's headline.
-            Default: every task's headline metric, equally.
+            Default: every task's headline metric, equally. For a Keras model without tasks: name in the logs ->
+            weight, `{"val_churn_auc": 0.7, "val_price_mae": 0.3}`. A list of weights where the model's outputs are a
+            list.
         scale: how metrics come to one scale. "skill": see above. "minmax": 0 the worst epoch so far, 1 the best; a new
             extreme rescores all past epochs, and if that moves the best one it is said. "first": 0 the first epoch, 1
             perfect. "single": the gain over separate networks given in `reference`, as a part of what those reach
-            (delta-m in the literature).
+            (delta-m in the literature). A scale of your own: a dict from each name to a function of the metric's
+            value, `{"churn": lambda auc: auc, "price": lambda mae: 1 - mae / 600}`, or one function of all epochs so
+            far, which gets `seen.value` [epochs, metrics] and gives as many numbers; higher is better.
         how: "mean"; "geometric", which no single task can make up for; or "worst", the lowest alone.
         reference: for `scale="single"`: task name -> what a network of its own reaches in the watched metric.
+        mode, trivial, ideal: for names in the logs of a Keras model of which these are not known: which way is better
+            (`{"val_f": "max"}`), what a constant answer reaches, what a perfect one reaches. They are known for
+            Keras's own metrics; the trivial value is that of the best constant answer on the validation rows.
+        verbose: 1 prints each improvement.
 
     Logs:
         `val_joint`: the joint score. `val_<task>_skill`: each task's part in it. Without validation data, nothing.
@@ -60,21 +72,27 @@ class JointScore(keras.callbacks.Callback):
         self,
         weights: Mapping[str, float] | None = None,
         *,
-        scale: str = "skill",
+        scale: Scale = "skill",
         how: str = "mean",
         reference: Mapping[TaskName, float] | None = None,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
     ) -> None:
         super().__init__()
         self.weights, self.reference = weights, dict(reference or {})
-        for what, given, known in (("scale", scale, SCALES), ("mean", how, MEANS)):
-            if given not in known:
-                raise UnknownName(f"{what} of the joint score", given, known)
-        self.scale, self.how = scale, how
+        _check_scale(scale)
+        if how not in MEANS:
+            raise UnknownName("mean of the joint score", how, MEANS)
+        self.scale, self.how, self.verbose = scale, how, verbose
         if (scale == "single") != bool(reference):
             raise InputError('scale="single" and reference={task: value} of separate networks go together.')
         if weights is not None:
             check_weights(weights, "joint score")
-        self._watched: dict[tuple[TaskName, str], float] = {}
+        given = Given.of(mode, trivial, ideal)
+        self.mode, self.trivial, self.ideal = given.mode, given.trivial, given.ideal
+        self._watch: Any = None
         self._begin()
 
     def _begin(self) -> None:
@@ -82,6 +100,7 @@ class JointScore(keras.callbacks.Callback):
         self._trivials: list[list[float]] = []
         self._ideals: list[float] = []
         self._left_out: set[TaskName] = set()
+        self._numbers: list[int] = []  # of the epochs that had validation rows
         self.scores: Array = np.zeros(0)
 
     @property
@@ -91,53 +110,91 @@ class JointScore(keras.callbacks.Callback):
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        """The tasks that are watched."""
-        return tuple(task for task, _ in self._watched)
+        """The tasks that are watched; of a Keras model without tasks, the names in its logs."""
+        return () if self._watch is None else self._watch.names
+
+    @property
+    def rescores(self) -> bool:
+        """Whether a later epoch may change the score of an earlier one."""
+        return self.scale == "minmax" or callable(self.scale)
 
     @property
     def scaled(self) -> Array:
         """Every watched metric of every epoch on one scale, higher is better, [epochs, tasks]."""
         reference = [float(self.reference.get(task, math.nan)) for task in self.tasks]
         arrays = (self._values, self._trivials, self._ideals, reference)
-        return SCALES[self.scale](Seen(*(np.array(each, "float64") for each in arrays)))
+        seen = Seen(*(np.array(each, "float64") for each in arrays))
+        return SCALES[self.scale](seen) if isinstance(self.scale, str) else own_scale(self.scale, self.tasks, seen)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the metrics that the weights name."""
-        tasks = self.model.tasks
-        self._watched = watched(self.weights or dict.fromkeys(tasks, 1.0), tasks, "joint score")
-        if self.reference:
-            for name in self.reference:
-                if name not in tasks:
-                    raise UnknownName("task in the reference:", name, tasks)
-            if absent := [task for task in self.tasks if task not in self.reference]:
-                raise InputError(
-                    f"The reference lacks {listing(absent)}: give what a network of its own reaches there."
-                )
+        needs = NEEDS[self.scale] if isinstance(self.scale, str) else ()
+        given = Given(self.mode, self.trivial, self.ideal)
+        self._watch = watch(self.model, self.weights, "joint score", given, needs)
+        names = self._watch.names
+        for values, what in ((self.reference, "the reference"), (self._own_scales, "scale=")):
+            for name in values if names else ():
+                if name not in names:
+                    raise UnknownName(f"task in {what}:", name, names)
+            if values and names and (absent := [name for name in names if name not in values]):
+                needed = "what a network of its own reaches there" if values is self.reference else "a function"
+                raise InputError(f"{what.capitalize()} lacks {listing(absent)}: give {needed}.")
         self._begin()
+
+    @property
+    def _own_scales(self) -> Mapping[str, Any]:
+        return self.scale if isinstance(self.scale, Mapping) else {}
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the names, where Keras knows them only from the first batch on."""
+        if batch == 0 and isinstance(self._watch, LogWatch):
+            self._watch.first_batch()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the scaled metrics and their mean to this epoch's logs."""
-        if logs is None or "val_loss" not in logs:  # a task's own name may begin with val_
+        if not self._watch.measured(logs):
             return
-        found = [self.model.scores[task][metric] for task, metric in self._watched]
+        assert logs is not None
+        found = self._watch.read(logs)
+        self._numbers.append(epoch)
         self._values.append([score.value for score in found])
         self._trivials.append([score.trivial for score in found])
         self._ideals = [score.ideal for score in found]
-        before = self.best_epoch
+        before, best_before = self.best_epoch, self._best
         scaled = self.scaled
-        self.scores = MEANS[self.how](scaled, np.array(list(self._watched.values())))
-        for (task, metric), part in zip(self._watched, scaled[-1], strict=True):
-            logs[f"val_{task}_skill"] = float(part)
+        self.scores = MEANS[self.how](scaled, np.array(list(self._watch.weights.values())))
+        parts = zip(self._watch.names, self._watch.keys, self._watch.metrics, scaled[-1], strict=True)
+        for name, key, metric, part in parts:
+            logs[f"val_{key}_skill"] = float(part)
             if math.isnan(part):
-                self._say_once(task, metric)
+                self._say_once(name, metric)
         logs["val_joint"] = float(self.scores[-1])
         after = self.best_epoch
-        if self.scale == "minmax" and before is not None and after not in (before, len(self.scores) - 1):
+        if self.rescores and before is not None and after not in (before, len(self.scores) - 1):
             warnings.warn(
                 f"{type(self).__name__}: with this epoch the range of a metric grew, all epochs were rescored, and the "
                 f"best so far is now epoch {after}, no longer {before}.",
                 stacklevel=2,
             )
+        self._report(epoch, best_before)
+
+    @property
+    def _best(self) -> float | None:
+        return None if self.best_epoch is None else float(self.scores[self.best_epoch])
+
+    def _report(self, epoch: int, before: float | None) -> None:
+        """Print whether the score improved, in the words of Keras."""
+        if not self.verbose:
+            return
+        now, was = float(self.scores[-1]), "None" if before is None else f"{before:.5f}"
+        if self.best_epoch == len(self.scores) - 1:
+            print(f"\nEpoch {epoch + 1}: val_joint improved from {was} to {now:.5f}{self._and_then()}")
+        else:
+            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {was}")
+
+    def _and_then(self) -> str:
+        """What an improvement leads to, for the printed line."""
+        return ""
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Say so where there was nothing to watch."""
@@ -148,41 +205,53 @@ class JointScore(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _say_once(self, task: TaskName, metric: str) -> None:
-        if task not in self._left_out:
-            self._left_out.add(task)
+    def _say_once(self, name: str, metric: str) -> None:
+        if name not in self._left_out:
+            self._left_out.add(name)
             warnings.warn(
-                f"Task {shorten(task)!r}: {metric} is undefined on the validation rows; "
-                "it is left out of the joint score.",
+                f"{metric} is undefined on the validation rows; it is left out of the joint score.",
                 stacklevel=2,
             )
 
 
-def check_weights(weights: Mapping[str, float], what: str) -> None:
-    """Refuse weights that are not finite, 0 or more, with a positive sum."""
+def _check_scale(scale: Any) -> None:
+    """Refuse what is neither the name of a scale nor a function, or a function for each name.
+
+    Raises:
+        UnknownName, InputError: for anything else.
+    """
+    if isinstance(scale, Mapping):
+        for name, function in scale.items():
+            if not callable(function):
+                raise InputError(
+                    f"scale= of {shorten(name)!r} is {shorten(repr(function))}; expected a function of the metric's "
+                    "value, such as lambda mae: 1 - mae / 600."
+                )
+    elif not callable(scale) and (not isinstance(scale, str) or scale not in SCALES):
+        hint = "A function, or a dict of functions by name, is a scale of your own."
+        raise UnknownName("scale of the joint score", scale, SCALES, hint)
+
+
+def check_weights(weights: Any, what: str) -> None:
+    """Refuse weights that are not finite, 0 or more, with a positive sum.
+
+    Args:
+        weights: name -> weight; or a list of weights, which has its names only once there is a model.
+        what: what they are for, as errors call it.
+
+    Raises:
+        InputError: for the first that is none, and for anything but a dict or a list.
+    """
+    if isinstance(weights, list | tuple) and weights and not any(isinstance(one, str) for one in weights):
+        weights = {f"number {i + 1} of the list": value for i, value in enumerate(weights)}
+    elif isinstance(weights, list | tuple | set) and weights:
+        names = dict.fromkeys(map(str, weights), 1.0)
+        raise InputError(f"The {what} has a weight for each name, got names alone: write {shorten(names, 200)}.")
+    if not isinstance(weights, Mapping):
+        raise InputError(
+            f"The {what} is a dict from a name to its weight, such as {{'churn': 0.7, 'price': 0.3}}, "
+            f"got {shorten(repr(weights))}."
+        )
     total = sum(factor(value, f"the weight of {shorten(name)!r}") for name, value in weights.items())
     if not total > 0:
         raise InputError(f"The {what} needs at least one weight above 0, got {dict(weights)}.")
-
-
-def watched(
-    weights: Mapping[str, float], tasks: Mapping[TaskName, Any], what: str
-) -> dict[tuple[TaskName, str], float]:
-    """`task` or `task/metric` -> weight, as (task, metric) -> weight; `what` they are for is said in errors."""
-    pairs = [_metric(name, tasks, what) for name in weights]
-    names = [task for task, _ in pairs]
-    if len(set(names)) < len(names):
-        raise InputError(f"The {what} names a task twice: {listing(names)}; give each one metric.")
-    return dict(zip(pairs, map(float, weights.values()), strict=True))
-
-
-def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskName, str]:
-    """`task` or `task/metric` -> (task, metric)."""
-    if name in tasks:
-        return name, tasks[name].headline
-    task, _, metric = name.rpartition("/")
-    if task not in tasks:
-        raise UnknownName(f"task in the {what}:", name, tasks)
-    if metric not in tasks[task].metrics:
-        raise UnknownName(f"metric of task {shorten(task)!r} in the {what}:", metric, tasks[task].metrics)
-    return task, metric

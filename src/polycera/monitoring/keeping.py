@@ -13,7 +13,7 @@ import numpy as np
 
 from polycera.errors import InputError, shorten
 from polycera.monitoring import variables
-from polycera.monitoring.joint import JointScore
+from polycera.monitoring.joint import JointScore, Scale
 from polycera.runs import arrays, atomic, front
 from polycera.shapes import TaskName
 
@@ -41,7 +41,7 @@ class Holding(JointScore):
         if math.isnan(self.scores[now]):
             return
         epochs = [*self._held, now]
-        if self.scale == "minmax":
+        if self.rescores:
             epochs = [e for e, may in zip(epochs, front.undominated(self.scaled[epochs]), strict=True) if may]
             epochs = sorted(epochs, key=self._score, reverse=True)[:HELD]
         else:
@@ -63,8 +63,9 @@ class JointCheckpoint(Holding):
 
     Args:
         path: of the file: `.keras` for the whole model, `.safetensors` for its weights.
-        weights, scale, how, reference: as for `JointScore`.
+        weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
         min_delta: what counts as an improvement: more than this.
+        verbose: 1 prints each improvement, and where the model was saved.
 
     Attributes:
         saved_epoch: whose weights are in the file, counted as `best_epoch` is; None before there is one.
@@ -83,11 +84,16 @@ class JointCheckpoint(Holding):
         weights: Mapping[str, float] | None = None,
         *,
         min_delta: float = 0.0,
-        scale: str = "skill",
+        scale: Scale = "skill",
         how: str = "mean",
         reference: Mapping[TaskName, float] | None = None,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
     ) -> None:
-        super().__init__(weights, scale=scale, how=how, reference=reference)
+        given: dict[str, Any] = dict(mode=mode, trivial=trivial, ideal=ideal, verbose=verbose)
+        super().__init__(weights, scale=scale, how=how, reference=reference, **given)
         self.path, self.min_delta = Path(path), checked_delta(min_delta)
         if self.path.suffix not in (".keras", arrays.SUFFIX):
             raise InputError(
@@ -114,10 +120,12 @@ class JointCheckpoint(Holding):
         now = len(self.scores)
         super().on_epoch_end(epoch, logs)
         if len(self.scores) > now:
+            before = None if self.saved_epoch is None else float(self.scores[self.saved_epoch])
             self._consider(now, epoch)
+            self._print(epoch, now, before)
 
     def _consider(self, now: int, epoch: int) -> None:
-        rescored = self.scale == "minmax"
+        rescored = self.rescores
         if rescored and self._is_sound(epoch):
             self._hold(now)
         candidates = list(self._held) if rescored else [now]
@@ -146,6 +154,19 @@ class JointCheckpoint(Holding):
             finally:
                 self.model.set_weights(own)
         self.saved_epoch = best
+
+    def _report(self, epoch: int, before: float | None) -> None:
+        """Nothing yet: what is printed depends on whether the file is written."""
+
+    def _print(self, epoch: int, now: int, before: float | None) -> None:
+        """Print whether the file was written, in the words of Keras."""
+        if not self.verbose:
+            return
+        was, score = "None" if before is None else f"{before:.5f}", float(self.scores[now])
+        if self.saved_epoch == now:
+            print(f"\nEpoch {epoch + 1}: val_joint improved from {was} to {score:.5f}, saving model to {self.path}")
+        else:
+            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {was}")
 
     def _write(self, best: int) -> None:
         if self.path.suffix == arrays.SUFFIX:

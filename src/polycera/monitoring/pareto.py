@@ -12,10 +12,11 @@ import numpy as np
 
 from polycera.errors import InputError, shorten
 from polycera.monitoring import variables
-from polycera.monitoring.joint import check_weights, watched
+from polycera.monitoring.joint import check_weights
 from polycera.monitoring.keeping import finite, say_not_finite
+from polycera.monitoring.scale import NEEDS
+from polycera.monitoring.watching import Given, LogWatch, watch
 from polycera.runs import arrays, atomic, front, kept
-from polycera.shapes import TaskName
 
 MOST = 16
 """Epochs that can be kept: what each alone adds to the hypervolume takes a look at all subsets of them."""
@@ -34,8 +35,11 @@ class ParetoCheckpoint(keras.callbacks.Callback):
     Args:
         folder: for the files; made if it is not there.
         weights: the tasks, or `"task/metric"`, that are watched: a list of names, or weights as `JointScore` takes
-            them, of which 0 leaves a task out. Default: every task's headline metric.
+            them, of which 0 leaves a task out. Default: every task's headline metric. For a Keras model without
+            tasks: names in the logs, such as `["val_churn_auc", "val_price_mae"]`.
         keep: epochs at most, 2 to 16.
+        mode, trivial, ideal: as for `JointScore`.
+        verbose: 1 prints which epochs are kept.
 
     Raises:
         UnknownName: at the beginning of training, for a task or metric that the model does not have.
@@ -49,17 +53,27 @@ class ParetoCheckpoint(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: str | Path, weights: Mapping[str, float] | Sequence[str] | None = None, *, keep: int = 8
+        self,
+        folder: str | Path,
+        weights: Mapping[str, float] | Sequence[str] | None = None,
+        *,
+        keep: int = 8,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
     ) -> None:
         super().__init__()
         if isinstance(keep, bool) or not isinstance(keep, int) or not 2 <= keep <= MOST:
             raise InputError(f"ParetoCheckpoint keeps 2 to {MOST} epochs, got keep={shorten(repr(keep))}.")
         self.folder, self.keep = Path(folder).resolve(), keep
         self.weights = None if weights is None else _weights(weights)
-        self._begin({})
+        given = Given.of(mode, trivial, ideal)
+        self.mode, self.trivial, self.ideal, self.verbose = given.mode, given.trivial, given.ideal, verbose
+        self._watch: Any = None
+        self._begin()
 
-    def _begin(self, watched: dict[tuple[TaskName, str], float]) -> None:
-        self._watched = [pair for pair, weight in watched.items() if weight > 0]
+    def _begin(self) -> None:
         self._skills: dict[int, list[float]] = {}
         self._refused = self._seen = False
 
@@ -70,25 +84,36 @@ class ParetoCheckpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin anew, and find out whether there is a place for the files."""
-        tasks = self.model.tasks
-        self._begin(watched(self.weights or dict.fromkeys(tasks, 1.0), tasks, "set of kept epochs"))
+        given = Given(self.mode, self.trivial, self.ideal)
+        self._watch = watch(self.model, self.weights, "set of kept epochs", given, NEEDS["skill"])
+        self._begin()
         atomic.make_folder(self.folder)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the names, where Keras knows them only from the first batch on."""
+        if batch == 0 and isinstance(self._watch, LogWatch):
+            self._watch.first_batch()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep this epoch where no other beats it, and drop those that it beats."""
-        if logs is None or "val_loss" not in logs:
+        if not self._watch.measured(logs):
             return
         self._seen = True
-        scores = self.model.scores
-        skills = [scores[task][metric].skill for task, metric in self._watched]
+        readings = self._watch.read(logs)
+        each = zip(self._watch.pairs, self._watch.weights.values(), readings, strict=True)
+        used = [(pair, reading) for pair, weight, reading in each if weight > 0]
+        skills = [reading.skill for _, reading in used]
         after = _kept({e: own for e, own in self._skills.items() if e != epoch} | {epoch: skills}, self.keep)
         if epoch not in after or np.isnan(skills).all():
             return
         values = variables.read(variables.weights(self.model))
         if finite(values):
-            kept.write(self.folder, epoch, values, scores, self._watched)
+            pairs = [pair for pair, _ in used]
+            kept.write(self.folder, epoch, values, self._watch.scores(readings), pairs)
             self._skills = after
             kept.sweep(self.folder, after)  # after the new one is there: a sudden end leaves too many, never too few
+            if self.verbose:
+                print(f"\nEpoch {epoch + 1}: no other epoch beats it on every task, kept in {self.folder}")
         elif not self._refused:
             self._refused = True
             say_not_finite(self, epoch)
@@ -135,11 +160,12 @@ def restore(model: keras.Model, epoch: kept.Kept) -> None:
     variables.load(variables.weights(model), stored, f"The kept epoch {shorten(epoch.path.name)!r}")
 
 
-def _weights(weights: Any) -> dict[str, float]:
-    names = [weights] if isinstance(weights, str) else weights
-    found = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, 1.0)
-    check_weights(found, "set of kept epochs")
-    return found
+def _weights(weights: Any) -> dict[str, float] | list[float]:
+    names: Any = [weights] if isinstance(weights, str) else weights
+    if isinstance(names, list | tuple | set) and all(isinstance(name, str) for name in names):
+        names = dict.fromkeys(names, 1.0)
+    check_weights(names, "set of kept epochs")
+    return dict(names) if isinstance(names, Mapping) else list(names)
 
 
 def _kept(skills: dict[int, list[float]], most: int) -> dict[int, list[float]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polycera.errors import InputError, shorten
 from polycera.shapes import Array
 
 
@@ -17,7 +18,7 @@ class Seen:
     Attributes:
         value, trivial: [epochs, k]; NaN where undefined. The trivial predictor's value may differ from epoch to
             epoch where validation rows do.
-        ideal: what a perfect predictor reaches, [k].
+        ideal: what a perfect predictor reaches, [k]; infinite where only the direction is known.
         reference: what separate networks reach, [k]; NaN where nobody said.
     """
 
@@ -28,8 +29,13 @@ class Seen:
 
     @property
     def gap(self) -> Array:
-        """How far from ideal, [epochs, k]: lower is better, whatever the metric's direction."""
-        return np.abs(self.value - self.ideal)
+        """How far from ideal, [epochs, k]: lower is better, whatever the metric's direction.
+
+        An infinite ideal says which way is better and no more: the gap is then the value itself, or its negative.
+        """
+        known = np.isfinite(self.ideal)
+        gap = np.abs(self.value - np.where(known, self.ideal, 0.0))
+        return np.where(known, gap, np.where(np.asarray(self.ideal) > 0, -self.value, self.value))
 
 
 def skill(seen: Seen) -> Array:
@@ -45,7 +51,9 @@ def minmax(seen: Seen) -> Array:
     gap = np.where(np.isinf(seen.gap), np.nan, seen.gap)
     worst, best = _nan(np.nanmax, gap), _nan(np.nanmin, gap)
     spread = worst - best
-    scaled = np.where(spread > 0, (worst - gap) / np.where(spread > 0, spread, 1.0), np.where(gap >= 0, 1.0, np.nan))
+    scaled = np.where(
+        spread > 0, (worst - gap) / np.where(spread > 0, spread, 1.0), np.where(np.isnan(gap), np.nan, 1.0)
+    )
     return np.where(np.isinf(seen.gap), -np.inf, scaled)
 
 
@@ -63,6 +71,53 @@ def single(seen: Seen) -> Array:
 
 SCALES: Mapping[str, Callable[[Seen], Array]] = {"skill": skill, "minmax": minmax, "first": first, "single": single}
 """Ways to one scale: what was seen -> scaled metrics [epochs, k], higher is better."""
+
+
+NEEDS: Mapping[str, tuple[str, ...]] = {"skill": ("trivial", "ideal"), "minmax": (), "first": ("ideal",), "single": ()}
+"""What each scale has to know of a metric beside its values and its direction."""
+
+
+def own_scale(scale: object, names: Sequence[str], seen: Seen) -> Array:
+    """Scale metrics by functions of the user's own.
+
+    Args:
+        scale: a function of `Seen`, or a dict: name -> function from a value to a number, higher is better.
+        names: of the metrics, k.
+        seen: the epochs so far.
+
+    Returns:
+        [epochs, k].
+
+    Raises:
+        InputError: where the result is not one number for each epoch and metric.
+    """
+    value = np.asarray(seen.value, "float64")
+    if isinstance(scale, Mapping):
+        columns = [[_one(name, scale[name], number) for number in value[:, i]] for i, name in enumerate(names)]
+        return np.array(columns, "float64").reshape(len(names), -1).T
+    assert callable(scale)
+    found = scale(seen)
+    try:
+        scaled = np.asarray(found, "float64")
+    except (TypeError, ValueError):
+        scaled = np.zeros(0)
+    if scaled.shape != value.shape:
+        raise InputError(
+            f"The function given as scale= returned {shorten(repr(found), 60)}; expected one number for each epoch and "
+            f"metric, an array of shape {list(value.shape)} as seen.value has, where higher is better."
+        )
+    return scaled
+
+
+def _one(name: str, function: Callable[[float], float], value: float) -> float:
+    found = function(float(value))
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The function given as scale= of {shorten(name)!r} returned {shorten(repr(found), 60)} for {value:g}; "
+            "expected one number, where higher is better."
+        ) from None
 
 
 def mean(scaled: Array, weights: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from polycera.errors import InputError, UnknownName, shorten
+from polycera.monitoring.watching import needs_tasks
 from polycera.shapes import TaskName
 from polycera.tasks.terms import factor
 
@@ -48,6 +49,7 @@ class WeightSchedule(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Look whether the model has these tasks."""
+        needs_tasks(self.model, "pc.callbacks.WeightSchedule", "Keras fixes loss_weights in compile.")
         for name in self.schedules:
             if name not in self.model.tasks:
                 raise UnknownName("task in the weight schedule:", name, self.model.tasks)

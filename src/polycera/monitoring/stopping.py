@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polycera.errors import InputError, UnknownName
+from polycera.monitoring.joint import Scale
 from polycera.monitoring.keeping import Holding, checked_delta
 from polycera.shapes import Array, TaskName
 
@@ -18,11 +19,12 @@ class JointEarlyStopping(Holding):
     no other beats on every task are held, so that whichever comes out best can be gone back to; eight at most.
 
     Args:
-        weights, scale, how, reference: as for `JointScore`.
+        weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
         patience: epochs without an improvement of the joint score; or task name -> epochs: training then stops when
             each of these tasks has gone longer than that without an improvement of its own.
         min_delta: what counts as an improvement: more than this.
         restore_best: whether the model goes back to the weights of the best epoch, however the training ends.
+        verbose: 1 prints each improvement, when the training is stopped, and which epoch is gone back to.
 
     Attributes:
         stopped_epoch: at whose end the training was stopped; None where it ran to its end.
@@ -36,17 +38,25 @@ class JointEarlyStopping(Holding):
         self,
         weights: Mapping[str, float] | None = None,
         *,
-        patience: int | Mapping[TaskName, int] = 10,
+        patience: int | Mapping[str, int] = 10,
         min_delta: float = 0.0,
         restore_best: bool = True,
-        scale: str = "skill",
+        scale: Scale = "skill",
         how: str = "mean",
         reference: Mapping[TaskName, float] | None = None,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
     ) -> None:
-        super().__init__(weights, scale=scale, how=how, reference=reference)
+        given: dict[str, Any] = dict(mode=mode, trivial=trivial, ideal=ideal, verbose=verbose)
+        super().__init__(weights, scale=scale, how=how, reference=reference, **given)
         counts = list(patience.values()) if isinstance(patience, Mapping) else [patience]
         if not counts or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts):
-            raise InputError(f"Patience is a number of epochs, 0 or more, or one for each task, got {patience!r}.")
+            raise InputError(
+                "Patience is a number of epochs, 0 or more, or a dict of such a number for each task, "
+                f"as {{'churn': 5, 'price': 10}}; got {patience!r}."
+            )
         self.patience, self.min_delta, self.restore_best = patience, checked_delta(min_delta), restore_best
         self.stopped_epoch: int | None = None
 
@@ -80,8 +90,13 @@ class JointEarlyStopping(Holding):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Go back to the best epoch."""
         super().on_train_end(logs)
+        if self.verbose and self.stopped_epoch is not None:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self._held:
-            self.model.set_weights(self._held[self.best_of(self._held)])
+            best = self.best_of(self._held)
+            self.model.set_weights(self._held[best])
+            if self.verbose:
+                print(f"Restoring model weights from the end of the best epoch: {self._numbers[best] + 1}.")
         self._held = {}
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from polycera.data.batches import Batches
 from polycera.errors import InputError, shorten
 from polycera.monitoring import variables
+from polycera.monitoring.watching import needs_tasks
 from polycera.networks import backend
 from polycera.runs import atomic, lock
 from polycera.runs.arrays import Stored
@@ -133,8 +134,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Put everything back, after all other callbacks have begun anew."""
-        if not hasattr(self.model, "heads"):
-            raise InputError("pc.callbacks.Checkpoint works in the fit of a pc.Model: pc.adopt makes one of any model.")
+        needs_tasks(
+            self.model,
+            "pc.callbacks.Checkpoint",
+            "keras.callbacks.BackupAndRestore saves any Keras model at the end of an epoch.",
+        )
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         if self._found is not None:

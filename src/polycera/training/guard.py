@@ -14,6 +14,7 @@ from keras import ops
 from polycera.data.batches import Batches
 from polycera.errors import PolyceraError, UnknownName, listing, shorten
 from polycera.monitoring import variables
+from polycera.monitoring.watching import needs_tasks
 from polycera.networks import backend
 from polycera.shapes import Tensor
 from polycera.tasks import Layout
@@ -67,6 +68,12 @@ class Guard(keras.callbacks.Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Nothing is remembered."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Refuse a model whose step nobody looks into."""
+        needs_tasks(
+            self.model, "pc.callbacks.Guard", "keras.callbacks.TerminateOnNaN stops the training of any Keras model."
+        )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the epoch."""

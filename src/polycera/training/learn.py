@@ -14,9 +14,9 @@ from polycera import quality
 from polycera.data import Encoder, Table
 from polycera.errors import InputError, listing
 from polycera.monitoring import variables
-from polycera.monitoring.joint import watched
 from polycera.monitoring.progress import Progress
 from polycera.monitoring.scale import MEANS
+from polycera.monitoring.watching import watched
 from polycera.networks import backend
 from polycera.runs import Spec
 from polycera.shapes import Array, TaskName

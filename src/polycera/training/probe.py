@@ -12,6 +12,7 @@ from keras import ops
 
 from polycera.errors import InputError, listing, shorten
 from polycera.monitoring.pulls import Pulls, shares
+from polycera.monitoring.watching import needs_tasks
 from polycera.networks import backend
 from polycera.networks.graph import Graph
 from polycera.networks.places import Place, places
@@ -190,8 +191,7 @@ class GradientProbe(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find out what is shared, draw the sample, begin anew."""
-        if not hasattr(self.model, "heads"):
-            raise InputError("GradientProbe works in the fit of a pc.Model: pc.adopt makes one of any model.")
+        needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
         self._places = places(Graph.of(self.model), layout)
