@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,34 @@ import yaml
 
 
 def reseal(run: Path) -> None:
-    """Write the manifest of what is there now."""
-    names = [path.name for path in run.iterdir() if path.is_file() and path.name != "manifest.json"]
+    """Write the manifest of what is there now, and have kept epochs and checkpoints say that they are of this run."""
+    from polycera.runs import seal
+
     known = json.loads((run / "manifest.json").read_text())["files"]
-    announce(run, {name: measured((run / name).read_bytes()) for name in names if name in known})
+    for again in (False, True):
+        files = [path for path in (*run.iterdir(), *run.glob("epochs/*")) if path.is_file() and not path.is_symlink()]
+        names = [path.relative_to(run).as_posix() for path in files]
+        announce(run, {name: measured((run / name).read_bytes()) for name in names if name in known})
+        if again or not all(name in names for name in seal.BASIS):
+            return
+        for path in (*run.glob("epochs/*.safetensors"), *run.glob("checkpoints/*.safetensors")):
+            with suppress(Exception):  # one that is evil itself
+                own(path, seal.identity(run))
+
+
+def own(path: Path, identity: str) -> None:
+    """Have a file of arrays say of which run it is."""
+    from polycera.runs import arrays
+
+    stored = arrays.Stored(path)
+    if stored.notes["run"] != identity:
+        arrays.write(path, {**stored.arrays}, {**stored.notes, "run": identity})
+
+
+def seal_again(path: Path) -> None:
+    """The manifest of a run in which a kept epoch was changed."""
+    if path.parent.name == "epochs" and (path.parent.parent / "manifest.json").is_file():
+        reseal(path.parent.parent)
 
 
 def measured(content: bytes) -> dict[str, Any]:
@@ -27,8 +52,8 @@ def announce(run: Path, files: dict[str, Any]) -> None:
     """Write a manifest that says this of the files."""
     import msgspec
 
-    digest = hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
-    text = msgspec.json.encode({"files": files, "sha256": digest})
+    digest = hashlib.sha256(msgspec.json.encode([2, files], order="sorted")).hexdigest()
+    text = msgspec.json.encode({"files": files, "sha256": digest, "version": 2})
     (run / "manifest.json").write_bytes(msgspec.json.format(text, indent=1))
 
 
@@ -60,11 +85,13 @@ def notes(path: Path, change: Callable[[Any], Any]) -> None:
     values, found = {**stored.arrays}, stored.notes
     change(found)
     arrays.write(path, values, found)
+    seal_again(path)
 
 
 def numbers(path: Path, header: dict[str, Any], body: bytes = b"", noted: str = '{"notes":null,"kinds":{}}') -> None:
     """A file of arrays with any header, and a digest that is right."""
     path.write_bytes(digested({"__metadata__": {"polycera": "0" * 64 + " " + noted}, **header}, body))
+    seal_again(path)
 
 
 def digested(header: dict[str, Any], body: bytes = b"") -> bytes:

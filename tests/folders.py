@@ -78,6 +78,7 @@ def make(
     written = [folder.MODEL, folder.METRICS, folder.HISTORY]
     if rich:
         written += _gradients(path, names, epochs, rng) + _findings(path, names, kinds, rng)
+    written += [f"{folder.EPOCHS}/{one.name}" for one in kept.files(path / folder.EPOCHS)]
     seal.seal(path, written)
     return path
 

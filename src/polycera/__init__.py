@@ -18,6 +18,7 @@ except ImportError as error:  # Keras takes TensorFlow where nobody chose, and s
 from polycera import callbacks, diagnostics, layers
 from polycera.diagnostics import compare, describe, sweep
 from polycera.reports import plot, report
+from polycera.runs.verify import verify
 from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Proportion, Quantile, Regression
 from polycera.training import Model, Run, adopt, fit, load, resume
 
@@ -54,6 +55,7 @@ __all__ = [
     "report",
     "resume",
     "sweep",
+    "verify",
 ]
 
 

@@ -44,10 +44,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Terminated(SystemExit):
-    """SIGTERM in the middle of a training, after a checkpoint; the message says how to go on."""
+    """SIGTERM or SIGHUP in the middle of a training, after a checkpoint; the message says how to go on."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(143)
+    def __init__(self, message: str, code: int = 143) -> None:
+        super().__init__(code)
         self.message = message
 
     def __str__(self) -> str:

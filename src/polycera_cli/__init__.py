@@ -7,11 +7,12 @@ once. Everything heavy is imported inside the command that needs it.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from cyclopts import CycloptsError
 
-from polycera_cli import answering, comparing, describing, reporting, training  # noqa: F401 - each puts its commands on the app
+from polycera_cli import answering, comparing, describing, reporting, training, verifying  # noqa: F401 - each puts its commands on the app
 from polycera_cli.app import app
 from polycera_cli.saying import complain
 
@@ -20,7 +21,17 @@ TRACEBACK = "POLYCERA_TRACEBACK"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The program: exit code 0 for done, 1 for what went wrong here, 2 for input that cannot be used."""
+    """The program: exit code 0 for done, 1 for what went wrong here, 2 for input that cannot be used.
+
+    130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, where a training has saved a checkpoint first.
+    """
+    try:
+        _main(arguments)
+    except KeyboardInterrupt:  # a second Ctrl-C, while the first was dealt with
+        sys.exit(130)
+
+
+def _main(arguments: list[str] | None) -> None:
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a name shows its code
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -32,7 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
         complain(f"{' '.join(str(error).split())} {hint}")
         code = 2
     except KeyboardInterrupt as error:
-        complain(str(error) or "Interrupted; nothing was written.")
+        if arguments is None:  # the program ends now, and a third Ctrl-C would show where in Python it was
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        complain(_last_words(error) or "Interrupted; nothing was written.")
         code = 130
     except SystemExit as error:
         if getattr(error, "message", ""):
@@ -52,3 +65,10 @@ def main(arguments: list[str] | None = None) -> None:
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             complain(f"This went wrong unexpectedly: {what} ({TRACEBACK}=1 shows where); nothing was written.")
     sys.exit(code or 0)
+
+
+def _last_words(error: BaseException | None) -> str:
+    """What an interruption says; of a second one that came while the first was dealt with, what the first says."""
+    while isinstance(error, KeyboardInterrupt) and not str(error):
+        error = error.__context__
+    return str(error) if isinstance(error, KeyboardInterrupt | SystemExit) else ""

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from polycera_cli.app import Json, app
 from polycera_cli.package import package
 from polycera_cli.saying import print_json, say, table
+from polycera_cli.verifying import note_damage
 
 
 @app.command
@@ -30,6 +31,8 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
     from polycera.training.run import as_values
 
     opened = pc.load(run)
+    if file is None:
+        note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json"))
     held_out = opened.metrics["held_out"]
     measured = opened.metrics[held_out] if file is None else as_values(opened.evaluate(str(file)))
     if json_:
@@ -63,9 +66,10 @@ def predict(
     """
     pc = package()
     from polycera.errors import InputError
-    from polycera.runs import columns
+    from polycera.runs import columns, paths
 
     if output is not None:
+        paths.check_output(output)
         columns.check_path(output)
         if output.exists() and file.exists() and output.samefile(file):
             raise InputError(f"The answers would replace the table {str(file)!r} itself; choose another --output.")

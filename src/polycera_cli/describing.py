@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from polycera_cli.app import Json, app
 from polycera_cli.package import package, without_keras
 from polycera_cli.saying import print_json, say
+from polycera_cli.verifying import note_damage
 
 
 @app.command
@@ -35,8 +36,12 @@ def describe(
         Print one JSON object and nothing else.
     """
     with without_keras():
-        from polycera.runs import Folder
+        from polycera.runs import Folder, paths
 
+        if output is not None:
+            paths.check_output(output)
+        Folder(run)
+        note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "sharing.json"))
         found = None if measure else Folder(run).sharing
         if found is not None:
             return _show(found, output, json_)

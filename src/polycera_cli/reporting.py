@@ -58,7 +58,10 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
     with without_keras():
         from polycera.reports import catalogue
         from polycera.reports.seen import Seen
+        from polycera.runs import paths
 
+        if output is not None:
+            paths.check_output(output)
         if name is None:
             _list({known: catalogue.meaning(known) for known in catalogue.of(Seen(run))}, json_)
             return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 MANY = 30
@@ -13,7 +14,8 @@ MANY = 30
 
 def complain(sentence: str) -> None:
     """What went wrong, on stderr."""
-    print(f"polycera: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone, which ended us
+        print(f"polycera: {sentence}", file=sys.stderr)
 
 
 def say(sentence: str) -> None:

@@ -13,6 +13,7 @@ from polycera_cli.app import Json, Names, app
 from polycera_cli.options import numbers, pairs, targets
 from polycera_cli.package import as_the_run_began, check_lock, package
 from polycera_cli.saying import epochs, print_json, reached, say
+from polycera_cli.verifying import note_damage
 
 
 @app.command
@@ -43,6 +44,7 @@ def fit(
     preference: Names = None,
     guard: Literal["stop", "skip"] | None = None,
     checkpoint_every: str = "1 minute",
+    resume: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     json_: Json = False,
 ) -> int:
@@ -101,11 +103,16 @@ def fit(
         What happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
     checkpoint_every
         How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+    resume
+        Go on with what is in --out: a training that was cut off ends, one that has ended is shown, none is begun.
     seed
         Two runs with one seed give equal numbers.
     json_
         Print one JSON object and nothing else.
     """
+    if resume and out is not None:
+        check_lock(out)
+        as_the_run_began(out)
     pc = package()
     from polycera.errors import InputError
 
@@ -142,6 +149,7 @@ def fit(
         network={} if folds is None else {"folds": folds},
         training={name: value for name, value in steps.items() if value is not None},
         checkpoint_every=checkpoint_every,
+        resume=resume,
         progress=not json_ and sys.stdout.isatty(),
         say=None if json_ else say,
     )
@@ -201,6 +209,7 @@ def pick(run: Path, *, weight: Names = None, out: Path | None = None, json_: Jso
             "Say how much each task counts: polycera pick RUN --weight churn=0.9 --weight revenue_loss=0.1."
         )
     opened = pc.load(run)
+    note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json"), read="epochs/")
     picked = opened.pick(weights)
     if out is not None:
         picked.write(out)

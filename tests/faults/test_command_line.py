@@ -22,8 +22,10 @@ import pytest
 import yaml
 from small import environment
 
+import polycera as pc
 import polycera_cli
-from polycera.runs import atomic
+from polycera.errors import InputError
+from polycera.runs import atomic, next_name
 from polycera.training import finish, recipe
 
 pytestmark = pytest.mark.nobackend
@@ -59,6 +61,7 @@ def as_csv(columns: dict[str, list[Any]], rows: int = ROWS) -> bytes:
 FIRST_INFINITE = ["inf", *[1.5] * (ROWS - 1)]
 FILES = {
     "good.csv": as_csv(table()),
+    "other.csv": as_csv(table(a=[value + 0.001 for value in table()["a"]])),
     "one.csv": as_csv(table(), rows=1),
     "two.csv": as_csv(table(), rows=2),
     "none.csv": as_csv(table(), rows=0),
@@ -217,6 +220,22 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "a run that exists": ((*GOOD, "--out", "run"), ["'run'", "already exists", "--out"]),
     "the folder above": ((*GOOD, "--out", ".."), ["'..'", "already exists"]),
     "long run name": ((*GOOD, "--out", "x" * 300), ["xxx", "name too long"]),
+    "the root as a run": ((*GOOD, "--out", "/"), ["'/'", "already exists"]),
+    "resume without a run": ((*GOOD, "--resume"), ["--out RUN"]),
+    "resume into a folder that is none": ((*GOOD, "--out", ".", "--resume"), ["'.'", "lacks spec.yaml"]),
+    "resume into a file": ((*GOOD, "--out", "good.csv", "--resume"), ["'good.csv'", "no run folder"]),
+    "resume another seed": (
+        (*GOOD, *QUICK, "--out", "run", "--resume", "--seed", "5"),
+        ["'run'", "seed was 0 and is 5"],
+    ),
+    "resume another target": (
+        ("fit", "good.csv", "-t", "revenue", *QUICK, "--out", "run", "--resume"),
+        ["'run'", "tasks.churn is missing now", "data.columns.churn is new"],
+    ),
+    "resume another table": (
+        ("fit", "other.csv", *GOOD[2:], *QUICK, "--out", "run", "--resume"),
+        ["'run'", "the values in the table are others", "--out"],
+    ),
     "run inside a file": ((*GOOD, "--out", "good.csv/run"), ["'good.csv/run'", "is a file"]),
     # a spec
     "no spec": (("fit", "--spec", "nope.yaml"), ["'nope.yaml'"]),
@@ -252,6 +271,22 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "answers into a file": (("predict", "run", "good.csv", "-o", "one.csv/x.csv"), ["no folder 'one.csv'"]),
     "answers over a folder": (("predict", "run", "good.csv", "-o", "folder.csv"), ["'folder.csv'", "folder"]),
     "answers over the table": (("predict", "run", "good.csv", "-o", "./good.csv"), ["'good.csv'", "--output"]),
+    "answers over a file of the run": (
+        ("predict", "run", "good.csv", "-o", "run/predictions.csv"),
+        ["'run", "is a run"],
+    ),
+    "answers among the kept epochs": (
+        ("predict", "run", "good.csv", "-o", "run/epochs/x.csv"),
+        ["is a run", "outside"],
+    ),
+    "report into the run": (("report", "run", "-o", "run/x.html"), ["run/x.html", "is a run"]),
+    "picture into the run": (("plot", "run", "joint", "-o", "run/x.svg"), ["run/x.svg", "is a run"]),
+    "network into the run": (("describe", "run", "-o", "run/x.svg"), ["run/x.svg", "is a run"]),
+    "long name of a run": (("predict", "x" * 300, "good.csv"), ["xxx", "name too long"]),
+    "long path of a run": (("evaluate", "x/" * 2500), ["x/x", "name too long"]),
+    "long name of answers": (("predict", "run", "good.csv", "-o", "x" * 300 + ".csv"), ["xxx", "name too long"]),
+    "long name of a picture": (("plot", "run", "joint", "-o", "x" * 300 + ".svg"), ["xxx", "name too long"]),
+    "verify what is no run": (("verify", "nope"), ["'nope'", "no run folder"]),
     "evaluate without a target": (("evaluate", "run", "no-targets.csv"), ["'revenue', 'churn'", "none of the targets"]),
     "evaluate a stranger": (("evaluate", "run", "stranger.csv"), ["'churn'", "'perhaps'", "'no', 'yes'"]),
     "evaluate a word": (("evaluate", "run", "word-label.csv"), ["'revenue'", "number", "'hello'"]),
@@ -354,7 +389,7 @@ def test_an_error_that_nobody_foresaw(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("here\nand there")
 
-    monkeypatch.setattr(finish, "_write", fail)
+    monkeypatch.setattr(finish, "_trained", fail)
     assert call(*GOOD, *QUICK) == 1
     assert "ZeroDivisionError: here and there" in one_sentence(capsys.readouterr().err)
     monkeypatch.setenv("POLYCERA_TRACEBACK", "1")
@@ -362,16 +397,91 @@ def test_an_error_that_nobody_foresaw(
         polycera_cli.main([*GOOD, *QUICK])
 
 
-@pytest.mark.parametrize("where", ["train", "_write"])
-def test_control_c_leaves_nothing(
-    where: str, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_control_c_before_the_first_step_leaves_nothing(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Afterwards there is something to go on from: `test_resuming_runs`."""
+
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipe if where == "train" else finish, where, interrupted)
+    monkeypatch.setattr(recipe, "train", interrupted)
     assert call(*GOOD, *QUICK, "--out", "kept") == 130
-    assert "Interrupted" in one_sentence(capsys.readouterr().err)
+    assert "Interrupted before the first checkpoint; nothing was written." in one_sentence(capsys.readouterr().err)
+
+
+# -- names and folders -------------------------------------------------------------------------------------------
+
+
+def begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that ends as soon as its folder is there."""
+    monkeypatch.setattr(sys.modules["polycera.training.fit"], "train_into", lambda run, *_, **__: run)
+
+
+def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    place, free, asked = Path("runs"), next_name, []
+
+    def taken(parent: Path, stem: str) -> Path:
+        """When it is asked for the second time, somebody else makes that folder at once."""
+        asked.append(free(parent, stem))
+        if len(asked) == 2:
+            (asked[-1] / "in use").mkdir(parents=True)
+        return asked[-1]
+
+    monkeypatch.setattr(sys.modules["polycera.training.fit"], "next_name", taken)
+    assert pc.fit(table(), ["revenue"]).path == place / "table-2"
+    rename = os.rename
+
+    def late(source: Any, target: Any) -> None:
+        if Path(target).name == "table-3" and not Path(target).exists():
+            (Path(target) / "in use").mkdir(parents=True)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    assert pc.fit(table(), ["revenue"]).path == place / "table-4"
+    monkeypatch.setattr(os, "rename", lambda *_: (place / "mine" / "x").mkdir(parents=True) or rename(*_))
+    with pytest.raises(InputError, match=r"Another training has taken the run folder 'runs/mine' meanwhile; choose"):
+        pc.fit(table(), ["revenue"], out=place / "mine")
+    assert not list(place.glob(".unfinished*"))
+
+
+def test_odd_names_of_run_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    for use in (lambda: pc.fit(table(), ["churn"], out="a\0b"), lambda: pc.load("a\0b"), lambda: pc.verify("a\0b")):
+        with pytest.raises(InputError, match=r"'a\\x00b' cannot be used: it holds a NUL character"):
+            use()
+    assert pc.fit(table(), ["churn"], out="zz/../b2").path == tmp_path / "b2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b2"]
+    with pytest.raises(
+        InputError, match=r"already exists; .*; it is a training that has not ended: .* polycera resume b2"
+    ):
+        pc.fit(table(), ["churn"], out="b2")
+
+
+def test_a_folder_that_lets_nobody_in(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a patch and not by chmod: the administrator may read everything."""
+    listdir, scandir, closed = os.listdir, os.scandir, [""]
+
+    def refuse(path: Any, real: Any) -> Any:
+        if Path(path).name == closed[0]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path)
+
+    commands = (("report", "run"), ("pick", "run", "--weight", "churn=1"), ("verify", "run"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", lambda path=".": refuse(path, listdir))
+        patched.setattr(os, "scandir", lambda path=".": refuse(path, scandir))
+        for closed[0] in ("run", "epochs"):
+            for command in commands:
+                assert call(*command) == 1
+                assert "Permission denied" in one_sentence(capsys.readouterr().err)
 
 
 # -- what is strange and must work -------------------------------------------------------------------------------

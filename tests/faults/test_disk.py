@@ -147,7 +147,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = Checkpoints(place / folder.CHECKPOINTS)
     for batch in (1, 2):
         points.save(4, batch, VALUES, NOTES)
-    seal.seal(place, [path.name for path in place.iterdir() if path.is_file()])
+    epochs = [f"{folder.EPOCHS}/{path.name}" for path in kept.files(place / folder.EPOCHS)]
+    seal.seal(place, [*(path.name for path in place.iterdir() if path.is_file()), *epochs])
     return place
 
 

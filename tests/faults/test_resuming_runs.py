@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +23,8 @@ from small import environment
 
 import polycera as pc
 import polycera_cli
-from polycera.errors import InputError
-from polycera.runs import Network, Training, to_yaml
+from polycera.errors import InputError, Interrupted, Terminated, shorten
+from polycera.runs import Network, Training, seal, to_yaml
 from polycera.runs.arrays import Stored
 from polycera.runs.folder import GRADIENTS
 from polycera.training import finish, recipe
@@ -124,6 +127,173 @@ def test_a_run_with_folds_goes_on_to_the_same_files(late: bool, made: Path, cut:
     run = cut(made / "table.csv", late, FOLDS)
     pc.resume(run, checkpoint_every="20 batches", progress=False)
     assert files(run) == files(whole)
+
+
+def test_signals_in_the_final_phase_lose_nothing(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training shorter than the time between two checkpoints, ended again and again while its files are written."""
+    run, source, write = tmp_path / "run", made / "table.csv", finish._write
+
+    def ended(number: int) -> Callable[..., None]:
+        def late(place: Path, *given: Any) -> None:
+            write(place, *given)
+            (place / seal.MANIFEST).write_bytes(before)  # only the manifest was not written yet
+            os.kill(os.getpid(), number)
+            pytest.fail("nobody listened")
+
+        return late
+
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+        with monkeypatch.context() as patched, pytest.raises((Interrupted, Terminated)) as caught:
+            begin = finish._trained
+            before = b""
+
+            def trained(begun: pc.Run, *given: Any, begin: Any = begin) -> Any:
+                nonlocal before
+                before = (begun.path / seal.MANIFEST).read_bytes()
+                return begin(begun, *given)
+
+            patched.setattr(finish, "_trained", trained)
+            patched.setattr(finish, "_write", ended(number))
+            pc.fit(source, ["price", "churn"], out=run, resume=True, progress=False, **OPTIONS)
+        assert str(caught.value) == f"Interrupted; to go on, polycera resume {shorten(run)}."
+        assert getattr(caught.value, "code", 130) == code
+        assert len(list((run / "checkpoints").iterdir())) == 1
+    for name in (".12.model.safetensors", "epochs/.12.34.000001.safetensors"):  # as a kill leaves them
+        (run / name).write_bytes(b"half")
+    pc.resume(run, progress=False)
+    assert files(run) == files(made / "whole")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    # killed between the manifest and the last breath
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "000009-00000000.safetensors").write_bytes(b"")
+    assert [finding.file for finding in pc.verify(run).findings] == ["checkpoints/000009-00000000.safetensors"]
+    assert not pc.resume(run).path.joinpath("checkpoints").exists()
+    assert pc.verify(run).whole
+
+
+def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]) -> None:
+    """A cut-off run goes on, an ended one is returned, another spec or table is refused by name."""
+    source, run = made / "table.csv", cut(made / "table.csv")
+    again: dict[str, Any] = {"out": run, "resume": True, "progress": False, **OPTIONS}
+    left, said = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}, []
+    with pytest.raises(InputError, match=r"begun with something else: seed was 0 and is 1\. Give what"):
+        pc.fit(source, ["price", "churn"], seed=1, **again)
+    changed = columns()
+    changed["a"][3] += 0.001
+    with pytest.raises(InputError, match=r"the values in the table are others\. Give what"):
+        pc.fit(changed, ["price", "churn"], **again)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == left
+    pc.fit(source, ["price", "churn"], say=said.append, **again)
+    assert files(run) == files(made / "whole")
+    assert said[0] == f"The run {str(run)!r} was cut off; it goes on."
+    assert pc.fit(source, ["price", "churn"], say=said.append, **again).metrics["held_out"] == "test"
+    assert said[-1] == f"The run {str(run)!r} has ended; there is nothing to resume."
+    assert files(run) == files(made / "whole")
+
+
+def test_a_folder_without_a_run_is_begun(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one, and one with what is left of a training that was killed before it wrote anything."""
+    monkeypatch.setattr(sys.modules["polycera.training.fit"], "train_into", lambda run, *_, **__: run)
+    for left in ([], ["checkpoints/lock", ".12.spec.yaml", "epochs/.12.000001.safetensors"]):
+        run = tmp_path / f"run{len(left)}"
+        run.mkdir()
+        for name in left:
+            (run / name).parent.mkdir(exist_ok=True)
+            (run / name).write_bytes(b"")
+        begun = pc.fit(made / "table.csv", ["price", "churn"], out=run, resume=True, **OPTIONS)
+        assert sorted(path.name for path in run.iterdir()) == [
+            "manifest.json",
+            "schema.json",
+            "spec.yaml",
+            "versions.json",
+        ]
+        assert begun.spec.tasks
+
+
+def test_a_kept_epoch_of_another_run_is_refused(made: Path, tmp_path: Path) -> None:
+    """By `pick` and by `verify`; in a run of an older version it is said that nobody can tell."""
+    run = shutil.copytree(made / "whole", tmp_path / "run")
+    own, foreign = (sorted((place / "epochs").iterdir()) for place in (run, made / "whole-of-columns"))
+    assert pc.verify(run).whole
+    assert sorted(pc.load(run).epochs, key=lambda one: one.epoch) == pc.load(run).epochs
+    kept = {one.epoch for one in pc.load(run).epochs}
+    shutil.copy(foreign[0], own[0])
+    with pytest.warns(UserWarning, match=r"The kept epoch .* was kept by another run"):
+        assert {one.epoch for one in pc.load(run).epochs} == kept - {int(own[0].stem)}
+    assert [finding.file for finding in pc.verify(run).findings] == [f"epochs/{own[0].name}"]
+    own[0].unlink()
+    with pytest.warns(UserWarning, match=rf"The kept epoch 'epochs/{own[0].name}' is missing"):
+        assert {one.epoch for one in pc.load(run).epochs} == kept - {int(own[0].stem)}
+    shutil.copy(own[-1], run / "epochs" / "009999.safetensors")
+    with pytest.warns(UserWarning, match="009999.*it holds epoch|is missing"):
+        pc.load(run).epochs  # noqa: B018
+    assert [finding.file for finding in pc.verify(run).findings] == [
+        f"epochs/{own[0].name}",
+        "epochs/009999.safetensors",
+    ]
+
+
+def test_a_run_of_an_older_version_is_read_with_a_word(made: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(made / "whole", tmp_path / "run")
+    manifest = msgspec.json.decode((run / "manifest.json").read_bytes())
+    manifest["files"] = {name: own for name, own in manifest["files"].items() if not name.startswith("epochs/")}
+    manifest["sha256"] = hashlib.sha256(msgspec.json.encode(manifest["files"], order="sorted")).hexdigest()
+    del manifest["version"]
+    (run / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    with pytest.warns(UserWarning, match="written by an older version of polycera"):
+        assert pc.load(run).epochs
+    seen = pc.verify(run)
+    assert seen.whole
+    assert len(seen.unchecked) == len(list((run / "epochs").iterdir()))
+
+
+def test_verify_and_the_commands_notice_every_damaged_file(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(made / "whole", tmp_path / "run")
+
+    def line(*arguments: Any) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            polycera_cli.main([*map(str, arguments)])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), err if arguments[0] != "verify" else out
+
+    assert line("verify", run) == (0, f"{run}: {len(pc.verify(run).files)} files, all as they were written.\n")
+    used = {"evaluate": ["metrics.json"], "describe": ["sharing.json"], "report": [], "pick": []}
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        name, content = path.relative_to(run).as_posix(), path.read_bytes()
+        path.write_bytes(bytes([*content[:-9], content[-9] ^ 1, *content[-8:]]))
+        code, said = line("verify", run, "--json")
+        assert code == 1
+        assert [found["file"] for found in json.loads(said)["findings"]] == [name]
+        for command in ("evaluate", "describe"):
+            code, said = line(command, run)
+            assert path.name in said, (command, name)
+            assert code == (name in ("manifest.json", "spec.yaml", "schema.json", *used[command]))
+        path.write_bytes(content)
+    for name in ("predictions.csv", "model.safetensors"):
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content[:-1])
+        page = pc.report(run, tmp_path / "page.html").read_text()
+        assert f"{name}" in page
+        assert "is damaged or was changed" in page
+        assert name in line("pick", run, "--weight", "price=1")[1]
+        (run / name).write_bytes(content)
+    for name in ("predictions.csv", "spec.yaml", "manifest.json"):
+        content = (run / name).read_bytes()
+        (run / name).unlink()
+        assert line("verify", run) == (
+            1,
+            f"The file {name!r} is missing from {shorten(run)!r}.\n{run}: 1 finding, {len(pc.verify(run).files)} files "
+            "as they were written.\n",
+        )
+        (run / name).write_bytes(content)
+    (run / "notes.txt").write_text("mine")
+    assert [str(finding) for finding in pc.verify(run).findings] == [
+        f"'notes.txt' in {shorten(run)!r} is no file of this run: the manifest does not name it."
+    ]
 
 
 def test_a_run_of_columns_takes_them_again(made: Path, cut: Callable[..., Path]) -> None:

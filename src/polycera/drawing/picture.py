@@ -11,7 +11,7 @@ from polycera.drawing.lettering import label
 from polycera.drawing.style import PLAIN
 from polycera.drawing.xml import Xml, escape, plain, tag, together
 from polycera.errors import InputError, shorten
-from polycera.runs import atomic
+from polycera.runs import atomic, paths
 
 WIDTH = 640
 """Of a picture in pixels, but for those that need more."""
@@ -89,6 +89,7 @@ class Picture:
         }
         if path.suffix.lower() not in makers:
             raise InputError(f"A picture cannot be written to {shorten(path)!r}: end the name in .svg or .png.")
+        paths.check_output(path)
         atomic.write(path, makers[path.suffix.lower()]())
 
 

@@ -71,6 +71,7 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         given = Given.of(mode, trivial, ideal)
         self.mode, self.trivial, self.ideal, self.verbose = given.mode, given.trivial, given.ideal, verbose
         self._watch: Any = None
+        self.run: str | None = None  # the identity of the run that the folder is in
         self._begin()
 
     def _begin(self) -> None:
@@ -109,7 +110,7 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         values = variables.read(variables.weights(self.model))
         if finite(values):
             pairs = [pair for pair, _ in used]
-            kept.write(self.folder, epoch, values, self._watch.scores(readings), pairs)
+            kept.write(self.folder, epoch, values, self._watch.scores(readings), pairs, self.run)
             self._skills = after
             kept.sweep(self.folder, after)  # after the new one is there: a sudden end leaves too many, never too few
             if self.verbose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -41,9 +42,11 @@ class Progress(keras.callbacks.Callback):
         more = len(self.model.tasks) - self.shown
         parts += [f"and {more} more"] if more > 0 else []
         joint = f"joint {logs['val_joint']:.3f}  " if "val_joint" in logs else ""
-        self.bar.update(self.line, advance=1, description=joint + "  ".join(parts))
+        with suppress(OSError):  # the terminal is gone; the training ends in good order, see `signals`
+            self.bar.update(self.line, advance=1, description=joint + "  ".join(parts))
 
     def stop(self) -> None:
         """Take it away, after an interruption too: the table that follows says more, and the cursor comes back."""
         if self.bar is not None:
-            self.bar.stop()
+            with suppress(OSError):
+                self.bar.stop()

@@ -32,7 +32,7 @@ from polycera.reports.views import (
     verdict,
     weights,
 )
-from polycera.runs import atomic, seal
+from polycera.runs import atomic, paths, seal
 
 VIEWS = (skills, separate, joint, tradeoff, curves, weights, gradients, sharing, quality, table, repeat)
 """After the verdict, in the page's order."""
@@ -72,6 +72,7 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
     place = Path(path) if path is not None else (found[0].path if len(found) == 1 else Path()) / NAME
     if place.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"Cannot write the report to {shorten(place)!r}: end the name in .html.")
+    paths.check_output(place, allowed=NAME)
     atomic.write(place, page(found).encode(errors="replace"))
     return place
 

@@ -19,6 +19,7 @@ from polycera.reports.pulls import Pulls
 from polycera.runs import Folder, Spec, findings, folder, seal, spec
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.kept import Kept
+from polycera.runs.verify import verify
 
 Part = TypeVar("Part")
 
@@ -59,6 +60,9 @@ class Seen:
         self.faults: list[str] = []
         self.spec: Spec = self.folder.spec
         self.finished = self.folder.finished
+        # the page shows nothing of these, but what it shows is said of them
+        unread = {folder.MODEL, folder.PREDICTIONS}
+        self.faults += [found.sentence for found in verify(path).findings if found.file in unread]
 
     def _part(self, name: str, read: Callable[[], Part]) -> Part | None:
         """A part of the run, read from the file or folder of this name."""

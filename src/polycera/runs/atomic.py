@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polycera.errors import InputError, PolyceraError, shorten
+from polycera.runs import paths
+
+
+class Taken(InputError):
+    """The name of a folder that is to be made is taken."""
 
 
 def write(path: Path, *parts: bytes | bytearray | memoryview) -> None:
@@ -51,7 +58,9 @@ def _refused(path: Path, size: str = "") -> Iterator[None]:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{os.getpid()}.{path.name[-100:]}")  # its ending says to some what to write
+    # two threads may write one file; its ending says to some what to write
+    writer = f"{os.getpid()}.{threading.get_native_id()}"
+    temporary = path.with_name(f".{writer}.{path.name[-100:]}")
     with suppress(OSError):  # whoever made the folder may have put a link there, which must not be written through
         temporary.unlink()
     try:
@@ -97,25 +106,33 @@ def discard(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Take away what processes that were killed left half-written in a folder; nobody else may be at work there."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if re.match(r"\.\d+\.", path.name):
+    for path in paths.listed(folder):
+        if is_half(path):
             remove(path)
 
 
-def check_free(path: Path) -> None:
+def is_half(path: Path) -> bool:
+    """Whether a file has the name of one that is being written, or was when its process was killed."""
+    return re.match(r"\.\d+\.", path.name) is not None
+
+
+def check_free(path: Path, *, over_empty: bool = False) -> None:
     """Find out before any work is done whether `new_folder` will be able to make this folder.
 
+    Args:
+        path: of the folder.
+        over_empty: whether it may be there already, with nothing in it.
+
     Raises:
-        InputError: where the name is taken or cannot be one.
+        Taken: where the name is taken.
+        InputError: where it cannot be a name.
         PolyceraError: where the disk does not take it.
     """
-    try:
-        taken = path.exists() or path.is_symlink()
-        parent = next(folder for folder in path.absolute().parents if folder.exists())
-    except OSError as error:  # a name too long
-        raise InputError(f"The run folder {shorten(path)!r} cannot be made: {error.strerror}.") from None
-    if taken:
-        raise InputError(f"The run folder {shorten(path)!r} already exists; choose another with --out, or remove it.")
+    paths.checked(path, "The run folder")
+    empty = path.is_dir() and not paths.listed(path)
+    if (path.exists() or path.is_symlink()) and not (over_empty and empty):
+        raise Taken(f"The run folder {shorten(path)!r} already exists; choose another with --out, or remove it.")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir():
         raise InputError(f"The run folder {shorten(path)!r} cannot be made: {shorten(parent)!r} is a file.")
     try:
@@ -127,14 +144,18 @@ def check_free(path: Path) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, over_empty: bool = False) -> Iterator[Path]:
     """A folder that appears under its name only once everything in it is written.
 
+    Args:
+        path: of the folder.
+        over_empty: whether it may be there already, with nothing in it.
+
     Raises:
-        InputError: where the name is taken.
+        Taken: where the name is taken.
         PolyceraError: where the disk does not take it.
     """
-    check_free(path)
+    check_free(path, over_empty=over_empty)
     with new_parents(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +167,10 @@ def new_folder(path: Path) -> Iterator[Path]:
             draft.chmod(0o777 & ~_umask())
             os.rename(draft, path)
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and path.exists():
+                raise Taken(
+                    f"Another training has taken the run folder {shorten(path)!r} meanwhile; choose another with --out."
+                ) from None
             raise PolyceraError(f"Cannot write the folder {shorten(path)!r}: {error.strerror or error}.") from None
         finally:
             discard(draft)

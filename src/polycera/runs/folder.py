@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from polycera.errors import InputError, shorten
-from polycera.runs import findings, forms, kept, reading, seal
+from polycera.runs import findings, forms, kept, paths, reading, seal
 from polycera.runs.arrays import Damaged, Stored
 from polycera.runs.kept import Kept
 from polycera.runs.spec import Spec, spec_from
@@ -35,10 +36,11 @@ class Folder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = paths.checked(path, "The run folder")
         if not self.path.is_dir():
             raise InputError(f"There is no run folder {shorten(path)!r}.")
-        absent = [name for name in (SPEC, SCHEMA, seal.MANIFEST) if not (self.path / name).exists()]
+        there = {file.name for file in paths.listed(self.path)}
+        absent = [name for name in (SPEC, SCHEMA, seal.MANIFEST) if name not in there]
         if absent:
             raise InputError(f"The folder {shorten(path)!r} is no run: it lacks {', '.join(absent)}.")
         for name in (CHECKPOINTS, EPOCHS):
@@ -88,7 +90,30 @@ class Folder:
     @property
     def epochs(self) -> list[Kept]:
         """The epochs that no other beats on every task, as far as they were kept."""
-        return kept.read(self.path / EPOCHS)
+        found = kept.read(self.path / EPOCHS, self._check_kept)
+        sealed = seal.manifest(self.path)
+        names = [name for name in sealed.files if name.startswith(f"{EPOCHS}/")]
+        if lost := [name for name in names if name not in {paths.within(self.path, one.path) for one in found}]:
+            there = {paths.within(self.path, file) for file in kept.files(self.path / EPOCHS)}
+            for name in [name for name in lost if name not in there]:  # of the others a warning was given
+                warnings.warn(f"The kept epoch {name!r} is missing from {shorten(self.path)!r}.", stacklevel=3)
+        if found and self.finished and sealed.version == 1:
+            warnings.warn(
+                f"The run {shorten(self.path)!r} was written by an older version of polycera, whose manifest does not "
+                "name the kept epochs: whether they belong to this run is not checked.",
+                stacklevel=3,
+            )
+        return found
+
+    def _check_kept(self, one: Kept) -> None:
+        """Refuse a kept epoch of another run, and one that is not as the manifest says."""
+        sealed, name = seal.manifest(self.path), paths.within(self.path, one.path)
+        if one.run is not None and one.run != seal.identity(self.path):
+            raise Damaged(one.path, "it was kept by another run")
+        if name in sealed.files:
+            seal.check(self.path, name)
+        elif self.finished and sealed.version > 1:
+            raise Damaged(one.path, "the manifest of the run does not name it")
 
     @cached_property
     def sharing(self) -> findings.Sharing | None:

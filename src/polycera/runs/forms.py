@@ -143,6 +143,7 @@ class Checkpoint(msgspec.Struct):
     finished: bool
     random: dict[str, Any]
     callbacks: list[State]
+    run: str | None = None
 
 
 def checked(found: Any, form: Any) -> Any:

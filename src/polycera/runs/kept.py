@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from polycera.errors import InputError, PolyceraError, UnknownName, shorten
-from polycera.runs import arrays, atomic, front
+from polycera.runs import arrays, atomic, front, paths
 
 NAME = re.compile(r"\d{6,}\.safetensors")
 
@@ -32,12 +32,14 @@ class Kept:
         path: the file that holds its weights, for `arrays.Stored`.
         scores: task -> metric -> `value`, `trivial`, `ideal`, `direction`, `skill` on the validation rows.
         watched: the metrics by which it was kept, as (task, metric).
+        run: the identity of the run that kept it; None outside of runs, and in those of older versions.
     """
 
     epoch: int
     path: Path
     scores: dict[str, dict[str, dict[str, Any]]]
     watched: tuple[tuple[str, str], ...]
+    run: str | None = None
 
     @property
     def skills(self) -> dict[str, float]:
@@ -64,13 +66,19 @@ class _Notes(msgspec.Struct):
     trivial: list[float]
     ideal: list[float]
     skill: list[float]
+    run: str | None = None
 
 
 NUMBERS = ("value", "trivial", "ideal", "skill")
 
 
 def write(
-    folder: Path, epoch: int, weights: Mapping[str, np.ndarray], scores: Mapping[str, Any], watched: Sequence[Any]
+    folder: Path,
+    epoch: int,
+    weights: Mapping[str, np.ndarray],
+    scores: Mapping[str, Any],
+    watched: Sequence[Any],
+    run: str | None = None,
 ) -> None:
     """Write an epoch's file.
 
@@ -80,6 +88,7 @@ def write(
         weights: of the model, by name.
         scores: task -> metric -> an object with `value`, `trivial`, `ideal`, `direction` and `skill`.
         watched: (task, metric) pairs.
+        run: the identity of the run, where the folder is in one.
 
     Raises:
         PolyceraError: where the disk does not take it.
@@ -87,6 +96,7 @@ def write(
     every = {f"{task}/{metric}": score for task, own in scores.items() for metric, score in own.items()}
     columns: dict[str, Any] = {name: [float(getattr(score, name)) for score in every.values()] for name in NUMBERS}
     columns |= {"names": list(every), "direction": [score.direction for score in every.values()]}
+    columns |= {"run": run} if run is not None else {}
     notes = {"epoch": epoch, "watched": ["/".join(pair) for pair in watched], **columns}
     arrays.write(_path(folder, epoch), weights, notes)
 
@@ -98,15 +108,27 @@ def sweep(folder: Path, epochs: Collection[int]) -> None:
             atomic.remove(path)
 
 
-def read(folder: Path) -> list[Kept]:
+def files(folder: Path) -> list[Path]:
+    """Return the files of the kept epochs, in their order."""
+    return list(_files(folder).values())
+
+
+def read(folder: Path, check: Callable[[Kept], None] | None = None) -> list[Kept]:
     """The kept epochs of a folder, in their order.
 
     What is not named as an epoch is passed over; a file that is damaged is left out, with a warning.
+
+    Args:
+        folder: that holds them.
+        check: raises a PolyceraError for an epoch that does not belong there.
     """
     found = []
     for epoch, path in _files(folder).items():
         try:
-            found.append(_read(epoch, path))
+            one = _read(epoch, path)
+            if check is not None:
+                check(one)
+            found.append(one)
         except (PolyceraError, msgspec.ValidationError, KeyError, ValueError) as error:
             warnings.warn(
                 f"The kept epoch {shorten(path.name)!r} is left out: {shorten(error, 200)}", UserWarning, stacklevel=2
@@ -115,7 +137,7 @@ def read(folder: Path) -> list[Kept]:
 
 
 def _files(folder: Path) -> dict[int, Path]:
-    numbers = [int(path.stem) for path in folder.iterdir() if NAME.fullmatch(path.name)] if folder.is_dir() else []
+    numbers = [int(path.stem) for path in paths.listed(folder) if NAME.fullmatch(path.name)]
     return {epoch: _path(folder, epoch) for epoch in sorted(numbers) if _path(folder, epoch).is_file()}
 
 
@@ -135,7 +157,7 @@ def _read(epoch: int, path: Path) -> Kept:
     watched = tuple(_split(name) for name in notes.watched)
     for task, metric in watched:
         scores[task][metric]  # one without a score is a KeyError, here and not later
-    return Kept(epoch, path, scores, watched)
+    return Kept(epoch, path, scores, watched, notes.run)
 
 
 def _split(name: str) -> tuple[str, str]:

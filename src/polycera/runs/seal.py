@@ -1,4 +1,4 @@
-"""The manifest of a run: its files, how long each is and its digest, so that no change goes unseen."""
+"""The manifest of a run: all its files, how long each is and its checksum, so that no change goes unseen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from polycera.runs.arrays import Damaged
 MANIFEST = "manifest.json"
 
 SIZE = 2**16
-"""Bytes of a manifest at most: a run has a dozen files."""
+"""Bytes of a manifest at most: a run has a dozen files, and 16 kept epochs."""
+
+VERSION = 2
+"""Of the manifest. In version 1 the kept epochs had no entries."""
+
+BASIS = ("spec.yaml", "schema.json")
+"""What a run is: the training that was asked for, and the table with the checksum of its rows."""
+
+CHANGED = "its checksum is another"
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,16 +39,18 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     sha256: str
 
 
-class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """All files of a run.
 
     Attributes:
-        files: name -> what was written.
-        sha256: of the entries themselves.
+        files: path within the run -> what was written.
+        sha256: of the entries themselves, and of the version.
+        version: of the manifest.
     """
 
     files: dict[str, Entry]
     sha256: str
+    version: int = 1
 
 
 def page(values: Any) -> bytes:
@@ -63,15 +73,39 @@ def seal(folder: Path, names: Iterable[str]) -> None:
     Raises:
         PolyceraError: where a file cannot be read, or the disk does not take the manifest.
     """
-    files = entries(folder) if (folder / MANIFEST).exists() else {}
+    there = manifest(folder) if (folder / MANIFEST).exists() else Manifest({}, "", VERSION)
+    files = dict(there.files)
     for name in names:
-        files[name] = _measured(folder / name)
-    found = Manifest(files, _digest(files))
+        files[name] = measured(folder / name)
+    found = Manifest(files, _digest(files, there.version), there.version)
     atomic.write(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(found), indent=1))
 
 
 def entries(folder: Path) -> dict[str, Entry]:
-    """What the manifest says.
+    """Return the files of a run as they were written.
+
+    Raises:
+        Damaged: where the manifest is not as it was written.
+    """
+    return manifest(folder).files
+
+
+def identity(folder: Path) -> str:
+    """Return what a run is known by: its spec and its table, and nothing that depends on the clock.
+
+    Kept epochs and checkpoints say it, so that those of another run are refused.
+
+    Raises:
+        Damaged: where the manifest is not as it was written, or lacks the spec or the schema.
+    """
+    files = entries(folder)
+    if not all(name in files for name in BASIS):
+        raise Damaged(folder / MANIFEST, f"it lacks {' or '.join(BASIS)}")
+    return hashlib.sha256("".join(files[name].sha256 for name in BASIS).encode()).hexdigest()
+
+
+def manifest(folder: Path) -> Manifest:
+    """Return the manifest of a run.
 
     Raises:
         Damaged: where it is not as it was written.
@@ -82,9 +116,11 @@ def entries(folder: Path) -> dict[str, Entry]:
         found = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(path, shorten(str(error))) from None
-    if found.sha256 != _digest(found.files) or text != msgspec.json.format(msgspec.json.encode(found), indent=1):
-        raise Damaged(path, "its digest is another")
-    return found.files
+    if found.sha256 != _digest(found.files, found.version) or text != msgspec.json.format(
+        msgspec.json.encode(found), indent=1
+    ):
+        raise Damaged(path, CHANGED)
+    return found
 
 
 def content(folder: Path, name: str, limit: int = reading.SIZE) -> bytes:
@@ -96,7 +132,7 @@ def content(folder: Path, name: str, limit: int = reading.SIZE) -> bytes:
     known = _known(folder, name)
     found = reading.content(folder / name, min(known.bytes, limit))
     if hashlib.sha256(found).hexdigest() != known.sha256:
-        raise Damaged(folder / name, "its digest is another")
+        raise Damaged(folder / name, CHANGED)
     return found
 
 
@@ -110,8 +146,8 @@ def check(folder: Path, name: str) -> None:
     with reading.opened(folder / name) as (_, size):
         if size != known.bytes:
             raise Damaged(folder / name, f"it has {size} bytes, and {known.bytes} were written")
-    if _measured(folder / name) != known:
-        raise Damaged(folder / name, "its digest is another")
+    if measured(folder / name) != known:
+        raise Damaged(folder / name, CHANGED)
 
 
 def _known(folder: Path, name: str) -> Entry:
@@ -121,11 +157,17 @@ def _known(folder: Path, name: str) -> Entry:
     return known[name]
 
 
-def _measured(path: Path) -> Entry:
+def measured(path: Path) -> Entry:
+    """Return the length and the checksum of a file.
+
+    Raises:
+        PolyceraError: where it cannot be read.
+    """
     with reading.opened(path) as (file, _):
         digest = hashlib.file_digest(file, "sha256")
         return Entry(file.tell(), digest.hexdigest())
 
 
-def _digest(files: dict[str, Entry]) -> str:
-    return hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
+def _digest(files: dict[str, Entry], version: int) -> str:
+    values: Any = files if version == 1 else [version, files]
+    return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()

@@ -6,7 +6,7 @@ import copy
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from polycera.data.batches import Batches
-from polycera.errors import InputError, shorten
+from polycera.errors import InputError, PolyceraError, shorten
 from polycera.monitoring import variables
 from polycera.monitoring.watching import needs_tasks
 from polycera.networks import backend
@@ -35,8 +35,8 @@ class Checkpoint(keras.callbacks.Callback):
     After `kill -9`, a power failure or Ctrl-C the same script, run again, goes on: in the middle of an epoch, with the
     same order of rows, the same dropout, the state of every callback and the history. On one machine and backend the
     result is the same to the bit as if nothing had happened. Each checkpoint is one file, written aside and renamed;
-    the one before is kept, and used where the newest is damaged. Ctrl-C and SIGTERM make a checkpoint first. When the
-    training ends, its checkpoints are removed.
+    the one before is kept, and used where the newest is damaged. Ctrl-C, SIGTERM and SIGHUP make a checkpoint first.
+    When the training ends, its checkpoints are removed.
 
     Rows given as arrays are shuffled as a function of seed and epoch, in another order than Keras would. Of a source of
     batches of your own only whole epochs are resumed, and its order is its own affair.
@@ -60,6 +60,8 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.every, self.delete_checkpoint = Path(folder), Every.of(every), delete_checkpoint
         self.go_on = "run the same script again"
+        self.run: str | None = None  # the identity of the run, where the folder is in one
+        self.around: Asked | None = None  # of whoever holds the folder and listens already
         self._kept = Checkpoints(self.folder)
         self._forget()
 
@@ -67,7 +69,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._found: Stored | None = None
         self._batches: Batches | None = None
         self._others: list[Any] = []
-        self._asked = Asked()
+        self._asked = Asked() if self.around is None else self.around
         self._epoch = self._first = self._done = 0
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
         self._measured: dict[str, np.ndarray] | None = None
@@ -90,7 +92,8 @@ class Checkpoint(keras.callbacks.Callback):
         """
         self._forget()
         self._batches = source if isinstance(source, Batches) else None
-        with self._folder(), lock.held(self.folder), self._asked.listening():
+        locked = lock.held(self.folder) if self.around is None else nullcontext()
+        with self._folder(), locked, self._asked.listening(), self._asked.noting():
             atomic.sweep(self.folder)
             self._found = self._kept.newest()
             self._others = _all(callbacks, self, params["verbose"] != 0)
@@ -100,6 +103,8 @@ class Checkpoint(keras.callbacks.Callback):
                 [*self._others, self], add_history=True, model=model, steps=steps, **params
             )
             yield listed, self._begin(params["epochs"])
+            if self._asked:
+                self._leave()
             if self.delete_checkpoint:
                 self.clear()
 
@@ -120,6 +125,10 @@ class Checkpoint(keras.callbacks.Callback):
         if self._found is None:
             return 0
         notes, rows = self._found.notes, self._batches
+        if self.run is not None and notes.get("run", self.run) != self.run:
+            raise InputError(
+                f"The checkpoints in {shorten(self.folder)!r} belong to another run: remove the folder to begin anew."
+            )
         if notes["rows"] != (rows.digest if rows else None):
             raise InputError(
                 f"The checkpoints in {shorten(self.folder)!r} were made with other rows, another order of them or "
@@ -188,8 +197,11 @@ class Checkpoint(keras.callbacks.Callback):
             self._since["batch"] += self._batches.steps - self._done
         self._measured = self._drawn = None
         self._since["epoch"] += 1
+        last = self.model.stop_training or epoch + 1 >= self.params["epochs"]
         if self._asked or self._is_time("batch", "second", "epoch"):
             self._save(epoch + 1, 0)
+        elif last and not self.delete_checkpoint:  # what follows the training goes on from here
+            self._save(epoch + 1, 0, needed=False)
 
     def _is_time(self, *units: str) -> bool:
         passed = self._since[self.every.unit]
@@ -198,7 +210,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     # -- the state -----------------------------------------------------------------------------------------------
 
-    def _save(self, epoch: int, batch: int) -> None:
+    def _save(self, epoch: int, batch: int, needed: bool = True) -> None:
         guards = [other for other in self._others if isinstance(other, Guard)]
         for guard in guards:
             guard.look()  # at the weights too
@@ -215,7 +227,13 @@ class Checkpoint(keras.callbacks.Callback):
             "random": self._drawn or backend.random_state(),
             "callbacks": callback_state.read(self._others),
         }
-        self._kept.save(epoch, batch, values, notes)
+        notes |= {"run": self.run} if self.run is not None else {}
+        try:
+            self._kept.save(epoch, batch, values, notes)
+        except PolyceraError:
+            if needed:
+                raise
+            return  # a full disk may still have room for the run, which needs a third of it
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
         if self._asked:
             self._leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -10,15 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polycera import quality
-from polycera.errors import Interrupted, shorten
+from polycera.errors import PolyceraError, Terminated, shorten
 from polycera.monitoring import Gradients, ParetoCheckpoint, variables
 from polycera.monitoring.progress import Progress
 from polycera.monitoring.pulls import Pulls
 from polycera.networks.graph import Graph
 from polycera.networks.places import places
 from polycera.networks.sharing import sharing
-from polycera.runs import arrays, atomic, findings, folder, seal
+from polycera.runs import arrays, atomic, findings, folder, lock, seal
 from polycera.runs import columns as files
+from polycera.runs import kept as kept_epochs
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.spec import Spec
 from polycera.shapes import Array
@@ -29,6 +31,7 @@ from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.probe import GradientProbe
 from polycera.training.run import Run, as_values
+from polycera.training.signals import Asked
 from polycera.training.table import Prepared
 from polycera.training.targets import encode, pack
 
@@ -55,8 +58,11 @@ class Trained(NamedTuple):
     told: Array | None
 
 
-def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: Any = None) -> Run:
+def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: Any = None, *, fresh: bool = True) -> Run:
     """Train the network of a run that has begun, and write down what it came to.
+
+    From the first step on until the manifest is written there is a checkpoint to go on from, and signals are listened
+    to. Nobody else works in the folder meanwhile.
 
     Args:
         run: its folder has a spec and a schema, and may have checkpoints.
@@ -64,23 +70,48 @@ def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: An
         progress: whether to draw a bar.
         every: how often a checkpoint is saved.
         say: called with a sentence on what could not be found out at the end; or None.
+        fresh: whether the folder was made for this training; it goes where it fails before the first checkpoint.
+
+    Raises:
+        Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP, saying how to go on.
+        InUse: where another process trains into the folder.
     """
-    place = run.path / folder.CHECKPOINTS
+    place, asked = run.path / folder.CHECKPOINTS, Asked()
     kept = Checkpoint(place, every=every, delete_checkpoint=False)
-    kept.go_on = f"polycera resume {shorten(run.path)}"
+    kept.go_on, kept.around, kept.run = f"polycera resume {shorten(run.path)}", asked, seal.identity(run.path)
     try:
-        trained = _trained(run, prepared, progress, kept)
-        _write(run.path, prepared, trained, say)
-    except BaseException as error:
-        if not Checkpoints(place).all():  # nothing to go on from
-            atomic.discard(run.path)
-        elif type(error) is KeyboardInterrupt:
-            raise Interrupted(f"Interrupted; to go on, {kept.go_on}.") from None
+        with lock.held(place):
+            with asked.listening():
+                for each in (run.path, run.path / folder.EPOCHS):
+                    atomic.sweep(each)
+                trained = _trained(run, prepared, progress, kept)
+                _write(run.path, prepared, trained, say)
+            kept.clear()
+    except lock.InUse:
         raise
-    kept.clear()
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | Terminated)
+        if interrupted and _ended(run.path):
+            raise asked.end(f"Interrupted; the run is written: {shorten(run.path)}.") from None
+        if Checkpoints(place).all() or not fresh:
+            message = f"Interrupted; to go on, {kept.go_on}."
+        else:  # nothing to go on from
+            atomic.discard(run.path)
+            message = "Interrupted before the first checkpoint; nothing was written."
+        if interrupted and not str(error):  # else it says where the training was
+            raise asked.end(message) from None
+        raise
+    atomic.remove(place)
     found = Run(run.path)
     found.model = trained.model
     return found
+
+
+def _ended(path: Path) -> bool:
+    """Whether the manifest of a run says that it has ended."""
+    with suppress(PolyceraError):
+        return folder.MODEL in seal.entries(path)
+    return False
 
 
 def _trained(run: Run, prepared: Prepared, progress: bool, kept: Checkpoint) -> Trained:
@@ -94,6 +125,7 @@ def _trained(run: Run, prepared: Prepared, progress: bool, kept: Checkpoint) -> 
     watch: list[Any] = [*([gradients] if gradients else []), *([bar] if progress else []), kept]
     if lesson.checked is not None:
         watch.append(ParetoCheckpoint(run.path / folder.EPOCHS))
+        watch[-1].run = kept.run
     try:
         history, told = recipe.train(
             model, lesson.train, lesson.validation, steps, plan.training, watch, plan.seed, held=lesson.held
@@ -131,7 +163,7 @@ def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
         findings.QUALITY: held_out.measured(model, part, targets, predicted, at, plan),
         findings.IMPORTANCE: held_out.matters(model, prepared, features, targets, trained.seconds, plan, say),
     }
-    written = [folder.MODEL, folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
+    written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
     atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained)))
     files.write(place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
     said = answers.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
@@ -143,7 +175,8 @@ def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
     atomic.write(place / findings.SHARING, seal.page(sharing(model)))
     written.append(findings.SHARING)
     arrays.write(place / folder.MODEL, variables.read(variables.weights(model)))
-    seal.seal(place, written)
+    written += [f"{folder.EPOCHS}/{one.name}" for one in kept_epochs.files(place / folder.EPOCHS)]
+    seal.seal(place, [*written, folder.MODEL])
 
 
 def _metrics(prepared: Prepared, trained: Trained) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from typing import Any, Literal
 import keras
 import msgspec
 
-from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.errors import InputError, PolyceraError, UnknownName, listing, shorten
+from polycera.networks import backend
 from polycera.published import Published
 from polycera.runs import (
     Data,
@@ -28,16 +30,21 @@ from polycera.runs import (
     folder,
     lock,
     next_name,
+    paths,
     read_spec,
     seal,
     to_yaml,
 )
+from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.every import Every
 from polycera.tasks import Layout, Task
-from polycera.training import answers, recipe
+from polycera.training import answers, recipe, resuming
 from polycera.training.finish import train_into
 from polycera.training.run import Run
 from polycera.training.table import Prepared, prepare, prepared_again, tasks_from
+
+BESIDE_A_SPEC = {"source", "out", "spec", "checkpoint_every", "resume", "progress", "say"}
+"""Arguments of `fit` that no spec holds."""
 
 
 def fit(
@@ -61,6 +68,7 @@ def fit(
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     checkpoint_every: str = "1 minute",
+    resume: bool = False,
     progress: bool | None = None,
     say: Any = None,
 ) -> Run:
@@ -95,6 +103,8 @@ def fit(
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
             `weighting`, `balancing`, `gradients`, `preference`, `guard`, `threshold`.
         checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+        resume: whether `out` may be there already: a training that was cut off goes on, one that has ended is returned
+            as it is; the same call can be made again after anything. Another spec or other data are refused.
         progress: whether to draw a bar; default: on a terminal.
         say: called with each sentence about what was inferred; default: nothing is said but warnings.
 
@@ -102,9 +112,11 @@ def fit(
         the run: `run.metrics`, `run.predict(...)`, `run.path`.
 
     Raises:
-        UnknownName, InputError: one sentence for whatever is wrong; nothing is left behind.
+        UnknownName, InputError: one sentence for whatever is wrong; nothing is left behind. With `resume`, where the
+            run in `out` was begun with another spec or other data, naming what differs.
         PolyceraError: where the disk does not take the run, or the training came apart.
-        Interrupted, Terminated: after Ctrl-C or SIGTERM; a checkpoint was saved, and the message says how to go on.
+        Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved, and the message says how to go
+            on.
 
     Examples:
         >>> import polycera as pc
@@ -135,21 +147,94 @@ def fit(
     plan = checked(plan)
     Every.of(checkpoint_every)
 
-    def destination() -> Path:  # asked twice: another training may have taken the number meanwhile
-        return Path(out) if out is not None else next_name(Path("runs"), _stem(source))
+    if resume and out is None:
+        raise InputError("To resume, name the run folder: out=... (--out RUN).")
+    given_out = None if out is None else _place(out)
 
-    atomic.check_free(destination())
+    def destination() -> Path:  # asked anew where another training has taken the number meanwhile
+        return given_out if given_out is not None else next_name(Path("runs"), _stem(source))
+
+    begun = _begun(destination()) if resume else None
+    if begun is None:
+        _check_free(destination(), resume)
+    backend.check_process()
     prepared = prepare(source, wanted, plan.data, exclude=exclude, seed=plan.seed)
     prepared = dataclasses.replace(prepared, tasks=_weighted(prepared.tasks, weights or {}))
     answers.check_names(Layout.of(prepared.tasks))
     plan = _completed(plan, prepared)
-    _announce(prepared, plan, say)
-    place = destination()
     bar = sys.stdout.isatty() if progress is None else progress
-    with atomic.new_parents(place):
-        with atomic.new_folder(place) as draft:
-            _begin(draft, plan, prepared)
+    if begun is not None:
+        resuming.check_same(begun, plan, prepared)
+        return _going_on(begun, prepared, bar, checkpoint_every, say)
+    _announce(prepared, plan, say)
+    with atomic.new_parents(destination()):
+        place = _new_run(destination, plan, prepared, given_out is not None, resume)
         return train_into(Run(place), prepared, bar, checkpoint_every, say)
+
+
+def _place(out: str | Path) -> Path:
+    """The run folder as the system will find it: what is left of `a/../b` once `a` was made for it and removed."""
+    place = paths.checked(out, "The run folder")
+    return place.resolve() if ".." in place.parts and not place.exists() else place
+
+
+def _check_free(place: Path, resume: bool) -> None:
+    """Refuse a folder that is there, and say how to go on where it is a training that was cut off."""
+    try:
+        atomic.check_free(place, over_empty=resume)
+    except atomic.Taken as error:
+        hint = resuming.how_to_go_on(place)
+        raise (InputError(f"{str(error).rstrip('.')}{hint}.") if hint else error) from None
+
+
+def _begun(place: Path) -> Run | None:
+    """The run in a folder, begun or ended; None where nothing is there that a training left."""
+    if not paths.listed(place) and not place.is_file():
+        return None
+    if resuming.holds_nothing(place):
+        lock.check(place / folder.CHECKPOINTS)
+        atomic.discard(place)
+        return None
+    return Run(place)
+
+
+def _new_run(destination: Any, plan: Spec, prepared: Prepared, named: bool, resume: bool) -> Path:
+    """Make the folder; where no name was given and another training takes it meanwhile, with the next number."""
+    while True:
+        place: Path = destination()
+        try:
+            with atomic.new_folder(place, over_empty=resume) as draft:
+                _begin(draft, plan, prepared)
+            return place
+        except atomic.Taken:
+            if named:
+                raise
+
+
+def _going_on(begun: Run, prepared: Prepared, bar: bool, every: str, say: Any) -> Run:
+    """Bring a run to its end; one that has ended is left as it is."""
+    if begun.finished:
+        _tidy(begun.path)
+        if say is not None:
+            say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
+        return begun
+    lock.check(begun.path / folder.CHECKPOINTS)
+    _warn_of_versions(begun)
+    if say is not None:
+        say(f"The run {str(begun.path)!r} was cut off; it goes on.")
+    return train_into(begun, prepared, bar, every, say, fresh=False)
+
+
+def _tidy(run: Path) -> None:
+    """Take away what is left of a training that was killed between its manifest and its last breath."""
+    checkpoints = run / folder.CHECKPOINTS
+    with suppress(PolyceraError):  # the run may be read-only, or in the hands of who trained it
+        if checkpoints.is_dir() or any(atomic.is_half(path) for path in paths.listed(run)):
+            with lock.held(checkpoints):
+                Checkpoints(checkpoints).clear()
+                for each in (run, run / folder.EPOCHS):
+                    atomic.sweep(each)
+            atomic.remove(checkpoints)
 
 
 def resume(
@@ -181,6 +266,7 @@ def resume(
     Every.of(checkpoint_every)
     begun = Run(run)
     if begun.finished:
+        _tidy(begun.path)
         if say is not None:
             say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
         return begun
@@ -188,7 +274,7 @@ def resume(
     prepared = prepared_again(begun, source)
     _warn_of_versions(begun)
     bar = sys.stdout.isatty() if progress is None else progress
-    return train_into(begun, prepared, bar, checkpoint_every, say)
+    return train_into(begun, prepared, bar, checkpoint_every, say, fresh=False)
 
 
 def _warn_of_versions(begun: Run) -> None:
@@ -219,9 +305,7 @@ def _schema(prepared: Prepared) -> dict[str, Any]:
 def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
     """A spec says all of this itself; an argument beside it would have to be ignored in silence."""
     defaults = {name: one.default for name, one in inspect.signature(fit).parameters.items()}
-    given = {
-        name: given[name] for name in given.keys() - {"source", "out", "spec", "checkpoint_every", "progress", "say"}
-    }
+    given = {name: given[name] for name in given.keys() - BESIDE_A_SPEC}
     beside = [name for name, value in given.items() if value is not None and value != defaults[name]]
     if beside := [name for name in beside if not isinstance(given[name], Mapping | list | tuple) or given[name]]:
         raise InputError(f"A spec holds {listing(beside)} itself: write them into the spec, or leave the spec out.")
