@@ -165,8 +165,9 @@ def find(methods: Mapping[str, type[M]], method: str | Mapping[str, Any], what: 
         UnknownName: for a name that no method has, with the nearest that there is.
         InputError: for what is no name; for a registered name that nothing here is registered under.
     """
-    if not isinstance(method, str | Mapping):
-        what_came = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
+    given: Any = method  # whatever a user passes
+    if not isinstance(given, str | Mapping):
+        what_came = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
         raise InputError(f"A {what} is given by its name or as an instance such as Mean(), got {what_came}.")
     config = dict(method) if isinstance(method, Mapping) else {"name": method}
     if ">" in str(config.get("name")):
