@@ -36,7 +36,8 @@ class Regression(NumberTask):
     Args:
         name: the task's name.
         standardize: take mean and standard deviation of the training labels out before any loss is computed, and
-            put them back into every answer and metric. With False, losses see the user's units.
+            put them back into every answer and metric. With False, losses see the user's units. Default: True, but
+            for `pc.adopt` where an output answers in the user's units already.
         loss: terms; default `"mse"`. Own and stable: `mse`, `mae`, `huber`, `log_cosh`.
         weight: the task's factor in the total loss.
         metrics: of `rmse`, `mae`, `mse`, `r2`; the first is the headline.
@@ -52,8 +53,9 @@ class Regression(NumberTask):
     default_metrics: ClassVar[tuple[str, ...]] = ("rmse", "r2")
     units = 1
 
-    def __init__(self, name: TaskName, *, standardize: bool = True, **rest: Any) -> None:
-        self.standardize = bool(standardize)
+    def __init__(self, name: TaskName, *, standardize: bool | None = None, **rest: Any) -> None:
+        self.standardize_given = standardize
+        self.standardize = standardize is None or bool(standardize)
         super().__init__(name, **rest)
 
     def own_config(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class Quantile(NumberTask):
         name: TaskName,
         *,
         quantiles: Sequence[float] = (0.1, 0.5, 0.9),
-        standardize: bool = True,
+        standardize: bool | None = None,
         **rest: Any,
     ) -> None:
         try:
@@ -161,7 +163,9 @@ class Quantile(NumberTask):
             raise InputError(
                 f"Task {shorten(str(name))!r}: quantiles must ascend between 0 and 1, got {shorten(repr(quantiles))}."
             )
-        self.quantiles, self.units, self.standardize = levels, len(levels), bool(standardize)
+        self.quantiles, self.units = levels, len(levels)
+        self.standardize_given = standardize
+        self.standardize = standardize is None or bool(standardize)
         super().__init__(name, **rest)
 
     @property

@@ -7,17 +7,19 @@ from typing import Any
 
 import keras
 
-from polycera.networks.adopt import gathered
+from polycera.networks.adopt import gathered, traced
 from polycera.shapes import TaskName
 from polycera.tasks import Joint, Task
+from polycera.training import compiled
 from polycera.training.model import Model
 
 
 def adopt(
     model: keras.Model,
-    tasks: Sequence[Task | Joint],
+    tasks: Sequence[Task | Joint] | Mapping[TaskName, str | Task] | None = None,
     *,
-    activations: dict[TaskName, str] | None = None,
+    activations: Mapping[TaskName, str] | None = None,
+    standardize: bool | None = None,
     name: str | None = None,
     weighting: Any = None,
     balancing: Any = None,
@@ -26,30 +28,39 @@ def adopt(
     every: int = 1,
     seed: int = 0,
 ) -> Model:
-    """A polycera model around your own Keras model: your layers, your branches, outputs matched by name.
+    """Put a polycera model around your own Keras model: your layers, your branches, outputs matched by name.
 
     The layers are shared, not copied: training the result trains your model. Outputs without a task are left
-    alone. A classification head may end in logits (better: stable at any value) or in its usual activation
-    (`sigmoid`, `softmax`), which is undone before the loss. A regression head that ends linear learns standardised
-    values, so ask the *returned* model for predictions in your units; one that ends in another activation
-    (`relu`, say) is taken to answer in your units already.
+    alone. A classification head may end in logits or in its usual activation (`sigmoid`, `softmax`); its loss is
+    computed from what goes into the activation, where the layers show it, and else the activation is undone.
+
+    A number (`Regression`, `Quantile`) of a new head that ends linear learns standardised values, so ask the
+    *returned* model for predictions in your units. A head that ends in anything else (`relu`, a `Rescaling`), or that
+    has been trained, answers in your units already and goes on to: its task is not standardised. Where an end cannot
+    be seen (a `Lambda`, a layer of your own), you are asked for `activations=` or `standardize=`.
 
     Args:
-        model: functional or sequential, built, with one or more outputs [n, units].
+        model: functional or sequential, built, with one or more outputs [n, units] or [n].
         tasks: for each a name among the model's outputs (keys of a dict of outputs, or names of output layers).
-            A `Multiclass` without classes gets as many as its head has units.
-        activations: what an output ends in (`linear`, `sigmoid`, `softmax`, `exponential`), for heads whose last
-            layer does not show it.
+            A `Multiclass` without classes gets as many as its head has units. Or a dict of output to the name of its
+            kind, `{"churn": "binary", "revenue_loss": "regression"}`. None: all is read from what the model was
+            compiled with, in your units, and printed as the `tasks=[...]` one would write.
+        activations: what an output ends in (`linear`, `sigmoid`, `softmax`, `relu`, ...), for heads whose layers do
+            not show it. The first batch is held against it.
+        standardize: whether numbers learn standardised values, for all tasks that do not say it themselves. None: as
+            told above.
         name: of the new model.
         weighting, balancing, preference, gradients, every, seed: as for `polycera.Model`. What is shared is found out
             from the layers: a branch that serves two of three tasks is balanced between those two.
 
     Returns:
-        A `polycera.Model`, to be compiled with an optimizer only.
+        A `polycera.Model`, to be compiled with an optimizer only. Where yours is compiled, it is compiled already, with
+        a new optimizer of the same settings.
 
     Raises:
         UnknownName: for a task that is no output, with the nearest.
-        InputError: for a head with another number of units than its task needs, or an activation that does not fit.
+        InputError: for a head with another number of units than its task needs, an activation that does not fit, or an
+            end that cannot be seen; for a `compile` that leaves a task open.
 
     Examples:
         >>> import keras, polycera as pc
@@ -59,9 +70,17 @@ def adopt(
         >>> pc.adopt(mine, [pc.Regression("price"), pc.Binary("sold")]).layout.units
         2
     """
-    outputs = gathered(model, tasks, activations)
+    model = traced(model)
+    chosen: Sequence[Task | Joint]
+    if tasks is None or isinstance(tasks, Mapping):
+        chosen, activations, text = compiled.read(model, tasks, activations or {}, standardize)
+        if text:
+            print(f"pc.adopt read from compile: {text}")
+    else:
+        chosen = tasks
+    outputs = gathered(model, chosen, activations, standardize)
     inputs = model.input if hasattr(model, "input") else model.inputs[0]  # a Sequential has only the latter
-    return Model(
+    adopted = Model(
         inputs,
         outputs,
         name=name or f"adopted_{model.name}",
@@ -72,3 +91,5 @@ def adopt(
         every=every,
         seed=seed,
     )
+    compiled.recompiled(model, adopted)
+    return adopted
