@@ -155,3 +155,43 @@ def test_an_output_without_an_axis_gets_one() -> None:
     np.testing.assert_allclose(adopted.predict(X, verbose=0)["y"], theirs.predict(X, verbose=0)["y"], rtol=1e-5)
     hidden = keras.Model(x, {"y": layers.Lambda(lambda t: ops.sigmoid(t)[..., 0], output_shape=())(Dense(2)(x))})
     assert pc.adopt(hidden, [pc.Binary("y")], activations={"y": "sigmoid"}).layout.units == 1
+
+
+def behind_a_lambda(activation: str, units: int = 1) -> keras.Model:
+    x = keras.Input((3,))
+    return keras.Model(x, {"y": layers.Lambda(lambda t: t)(Dense(units, activation=activation)(x))})
+
+
+WRONG: dict[str, tuple[keras.Model, pc.Task, str, list[str]]] = {
+    "a sigmoid of a sigmoid": (behind_a_lambda("sigmoid"), pc.Binary("y"), "linear", ["'y'", "'sigmoid'", "0 and 1"]),
+    "a sigmoid that leaves 0 to 1": (behind_a_lambda("linear"), pc.Binary("y"), "sigmoid", ["'y'", "'linear' perhaps"]),
+    "a softmax that is none": (behind_a_lambda("sigmoid", 3), pc.Multiclass("y"), "softmax", ["do not add up to 1"]),
+    "a softmax of a softmax": (behind_a_lambda("softmax", 3), pc.Multiclass("y"), "linear", ["add up to 1", "softmax"]),
+    "a number below 0": (behind_a_lambda("tanh"), pc.Regression("y"), "relu", ["'relu'", "lie between -"]),
+    "a number from 0 to 1": (behind_a_lambda("sigmoid"), pc.Regression("y"), "linear", ["'sigmoid'"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_declared_activation_that_cannot_be_right_is_noticed_before_the_first_step(case: str) -> None:
+    theirs, task, declared, words = WRONG[case]
+    adopted = pc.adopt(theirs, [task], activations={"y": declared})
+    adopted.compile("sgd")
+    before = theirs.get_weights()
+    y = {"y": np.arange(len(X)) % (3 if task.kind == "multiclass" else 2)}
+    for train in (adopted.fit, adopted.train_on_batch):
+        with pytest.raises(pc.InputError) as error:
+            train(5.0 * X, y)
+        for word in words:
+            assert word in str(error.value)
+    for own, first in zip(theirs.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, first)
+
+
+def test_logits_that_all_lie_between_0_and_1_are_remarked_upon() -> None:
+    x = keras.Input((3,))
+    theirs = keras.Model(x, {"y": layers.Lambda(lambda t: 0.5 + 0.1 * ops.tanh(t))(Dense(1)(x))})
+    adopted = pc.adopt(theirs, [pc.Binary("y")], activations={"y": "linear"})
+    adopted.compile("sgd")
+    with pytest.warns(UserWarning, match="'y'.*taken twice"):
+        adopted.train_on_batch(X, {"y": np.arange(len(X)) % 2})

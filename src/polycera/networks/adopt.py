@@ -50,6 +50,7 @@ class Outputs(TaskLayer):
         super().__init__(tasks, **kwargs)
         self.activations = dict(activations)
         self.declared: dict[TaskName, str] = {}  # what activations= said and no layer shows: held against a batch
+        self.behind: dict[TaskName, str] = {}  # the activation before what hides it
         self.when_fitted: Callable[[], None] | None = None
 
     def call(self, outputs: list[Tensor]) -> Raw:
@@ -140,7 +141,8 @@ def gathered(
     undone = {name: None if raw[name] is not head.tensor else head.undone for name, head in heads.items()}
     layer = Outputs(adopted, undone)
     layer.declared = {name: head.declared for name, head in heads.items() if head.declared is not None}
-    standardised = [layer for head in heads.values() if head.standardised for layer in head.ending.heads]
+    layer.behind = {name: head.ending.behind for name, head in heads.items() if head.ending.behind is not None}
+    standardised = [own for head in heads.values() if head.standardised for own in head.ending.heads]
     layer.when_fitted = lambda: remember(standardised)
     return layer([raw[n] for n in layer.layout.tasks])
 

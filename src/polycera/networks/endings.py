@@ -114,6 +114,7 @@ class Ending:
         name: of the activation, such as `sigmoid`; None where it cannot be seen.
         low, high: the range of its values, as far as it is known.
         hidden: what hides the end, such as `the Lambda layer 'last'`.
+        behind: the activation just before what hides the end, where it keeps values between 0 and 1.
         changed: whether a fixed scale or offset follows, or the values are only some of a softmax's.
         heads: the layers whose weights set scale and offset of a linear end; behind what hides it, all with a bias.
         within: models that were entered on the way.
@@ -124,6 +125,7 @@ class Ending:
     low: float = -math.inf
     high: float = math.inf
     hidden: str = ""
+    behind: str | None = None
     changed: bool = False
     heads: tuple[Any, ...] = ()
     within: tuple[Any, ...] = ()
@@ -204,11 +206,13 @@ class Walk:
 
     def _hidden(self, operation: Any, node: Any, outer: tuple[tuple[Any, Any], ...]) -> Ending:
         """Return the ending of something whose inside is not shown, with the heads that may stand behind it."""
-        heads = biased(operation)
+        heads, bounded = biased(operation), None
         if not heads:
-            behind = [self.ending(part, outer) for part in node.input_tensors]
-            heads = tuple(head for end in behind for head in end.heads)
-        return Ending(None, hidden=described(operation), heads=heads)
+            before = [self.ending(part, outer) for part in node.input_tensors]
+            heads = tuple(head for end in before for head in end.heads)
+            names = {end.name for end in before}
+            bounded = names.pop() if len(names) == 1 and names <= {"sigmoid", "softmax"} else None
+        return Ending(None, hidden=described(operation), behind=bounded, heads=heads)
 
     def _moved(self, kind: str, index: int, node: Any, outer: tuple[tuple[Any, Any], ...]) -> Ending:
         """Return the ending of what only moves values, or takes means of them."""

@@ -23,7 +23,7 @@ from polycera.networks.landmarks import Blend
 from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
-from polycera.training import checkpoint, folds, guard, scores, streams
+from polycera.training import checkpoint, declared, folds, guard, scores, streams
 from polycera.training.access import Access
 from polycera.training.features import are_arrays, check_features, in_slices, rows_of
 from polycera.training.finite import finite, guarded
@@ -395,6 +395,7 @@ class Model(keras.Model):
             sample_weight=sample_weight,
             **rest,
         )
+        declared.check(self, x)
         guard.arm(self, watch, x)
         if kept is None:
             return super().fit(x, y, callbacks=callbacks, **options)
@@ -566,6 +567,7 @@ class Model(keras.Model):
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         self._check_compiled()
         check_features(x)
+        declared.check(self, x)
         encoded = encode(self.layout, y)
         _same_rows(x, encoded, "y")
         if not self.fitted:

@@ -1,0 +1,93 @@
+"""What `activations=` declares of an output, held against the values of a first batch.
+
+Where no layer shows what an output ends in, the user's word is taken. A word that cannot be right (a sigmoid of a
+sigmoid) trains a network that answers wrongly, in silence.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from polycera.errors import InputError, shorten
+from polycera.networks import Outputs
+from polycera.networks.endings import LINEAR, RANGES
+
+ROWS = 64
+"""Rows that are looked at."""
+
+ROUNDING = 1e-4
+
+
+def check(model: Any, x: Any) -> None:
+    """Raise or warn where the first rows contradict a declared activation; looked at once, and only if there is one.
+
+    Raises:
+        InputError: naming the output, what was declared and what its values are.
+    """
+    for head in model.heads:
+        if not isinstance(head, Outputs) or not head.declared:
+            continue
+        rows = _first(x)
+        if rows is None:
+            return
+        tensors = dict(zip(head.layout.tasks, head._inbound_nodes[0].input_tensors, strict=True))
+        probe = keras.Model(model.input, {name: tensors[name] for name in head.declared})
+        values = {name: np.asarray(ops.convert_to_numpy(each), float) for name, each in probe(rows).items()}
+        for name, declared in head.declared.items():
+            _check_one(head, name, declared, values[name])
+        head.declared = {}
+
+
+def _check_one(head: Outputs, name: str, declared: str, values: np.ndarray) -> None:
+    kind = head.layout.tasks[name].kind
+    low, high = float(values.min()), float(values.max())
+    shown = f"activations= says that output {shorten(name)!r} ends in {declared!r}, but its values"
+    lowest, highest = RANGES.get(declared, (-np.inf, np.inf))
+    if low < lowest - ROUNDING or high > highest + ROUNDING:
+        raise InputError(
+            f"{shown} on the first rows lie between {low:.6g} and {high:.6g}: say what it ends in, 'linear' perhaps."
+        )
+    sums_to_one = values.shape[1] > 1 and bool(np.allclose(values.sum(axis=1), 1.0, atol=1e-3))
+    if declared == "softmax" and values.shape[1] > 1 and not sums_to_one:
+        raise InputError(f"{shown} do not add up to 1 in a row: say what it ends in.")
+    if declared != LINEAR or low < 0.0 or high > 1.0 or kind in ("count", "ordinal"):
+        return
+    bounded = head.behind.get(name)
+    if sums_to_one or bounded is not None:
+        what = "softmax" if sums_to_one else bounded
+        reason = "add up to 1 in every row" if sums_to_one else f"all lie between 0 and 1, and a {what!r} is behind it"
+        raise InputError(f"{shown} {reason}: say {what!r}.")
+    if kind in ("binary", "multilabel", "proportion", "multiclass"):
+        warnings.warn(
+            f"{shown} on the first rows all lie between 0 and 1, as those of a sigmoid do: if it ends in one, say "
+            "'sigmoid', for else its sigmoid is taken twice.",
+            stacklevel=5,
+        )
+
+
+def _first(x: Any) -> Any:
+    """Return the first rows of features, or None where taking them would use a source up."""
+    if isinstance(x, keras.utils.PyDataset):
+        x = x[0]
+    elif not _is_data(x):
+        if not hasattr(x, "__iter__") or iter(x) is x:
+            return None
+        x = next(iter(x), None)
+    if isinstance(x, tuple):
+        x = x[0]
+    if x is None:
+        return None
+    return keras.tree.map_structure(lambda part: _array(part)[:ROWS], x)
+
+
+def _is_data(x: Any) -> bool:
+    return hasattr(x, "shape") or isinstance(x, dict | list | tuple)
+
+
+def _array(part: Any) -> Any:
+    return part.to_numpy() if hasattr(part, "to_numpy") else part if ops.is_tensor(part) else np.asarray(part)
