@@ -507,10 +507,11 @@ class Model(keras.Model):
     def _values(self) -> Any:
         """See `backend.pure_prediction`; made once for each `compile`, as Keras makes its own."""
         made_for, found = self._pure
-        if found is None or made_for is not self._compile_config:
+        settings = getattr(self, "_compile_config", None)  # of a model that answers without having been compiled
+        if found is None or made_for is not settings:
             with self._access.making:
-                if self._pure[0] is not self._compile_config or self._pure[1] is None:
-                    self._pure = self._compile_config, backend.pure_prediction(self)
+                if self._pure[0] is not settings or self._pure[1] is None:
+                    self._pure = settings, backend.pure_prediction(self)
                 found = self._pure[1]
         return found
 
