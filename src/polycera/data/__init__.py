@@ -6,7 +6,8 @@ from polycera.data.guess import infer_task
 from polycera.data.leaks import leaks
 from polycera.data.read import read
 from polycera.data.schema import Column, Schema, infer
-from polycera.data.split import Split, from_column, split, strata
+from polycera.data.split import Split, copies, from_column, split, strata
+from polycera.data.standardise import outlying
 from polycera.data.table import Table
 from polycera.data.targets import columns_of, labels, tasks_for
 
@@ -18,11 +19,13 @@ __all__ = [
     "Split",
     "Table",
     "columns_of",
+    "copies",
     "from_column",
     "infer",
     "infer_task",
     "labels",
     "leaks",
+    "outlying",
     "read",
     "split",
     "strata",

@@ -40,6 +40,12 @@ class Split:
         """From each row's part [n]: 0, 1 or 2."""
         return cls(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(3)))
 
+    def of_kinds(self, kinds: Indices) -> Split:
+        """Return the parts of rows [n], each of which goes where its kind goes in this split."""
+        part = np.zeros(len(self.train) + len(self.validation) + len(self.test), dtype=np.int64)
+        part[self.validation], part[self.test] = 1, 2
+        return Split._of(part[kinds])
+
     def __repr__(self) -> str:
         return f"Split(train {len(self.train)}, validation {len(self.validation)}, test {len(self.test)} rows)"
 
@@ -149,6 +155,25 @@ def _check_undivided(parts: NDArray[np.int64], groups: ArrayLike) -> None:
             f"The split column divides {int(divided.sum())} of the groups, such as {first}, which stands in {names}: "
             "put each group into one part, or leave out the groups or the split column."
         )
+
+
+def copies(table: Table, columns: Iterable[str]) -> Indices | None:
+    """Return which rows are equal in all these columns, as one code for each kind of row [rows]; None if none are.
+
+    Rows are compared by a hash of 64 bits.
+    """
+    mixed = np.zeros(table.rows, dtype=np.uint64)
+    for name in columns:
+        codes = _codes(table[name], table.rows, name).astype(np.uint64)
+        mixed = (mixed ^ (codes + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    first, kinds = np.unique(mixed, return_index=True, return_inverse=True)[1:]
+    if len(first) == table.rows:
+        return None
+    # Numbered by their first rows, so that the draw does not depend on the hash.
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place[kinds.reshape(-1)]
 
 
 def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:

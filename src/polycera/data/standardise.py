@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polycera.data import outliers
 from polycera.data.coerce import as_kind
 from polycera.data.table import Table
 from polycera.errors import InputError, shorten
@@ -28,19 +29,28 @@ class Numbers:
         mean: [k].
         deviation: [k], 1 where the column does not vary.
         gaps: bool [k], whether values were missing.
+        low, high: [k], the smallest and largest value there was; empty where an older version wrote the encoder.
     """
 
     columns: tuple[str, ...]
     mean: Floats
     deviation: Floats
     gaps: NDArray[np.bool_]
+    low: Floats = field(default_factory=lambda: np.empty(0))
+    high: Floats = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def fit(cls, table: Table, columns: Sequence[str]) -> Numbers:
-        """Learns from the rows given; InputError for an infinite value."""
-        found = [moments(block) for _, block in blocks(table, columns)]
-        parts = [np.concatenate([part[i] for part in found]) if found else np.empty(0) for i in range(3)]
-        return cls(tuple(columns), parts[0], parts[1], parts[2].astype(bool))
+        """Learns from the rows given; InputError for an infinite value.
+
+        Mean and deviation of a column with outliers are those of its other values.
+        """
+        found = []
+        for _, block in blocks(table, columns):
+            mean, deviation, _ = moments(_ordinary(block))
+            found.append((mean, deviation, np.isnan(block).any(axis=1), *ranges(block)))
+        parts = [np.concatenate([part[i] for part in found]) if found else np.empty(0) for i in range(5)]
+        return cls(tuple(columns), parts[0], parts[1], parts[2].astype(bool), parts[3], parts[4])
 
     @property
     def features(self) -> list[tuple[str, str]]:
@@ -62,18 +72,35 @@ class Numbers:
         for part, block in blocks(table, self.columns):
             counts = np.isnan(block).sum(axis=1) * ~self.gaps[part]
             found += [missing_notice(self.columns[part][i], int(counts[i])) for i in np.flatnonzero(counts)]
+            if len(self.low):
+                found += self._far(part, block)
         return found
+
+    def _far(self, part: slice, block: Floats) -> list[str]:
+        """Return a sentence for each column with values farther outside of the training range than it is wide."""
+        low, high = self.low[part], self.high[part]
+        with np.errstate(over="ignore"):
+            room = np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
+            outside = (block < (low - room)[:, None]) | (block > (high + room)[:, None])
+        names = self.columns[part]
+        return [
+            f"{outliers.counted('Column', names[i], block[i], outside[i])} far outside of what training saw "
+            f"({low[i]:g} to {high[i]:g}): what is predicted there is a guess."
+            for i in np.flatnonzero(outside.any(axis=1))
+        ]
 
     def to_config(self) -> dict[str, Any]:
         """JSON values."""
         numbers = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
-        return {"columns": list(self.columns), **numbers, "gaps": self.gaps.tolist()}
+        ranges_seen = {"low": self.low.tolist(), "high": self.high.tolist()} if len(self.low) else {}
+        return {"columns": list(self.columns), **numbers, "gaps": self.gaps.tolist(), **ranges_seen}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Numbers:
         """What `to_config` wrote down."""
         mean, deviation = (np.array(config[key], dtype=np.float64) for key in ("mean", "deviation"))
-        return cls(tuple(config["columns"]), mean, deviation, np.array(config["gaps"], dtype=bool))
+        low, high = (np.array(config.get(key, []), dtype=np.float64) for key in ("low", "high"))
+        return cls(tuple(config["columns"]), mean, deviation, np.array(config["gaps"], dtype=bool), low, high)
 
 
 def blocks(table: Table, columns: Sequence[str]) -> Iterator[tuple[slice, Floats]]:
@@ -89,6 +116,39 @@ def blocks(table: Table, columns: Sequence[str]) -> Iterator[tuple[slice, Floats
                 "leave the cell empty if the value is not known, or write a large number."
             )
         yield slice(start, start + len(names)), block
+
+
+def outlying(table: Table, columns: Sequence[str]) -> list[str]:
+    """Return a sentence for each column in which a few cells would decide the scale.
+
+    Raises:
+        InputError: for an infinite number, naming its row in this table.
+    """
+    found = []
+    for part, block in blocks(table, columns):
+        for name, values in zip(columns[part], block, strict=True):
+            if (limits := outliers.limits(values)) is not None:
+                outside = (values < limits[0]) | (values > limits[1])
+                said = outliers.counted("Column", name, values, outside)
+                found.append(f"{said} far from all others: it is scaled by the others; check it, or leave it empty.")
+    return found
+
+
+def _ordinary(block: Floats) -> Floats:
+    """Columns [k, n] with NaN in place of outliers."""
+    limits = [outliers.limits(values) for values in block]
+    if not any(limits):
+        return block
+    low, high = np.array([limit or (-np.inf, np.inf) for limit in limits]).T
+    return np.where((block < low[:, None]) | (block > high[:, None]), np.nan, block)
+
+
+def ranges(block: Floats) -> tuple[Floats, Floats]:
+    """Return the smallest and the largest value of columns [k, n]; 0 and 0 for one without values."""
+    empty = np.isnan(block).all(axis=1)
+    low = np.where(np.isnan(block), np.inf, block).min(axis=1, initial=np.inf)
+    high = np.where(np.isnan(block), -np.inf, block).max(axis=1, initial=-np.inf)
+    return np.where(empty, 0.0, low), np.where(empty, 0.0, high)
 
 
 def moments(block: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:

@@ -116,6 +116,12 @@ def numbers(name: str, array: np.ndarray) -> Array:
     infinite = np.abs(result) > np.finfo("float32").max  # which is infinite to a network
     if infinite.any():
         row = int(np.argwhere(infinite)[0][0])
+        largest = result[tuple(np.argwhere(infinite)[0])]
+        if np.isfinite(largest):
+            raise InputError(
+                f"Task {shorten(name)!r}: the label {largest:g} in row {row} is beyond float32, in which networks "
+                "calculate (3.4e+38): divide all labels by one number."
+            )
         raise InputError(f"Task {shorten(name)!r}: infinite label in row {row}; use NaN where a label is missing.")
     return result
 

@@ -13,6 +13,12 @@ from polycera.tasks import labels
 from polycera.tasks.classes import logit_of_mean, shares, within_0_and_1
 from polycera.tasks.task import Task
 
+SMALLEST = 1e-43
+"""Labels that are all smaller lose their digits in float32, whose smallest number is 1.4e-45."""
+LOG_LARGEST = 41.0
+"""The logarithm of the largest rate of a count: sums of squares of 6e17 stay within float32."""
+LARGEST_COUNT = 6e17
+
 
 class NumberTask(Task):
     """What they share: one number a row."""
@@ -62,7 +68,7 @@ class Regression(NumberTask):
         return {"standardize": self.standardize}
 
     def moments(self, encoded: Array) -> tuple[float, float]:
-        return _moments(encoded) if self.standardize else (0.0, 1.0)
+        return _moments(self.name, encoded) if self.standardize else (0.0, 1.0)
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return raw
@@ -176,7 +182,7 @@ class Quantile(NumberTask):
         return {"quantiles": list(self.quantiles), "standardize": self.standardize}
 
     def moments(self, encoded: Array) -> tuple[float, float]:
-        return _moments(encoded) if self.standardize else (0.0, 1.0)
+        return _moments(self.name, encoded) if self.standardize else (0.0, 1.0)
 
     @property
     def middle(self) -> int:
@@ -225,20 +231,35 @@ class Count(NumberTask):
                 f"Task {shorten(self.name)!r} (count) got {encoded[row, 0]:g} in row {row}; "
                 "a count is 0 or more: use pc.Regression for numbers of either sign."
             )
+        if (encoded > LARGEST_COUNT).any():
+            row = int(np.argmax(encoded[:, 0] > LARGEST_COUNT))
+            raise InputError(
+                f"Task {shorten(self.name)!r} (count) got {encoded[row, 0]:g} in row {row}; counts go up to "
+                f"{LARGEST_COUNT:g}: use pc.Regression for larger numbers."
+            )
         return encoded
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
-        return xp.exp(xp.clip(raw, -30.0, 30.0))  # beyond, a rate means nothing and only overflows
+        return xp.exp(xp.clip(raw, -30.0, LOG_LARGEST))  # beyond, a rate means nothing and its square overflows
 
     def prior(self, encoded: Array) -> Array:
         return np.log(np.maximum(np.nanmean(encoded, axis=0), 1e-6))
 
 
-def _moments(encoded: Array) -> tuple[float, float]:
-    """Mean and standard deviation of the labels there are; 1 where they do not vary by more than rounding.
+def _moments(name: TaskName, encoded: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of the labels there are; 1 where they do not vary by more than rounding.
 
     As float32, in which a model keeps them: encoding and answering must use the same digits.
+
+    Raises:
+        InputError: for labels that vary by less than float32 can hold.
     """
     location = float(np.float32(np.nanmean(encoded)))
     spread = float(np.float32(np.nanstd(encoded)))
+    largest = float(np.nanmax(np.abs(encoded)))
+    if 0 < largest < SMALLEST:
+        raise InputError(
+            f"Task {shorten(name)!r}: the largest label is {largest:g}, below what float32 holds, in which networks "
+            "calculate (1e-43): multiply all labels by one number."
+        )
     return location, spread if spread > 1e-12 * np.nanmax(np.abs(encoded)) else 1.0

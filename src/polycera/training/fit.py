@@ -340,7 +340,7 @@ def _completed(plan: Spec, prepared: Prepared) -> Spec:
         plan,
         tasks=[task.to_config() for task in prepared.tasks],
         data=msgspec.structs.replace(plan.data, columns=roles),
-        network=recipe.completed(plan, prepared.encoder, prepared.parts),
+        network=recipe.completed(plan, prepared.encoder, prepared.parts, prepared.copies),
     )
 
 

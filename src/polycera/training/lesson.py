@@ -37,7 +37,9 @@ class Lesson:
             validation = prepared.rows(parts.validation) if len(parts.validation) else None
             return cls(prepared.rows(parts.train), validation, None, parts.validation)
         rows, column = prepared.learned_from, plan.data.parts.groups
-        groups = None if column is None else prepared.table.take(rows)[column]
+        groups = prepared.table.take(rows)[column] if column is not None else None
+        if groups is None and prepared.copies is not None:  # a fold knows no copy of a row in another
+            groups = prepared.copies[rows]
         held = folds.drawn(len(rows), network.folds or 1, network.members or 1, groups, plan.seed)
         return cls(prepared.rows(rows), None, held, rows)
 

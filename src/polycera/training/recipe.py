@@ -65,7 +65,11 @@ class Plan:
         return cls(batch, passes, max(1, longest // each), max(5, math.ceil(patience / each)))
 
 
-def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
+COPIED = 0.1
+"""With a larger share of rows that are copies of others, leaving single rows out says too much good of landmarks."""
+
+
+def completed(plan: Spec, encoder: Encoder, parts: Split, copies: Any = None) -> Network:
     """The network of a spec with all that was left open chosen by the table.
 
     Args:
@@ -73,6 +77,7 @@ def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
             it has groups, there are no landmarks.
         encoder: of the table.
         parts: its rows.
+        copies: one number for each kind of row, where some rows are copies of others; where many are, no landmarks.
 
     Raises:
         InputError: for folds or landmarks that do not go with the rest of the spec.
@@ -105,7 +110,8 @@ def completed(plan: Spec, encoder: Encoder, parts: Split) -> Network:
         "numbers": numbers,
         "landmarks": min(rows, LANDMARKS, NUMBERS // rows, NUMBERS // encoder.width) if small else 0,
     }
-    if said.groups is not None:  # a left-out row would be answered by the others of its group
+    copied = 0.0 if copies is None else 1.0 - (copies.max() + 1) / len(copies)
+    if said.groups is not None or copied > COPIED:  # a left-out row would be answered by the others of its group
         choice["landmarks"] = 0
     left = {name: value for name, value in choice.items() if getattr(network, name) is None}
     return msgspec.structs.replace(network, members=members, folds=folds, **left)

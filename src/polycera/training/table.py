@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from polycera import data
-from polycera.data import Encoder, Schema, Split, Table
+from polycera.data import Encoder, Schema, Split, Table, outliers
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
 from polycera.tasks import Task, task_from_config
+
+FEWEST_KINDS = 3
+"""Kinds of rows that it takes to divide them into three parts."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Prepared:
         parts: which rows train, validate and test.
         reasons: task name -> why it is of its kind.
         warnings: a sentence each.
+        copies: one number for each kind of row, where some rows are equal in all that is learned from; or None.
     """
 
     table: Table
@@ -39,6 +43,7 @@ class Prepared:
     parts: Split
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    copies: Any = None
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Features [n, width] and targets by name of these rows."""
@@ -48,7 +53,10 @@ class Prepared:
     @property
     def digest(self) -> str:
         """Of the rows of all parts, as they are learned from: a table with another value has another."""
-        found = hashlib.sha256(repr(self.encoder.to_config()).encode())
+        config = self.encoder.to_config()
+        for name in ("low", "high"):  # which runs of older versions do not have, and which change no feature
+            config["numbers"].pop(name, None)
+        found = hashlib.sha256(repr(config).encode())
         for indices in self.named_parts.values():
             features, targets = self.rows(indices)
             found.update(np.ascontiguousarray(features).data)
@@ -126,10 +134,38 @@ def prepare(
     tasks, reasons = data.tasks_for(table, targets)
     names = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, names, _roles(wanted, exclude))
-    parts = _divide(table, tasks, wanted.parts, seed)
+    outlying = data.outlying(table, schema.names("number"))  # of the whole table, whose rows are named
+    drawn = wanted.parts.column is None and wanted.parts.groups is None and wanted.parts.time is None
+    columns = [*(column.name for column in schema.columns if column.used), *(n for n in names if n in table)]
+    copies = data.copies(table, columns) if drawn else None
+    parts = _divide(table, tasks, wanted.parts, seed, copies)
     encoder = Encoder.fit(table.take(parts.train), schema)
-    warnings = [*schema.notices, *data.leaks(table, schema, tasks)]
-    return Prepared(table, tasks, schema, encoder, parts, reasons, warnings)
+    warnings = [*schema.notices, *data.leaks(table, schema, tasks), *outlying, *_outlying_labels(table, tasks)]
+    if copies is not None:
+        warnings.append(_copied(copies))
+    return Prepared(table, tasks, schema, encoder, parts, reasons, warnings, copies)
+
+
+def _copied(copies: np.ndarray) -> str:
+    """Return the sentence on rows that are copies of others."""
+    many = int(len(copies) - (copies.max() + 1))
+    which = "1 row is a copy of another" if many == 1 else f"{many} rows are copies of others"
+    return f"{which} in all columns that are used: copies stay in one part, so that no test row was trained on."
+
+
+def _outlying_labels(table: Table, tasks: Iterable[Task]) -> list[str]:
+    """Return a sentence for each target in which a few labels decide the scale."""
+    found = []
+    for task in tasks:
+        if task.kind in ("regression", "quantile", "count") and task.name in table:
+            values = task.encode(data.labels(table, task))[:, 0]
+            if (limits := outliers.limits(values)) is not None:
+                outside = (values < limits[0]) | (values > limits[1])
+                said = outliers.counted("Target", task.name, values, outside)
+                found.append(
+                    f"{said} far from all others: its scale and its errors hang on that; check it, or leave it empty."
+                )
+    return found
 
 
 def prepared_again(run: Folder, source: Any = None) -> Prepared:
@@ -164,8 +200,18 @@ def _roles(wanted: Data, exclude: Iterable[str]) -> Mapping[str, str]:
     return roles
 
 
-def _divide(table: Table, tasks: list[Task], parts: Parts, seed: int) -> Split:
+def _divide(table: Table, tasks: list[Task], parts: Parts, seed: int, copies: Any = None) -> Split:
     strata = data.strata(table, [task for task in tasks if task.name in table])
+    if copies is not None and len(first := np.unique(copies, return_index=True)[1]) >= FEWEST_KINDS:
+        # Each kind of row is drawn once, and its copies go where it goes.
+        once = data.split(
+            len(first),
+            seed=seed,
+            validation=parts.validation,
+            test=parts.test,
+            stratify=None if strata is None else strata[first],
+        )
+        return once.of_kinds(copies)
     groups = None if parts.groups is None else table[parts.groups]
     time = None if parts.time is None else table[parts.time]
     if parts.column is not None:
