@@ -46,6 +46,7 @@ def fit(
     checkpoint_every: str = "1 minute",
     resume: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
+    fast: Annotated[bool, Parameter(negative="")] = False,
     json_: Json = False,
 ) -> int:
     """Train one network for all targets of a table; leave a run folder.
@@ -107,6 +108,8 @@ def fit(
         Go on with what is in --out: a training that was cut off ends, one that has ended is shown, none is begun.
     seed
         Two runs with one seed give equal numbers.
+    fast
+        A smaller network and fewer steps, for a first look: less accurate, in a fraction of the time.
     json_
         Print one JSON object and nothing else.
     """
@@ -146,6 +149,7 @@ def fit(
         threshold=threshold,
         encoding=encoding,
         seed=seed,
+        preset="fast" if fast else None,
         network={} if folds is None else {"folds": folds},
         training={name: value for name, value in steps.items() if value is not None},
         checkpoint_every=checkpoint_every,

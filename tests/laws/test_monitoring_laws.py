@@ -494,3 +494,20 @@ def test_what_cannot_be_kept_or_scheduled_is_refused(make: Any, said: str, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(pc.errors.PolyceraError, match=said):
         make(tmp_path)
+
+
+def test_patience_that_grows_with_the_best_epoch() -> None:
+    """Best at once: over after `least`. Best later: as many epochs as it took, and `patience` at most."""
+    falling = [[0.1], [0.2], [0.3], [0.4], [0.5], [0.6], [0.7]]  # errors: the first is the best
+    callback, _, _ = watched(pc.callbacks.JointEarlyStopping(patience=6, least=2), falling)
+    assert callback.stopped_epoch == 2
+    rising = [[0.9], [0.8], [0.7], [0.6], [0.9], [0.9], [0.9], [0.9], [0.9], [0.9]]
+    callback, _, _ = watched(pc.callbacks.JointEarlyStopping(patience=9, least=2), rising)
+    assert callback.stopped_epoch == 3 + 4
+    callback, _, _ = watched(pc.callbacks.JointEarlyStopping(patience=3, least=2), rising)
+    assert callback.stopped_epoch == 3 + 3
+    for wrong in (0, 1.5, True):
+        with pytest.raises(pc.InputError, match="least patience"):
+            pc.callbacks.JointEarlyStopping(least=wrong)
+    with pytest.raises(pc.InputError, match="one patience for all"):
+        pc.callbacks.JointEarlyStopping(patience={"a": 1}, least=2)

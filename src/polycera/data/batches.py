@@ -24,21 +24,34 @@ class Batches(keras.utils.PyDataset):
         batch_size: rows a step; the last batch of an epoch may have fewer.
         seed: of the order of rows; None leaves them in theirs.
         passes: how often an epoch passes over the rows, each time in another order.
+        whole: whether to leave out the last batch of an epoch where it has fewer rows than the others: a training
+            step is then compiled once, and not for both sizes. The next epoch has another order, so no row is
+            left out for good.
     """
 
     def __init__(
-        self, x: Any, y: Any, weights: Any = None, *, batch_size: int = 32, seed: int | None = 0, passes: int = 1
+        self,
+        x: Any,
+        y: Any,
+        weights: Any = None,
+        *,
+        batch_size: int = 32,
+        seed: int | None = 0,
+        passes: int = 1,
+        whole: bool = False,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         parts = (x, y) if weights is None else (x, y, weights)
         self.parts = keras.tree.map_structure(_array, parts)
         self.rows = len(keras.tree.flatten(self.parts)[0])
-        self.batch_size, self.seed, self.passes = batch_size, seed, passes
+        self.batch_size, self.seed, self.passes, self.whole = batch_size, seed, passes, whole
         self.epoch, self.first = 0, 0
 
     @property
     def steps(self) -> int:
         """Batches of a whole epoch."""
+        if self.whole:
+            return max(1, self.rows * self.passes // self.batch_size)
         return math.ceil(self.rows * self.passes / self.batch_size)
 
     @property
@@ -61,7 +74,8 @@ class Batches(keras.utils.PyDataset):
     @cached_property
     def digest(self) -> str:
         """Of the rows and how they are divided: other data, other digest."""
-        found = hashlib.sha256(repr((self.rows, self.batch_size, self.passes, self.seed is None)).encode())
+        divided = (self.rows, self.batch_size, self.passes, self.seed is None, self.whole)
+        found = hashlib.sha256(repr(divided).encode())
         for part in keras.tree.flatten(self.parts):
             found.update(repr((part.dtype, part.shape)).encode())
             found.update(np.ascontiguousarray(part).data)

@@ -22,6 +22,9 @@ class JointEarlyStopping(Holding):
         weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
         patience: epochs without an improvement of the joint score; or task name -> epochs: training then stops when
             each of these tasks has gone longer than that without an improvement of its own.
+        least: where given, patience grows with the time that the best epoch took: a training waits as many epochs
+            as it needed to get there, at least this many, at most `patience`. What is best early and falls from then
+            on is soon over (as the patience of Bengio 2012, arXiv:1206.5533, section 3.1.1).
         min_delta: what counts as an improvement: more than this.
         restore_best: whether the model goes back to the weights of the best epoch, however the training ends.
         verbose: 1 prints each improvement, when the training is stopped, and which epoch is gone back to.
@@ -39,6 +42,7 @@ class JointEarlyStopping(Holding):
         weights: Mapping[str, float] | None = None,
         *,
         patience: int | Mapping[str, int] = 10,
+        least: int | None = None,
         min_delta: float = 0.0,
         restore_best: bool = True,
         scale: Scale = "skill",
@@ -57,6 +61,11 @@ class JointEarlyStopping(Holding):
                 "Patience is a number of epochs, 0 or more, or a dict of such a number for each task, "
                 f"as {{'churn': 5, 'price': 10}}; got {patience!r}."
             )
+        if least is not None and (isinstance(least, bool) or not isinstance(least, int) or least < 1):
+            raise InputError(f"The least patience is a number of epochs, 1 or more, got {least!r}.")
+        if least is not None and isinstance(patience, Mapping):
+            raise InputError("JointEarlyStopping takes least= beside one patience for all tasks, not one for each.")
+        self.least = least
         self.patience, self.min_delta, self.restore_best = patience, checked_delta(min_delta), restore_best
         self.stopped_epoch: int | None = None
 
@@ -85,7 +94,12 @@ class JointEarlyStopping(Holding):
         if isinstance(self.patience, Mapping):
             scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
             return all(_waited(scaled[name], self.min_delta) > n for name, n in self.patience.items())
-        return _waited(self.scores, self.min_delta) > max(self.patience - 1, 0)
+        waited = _waited(self.scores, self.min_delta)
+        patience = self.patience
+        if self.least is not None:
+            best = len(self.scores) - waited  # epochs that it took, the best one among them
+            patience = min(patience, max(self.least, best))
+        return waited > max(patience - 1, 0)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Go back to the best epoch."""

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from polycera.networks.first_weights import Drawn
 from polycera.shapes import Array, Tensor
 
 FAR = 4.0
@@ -37,10 +38,15 @@ class SmoothClip(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})  # the square of a thousand is infinite in half precision
 
     def call(self, inputs: Tensor) -> Tensor:
-        return inputs / ops.sqrt(1.0 + ops.square(inputs / FAR))
+        return bent(inputs, ops)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+def bent(x: Any, xp: Any) -> Any:
+    """Return x / sqrt(1 + (x / 4)²), of the shape of x; `xp` is keras.ops or NumPy."""
+    return x / xp.sqrt(1.0 + xp.square(x / FAR))
 
 
 @keras.saving.register_keras_serializable(package="polycera")
@@ -73,7 +79,7 @@ class PiecewiseLinear(keras.layers.Layer):
         kept = dict(trainable=False, autocast=False, dtype="float32")
         self.edges = self.add_weight(name="edges", shape=shape, initializer="zeros", **kept)
         self.widths = self.add_weight(name="widths", shape=shape, initializer="zeros", **kept)
-        first = keras.initializers.RandomNormal(stddev=self.bins**-0.5, seed=self.seed)
+        first = Drawn(self.bins**-0.5, self.seed)
         self.kernel = self.add_weight(name="kernel", shape=(self.members, *shape, self.size), initializer=first)
         self.bias = self.add_weight(name="bias", shape=(self.members, self.columns, self.size), initializer="zeros")
 

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 import keras
 
 from polycera.networks.embedding import PiecewiseLinear, SmoothClip, size_of
+from polycera.networks.first_weights import Drawn
 from polycera.networks.landmarks import Landmarks
 
 INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmarks", "blend"
 """Names of the layers that others look for."""
+HEADS, HIDDEN = 1, 2
+"""Places of the heads and of the first hidden layer, for their first weights; bins have place 0."""
 
 
 class Shape(NamedTuple):
@@ -55,11 +58,16 @@ def trunk(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
             output_shape=(shape.members, shape.width),
             bias_axes="mo",
             activation="relu",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=(2 / hidden.shape[-1]) ** 0.5, seed=seed + layer),
+            kernel_initializer=Drawn((2 / hidden.shape[-1]) ** 0.5, seed, HIDDEN + layer),
             name=f"hidden_{layer}",
         )(hidden)
         if shape.dropout:
-            hidden = keras.layers.Dropout(shape.dropout, seed=seed + layer, name=f"dropout_{layer}")(hidden)
+            # All members leave out units of the same number: a unit has nothing to do with the unit of that number in
+            # another member, and to draw for each member took a third of a step.
+            one_for_all = (None, 1, shape.width)
+            hidden = keras.layers.Dropout(
+                shape.dropout, noise_shape=one_for_all, seed=seed + layer, name=f"dropout_{layer}"
+            )(hidden)
     return inputs, clipped, hidden
 
 

@@ -22,6 +22,7 @@ from numpy import (
     log,
     log1p,
     logical_not,
+    max,
     maximum,
     mean,
     minimum,
@@ -31,6 +32,7 @@ from numpy import (
     sort,
     square,
     sum,
+    take,
     where,
     zeros_like,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "log1p",
     "log_softmax",
     "logical_not",
+    "max",
     "maximum",
     "mean",
     "minimum",
@@ -69,6 +72,7 @@ __all__ = [
     "sort",
     "square",
     "sum",
+    "take",
     "where",
     "zeros_like",
 ]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
 
 import numpy as np
-from keras import ops
 
 from polycera import quality
-from polycera.networks.trunks import BLEND, CLIP, LANDMARKS
+from polycera.networks.embedding import bent
+from polycera.networks.trunks import BLEND, LANDMARKS
 from polycera.shapes import Array
 from polycera.training import kernel
-from polycera.training.features import PREDICTED
 from polycera.training.model import Model
 
 SHARES = np.linspace(0.0, 1.0, 11)
@@ -25,7 +24,49 @@ Rows = tuple[Array, Array]
 """Features [n, features] and packed targets [n, width]."""
 
 
-def finish(model: Model, known: Rows, held: Rows, members: Array, seed: int, refit: bool) -> Array:
+class Ahead:
+    """Solves for the landmarks in a thread while the members train: neither needs what the other one finds.
+
+    Equal rows and seeds give equal bits, whenever the thread runs. It ends with the process: where a training is cut
+    off, nobody waits for it.
+
+    Args:
+        model: built; only its layout and the number of its landmarks are read.
+        rows: from which landmarks may learn.
+        seed: of the landmarks.
+    """
+
+    def __init__(self, model: Model, rows: Rows, seed: int) -> None:
+        self._found: list[kernel.Machine | None] = []
+        self._failed: list[BaseException] = []
+        count, layout = model.get_layer(LANDMARKS).count, model.layout
+
+        def work() -> None:
+            try:
+                self._found.append(kernel.machine(count, layout, bent(rows[0], np), rows[1], seed))
+            except BaseException as error:
+                self._failed.append(error)
+
+        self._thread = threading.Thread(target=work, name="polycera landmarks", daemon=True)
+        self._thread.start()
+
+    def result(self) -> kernel.Machine | None:
+        """Wait for the solution and return it; None where landmarks serve no task."""
+        self._thread.join()
+        if self._failed:
+            raise self._failed[0]
+        return self._found[0]
+
+
+def ahead(model: Model, rows: Rows, seed: int) -> Ahead | None:
+    """Begin to solve for the landmarks of a model; None where it has none."""
+    has_landmarks = LANDMARKS in (layer.name for layer in model.layers)
+    return Ahead(model, rows, seed) if has_landmarks else None
+
+
+def finish(
+    model: Model, known: Rows, held: Rows, members: Array, seed: int, refit: bool, begun: Ahead | None = None
+) -> Array:
     """Solve for the landmarks, mix them with the members, and calibrate what comes of it.
 
     Args:
@@ -35,52 +76,28 @@ def finish(model: Model, known: Rows, held: Rows, members: Array, seed: int, ref
         members: what members that did not learn from the held rows say of them, [n, units].
         seed: of the landmarks.
         refit: whether landmarks learn from the held rows too, once all is chosen.
+        begun: from `ahead`, with the known rows; None begins now.
 
     Returns:
         what the network says of the held rows without having learned from them, [n, units].
     """
     told, last = members, model.get_layer(BLEND)
     apart = held is not known
-    if _has_landmarks(model) and (alone := solve(model, known, seed)) is not None:
-        told = _mixed(model, held[1], told, _beside(model, held[0]) if apart else alone)
+    begun = begun or ahead(model, known, seed)
+    if begun is not None and (alone := begun.result()) is not None:
+        beside = alone.says(bent(held[0], np)) if apart else alone.left_out
+        told = _mixed(model, held[1], told, beside)
+        layer = model.get_layer(LANDMARKS)
         if apart and refit:
             x, y = (np.concatenate(parts) for parts in zip(known, held, strict=True))
-            solve(model, (x, y), seed)
+            again = kernel.machine(layer.count, model.layout, bent(x, np), y, seed, alone.kernel)
+            alone = again or alone
+        alone.give(layer)
     truth = {name: held[1][:, columns] for name, columns in model.layout.target_columns.items()}
     found = quality.calibration(model.layout, truth, told)
     last.scale.assign(found.scale.astype("float32"))
     last.shift.assign(found.shift.astype("float32"))
     return found.applied(told)
-
-
-def solve(model: Model, rows: Rows, seed: int) -> Array | None:
-    """Solve for the landmarks of a model on these rows.
-
-    The kernel is chosen the first time, and kept when more rows are known.
-
-    Returns:
-        what they say of each row when it is left out, [n, units]; None where they serve no task.
-    """
-    layer = model.get_layer(LANDMARKS)
-    rate, power = (float(ops.convert_to_numpy(value)) for value in (layer.rate, layer.power))
-    known = kernel.Kernel(rate, power) if rate > 0 else None
-    return kernel.fit(layer, model.layout, _clipped(model, rows[0]), rows[1], seed, known)
-
-
-def _clipped(model: Model, x: Array) -> Array:
-    """The features as landmarks see them."""
-    return np.asarray(ops.convert_to_numpy(model.get_layer(CLIP)(x)))
-
-
-def _beside(model: Model, x: Array) -> Array:
-    """What landmarks say, [n, units]."""
-    layer = model.get_layer(LANDMARKS)
-    parts = [layer(model.get_layer(CLIP)(x[start : start + PREDICTED])) for start in range(0, len(x), PREDICTED)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts]).astype("float64")
-
-
-def _has_landmarks(model: Model) -> bool:
-    return LANDMARKS in (layer.name for layer in model.layers)
 
 
 def _mixed(model: Model, y: Array, members: Array, beside: Array) -> Array:
@@ -114,10 +131,5 @@ def shares(model: Model, y: Array, members: Array, beside: Array) -> Array:
 def _losses(model: Model, y: Array, raw: Array) -> Array:
     """Each task's loss on these rows, its terms by their weights, [tasks]."""
     objective = model._objective
-    totals, rows = objective.sums(_tensor(y), _tensor(raw), model._kept())
-    means = totals / ops.maximum(rows, 1.0)
-    return np.asarray(ops.convert_to_numpy(objective.by_task(means)), "float64")
-
-
-def _tensor(values: Array) -> Any:
-    return ops.convert_to_tensor(values.astype("float32"))
+    totals, rows = objective.sums(y, raw, model._kept())
+    return objective.shares.astype("float64") @ (totals / np.maximum(rows, 1.0))

@@ -23,10 +23,30 @@ def in_batches(predict: Callable[..., Mapping[Any, Any]], features: np.ndarray) 
         features: [n, features]; rows of zeros fill the last batch, and are not answered for.
     """
     rows = len(features)
+    filled, batch = _padded(features)
+    return {name: values[:rows] for name, values in predict(filled, batch_size=batch, verbose=0).items()}
+
+
+def raw_outputs(model: keras.Model, features: np.ndarray) -> np.ndarray:
+    """Return what a network gives for the rows of a table before any link, float64 [n, ...], in batches of one size.
+
+    Args:
+        model: any Keras model of one output; a `pc.Model` is asked as Keras asks it.
+        features: [n, features].
+    """
+    filled, batch = _padded(features)
+    predict = getattr(model, "raw_outputs", model.predict)
+    found = predict(filled, batch_size=batch, verbose=0)
+    return np.asarray(found, "float64")[: len(features)]
+
+
+def _padded(features: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the rows with rows of zeros behind them that fill the last batch, and the size of a batch."""
+    rows = len(features)
     batch = int(np.clip(2 ** math.ceil(math.log2(max(rows, 1))), LEAST, PREDICTED))
     padded = np.zeros((-(-rows // batch) * batch, features.shape[1]), features.dtype)
     padded[:rows] = features
-    return {name: values[:rows] for name, values in predict(padded, batch_size=batch, verbose=0).items()}
+    return padded, batch
 
 
 def are_arrays(x: Any) -> bool:

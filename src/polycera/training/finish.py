@@ -13,7 +13,7 @@ import numpy as np
 from polycera import quality
 from polycera.errors import PolyceraError, Terminated, shorten
 from polycera.monitoring import Gradients, ParetoCheckpoint, variables
-from polycera.monitoring.progress import Progress
+from polycera.monitoring.progress import PHASES, Progress
 from polycera.monitoring.pulls import Pulls
 from polycera.networks.graph import Graph
 from polycera.networks.places import places
@@ -26,7 +26,7 @@ from polycera.runs.spec import Spec
 from polycera.shapes import Array
 from polycera.training import answers, held_out, recipe, scores
 from polycera.training.checkpoint import Checkpoint
-from polycera.training.features import PREDICTED, in_batches
+from polycera.training.features import raw_outputs
 from polycera.training.lesson import Lesson
 from polycera.training.model import Model
 from polycera.training.probe import GradientProbe
@@ -79,13 +79,14 @@ def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: An
     place, asked = run.path / folder.CHECKPOINTS, Asked()
     kept = Checkpoint(place, every=every, delete_checkpoint=False)
     kept.go_on, kept.around, kept.run = f"polycera resume {shorten(run.path)}", asked, seal.identity(run.path)
+    bar = Progress(1)
     try:
         with lock.held(place):
             with asked.listening():
                 for each in (run.path, run.path / folder.EPOCHS):
                     atomic.sweep(each)
-                trained = _trained(run, prepared, progress, kept)
-                _write(run.path, prepared, trained, say)
+                trained = _trained(run, prepared, bar if progress else None, kept)
+                _write(run.path, prepared, trained, bar, say)
             kept.clear()
     except lock.InUse:
         raise
@@ -101,6 +102,8 @@ def train_into(run: Run, prepared: Prepared, progress: bool, every: str, say: An
         if interrupted and not str(error):  # else it says where the training was
             raise asked.end(message) from None
         raise
+    finally:
+        bar.stop()
     atomic.remove(place)
     found = Run(run.path)
     found.model = trained.model
@@ -114,24 +117,22 @@ def _ended(path: Path) -> bool:
     return False
 
 
-def _trained(run: Run, prepared: Prepared, progress: bool, kept: Checkpoint) -> Trained:
+def _trained(run: Run, prepared: Prepared, bar: Progress | None, kept: Checkpoint) -> Trained:
     """Train the network of a table."""
     begun, plan = perf_counter(), run.spec
     lesson = Lesson.of(prepared, plan)
     steps = recipe.Plan.of(len(lesson.train[0]), plan.training)
     model = recipe.build(prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed)
     gradients = _gradients(model, lesson.train, steps.batch_size, plan.seed)
-    bar = Progress(steps.epochs)
-    watch: list[Any] = [*([gradients] if gradients else []), *([bar] if progress else []), kept]
+    if bar is not None:
+        bar.epochs = steps.epochs
+    watch: list[Any] = [*([gradients] if gradients else []), *([bar] if bar else []), kept]
     if lesson.checked is not None:
         watch.append(ParetoCheckpoint(run.path / folder.EPOCHS))
         watch[-1].run = kept.run
-    try:
-        history, told = recipe.train(
-            model, lesson.train, lesson.validation, steps, plan.training, watch, plan.seed, held=lesson.held
-        )
-    finally:
-        bar.stop()
+    history, told = recipe.train(
+        model, lesson.train, lesson.validation, steps, plan.training, watch, plan.seed, held=lesson.held
+    )
     recipe.check_finite(model)
     pulls = gradients.pulls if gradients is not None else None
     return Trained(model, history, pulls, perf_counter() - begun, plan, lesson, told)
@@ -144,27 +145,33 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
     return GradientProbe(*train, rows=rows, seed=seed) if places(Graph.of(model), model.layout) else None
 
 
-def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
+def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say: Any) -> None:
     """Everything that is known after the last step; the manifest comes last, and with it the run has ended."""
     model, history, plan, lesson = trained.model, trained.history, trained.plan, trained.lesson
     part, rows = prepared.held_out
     checked, honest = lesson.checked, None
+    bar.phase(PHASES[1])
     if trained.told is not None:
         honest = scores.predictions(model.layout, trained.told, model.units)
     chosen = held_out.thresholds(model, checked, honest, plan, say)
     at = quality.by_task(chosen, model.layout) if chosen is not None else {}
+    raw = None
     if part == "validation" and honest is not None and checked is not None:
         rows, (features, targets), predicted = lesson.rows, checked, honest
     else:
         features, targets = prepared.rows(rows)
-        predicted = in_batches(model._in_units, features)
+        raw = raw_outputs(model, features)  # once for metrics, quality and predictions
+        predicted = scores.predictions(model.layout, raw, model.units)
+    measured = held_out.measured(model, part, targets, predicted, at, plan)
+    bar.phase(PHASES[2])
     found = {
         findings.THRESHOLDS: chosen,
-        findings.QUALITY: held_out.measured(model, part, targets, predicted, at, plan),
+        findings.QUALITY: measured,
         findings.IMPORTANCE: held_out.matters(model, prepared, features, targets, trained.seconds, plan, say),
     }
+    bar.phase(PHASES[3])
     written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
-    atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained)))
+    atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained, targets, raw)))
     files.write(place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
     said = answers.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
     files.write(place / folder.PREDICTIONS, said)
@@ -179,21 +186,21 @@ def _write(place: Path, prepared: Prepared, trained: Trained, say: Any) -> None:
     seal.seal(place, [*written, folder.MODEL])
 
 
-def _metrics(prepared: Prepared, trained: Trained) -> dict[str, Any]:
-    """Of the validation rows as they were told before they were learned from; of the others by the network itself."""
+def _metrics(prepared: Prepared, trained: Trained, targets: Any, raw: Array | None) -> dict[str, Any]:
+    """Return what is measured: of validation rows by what did not learn from them, of others by the network itself.
+
+    Args:
+        prepared, trained: the table, and what came of it.
+        targets: of the part that is held out.
+        raw: what the network gives for these rows, [n, units]; None where that part is the validation.
+    """
     model, lesson = trained.model, trained.lesson
-    part, indices = prepared.held_out
+    part = prepared.held_out[0]
     found: dict[str, Any] = {"held_out": part}
     if trained.told is not None and lesson.checked is not None:
-        y = pack(model.layout, encode(model.layout, lesson.checked[1]), model.units)
-        counted = np.ones((len(y), 1), bool)
-        found["validation"] = as_values(scores.exact(model._objective, y, trained.told, counted, model.units))
-    if part != "validation":
-        features, targets = prepared.rows(indices)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.evaluate(features, targets, batch_size=PREDICTED, verbose=0)
-        found[part] = as_values(model.scores)
+        found["validation"] = _scored(model, lesson.checked[1], trained.told)
+    if part != "validation" and raw is not None:
+        found[part] = _scored(model, targets, raw)
     counts = {name: len(own) for name, own in prepared.named_parts.items()}
     if lesson.held is not None:
         counts |= {"train": len(lesson.rows), "validation": len(lesson.rows)}
@@ -203,3 +210,12 @@ def _metrics(prepared: Prepared, trained: Trained) -> dict[str, Any]:
         "epochs": len(trained.history["loss"]),
         "seconds": round(trained.seconds, 2),
     }
+
+
+def _scored(model: Model, targets: Any, raw: Array) -> dict[str, Any]:
+    """Return every metric of raw outputs [n, units], as plain values."""
+    y = pack(model.layout, encode(model.layout, targets), model.units)
+    counted = np.ones((len(y), 1), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return as_values(scores.exact(model._objective, y, raw, counted, model.units))

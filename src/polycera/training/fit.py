@@ -65,6 +65,7 @@ def fit(
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     encoding: str = "utf-8",
     seed: int = 0,
+    preset: Literal["fast"] | None = None,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     checkpoint_every: str = "1 minute",
@@ -98,6 +99,8 @@ def fit(
             a binary task or a label; default `f1`; `none`: above one half.
         encoding: of a text file.
         seed: of the split, the first weights, the order of rows, dropout.
+        preset: `fast`: a smaller network and fewer steps, for a first look; what `network` and `training` name goes
+            before it. What it costs is in docs/accuracy.md.
         network: `width`, `depth`, `dropout`, `members`, `folds`, `bins`, `numbers`, `landmarks`; what is
             left out is chosen by the table, see `polycera.runs.spec.Network`.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
@@ -126,6 +129,7 @@ def fit(
     """
     given = dict(locals())
     if spec is None:
+        network, training = recipe.preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
         chosen = {} if threshold is None else {"threshold": threshold}

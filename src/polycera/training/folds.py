@@ -11,7 +11,7 @@ from keras import ops
 from polycera.monitoring import variables
 from polycera.shapes import Array, Raw, Target
 from polycera.training import scores
-from polycera.training.features import PREDICTED
+from polycera.training.features import raw_outputs
 from polycera.training.scores import Scores
 
 
@@ -64,6 +64,7 @@ class Members(keras.Model):
         super().__init__()
         self.heads = model.heads[0]
         self.trunk = keras.Model(model.inputs, self.heads.input)
+        self.built = True  # else Keras runs it once, operation by operation, each of which is compiled
 
     def call(self, inputs: Any) -> Raw:
         return self.heads.each(self.trunk(inputs, training=False))
@@ -97,7 +98,7 @@ class OutOfFold(keras.callbacks.Callback):
         """Raw outputs of the mean of the members that do not learn from a row, [n, units]."""
         if self._members is None:
             self._members = Members(self.model)
-        each = np.asarray(self._members.predict(self._x, batch_size=PREDICTED, verbose=0), "float64")
+        each = raw_outputs(self._members, self._x)
         return np.einsum("nmu,nm->nu", each, self._held / self._held.sum(axis=1, keepdims=True))
 
     def measured(self, raw: Array) -> tuple[dict[str, float], Scores]:

@@ -13,6 +13,7 @@ from polycera.errors import InputError
 from polycera.runs.findings import Drops, Importance, Numbers
 from polycera.shapes import Array, TaskName
 from polycera.training import scores
+from polycera.training.features import raw_outputs
 from polycera.training.model import Model
 from polycera.training.targets import encode, pack
 
@@ -136,12 +137,9 @@ class Shuffling:
 
     def skills(self, copies: Array) -> Array:
         """Each task's headline skill on copies of the rows [copies, n, width] -> [copies, tasks]."""
-        short = -len(copies) % self.at_once  # batches of one size are compiled once
-        full = np.concatenate([copies, np.zeros((short, *copies.shape[1:]), copies.dtype)]) if short else copies
-        flat = full.reshape(-1, full.shape[-1])
-        raw = self.model.raw_outputs(flat, batch_size=self.at_once * len(self.x), verbose=0)
+        raw = raw_outputs(self.model, copies.reshape(-1, copies.shape[-1]))
         units, counted = self.model.units, np.ones((len(self.x), 1), bool)
-        each = raw.reshape(len(full), len(self.x), -1)[: len(copies)]
+        each = raw.reshape(len(copies), len(self.x), -1)
         found = [scores.exact(self.model._objective, self.y, own, counted, units) for own in each]
         tasks = self.model.layout.tasks.values()
         return np.array([[own[task.name][task.headline].skill for task in tasks] for own in found])

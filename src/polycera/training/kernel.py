@@ -18,8 +18,16 @@ from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Proportion, R
 
 PENALTIES = 10.0 ** np.arange(-4.0, 2.6, 0.5)
 """Of the squared coefficients: from almost none to almost nothing learned."""
-TRIED = 1000
-"""Rows on which kernels are compared, at most."""
+TRIED, FIRST, KEPT = 1000, 400, 3
+"""Rows on which kernels are compared at most; rows of a first round, and kernels that go on into the second one.
+
+A kernel costs the cube of its rows, so all eight on 1,000 rows cost four times what two rounds do.
+"""
+FEW, GAIN = 250, 0.005
+"""Landmarks to begin with, where there are fewer than rows, and by what part of the error twice as many must be better
+to go on: of many rows a few landmarks often say all that there is to say, and a solution costs their square."""
+CELLS = 2**22
+"""Numbers of all penalties together that are computed at a time: 32 MB."""
 FILLS = 8
 """Rounds in which missing labels are filled in with what is predicted for them; each brings them nearer by a factor."""
 
@@ -109,6 +117,33 @@ def _shares(logits: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-logits))
 
 
+class Machine(NamedTuple):
+    """Everything that a layer of landmarks is given, and what it says of its own rows.
+
+    Attributes:
+        values: name of the layer's weight -> its value.
+        left_out: raw outputs for each row as if it had been left out, [n, units]; NaN for tasks that are not served.
+    """
+
+    values: dict[str, Array]
+    left_out: Array
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel that was chosen."""
+        return Kernel(float(self.values["rate"]), float(self.values["power"]))
+
+    def says(self, x: Array) -> Array:
+        """Return raw outputs for rows [n, features] that it did not learn from, as the layer does, [n, units]."""
+        alike = self.kernel(x.astype("float64"), self.values["rows"])
+        return alike @ self.values["coefficients"] + self.values["offset"]
+
+    def give(self, layer: Landmarks) -> None:
+        """Set the weights of a layer of this many landmarks and units."""
+        for name, value in self.values.items():
+            getattr(layer, name).assign(np.asarray(value, "float32"))
+
+
 def fit(
     layer: Landmarks, layout: Layout, x: Array, y: Array, seed: int = 0, kernel: Kernel | None = None
 ) -> Array | None:
@@ -116,6 +151,26 @@ def fit(
 
     Args:
         layer: built.
+        layout, x, y, seed, kernel: as for `machine`.
+
+    Returns:
+        raw outputs of the layer for each row as if it had been left out, [n, units], NaN for tasks that it does not
+        serve; None where it serves none.
+    """
+    solved = machine(layer.count, layout, x, y, seed, kernel)
+    if solved is None:
+        return None
+    solved.give(layer)
+    return solved.left_out
+
+
+def machine(
+    count: int, layout: Layout, x: Array, y: Array, seed: int = 0, kernel: Kernel | None = None
+) -> Machine | None:
+    """Solve for the coefficients of so many landmarks; NumPy alone, so that a thread can do it.
+
+    Args:
+        count: of landmarks.
         layout: the tasks.
         x: what comes into the layer, [n, features]; all rows whose labels may be known.
         y: packed targets [n, width].
@@ -123,8 +178,8 @@ def fit(
         kernel: that was chosen before; None tries all.
 
     Returns:
-        raw outputs of the layer for each row as if it had been left out, [n, units], NaN for tasks that it does not
-        serve; None where it serves none.
+        None where landmarks serve no task. Where a part of the landmarks says as much as all, the coefficients of
+        the others are 0.
     """
     targets = wanted(layout, y.astype("float64"))
     mean, scale = _moments(targets)
@@ -133,28 +188,50 @@ def fit(
         return None
     x = x.astype("float64")
     rng = np.random.default_rng(seed)
-    landmarks = np.sort(rng.permutation(len(x))[: layer.count]) if layer.count < len(x) else np.arange(len(x))
+    order = rng.permutation(len(x)) if count < len(x) else np.arange(len(x))
     standard = (targets[:, serves] - mean[serves]) / scale[serves]
     owner = layout.owner[serves]
     chosen = kernel or best(x, standard, owner, rng)
-    solved = solve(chosen, distances(x, x[landmarks], np), landmarks, standard, owner)
+    landmarks, solved = _enough(chosen, x, order[:count], standard, owner)
     left_out = np.full(targets.shape, np.nan)
     left_out[:, serves] = solved.left_out * scale[serves]
     slope, offset = as_raw(layout, targets, left_out, mean, serves)
-    coefficients = np.zeros((layer.count, layout.units))
+    coefficients = np.zeros((count, layout.units))
     coefficients[: len(landmarks), serves] = solved.coefficients * (scale * slope)[serves]
-    rows = np.zeros((layer.count, x.shape[1]))
+    rows = np.zeros((count, x.shape[1]))
     rows[: len(landmarks)] = x[landmarks]
     values = {
         "rows": rows,
         "coefficients": coefficients,
         "offset": offset,
-        "rate": chosen.rate,
-        "power": chosen.power,
+        "rate": np.asarray(chosen.rate),
+        "power": np.asarray(chosen.power),
     }
-    for name, value in values.items():
-        getattr(layer, name).assign(np.asarray(value, "float32"))
-    return left_out * slope + offset
+    return Machine(values, left_out * slope + offset)
+
+
+def _enough(kernel: Kernel, x: Array, order: Any, standard: Array, owner: Array) -> tuple[Any, Solved]:
+    """Solve for as many of the landmarks as make the error of rows left out smaller.
+
+    Args:
+        kernel, x, standard, owner: as for `best`.
+        order: which rows may be landmarks, the first ones first.
+
+    Returns:
+        which rows are landmarks; the solution.
+    """
+    counts = [len(order)]
+    while len(order) < len(x) and counts[0] >= 2 * FEW:
+        counts.insert(0, counts[0] // 2)
+    found: list[tuple[float, Any, Solved]] = []
+    for count in counts:
+        landmarks = np.sort(order[:count])
+        solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner)
+        found.append((float(_by_task(solved.error, owner).mean()), landmarks, solved))
+        if len(found) > 1 and found[-1][0] > (1 - GAIN) * found[-2][0]:
+            break
+    _, landmarks, solved = min(found, key=lambda one: one[0])
+    return landmarks, solved
 
 
 def _moments(targets: Array) -> tuple[Array, Array]:
@@ -167,22 +244,37 @@ def _moments(targets: Array) -> tuple[Array, Array]:
 
 
 def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> Kernel:
-    """The kernel with the lowest error of rows left out, mean over tasks, found on some of the rows.
+    """Return the kernel with the lowest error of rows left out, mean over tasks, found on some of the rows.
 
     Args:
         x: [n, features].
         standard: targets of mean 0 and deviation 1, [n, columns], NaN where missing.
         owner: the task of each column.
         rng: draws the rows.
+
+    All kernels are tried on a few rows, and the best of these on more: successive halving (Karnin et al. 2013) in
+    two rounds.
     """
     unit = spread(x)
-    few = np.sort(rng.permutation(len(x))[:TRIED])
-    apart, places = distances(x[few], x[few], np), np.arange(len(few))
+    drawn = rng.permutation(len(x))[:TRIED]
+    kernels = [Kernel(rate / unit**power, power) for rate, power in KERNELS]
+    for rows, most in ((FIRST, KEPT), (TRIED, 1)):
+        if len(drawn) <= rows:  # as many rows as there are: nothing is left to another round
+            most = 1
+        kernels = _lowest(kernels, most, x, standard, owner, np.sort(drawn[:rows]))
+        if most == 1:
+            break
+    return kernels[0]
+
+
+def _lowest(kernels: list[Kernel], most: int, x: Array, standard: Array, owner: Array, rows: Any) -> list[Kernel]:
+    """Return so many of the kernels, those of the lowest errors on these rows first."""
+    apart, places = distances(x[rows], x[rows], np), np.arange(len(rows))
 
     def error(kernel: Kernel) -> float:
-        return float(np.mean(_by_task(solve(kernel, apart, places, standard[few], owner).error, owner)))
+        return float(np.mean(_by_task(_errors(kernel, apart, places, standard[rows]).best(owner), owner)))
 
-    return min((Kernel(rate / unit**power, power) for rate, power in KERNELS), key=error)
+    return sorted(kernels, key=error)[:most]
 
 
 def _by_task(values: Array, owner: Array) -> Array:
@@ -200,63 +292,128 @@ def solve(kernel: Kernel, apart: Array, landmarks: Any, standard: Array, owner: 
         landmarks: which rows the landmarks are.
         standard, owner: as for `best`.
     """
-    known, features = ~np.isnan(standard), kernel.of(apart)
-    values, basis, back = _factorised(features, landmarks)
-    y, squares = np.where(known, standard, 0.0), basis**2
-    share = known.mean(axis=0)
-
-    def penalised(penalty: float, own: Any) -> tuple[Array, Array, Array]:
-        return _penalised(penalty, values, basis, squares, y[:, own], known[:, own], share[own])
-
-    error = np.stack([penalised(penalty, slice(None))[0] for penalty in PENALTIES])
-    chosen = _by_task(error, owner).argmin(axis=0)
-    left_out, inner = np.empty_like(y), np.empty((len(values), len(owner)))
+    found = _errors(kernel, apart, landmarks, standard)
+    chosen = found.chosen(owner)
+    left_out, inner = np.empty_like(standard), np.empty((len(found.basis.values), len(owner)))
     for place in np.unique(chosen):  # again, for its columns alone: to keep all would take many times the memory
         own = np.flatnonzero(chosen == place)
-        _, left_out[:, own], inner[:, own] = penalised(PENALTIES[place], own)
-    return Solved(back @ inner, left_out, error[chosen, np.arange(len(owner))])
+        one = found.basis.penalised(PENALTIES[place : place + 1], standard[:, own])
+        left_out[:, own], inner[:, own] = one.left_out[:, 0], one.inner[:, 0]
+    return Solved(found.basis.back @ inner, left_out, found.error[chosen, np.arange(len(owner))])
 
 
-def _factorised(features: Array, landmarks: Any) -> tuple[Array, Array, Array]:
-    """Similarities [n, m] as a basis of what they can say.
+class Errors(NamedTuple):
+    """Errors of rows left out, for each penalty.
 
-    Returns:
-        values [r], the squared lengths of the basis; basis [n, r], orthonormal; and the way from weights of
-        basis * sqrt(values) back to the landmarks, [m, r].
+    Attributes:
+        basis: by which they were computed.
+        error: [penalties, columns].
     """
-    if len(features) == len(landmarks):  # each row is a landmark: one decomposition says it all
-        values, basis = np.linalg.eigh(features)
-        values = np.maximum(values, 1e-10 * values[-1])
-        return values, basis, basis / np.sqrt(values)
-    among = features[landmarks]
-    lower = np.linalg.cholesky(among + 1e-8 * len(among) * np.eye(len(among)))
-    back = np.linalg.inv(lower).T
-    whitened = features @ back  # inner products of its rows are the kernel (Nyström)
-    values, vectors = np.linalg.eigh(whitened.T @ whitened)
-    values = np.maximum(values, 1e-12 * values[-1])
-    return values, whitened @ (vectors / np.sqrt(values)), back @ vectors
+
+    basis: Basis
+    error: Array
+
+    def chosen(self, owner: Array) -> Array:
+        """Return the place of the penalty of each column: one for all columns of a task."""
+        return _by_task(self.error, owner).argmin(axis=0)
+
+    def best(self, owner: Array) -> Array:
+        """Return the errors with these penalties, [columns]."""
+        return self.error[self.chosen(owner), np.arange(len(owner))]
 
 
-def _penalised(
-    penalty: float, values: Array, basis: Array, squares: Array, y: Array, known: Array, share: Array
-) -> tuple[Array, Array, Array]:
-    """Error of rows left out [columns], what they are told [n, columns], weights of the basis [r, columns].
+def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Errors:
+    """Return the errors of all penalties, as many of them at a time as memory takes."""
+    basis = Basis.of(kernel.of(apart), landmarks)
+    step = max(1, CELLS // max(standard.size, 1))
+    parts = [PENALTIES[start : start + step] for start in range(0, len(PENALTIES), step)]
+    return Errors(basis, np.concatenate([basis.penalised(part, standard).error for part in parts]))
 
-    Missing labels are filled in with what is predicted for them, again and again, which ends where least squares over
-    the known ones does. A row's leverage is then that of all rows, with the penalty that their number stands for.
+
+class Penalised(NamedTuple):
+    """Ridge regression with several penalties at once, p of them.
+
+    Attributes:
+        error: mean square of rows left out, [p, columns].
+        left_out: what each row is told by all others, [n, p, columns]; where a label is missing, by all.
+        inner: weights of the basis, [r, p, columns].
     """
-    shrunk = values / (values + penalty)
-    filled, told = y, basis @ (shrunk[:, None] * (basis.T @ y))
-    for _ in range(FILLS if not known.all() else 0):
-        filled = np.where(known, y, told)
-        told = basis @ (shrunk[:, None] * (basis.T @ filled))
-    shares, where = np.unique(share, return_inverse=True)
-    inside = squares @ (values[:, None] * shares / (values[:, None] * shares + penalty))
-    leverage = (inside / (inside + shares * (1.0 - inside)))[:, where]
-    off = np.where(known, y - told, 0.0) / np.maximum(1.0 - leverage, 1e-9)
-    error = (off**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    inner = (np.sqrt(values) / (values + penalty))[:, None] * (basis.T @ filled)
-    return error, np.where(known, y - off, told), inner
+
+    error: Array
+    left_out: Array
+    inner: Array
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Similarities [n, m] as an orthonormal basis of what they can say; one factorisation serves all penalties.
+
+    Attributes:
+        values: squared lengths, [r].
+        vectors: [n, r].
+        squares: of the vectors, [n, r].
+        back: the way from weights of vectors * sqrt(values) to the landmarks, [m, r].
+    """
+
+    values: Array
+    vectors: Array
+    squares: Array
+    back: Array
+
+    @classmethod
+    def of(cls, features: Array, landmarks: Any) -> Basis:
+        """Factorise similarities [n, m] of rows to landmarks, which are some of the rows."""
+        if len(features) == len(landmarks):  # each row is a landmark: one decomposition says it all
+            values, vectors = np.linalg.eigh(features)
+            values = np.maximum(values, 1e-10 * values[-1])
+            return cls(values, vectors, vectors**2, vectors / np.sqrt(values))
+        among = features[landmarks]
+        lower = np.linalg.cholesky(among + 1e-8 * len(among) * np.eye(len(among)))
+        back = np.linalg.inv(lower).T
+        whitened = features @ back  # inner products of its rows are the kernel (Nyström)
+        values, turned = np.linalg.eigh(whitened.T @ whitened)
+        values = np.maximum(values, 1e-12 * values[-1])
+        vectors = whitened @ (turned / np.sqrt(values))
+        return cls(values, vectors, vectors**2, back @ turned)
+
+    def penalised(self, penalties: Array, standard: Array) -> Penalised:
+        """Solve with each of these penalties [p] for columns [n, columns], NaN where a label is missing.
+
+        Missing labels are filled in with what is predicted for them, again and again, which ends where least squares
+        over the known ones does. A row's leverage is then that of all rows, with the penalty that their number stands
+        for.
+        """
+        known = ~np.isnan(standard)
+        rows, columns = standard.shape
+        y = np.where(known, standard, 0.0)
+        values = self.values[:, None]
+        shrunk = (values / (values + penalties))[:, :, None]  # [r, p, 1]
+
+        def along(filled: Array) -> Array:
+            """[n, p, columns] -> weights [r, p, columns], as one product, so that the basis is read once."""
+            return (self.vectors.T @ filled.reshape(rows, -1)).reshape(len(values), -1, columns)
+
+        def told_by(weights: Array) -> Array:
+            return (self.vectors @ (shrunk * weights).reshape(len(values), -1)).reshape(rows, -1, columns)
+
+        weights = along(y)  # the same for all penalties
+        told = told_by(weights)
+        for _ in range(FILLS if not known.all() else 0):
+            weights = along(np.where(known[:, None], y[:, None], told))
+            told = told_by(weights)
+        leverage = self._leverage(penalties, known.mean(axis=0))
+        off = np.where(known[:, None], y[:, None] - told, 0.0) / np.maximum(1.0 - leverage, 1e-9)
+        error = (off**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        inner = np.sqrt(self.values)[:, None, None] / (values + penalties)[:, :, None] * weights
+        return Penalised(error, np.where(known[:, None], y[:, None] - off, told), inner)
+
+    def _leverage(self, penalties: Array, share: Array) -> Array:
+        """Return how much of its own label each row is told, [n, p, columns], where so many labels are known."""
+        shares, where = np.unique(share, return_inverse=True)
+        scaled = (self.values[:, None] * shares)[:, None]  # [r, 1, shares]
+        inside = scaled / (scaled + penalties[:, None])
+        inside = (self.squares @ inside.reshape(len(self.values), -1)).reshape(len(self.squares), -1, len(shares))
+        return (inside / (inside + shares * (1.0 - inside)))[:, :, where]
 
 
 # -- from what least squares says to raw outputs -----------------------------------------------------------------

@@ -14,7 +14,7 @@ from polycera import quality
 from polycera.data import Encoder, Table
 from polycera.errors import InputError, listing
 from polycera.monitoring import variables
-from polycera.monitoring.progress import Progress
+from polycera.monitoring.progress import PHASES, Progress
 from polycera.monitoring.scale import MEANS
 from polycera.monitoring.watching import watched
 from polycera.networks import backend
@@ -178,7 +178,7 @@ def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
     lesson = Lesson.of(prepared, spec)
     steps = recipe.Plan.of(len(lesson.train[0]), spec.training)
     model = recipe.build(prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed)
-    bar = Progress(steps.epochs)
+    bar = Progress(steps.epochs, phases=PHASES[:1])
     watch = [bar] if progress else []
     try:
         history, told = recipe.train(

@@ -13,8 +13,8 @@ from keras import ops
 
 from polycera.errors import InputError
 from polycera.networks.backend import sum_over_replicas
-from polycera.shapes import Raw, Target, Tensor, Weights
-from polycera.tasks import Group, Joint, Layout
+from polycera.shapes import Array, Raw, Target, Tensor, Weights
+from polycera.tasks import Group, Joint, Layout, host
 from polycera.tasks.metrics import TALLIES
 from polycera.tasks.terms import Term
 
@@ -190,26 +190,45 @@ class Objective:
         """
         shares = [labelled(group, y, raw, weights) for group in self.layout.groups]
         sums, rows = self._sums(shares, kept)
+        rows = ops.stop_gradient(rows)
         tallies = self._tallies(shares, kept.prior)
         flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
         return Measured(sums, rows, flat)
 
-    def sums(self, y: Target, raw: Raw, kept: Kept) -> tuple[Tensor, Tensor]:
-        """Of a batch without weights only each term added up over the rows, and the rows that it has: [terms] both."""
-        return self._sums([labelled(group, y, raw, None) for group in self.layout.groups], kept)
+    def sums(self, y: Array, raw: Array, kept: Kept) -> tuple[Array, Array]:
+        """Add up each term over all rows, on the host: [terms], and how many rows each has, [terms].
 
-    def _sums(self, shares: list[Labelled], kept: Kept) -> tuple[Tensor, Tensor]:
+        A backend would compile a program for each operation and each number of rows. Losses that are no formulas of
+        our own are asked through the backend all the same.
+
+        Args:
+            y: packed targets [n, width], NaN where missing.
+            raw: raw outputs [n, units].
+            kept: as for a batch.
+        """
+        own = not self.layout.joints and all(isinstance(part.term.loss, str) for parts in self.parts for part in parts)
+        if own:
+            y, raw = np.asarray(y, "float64"), np.asarray(raw, "float64")
+        else:
+            y, raw = (ops.convert_to_tensor(np.asarray(part, "float32")) for part in (y, raw))
+        xp = host if own else ops
+        shares = [labelled(group, y, raw, None, xp) for group in self.layout.groups]
+        sums, rows = self._sums(shares, kept, xp)
+        total, count = (np.asarray(ops.convert_to_numpy(each), "float64") for each in (sums, rows))
+        return total, count
+
+    def _sums(self, shares: list[Labelled], kept: Kept, xp: Any = ops) -> tuple[Tensor, Tensor]:
         sums, rows = [], []
         for share, parts in zip(shares, self.parts, strict=True):
             for part in parts:
-                total, count = term_sums(part, share, kept)
+                total, count = term_sums(part, share, kept, xp)
                 sums.append(total)
                 rows.append(count)
         for joint in self.layout.joints:
             total, count = joint_sums(joint, self.layout, shares, kept)
             sums.append(total)
             rows.append(count)
-        return ops.concatenate(sums), ops.stop_gradient(ops.concatenate(rows))
+        return xp.concatenate(sums), xp.concatenate(rows)
 
     def means(self, measured: Measured) -> Tensor:
         """Each term [terms]; of several replicas this one's share."""
@@ -237,35 +256,35 @@ class Objective:
         return flat
 
 
-def labelled(group: Group, y: Target, raw: Raw, weights: Weights | None) -> Labelled:
-    """The group's labels and raw outputs, what is missing masked out."""
-    own_y, own_raw = group.target(y, ops), group.raw(raw, ops)
-    known = ops.logical_not(ops.isnan(own_y))
+def labelled(group: Group, y: Target, raw: Raw, weights: Weights | None, xp: Any = ops) -> Labelled:
+    """The group's labels and raw outputs, what is missing masked out; `xp` is keras.ops or its like on the host."""
+    own_y, own_raw = group.target(y, xp), group.raw(raw, xp)
+    known = xp.logical_not(xp.isnan(own_y))
     own_weights = None if weights is None else group.per_task(weights)
     if own_weights is not None:
-        known = ops.logical_and(known, ops.expand_dims(own_weights > 0, -1))
-    own_y, own_raw = ops.where(known, own_y, 0.0), ops.where(known, own_raw, 0.0)
-    counted = ops.cast(known, "float32")
-    rows = counted[..., 0] if group.task.width == 1 else ops.max(counted, axis=-1)
+        known = xp.logical_and(known, xp.expand_dims(own_weights > 0, -1))
+    own_y, own_raw = xp.where(known, own_y, 0.0), xp.where(known, own_raw, 0.0)
+    counted = xp.cast(known, "float32")
+    rows = counted[..., 0] if group.task.width == 1 else xp.max(counted, axis=-1)
     return Labelled(own_y, own_raw, counted, rows, own_weights)
 
 
-def term_sums(part: Part, share: Labelled, kept: Kept) -> tuple[Tensor, Tensor]:
+def term_sums(part: Part, share: Labelled, kept: Kept, xp: Any = ops) -> tuple[Tensor, Tensor]:
     """A term added up over rows, and the number of rows, for each task that has it: [k], [k]."""
     if part.columns is not None:
-        share = Labelled(*(_columns(tensor, part.columns) for tensor in share))
+        share = Labelled(*(_columns(tensor, part.columns, xp) for tensor in share))
     y, raw = share.y, share.raw
     if part.term.in_user_units(part.group.task):
         y, raw = (_in_user_units(values, part, kept) for values in (y, raw))
-    values = part.term.per_row(part.group, y, raw, ops)
+    values = part.term.per_row(part.group, y, raw, xp)
     if values.shape[-1] == 1:
         values = values[..., 0]
     else:  # several labels a row: the mean over those it has
-        values = ops.sum(values * share.counted, axis=-1) / ops.maximum(ops.sum(share.counted, axis=-1), 1.0)
-    values = ops.where(share.rows > 0, values, 0.0)
+        values = xp.sum(values * share.counted, axis=-1) / xp.maximum(xp.sum(share.counted, axis=-1), 1.0)
+    values = xp.where(share.rows > 0, values, 0.0)
     if share.weights is not None:
         values = values * share.weights
-    return ops.sum(values, axis=0), ops.sum(share.rows, axis=0)
+    return xp.sum(values, axis=0), xp.sum(share.rows, axis=0)
 
 
 def _in_user_units(values: Tensor, part: Part, kept: Kept) -> Tensor:
@@ -316,10 +335,10 @@ def _parts(group: Group) -> list[Part]:
     return parts
 
 
-def _columns(tensor: Tensor | None, columns: tuple[int, ...]) -> Tensor | None:
+def _columns(tensor: Tensor | None, columns: tuple[int, ...], xp: Any) -> Tensor | None:
     if tensor is None or tensor.shape[1] == 1 != max(columns) + 1:
         return tensor
-    return ops.take(tensor, np.array(columns, "int32"), axis=1)
+    return xp.take(tensor, np.array(columns, "int32"), axis=1)
 
 
 def _logged(task: Any, term: Term) -> str:

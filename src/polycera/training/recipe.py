@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,16 +12,17 @@ import msgspec
 import numpy as np
 
 from polycera.data import Batches, Encoder, Split
-from polycera.errors import InputError, PolyceraError, shorten
+from polycera.errors import InputError, PolyceraError, UnknownName, shorten
 from polycera.monitoring import JointEarlyStopping, JointScore
 from polycera.networks import Heads, backend
+from polycera.networks.first_weights import Drawn
 from polycera.networks.landmarks import Blend
-from polycera.networks.trunks import BLEND, EMBEDDING, Shape, landmarks, parameters, trunk
+from polycera.networks.trunks import BLEND, EMBEDDING, HEADS, Shape, landmarks, parameters, trunk
 from polycera.runs.spec import Network, Spec, Training
 from polycera.shapes import Array
-from polycera.tasks import Task
+from polycera.tasks import Layout, Task
 from polycera.training import blend, folds, scores
-from polycera.training.features import PREDICTED
+from polycera.training.features import PREDICTED, raw_outputs
 from polycera.training.guard import Guard, not_finite
 from polycera.training.model import Model
 from polycera.training.targets import encode, pack
@@ -33,6 +35,12 @@ NUMBERS = 20_000_000
 """In the similarities of all rows to the landmarks, and in the landmarks, at most: 160 MB while they are solved for."""
 PASSES, LONGEST = 8, (4_000, 20_000)
 """Passes over the rows at most, as long as they come to so many steps: of few rows there are more, of many fewer."""
+PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "fast": ({"members": 5, "width": 96, "landmarks": 500}, {"max_steps": 1500}),
+}
+"""Name -> smaller options of network and training; docs/accuracy.md has what they cost in accuracy."""
+LEAST = 4
+"""Epochs without a better score after which a training may end at the earliest; half the patience, if that is more."""
 EPOCH = 100
 """Steps at least between two looks at the validation part: a small table is passed over several times."""
 
@@ -45,13 +53,15 @@ class Plan:
         batch_size: rows a step.
         passes: passes over the rows between two looks at the validation part, called an epoch.
         epochs: at most.
-        patience: epochs without a better score.
+        patience: epochs without a better score, at most.
+        least: the same where the best epoch was among the first; patience grows with the epochs that it took.
     """
 
     batch_size: int
     passes: int
     epochs: int
     patience: int
+    least: int
 
     @classmethod
     def of(cls, rows: int, training: Training) -> Plan:
@@ -62,7 +72,32 @@ class Plan:
         patience = training.patience_steps or longest // 5
         passes = max(1, min(EPOCH, longest) // steps)
         each = steps * passes
-        return cls(batch, passes, max(1, longest // each), max(5, math.ceil(patience / each)))
+        waits = max(5, math.ceil(patience / each))
+        least = waits if training.patience_steps else max(LEAST, math.ceil(patience / each / 2))
+        return cls(batch, passes, max(1, longest // each), waits, min(waits, least))
+
+
+def preset(
+    name: str | None, network: Mapping[str, Any] | None, training: Mapping[str, Any] | None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return options of network and training, those of a preset where none are given.
+
+    Args:
+        name: of the preset, or None.
+        network, training: what is given; it wins. Of given folds, there is a member for each.
+
+    Raises:
+        UnknownName: for a preset that there is not.
+    """
+    network, training = network or {}, training or {}
+    if name is None:
+        return network, training
+    if name not in PRESETS:
+        raise UnknownName("preset", name, list(PRESETS))
+    smaller, shorter = PRESETS[name]
+    if network.get("folds", 1) != 1:
+        smaller = {**smaller, "members": network["folds"]}
+    return {**smaller, **network}, {**shorter, **training}
 
 
 COPIED = 0.1
@@ -134,9 +169,10 @@ def build(features: int, tasks: list[Task], network: Network, training: Training
     """The network of a table, compiled; its first weights depend on the seed alone."""
     shape = shape_of(features, network)
     inputs, clipped, hidden = trunk(shape, seed)
+    fans = shape.width + Layout.of(tasks).units
     heads = Heads(
         tasks,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        kernel_initializer=Drawn((2 / fans) ** 0.5, seed, HEADS),  # as Glorot and Bengio (2010)
         weighting=training.weighting,
         balancing=training.balancing,
         gradients=training.gradients,
@@ -196,7 +232,10 @@ def train(
     if EMBEDDING in (layer.name for layer in model.layers):
         model.get_layer(EMBEDDING).fit_to(x)
     backend.seed(seed)
-    batches = Batches(x, folds.beside(packed, held), batch_size=plan.batch_size, seed=seed, passes=plan.passes)
+    batches = Batches(
+        x, folds.beside(packed, held), batch_size=plan.batch_size, seed=seed, passes=plan.passes, whole=True
+    )
+    begun = blend.ahead(model, (x, packed), seed) if held is not None or validation is not None else None
     checked = train if held is not None else validation
     outside = folds.OutOfFold(x, packed, held) if held is not None else None
     history = model.fit(
@@ -217,14 +256,9 @@ def train(
         return Trained(history, None)
     known = (x, packed)
     if outside is not None:
-        return Trained(history, blend.finish(model, known, known, outside.said(), seed, refit))
+        return Trained(history, blend.finish(model, known, known, outside.said(), seed, refit, begun))
     rows = validation[0], pack(model.layout, encode(model.layout, validation[1]), model.units)
-    return Trained(history, blend.finish(model, known, rows, _said(model, rows[0]), seed, refit))
-
-
-def _said(model: Model, x: Any) -> Array:
-    """Raw outputs [n, units]."""
-    return np.asarray(model.raw_outputs(x, batch_size=PREDICTED, verbose=0), "float64")
+    return Trained(history, blend.finish(model, known, rows, raw_outputs(model, rows[0]), seed, refit, begun))
 
 
 class Turn(keras.callbacks.Callback):
@@ -246,7 +280,7 @@ def _watching(model: Model, validation: Any, plan: Plan, training: Training) -> 
         return []
     if _comparable(model, validation):
         return [
-            JointEarlyStopping(weights, patience=plan.patience),
+            JointEarlyStopping(weights, patience=plan.patience, least=plan.least),
             keras.callbacks.ReduceLROnPlateau("val_joint", 0.5, slower, mode="max", min_lr=1e-5),
         ]
     return [

@@ -144,9 +144,7 @@ def measured(
         raw: raw outputs [n, units].
         kept, units, weights: of the model.
     """
-    target, said = (ops.convert_to_tensor(np.asarray(part, "float32")) for part in (y, raw))
-    found = zip(("sums", "rows"), objective.sums(target, said, kept), strict=True)
-    sums = {name: np.asarray(ops.convert_to_numpy(each), "float64") for name, each in found}
+    sums = dict(zip(("sums", "rows"), objective.sums(y, raw, kept), strict=True))
     none = dict.fromkeys(("batches", "steps", "regularization"), np.zeros(()))
     named = terms(objective, sums | none, np.asarray(ops.convert_to_numpy(weights), "float64"), False)
     own = exact(objective, y, raw, np.ones((len(y), 1), bool), units)

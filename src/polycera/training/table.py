@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,30 @@ class Prepared:
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Features [n, width] and targets by name of these rows."""
-        table = self.table.take(indices)
+        own = self._place[np.asarray(indices, "int64")]
+        if (own < 0).any():  # rows of no part, which nobody has encoded
+            table = self.table.take(indices)
+            return self.encoder.transform(table), targets_of(table, self.tasks)
+        features, targets = self._encoded
+        return features[own], {name: None if y is None else y[own] for name, y in targets.items()}
+
+    @cached_property
+    def _encoded(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """Features and targets of the rows of all parts, made once."""
+        table = self.table.take(self._used)
         return self.encoder.transform(table), targets_of(table, self.tasks)
+
+    @cached_property
+    def _used(self) -> Any:
+        """Indices of the rows of all parts, ascending; a split column may leave rows out."""
+        return np.sort(np.concatenate(list(self.named_parts.values())))
+
+    @cached_property
+    def _place(self) -> Any:
+        """Where each row of the table stands among those; -1 for the others."""
+        found = np.full(self.table.rows, -1)
+        found[self._used] = np.arange(len(self._used))
+        return found
 
     @property
     def digest(self) -> str:
@@ -58,10 +81,11 @@ class Prepared:
             config["numbers"].pop(name, None)
         found = hashlib.sha256(repr(config).encode())
         for indices in self.named_parts.values():
-            features, targets = self.rows(indices)
-            found.update(np.ascontiguousarray(features).data)
-            for name, labels in targets.items():
-                found.update(repr((name, None if labels is None else np.asarray(labels).tolist())).encode())
+            found.update(np.ascontiguousarray(indices, "int64").data)
+        features, targets = self._encoded
+        found.update(np.ascontiguousarray(features).data)
+        for name, labels in targets.items():
+            found.update(repr((name, None if labels is None else np.asarray(labels).tolist())).encode())
         return found.hexdigest()
 
     @property

@@ -1,0 +1,266 @@
+"""What makes a default training quick, and that it changes no answer: each thing once, few programs, early ends."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import polycera as pc
+from polycera.data import Batches, Encoder
+from polycera.errors import UnknownName
+from polycera.monitoring.progress import PHASES, Progress
+from polycera.networks.first_weights import Drawn
+from polycera.networks.landmarks import Landmarks
+from polycera.runs import Network, Training
+from polycera.tasks import Layout
+from polycera.training import blend, features, kernel, recipe
+from polycera.training.objective import Kept, Objective
+
+pytestmark = pytest.mark.nobackend
+
+
+def table(rows: int = 60) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=rows)
+    return {"x": x, "z": rng.normal(size=rows), "price": 3 * x, "churn": np.where(x > 0, "yes", "no")}
+
+
+# -- each thing once ---------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_encoded_once_and_its_test_rows_pass_the_network_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    encoded: list[int] = []
+    asked: list[int] = []
+    transform, predict = Encoder.transform, keras.Model.predict
+
+    def transformed(self: Encoder, of: Any) -> Any:
+        encoded.append(of.rows)
+        return transform(self, of)
+
+    def predicted(self: Any, x: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(self, pc.Model):
+            asked.append(len(x))
+        return predict(self, x, *args, **options)
+
+    monkeypatch.setattr(Encoder, "transform", transformed)
+    monkeypatch.setattr(keras.Model, "predict", predicted)
+    quick = {"max_steps": 20}
+    small = {"width": 4, "members": 2, "folds": 2}
+    pc.fit(table(), ["price", "churn"], out=tmp_path / "run", training=quick, network=small, progress=False)
+    assert encoded == [60]
+    # the test rows once; then importance: as they are, and three times with each of two columns shuffled
+    assert len(asked) <= 1 + 1 + 3
+
+
+def test_only_whole_batches_so_that_a_step_is_compiled_once() -> None:
+    x, y = np.zeros((10, 2), "float32"), np.zeros((10, 1), "float32")
+    every, whole = (Batches(x, y, batch_size=4, passes=2, whole=own) for own in (False, True))
+    assert (every.steps, whole.steps) == (5, 5)  # 20 rows are five batches
+    every, whole = (Batches(x, y, batch_size=8, passes=2, whole=own) for own in (False, True))
+    assert (every.steps, whole.steps) == (3, 2)
+    assert {len(whole[i][0]) for i in range(whole.steps)} == {8}
+    assert Batches(x, y, batch_size=32, whole=True).steps == 1
+    assert every.digest != whole.digest
+
+
+def test_first_weights_differ_by_seed_and_by_place() -> None:
+    one, again, seed, place = (
+        np.asarray(ops.convert_to_numpy(own((50, 40))))
+        for own in (Drawn(0.1, 3), Drawn.from_config(Drawn(0.1, 3).get_config()), Drawn(0.1, 4), Drawn(0.1, 3, 1))
+    )
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, seed) and not np.allclose(one, place)
+    assert one.std() == pytest.approx(0.1, rel=0.05)
+
+
+def test_no_two_layers_of_a_table_begin_with_the_same_numbers() -> None:
+    own = Network(width=6, depth=2, members=2, bins=4, numbers=3, landmarks=0)
+    model = recipe.build(3, [pc.Regression("a")], own, Training(), 0)
+    kernels = [ops.convert_to_numpy(v).ravel()[:6] for v in model.trainable_variables if "kernel" in v.path]
+    scaled = [kernel / np.abs(kernel).max() for kernel in kernels]
+    assert len(scaled) == 4
+    for i, first in enumerate(scaled):
+        assert not any(np.allclose(first, other) for other in scaled[i + 1 :])
+
+
+# -- on the host -------------------------------------------------------------------------------------------------
+
+
+def test_losses_of_all_rows_on_the_host_are_those_of_a_batch() -> None:
+    """Every kind, missing labels among them; the backend's are float32."""
+    rng = np.random.default_rng(0)
+    tasks = [
+        pc.Regression("a", loss={"mse": 0.5, "huber": 1.0}),
+        pc.Regression("b"),
+        pc.Binary("c", classes=["no", "yes"], label_smoothing=0.1),
+        pc.Multiclass("d", classes=["x", "y", "z"]),
+        pc.Multilabel("e", labels=["p", "q"]),
+        pc.Ordinal("f", classes=[0, 1, 2]),
+        pc.Count("g"),
+        pc.Quantile("h", quantiles=[0.1, 0.9]),
+    ]
+    layout = Layout.of(tasks)
+    objective, n = Objective(layout), 40
+    y = rng.integers(0, 2, size=(n, layout.width)).astype("float32")
+    y[rng.random(y.shape) < 0.2] = np.nan
+    raw = rng.normal(size=(n, layout.units)).astype("float32")
+    kept = Kept(*(ops.convert_to_tensor(np.ones(size, "float32")) for size in (8, 8, layout.units)))
+    sums, rows = objective.sums(y, raw, kept)
+    batch = objective(ops.convert_to_tensor(y), ops.convert_to_tensor(raw), None, kept)
+    np.testing.assert_allclose(sums, ops.convert_to_numpy(batch.sums), rtol=1e-5)
+    np.testing.assert_array_equal(rows, ops.convert_to_numpy(batch.rows))
+
+
+# -- landmarks ---------------------------------------------------------------------------------------------------
+
+
+def straight(rows: int, bent: bool) -> tuple[Any, Any, Layout]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, 3)).astype("float32")
+    y = np.sin(2 * x[:, :1]) * np.sin(2 * x[:, 1:2]) if bent else x[:, :1] + rng.normal(size=(rows, 1))
+    return x, ((y - y.mean()) / y.std()).astype("float32"), Layout.of([pc.Regression("a")])
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_more_landmarks_only_where_they_tell_more(bent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "FEW", 30)
+    x, y, layout = straight(300, bent)
+    found = kernel.machine(240, layout, x, y)
+    assert found is not None
+    used = int((np.abs(found.values["coefficients"]).sum(axis=1) > 0).sum())
+    assert used == 240 if bent else used <= 60
+    assert found.values["rows"].shape == (240, 3)
+    layer = Landmarks(240, 1)
+    layer.build((None, 3))
+    found.give(layer)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x[:9])), found.says(x[:9]), atol=2e-3)
+
+
+def test_the_kernel_of_two_rounds_is_nearly_as_good_as_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "FIRST", 100)
+    monkeypatch.setattr(kernel, "TRIED", 250)
+    x, y, _ = straight(250, True)
+    owner = np.zeros(1, int)
+    chosen = kernel.best(x.astype("float64"), y, owner, np.random.default_rng(0))
+    apart = kernel.distances(x.astype("float64"), x.astype("float64"), np)
+
+    def error(own: kernel.Kernel) -> float:
+        return float(kernel.solve(own, apart, np.arange(250), y, owner).error[0])
+
+    unit = kernel.spread(x)
+    every = [error(kernel.Kernel(rate / unit**power, power)) for rate, power in kernel.KERNELS]
+    assert error(chosen) < 1.02 * min(every)
+
+
+def test_landmarks_are_solved_for_while_the_members_train() -> None:
+    x, y, layout = straight(80, False)
+    model = SimpleNamespace(
+        layers=[SimpleNamespace(name="landmarks")], layout=layout, get_layer=lambda name: SimpleNamespace(count=80)
+    )
+    begun = blend.ahead(model, (x, y), 3)  # type: ignore[arg-type]
+    assert begun is not None
+    found, alone = begun.result(), kernel.machine(80, layout, features_of(x), y, 3)
+    assert found is not None and alone is not None
+    np.testing.assert_array_equal(found.left_out, alone.left_out)
+    model.layers = []
+    assert blend.ahead(model, (x, y), 3) is None  # type: ignore[arg-type]
+
+
+def features_of(x: Any) -> Any:
+    return x / np.sqrt(1 + np.square(x / 4.0))
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any) -> None:
+        raise np.linalg.LinAlgError("did not converge")
+
+    monkeypatch.setattr(kernel, "machine", fails)
+    x, y, layout = straight(20, False)
+    model = SimpleNamespace(
+        layers=[SimpleNamespace(name="landmarks")], layout=layout, get_layer=lambda name: SimpleNamespace(count=20)
+    )
+    begun = blend.ahead(model, (x, y), 0)  # type: ignore[arg-type]
+    assert begun is not None
+    with pytest.raises(np.linalg.LinAlgError, match="converge"):
+        begun.result()
+
+
+def test_rows_of_zeros_that_fill_a_batch_are_not_answered_for() -> None:
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    x = np.random.default_rng(0).normal(size=(300, 2)).astype("float32")
+    found = features.raw_outputs(model, x)
+    assert found.shape == (300, 1) and found.dtype == "float64"
+    np.testing.assert_allclose(found, ops.convert_to_numpy(model(x)), atol=1e-6)
+
+
+# -- what a person sees ------------------------------------------------------------------------------------------
+
+
+def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> str:
+    """What a terminal of so many columns is sent, after an action on a bar of three epochs."""
+    import rich.console
+
+    paper, console = io.StringIO(), rich.console.Console
+    monkeypatch.setattr(
+        rich.console, "Console", lambda: console(file=paper, width=columns, force_terminal=True, color_system=None)
+    )
+    bar = Progress(41)
+    task = SimpleNamespace(headline="balanced_accuracy")
+    bar.set_model(SimpleNamespace(tasks={f"a task with a long name {i}": task for i in range(5)}))
+    bar.on_train_begin()
+    act(bar)
+    bar.bar.refresh()
+    bar.stop()
+    assert bar.bar is None
+    return paper.getvalue()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_epoch_bar_and_time_stay_on_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def epochs(bar: Progress) -> None:
+        bar.on_epoch_end(20, {"val_joint": 0.5})  # goes on after an interruption
+
+    found = drawn(columns, monkeypatch, epochs)
+    assert "21/41" in found and "━━━━" in found and "at most" in found and "joint 0.50" in found
+    assert ":--" in found or ":0" in found
+
+
+def test_what_comes_after_the_last_epoch_is_said_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def phases(bar: Progress) -> None:
+        bar.on_train_end()
+        for name in PHASES:
+            bar.phase(name)
+            bar.bar.refresh()
+
+    found = drawn(80, monkeypatch, phases)
+    for i, name in enumerate(PHASES):
+        assert f"{i}/{len(PHASES)}" in found and name in found
+    assert "0:00:0" in found
+
+
+def test_a_bar_that_is_not_drawn_has_no_phases() -> None:
+    bar = Progress(3)
+    bar.phase(PHASES[1])
+    bar.stop()
+
+
+# -- the fast preset ---------------------------------------------------------------------------------------------
+
+
+def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None:
+    network, training = recipe.preset("fast", {"width": 4, "folds": 2}, {"max_steps": 10})
+    assert (network["width"], network["members"], network["folds"], training) == (4, 2, 2, {"max_steps": 10})
+    assert recipe.preset("fast", None, None)[0]["members"] == 5
+    assert recipe.preset(None, {"width": 4}, None) == ({"width": 4}, {})
+    with pytest.raises(UnknownName, match="preset"):
+        pc.fit(table(), ["price"], preset="quick", out=tmp_path / "r")  # type: ignore[arg-type]
+    assert not (tmp_path / "r").exists()
