@@ -50,12 +50,21 @@ def test_a_table_is_encoded_once_and_its_test_rows_pass_the_network_once(
             asked.append(len(x))
         return predict(self, x, *args, **options)
 
+    labels: list[int] = []
+    encode = pc.Binary.encode
+
+    def labelled(self: pc.Binary, values: Any) -> Any:
+        labels.append(len(values))
+        return encode(self, values)
+
+    monkeypatch.setattr(pc.Binary, "encode", labelled)
     monkeypatch.setattr(Encoder, "transform", transformed)
     monkeypatch.setattr(keras.Model, "predict", predicted)
     quick = {"max_steps": 20}
     small = {"width": 4, "members": 2, "folds": 2}
     pc.fit(table(), ["price", "churn"], out=tmp_path / "run", training=quick, network=small, progress=False)
     assert encoded == [60]
+    assert len(labels) <= 6  # it was 12: a look at names, training, its sample for gradients, two at the end, the file
     # the test rows once; then importance: as they are, and three times with each of two columns shuffled
     assert len(asked) <= 1 + 1 + 3
 

@@ -33,7 +33,7 @@ from polycera.training.probe import GradientProbe
 from polycera.training.run import Run, as_values
 from polycera.training.signals import Asked
 from polycera.training.table import Prepared
-from polycera.training.targets import encode, pack
+from polycera.training.targets import Encoded, encode, pack
 
 
 class Trained(NamedTuple):
@@ -150,6 +150,8 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     model, history, plan, lesson = trained.model, trained.history, trained.plan, trained.lesson
     part, rows = prepared.held_out
     checked, honest = lesson.checked, None
+    if checked is not None:
+        checked = checked[0], encode(model.layout, checked[1])
     bar.phase(PHASES[1])
     if trained.told is not None:
         honest = scores.predictions(model.layout, trained.told, model.units)
@@ -157,21 +159,23 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     at = quality.by_task(chosen, model.layout) if chosen is not None else {}
     raw = None
     if part == "validation" and honest is not None and checked is not None:
-        rows, (features, targets), predicted = lesson.rows, checked, honest
+        rows, (features, targets), predicted = lesson.rows, lesson.checked or checked, honest
+        encoded = checked[1]
     else:
         features, targets = prepared.rows(rows)
+        encoded = encode(model.layout, targets)
         raw = raw_outputs(model, features)  # once for metrics, quality and predictions
         predicted = scores.predictions(model.layout, raw, model.units)
-    measured = held_out.measured(model, part, targets, predicted, at, plan)
+    measured = held_out.measured(model, part, encoded, predicted, at, plan)
     bar.phase(PHASES[2])
     found = {
         findings.THRESHOLDS: chosen,
         findings.QUALITY: measured,
-        findings.IMPORTANCE: held_out.matters(model, prepared, features, targets, trained.seconds, plan, say),
+        findings.IMPORTANCE: held_out.matters(model, prepared, features, encoded, trained.seconds, plan, say),
     }
     bar.phase(PHASES[3])
     written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
-    atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained, targets, raw)))
+    atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained, checked, encoded, raw)))
     files.write(place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
     said = answers.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
     files.write(place / folder.PREDICTIONS, said)
@@ -186,19 +190,20 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     seal.seal(place, [*written, folder.MODEL])
 
 
-def _metrics(prepared: Prepared, trained: Trained, targets: Any, raw: Array | None) -> dict[str, Any]:
+def _metrics(prepared: Prepared, trained: Trained, checked: Any, targets: Encoded, raw: Array | None) -> dict[str, Any]:
     """Return what is measured: of validation rows by what did not learn from them, of others by the network itself.
 
     Args:
         prepared, trained: the table, and what came of it.
-        targets: of the part that is held out.
+        checked: features and encoded labels of the validation rows, or None.
+        targets: encoded labels of the part that is held out.
         raw: what the network gives for these rows, [n, units]; None where that part is the validation.
     """
     model, lesson = trained.model, trained.lesson
     part = prepared.held_out[0]
     found: dict[str, Any] = {"held_out": part}
-    if trained.told is not None and lesson.checked is not None:
-        found["validation"] = _scored(model, lesson.checked[1], trained.told)
+    if trained.told is not None and checked is not None:
+        found["validation"] = _scored(model, checked[1], trained.told)
     if part != "validation" and raw is not None:
         found[part] = _scored(model, targets, raw)
     counts = {name: len(own) for name, own in prepared.named_parts.items()}
@@ -212,9 +217,9 @@ def _metrics(prepared: Prepared, trained: Trained, targets: Any, raw: Array | No
     }
 
 
-def _scored(model: Model, targets: Any, raw: Array) -> dict[str, Any]:
+def _scored(model: Model, targets: Encoded, raw: Array) -> dict[str, Any]:
     """Return every metric of raw outputs [n, units], as plain values."""
-    y = pack(model.layout, encode(model.layout, targets), model.units)
+    y = pack(model.layout, targets, model.units)
     counted = np.ones((len(y), 1), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -226,9 +226,11 @@ def train(
         held: which rows are held out from which members, [rows, members], in place of a validation part.
         refit: whether what is solved in closed form learns from the validation rows too, in the end.
     """
-    x, y = train
+    x, y = train[0], encode(model.layout, train[1])
+    if validation is not None:
+        validation = validation[0], encode(model.layout, validation[1])
     model.adapt(y)
-    packed = pack(model.layout, encode(model.layout, y), model.units)
+    packed = pack(model.layout, y, model.units)
     if EMBEDDING in (layer.name for layer in model.layers):
         model.get_layer(EMBEDDING).fit_to(x)
     backend.seed(seed)
@@ -236,7 +238,7 @@ def train(
         x, folds.beside(packed, held), batch_size=plan.batch_size, seed=seed, passes=plan.passes, whole=True
     )
     begun = blend.ahead(model, (x, packed), seed) if held is not None or validation is not None else None
-    checked = train if held is not None else validation
+    checked = (x, y) if held is not None else validation
     outside = folds.OutOfFold(x, packed, held) if held is not None else None
     history = model.fit(
         batches,

@@ -15,8 +15,12 @@ from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.labels import read
 from polycera.tasks.terms import factor
 
-Encoded = dict[TaskName, Array]
-"""Each task's encoded labels [n, width] in the user's units, NaN where missing."""
+
+class Encoded(dict[TaskName, Array]):
+    """Each task's encoded labels [n, width] in the user's units, NaN where missing.
+
+    What takes targets by name takes these as well, and does not encode them a second time.
+    """
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,15 @@ def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
     Args:
         layout: the tasks.
         y: a dict or data frame, task name -> labels; None for a task without labels here. With a single task,
-            its labels alone.
+            its labels alone. What this function returned is returned as it is.
         what: how messages call it.
 
     Raises:
         UnknownName: for a name that is no task.
         InputError: for a task that is not mentioned, unequal lengths, or labels that its kind does not take.
     """
+    if isinstance(y, Encoded):
+        return y
     targets = by_name(layout, y, what)
     encoded = {
         name: layout.tasks[name].encode(_squeezed(layout.tasks[name], name, values))
@@ -83,7 +89,7 @@ def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
     n = next(iter(rows.values()))
     if n == 0:
         raise InputError(f"{what} has 0 rows; there is nothing to learn from or to measure.")
-    return {t.name: encoded.get(t.name, np.full((n, t.width), np.nan)) for t in layout.tasks.values()}
+    return Encoded({t.name: encoded.get(t.name, np.full((n, t.width), np.nan)) for t in layout.tasks.values()})
 
 
 def by_name(layout: Layout, y: Any, what: str) -> dict[TaskName, Any]:
