@@ -279,9 +279,10 @@ def test_a_numeric_target_within_0_and_1_stays_regression_and_names_the_kind() -
         tasks_for(percent, {"p": "proportion"})
 
 
+@pytest.mark.nobackend  # nothing in it that depends on one: the slow part of these tests runs once
 def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:
     """Members, landmarks, blend, quality, importance and predictions of proportions and soft labels."""
-    n = 90
+    n = 60
     columns: dict[str, Any] = {f"x{i}": rng.normal(size=n) for i in range(3)}
     z = np.stack([columns["x0"], columns["x1"] - columns["x0"], -columns["x1"]], axis=1)
     share = 1 / (1 + np.exp(-z))
@@ -294,7 +295,14 @@ def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:
         pc.Multilabel("parts", labels=["a", "b"], soft=True),
         pc.Multiclass("votes", classes=["u", "v", "w"], soft=True),
     ]
-    run = pc.fit(columns, targets=targets, out=tmp_path / "run", training={"max_steps": 60}, progress=False)
+    run = pc.fit(
+        columns,
+        targets=targets,
+        out=tmp_path / "run",
+        training={"max_steps": 30},
+        network={"width": 16},
+        progress=False,
+    )
     found = run.predict({name: columns[name] for name in ("x0", "x1", "x2")})
     assert set(found.pop("votes")) <= {"u", "v", "w"}
     for name, values in found.items():

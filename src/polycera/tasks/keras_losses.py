@@ -213,7 +213,15 @@ def from_raw(task: Task, loss: Any) -> Callable[[Any, Any], Any] | None:
 def from_answers(loss: Any) -> Callable[[Any, Any], Any]:
     """Return the function of labels and answers that computes a loss."""
     own = class_of(loss)
-    return _call(loss, own) if own is not None else getattr(loss, "call", loss)
+    if own is None:
+        return getattr(loss, "call", loss)
+    if own.__name__ == "CategoricalGeneralizedCrossEntropy":
+        import keras
+
+        # Keras 3.15.1 broadcasts indices [n, 1] against answers [n, classes] into [n, n]
+        q, generalized = settings_of(loss).get("q", 0.5), keras.losses.categorical_generalized_cross_entropy
+        return lambda y, p: generalized(y[:, 0], p, q=q)
+    return _call(loss, own)
 
 
 def _call(loss: Any, own: Any) -> Callable[[Any, Any], Any]:
