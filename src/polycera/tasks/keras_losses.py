@@ -66,11 +66,6 @@ FITS = {
 RANGES: dict[str, set[str]] = {"any": set(), "positive": {"rate"}, "unit": {"rate", "share"}}
 """Numbers that a regression head can answer -> what a loss may compare beside `FITS`."""
 
-_ANSWERS_IN = {
-    **dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), "unit"),
-    **dict.fromkeys(("relu", "relu6", "softplus", "exponential"), "positive"),
-}
-
 GIVES = {
     "regression": "a regression answers any number",
     "quantile": "a quantile task answers several levels of one number",
@@ -247,11 +242,6 @@ def _logits_of(task: Task, family: str | None) -> bool:
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------
-
-
-def range_of(activation: str | None) -> str:
-    """Return which numbers a head can answer that ends in this activation: a key of `RANGES`."""
-    return _ANSWERS_IN.get(activation or "", "any")
 
 
 def check_fit(task: Task, answers: str = "any") -> None:
