@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from polycera import registered
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.shapes import Tensor
 
@@ -113,17 +114,9 @@ class Published(ABC):
 
     def written_name(self) -> str:
         """Return the name that stands in a file: our own, or that under which the class is registered with Keras."""
-        if type(self).__module__.startswith("polycera."):
+        if not registered.is_own(type(self)):
             return self.name
-        import keras
-
-        registered = keras.saving.get_registered_name(type(self))
-        if keras.saving.get_registered_object(registered) is not type(self):
-            raise InputError(
-                f"{self.room} {self.name!r} is a class of your own and cannot be written down: put "
-                "@keras.saving.register_keras_serializable('my_package') above it, so that it is found again."
-            )
-        return str(registered)
+        return registered.name_of(type(self), f"{self.room} {self.name!r}")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -180,14 +173,7 @@ def find(methods: Mapping[str, type[M]], method: str | Mapping[str, Any], what: 
 
 def _registered(methods: Mapping[str, type[M]], config: Mapping[str, Any], what: str) -> M:
     """Return a method that the user registered with Keras, looked up by its name and never imported."""
-    import keras
-
-    found = keras.saving.get_registered_object(config["name"])
-    if found is None:
-        raise InputError(
-            f"The {what} {shorten(repr(config['name']))} is a class of the user's own that is not registered here: "
-            "import the module that defines it first."
-        )
+    found = registered.find(config["name"], what)
     room = next(iter(methods.values())).room
     if not (isinstance(found, type) and issubclass(found, Published) and getattr(found, "room", None) == room):
         raise InputError(f"{shorten(repr(config['name']))} is registered with Keras, but it is no {what}.")

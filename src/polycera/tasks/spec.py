@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from polycera import registered
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks.classes import Binary, Multiclass, Multilabel, Ordinal
 from polycera.tasks.joint import Joint
@@ -18,11 +19,17 @@ KINDS: dict[str, type[Task]] = {
 
 
 def kind_of(name: str) -> type[Task]:
-    """The class of a kind.
+    """Return the class of a kind: one of ours, or one of the user's own by the name that Keras knows.
 
     Raises:
         UnknownName: with the nearest one.
+        InputError: for a name that nothing here is registered under, or that is no task's.
     """
+    if ">" in name:
+        found = registered.find(name, "kind of task")
+        if not (isinstance(found, type) and issubclass(found, Task)):
+            raise InputError(f"{shorten(repr(name))} is registered with Keras, but it is no kind of task.")
+        return found
     if name not in KINDS:
         raise UnknownName("kind", name, KINDS)
     return KINDS[name]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from polycera import registered
 from polycera.errors import InputError, listing, shorten
 from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks import labels, terms
@@ -119,7 +120,8 @@ class Task(metaclass=_Sealing):
     @property
     def signature(self) -> Hashable:
         """Tasks of equal signature are computed as one: same kind, units, width and whatever shapes the formula."""
-        return (self.kind, self.units, self.width)
+        own = (type(self),) if registered.is_own(type(self)) else ()  # whose link may be another
+        return (self.kind, self.units, self.width, *own)
 
     @property
     def measured_as(self) -> str:
@@ -146,8 +148,23 @@ class Task(metaclass=_Sealing):
     # -- written down --------------------------------------------------------------------------------------------
 
     def to_config(self) -> dict[str, Any]:
-        """The task as plain JSON values; `from_config` gives it back."""
-        config: dict[str, Any] = {"kind": self.kind, "name": self.name, "weight": self.weight}
+        """Return the task as plain JSON values, of which `task_from_config` makes it again.
+
+        Raises:
+            InputError: for a class of the user's own that is not registered with Keras.
+        """
+        kind = self.kind
+        if registered.is_own(type(self)):
+            kind = registered.name_of(type(self), f"Task {shorten(self.name)!r} ({type(self).__name__})")
+        return self._described(kind)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the task again: Keras registers only classes with a method of this name."""
+        return {name: value for name, value in self._described(self.kind).items() if name != "kind"}
+
+    def _described(self, kind: str) -> dict[str, Any]:
+        """The task as plain JSON values, as of this kind."""
+        config: dict[str, Any] = {"kind": kind, "name": self.name, "weight": self.weight}
         config["loss"] = [term.to_config() for term in self.terms]
         config["metrics"] = list(self.metrics)
         if self.learning_rate != 1.0:
@@ -169,7 +186,7 @@ class Task(metaclass=_Sealing):
         return f"{type(self).__name__}({self.name!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Task) and self.to_config() == other.to_config()
+        return type(other) is type(self) and self._described(self.kind) == other._described(self.kind)
 
     def __hash__(self) -> int:
         return hash((self.kind, self.name))
