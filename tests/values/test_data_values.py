@@ -376,3 +376,24 @@ def test_two_words_of_bibtex_give_a_tag_away(shared_data: Path) -> None:
     tasks, _ = tasks_for(table, ["TAG_statphys23", "TAG_web"])
     found = leaks(table, infer(table, [name for name in table.names if name.startswith("TAG_")]), tasks)
     assert [text.split("'")[1] for text in found] == ["iupap", "xxiii"]
+
+
+@pytest.mark.parametrize("wish", [{"stars": "multiclass"}, ["stars"], {"stars": "ordinal"}])
+def test_a_categorical_target_of_numbers_keeps_its_numbers(wish: Any) -> None:
+    """Categorical features of numbers are levels; labels come back as they came."""
+    import pandas as pd
+
+    from polycera.runs.spec import Data
+    from polycera.training.table import prepare
+
+    stars = pd.Categorical(np.arange(60) % 3 + 1)
+    frame = pd.DataFrame({"a": np.linspace(0, 1, 60), "floor": stars, "stars": stars})
+    prepared = prepare(frame, wish, Data())
+    assert prepared.tasks[0].classes == (1, 2, 3)
+    assert prepared.tasks[0].kind == (
+        "ordinal" if isinstance(wish, dict) and "ordinal" in wish.values() else "multiclass"
+    )
+    np.testing.assert_array_equal(prepared.tasks[0].encode(prepared.table["stars"])[:, 0], np.arange(60) % 3)
+    assert set(prepared.table["floor"]) == {"1", "2", "3"}
+    words = pd.DataFrame({"a": np.linspace(0, 1, 60), "stars": pd.Categorical((np.arange(60) % 3).astype(str))})
+    assert prepare(words, wish, Data()).tasks[0].classes == ("0", "1", "2")

@@ -9,7 +9,7 @@ from polycera.data.schema import Column, Schema, infer
 from polycera.data.split import Split, copies, from_column, split, strata
 from polycera.data.standardise import outlying
 from polycera.data.table import Table
-from polycera.data.targets import columns_of, labels, tasks_for
+from polycera.data.targets import columns_asked_for, columns_of, labels, tasks_for
 
 __all__ = [
     "Batches",
@@ -18,6 +18,7 @@ __all__ = [
     "Schema",
     "Split",
     "Table",
+    "columns_asked_for",
     "columns_of",
     "copies",
     "from_column",

@@ -10,6 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
+PACKED = "\0packed"
+"""The key under which packed targets travel through Keras, so that no array of a user is taken for them."""
+
+
+def marked(packed: Any) -> dict[str, Any]:
+    """Return packed targets [n, width], or their weights, in the form in which a training step knows them."""
+    return {PACKED: packed}
+
 
 class Batches(keras.utils.PyDataset):
     """Arrays as batches for `fit`.
@@ -63,7 +71,8 @@ class Batches(keras.utils.PyDataset):
         self.epoch, self.first = epoch, first
 
     def __getitem__(self, index: int) -> Any:
-        return self.batch(self.epoch, self.first + index)
+        x, y, *weights = self.batch(self.epoch, self.first + index)
+        return (x, marked(y), *map(marked, weights))
 
     def batch(self, epoch: int, index: int) -> Any:
         """One batch of an epoch: (x, y) or (x, y, weights)."""

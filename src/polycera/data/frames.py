@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from polycera.data.column import Values, as_text, canonical
+from polycera.data.column import Values, canonical, kind_of
 from polycera.data.table import Table, check_names
 from polycera.errors import InputError, shorten
 
@@ -31,7 +31,10 @@ def read_frame(source: Any) -> Table:
     frame = nw.from_native(source)
     frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     _check_rows(len(frame), "The data frame")
-    return Table((str(series.name), _column(series)) for series in frame.iter_columns())
+    table = Table((str(series.name), _column(series)) for series in frame.iter_columns())
+    # who made a column categorical meant levels, even where the levels are numbers
+    categorical = [str(series.name) for series in frame.iter_columns() if _has_levels(series)]
+    return table.with_levels({name: table[name] for name in categorical if kind_of(table[name]) != "text"})
 
 
 def read_mapping(source: Mapping[Any, Any]) -> Table:
@@ -48,18 +51,19 @@ def _column(series: nw.Series[Any]) -> Values:
             f"Column {shorten(name)!r} holds {dtype} cells; one number, text, boolean or date is expected: "
             "spread it over several columns or leave the column out."
         )
-    levels = isinstance(dtype, nw.Categorical | nw.Enum)
     if isinstance(dtype, nw.Decimal):
         series = series.cast(nw.Float64)
-    elif levels and series.implementation.is_pyarrow():
+    elif _has_levels(series) and series.implementation.is_pyarrow():
         series = series.cast(nw.String)  # to_numpy of pyarrow's dictionaries turns nulls into the last level
     elif isinstance(dtype, nw.Date):
         series = series.cast(nw.Datetime("us"))
     elif isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    column = canonical(np.asarray(series.to_numpy()), name)
-    # who made a column categorical meant levels, even where the levels are numbers
-    return as_text(column) if levels else column
+    return canonical(np.asarray(series.to_numpy()), name)
+
+
+def _has_levels(series: nw.Series[Any]) -> bool:
+    return isinstance(series.dtype, nw.Categorical | nw.Enum)
 
 
 def _native_names(source: Any) -> list[Any]:

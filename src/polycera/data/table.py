@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polycera.data.column import Values, canonical
+from polycera.data.column import Values, as_text, canonical
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 
@@ -38,6 +38,7 @@ class Table:
         pairs = [(str(name), values) for name, values in pairs]
         check_names(name for name, _ in pairs)
         self._columns: dict[str, Values] = {name: canonical(values, name) for name, values in pairs}
+        self._values: dict[str, Values] = {}
         self._check_lengths()
 
     @classmethod
@@ -45,7 +46,30 @@ class Table:
         """A table of columns that are canonical already."""
         table = cls.__new__(cls)
         table._columns = columns
+        table._values = {}
         return table
+
+    def with_levels(self, levels: Mapping[str, Values]) -> Table:
+        """Return the table with these columns as levels, which are text; their values are remembered for `labelled`.
+
+        Args:
+            levels: categorical columns whose categories are numbers or booleans, canonical, [rows] each.
+        """
+        table = Table._of(self._columns | {name: as_text(values) for name, values in levels.items()})
+        table._values = dict(levels)
+        return table
+
+    def labelled(self, names: Iterable[str]) -> Table:
+        """Return the table with the values of their levels in these columns: labels come back as they were given."""
+        own = {name: self._values[name] for name in names if name in self._values}
+        table = Table._of(self._columns | own)
+        table._values = own
+        return table
+
+    @property
+    def levels(self) -> frozenset[str]:
+        """Return the columns of numbers or booleans that came as categorical ones."""
+        return frozenset(self._values)
 
     @property
     def rows(self) -> int:

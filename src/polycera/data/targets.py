@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from polycera.data.coerce import as_kind
-from polycera.data.column import Values, kind_of
+from polycera.data.column import Values, as_text, kind_of
 from polycera.data.guess import infer_task, levels_of, poles, two
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, listing, shorten
@@ -54,6 +54,11 @@ def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task
         raise InputError(f"Each target is predicted once, and these were named more often: {listing(twice)}.")
     built = {name: _task(table, name, wish) for name, wish in asked}
     return [task for task, _ in built.values()], {name: reason for name, (_, reason) in built.items()}
+
+
+def columns_asked_for(targets: Asked | Iterable[Asked]) -> list[str]:
+    """Return the names of all columns that hold labels of these targets, as `tasks_for` takes them."""
+    return [column for name, wish in _pairs(targets) for column in columns_of(name, wish)]
 
 
 def columns_of(name: str, wish: str | Task | None = None) -> list[str]:
@@ -107,6 +112,9 @@ def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
     columns = {column: table[column] for column in columns_of(name, wish)}
     for column, values in columns.items():
         levels_of(column, values)
+    if wish is None and name in table.levels:  # classes, although they are numbers
+        task, reason = infer_task(name, as_text(table[name]))
+        return _of_kind(type(task), name, table[name]), reason
     if isinstance(wish, Task):
         check_fit(wish)
     if wish is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -18,6 +19,36 @@ def settle(model: keras.Model) -> None:
     """On JAX a training holds the variables elsewhere between epochs; bring them back before they are touched."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
+
+
+@contextmanager
+def unharmed(model: keras.Model) -> Iterator[None]:
+    """Leave the model with its variables where a step raises an error.
+
+    On JAX, Keras takes them out of the model before the first step. A batch that is refused there would leave a model
+    without weights.
+    """
+    if not hasattr(model, "jax_state_sync"):
+        yield
+        return
+    settle(model)
+    owned = [*model.variables, *model.metrics_variables, *getattr(model.optimizer, "variables", [])]
+    before = [(variable, variable.value) for variable in owned]
+    try:
+        yield
+    except BaseException:
+        settle(model)
+        for variable, value in before:
+            if not _has_value(variable):
+                variable.assign(value)
+        raise
+
+
+def _has_value(variable: Any) -> bool:
+    try:
+        return variable.value is not None
+    except TypeError:  # neither a value nor an initializer that would make one
+        return False
 
 
 def weights(model: keras.Model) -> list[Any]:

@@ -191,12 +191,12 @@ class Multiclass(ClassTask):
         if self.soft:
             sums = xp.abs(xp.sum(y, axis=-1, keepdims=True) - 1.0)
             return xp.logical_and(within_0_and_1(y, xp), xp.less_equal(sums, SUM))
-        return super().valid(y, xp)  # type: ignore[misc]
+        return super().valid(y, xp)
 
     @property
     def wanted(self) -> str:
         """Return what a label must be, for the sentence of a warning."""
-        return "shares of the classes that add up to 1" if self.soft else super().wanted  # type: ignore[misc]
+        return "shares of the classes that add up to 1" if self.soft else super().wanted
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.softmax(raw, axis=-1)

@@ -239,6 +239,13 @@ class Count(NumberTask):
             )
         return encoded
 
+    def valid(self, y: Tensor, xp: Any) -> Tensor:
+        return xp.logical_and(xp.isfinite(y), xp.greater_equal(y, 0.0))
+
+    @property
+    def wanted(self) -> str:
+        return "a number of 0 or more"
+
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.exp(xp.clip(raw, -30.0, LOG_LARGEST))  # beyond, a rate means nothing and its square overflows
 

@@ -133,6 +133,18 @@ class Task(metaclass=_Sealing):
         """The metric by which the task's skill is measured."""
         return self.metrics[0]
 
+    def valid(self, y: Tensor, xp: Any) -> Tensor:
+        """Return where encoded labels [..., width] are ones that `encode` gives, bool; NaN is none of them.
+
+        Batches that only the backend sees are checked by it, in the training step.
+        """
+        return xp.isfinite(y)
+
+    @property
+    def wanted(self) -> str:
+        """Return what a label must be, for the sentence of a warning."""
+        return "a finite number"
+
     def moments(self, encoded: Array) -> tuple[float, float]:
         """Location and scale taken out of the labels before the losses see them: (0, 1) but for regression kinds."""
         return 0.0, 1.0
@@ -239,6 +251,23 @@ class ClassTask(Task):
     def _way_out(self, strange: Sequence[Any]) -> str:
         """What to use for labels that are none of the classes, where they look like something else."""
         return ""
+
+    def valid(self, y: Tensor, xp: Any) -> Tensor:
+        inside = xp.logical_and(xp.greater_equal(y, 0.0), xp.less_equal(y, len(self.known_classes()) - 1.0))
+        return xp.logical_and(inside, xp.equal(y, xp.floor(y)))
+
+    @property
+    def wanted(self) -> str:
+        classes = self.known_classes()
+        if self.class_numbers is None:
+            return f"the place of a class, 0 to {len(classes) - 1}"
+        return f"one of {listing(classes, 5)}"
+
+    @property
+    def class_numbers(self) -> np.ndarray | None:
+        """Return the classes as numbers [classes]; None where one of them is a text."""
+        numbers = [_key(label) for label in self.known_classes()]
+        return np.array(numbers) if all(isinstance(number, float) for number in numbers) else None
 
     def _from_one_hot(self, array: Array) -> Array:
         gone = np.isnan(array).all(axis=1)

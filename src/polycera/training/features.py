@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from polycera.errors import InputError
 
@@ -93,11 +94,13 @@ def rows_of(x: Any) -> Any:
 def check_features(x: Any, what: str = "x") -> None:
     """Raise an error for a NaN or infinite feature, naming where it stands.
 
-    Only NumPy arrays and data frames are looked at: what lives on a device stays there.
+    What lives on a device is looked at there, and comes to the host only where something is wrong.
     """
     for name, leaf in leaves(x, what):
         if hasattr(leaf, "to_numpy"):
             leaf = _of_frame(leaf)
+        elif _is_tensor(leaf):
+            leaf = _of_tensor(leaf)
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OUS":
             raise InputError(f"The features {name} hold {leaf.dtype} values; a network takes numbers: encode them.")
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and not _finite(leaf):
@@ -107,6 +110,18 @@ def check_features(x: Any, what: str = "x") -> None:
                 f"The features {name} hold {len(bad)} NaN or infinite values, the first in {where}: "
                 "fill them in before training (polycera fit does so for a table)."
             )
+
+
+def _is_tensor(leaf: Any) -> bool:
+    return hasattr(leaf, "__array__") and hasattr(leaf, "shape") and not isinstance(leaf, np.ndarray)
+
+
+def _of_tensor(leaf: Any) -> np.ndarray | None:
+    """A tensor as an array where it holds a NaN or infinite number, or is not of this backend; else None."""
+    if ops.is_tensor(leaf):
+        fine = "float" not in keras.backend.standardize_dtype(leaf.dtype) or bool(ops.all(ops.isfinite(leaf)))
+        return None if fine else np.asarray(ops.convert_to_numpy(leaf))
+    return np.asarray(leaf.detach().cpu() if hasattr(leaf, "detach") else leaf)
 
 
 def _of_frame(frame: Any) -> np.ndarray:

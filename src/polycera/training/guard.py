@@ -18,6 +18,7 @@ from polycera.monitoring.watching import needs_tasks
 from polycera.networks import backend
 from polycera.shapes import Tensor
 from polycera.tasks import Layout
+from polycera.training.nonfinite import blamed_weight
 
 MARK = 2**30
 """Added to the optimizer's count of steps where one was spoilt: no other number outlives a step on each backend."""
@@ -125,9 +126,10 @@ class Guard(keras.callbacks.Callback):
             raise NotFinite(self._sentence(int(sums["first"]) - 1))
         if bad := not_finite(model):
             rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
+            blamed = _blamed(model) or "Lower the learning rate, or look for enormous values."
             raise NotFinite(
                 f"The training came apart in epoch {self._epoch + 1}: weights are NaN or infinite, the first of "
-                f"{shorten(bad)!r} (learning rate {rate:g}); lower the learning rate, or look for enormous values."
+                f"{shorten(bad)!r} (learning rate {rate:g}). {blamed}"
             )
 
     def _sentence(self, batch: int) -> str:
@@ -136,13 +138,21 @@ class Guard(keras.callbacks.Callback):
         names = [name for name, n in zip(model._objective.names, spoilt, strict=True) if n]
         where = f"Training was stopped in epoch {self._epoch + 1} at batch {batch + 1}: "
         rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
-        hint = f" Look for enormous or wrong values there, or lower the learning rate (now {rate:g})."
+        blamed = (
+            _blamed(model) or f"Look for enormous or wrong values there, or lower the learning rate (now {rate:g})."
+        )
+        hint = f" {blamed}"
         if names:
             return f"{where}a loss is NaN or infinite: {listing(names)}.{hint}"
         names = [] if self._rows is None else _steep(model, self._rows.batch(self._epoch, batch))
         if names:
             return f"{where}the gradient of a loss is NaN or infinite, while the loss is not: {listing(names)}.{hint}"
         return f"{where}a gradient is NaN or infinite; it arises in the layers below the heads.{hint}"
+
+
+def _blamed(model: Any) -> str | None:
+    """A sentence on a weight of a task that is enormous."""
+    return blamed_weight({name: task.weight for name, task in model.tasks.items()})
 
 
 def arm(model: Any, guard: Guard | None, rows: Any) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 from keras import ops
 
 from polycera.data import Batches, batches
+from polycera.data.batches import marked
 from polycera.errors import InputError, listing
 from polycera.monitoring.gradients import Pull
-from polycera.monitoring.variables import settle
+from polycera.monitoring.variables import settle, unharmed
 from polycera.networks import backend
 from polycera.networks.backend import replicas
 from polycera.networks.heads import TaskLayer
@@ -23,15 +24,28 @@ from polycera.networks.landmarks import Blend
 from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
-from polycera.training import checkpoint, declared, folds, guard, scores, streams
+from polycera.training import (
+    checkpoint,
+    declared,
+    folds,
+    guard,
+    in_graph,
+    model_inputs,
+    nonfinite,
+    scores,
+    streams,
+    target_scaling,
+)
 from polycera.training.access import Access
 from polycera.training.features import are_arrays, check_features, in_slices, rows_of
 from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
 from polycera.training.objective import Kept, Measured, Objective
+from polycera.training.portable import portable
 from polycera.training.scores import Scores
 from polycera.training.shared import Shared
-from polycera.training.targets import Encoded, Units, constant, encode, pack, pack_weights
+from polycera.training.target_scaling import Learned
+from polycera.training.targets import Encoded, Units, constant, encode, pack, pack_weights, rows_alike
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -127,6 +141,11 @@ class Model(keras.Model):
         self._shared = Shared.of(self, self.layout, self.heads, given, seed)
         self._engine = self._shared.engine  # a layer: Keras then knows its variables
         self._ledger = Ledger(self._shared.shapes() | self._entries())
+        self._stream: Ledger | None = None  # what batches of a source bring; made when the first source comes
+        self._learned: Learned | None = None  # where the scaling comes from, until it is held against a first epoch
+        self._unseen = False  # whether the host has not looked at the features of the training
+        self._lost = False  # whether it was said in this `fit` that weights are not finite
+        self._marks = False  # whether a prediction marks rows with features that are not finite
 
     def _entries(self) -> dict[str, tuple[int, ...]]:
         """What the ledger adds up beside what balancing saw."""
@@ -144,10 +163,30 @@ class Model(keras.Model):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._shared.to_config()}
 
+    def get_compile_config(self) -> Any:
+        return portable(super().get_compile_config())
+
+    def compile_from_config(self, config: Any) -> None:
+        super().compile_from_config(portable(config))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            model_inputs.check_names(self, args[0])
+        return super().__call__(*args, **kwargs)
+
+    def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > 2:  # after the variables, trainable ones and others
+            model_inputs.check_names(self, args[2])
+        return super().stateless_call(*args, **kwargs)
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        inputs = model_inputs.unwrapped(self, inputs)
+        looks = self._unseen if training else self._marks
+        finite = model_inputs.harmless(inputs) if looks else inputs
         if training and self._shared.engine is not None:
-            return self._shared.engine(self._standardize_inputs(inputs), training=True)
-        return super().call(inputs, training=training, mask=mask)
+            return self._shared.engine(self._standardize_inputs(finite), training=True)
+        raw = super().call(finite, training=training, mask=mask)
+        return model_inputs.with_lost_rows(raw, inputs) if looks and not training else raw
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
@@ -245,10 +284,7 @@ class Model(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """The total loss of a batch; on the way, everything that is logged is added up on the device."""
-        if isinstance(y, dict):
-            y, sample_weight = streams.pack_in_graph(self.layout, self.heads, y, sample_weight)
-        elif sample_weight is not None and len(sample_weight.shape) == 1:
-            sample_weight = ops.expand_dims(sample_weight, -1)
+        y, sample_weight = streams.unpacked(self, x, y, sample_weight)
         if training and not self._wrapped:
             y_pred = guarded(y_pred)
         if training and self._members > 1:  # each answers for itself
@@ -286,6 +322,37 @@ class Model(keras.Model):
         """The running loss. Named terms and metrics are made once an epoch, not in every step."""
         return {"loss": self.metrics[0].result(), "tasks": {}}
 
+    def _watch_stream(self, source: Any) -> None:
+        """Have the steps count what a source brings."""
+        if self._stream is None and not isinstance(source, Batches):
+            self._stream = in_graph.ledger(self)
+            self.train_function = self.test_function = None  # traced anew, with the counts
+
+    def _look_at_features(self, unseen: bool) -> None:
+        """Have the training step look for NaN features, or not where the host has looked."""
+        if unseen != self._unseen:
+            self._unseen, self.train_function = unseen, None
+
+    def _say_of_stream(self, training: bool) -> None:
+        """Say what the batches of this epoch brought that was left out, and whether the scaling fits them."""
+        if self._stream is None:
+            return
+        sums = self._stream.read()
+        if not sums["rows"]:
+            return
+        for sentence in streams.sentences(self, sums, training):
+            warnings.warn(sentence, stacklevel=4)
+        if training and self._learned is not None:
+            if differs := target_scaling.differing(self.layout, self.units, self._learned, sums):
+                warnings.warn(differs, stacklevel=4)
+            self._learned = None
+
+    def _say_of_weights(self) -> None:
+        """Say once in a `fit` that weights or moments are not finite; a Guard looks itself."""
+        if self._policy is None and not self._lost and (sentence := nonfinite.after_epoch(self)):
+            warnings.warn(sentence, stacklevel=4)
+            self._lost = True
+
     def get_metrics_result(self) -> dict[str, Any]:
         """All that was added up since the last reset, by name; Keras flattens the inner dict into the logs."""
         if self._before_logs is not None:
@@ -296,26 +363,55 @@ class Model(keras.Model):
         weights = ops.convert_to_numpy(self._task_weights)
         moving = self._shared.weighing is not None or not np.array_equal(weights, self._objective.weights)
         named = scores.terms(self._objective, sums, weights, moving) | scores.logged(self._scores)
+        self._say_of_stream(training=bool(sums["steps"]))
         if sums["steps"]:
             self._gradients = self._shared.read(sums)
             if self._policy != "stop" and (sentence := scores.spoilt(self._objective, sums)):
                 warnings.warn(sentence, stacklevel=2)
+            if sums["skipped"]:
+                self._say_of_weights()
         return {"loss": named.pop("loss"), "tasks": named}
 
     # -- what users call -----------------------------------------------------------------------------------------
 
-    def adapt(self, y: Any) -> None:
-        """Take units and trivial predictors from these targets; `fit` does it by itself when it is given arrays.
+    def adapt(self, y: Any, steps: int | None = None) -> None:
+        """Take the scaling of the targets and the trivial predictors from these targets.
+
+        `fit` does it by itself: from all training rows of arrays, from the first 64 batches of a source.
 
         Args:
-            y: targets by name, as for `fit`.
+            y: targets by name, as for `fit`; or a source of batches `(x, y)`; or, for some tasks or all, the numbers
+                themselves: `{"price": {"mean": 100.0, "std": 20.0}, "kind": {"shares": [0.5, 0.3, 0.2]}}`. A number
+                kind without standardisation takes `mean`, a binary task the share of its second class.
+            steps: batches of a source to read; default all.
+
+        Raises:
+            UnknownName, InputError: for targets as in `fit`; for numbers that cannot be.
+
+        Examples:
+            >>> import keras, polycera as pc
+            >>> x = keras.Input((3,))
+            >>> model = pc.Model(x, pc.layers.Heads([pc.Regression("price"), pc.Binary("sold")])(x))
+            >>> model.adapt({"price": {"mean": 100.0, "std": 20.0}, "sold": {"shares": 0.1}})
+            >>> model.units.scale.tolist()
+            [20.0, 1.0]
         """
-        self._take_units(encode(self.layout, y))
+        streams.adapted(self, y, steps)
+
+    def _take_scaling(self, encoded: Encoded, learned: Learned, quiet: bool = False) -> None:
+        """Take the scaling from the labels of a source, which are held against the first epoch."""
+        units = self._take_units(encoded)
+        self._learned = learned
+        if not quiet and not learned.whole:
+            warnings.warn(target_scaling.sentence(self.layout, units, learned), stacklevel=5)
 
     def _take_units(self, encoded: Encoded) -> Units:
         units = Units.of(self.layout, encoded)
         for message in constant(self.layout, encoded):
             warnings.warn(message, stacklevel=4)
+        return self._set_units(units)
+
+    def _set_units(self, units: Units) -> Units:
         task = unit = 0
         for head in self.heads:
             tasks, width = len(head.layout.tasks), head.layout.units
@@ -361,15 +457,20 @@ class Model(keras.Model):
         """
         self._check_compiled()
         kept, watch = checkpoint.among(callbacks), guard.among(callbacks)
+        unseen = False
         if isinstance(x, Batches):  # made ready before
             y = sample_weight = None
         elif y is None:
-            x = streams.prepared(self, x, class_weight, sample_weight)
+            unseen, source = not target_scaling.on_host(x), x
+            x = streams.prepared(self, source, class_weight, sample_weight, trains=True)
+            rest.setdefault("steps_per_epoch", streams.steps_of(source))
+            self._watch_stream(x)
             y = sample_weight = None
         else:
+            x = model_inputs.by_name(self, x)
             check_features(x)
             encoded = encode(self.layout, y)
-            _same_rows(x, encoded, "y")
+            rows_alike(x, encoded, "y")
             split = 0.0 if validation_data is not None else validation_split
             last = int(np.floor(rows_of(encoded) * (1.0 - split)))
             if not self.fitted:
@@ -377,6 +478,7 @@ class Model(keras.Model):
             sample_weight = pack_weights(self.layout, encoded, sample_weight, class_weight, last=last)
             y = pack(self.layout, encoded, self.units)
         if validation_data is not None:
+            rest.setdefault("validation_steps", streams.steps_of(validation_data))
             validation_data = self._validation(validation_data)
         if (kept is not None or watch is not None) and y is not None:
             if rest.get("steps_per_epoch") is not None:
@@ -385,33 +487,43 @@ class Model(keras.Model):
             validation_data = validation_data or held
             rest.setdefault("validation_batch_size", batch_size)
             y = sample_weight = batch_size = None
+        y, sample_weight = (None if part is None else marked(part) for part in (y, sample_weight))
+        self._look_at_features(unseen)
         options = dict(
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
             validation_split=validation_split if y is not None else 0.0,
             validation_data=validation_data,
-            shuffle=shuffle and y is not None,
+            shuffle=shuffle and (y is not None or streams.shuffles(x)),
             sample_weight=sample_weight,
             **rest,
         )
         declared.check(self, x)
         guard.arm(self, watch, x)
-        if kept is None:
-            return super().fit(x, y, callbacks=callbacks, **options)
-        with kept.at_work(self, x, callbacks, epochs=epochs, verbose=verbose) as (callbacks, first):
-            return super().fit(x, y, callbacks=callbacks, **{**options, "initial_epoch": first})
+        self._lost = False
+        with unharmed(self):
+            if kept is None:
+                history = super().fit(x, y, callbacks=callbacks, **options)
+            else:
+                with kept.at_work(self, x, callbacks, epochs=epochs, verbose=verbose) as (callbacks, first):
+                    history = super().fit(x, y, callbacks=callbacks, **{**options, "initial_epoch": first})
+        self._say_of_weights()
+        return history
 
     def _validation(self, data: Any) -> Any:
         if not isinstance(data, list | tuple):
-            return streams.prepared(self, data, None, None)
+            data = streams.prepared(self, data, what="validation_data")
+            self._watch_stream(data)
+            return data
         x, y, sample_weight = (*data, None)[:3]
+        x = model_inputs.by_name(self, x, "validation_data")
         check_features(x, "validation_data")
         encoded = encode(self.layout, y, "validation_data")
-        _same_rows(x, encoded, "validation_data")
+        rows_alike(x, encoded, "validation_data")
         weights = pack_weights(self.layout, encoded, sample_weight, what="sample_weight of validation_data")
-        packed = pack(self.layout, encoded, self.units)
-        return (x, packed) if weights is None else (x, packed, weights)
+        packed = marked(pack(self.layout, encoded, self.units))
+        return (x, packed) if weights is None else (x, packed, marked(weights))
 
     @_alone()
     def evaluate(
@@ -439,13 +551,19 @@ class Model(keras.Model):
         options = dict(batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
         inside_fit = rest.get("_use_cached_eval_dataset", False)
         if inside_fit or y is None:
-            x = x if inside_fit else streams.prepared(self, x, None, sample_weight)
-            return super().evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict, **options, **rest)
+            if not inside_fit:
+                options["steps"] = steps or streams.steps_of(x)
+                x = streams.prepared(self, x, None, sample_weight)
+                self._watch_stream(x)
+            with unharmed(self):
+                return super().evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict, **options, **rest)
+        x = model_inputs.by_name(self, x)
         check_features(x)
         encoded = encode(self.layout, y)
-        _same_rows(x, encoded, "y")
+        rows_alike(x, encoded, "y")
         weights, packed = pack_weights(self.layout, encoded, sample_weight), pack(self.layout, encoded, self.units)
-        logs = super().evaluate(x, packed, sample_weight=weights, return_dict=True, **options, **rest)
+        marks = None if weights is None else marked(weights)
+        logs = super().evaluate(x, marked(packed), sample_weight=marks, return_dict=True, **options, **rest)
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
         counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
         self._scores = scores.exact(self._objective, packed, raw, counted, self.units)
@@ -468,11 +586,16 @@ class Model(keras.Model):
         return {name: self.layout.tasks[name].answer(values) for name, values in found.items()}
 
     def _in_units(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
-        check_features(x)
+        source = target_scaling.is_source(x)
+        if not source:
+            x = model_inputs.by_name(self, x)
+            check_features(x)
         if rows_of(x) == 0:
             raw = np.zeros((0, self.layout.units))
         else:
             raw = self.raw_outputs(x, *args, **kwargs)
+        if sentence := nonfinite.check_answers(self, raw, source):
+            warnings.warn(sentence, stacklevel=4)
         return scores.predictions(self.layout, raw, self.units)
 
     def raw_outputs(
@@ -500,9 +623,13 @@ class Model(keras.Model):
                 if (values := self._values()) is not None:
                     settle(self)  # in a callback of `fit`, Keras may hold the variables elsewhere
                     return in_slices(values(), x, batch_size or 32)
-        shared = backend.predicts_in_place()
+        source = target_scaling.is_source(x)
+        shared = backend.predicts_in_place() and not source
         with self._access.shared() if shared else self._access.alone():
-            return super().predict(x, batch_size, verbose, steps, callbacks)
+            if source and not self._marks:
+                self._marks, self.predict_function = True, None
+            with unharmed(self):
+                return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def _values(self) -> Any:
         """See `backend.pure_prediction`; made once for each `compile`, as Keras makes its own."""
@@ -528,9 +655,10 @@ class Model(keras.Model):
         Raises:
             InputError: as `evaluate`.
         """
+        x = model_inputs.by_name(self, x)
         check_features(x)
         encoded = encode(self.layout, y)
-        _same_rows(x, encoded, "y")
+        rows_alike(x, encoded, "y")
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
         units, counted = self.units, np.ones((len(raw), 1), bool)
         return scores.exact(self._objective, pack(self.layout, encoded, units), raw, counted, units)
@@ -558,22 +686,25 @@ class Model(keras.Model):
     @_alone()
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
         """One step, as in Keras, with targets by name. Call `adapt` first for tasks that standardise."""
-        return super().train_on_batch(x, *self._batch(x, y, sample_weight), **rest)
+        return super().train_on_batch(*self._batch(x, y, sample_weight), **rest)
 
     @_alone()
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
         """One measurement, as in Keras, with targets by name."""
-        return super().test_on_batch(x, *self._batch(x, y, sample_weight), **rest)
+        return super().test_on_batch(*self._batch(x, y, sample_weight), **rest)
 
-    def _batch(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         self._check_compiled()
+        x = model_inputs.by_name(self, x)
         check_features(x)
         declared.check(self, x)
         encoded = encode(self.layout, y)
-        _same_rows(x, encoded, "y")
+        rows_alike(x, encoded, "y")
         if not self.fitted:
-            self._take_units(encoded)
-        return pack(self.layout, encoded, self.units), pack_weights(self.layout, encoded, sample_weight)
+            self._take_scaling(encoded, Learned(1, rows_of(encoded), False, "batch"))
+        packed = marked(pack(self.layout, encoded, self.units))
+        weights = pack_weights(self.layout, encoded, sample_weight)
+        return x, packed, None if weights is None else marked(weights)
 
     def _check_compiled(self) -> None:
         """Refuse what would be ignored, or go wrong, in silence."""
@@ -619,9 +750,3 @@ def _heads_behind(output: Any) -> list[TaskLayer]:
         f"The outputs of pc.Model come from pc.layers.Heads, got the output of {operation.name!r}; "
         "for a model with heads of its own use pc.adopt(model, tasks)."
     )
-
-
-def _same_rows(x: Any, encoded: Encoded, what: str) -> None:
-    rows, labels = rows_of(x), rows_of(encoded)
-    if rows is not None and rows != labels:
-        raise InputError(f"The features have {rows} rows but {what} has {labels}.")

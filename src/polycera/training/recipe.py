@@ -25,6 +25,7 @@ from polycera.training import blend, folds, scores
 from polycera.training.features import PREDICTED, raw_outputs
 from polycera.training.guard import Guard, not_finite
 from polycera.training.model import Model
+from polycera.training.nonfinite import blamed_weight
 from polycera.training.targets import encode, pack
 
 EMBEDDED, BINS = 100, 32
@@ -300,9 +301,10 @@ def check_finite(model: Model) -> None:
     """
     if not_finite(model):
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        blamed = blamed_weight({name: task.weight for name, task in model.tasks.items()})
         raise PolyceraError(
-            f"The training came apart: the weights of the network are no numbers any more (learning rate {rate:g}); "
-            "lower training.learning_rate, or look for enormous values in the table."
+            f"The training came apart: the weights of the network are no numbers any more (learning rate {rate:g}). "
+            + (blamed or "Lower training.learning_rate, or look for enormous values in the table.")
         )
 
 

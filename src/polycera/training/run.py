@@ -153,6 +153,7 @@ class Run(Folder):
         text = {*self.columns.as_text, *words}
         table = data.read(source, encoding=self.spec.data.encoding, as_text=text)
         targets = [name for task in self.model.tasks.values() for name in data.columns_of(task.name, task)]
+        table = table.labelled(targets)
         for notice in self.encoder.check(table.without([name for name in targets if name in table])):
             warnings.warn(notice, stacklevel=3)
         return table

@@ -14,6 +14,7 @@ from polycera.errors import listing
 from polycera.shapes import Array, TaskName
 from polycera.tasks import Group, Layout, host
 from polycera.tasks.metrics import TALLIES, Tallies, skill
+from polycera.training.nonfinite import blamed_weight
 from polycera.training.objective import Kept, Objective
 from polycera.training.targets import Units
 
@@ -91,11 +92,11 @@ def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
     if not skipped:
         return None
     bad = [f"{name} ({int(n)})" for name, n in zip(objective.names, sums["spoilt"], strict=True) if n]
+    weights = dict(zip(objective.layout.tasks, objective.weights.tolist(), strict=True))
     return (
         f"{skipped} of {int(sums['steps'])} steps were skipped, the first at batch {int(sums['first'])}, "
         f"because a loss was not finite: {listing(bad)}. "
-        "Look for enormous or wrong values in that target, or lower the learning rate."
-    )
+    ) + (blamed_weight(weights) or "Look for enormous or wrong values in that target, or lower the learning rate.")
 
 
 def streamed(objective: Objective, tallied: Array, units: Units) -> Scores:

@@ -155,6 +155,7 @@ def prepare(
     """
     text = [name for name, role in wanted.columns.items() if role == "category"]
     table = data.read(source, encoding=wanted.encoding, as_text=text)
+    table = table.labelled(data.columns_asked_for(targets))
     tasks, reasons = data.tasks_for(table, targets)
     names = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, names, _roles(wanted, exclude))

@@ -14,6 +14,7 @@ from polycera.tasks import Layout, Task
 from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.labels import read
 from polycera.tasks.terms import factor
+from polycera.training.features import rows_of
 
 
 class Encoded(dict[TaskName, Array]):
@@ -218,6 +219,13 @@ def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
         table = np.ones(len(classes))
         table[codes] = [factor(weights[label], f"class_weight of task {shorten(task.name)!r}") for label in labels]
     return np.where(index >= 0, table[index], 1.0)
+
+
+def rows_alike(x: Any, encoded: Encoded, what: str) -> None:
+    """Raise an error where features and labels differ in their number of rows."""
+    rows, labels = rows_of(x), rows_of(encoded)
+    if rows is not None and rows != labels:
+        raise InputError(f"The features have {rows} rows but {what} has {labels}.")
 
 
 def constant(layout: Layout, encoded: Encoded) -> list[str]:
