@@ -8,10 +8,11 @@ The customers are made up here: 3,000 rows, one in six leaves, one amount in thr
     python examples/churn.py
 """
 
+import polycera as pc  # before keras, which then runs on a backend that is installed
+
+# isort: split
 import keras
 import numpy as np
-
-import polycera as pc
 
 
 def customers(n=3000, seed=0):

@@ -11,10 +11,11 @@ The two networks below differ in nothing but the weights. Each is trained twice,
 import sys
 from pathlib import Path
 
+import polycera as pc  # before keras, which then runs on a backend that is installed
+
+# isort: split
 import keras
 import numpy as np
-
-import polycera as pc
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "enb" / "data.parquet"
 WEIGHTS = {"[2, 1]": (2.0, 1.0), "[1, 4]": (1.0, 4.0)}  # (heating, cooling)

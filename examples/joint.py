@@ -12,10 +12,11 @@ mean stands in the logs as `val_joint`, where the callbacks of Keras find it.
 import tempfile
 from pathlib import Path
 
+import polycera as pc  # before keras, which then runs on a backend that is installed
+
+# isort: split
 import keras
 import numpy as np
-
-import polycera as pc
 
 
 def visitors(n=2400, seed=0):

@@ -11,10 +11,11 @@ it costs with one Dense(200), because the heads are one matrix multiply. The ste
 
 import time
 
+import polycera as pc  # before keras, which then runs on a backend that is installed
+
+# isort: split
 import keras
 import numpy as np
-
-import polycera as pc
 
 LABELS = [f"label_{i:03d}" for i in range(200)]
 BATCH = 128

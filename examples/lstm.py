@@ -8,11 +8,12 @@ No: name the outputs, and `pc.adopt` trains the model as it is, outputs matched 
     python examples/lstm.py
 """
 
+import polycera as pc  # before keras, which then runs on a backend that is installed
+
+# isort: split
 import keras
 import numpy as np
 from keras import layers
-
-import polycera as pc
 
 STATES = ["idle", "start", "run", "strain", "stop"]
 

@@ -11,11 +11,12 @@ task with a weight, each is logged, and the weighted terms add up to `loss`: in 
 import tempfile
 from pathlib import Path
 
+import polycera as pc  # before keras, which then runs on a backend that is installed
+
+# isort: split
 import keras
 import numpy as np
 from keras import ops
-
-import polycera as pc
 
 
 @keras.saving.register_keras_serializable(package="examples")  # so that a saved model finds it again

@@ -1,31 +1,47 @@
-"""One network, many answers: train one Keras network for many outputs, with as many losses on each as you like."""
+"""One network, many answers: train one Keras network for many outputs, with as many losses on each as you like.
+
+Nothing here imports Keras: a name is imported when it is first used (PEP 562). A `.keras` file of ours can be loaded
+after `import polycera` all the same, see `polycera.startup`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from polycera.errors import InputError, MissingExtra, PolyceraError
+from polycera import lazy_names, startup
 
-try:
-    import keras  # noqa: F401
-except ImportError as error:  # Keras takes TensorFlow where nobody chose, and says only that it is missing
-    raise MissingExtra(
-        f"Keras found no backend to run on ({error}); install one and name it in KERAS_BACKEND: polycera",
-        "jax, tensorflow or torch",
-        "jax",
-    ) from None
-
-from polycera import callbacks, diagnostics, layers
-from polycera.diagnostics import compare, describe, sweep
-from polycera.reports import plot, report
-from polycera.runs.verify import verify
-from polycera.tasks import Binary, Count, Joint, Multiclass, Multilabel, Ordinal, Proportion, Quantile, Regression
-from polycera.training import Model, Run, adopt, fit, load, resume
-
-if TYPE_CHECKING:  # see __getattr__
+if TYPE_CHECKING:
+    from polycera import callbacks as callbacks
+    from polycera import diagnostics as diagnostics
+    from polycera import layers as layers
+    from polycera.diagnostics.compare import compare as compare
+    from polycera.diagnostics.describe import describe as describe
+    from polycera.diagnostics.sweep import sweep as sweep
+    from polycera.errors import InputError as InputError
+    from polycera.errors import PolyceraError as PolyceraError
     from polycera.estimators import PolyceraClassifier as PolyceraClassifier
     from polycera.estimators import PolyceraEstimator as PolyceraEstimator
     from polycera.estimators import PolyceraRegressor as PolyceraRegressor
+    from polycera.reports import plot as plot
+    from polycera.reports import report as report
+    from polycera.runs.verify import verify as verify
+    from polycera.tasks import Binary as Binary
+    from polycera.tasks import Count as Count
+    from polycera.tasks import Joint as Joint
+    from polycera.tasks import Multiclass as Multiclass
+    from polycera.tasks import Multilabel as Multilabel
+    from polycera.tasks import Ordinal as Ordinal
+    from polycera.tasks import Proportion as Proportion
+    from polycera.tasks import Quantile as Quantile
+    from polycera.tasks import Regression as Regression
+    from polycera.training.adopt import adopt as adopt
+    from polycera.training.fit import fit as fit
+    from polycera.training.fit import resume as resume
+    from polycera.training.model import Model as Model
+    from polycera.training.run import Run as Run
+    from polycera.training.run import load as load
 
 __version__ = "0.1.0"
 
@@ -58,11 +74,50 @@ __all__ = [
     "verify",
 ]
 
+PLACES = {
+    "Binary": "polycera.tasks",
+    "Count": "polycera.tasks",
+    "InputError": "polycera.errors",
+    "Joint": "polycera.tasks",
+    "Model": "polycera.training.model",
+    "Multiclass": "polycera.tasks",
+    "Multilabel": "polycera.tasks",
+    "Ordinal": "polycera.tasks",
+    "PolyceraError": "polycera.errors",
+    "Proportion": "polycera.tasks",
+    "Quantile": "polycera.tasks",
+    "Regression": "polycera.tasks",
+    "Run": "polycera.training.run",
+    "adopt": "polycera.training.adopt",
+    "compare": "polycera.diagnostics.compare",
+    "describe": "polycera.diagnostics.describe",
+    "fit": "polycera.training.fit",
+    "load": "polycera.training.run",
+    "plot": "polycera.reports",
+    "report": "polycera.reports",
+    "resume": "polycera.training.fit",
+    "sweep": "polycera.diagnostics.sweep",
+    "verify": "polycera.runs.verify",
+}
+"""Public name -> the module that has it, imported when the name is first used."""
+
+ESTIMATORS = ("PolyceraClassifier", "PolyceraEstimator", "PolyceraRegressor")
+"""The scikit-learn face, which is not in `__all__`: it needs scikit-learn, an extra."""
+
+_lazy = lazy_names.attach(__name__, PLACES | dict.fromkeys(ESTIMATORS, "polycera.estimators"))
+
 
 def __getattr__(name: str) -> Any:
-    """The scikit-learn face, which nobody pays for who does not ask for it: scikit-learn takes a second to import."""
-    if name in ("PolyceraClassifier", "PolyceraEstimator", "PolyceraRegressor"):
-        from polycera import estimators
+    """Import a public name, or a module of the package, when it is first used."""
+    if not name.startswith("_") and name not in PLACES and importlib.util.find_spec(f"{__name__}.{name}"):
+        return importlib.import_module(f"{__name__}.{name}")
+    return _lazy(name)
 
-        return getattr(estimators, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """List the public names: the estimators only where scikit-learn, which they need, is installed."""
+    names = {*__all__, *(name for name in globals() if name.startswith("__"))}
+    return sorted(names.union(ESTIMATORS) if importlib.util.find_spec("sklearn") else names)
+
+
+startup.prepare()

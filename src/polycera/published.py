@@ -32,6 +32,19 @@ class Paper(NamedTuple):
     arxiv: str
 
 
+NAMES = {
+    "weighting": (
+        *("equal", "schedule", "rlw", "uncertainty", "imtl_l", "uw_so", "log", "gls"),
+        *("stch", "dwa", "famo", "go4align", "gradnorm", "excess_mtl"),
+    ),
+    "balancing": (
+        *("mean", "mgda", "pcgrad", "gradvac", "cagrad", "imtl_g", "nash_mtl", "aligned_mtl"),
+        *("upgrad", "dualproj", "fairgrad", "sdmgrad", "moco", "config", "pivrg", "graddrop"),
+    ),
+}
+"""The built-in methods of each room, so that a wrong name is found without importing the rooms, which need Keras."""
+
+
 @dataclass(frozen=True)
 class Published(ABC):
     """A published method: its hyperparameters are the fields of a dataclass, each with a default.

@@ -1,23 +1,68 @@
-"""The command line: `polycera fit | resume | pick | evaluate | predict | report | describe | compare | sweep | ...`.
+"""The command line: `polycera fit | predict | evaluate | report | ...`.
 
-A package beside `polycera`, because importing that imports Keras and a backend (seconds), and `--help` should answer at
-once. Everything heavy is imported inside the command that needs it.
+A package beside `polycera`. Everything heavy is imported inside the command that needs it, so that `--help` and a
+typing error are answered at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import time
+from collections.abc import Iterator
+from typing import Any
 
 from cyclopts import CycloptsError
 
 from polycera_cli import answering, comparing, describing, reporting, training, verifying  # noqa: F401 - each puts its commands on the app
-from polycera_cli.app import app
-from polycera_cli.saying import complain
+from polycera_cli.app import app, sort_commands
+from polycera_cli.saying import complain, settings
 
 TRACEBACK = "POLYCERA_TRACEBACK"
 """Where this is set, an error that nobody foresaw shows where it happened."""
+
+
+class Output:
+    """Standard output, which remembers that it failed: on a full disk, say.
+
+    Attributes:
+        stream: where it is written.
+        failed: why it could not be; None where it could.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.failed: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, as `stream` does."""
+        with self._remembering():
+            return int(self.stream.write(text))
+
+    def flush(self) -> None:
+        """Write what waits, as `stream` does."""
+        with self._remembering():
+            self.stream.flush()
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # whoever read it has read enough
+            raise
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def give_up(self) -> None:
+        """Drop what waits: Python would try to write it again at its end."""
+        with contextlib.suppress(OSError, ValueError):  # where standard output is no file, nothing waits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,11 +77,28 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _main(arguments: list[str] | None) -> None:
+    began = time.perf_counter()
+    _open_streams()
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show a name shows its code
         sys.stdout.reconfigure(errors="backslashreplace")
+    output = Output(sys.stdout)
+    sys.stdout = output
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        code = _run(arguments, output)
+    finally:
+        sys.stdout = output.stream
+    if settings.verbose:
+        _say_versions(time.perf_counter() - began)
+    sys.exit(code or 0)
+
+
+def _run(arguments: list[str] | None, output: Output) -> Any:
+    """Run a command and return the exit code; what goes wrong is said in one sentence."""
+    sort_commands()
+    code: Any = 0
+    try:
+        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        output.flush()
     except CycloptsError as error:
         unused = "Unused Tokens" in str(error)
         hint = "Say --target before each column to predict." if unused else "See polycera --help."
@@ -52,19 +114,59 @@ def _main(arguments: list[str] | None) -> None:
             complain(str(error))
         raise
     except BrokenPipeError:  # whoever read our output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.give_up()
         code = 0
     except Exception as error:
-        names = {kind.__name__ for kind in type(error).__mro__}
-        code = 2 if "InputError" in names else 1
-        if "PolyceraError" in names:
-            complain(str(error))
-        elif TRACEBACK in os.environ:
-            raise
-        else:
-            what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            complain(f"This went wrong unexpectedly: {what} ({TRACEBACK}=1 shows where); nothing was written.")
-    sys.exit(code or 0)
+        code = _explain(error, output)
+    return code
+
+
+def _explain(error: Exception, output: Output) -> int:
+    """Say in one sentence what went wrong; the exit code."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "PolyceraError" in names:
+        complain(str(error))
+        return 2 if "InputError" in names else 1
+    if output.failed is not None:
+        output.give_up()
+        complain(f"Cannot print to standard output: {output.failed.strerror}.")
+        return 1
+    if TRACEBACK in os.environ or settings.verbose:
+        raise error
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    complain(f"This went wrong unexpectedly: {what} ({TRACEBACK}=1 shows where); nothing was written.")
+    return 1
+
+
+def _open_streams() -> None:
+    """Open what the caller closed (`>&-`) onto nothing.
+
+    Else the next file that is opened would get the number of the closed stream, and what a library prints there
+    would go into that file.
+    """
+    settings.closed = sys.stdout is None
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the program runs
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _say_versions(seconds: float) -> None:
+    """What was used, and how long it took, on stderr."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    backend = sys.modules["keras"].backend.backend() if "keras" in sys.modules else None
+    found = [f"Python {sys.version.split()[0]}"]
+    for package in ("polycera", "keras", backend):
+        with contextlib.suppress(PackageNotFoundError):
+            found += [f"{package} {version(package)}"] if package else []
+    where = f", backend {backend}" if backend else ", Keras not needed"
+    complain(f"{', '.join(found)}{where}; {seconds:.1f} s.")
 
 
 def _last_words(error: BaseException | None) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from polycera_cli.app import Json, app
+from polycera_cli.app import Json, Output, app
 from polycera_cli.package import package
-from polycera_cli.saying import print_json, say, table
+from polycera_cli.saying import console, need_output, print_json, printable, table, written
 from polycera_cli.verifying import note_damage
 
 
@@ -27,10 +27,10 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
     json_
         Print one JSON object and nothing else.
     """
-    pc = package()
+    need_output()
+    opened = package().load(run)
     from polycera.training.run import as_values
 
-    opened = pc.load(run)
     if file is None:
         note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json"))
     held_out = opened.metrics["held_out"]
@@ -48,7 +48,8 @@ def predict(
     run: Path,
     file: Path,
     *,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    output: Output = None,
+    safe_csv: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     json_: Json = False,
 ) -> int:
     """Answer for every row of a table: labels and probabilities, in the user's units.
@@ -61,6 +62,8 @@ def predict(
         A table with the columns that training used.
     output
         A .csv or .parquet file; without it the answers are printed as CSV.
+    safe_csv
+        Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
     json_
         Print one JSON object of columns; with --output, of what was written.
     """
@@ -68,23 +71,30 @@ def predict(
     from polycera.errors import InputError
     from polycera.runs import columns, paths
 
-    if output is not None:
+    if safe_csv and (json_ or (output is not None and output.suffix != ".csv")):
+        raise InputError("--safe-csv is about CSV: leave it out, or write a .csv file.")
+    if output is None:
+        need_output("Name a file: --output answers.csv.")
+    else:
         paths.check_output(output)
         columns.check_path(output)
         if output.exists() and file.exists() and output.samefile(file):
             raise InputError(f"The answers would replace the table {str(file)!r} itself; choose another --output.")
     answers = {name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()}
+    if safe_csv:
+        answers = columns.without_formulas(answers)
     if output is not None:
         columns.write(output, answers)
         rows = len(next(iter(answers.values())))
         if json_:
             print_json({"output": str(output), "rows": rows})
         else:
-            say(f"{rows} rows: {output}")
+            written(f"{rows} rows: ", output)
     elif json_:
         print_json(answers)
     else:
-        sys.stdout.write(columns.as_csv(answers))
+        text = columns.as_csv(answers)
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)  # a terminal obeys codes in labels
     return 0
 
 
@@ -97,6 +107,7 @@ def methods(*, json_: Json = False) -> int:
     json_
         Print one JSON object and nothing else.
     """
+    need_output()
     package()
     from polycera import balancing, weighting
 
@@ -109,19 +120,18 @@ def methods(*, json_: Json = False) -> int:
     if json_:
         print_json(rows)
         return 0
-    from rich.console import Console
     from rich.table import Table
 
     titles = {
         "weighting": "Weighting: the tasks' losses -> weights of whole losses",
         "balancing": "Balancing: the tasks' gradients -> their weights in the trunk",
     }
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    screen = console()
     for room, title in titles.items():
         table = Table(title=title)
         for column in list(rows[0])[1:]:
             table.add_column(column)
         for row in (row for row in rows if row["room"] == room):
             table.add_row(*map(str, list(row.values())[1:]))
-        console.print(table)
+        screen.print(table)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 from polycera_cli.app import Json, Names, app
 from polycera_cli.options import numbers, pairs, targets
 from polycera_cli.package import as_the_run_began, check_lock, package
-from polycera_cli.saying import MANY, number, print_json, say
+from polycera_cli.saying import MANY, cell, console, number, print_json, printable, say, settings, written
 
 
 @app.command
@@ -61,8 +60,9 @@ def compare(
     if json_:
         print_json(found)
     else:
-        _gains(found)
-        say(found.verdict)
+        if not settings.quiet:
+            _gains(found)
+        print(printable(found.verdict))
     return 0
 
 
@@ -72,7 +72,7 @@ def sweep(
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     weights: Names = None,
-    out: Path,
+    out: Annotated[Path, Parameter(name=("--out", "--output", "-o"))],
     source: Path | None = None,
     kind: Names = None,
     exclude: Names = None,
@@ -154,8 +154,6 @@ def _refuse_beside_a_run(given: dict[str, Any]) -> None:
 
 def _gains(found: Any) -> None:
     """A comparison as a table."""
-    from polycera.errors import shorten
-
     table = _table(f"On the {found.part} rows, mean over {len(found.seeds)} seeds")
     for name in ("task", "metric"):
         table.add_column(name)
@@ -164,25 +162,23 @@ def _gains(found: Any) -> None:
     table.add_column("better")
     for task, gain in list(found.tasks.items())[:MANY]:
         values = [_mean(gain.joint), _mean(gain.separate), gain.difference, gain.low, gain.high]
-        _add(table, shorten(task, 40), gain.metric, *map(number, values), gain.better)
+        _add(table, task, gain.metric, *map(number, values), gain.better)
     _show(table, len(found.tasks))
 
 
 def _points(found: Any) -> None:
     """A sweep as a table."""
-    from polycera.errors import shorten
-
     table = _table(f"Skill on the {found.part} rows (*: beaten by none)")
     tasks = list(found.points[0].tasks)[:MANY]
     table.add_column("weights")
     for task in tasks:
-        table.add_column(shorten(task, 20), justify="right")
+        table.add_column(cell(task, 20), justify="right")
     table.add_column("")
     for point in found.points:
         skills = [number(point.tasks[task].skill, 3) for task in tasks]
-        _add(table, shorten(point.name, 60), *skills, "*" if point.front else "")
+        _add(table, point.name, *skills, "*" if point.front else "")
     _show(table, len(tasks))
-    say(f"Runs: {found.path}")
+    written("Runs: ", found.path)
 
 
 def _table(title: str) -> Any:
@@ -194,15 +190,11 @@ def _table(title: str) -> Any:
 
 def _add(table: Any, *cells: str) -> None:
     """A row; a name from the data is text, whatever brackets it has."""
-    from rich.text import Text
-
-    table.add_row(*(Text(cell) for cell in cells))
+    table.add_row(*(cell(text, 60) for text in cells))
 
 
 def _show(table: Any, tasks: int) -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console().print(table)
     if tasks > MANY:
         say(f"The first {MANY} of {tasks} tasks; all of them with --json.")
 

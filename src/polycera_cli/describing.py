@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from polycera_cli.app import Json, app
-from polycera_cli.package import package, without_keras
-from polycera_cli.saying import print_json, say
+from polycera_cli.app import Json, Output, app
+from polycera_cli.package import package
+from polycera_cli.saying import console, need_output, print_json, printable, say, written
 from polycera_cli.verifying import note_damage
 
 
@@ -19,7 +18,7 @@ def describe(
     run: Path,
     *,
     measure: Annotated[bool, Parameter(negative="")] = False,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    output: Output = None,
     json_: Json = False,
 ) -> int:
     """Say whether a network is one or several: which layers serve which tasks, and what separate networks would cost.
@@ -35,17 +34,15 @@ def describe(
     json_
         Print one JSON object and nothing else.
     """
-    with without_keras():
-        from polycera.runs import Folder, paths
-
-        if output is not None:
-            paths.check_output(output)
-        Folder(run)
-        note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "sharing.json"))
-        found = None if measure else Folder(run).sharing
-        if found is not None:
-            return _show(found, output, json_)
     pc = package()
+    from polycera.runs import Folder, paths
+
+    if output is not None:
+        paths.check_output(output)
+    opened = Folder(run)  # first, and without Keras: a run that is not there is said at once
+    note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "sharing.json"))
+    if not measure and opened.sharing is not None:
+        return _show(opened.sharing, output, json_)
     from polycera.diagnostics.describe import describe
 
     return _show(describe(pc.load(run).model, measure=measure).sharing, output, json_)
@@ -60,13 +57,10 @@ def _show(found: Any, output: Path | None, json_: bool) -> int:
     if json_:
         print_json(found)
         return 0
-    say(described(found, _width()))
-    if output is not None:
-        say(f"Picture: {output}")
+    if output is None:
+        need_output("A picture of the network needs none: --output FILE.")
+        print(printable(described(found, console().width)))
+    else:
+        say(described(found, console().width))
+        written("Picture: ", output)
     return 0
-
-
-def _width() -> int:
-    from rich.console import Console
-
-    return Console().width if sys.stdout.isatty() else 140

@@ -2,72 +2,44 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from polycera_cli.saying import complain
-
-BACKENDS = ("jax", "tensorflow", "torch")
+from polycera_cli.saying import complain, note, settings
 
 
 def package() -> Any:
-    """The package, on the backend that the user chose or, where nobody chose, the first one installed."""
+    """Return the package. Keras is imported later, by what needs it, and on the backend that is chosen here."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "KERAS_BACKEND" not in os.environ:
-        chosen = _configured()
-        installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
-        if installed:
-            os.environ["KERAS_BACKEND"] = chosen if chosen in installed else installed[0]
-    if "keras" not in sys.modules and os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
-        # Keras imports TensorFlow on every backend to save a model: seconds, and a page of its log on stderr
-        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     warnings.showwarning = _show_warning
     import polycera
+    from polycera import startup
+    from polycera.errors import PolyceraError
 
+    try:
+        with warnings.catch_warnings():
+            if not settings.verbose:
+                # Keras writes keras.json unasked: that another backend is taken than stands there is no news.
+                warnings.simplefilter("ignore")
+            backend = startup.choose_backend()
+    except PolyceraError:  # raised again when Keras is imported; a command may not need it
+        return polycera
+    if "keras" not in sys.modules and backend in ("jax", "torch"):
+        # Keras imports TensorFlow on every backend to save a model: seconds, and a page of its log on stderr
+        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     return polycera
-
-
-@contextmanager
-def without_keras() -> Iterator[None]:
-    """In here the rooms that need no Keras can be imported without it: the package stands there without its face."""
-    if "polycera" in sys.modules:
-        yield
-        return
-    warnings.showwarning = _show_warning
-    found, bare = importlib.util.find_spec("polycera"), ModuleType("polycera")
-    assert found is not None
-    bare.__path__ = list(found.submodule_search_locations or ())
-    sys.modules["polycera"] = bare
-    try:
-        yield
-    finally:  # whoever imports the package from here on gets all of it
-        for name in [name for name in sys.modules if name.split(".")[0] == "polycera"]:
-            del sys.modules[name]
-
-
-def _configured() -> str | None:
-    """The backend in keras.json. Keras writes that file unasked, so one that is not installed was nobody's choice."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    try:
-        return str(json.loads((home / "keras.json").read_text())["backend"])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
     """Our own warnings as a plain sentence; those of other packages are not the user's business here."""
     here = Path(__file__).parent
-    own = any(Path(filename).is_relative_to(place) for place in (here, here.with_name("polycera")))
-    if own and issubclass(category, UserWarning):
-        print(f"Note: {message}", file=sys.stderr)
+    ours = any(Path(filename).is_relative_to(place) for place in (here, here.with_name("polycera")))
+    if ours and issubclass(category, UserWarning):
+        note(str(message))
 
 
 def check_lock(run: Path) -> None:
@@ -92,7 +64,9 @@ def as_the_run_began(run: Path) -> None:
         began = json.loads(_start(run / "versions.json"))["backend"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
-    if began in BACKENDS and importlib.util.find_spec(began):
+    from polycera import startup
+
+    if began in startup.BACKENDS and startup.installed(began):
         os.environ.setdefault("KERAS_BACKEND", began)
 
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from polycera_cli.app import Json, app
-from polycera_cli.package import without_keras
-from polycera_cli.saying import print_json, say
-
-Output = Annotated[Path | None, Parameter(alias="-o")]
+from polycera_cli.app import Json, Output, app
+from polycera_cli.package import package
+from polycera_cli.saying import need_output, print_json, printable, written
 
 
 @app.command
@@ -29,14 +24,11 @@ def report(run: Path, *others: Path, output: Output = None, json_: Json = False)
     json_
         Print one JSON object and nothing else.
     """
-    with without_keras():
-        from polycera import reports
-
-        path = reports.report([run, *others], output)
+    path = package().report([run, *others], output)
     if json_:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
-        say(f"Report: {path}")
+        written("Report: ", path)
     return 0
 
 
@@ -55,18 +47,18 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
     json_
         Print one JSON object and nothing else.
     """
-    with without_keras():
-        from polycera.reports import catalogue
-        from polycera.reports.seen import Seen
-        from polycera.runs import paths
+    package()
+    from polycera.reports import catalogue
+    from polycera.reports.seen import Seen
+    from polycera.runs import paths
 
-        if output is not None:
-            paths.check_output(output)
-        if name is None:
-            _list({known: catalogue.meaning(known) for known in catalogue.of(Seen(run))}, json_)
-            return 0
-        path = catalogue.plot(run, name, output or Path(_file_name(name)))
-    print_json({"picture": name, "output": str(path)}) if json_ else say(f"Picture: {path}")
+    if output is not None:
+        paths.check_output(output)
+    if name is None:
+        _list({known: catalogue.meaning(known) for known in catalogue.of(Seen(run))}, json_)
+        return 0
+    path = catalogue.plot(run, name, output or Path(_file_name(name)))
+    print_json({"picture": name, "output": str(path)}) if json_ else written("Picture: ", path)
     return 0
 
 
@@ -80,6 +72,7 @@ def _list(found: dict[str, str], json_: bool) -> None:
     if json_:
         print_json(found)
         return
+    need_output()
     wide = max((len(name) for name in found if len(name) <= 40), default=0)
     for name, meaning in found.items():
-        say(f"{name:{wide}}  {meaning}")
+        print(printable(f"{name:{wide}}  {meaning}"))

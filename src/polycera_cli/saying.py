@@ -4,31 +4,112 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MANY = 30
 """Tasks beyond which a table shows only each task's headline metric."""
 
 
+@dataclass
+class Settings:
+    """What the options of every command say.
+
+    Attributes:
+        quiet: print the result and nothing else.
+        verbose: say which versions are used, and how long it took.
+        closed: whether standard output was closed when the program began.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    closed: bool = False
+
+
+settings = Settings()
+"""Of this process."""
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters written as escapes, for a terminal would obey them.
+
+    A name from a table or a file's name may hold the codes that clear the screen or move the cursor; line ends and tabs
+    stay. Marks that turn the direction of writing are written as escapes too.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if _harmless(sign) else repr(sign)[1:-1] for sign in text)
+
+
+def _harmless(sign: str) -> bool:
+    category = unicodedata.category(sign)
+    if category == "Cf":  # marks of format: joiners and isolates do no harm, the others reorder what is read
+        return sign in "\u200c\u200d\u2068\u2069\ufeff"
+    return sign in "\n\t" or category not in ("Cc", "Cs", "Zl", "Zp")
+
+
 def complain(sentence: str) -> None:
-    """What went wrong, on stderr."""
+    """Print what went wrong, on stderr."""
     with suppress(OSError):  # the terminal may be gone, which ended us
-        print(f"polycera: {sentence}", file=sys.stderr)
+        print(f"polycera: {printable(sentence)}", file=sys.stderr)
+
+
+def note(sentence: str) -> None:
+    """Print what a person should know beside the result, on stderr."""
+    if not settings.quiet:
+        print(f"Note: {printable(sentence)}", file=sys.stderr)
 
 
 def say(sentence: str) -> None:
-    """A sentence for a person."""
-    print(sentence)
+    """Print a sentence for a person."""
+    if not settings.quiet:
+        print(printable(sentence))
+
+
+def written(what: str, path: Path | str) -> None:
+    """Print where the result was written; with --quiet the path alone, for a script to read."""
+    print(printable(str(path) if settings.quiet else f"{what}{path}"))
+
+
+def need_output(way_out: str = "") -> None:
+    """Refuse to work out what is to be printed where standard output is closed.
+
+    Raises:
+        PolyceraError: with the other way there is, if there is one.
+    """
+    if settings.closed:
+        from polycera.errors import PolyceraError
+
+        raise PolyceraError(f"Standard output is closed, so there is nowhere to print the result. {way_out}".strip())
 
 
 def print_json(value: Any) -> None:
-    """One JSON object for a program."""
+    """Print one JSON object for a program."""
+    need_output()
     import msgspec
 
     # by msgspec what is no number becomes null; by json every sign is ASCII, which any terminal and pipe takes
     print(json.dumps(msgspec.json.decode(msgspec.json.encode(value))))
+
+
+def console() -> Any:
+    """Return what prints tables: as wide as the terminal, and wide enough for a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def cell(text: object, limit: int = 40) -> Any:
+    """Return the text of a cell of a table, as it is, whatever brackets and control characters it has."""
+    from rich.text import Text
+
+    from polycera.errors import shorten
+
+    return Text(printable(shorten(text, limit)).replace("\n", "\\n"))
 
 
 def reached(run: Any, json_: bool) -> None:
@@ -37,34 +118,31 @@ def reached(run: Any, json_: bool) -> None:
     if json_:
         print_json({"run": str(run.path), **run.metrics})
         return
-    table(run.metrics[held_out], {t.name: t.kind for t in run.model.tasks.values()}, f"the {held_out} rows")
-    say(f"Spec: {run.path / 'spec.yaml'} (copy it, edit it, and pass it back with --spec).")
-    say(f"Run:  {run.path}")
+    if not settings.quiet:
+        table(run.metrics[held_out], {t.name: t.kind for t in run.tasks.values()}, f"the {held_out} rows")
+        say(f"Spec: {run.path / 'spec.yaml'} (copy it, edit it, and pass it back with --spec).")
+    written("Run:  ", run.path)
 
 
 def epochs(kept: Any, chosen: int) -> None:
     """The epochs that were kept, and which was chosen."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="Epochs that no other beats on every task: skill on the validation rows")
     for name in ("", "epoch", *list(kept[0].skills)[:MANY]):
-        table.add_column(name, justify="right")
+        table.add_column(cell(name), justify="right")
     for one in kept:
         skills = [f"{value:.3f}" for value in list(one.skills.values())[:MANY]]
         table.add_row("chosen" if one.epoch == chosen else "", str(one.epoch), *skills)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console().print(table)
 
 
 def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> None:
     """Each task's metrics beside what the trivial predictor reaches, and the skill that follows."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    from polycera.errors import shorten
-
-    table = Table(title=Text(f"On {title}"))
+    table = Table(title=cell(f"On {title}", 200))
     for name in ("task", "kind", "metric"):
         table.add_column(name)
     for name in ("value", "trivial", "skill"):
@@ -72,10 +150,9 @@ def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> 
     for task, own in measured.items():
         shown = list(own.items())[:1] if len(measured) > MANY else list(own.items())
         for i, (metric, score) in enumerate(shown):
-            lead = (Text(shorten(task, 40)), kinds.get(task, "")) if i == 0 else (Text(""), "")
+            lead = (cell(task), kinds.get(task, "")) if i == 0 else ("", "")
             table.add_row(*lead, metric, number(score["value"]), number(score["trivial"]), number(score["skill"], 3))
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(table)
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
     skills = [next(iter(own.values()))["skill"] for own in measured.values()]
     known = [skill for skill in skills if skill is not None]
     mean = f"{sum(known) / len(known):.3f}" if known else "undefined"

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from polycera_cli.app import Json, Names, app
+from polycera_cli.app import Json, Names, Out, app
+from polycera_cli.customers import ROWS, TARGETS, customers
 from polycera_cli.options import numbers, pairs, targets
 from polycera_cli.package import as_the_run_began, check_lock, package
-from polycera_cli.saying import epochs, print_json, reached, say
+from polycera_cli.saying import epochs, print_json, reached, say, settings, written
 from polycera_cli.verifying import note_damage
 
 
@@ -27,7 +28,7 @@ def fit(
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     column: Names = None,
     exclude: Names = None,
-    out: Path | None = None,
+    out: Out = None,
     spec: Path | None = None,
     validation: float = 0.15,
     test: float = 0.15,
@@ -154,7 +155,7 @@ def fit(
         training={name: value for name, value in steps.items() if value is not None},
         checkpoint_every=checkpoint_every,
         resume=resume,
-        progress=not json_ and sys.stdout.isatty(),
+        progress=not (json_ or settings.quiet) and sys.stdout.isatty(),
         say=None if json_ else say,
     )
     reached(run, json_)
@@ -182,7 +183,7 @@ def resume(run: Path, file: Path | None = None, *, checkpoint_every: str = "1 mi
         run,
         None if file is None else str(file),
         checkpoint_every=checkpoint_every,
-        progress=not json_ and sys.stdout.isatty(),
+        progress=not (json_ or settings.quiet) and sys.stdout.isatty(),
         say=None if json_ else say,
     )
     reached(found, json_)
@@ -190,7 +191,7 @@ def resume(run: Path, file: Path | None = None, *, checkpoint_every: str = "1 mi
 
 
 @app.command
-def pick(run: Path, *, weight: Names = None, out: Path | None = None, json_: Json = False) -> int:
+def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = False) -> int:
     """Choose among the epochs that no other beats on every task, by weights, without training again.
 
     Parameters
@@ -220,31 +221,62 @@ def pick(run: Path, *, weight: Names = None, out: Path | None = None, json_: Jso
     if json_:
         print_json({"epoch": picked.picked.epoch, "skills": picked.picked.skills, "run": str(out or run)})
         return 0
-    epochs(opened.epochs, picked.picked.epoch)
-    say(f"Run:  {out}" if out is not None else "To predict with this epoch, write it to a run of its own: --out RUN.")
+    if not settings.quiet:
+        epochs(opened.epochs, picked.picked.epoch)
+    if out is not None:
+        written("Run:  ", out)
+    else:
+        print(f"Epoch {picked.picked.epoch}.")
+        say("To predict with this epoch, write it to a run of its own: --out RUN.")
     return 0
 
 
 @app.command
-def demo(*, out: Path | None = None, json_: Json = False) -> int:
-    """Train on real data in under a minute: mass, sex and species of 344 penguins, some of them unlabelled.
+def demo(*, out: Out = None, json_: Json = False) -> int:
+    """Train on a small table in under a minute: 344 real penguins, or made-up customers where those are not installed.
+
+    The penguins come with pip install 'polycera[demo]'.
 
     Parameters
     ----------
     out
-        The run folder; default runs/penguins-<number>.
+        The run folder; default runs/<name of the table>-<number>.
     json_
         Print one JSON object and nothing else.
     """
     package()
-    from polycera.errors import MissingExtra
-
     found = importlib.util.find_spec("palmerpenguins")
-    if found is None or not found.submodule_search_locations:
-        raise MissingExtra("The demo", "palmerpenguins", "demo")
-    # found without importing the package, which would import pandas
-    table = Path(next(iter(found.submodule_search_locations))) / "data" / "penguins.csv"
+    if found is not None and found.submodule_search_locations:
+        # found without importing the package, which would import pandas
+        table = Path(next(iter(found.submodule_search_locations))) / "data" / "penguins.csv"
+        targets = ["body_mass_g", "sex", "species"]
+        what = "Palmer penguins (Horst, Hill, Gorman 2020): three answers from one network."
+    else:
+        table, targets = _made_up(out), list(TARGETS)
+        what = (
+            f"{ROWS} made-up customers: two answers from one network. "
+            "Real data, 344 penguins: pip install 'polycera[demo]'."
+        )
     if not json_:
-        say("Palmer penguins (Horst, Hill, Gorman 2020): three answers from one network.")
-        say("  polycera fit penguins.csv --target body_mass_g --target sex --target species")
-    return fit(table, target=["body_mass_g", "sex", "species"], out=out, json_=json_)
+        say(what)
+        say(f"  polycera fit {table.name} {' '.join(f'--target {name}' for name in targets)}")
+    return fit(table, target=targets, out=out, json_=json_)
+
+
+def _made_up(out: Path | None) -> Path:
+    """The file of made-up customers beside the run; one of that name with other content stays as it is.
+
+    Raises:
+        InputError: where there is such a file.
+    """
+    from polycera.errors import InputError
+    from polycera.runs import atomic, columns
+
+    folder = Path("runs") if out is None else out.parent
+    path, content = folder / "customers.csv", columns.as_csv(customers()).encode()
+    if path.exists() and not (path.is_file() and path.read_bytes() == content):
+        raise InputError(f"The demo would write {str(path)!r}, and another file is there: choose --out FOLDER/RUN.")
+    if not path.exists():
+        atomic.make_folder(folder)
+        atomic.write(path, content)
+    return path

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from polycera_cli.app import Json, app
-from polycera_cli.package import without_keras
-from polycera_cli.saying import print_json, say
+from polycera_cli.package import package
+from polycera_cli.saying import note, print_json, say
 
 MANY = 5
 """Findings that a command notes, at most, which was asked for something else."""
@@ -27,20 +26,20 @@ def verify(run: Path, *others: Path, json_: Json = False) -> int:
     json_
         Print one JSON object and nothing else; of several runs, a list of them.
     """
-    with without_keras():
-        import msgspec
+    package()
+    import msgspec
 
-        from polycera.runs.verify import verify as check
+    from polycera.runs.verify import verify as check
 
-        found = [check(path) for path in (run, *others)]
-        if json_:
-            each = [{**msgspec.to_builtins(one), "whole": one.whole} for one in found]
-            print_json(each[0] if len(each) == 1 else each)
-        else:
-            for one in found:
-                for sentence in (*one.findings, *one.unchecked):
-                    say(str(sentence))
-                say(_sum(one))
+    found = [check(path) for path in (run, *others)]
+    if json_:
+        each = [{**msgspec.to_builtins(one), "whole": one.whole} for one in found]
+        print_json(each[0] if len(each) == 1 else each)
+    else:
+        for one in found:
+            for sentence in (*one.findings, *one.unchecked):
+                say(str(sentence))
+            say(_sum(one))
     return 0 if all(one.whole for one in found) else 1
 
 
@@ -70,6 +69,6 @@ def note_damage(run: Path, *, refuse: tuple[str, ...] = (), read: str = "\0") ->
             raise PolyceraError(finding.sentence)
     said = [finding for finding in seen.findings if not finding.file.startswith(read)]
     for finding in said[:MANY]:
-        print(f"Note: {finding}", file=sys.stderr)
+        note(str(finding))
     if len(said) > MANY:
-        print(f"Note: there is more of that: polycera verify {run}", file=sys.stderr)
+        note(f"there is more of that: polycera verify {run}")

@@ -302,6 +302,87 @@ def test_bad_input_is_one_sentence(name: str, work: Path, capsys: pytest.Capture
         assert fragment in said, said
 
 
+LATE = {
+    *("evaluate a stranger", "evaluate a word", "count below zero", "classes.yaml"),  # labels, when they are encoded
+    "loss.yaml",  # Keras knows more losses than we do
+    *("resume another seed", "resume another target", "resume another table"),  # a spec with its network, completed
+}
+"""Cases that are found once Keras is imported."""
+
+MORE_CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "unknown weighting": ((*GOOD, "--weighting", "uncertanty"), ["'uncertanty'", "did you mean 'uncertainty'"]),
+    "unknown balancing": ((*GOOD, "--balancing", "pcgrd"), ["'pcgrd'", "did you mean 'pcgrad'"]),
+    "a balancing as a weighting": ((*GOOD, "--weighting", "pcgrad"), ["is a balancing", "balancing='pcgrad'"]),
+    "preference of a stranger": ((*GOOD, "--preference", "chrn=1"), ["'chrn'", "did you mean 'churn'"]),
+    "resume no run": (("resume", "nope"), ["'nope'", "no run folder"]),
+    "pick from no run": (("pick", "nope", "--weight", "churn=1"), ["'nope'", "no run folder"]),
+    "pick for a stranger": (("pick", "run", "--weight", "chrn=1"), ["'chrn'", "'churn'"]),
+    "report of no run": (("report", "nope"), ["'nope'"]),
+    "plot of no run": (("plot", "nope"), ["'nope'", "no run folder"]),
+    "describe no run": (("describe", "nope"), ["'nope'", "no run folder"]),
+    "measure no run": (("describe", "nope", "--measure"), ["'nope'", "no run folder"]),
+    "evaluate no run": (("evaluate", "nope"), ["'nope'", "no run folder"]),
+    "evaluate no file": (("evaluate", "run", "nope.csv"), ["'nope.csv'", "does not exist"]),
+    "evaluate without a column": (("evaluate", "run", "no-b.csv"), ["'b'", "missing"]),
+    "compare no run": (("compare", "nope"), ["'nope'", "no run folder"]),
+    "compare on no file": (("compare", "run", "nope.csv"), ["'nope.csv'", "does not exist"]),
+    "compare on another table": (("compare", "run", "three.csv"), ["three.csv", "not the one"]),
+    "compare a stranger": (("compare", "run", "--task", "chrn"), ["'chrn'", "did you mean 'churn'"]),
+    "compare without a seed": (("compare", "run", "--seeds", "0"), ["seeds", "0"]),
+    "sweep of no file": (("sweep", "nope.csv", "-t", "churn", "-t", "revenue", "--out", "s"), ["'nope.csv'"]),
+    "sweep of a stranger": (("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s"), ["'chrn'"]),
+    "sweep in processes of a stranger": (
+        ("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s", "--processes", "2"),
+        ["'chrn'"],
+    ),
+    "sweep of one target": (("sweep", "good.csv", "-t", "churn", "--out", "s"), ["two tasks or more"]),
+}
+
+
+def test_a_mistake_is_found_before_keras_is_imported(work: Path, tmp_path: Path) -> None:
+    """Which takes seconds: every command refuses a wrong option, file, run or column without it."""
+    cases = {name: case for name, case in (CASES | MORE_CASES).items() if name not in LATE}
+    (tmp_path / "cases.json").write_text(json.dumps({name: case[0] for name, case in cases.items()}))
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KERAS, str(tmp_path / "cases.json")],
+        cwd=work,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    said = json.loads(answer.stdout)
+    for name, (_, fragments) in cases.items():
+        code, stderr = said[name]
+        assert code == 2, f"{name}: {stderr}"
+        assert [f for f in fragments if f not in one_sentence(stderr)] == [], f"{name}: {stderr}"
+
+
+WITHOUT_KERAS = """
+import contextlib, io, json, sys
+
+class Refuse:
+    def find_spec(self, name, path, target=None):
+        if name == "keras":
+            raise RuntimeError("Keras was imported")
+
+sys.meta_path.insert(0, Refuse())
+import polycera_cli
+
+said = {}
+for name, arguments in json.load(open(sys.argv[1])).items():
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            polycera_cli.main(arguments)
+        except SystemExit as ended:
+            code = ended.code
+    said[name] = [code, err.getvalue()]
+print(json.dumps(said))
+"""
+
+
 @pytest.mark.parametrize("name", ["one row", "unknown target", "a run that exists", "word for a number"])
 def test_json_says_nothing_on_stdout_where_it_fails(name: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*CASES[name][0], "--json") == 2

@@ -1,12 +1,17 @@
-"""What `pip install polycera` adds to a machine that has Keras."""
+"""What `pip install polycera` adds to a machine that has Keras, and whether the README is true there."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import venv
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from house.test_docs import blocks
 
 pytestmark = pytest.mark.nobackend
 
@@ -43,3 +48,91 @@ def test_polycera_adds_under_40_mb_to_keras() -> None:
     added = {name: size(found) for name, found in ours.items() if name not in theirs}
     assert {"msgspec", "narwhals", "cyclopts"} <= set(added)
     assert sum(added.values()) < LIMIT, added
+
+
+# -- a bare environment ------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTRAS = ("tensorflow", "torch", "sklearn", "pandas", "polars", "pyarrow", "palmerpenguins", "pytest")
+"""What must not be there."""
+
+
+def run(*command: str | Path, cwd: Path, home: Path, status: int = 0) -> str:
+    """What a command prints that finds no settings of ours: neither variables of Keras nor a keras.json."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS_", "PYTHON"))}
+    kept |= {"HOME": str(home), "PATH": os.defpath}
+    answer = subprocess.run([str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True)
+    assert answer.returncode == status, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
+
+
+def link(found: Distribution, site: Path) -> None:
+    """Make an installed package importable from another folder of packages, without a copy."""
+    base = Path(str(found.locate_file("")))
+    for name in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+        ours, theirs = site / name, base / name
+        if not ours.exists():
+            ours.symlink_to(theirs)
+        elif ours.is_dir():  # a package whose parts come in several distributions
+            parts = list(ours.resolve().iterdir())
+            ours.unlink()
+            ours.mkdir()
+            for part in {part.name: part for part in [*parts, *theirs.iterdir()]}.values():
+                (ours / part.name).symlink_to(part)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The Python of an environment as after `pip install "polycera[jax]"`, and a home folder without keras.json.
+
+    polycera is installed from its wheel. What it needs is linked from the environment of the tests, where it is
+    installed in the versions of constraints.txt: that takes no network and a second.
+    """
+    folder = tmp_path_factory.mktemp("bare")
+    home = folder / "home"
+    home.mkdir()
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, ROOT], check=True, stdin=subprocess.DEVNULL)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True)
+    site = next((folder / "env" / "lib").glob("python*/site-packages"))
+    wanted: dict[str, Distribution] = {}
+    needs("jax", wanted)
+    ours = next(iter(Distribution.discover(name="polycera", path=[str(site)])))
+    for line in ours.requires or ():
+        if "extra" not in line:
+            needs(re.split(r"[^\w.-]", line, maxsplit=1)[0], wanted)
+    for found in wanted.values():
+        link(found, site)
+    return python, home
+
+
+def test_the_environment_is_bare(bare: tuple[Path, Path], tmp_path: Path) -> None:
+    python, home = bare
+    look = f"import importlib.util as u; print([n for n in {EXTRAS} if u.find_spec(n)], u.find_spec('polycera').origin)"
+    said = run(python, "-c", look, cwd=tmp_path, home=home)
+    assert said.startswith(f"[] {python.parents[1]}")
+
+
+def test_every_python_block_of_the_readme_runs_in_a_bare_environment(bare: tuple[Path, Path], tmp_path: Path) -> None:
+    """Nobody chose a backend, and Keras's own default is not installed; that is said, once."""
+    python, home = bare
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = [block.text for block in blocks(page) if block.kind == "python"]
+    assert code
+    (tmp_path / "readme.py").write_text("\n".join(code), encoding="utf-8")
+    first = run(python, "readme.py", cwd=tmp_path, home=home)
+    assert first.count("polycera has chosen jax") == 1
+    assert "Traceback" not in first
+    assert '"tensorflow"' in (home / ".keras" / "keras.json").read_text()  # as Keras leaves it
+
+
+def test_the_first_commands_work_in_a_bare_environment(bare: tuple[Path, Path], tmp_path: Path) -> None:
+    python, home = bare
+    program = python.with_name("polycera")
+    assert run(program, "-V", cwd=tmp_path, home=home) == "0.1.0\n"
+    assert "fit" in run(python, "-m", "polycera", "--help", cwd=tmp_path, home=home)
+    said = run(program, "fit", "nope.csv", "--target", "churn", cwd=tmp_path, home=home, status=2)
+    assert "'nope.csv' does not exist" in said

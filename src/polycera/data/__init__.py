@@ -1,6 +1,10 @@
 """Rows in, arrays out: reading, roles, tasks, encoding, splitting. Nothing here knows a network."""
 
-from polycera.data.batches import Batches
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from polycera import lazy_names
 from polycera.data.encode import Encoder
 from polycera.data.guess import infer_task
 from polycera.data.leaks import leaks
@@ -10,6 +14,9 @@ from polycera.data.split import Split, copies, from_column, split, strata
 from polycera.data.standardise import outlying
 from polycera.data.table import Table
 from polycera.data.targets import columns_asked_for, columns_of, labels, tasks_for
+
+if TYPE_CHECKING:
+    from polycera.data.batches import Batches as Batches
 
 __all__ = [
     "Batches",
@@ -32,3 +39,6 @@ __all__ = [
     "strata",
     "tasks_for",
 ]
+
+# The one class that needs Keras: a table is read without.
+__getattr__ = lazy_names.attach(__name__, {"Batches": "polycera.data.batches"})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from polycera.diagnostics.interval import interval
 from polycera.runs.findings import Gain
-from polycera.training import Score
+
+if TYPE_CHECKING:
+    from polycera.training import Score
 
 
 def gain_of(joint: Sequence[Score], separate: Sequence[Score], metric: str, confidence: float) -> Gain:

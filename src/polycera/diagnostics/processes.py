@@ -9,12 +9,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import connection
 from types import ModuleType
 from typing import Any, TypeVar, cast
-
-import keras
 
 from polycera.errors import InputError, PolyceraError, shorten
 
@@ -65,6 +63,8 @@ def number(asked: int | None, jobs: int, seconds: float) -> int:
 
 
 def _on_cpu() -> bool:
+    import keras
+
     return "cpu" in str(getattr(keras.ops.zeros(1), "device", "cpu")).lower()
 
 
@@ -179,7 +179,7 @@ def _crew(work: Callable[[Any, Any], Any], shared: Any, size: int) -> Iterator[d
     """Processes that wait for jobs, by the pipe to each; when it ends, none is left, whatever went wrong."""
     crew: dict[Pipe, Any] = {}
     try:
-        with _surroundings():
+        with _surroundings() if size else nullcontext():
             for _ in range(size):
                 pipe, process = _started(work, shared)
                 crew[pipe] = process
@@ -203,6 +203,8 @@ def _await(crew: list[Any]) -> None:
 
 
 def _started(work: Callable[[Any, Any], Any], shared: Any) -> tuple[Pipe, Any]:
+    import keras
+
     fresh = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
     ours, theirs = fresh.Pipe()
     config = keras.config
@@ -219,6 +221,8 @@ def _surroundings() -> Iterator[None]:
 
     It would run that script again, which trains again where `if __name__ == "__main__":` is missing.
     """
+    import keras
+
     wanted = ONE_THREAD | {"KERAS_BACKEND": keras.backend.backend()}
     before = {name: os.environ.get(name) for name in wanted}
     script = sys.modules["__main__"]
@@ -238,6 +242,8 @@ def _surroundings() -> Iterator[None]:
 def _serve(pipe: Pipe, work: Callable[[Any, Any], Any], shared: Any, settings: tuple[str, float, str]) -> None:
     """The life of such a process: job after job, until the pipe is closed."""
     _on_our_own()
+    import keras
+
     keras.config.set_floatx(settings[0])
     keras.config.set_epsilon(settings[1])
     keras.config.set_dtype_policy(settings[2])

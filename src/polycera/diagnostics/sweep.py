@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from polycera import data
 from polycera.diagnostics import processes as side_by_side
 from polycera.diagnostics.seeds import seeds_of
 from polycera.diagnostics.swept import Sweep, gathered
@@ -115,6 +116,8 @@ def sweep(
         for each in wanted
         for seed in seeds_of(seeds, first)
     ]
+    if processes is not None:  # else the first training runs here, and finds out what is wrong with the table
+        _check_table(asked)
     with atomic.new_parents(asked.out / NAME):
         atomic.make_folder(asked.out)
         _begin(asked)
@@ -171,6 +174,16 @@ def _own_weights(asked: Asked) -> Weights:
     if len(found) < 2:
         raise InputError(f"Weights matter between two tasks or more, and the targets are {listing(found)}.")
     return found
+
+
+def _check_table(asked: Asked) -> None:
+    """Read the table before processes are started that would all say that it is not there, or lacks a target."""
+    source = asked.source
+    if source is None and asked.spec is not None:
+        source = asked.spec.data.source
+    if isinstance(source, str | Path):
+        wanted = asked.targets if asked.spec is None else tasks_from(asked.spec.tasks)
+        data.tasks_for(data.read(source, encoding=asked.options.get("encoding", "utf-8")), wanted)
 
 
 def _listed(targets: Any) -> list[Any]:

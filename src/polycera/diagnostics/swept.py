@@ -14,6 +14,7 @@ from polycera import drawing
 from polycera.diagnostics.gains import mean_defined
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.runs import front
+from polycera.runs.html_table import html_table
 from polycera.tasks.terms import factor
 from polycera.training import Run
 
@@ -116,6 +117,17 @@ class Sweep:
             names=[point.name for point in self.points],
             connect=[int(place) for place in best[np.argsort(skills[best, 0], kind="stable")]],
         )
+
+    def __repr__(self) -> str:
+        return f"Sweep({str(self.path)!r}: {len(self.points)} weightings, {self.part} rows)"
+
+    def _repr_html_(self) -> str:
+        tasks = list(self.points[0].tasks) if self.points else []
+        rows = [
+            [point.name, *(point.tasks[task].skill for task in tasks), "beaten by none" if point.front else ""]
+            for point in self.points
+        ]
+        return html_table(f"{self.path}: skill on the {self.part} rows", ["weights", *tasks, ""], rows)
 
     def to_config(self) -> dict[str, Any]:
         """As plain values, for JSON."""

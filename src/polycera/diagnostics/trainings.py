@@ -6,20 +6,21 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from polycera.errors import InputError, listing, shorten
-from polycera.networks.sharing import sharing
 from polycera.runs import Network, Training
 from polycera.runs.findings import Sharing
 from polycera.tasks import Task
-from polycera.training import Run, Score, recipe
-from polycera.training.lesson import Lesson
-from polycera.training.model import Model
+from polycera.training.run import Run
 from polycera.training.table import prepared_again, tasks_from
+
+if TYPE_CHECKING:
+    from polycera.training.model import Model
+    from polycera.training.scores import Score
 
 Rows = tuple[np.ndarray, dict[str, Any]]
 """Features [n, width] and labels by task."""
@@ -57,12 +58,16 @@ class Problem:
 
     def build(self, names: Iterable[str], seed: int) -> Model:
         """The network of these tasks, compiled."""
+        from polycera.training import recipe
+
         names = list(names)
         width = self.train[0].shape[1]
         return recipe.build(width, self._tasks(names), self.network, self._settings(names), seed)
 
     def fit(self, model: Model, seed: int) -> None:
         """Train it, for as many steps and with as much patience as the run had."""
+        from polycera.training import recipe
+
         train, validation = self._of(self.train, model.tasks), None
         if self.validation is not None:
             validation = self._of(self.validation, model.tasks)
@@ -80,6 +85,8 @@ class Problem:
 
     def sharing(self) -> Sharing:
         """What the joint network costs, and separate ones."""
+        from polycera.networks.sharing import sharing
+
         return sharing(self.build(self.names, 0))
 
     def _tasks(self, names: list[str]) -> list[Task]:
@@ -173,6 +180,8 @@ def problem_of(run: Run, source: Any = None) -> Problem:
         )
     if part == "validation":  # which must then be held out from all members
         plan = msgspec.structs.replace(plan, network=msgspec.structs.replace(plan.network, folds=1))
+    from polycera.training.lesson import Lesson  # only now: it needs Keras, and another table is refused before that
+
     lesson, held_out = Lesson.of(prepared, plan), prepared.rows(rows)
     return Problem(
         plan.tasks, plan.network, plan.training, lesson.train, lesson.validation, lesson.held, held_out, part

@@ -12,6 +12,7 @@ from polycera.drawing.style import PLAIN
 from polycera.drawing.xml import Xml, escape, plain, tag, together
 from polycera.errors import InputError, shorten
 from polycera.runs import atomic, paths
+from polycera.runs.html_table import html_table
 
 WIDTH = 640
 """Of a picture in pixels, but for those that need more."""
@@ -69,6 +70,14 @@ class Picture:
         size = {"width": wide, "height": high, "viewBox": f"{-margin} {-margin} {wide} {high}"}
         named = {"role": "img", "aria_labelledby": f"{id}-title {id}-desc"}
         return tag("svg", *known, *before, title, shapes, cls="pc-picture", **attributes, **size, **named)
+
+    def __repr__(self) -> str:
+        return f"Picture({self.title!r}, {self.width} x {self.height})"
+
+    def _repr_html_(self) -> str:
+        headings = self.numbers[0] if self.numbers else []
+        numbers = html_table(self.summary, headings, self.numbers[1:])
+        return f"<figure>{self.page()}<details><summary>Numbers</summary>{numbers}</details></figure>"
 
     @property
     def _spoken(self) -> list[tuple[str, str]]:

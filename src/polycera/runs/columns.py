@@ -30,6 +30,33 @@ def _text(columns: Mapping[str, Sequence[Any]], quoting: Literal[0, 1]) -> str:
     return text.getvalue()
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
+
+
+def without_formulas(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Return the columns with an apostrophe before each name and text that a spreadsheet would take for a formula.
+
+    Numbers stay, and so do texts that are numbers. Only for who opens the file in a spreadsheet: another program
+    reads the apostrophe as part of the label.
+
+    Example:
+        >>> without_formulas({"=1+1": ["@sum", "-1", "no", -1.5]})
+        {"'=1+1": ["'@sum", '-1', 'no', -1.5]}
+    """
+    return {_no_formula(name): [_no_formula(value) for value in values] for name, values in columns.items()}
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def check_path(path: Path) -> None:
     """Refuse a file name that `write` could not serve, before any work is done.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from polycera.errors import shorten
+from polycera.runs.html_table import html_table
 
 Number = float | None
 Numbers = list[float | None]
@@ -266,6 +267,23 @@ class Quality(msgspec.Struct):
     part: str
     tasks: dict[str, TaskQuality]
 
+    def __repr__(self) -> str:
+        return f"Quality({len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}, {self.part} rows)"
+
+    def _repr_html_(self) -> str:
+        headings = ["task", "kind", "rows", "positives", "calibration error", "threshold", "precision", "recall"]
+        rows: list[list[object]] = []
+        for name, task in self.tasks.items():
+            error = None if task.reliability is None else task.reliability.ece
+            if not task.labels:
+                rows.append([name, task.kind, task.rows, None, error, None, None, None])
+            for label in task.labels:
+                called = name if task.kind == "binary" else f"{name}={label.name}"
+                said = label.fitted
+                numbers = [label.reliability.ece, said.threshold, said.precision, said.recall]
+                rows.append([called, task.kind, label.rows, label.positives, *numbers])
+        return html_table(f"Quality on the {self.part} rows", headings, rows)
+
 
 class Thresholds(msgspec.Struct):
     """`thresholds.json`: task -> label -> threshold; of a binary task the positive class is the label."""
@@ -375,6 +393,18 @@ class Comparison(msgspec.Struct):
     separate_seconds: list[float]
     verdict: str
     affinity: Affinity | None = None
+
+    def __repr__(self) -> str:
+        gain = "undefined" if self.delta is None else f"{self.delta:+.1%}"
+        return f"Comparison({len(self.tasks)} tasks, {len(self.seeds)} seeds, {self.part} rows: mean gain {gain})"
+
+    def _repr_html_(self) -> str:
+        headings = ["task", "metric", "one network better by", "low", "high", "better"]
+        rows = [
+            [name, gain.metric, gain.difference, gain.low, gain.high, gain.better] for name, gain in self.tasks.items()
+        ]
+        caption = f"{self.verdict} ({self.part} rows, {len(self.seeds)} seeds)"
+        return html_table(caption, headings, rows)
 
     def __post_init__(self) -> None:
         for gain in self.tasks.values():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from polycera.errors import InputError, listing, shorten
 from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks import labels
-from polycera.tasks.task import ClassTask, Task
+from polycera.tasks.task import ClassTask, Task, TaskOptions
 from polycera.tasks.terms import factor
 
 EDGE = 1e-6
@@ -54,7 +54,7 @@ class Binary(ClassTask):
         *,
         pos_weight: float = 1.0,
         label_smoothing: float = 0.0,
-        **rest: Any,
+        **rest: Unpack[TaskOptions],
     ) -> None:
         self.pos_weight = factor(pos_weight, f"pos_weight of task {shorten(str(name))!r}")
         self.label_smoothing = _smoothing(name, label_smoothing)
@@ -130,7 +130,7 @@ class Multiclass(ClassTask):
         *,
         label_smoothing: float = 0.0,
         soft: bool = False,
-        **rest: Any,
+        **rest: Unpack[TaskOptions],
     ) -> None:
         self.label_smoothing = _smoothing(name, label_smoothing)
         self.soft = bool(soft)
@@ -234,7 +234,7 @@ class Ordinal(ClassTask):
     default_loss: ClassVar[str] = "corn"
     default_metrics: ClassVar[tuple[str, ...]] = ("mae", "kappa")
 
-    def __init__(self, name: TaskName, classes: Sequence[Any] | int | None = None, **rest: Any) -> None:
+    def __init__(self, name: TaskName, classes: Sequence[Any] | int | None = None, **rest: Unpack[TaskOptions]) -> None:
         super().__init__(name, classes, **rest)
 
     @property
@@ -295,7 +295,7 @@ class Multilabel(Task):
         pos_weight: float | Sequence[float] = 1.0,
         label_smoothing: float = 0.0,
         soft: bool = False,
-        **rest: Any,
+        **rest: Unpack[TaskOptions],
     ) -> None:
         self.soft = bool(soft)
         if self.soft and rest.get("metrics") is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from polycera.errors import InputError, shorten
 from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks import labels
 from polycera.tasks.classes import logit_of_mean, shares, within_0_and_1
-from polycera.tasks.task import Task
+from polycera.tasks.task import Task, TaskOptions
 
 SMALLEST = 1e-43
 """Labels that are all smaller lose their digits in float32, whose smallest number is 1.4e-45."""
@@ -59,7 +59,7 @@ class Regression(NumberTask):
     default_metrics: ClassVar[tuple[str, ...]] = ("rmse", "r2")
     units = 1
 
-    def __init__(self, name: TaskName, *, standardize: bool | None = None, **rest: Any) -> None:
+    def __init__(self, name: TaskName, *, standardize: bool | None = None, **rest: Unpack[TaskOptions]) -> None:
         self.standardize_given = standardize
         self.standardize = standardize is None or bool(standardize)
         super().__init__(name, **rest)
@@ -159,7 +159,7 @@ class Quantile(NumberTask):
         *,
         quantiles: Sequence[float] = (0.1, 0.5, 0.9),
         standardize: bool | None = None,
-        **rest: Any,
+        **rest: Unpack[TaskOptions],
     ) -> None:
         try:
             levels = tuple(float(q) for q in quantiles)

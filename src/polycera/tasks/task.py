@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from copy import copy
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
 import numpy as np
 
@@ -19,10 +20,38 @@ from polycera.tasks.metrics import check_metrics
 class _Sealing(ABCMeta):
     """Makes instances that cannot be changed once they are made: a change after the fact would be ignored."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        made = super().__call__(*args, **kwargs)
-        object.__setattr__(made, "_sealed", True)
-        return made
+    if not TYPE_CHECKING:  # a type checker is to see the arguments of `__init__`
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            made = super().__call__(*args, **kwargs)
+            object.__setattr__(made, "_sealed", True)
+            return made
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The arguments of a kind: its own, and in the place of `**rest` those that it hands on to its base."""
+        found: dict[str, inspect.Parameter] = {}
+        for base in cls.__mro__:
+            if base is object or "__init__" not in vars(base):
+                continue
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            handed_on = bool(found)
+            for one in parameters:
+                if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL) and one.name not in found:
+                    # What comes through `**rest` has to be named.
+                    found[one.name] = one.replace(kind=one.KEYWORD_ONLY) if handed_on else one
+            if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+                break
+        return inspect.Signature(list(found.values()))
+
+
+class TaskOptions(TypedDict, total=False):
+    """The arguments that every kind takes beside its own; see `Task`."""
+
+    loss: Any
+    weight: float
+    metrics: Sequence[str] | None
+    learning_rate: float
 
 
 class Task(metaclass=_Sealing):
@@ -207,7 +236,7 @@ class Task(metaclass=_Sealing):
 class ClassTask(Task):
     """A task whose labels are the user's own values, one of several: what binary, multiclass and ordinal share."""
 
-    def __init__(self, name: TaskName, classes: Sequence[Any] | int | None, **rest: Any) -> None:
+    def __init__(self, name: TaskName, classes: Sequence[Any] | int | None, **rest: Unpack[TaskOptions]) -> None:
         self.classes = _classes(name, classes)
         super().__init__(name, **rest)
 

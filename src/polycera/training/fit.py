@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import platform
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,11 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
 import msgspec
 
 from polycera.errors import InputError, PolyceraError, UnknownName, listing, shorten
-from polycera.networks import backend
 from polycera.published import Published
 from polycera.runs import (
     Data,
@@ -38,10 +35,13 @@ from polycera.runs import (
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.every import Every
 from polycera.tasks import Layout, Task
-from polycera.training import answers, recipe, resuming
-from polycera.training.finish import train_into
+from polycera.training import answers, resuming
+from polycera.training.check import check_options
+from polycera.training.frames import library_of
+from polycera.training.presets import preset as with_preset
 from polycera.training.run import Run
 from polycera.training.table import Prepared, prepare, prepared_again, tasks_from
+from polycera.training.watching import somebody_watches
 
 BESIDE_A_SPEC = {"source", "out", "spec", "checkpoint_every", "resume", "progress", "say"}
 """Arguments of `fit` that no spec holds."""
@@ -108,7 +108,7 @@ def fit(
         checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
         resume: whether `out` may be there already: a training that was cut off goes on, one that has ended is returned
             as it is; the same call can be made again after anything. Another spec or other data are refused.
-        progress: whether to draw a bar; default: on a terminal.
+        progress: whether to draw a bar; default: on a terminal and in a notebook.
         say: called with each sentence about what was inferred; default: nothing is said but warnings.
 
     Returns:
@@ -129,7 +129,7 @@ def fit(
     """
     given = dict(locals())
     if spec is None:
-        network, training = recipe.preset(preset, network, training)
+        network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
         chosen = {} if threshold is None else {"threshold": threshold}
@@ -161,19 +161,28 @@ def fit(
     begun = _begun(destination()) if resume else None
     if begun is None:
         _check_free(destination(), resume)
-    backend.check_process()
     prepared = prepare(source, wanted, plan.data, exclude=exclude, seed=plan.seed)
     prepared = dataclasses.replace(prepared, tasks=_weighted(prepared.tasks, weights or {}))
     answers.check_names(Layout.of(prepared.tasks))
+    check_options(plan.training, prepared.tasks)
+    # Only now: these import Keras, and a mistake is found before that.
+    from polycera.networks import backend
+    from polycera.networks.devices import check_devices
+    from polycera.training.finish import train_into
+
+    backend.check_process()
+    check_devices()
     plan = _completed(plan, prepared)
-    bar = sys.stdout.isatty() if progress is None else progress
+    bar = somebody_watches() if progress is None else progress
     if begun is not None:
         resuming.check_same(begun, plan, prepared)
         return _going_on(begun, prepared, bar, checkpoint_every, say)
     _announce(prepared, plan, say)
     with atomic.new_parents(destination()):
         place = _new_run(destination, plan, prepared, given_out is not None, resume)
-        return train_into(Run(place), prepared, bar, checkpoint_every, say)
+        trained = train_into(Run(place), prepared, bar, checkpoint_every, say)
+        trained.library = library_of(source)
+        return trained
 
 
 def _place(out: str | Path) -> Path:
@@ -226,6 +235,8 @@ def _going_on(begun: Run, prepared: Prepared, bar: bool, every: str, say: Any) -
     _warn_of_versions(begun)
     if say is not None:
         say(f"The run {str(begun.path)!r} was cut off; it goes on.")
+    from polycera.training.finish import train_into
+
     return train_into(begun, prepared, bar, every, say, fresh=False)
 
 
@@ -276,8 +287,14 @@ def resume(
         return begun
     lock.check(begun.path / folder.CHECKPOINTS)
     prepared = prepared_again(begun, source)
+    from polycera.networks import backend
+    from polycera.networks.devices import check_devices
+    from polycera.training.finish import train_into
+
+    backend.check_process()
+    check_devices()
     _warn_of_versions(begun)
-    bar = sys.stdout.isatty() if progress is None else progress
+    bar = somebody_watches() if progress is None else progress
     return train_into(begun, prepared, bar, checkpoint_every, say, fresh=False)
 
 
@@ -339,6 +356,8 @@ def _stem(source: Any) -> str:
 
 def _completed(plan: Spec, prepared: Prepared) -> Spec:
     """The spec with all that was inferred written into it, so that it can be read, edited and passed back."""
+    from polycera.training import recipe
+
     roles = {column.name: column.role for column in prepared.schema.columns}
     return msgspec.structs.replace(
         plan,
@@ -349,6 +368,8 @@ def _completed(plan: Spec, prepared: Prepared) -> Spec:
 
 
 def _announce(prepared: Prepared, plan: Spec, say: Any) -> None:
+    from polycera.training import recipe
+
     if say is not None:
         for task in prepared.tasks:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
@@ -367,6 +388,8 @@ def _announce(prepared: Prepared, plan: Spec, say: Any) -> None:
 
 def versions() -> dict[str, str]:
     """What the run was made with."""
+    import keras
+
     backend = keras.backend.backend()
     found = {"python": platform.python_version(), "backend": backend}
     for package in ("polycera", "keras", backend, "numpy"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import msgspec
 import numpy as np
 
 from polycera.data import Batches, Encoder, Split
-from polycera.errors import InputError, PolyceraError, UnknownName, shorten
+from polycera.errors import InputError, PolyceraError, shorten
 from polycera.monitoring import JointEarlyStopping, JointScore
 from polycera.networks import Heads, backend
 from polycera.networks.first_weights import Drawn
@@ -26,6 +25,7 @@ from polycera.training.features import PREDICTED, raw_outputs
 from polycera.training.guard import Guard, not_finite
 from polycera.training.model import Model
 from polycera.training.nonfinite import blamed_weight
+from polycera.training.presets import preset as preset
 from polycera.training.targets import encode, pack
 
 EMBEDDED, BINS = 100, 32
@@ -36,10 +36,6 @@ NUMBERS = 20_000_000
 """In the similarities of all rows to the landmarks, and in the landmarks, at most: 160 MB while they are solved for."""
 PASSES, LONGEST = 8, (4_000, 20_000)
 """Passes over the rows at most, as long as they come to so many steps: of few rows there are more, of many fewer."""
-PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "fast": ({"members": 5, "width": 96, "landmarks": 500}, {"max_steps": 1500}),
-}
-"""Name -> smaller options of network and training; docs/accuracy.md has what they cost in accuracy."""
 LEAST = 4
 """Epochs without a better score after which a training may end at the earliest; half the patience, if that is more."""
 EPOCH = 100
@@ -76,29 +72,6 @@ class Plan:
         waits = max(5, math.ceil(patience / each))
         least = waits if training.patience_steps else max(LEAST, math.ceil(patience / each / 2))
         return cls(batch, passes, max(1, longest // each), waits, min(waits, least))
-
-
-def preset(
-    name: str | None, network: Mapping[str, Any] | None, training: Mapping[str, Any] | None
-) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return options of network and training, those of a preset where none are given.
-
-    Args:
-        name: of the preset, or None.
-        network, training: what is given; it wins. Of given folds, there is a member for each.
-
-    Raises:
-        UnknownName: for a preset that there is not.
-    """
-    network, training = network or {}, training or {}
-    if name is None:
-        return network, training
-    if name not in PRESETS:
-        raise UnknownName("preset", name, list(PRESETS))
-    smaller, shorter = PRESETS[name]
-    if network.get("folds", 1) != 1:
-        smaller = {**smaller, "members": network["folds"]}
-    return {**smaller, **network}, {**shorter, **training}
 
 
 COPIED = 0.1

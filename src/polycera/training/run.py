@@ -8,24 +8,24 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from polycera import data, quality
 from polycera.data import Encoder, Schema, Table
 from polycera.errors import InputError, listing, shorten
-from polycera.monitoring import variables
-from polycera.networks import backend
-from polycera.runs import Folder, arrays, atomic, findings, folder, kept, seal
+from polycera.runs import Folder, arrays, atomic, findings, folder, forms, kept, seal
 from polycera.runs.arrays import Stored
+from polycera.runs.html_table import html_table
 from polycera.runs.kept import Kept
-from polycera.training import answers, importance, recipe
-from polycera.training.features import PREDICTED, in_batches
-from polycera.training.model import Model
-from polycera.training.scores import Scores
+from polycera.tasks import Task
+from polycera.training import answers, frames
 from polycera.training.table import targets_of, tasks_from
-from polycera.training.targets import encode
+
+if TYPE_CHECKING:  # these import Keras, which takes seconds: so does a method that needs them, when it is called
+    from polycera.training.model import Model
+    from polycera.training.scores import Scores
 
 Built = TypeVar("Built")
 
@@ -39,6 +39,7 @@ class Run(Folder):
     Attributes:
         path, spec, schema, metrics, history, versions: what was written down; see `polycera.runs.Folder`.
         picked: the epoch whose weights it has, where it was picked; None for the last word of the training.
+        library: pandas, polars or pyarrow, where the table came as a frame of it; for `metrics_frame` and the like.
 
     Examples:
         >>> import polycera as pc
@@ -48,6 +49,8 @@ class Run(Folder):
     """
 
     picked: Kept | None = None
+    library: str | None = None
+    """Library whose frame the table was, where it came as one."""
 
     @cached_property
     def model(self) -> Model:
@@ -63,13 +66,24 @@ class Run(Folder):
 
     def _with(self, stored: Stored) -> Model:
         """The network with these weights."""
+        from polycera.monitoring import variables
+        from polycera.networks import backend
+        from polycera.networks.devices import check_devices
+        from polycera.training import recipe
+
         backend.check_process()
+        check_devices()
         spec, source = self.spec, f"The file {shorten(stored.path)!r}"
         tasks = tasks_from(spec.tasks)
         recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
         model = recipe.build(self.encoder.width, tasks, spec.network, spec.training, spec.seed)
         variables.load(variables.weights(model), stored, source)
         return model
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks by name, as the spec has them; no network is built for them."""
+        return {task.name: task for task in tasks_from(self.spec.tasks)}
 
     def pick(self, weights: Mapping[str, float]) -> Self:
         """The run as it was at the epoch that is best under these weights, without training again.
@@ -108,6 +122,8 @@ class Run(Folder):
             InputError: where nothing was picked, or the folder is there already.
             PolyceraError: where the disk does not take it.
         """
+        from polycera.monitoring import variables
+
         if self.picked is None:
             raise InputError("Only a run that was picked is written anew: run.pick({task: weight}).write(path).")
         metrics = {**self.metrics, "held_out": "validation", "validation": self.picked.table}
@@ -148,11 +164,11 @@ class Run(Folder):
         Raises:
             InputError: for a column that is missing.
         """
-        classes = {name: getattr(task, "classes", None) or (None,) for name, task in self.model.tasks.items()}
+        classes = {name: getattr(task, "classes", None) or (None,) for name, task in self.tasks.items()}
         words = [name for name, own in classes.items() if all(isinstance(label, str) for label in own)]
         text = {*self.columns.as_text, *words}
         table = data.read(source, encoding=self.spec.data.encoding, as_text=text)
-        targets = [name for task in self.model.tasks.values() for name in data.columns_of(task.name, task)]
+        targets = [name for task in self.tasks.values() for name in data.columns_of(task.name, task)]
         table = table.labelled(targets)
         for notice in self.encoder.check(table.without([name for name in targets if name in table])):
             warnings.warn(notice, stacklevel=3)
@@ -170,9 +186,12 @@ class Run(Folder):
         Returns:
             column name -> [rows]: each task's answer, then the probabilities behind it (`task=class probability`).
         """
-        table, layout = self.read(source), self.model.layout
+        features = self.encoder.transform(self.read(source))  # first: what is wrong with a table is found at once
+        from polycera.training.features import in_batches
+
+        layout = self.model.layout
         at = quality.by_task(self.thresholds, layout) if self.thresholds is not None else None
-        return answers.columns(layout, in_batches(self.model._in_units, self.encoder.transform(table)), at)
+        return answers.columns(layout, in_batches(self.model._in_units, features), at)
 
     def evaluate(self, source: Any) -> Scores:
         """Every metric of every task that the table has labels for, exactly.
@@ -184,6 +203,8 @@ class Run(Folder):
             InputError: for a table without a target.
         """
         features, targets = self._labelled(source)
+        from polycera.training.features import PREDICTED
+
         measured = self.model.measure(features, targets, PREDICTED)
         return {name: own for name, own in measured.items() if targets[name] is not None}
 
@@ -203,22 +224,25 @@ class Run(Folder):
             InputError: for a table without a target, or without one that has a yes.
         """
         features, targets = self._labelled(source)
-        if not any(targets[task.name] is not None and quality.labels_of(task) for task in self.model.tasks.values()):
+        if not any(targets[task.name] is not None and quality.labels_of(task) for task in self.tasks.values()):
             raise InputError("A threshold is chosen for binary tasks and labels, and the table has the labels of none.")
+        from polycera.training.features import in_batches
+        from polycera.training.targets import encode
+
         layout, predicted = self.model.layout, in_batches(self.model._in_units, features)
         found = copy(self)
         found.thresholds = quality.thresholds(layout, encode(layout, targets), predicted, metric, _named(source))
         return found
 
     def importance_of(
-        self, source: Any, *, repeats: int = 5, rows: int = importance.ROWS, seed: int = 0
+        self, source: Any, *, repeats: int = 5, rows: int | None = None, seed: int = 0
     ) -> findings.Importance:
         """What each task loses on the rows of a table when one of its columns is shuffled.
 
         Args:
             source: path, data frame, or dict of columns, with at least one target.
             repeats: shufflings of each column.
-            rows: that are drawn, where there are more.
+            rows: that are drawn, where there are more; default: `polycera.training.importance.ROWS`.
             seed: of the draw and of the shufflings.
 
         Returns:
@@ -229,6 +253,8 @@ class Run(Folder):
             InputError: for a table without a target, or of one row; for fewer repeats or rows than 1.
         """
         features, targets = self._labelled(source)
+        from polycera.training import importance
+
         found = importance.importance(
             self.model,
             features,
@@ -236,17 +262,63 @@ class Run(Folder):
             targets,
             _named(source),
             repeats=repeats,
-            rows=rows,
+            rows=importance.ROWS if rows is None else rows,
             seed=seed,
         )
         if found is None:
             raise InputError(f"The table has {len(features)} row; a column is shuffled among two rows or more.")
         return found
 
+    # -- as tables ---------------------------------------------------------------------------------------------------
+
+    def metrics_frame(self, library: str | None = None) -> Any:
+        """Return the metrics as a data frame: one row for each part of the rows, task and metric.
+
+        Args:
+            library: pandas, polars or pyarrow; default: that of the table, else one that is installed.
+
+        Raises:
+            PolyceraError: where no such library is installed.
+
+        Examples:
+            >>> import polycera as pc
+            >>> pc.load("runs/customers-1").metrics_frame()     # doctest: +SKIP
+               part   task    kind metric  value  trivial  ideal direction  skill
+            0  test  churn  binary    auc   0.71      0.5    1.0       max   0.42
+        """
+        return frames.frame(frames.metrics_columns(self.metrics, dict(self._kinds())), library or self.library)
+
+    def history_frame(self, library: str | None = None) -> Any:
+        """Return what each epoch logged as a data frame, one row for each epoch; arguments as `metrics_frame`."""
+        return frames.frame(frames.history_columns(self.history), library or self.library)
+
+    def predictions_frame(self, library: str | None = None) -> Any:
+        """Return true labels and predictions for the held-out rows as a data frame; arguments as `metrics_frame`."""
+        text = self._content(folder.PREDICTIONS, forms.LONG).decode()
+        return frames.frame(frames.predictions_columns(text, self.tasks.values()), library or self.library)
+
+    def __repr__(self) -> str:
+        return frames.short_repr(self)
+
+    def _repr_html_(self) -> str:
+        if not self.finished:
+            return html_table(f"{self.path}: the training has not ended", ["task", "kind"], self._kinds())
+        part = self.metrics["held_out"]
+        kinds = dict(self._kinds())
+        rows = [
+            (name, kinds.get(name), metric, score["value"], score["trivial"], score["skill"])
+            for name, own in self.metrics[part].items()
+            for metric, score in own.items()
+        ]
+        return html_table(f"{self.path}: {part} rows", ["task", "kind", "metric", "value", "trivial", "skill"], rows)
+
+    def _kinds(self) -> list[tuple[str, str]]:
+        return [(task["name"], task["kind"]) for task in self.spec.tasks]
+
     def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Features and targets of a table that has some."""
         table = self.read(source)
-        targets = targets_of(table, self.model.tasks.values())
+        targets = targets_of(table, self.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(f"The table has none of the targets {listing(targets)}; there is nothing to measure.")
         return self.encoder.transform(table), targets

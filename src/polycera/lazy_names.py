@@ -1,0 +1,46 @@
+"""Public names of a package that are imported when they are first used (PEP 562)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+
+class LazyPackage(ModuleType):
+    """A package whose public functions keep their names where a module of the package is called alike.
+
+    `polycera.diagnostics.sweep` is a function in a module of that name. When the module is imported, Python would put
+    it in the function's place.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in self.__dict__.get("LAZY_NAMES", ()):
+            return
+        super().__setattr__(name, value)
+
+
+def attach(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a package.
+
+    Args:
+        package: its `__name__`.
+        places: public name -> the module that has it.
+
+    Examples:
+        >>> __getattr__ = attach("polycera.training", {"Model": "polycera.training.model"})
+    """
+    module = sys.modules[package]
+    module.__class__ = LazyPackage
+    module.__dict__["LAZY_NAMES"] = frozenset(places)
+
+    def get(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(places[name]), name)
+        module.__dict__[name] = value
+        return value
+
+    return get

@@ -1,0 +1,37 @@
+"""A plain HTML table for notebooks: no style, no script, and every text escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+from polycera.errors import shorten
+
+MANY = 60
+"""Rows beyond which the rest is counted and left out."""
+
+
+def html_table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table; a number is written with four digits, None as a dash.
+
+    Names come from data and may hold anything, so nothing is taken for HTML.
+
+    Example:
+        >>> html_table("<b>", ["task"], [["churn"]])
+        '<table><caption>&lt;b&gt;</caption><thead><tr><th>task</th></tr></thead><tbody><tr><td>churn</td></tr></tbody></table>'
+    """
+    listed = list(rows)
+    head = "".join(f"<th>{_text(name)}</th>" for name in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>" for row in listed[:MANY])
+    if len(listed) > MANY:
+        body += f'<tr><td colspan="{len(headings)}">… {len(listed) - MANY} more rows</td></tr>'
+    title = f"<caption>{_text(caption)}</caption>"
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return html.escape(shorten(value, 200))

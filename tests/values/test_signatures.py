@@ -1,0 +1,70 @@
+"""The arguments of everything public are seen: by `inspect.signature`, by help and by type checkers."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+import polycera as pc
+from polycera.tasks.spec import KINDS
+from polycera.tasks.task import Task, TaskOptions
+
+pytestmark = pytest.mark.nobackend
+
+COMMON = {"name", "loss", "weight", "metrics", "learning_rate"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_shows_its_arguments(name: str) -> None:
+    """They are those that it takes: each can be given, and nothing else."""
+    kind = KINDS[name]
+    found = inspect.signature(kind)
+    assert set(found.parameters) >= COMMON
+    assert not {"rest", "args", "kwargs"} & set(found.parameters)
+    options = {name: one.default for name, one in found.parameters.items() if one.default is not one.empty}
+    made = kind("a", **options)
+    assert set(made.to_config()) - {"kind"} <= set(found.parameters)
+    with pytest.raises(TypeError, match="wight"):
+        kind("a", wight=2.0)  # type: ignore[call-arg]
+
+
+def test_the_arguments_of_ones_own_kind_are_seen_too() -> None:
+    class Mine(pc.Regression):
+        kind = "regression"
+
+        def __init__(self, name: str, floor: float = 0.0, **rest: Any) -> None:
+            self.floor = floor
+            super().__init__(name, **rest)
+
+    found = inspect.signature(Mine).parameters
+    assert list(found)[:3] == ["name", "floor", "standardize"]
+    assert found["standardize"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert Mine("a", 2.0, standardize=False).floor == 2.0
+
+
+@pytest.mark.parametrize("thing", [getattr(pc.callbacks, name) for name in pc.callbacks.__all__])
+def test_a_callback_shows_its_arguments(thing: Any) -> None:
+    kinds = {one.kind for one in inspect.signature(thing).parameters.values()}
+    assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+
+
+@pytest.mark.parametrize("name", pc.ESTIMATORS)
+def test_an_estimator_shows_its_arguments(name: str) -> None:
+    assert {"width", "learning_rate", "random_state"} <= set(inspect.signature(getattr(pc, name)).parameters)
+
+
+def test_the_layers_and_the_model_show_their_arguments() -> None:
+    assert {"tasks", "balancing", "weighting", "seed"} <= set(inspect.signature(pc.layers.Heads).parameters)
+    assert {"inputs", "outputs", "balancing"} <= set(inspect.signature(pc.Model).parameters)
+
+
+def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
+    """mypy reads the arguments behind `**rest` from `TaskOptions`, so these are to be those of `Task` itself."""
+    ours = inspect.signature(Task.__init__).parameters
+    assert set(TaskOptions.__annotations__) == set(ours) - {"self", "name"}
+    for kind in KINDS.values():
+        for base in kind.__mro__:
+            rest = inspect.signature(vars(base).get("__init__", lambda: None)).parameters.get("rest")
+            assert base is object or rest is None or rest.annotation == "Unpack[TaskOptions]"
