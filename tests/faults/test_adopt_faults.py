@@ -195,3 +195,25 @@ def test_logits_that_all_lie_between_0_and_1_are_remarked_upon() -> None:
     adopted.compile("sgd")
     with pytest.warns(UserWarning, match="'y'.*taken twice"):
         adopted.train_on_batch(X, {"y": np.arange(len(X)) % 2})
+
+
+def test_a_model_of_ones_own_is_compared_by_hand() -> None:
+    for given in (model(), pc.adopt(model(), [pc.Regression("y")])):
+        with pytest.raises(
+            pc.InputError, match=r"pc.compare takes a run of pc.fit.*model.skills.*separate-networks.md"
+        ):
+            pc.compare(given, X)
+    with pytest.raises(pc.InputError, match="got ndarray"):
+        pc.compare(X)
+
+
+def test_a_loss_that_averages_by_itself_is_refused_with_what_to_write() -> None:
+    class Whole(keras.losses.Loss):
+        def call(self, y: Any, p: Any) -> Any:
+            return ops.mean(ops.square(y - p))
+
+    for loss in (lambda y, p: ops.mean(ops.abs(y - p)), Whole(name="whole")):
+        adopted = pc.adopt(model(), [pc.Regression("y", loss=loss)])
+        adopted.compile("sgd")
+        with pytest.raises(pc.InputError, match=r"returned shape \[\].*ops.mean\(..., axis=-1\)"):
+            adopted.train_on_batch(X, {"y": X[:, 0]})

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from polycera.diagnostics import processes as side_by_side
 from polycera.diagnostics.affinity import affinity as affinity_of
 from polycera.diagnostics.gains import delta_m, gain_of
@@ -74,6 +76,14 @@ def compare(
         >>> found.tasks["churn"].difference, found.delta             # doctest: +SKIP
         (-0.013, -0.021)
     """
+    if isinstance(run, keras.Model):
+        raise InputError(
+            f"pc.compare takes a run of pc.fit, which holds rows, batches and steps; got the Keras model {run.name!r}. "
+            "Compare models of your own by hand: adopt the same builder once for all tasks and once for each, and "
+            "look at model.skills on the same rows (docs/separate-networks.md); pc.describe(model) tells the costs."
+        )
+    if not isinstance(run, Run | str | Path):
+        raise InputError(f"pc.compare takes a run of pc.fit, or its folder; got {type(run).__name__}.")
     begun = run if isinstance(run, Run) else Run(run)
     names = [task["name"] for task in _ended(begun).spec.tasks]
     chosen, drawn = _chosen(tasks, names), seeds_of(seeds, begun.spec.seed)

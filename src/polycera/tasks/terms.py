@@ -234,10 +234,21 @@ def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     if wrong or values.shape[0] not in (None, None if shape[0] is None else count):
         raise InputError(
             f"Loss {term.name!r} of task {shorten(task.name)!r} returned shape {list(values.shape)}, "
-            "expected one value a row [n]: leave the averaging to polycera."
+            "expected one value a row [n]: leave the averaging to polycera"
+            f"{_averaged(values)}."
         )
     values = xp.reshape(values, (-1, *lead))
     return values if task.kind == "multilabel" else values[..., None]
+
+
+def _averaged(values: Tensor) -> str:
+    """Return what to write in place of a mean over everything."""
+    if len(values.shape):
+        return ""
+    return (
+        ", which takes the mean over the rows that have a label; write ops.mean(..., axis=-1) in place of "
+        "ops.mean(...), and call(y_true, y_pred) in place of a loss that reduces by itself"
+    )
 
 
 def wants_logits(loss: Any) -> bool:
