@@ -528,20 +528,40 @@ def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskNa
     """`task`, `task/metric`, or a name as Keras logs it, `val_task_metric` -> (task, metric)."""
     if name in tasks:
         return name, tasks[name].headline
+    logged = _logged(tasks)
     for known in (name, name.removeprefix(VAL)):
-        if known in (logged := _logged(tasks)):
+        if known in logged:
+            _check_comparable(tasks[logged[known][0]], logged[known][1])
             return logged[known]
     task, _, metric = name.rpartition("/")
     if task not in tasks:
         raise UnknownName(f"task in the {what}:", name, tasks)
-    raise UnknownName(f"metric of task {shorten(task)!r} in the {what}:", metric, tasks[task].metrics)
+    raise UnknownName(f"metric of task {shorten(task)!r} in the {what}:", metric, _metrics_of(tasks[task]))
+
+
+def _metrics_of(task: Any) -> tuple[str, ...]:
+    return tuple(getattr(task, "metric_names", task.metrics))
+
+
+def _check_comparable(task: Any, metric: str) -> None:
+    """Refuse a metric object of which nobody knows which way is better.
+
+    Raises:
+        InputError: naming it.
+    """
+    own = next((one for one in getattr(task, "metric_objects", ()) if one.name == metric), None)
+    if own is not None and (direction_of(own) is None or ideal_of(own) is None):
+        raise InputError(
+            f"Which way metric {shorten(metric)!r} of task {shorten(task.name)!r} is better is not known, so it has no "
+            "skill: watch another, or make it a subclass of a metric of Keras that it resembles."
+        )
 
 
 def _logged(tasks: Mapping[TaskName, Any]) -> dict[str, tuple[TaskName, str]]:
     """Names of metrics in the logs -> (task, metric), as polycera and as stock Keras write them."""
     found: dict[str, tuple[TaskName, str]] = {}
     for task in tasks:
-        for metric in tasks[task].metrics:
+        for metric in _metrics_of(tasks[task]):
             found |= {f"{task}_{metric}": (task, metric), f"{task}/{metric}": (task, metric)}
             if len(tasks) == 1:
                 found[metric] = (task, metric)

@@ -14,7 +14,7 @@ from polycera import registered
 from polycera.errors import InputError, listing, shorten
 from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks import labels, terms
-from polycera.tasks.metrics import check_metrics
+from polycera.tasks.metrics import check_metrics, of_keras
 
 
 class _Sealing(ABCMeta):
@@ -68,7 +68,8 @@ class Task(metaclass=_Sealing):
         loss: the terms: the name of a loss, a `keras.losses.Loss`, a function `(y_true, y_pred) -> [n]`,
             a dict of these to their weights, or a list of them or of `(loss, weight)` pairs. Default: the kind's own.
         weight: factor of the whole task in the total loss; 0 only watches it.
-        metrics: names of the kind's metrics; the first is the headline, by which skill is measured.
+        metrics: names of the kind's metrics; the first is the headline, by which skill is measured. Metric objects of
+            Keras, or of your own in its form, are logged beside them, and never the headline.
         learning_rate: factor of the optimizer's learning rate in the task's own head; above 0.
 
     Raises:
@@ -88,7 +89,7 @@ class Task(metaclass=_Sealing):
         *,
         loss: Any = None,
         weight: float = 1.0,
-        metrics: Sequence[str] | None = None,
+        metrics: Sequence[Any] | None = None,
         learning_rate: float = 1.0,
     ) -> None:
         if not isinstance(name, str) or not name:
@@ -99,7 +100,11 @@ class Task(metaclass=_Sealing):
         if not self.learning_rate > 0:
             raise InputError(f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1.")
         self.terms = terms.parse(self.default_loss if loss is None else loss, task=self)
-        self.metrics = check_metrics(self.measured_as, name, self.default_metrics if metrics is None else metrics)
+        metrics, self.metric_objects = of_keras.split(name, metrics)
+        metrics = self.default_metrics if metrics is None else metrics
+        self.metrics = check_metrics(self.measured_as, name, metrics)
+        written = [metrics] if isinstance(metrics, str) else metrics
+        self.metric_spellings = {own: str(one) for own, one in zip(self.metrics, written, strict=True) if own != one}
 
     def __setattr__(self, name: str, value: Any) -> None:
         live = self.__dict__.get("_live")
@@ -174,6 +179,11 @@ class Task(metaclass=_Sealing):
         """Return what a label must be, for the sentence of a warning."""
         return "a finite number"
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """All metrics as they are logged: those of the kind, then the objects."""
+        return (*self.metrics, *(metric.name for metric in self.metric_objects))
+
     def moments(self, encoded: Array) -> tuple[float, float]:
         """Location and scale taken out of the labels before the losses see them: (0, 1) but for regression kinds."""
         return 0.0, 1.0
@@ -207,7 +217,7 @@ class Task(metaclass=_Sealing):
         """The task as plain JSON values, as of this kind."""
         config: dict[str, Any] = {"kind": kind, "name": self.name, "weight": self.weight}
         config["loss"] = [term.to_config() for term in self.terms]
-        config["metrics"] = list(self.metrics)
+        config["metrics"] = [*self.metrics, *(of_keras.written(self.name, each) for each in self.metric_objects)]
         if self.learning_rate != 1.0:
             config["learning_rate"] = self.learning_rate
         return config | self.own_config()
@@ -219,7 +229,8 @@ class Task(metaclass=_Sealing):
     def replace(self, **changes: Any) -> Task:
         """The same task with some of its arguments changed."""
         loss = list(self.terms)  # with the names by which they are logged
-        base: dict[str, Any] = {"name": self.name, "loss": loss, "weight": self.weight, "metrics": self.metrics}
+        base: dict[str, Any] = {"name": self.name, "loss": loss, "weight": self.weight}
+        base["metrics"] = [*self.metrics, *self.metric_objects]
         base["learning_rate"] = self.learning_rate
         return type(self)(**(base | self.own_config() | changes))
 
@@ -227,6 +238,8 @@ class Task(metaclass=_Sealing):
         return f"{type(self).__name__}({self.name!r})"
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         return type(other) is type(self) and self._described(self.kind) == other._described(self.kind)
 
     def __hash__(self) -> int:

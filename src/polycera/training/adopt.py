@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from polycera.networks.adopt import gathered, traced
+from polycera.networks.adopt import gathered, named_outputs, traced
 from polycera.shapes import TaskName
 from polycera.tasks import Joint, Task
 from polycera.training import compiled
@@ -27,6 +27,7 @@ def adopt(
     gradients: str = "features",
     every: int = 1,
     seed: int = 0,
+    keras_names: bool = True,
 ) -> Model:
     """Put a polycera model around your own Keras model: your layers, your branches, outputs matched by name.
 
@@ -52,6 +53,8 @@ def adopt(
         name: of the new model.
         weighting, balancing, preference, gradients, every, seed: as for `polycera.Model`. What is shared is found out
             from the layers: a branch that serves two of three tasks is balanced between those two.
+        keras_names: whether losses and metrics are logged under the names of stock Keras too, so that callbacks and
+            charts that were made for your model go on working.
 
     Returns:
         A `polycera.Model`, to be compiled with an optimizer only. Where yours is compiled, it is compiled already, with
@@ -90,6 +93,24 @@ def adopt(
         gradients=gradients,
         every=every,
         seed=seed,
+        keras_names=_keras_names(model) if keras_names else False,
+        output_order=_output_order(model, chosen),
     )
     compiled.recompiled(model, adopted)
     return adopted
+
+
+def _keras_names(model: keras.Model) -> bool | str:
+    """How stock Keras names what it logs: with the output's name, where there are several outputs."""
+    return "prefixed" if len(model.outputs) > 1 else True
+
+
+def _output_order(model: keras.Model, tasks: Sequence[Task | Joint]) -> list[TaskName] | None:
+    """The outputs in their order, where they are a list and each has a task; else None."""
+    structure = getattr(model, "output", None)
+    structure = model.outputs if structure is None else structure
+    if isinstance(structure, dict):
+        return None
+    names = list(named_outputs(model))
+    served = {task.name for task in tasks if isinstance(task, Task)}
+    return names if set(names) == served else None

@@ -365,6 +365,8 @@ def _metrics(one: Written, given: list[Any]) -> list[Any]:
     kept: list[Any] = []
     left: list[str] = []
     for metric in flat:
+        if isinstance(metric, str) and metric.lower() == "auc":  # by name it is a histogram's, not that of Keras
+            metric = keras.metrics.AUC(name=metric)
         try:
             kind_of(one.kind)(one.name, **one.options, metrics=[metric])
         except InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,6 +16,7 @@ from polycera.data import Batches, batches
 from polycera.data.batches import marked
 from polycera.errors import InputError, listing
 from polycera.monitoring.gradients import Pull
+from polycera.monitoring.keras_metrics import direction_of
 from polycera.monitoring.variables import settle, unharmed
 from polycera.networks import backend
 from polycera.networks.backend import replicas
@@ -24,19 +25,24 @@ from polycera.networks.landmarks import Blend
 from polycera.runs import atomic
 from polycera.shapes import Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
+from polycera.tasks.metrics import TALLIES
 from polycera.training import (
     checkpoint,
     declared,
     folds,
     guard,
     in_graph,
+    keras_names,
+    metric_objects,
     model_inputs,
     nonfinite,
+    saving,
     scores,
     streams,
     target_scaling,
 )
 from polycera.training.access import Access
+from polycera.training.by_output import by_output
 from polycera.training.features import are_arrays, check_features, in_slices, rows_of
 from polycera.training.finite import finite, guarded
 from polycera.training.ledger import Ledger
@@ -82,6 +88,12 @@ class Model(keras.Model):
         balancing, preference, gradients, every: as for `Heads`, for a model with several `Heads` or adopted ones:
             in each part of the network that two or more tasks share, the gradients of exactly those are balanced.
         seed: of the methods that draw at random.
+        keras_names: whether losses and metrics are also logged under the names that stock Keras gives them,
+            `price_loss`, `price_mae`, `val_price_mae`, and with one task `mae`; "prefixed": with the task's name even
+            where there is one task. `pc.adopt` sets it.
+        output_order: the tasks in the order of a list of outputs, as `pc.adopt` finds it: targets, weights of rows and
+            weights of the joint score may then be lists too.
+        metric_spellings: task -> metric -> how it was written, for the names of stock Keras; the tasks know them.
 
     Raises:
         InputError: for an output that does not come from `Heads`; for a balancing where nothing is shared.
@@ -110,6 +122,9 @@ class Model(keras.Model):
         gradients: str = "features",
         every: int = 1,
         seed: int = 0,
+        keras_names: bool | str = False,
+        output_order: Sequence[TaskName] | None = None,
+        metric_spellings: Mapping[TaskName, Mapping[str, str]] | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(outputs, dict):
@@ -133,6 +148,12 @@ class Model(keras.Model):
             dtype="float32",
         )
         self._scores: Scores = {}
+        self._keras_names = keras_names
+        own = {name: task.metric_spellings for name, task in self.layout.tasks.items() if task.metric_spellings}
+        self._spellings = own | {name: dict(each) for name, each in (metric_spellings or {}).items()}
+        self.output_order = None if output_order is None else tuple(output_order)
+        self._objects = metric_objects.of(self.layout, self._members)
+        self._object_metrics = [] if self._objects is None else self._objects.metrics  # a list: Keras knows them
         self._before_logs: Callable[[], None] | None = None  # a training that goes on where only validation is left
         self._gradients: list[Pull] = []
         self._policy: str | None = None  # of a Guard
@@ -161,7 +182,10 @@ class Model(keras.Model):
         }
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._shared.to_config()}
+        names: dict[str, Any] = {"keras_names": self._keras_names} if self._keras_names else {}
+        names |= {"metric_spellings": self._spellings} if self._keras_names and self._spellings else {}
+        names |= {} if self.output_order is None else {"output_order": list(self.output_order)}
+        return {**super().get_config(), **self._shared.to_config(), **names}
 
     def get_compile_config(self) -> Any:
         return portable(super().get_compile_config())
@@ -290,7 +314,10 @@ class Model(keras.Model):
         if training and self._members > 1:  # each answers for itself
             y = folds.by_member(y, self._members, self.layout.width)
             sample_weight = None if sample_weight is None else ops.repeat(sample_weight, self._members, axis=0)
-        measured = self._objective(y, y_pred, sample_weight, self._kept())
+        kept = self._kept()
+        if self._objects is not None:
+            self._objects.update(y, ops.stop_gradient(y_pred), sample_weight, kept)
+        measured = self._objective(y, y_pred, sample_weight, kept)
         means = self._objective.means(measured)
         regularization = sum((ops.sum(extra) for extra in self.losses), start=ops.zeros(()))
         weights = ops.convert_to_tensor(self._task_weights)
@@ -362,7 +389,8 @@ class Model(keras.Model):
         self._scores = scores.streamed(self._objective, sums["tallies"], units)
         weights = ops.convert_to_numpy(self._task_weights)
         moving = self._shared.weighing is not None or not np.array_equal(weights, self._objective.weights)
-        named = scores.terms(self._objective, sums, weights, moving) | scores.logged(self._scores)
+        named = scores.terms(self._objective, sums, weights, moving) | self._measured_metrics()
+        named |= self._aliases(named, units)
         self._say_of_stream(training=bool(sums["steps"]))
         if sums["steps"]:
             self._gradients = self._shared.read(sums)
@@ -371,6 +399,53 @@ class Model(keras.Model):
             if sums["skipped"]:
                 self._say_of_weights()
         return {"loss": named.pop("loss"), "tasks": named}
+
+    def _measured_metrics(self) -> dict[str, float]:
+        """`task/metric` -> value, of the kinds' metrics and of metric objects; the scores get the latter too."""
+        named = scores.logged(self._scores)
+        if self._objects is not None:
+            found = self._objects.scores()
+            self._scores = metric_objects.joined(self._scores, found, list(self.layout.tasks))
+            named |= metric_objects.logged(found)
+        return named
+
+    def _aliases(self, named: Mapping[str, float], units: Units) -> dict[str, float]:
+        """The same under the names of stock Keras, where they are wanted."""
+        if not self._keras_names:
+            return {}
+        return keras_names.aliases(self._objective, named, units.scale, self._prefixed, self._spellings)
+
+    @property
+    def _prefixed(self) -> bool:
+        return len(self.layout.tasks) > 1 or self._keras_names == "prefixed"
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate(return_dict=False)` returns, in its order."""
+        names = ["loss", *self._objective.names]
+        names += ["regularization"] if self.losses else []
+        names += [f"{name}/{metric}" for name, task in self.layout.tasks.items() for metric in task.metrics]
+        names += [] if self._objects is None else self._objects.names
+        if self._keras_names:
+            names += keras_names.alias_names(self._objective, self.units.scale, self._prefixed, self._spellings)
+        return names
+
+    def _directions(self) -> dict[str, str]:
+        """Every name in the logs of training -> which way is better: `min`, `max` or `target`."""
+        found = dict.fromkeys(["loss", *self._objective.names, "regularization", "skipped_steps"], "min")
+        for name, task in self.layout.tasks.items():
+            found[f"{name}_skill"] = "max"
+            for metric in task.metrics:
+                found[f"{name}/{metric}"] = TALLIES[task.measured_as].metrics[metric].direction
+        for fed in () if self._objects is None else self._objects.fed:
+            if (way := direction_of(fed.metric)) is not None:
+                found[f"{fed.task.name}/{fed.metric.name}"] = way
+        if self._keras_names:
+            each = {name: float(place) for place, name in enumerate(found)}
+            ways = list(found.values())
+            for alias, place in self._aliases(each, self.units).items():
+                found[alias] = "min" if alias.endswith("_loss") else ways[int(place)]
+        return found | {"joint": "max"}
 
     # -- what users call -----------------------------------------------------------------------------------------
 
@@ -457,6 +532,10 @@ class Model(keras.Model):
         """
         self._check_compiled()
         kept, watch = checkpoint.among(callbacks), guard.among(callbacks)
+        callbacks = [] if callbacks is None else callbacks  # MLflow's autolog adds its own to a list only
+        keras_names.settle_modes(callbacks, self._directions)
+        saving.check_callbacks(callbacks)
+        y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         unseen = False
         if isinstance(x, Batches):  # made ready before
             y = sample_weight = None
@@ -517,6 +596,7 @@ class Model(keras.Model):
             self._watch_stream(data)
             return data
         x, y, sample_weight = (*data, None)[:3]
+        y, sample_weight = self._by_output(y, "validation_data"), self._by_output(sample_weight, "sample_weight")
         x = model_inputs.by_name(self, x, "validation_data")
         check_features(x, "validation_data")
         encoded = encode(self.layout, y, "validation_data")
@@ -548,6 +628,7 @@ class Model(keras.Model):
             name -> value: `loss`, each `task/term`, each `task/metric`.
         """
         self._check_compiled()
+        y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         options = dict(batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
         inside_fit = rest.get("_use_cached_eval_dataset", False)
         if inside_fit or y is None:
@@ -556,7 +637,8 @@ class Model(keras.Model):
                 x = streams.prepared(self, x, None, sample_weight)
                 self._watch_stream(x)
             with unharmed(self):
-                return super().evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict, **options, **rest)
+                logs = super().evaluate(x, y, sample_weight=sample_weight, return_dict=True, **options, **rest)
+            return self._in_order(logs, return_dict)
         x = model_inputs.by_name(self, x)
         check_features(x)
         encoded = encode(self.layout, y)
@@ -567,8 +649,24 @@ class Model(keras.Model):
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
         counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
         self._scores = scores.exact(self._objective, packed, raw, counted, self.units)
-        logs = {"loss": logs.pop("loss")} | logs | scores.logged(self._scores)
-        return logs if return_dict else list(logs.values())
+        logs = {"loss": logs.pop("loss")} | logs | self._measured_metrics()
+        logs |= self._aliases({name: value for name, value in logs.items() if "/" in name}, self.units)
+        return self._in_order(logs, return_dict)
+
+    def _in_order(self, logs: Mapping[str, float], as_dict: bool) -> Any:
+        """What was measured in the order of `metrics_names`, as a dict or as the list of Keras."""
+        names = self.metrics_names
+        if not as_dict:
+            return [float(logs.get(name, 0.0)) for name in names]
+        return {name: logs[name] for name in names if name in logs} | dict(logs)
+
+    def _by_output(self, values: Any, what: str) -> Any:
+        """A list with a part for each output as a dict, where the model's own outputs are a list too.
+
+        Raises:
+            InputError: with the dict to write instead, for a list where outputs go by name.
+        """
+        return by_output(values, self.output_order, list(self.layout.tasks), what)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
         """Predictions by task, in the user's units: numbers [n], probabilities [n] or [n, classes], rates [n].
@@ -664,13 +762,27 @@ class Model(keras.Model):
         return scores.exact(self._objective, pack(self.layout, encoded, units), raw, counted, units)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Save, as `keras.Model.save` does, all or nothing: a file that was there stays until the new one is whole."""
+        """Save, as `keras.Model.save` does, all or nothing: a file that was there stays until the new one is whole.
+
+        Raises:
+            InputError: for a name that does not end in `.keras`: what Keras writes there could not be loaded.
+        """
+        saving.check_path(filepath, kwargs)
         for head in self.heads:
             head.get_config()
-        if not str(filepath).endswith(".keras") or not isinstance(filepath, str | Path):
+        if not isinstance(filepath, str | Path) or not str(filepath).endswith(".keras"):
             return super().save(filepath, *args, **kwargs)
         with atomic.replacing(Path(filepath)) as temporary:
             super().save(temporary, *args, **kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Save the weights alone, as `keras.Model.save_weights` does.
+
+        Raises:
+            InputError: for a name that does not end in `.weights.h5`.
+        """
+        saving.check_weights_path(filepath)
+        super().save_weights(filepath, *args, **kwargs)
 
     def named(self) -> keras.Model:
         """A plain Keras model on the same weights whose outputs are a dict of task name to predictions [n, p].
@@ -685,13 +797,33 @@ class Model(keras.Model):
 
     @_alone()
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
-        """One step, as in Keras, with targets by name. Call `adapt` first for tasks that standardise."""
-        return super().train_on_batch(*self._batch(x, y, sample_weight), **rest)
+        """One step, as in Keras, with targets by name. Call `adapt` first for tasks that standardise.
+
+        Args:
+            x, y, sample_weight: of one batch, as for `fit`.
+            **rest: `return_dict=True` for a dict of all terms and metrics.
+
+        Returns:
+            The loss of the batch.
+        """
+        return self._of_batch(super().train_on_batch, x, y, sample_weight, **rest)
 
     @_alone()
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
-        """One measurement, as in Keras, with targets by name."""
-        return super().test_on_batch(*self._batch(x, y, sample_weight), **rest)
+        """One measurement, as in Keras, with targets by name; returns what `train_on_batch` does."""
+        return self._of_batch(super().test_on_batch, x, y, sample_weight, **rest)
+
+    def _of_batch(self, step: Callable[..., Any], x: Any, y: Any, sample_weight: Any, **rest: Any) -> Any:
+        y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
+        logs = step(*self._batch(x, y, sample_weight), **rest)
+        if not rest.get("return_dict", False):
+            return logs
+        found = self.get_metrics_result()
+        return {"loss": found["loss"], **found["tasks"]}
+
+    def predict_on_batch(self, x: Any) -> dict[TaskName, np.ndarray]:
+        """Predictions of one batch, as `predict` gives them."""
+        return self.predict(x, batch_size=rows_of(x), verbose=0)
 
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         self._check_compiled()

@@ -343,4 +343,4 @@ def _columns(tensor: Tensor | None, columns: tuple[int, ...], xp: Any) -> Tensor
 
 def _logged(task: Any, term: Term) -> str:
     """A term's name in the logs; where a metric of the task has the same, the metric keeps it."""
-    return f"{term.name}_loss" if term.name in task.metrics else term.name
+    return f"{term.name}_loss" if term.name in task.metric_names else term.name
