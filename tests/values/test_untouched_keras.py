@@ -147,6 +147,19 @@ def test_what_is_not_known_of_a_metric_is_asked_for() -> None:
 
 
 @pytest.mark.nobackend
+def test_losses_are_watched_too() -> None:
+    """Their trivial values are variance and entropy; that of a sum of losses is asked for."""
+    history = trained(stock(), pc.callbacks.JointScore({"val_churn_loss": 1.0, "val_price_loss": 1.0}), epochs=1)
+    share = CHURN[HALF:].mean()
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    for name, trivial in (("churn", entropy), ("price", PRICE[HALF:].var())):
+        skill = 1 - history[f"val_{name}_loss"][0] / trivial
+        assert history[f"val_{name}_loss_skill"][0] == pytest.approx(skill, rel=1e-4), name
+    message = refused(lambda: trained(stock(), pc.callbacks.JointScore({"val_loss": 1.0})))
+    assert "trivial={'val_loss': ...}" in message
+
+
+@pytest.mark.nobackend
 def test_labels_that_can_be_read_only_once_are_not_guessed() -> None:
     def batches() -> Any:
         while True:

@@ -83,6 +83,27 @@ def ideal_of(metric: Any) -> float | None:
     return 0.0 if is_one_of(metric, DOWN) else None
 
 
+def metric_of_loss(loss: Any) -> Any | None:
+    """Return the metric of Keras that measures what a loss given to `compile` does; None where there is none.
+
+    Args:
+        loss: a name, a function of Keras or a `keras.losses.Loss`.
+    """
+    try:
+        found = keras.losses.get(loss)
+    except (TypeError, ValueError):
+        return None
+    is_object = isinstance(found, keras.losses.Loss)
+    name = type(found).__name__ if is_object else str(getattr(found, "__name__", ""))
+    own = is_object or getattr(keras.losses, name, None) is found
+    kind = next((known for known in DOWN if known.lower() == name.lower().replace("_", "")), None)
+    if kind is None or not own:
+        return None
+    config = found.get_config() if is_object else {}
+    settings = {key: config[key] for key in ("from_logits", "label_smoothing", "axis") if key in config}
+    return getattr(keras.metrics, kind)(name="loss", **settings)
+
+
 def trivial_of(metric: Any, labels: Array, units: int) -> float | None:
     """Return what the best constant answer reaches: the mean of the labels, or the shares of the classes.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.monitoring import variables
-from polycera.monitoring.keras_metrics import direction_of, ideal_of, trivial_of
+from polycera.monitoring.keras_metrics import direction_of, ideal_of, metric_of_loss, trivial_of
 from polycera.monitoring.validation_rows import validation_labels
 from polycera.shapes import TaskName
 from polycera.tasks.metrics import skill
@@ -389,7 +389,7 @@ class LogWatch:
             names = [
                 name
                 for name, metric in (self._compiled or {}).items()
-                if metric.object is not None and _output(self.model, name, metric.object) == index
+                if not metric.is_loss and _output(self.model, name, metric.object) == index
             ]
             if not names:
                 return None
@@ -411,14 +411,16 @@ class Compiled(NamedTuple):
     """A name that Keras logs.
 
     Attributes:
-        object: the metric behind it; None for a loss.
+        object: the metric behind it, or None.
         way: `"max"`, `"min"` or None.
         ideal: what a perfect answer reaches, or None.
+        is_loss: whether it is a loss; its object is then the metric that measures the same, or None.
     """
 
     object: Any
     way: str | None
     ideal: float | None
+    is_loss: bool = False
 
 
 def _compiled(model: Any) -> dict[str, Compiled] | None:
@@ -427,10 +429,13 @@ def _compiled(model: Any) -> dict[str, Compiled] | None:
         return None  # a step of the user's own logs what it likes
     found: dict[str, Compiled] = {}
     try:
+        losses = _losses(model)
         for metric in model.metrics:
             inner = getattr(metric, "metrics", None)
             if not isinstance(inner, list):
-                found[metric.name] = Compiled(None, "min", 0.0) if _is_loss(metric) else _known(metric)
+                found[metric.name] = _known(metric)
+                if _is_loss(metric):
+                    found[metric.name] = Compiled(losses.get(metric.name), "min", 0.0, is_loss=True)
                 continue
             names = list(metric.result())  # not built yet: ValueError
             if len(names) != len(inner):
@@ -439,6 +444,19 @@ def _compiled(model: Any) -> dict[str, Compiled] | None:
     except Exception:  # metrics of the user's own may raise here what they like
         return None
     return found
+
+
+def _losses(model: Any) -> dict[str, Any]:
+    """Names of losses in the logs -> metrics of Keras that measure the same, as far as there are any."""
+    outputs = list(getattr(model, "output_names", None) or ["output"])
+    given = getattr(model, "loss", None)
+    if len(outputs) == 1:
+        one = given if not isinstance(given, list | tuple | dict) else None
+        return {"loss": metric_of_loss(one)} if one is not None else {}
+    by_name = given if isinstance(given, Mapping) else {}
+    if isinstance(given, list | tuple) and len(given) == len(outputs):
+        by_name = dict(zip(outputs, given, strict=True))
+    return {f"{name}_loss": metric_of_loss(loss) for name, loss in by_name.items() if loss is not None}
 
 
 def _is_loss(metric: Any) -> bool:

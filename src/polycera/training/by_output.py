@@ -21,7 +21,13 @@ def by_output(values: Any, order: Sequence[TaskName] | None, tasks: Sequence[Tas
     Raises:
         InputError: with the dict to write instead, where outputs go by name; for more or fewer parts than outputs.
     """
-    if not isinstance(values, list | tuple) or not values or not all(_is_part(part) for part in values):
+    if not isinstance(values, list | tuple) or not values:
+        return values
+    if not all(_is_part(part) for part in values):
+        if what != "sample_weight" and len(tasks) == 1:  # the labels of a single task
+            raise InputError(
+                f"{what} goes by name, got a {type(values).__name__} of labels: write {{{shorten(tasks[0], 40)!r}: y}}."
+            )
         return values
     if order is not None and len(values) == len(order):
         return dict(zip(order, values, strict=True))
