@@ -54,25 +54,26 @@ def alias_names(objective: Objective, scale: Array, prefix: bool, spellings: Spe
 
 def _losses(objective: Objective, named: Mapping[str, float], scale: Array) -> dict[str, float]:
     """`task_loss` -> value, for tasks whose loss has one in the user's units."""
-    found: dict[str, float] = {}
-    factors = _factors(objective, scale)
-    for i, name in enumerate(objective.layout.tasks):
-        own = np.flatnonzero(objective.owner == i)
-        values = np.array([named[objective.names[k]] for k in own]) * objective.term_weights[own] * factors[own]
-        known = values[~np.isnan([named[objective.names[k]] for k in own])]
-        if not np.isnan(factors[own]).any():
-            found[f"{name}_loss"] = float(known.sum()) if len(known) else np.nan
-    return found
+    factors, owner, tasks = _factors(objective, scale), objective.owner, len(objective.layout.tasks)
+    values = np.array([named.get(name, np.nan) for name in objective.names], "float64")
+    known = ~np.isnan(values)  # a term without a row takes no part
+    parts = np.where(known, values * objective.term_weights * factors, 0.0)
+    totals, counts, unknown = (
+        np.bincount(owner, weights=each, minlength=tasks + 1) for each in (parts, known, np.isnan(factors))
+    )
+    rows = zip(objective.layout.tasks, totals, counts, unknown, strict=False)
+    return {f"{name}_loss": float(total) if count else np.nan for name, total, count, no in rows if not no}
 
 
 def _factors(objective: Objective, scale: Array) -> Array:
     """By what a term is multiplied to stand in the user's units, [terms]; NaN where nothing does it."""
-    factors = []
+    units = dict(zip(objective.layout.tasks, scale.tolist(), strict=True))
+    factors: list[float] = []
     for parts in objective.parts:
         for part in parts:
             power = _power(part.term.loss)
             for task in part.group.tasks:
-                unit = float(scale[list(objective.layout.tasks).index(task.name)])
+                unit = units[task.name]
                 factors.append(1.0 if unit == 1.0 else np.nan if power is None else unit**power)
     return np.array(factors + [1.0] * len(objective.layout.joints))
 
