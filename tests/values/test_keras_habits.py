@@ -94,6 +94,25 @@ def test_the_names_of_stock_keras_hold_its_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.nobackend
+def test_an_adopted_compile_logs_every_name_that_stock_keras_logs() -> None:
+    """Also in the spelling of `compile`, and with the AUC of Keras, which is not that of our histogram."""
+
+    def compiled() -> keras.Model:
+        model = stock("list")
+        metrics = [["mean_absolute_error", "mse"], ["acc", "AUC"]]
+        model.compile(keras.optimizers.SGD(0.01), loss=["mae", "binary_crossentropy"], metrics=metrics)
+        return model
+
+    theirs, ours = compiled(), pc.adopt(compiled())
+    y = [PRICE, SOLD]
+    stock_history = fit(theirs, y=y)
+    history = fit(ours, keras.callbacks.EarlyStopping("val_sold_AUC"), y=y)
+    assert {"price_mean_absolute_error", "sold_acc", "sold_AUC", "price_loss"} <= set(stock_history) < set(history)
+    for name, values in stock_history.items():
+        np.testing.assert_allclose(history[name], values, rtol=2e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.nobackend
 def test_the_names_of_stock_keras_can_be_left_out_and_asked_for() -> None:
     assert not [name for name in fit(adopted(keras_names=False)) if "price_" in name]
     assert not [name for name in fit(heads()) if "price_" in name]

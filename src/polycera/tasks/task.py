@@ -101,8 +101,15 @@ class Task(metaclass=_Sealing):
             raise InputError(f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1.")
         self.terms = terms.parse(self.default_loss if loss is None else loss, task=self)
         metrics, self.metric_objects = of_keras.split(name, metrics)
-        metrics = self.default_metrics if metrics is None else metrics
+        objects = [metric.name for metric in self.metric_objects]
+        if metrics is None:
+            metrics = tuple(own for own in self.default_metrics if own not in objects) or self.default_metrics
         self.metrics = check_metrics(self.measured_as, name, metrics)
+        if twice := [own for own in self.metrics if own in objects]:
+            raise InputError(
+                f"Task {shorten(name)!r} has a metric object that is called {twice[0]!r}, as a metric of its kind is: "
+                "give the object another name=."
+            )
         written = [metrics] if isinstance(metrics, str) else metrics
         self.metric_spellings = {own: str(one) for own, one in zip(self.metrics, written, strict=True) if own != one}
 
