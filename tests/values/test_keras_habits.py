@@ -49,7 +49,7 @@ def heads(*tasks: Any, **options: Any) -> pc.Model:
 def fit(model: keras.Model, *callbacks: Any, y: Any = None, epochs: int = 1, **options: Any) -> dict[str, list[float]]:
     y = Y if y is None else y
     held = options.pop("validation_data", (X, y))
-    given = dict(epochs=epochs, batch_size=32, shuffle=False, verbose=0, callbacks=list(callbacks) or None)
+    given = dict(epochs=epochs, batch_size=24, shuffle=False, verbose=0, callbacks=list(callbacks) or None)
     return model.fit(X, y, validation_data=held, **given, **options).history
 
 
