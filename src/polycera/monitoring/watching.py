@@ -125,7 +125,7 @@ def needs_tasks(model: Any, what: str, instead: str = "") -> None:
     Raises:
         InputError: where the model has no tasks.
     """
-    if not has_tasks(model) or not hasattr(model, "heads"):
+    if not has_tasks(model):
         hint = f" {instead}" if instead else ""
         raise InputError(
             f"{what} works in the fit of a pc.Model, and {shorten(getattr(model, 'name', 'this model'), 40)!r} is a "
