@@ -84,8 +84,8 @@ def test_the_names_of_stock_keras_hold_its_numbers(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         f"{v:.3f}.keras" for v in history["val_price_mae"]
     )
-    measured = theirs.evaluate(X, Y, verbose=0, return_dict=True)
-    mine = ours.evaluate(X, Y, verbose=0)
+    measured = theirs.evaluate(X, Y, batch_size=24, verbose=0, return_dict=True)
+    mine = ours.evaluate(X, Y, batch_size=24, verbose=0)
     for name, value in measured.items():
         assert mine[name] == pytest.approx(value, rel=1e-5), name
     assert ours.scores["sold"]["roc"].trivial == pytest.approx(0.5)
