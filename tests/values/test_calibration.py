@@ -114,6 +114,30 @@ def test_bounds(sign: float) -> None:
     assert b == pytest.approx(best, abs=1e-5)
 
 
+@pytest.mark.parametrize("doubt", [0.5, 1.0])
+def test_a_row_of_doubt_is_a_wrong_row_shared_by_all(doubt: float) -> None:
+    """Of 60 rows that are all right: the same temperature as with 60 more, wrong ones that weigh as one together."""
+    rng = np.random.default_rng(0)
+    own = np.arange(60) % 3
+    z = rng.normal(size=(60, 3))
+    z[np.arange(60), own] = z.max(axis=1) + rng.uniform(0.5, 3.0, 60)
+    others = np.where(np.eye(3, dtype=bool)[own], -np.inf, z).argmax(axis=1)
+    y = np.concatenate([own, others]).astype(float)[:, None]
+    weight = np.repeat([1.0, doubt / 60], 60)[:, None]
+    expected = temperature(y, np.concatenate([z, z])[:, None, :], weight)
+    found = temperature(own.astype(float)[:, None], z[:, None, :], doubt=doubt)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert temperature(own.astype(float)[:, None], z[:, None, :]) == HIGHEST  # without it
+
+
+def test_of_rows_that_are_all_right_no_probability_is_0() -> None:
+    """Far apart, a hundred rows: no class gets less than a thousandth of what one wrong row in a hundred would say."""
+    own = np.arange(99) % 3
+    z = 2.0 * np.eye(3)[own] + 0.1 * np.random.default_rng(0).normal(size=(99, 3))
+    found = quality.calibration(pc.tasks.Layout.of([pc.Multiclass("c", classes=3)]), {"c": own[:, None]}, z)
+    assert softmax(found.applied(z), axis=1).min() > 1e-5
+
+
 # -- where the truth is known ------------------------------------------------------------------------------------
 
 

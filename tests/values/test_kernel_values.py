@@ -332,3 +332,14 @@ def test_platt_never_turns_scores_around_and_survives_a_perfect_split() -> None:
     assert slope[0] == 0.0
     slope, offset = kernel.platt(2 * labels - 1, labels)
     assert 1.0 < slope[0] < 20.0 and abs(offset[0]) < 0.1
+
+
+def test_classes_that_scores_divide_get_a_slope_within_reason() -> None:
+    """At the largest slope that is tried, a class that is right in a row to come would get 1e-80."""
+    y = np.eye(3)[np.arange(60) % 3]
+    scores = y - 1 / 3 + 0.05 * np.random.default_rng(0).normal(size=y.shape)
+    layout = pc.tasks.Layout.of([pc.Multiclass("c", classes=3)])
+    slope, offset = kernel.as_raw(layout, y, scores, y.mean(axis=0), np.ones(3, bool))
+    raw = scores * slope + offset
+    wrong = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True) * (1 - y)
+    assert 1e-4 < wrong.sum(axis=1).mean() < 0.1

@@ -25,6 +25,13 @@ ERRORS = 1.0
 PRIOR = (20.0, 10.0)
 """How strongly scale and shift of a label are held to those of all labels together: few rows move them little."""
 
+DOUBT = 1.0
+"""Rows in which the likeliest other class is taken to be right, beside those there are.
+
+Of few rows that are all answered rightly nothing else says how sure one may be; of many it weighs nothing
+(`benchmarks/probabilities.py`).
+"""
+
 FEWEST, MOST, CELLS = 5_000, 50_000, 2**20
 """Rows that are looked at, evenly spread where there are more: as many as make so many answers, between these two."""
 
@@ -67,7 +74,8 @@ def calibration(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> 
       to what all labels have. A label of fewer rows has what all have.
     - A unit of an ordinal task says whether a level is passed by those that reach it (CORN): a label with two answers,
       missing in rows that do not reach it. The log loss of the level is the sum of theirs, so units are fitted as
-      labels. A multiclass task has one temperature; it changes no order of its classes.
+      labels. A multiclass task has one temperature; it changes no order of its classes. It is fitted as if one row more
+      had been answered wrongly, so that rows that are all answered rightly make no probability 0 or 1.
 
     Scales are above 0, so the order of the rows within a unit stays, and with it ROC AUC and average precision.
 
@@ -243,7 +251,8 @@ def _of_group(
     known = np.isfinite(y) & np.isfinite(z).all(-1)
     step = max(1, CELLS // max((FOLDS + 1) * len(z) * z.shape[-1], 1))
     parts = [
-        temperature(y[:, i : i + step], z[:, i : i + step], _training(fold)) for i in range(0, len(group.tasks), step)
+        temperature(y[:, i : i + step], z[:, i : i + step], _training(fold), DOUBT)
+        for i in range(0, len(group.tasks), step)
     ]
     a = np.concatenate(parts, axis=-1)
     old, mine = class_losses(y, z), class_losses(y, z, a[fold])

@@ -111,28 +111,43 @@ def _step(
     return da, -(slope_b + ab * da) / bb
 
 
-def temperature(truth: Array, logits: Array, weight: Array | None = None) -> Array:
-    """a of each task with several classes, of the least log loss of softmax(a z): one over the temperature.
+def temperature(truth: Array, logits: Array, weight: Array | None = None, doubt: float = 0.0) -> Array:
+    """Return a of each task with several classes, of the least log loss of softmax(a z): one over the temperature.
 
-    Paper: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", 2017, arXiv:1706.04599. The loss
-    is convex in a; a lies between 0.05 and 20.
+    Papers: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", 2017, arXiv:1706.04599; for
+    `doubt`, Laplace's rule of succession and Platt 1999, who draws in the labels of yes and no for the same reason.
+    The loss is convex in a; a lies between 0.05 and 20.
 
     Args:
         truth: index of the class, NaN where a label is missing; [n, tasks].
         logits: [n, tasks, classes].
         weight: of each answer, [..., n, tasks].
+        doubt: so many rows are added in which not the true class but the likeliest other one is right, spread over all
+            rows. Without them, rows that are all answered rightly would ask for probabilities of 0 and 1.
 
     Returns:
         [..., tasks].
+
+    Examples:
+        >>> import numpy as np
+        >>> z = np.tile([[[4.0, 0.0, 0.0]]], (99, 1, 1))  # right 99 times
+        >>> temperature(np.zeros((99, 1)), z).item()
+        20.0
+        >>> p = np.exp(4.0 * temperature(np.zeros((99, 1)), z, doubt=1.0).item())
+        >>> bool(np.isclose(p / (p + 2), 0.985, atol=0.001))
+        True
     """
     known, own, z = classes_of(truth, logits)
     w = known.astype("float64") if weight is None else known * weight
+    other = _likeliest_other(truth, z) if doubt else own
+    more = doubt / np.maximum(w.sum(-2), 1.0)  # [..., tasks]
     a = np.ones((*w.shape[:-2], w.shape[-1]))
     for _ in range(STEPS):
         p = _softmax(a[..., None, :, None] * z)
         mean = (p * z).sum(-1)
         spread = (p * z * z).sum(-1) - mean**2
-        step = -(w * (mean - own)).sum(-2) / ((w * spread).sum(-2) + 1e-9)
+        slope = (w * (mean - own)).sum(-2) + more * (w * (mean - other)).sum(-2)
+        step = -slope / ((1.0 + more) * (w * spread).sum(-2) + 1e-9)
         new = a * np.exp(np.clip(step / a, -1.0, 1.0))  # in log a: it stays above 0, and never leaps
         new = new.clip(LOWEST, HIGHEST)
         moved, a = np.abs(new - a).max(initial=0.0), new
@@ -161,6 +176,12 @@ def classes_of(truth: Array, logits: Array) -> tuple[np.ndarray, Array, Array]:
     z = np.where(known[..., None], logits, 0.0)
     chosen = np.where(known, truth, 0.0).astype("int64")
     return known, np.take_along_axis(z, chosen[..., None], -1)[..., 0], z
+
+
+def _likeliest_other(truth: Array, logits: Array) -> Array:
+    """The highest logit of a class that is not the true one, [n, tasks], of finite logits [n, tasks, classes]."""
+    own = truth[..., None] == np.arange(logits.shape[-1])
+    return np.where(own, -np.inf, logits).max(-1)
 
 
 def _softmax(logits: Array) -> Array:

@@ -1,15 +1,18 @@
-"""After the members have trained: landmarks are solved for, both are mixed by task, and the mixture is calibrated."""
+"""After the members have trained: landmarks are solved for, both are calibrated and mixed, and so is the mixture."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
 from polycera import quality
 from polycera.networks.embedding import bent
 from polycera.networks.trunks import BLEND, LANDMARKS
+from polycera.quality.scaling import temperature
 from polycera.shapes import Array
+from polycera.tasks import Layout, Multiclass, Multilabel
 from polycera.training import kernel
 from polycera.training.model import Model
 
@@ -83,31 +86,74 @@ def finish(
     """
     told, last = members, model.get_layer(BLEND)
     apart = held is not known
+    truth = {name: held[1][:, columns] for name, columns in model.layout.target_columns.items()}
+    scale, shift = np.ones(model.layout.units), np.zeros(model.layout.units)
     begun = begun or ahead(model, known, seed)
     if begun is not None and (alone := begun.result()) is not None:
         beside = alone.says(bent(held[0], np)) if apart else alone.left_out
-        told = _mixed(model, held[1], told, beside)
+        # Members that are too sure of themselves would spoil the mixture, and landmarks be taken in their place.
+        first = _calibrated_members(model.layout, truth, members)
+        share, told = _mixed(model, held[1], first.applied(members), beside)
+        # What is mixed is (1 - share) (a members + b) + share landmarks; the layer calibrates after mixing.
+        scale, shift = (1.0 - share) * first.scale + share, (1.0 - share) * first.shift
+        last.share.assign((share / scale).astype("float32"))
         layer = model.get_layer(LANDMARKS)
         if apart and refit:
             x, y = (np.concatenate(parts) for parts in zip(known, held, strict=True))
             again = kernel.machine(layer.count, model.layout, bent(x, np), y, seed, alone.kernel)
             alone = again or alone
         alone.give(layer)
-    truth = {name: held[1][:, columns] for name, columns in model.layout.target_columns.items()}
     found = quality.calibration(model.layout, truth, told)
-    last.scale.assign(found.scale.astype("float32"))
-    last.shift.assign(found.shift.astype("float32"))
-    return found.applied(told)
+    # Where all labels that were learned from are one, the answer is that one: whatever else comes out is noise.
+    fixed, prior = fixed_units(model.layout, known[1]), np.asarray(model.units.prior, "float64")
+    last.scale.assign(np.where(fixed, 0.0, found.scale * scale).astype("float32"))
+    last.shift.assign(np.where(fixed, prior, found.applied(shift)).astype("float32"))
+    return np.where(fixed, prior, found.applied(told))
 
 
-def _mixed(model: Model, y: Array, members: Array, beside: Array) -> Array:
-    """Choose how much of the landmarks goes into the answers; what both say of the held rows, [n, units]."""
-    last, layout = model.get_layer(BLEND), model.layout
+def _calibrated_members(layout: Layout, truth: dict[str, Array], raw: Array) -> quality.Calibration:
+    """Return scale and shift of what the members say, before it is mixed.
+
+    Of classes the best temperature is taken where it makes them less sure, however few the rows: members stop by how
+    many answers are right, and their probabilities go on growing. More sure than they are they are never made, as
+    rows that are all answered rightly would ask for it without end.
+    """
+    found = quality.calibration(layout, truth, raw)
+    scale = found.scale.copy()
+    for group in layout.groups:
+        if isinstance(group.task, Multiclass) and not group.task.soft:
+            z, first, units = group.raw(raw, np), group.raw_start, group.task.units
+            for i, task in enumerate(group.tasks):
+                best = temperature(truth[task.name], z[:, i : i + 1])[0]
+                scale[first + i * units : first + (i + 1) * units] = min(best, 1.0)
+    return replace(found, scale=scale)
+
+
+def fixed_units(layout: Layout, y: Array) -> Array:
+    """Return which raw outputs have nothing to learn, bool [units]: all labels that are known are one.
+
+    Args:
+        layout: the tasks.
+        y: packed targets [n, width], NaN where missing.
+    """
+    known = ~np.isnan(y)
+    highest = np.where(known, y, -np.inf).max(axis=0, initial=-np.inf)
+    lowest = np.where(known, y, np.inf).min(axis=0, initial=np.inf)
+    alike = known.any(axis=0) & (highest == lowest)
+    found = np.zeros(layout.units, bool)
+    for name, task in layout.tasks.items():
+        own = alike[layout.target_columns[name]]
+        found[layout.raw_columns[name]] = own if isinstance(task, Multilabel) else own.all()
+    return found
+
+
+def _mixed(model: Model, y: Array, members: Array, beside: Array) -> tuple[Array, Array]:
+    """Choose how much of the landmarks goes into each answer, [units]; what both say of the held rows, [n, units]."""
+    layout = model.layout
     serves = np.isin(layout.owner, kernel.served(layout)) & ~np.isnan(beside).any(axis=0)
     beside = np.where(serves, beside, 0.0)
     share = np.where(serves, shares(model, y, members, beside)[layout.owner], 0.0)
-    last.share.assign(share.astype("float32"))
-    return members * (1.0 - share) + beside * share
+    return share, members * (1.0 - share) + beside * share
 
 
 def shares(model: Model, y: Array, members: Array, beside: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polycera.networks.landmarks import Landmarks, distances, spread
+from polycera.quality.calibration import DOUBT
 from polycera.shapes import Array
 from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Proportion, Regression, Task
 
@@ -490,13 +491,19 @@ def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Ar
 
 
 def _one_slope(scores: Array, targets: Array, offset: Array) -> float:
-    """The factor of the scores under which the classes are most likely."""
+    """Return the factor of the scores under which the classes are most likely, and one more row, answered wrongly.
+
+    Without that row, scores that divide the classes would ask for the largest factor there is.
+    """
     known = ~np.isnan(targets).any(axis=1)
     z, y = scores[known], targets[known]
     tried = np.concatenate([[0.0], np.geomspace(0.1, 100.0, 40)])
     losses = []
     for slope in tried:
         raw = slope * z + offset
-        top = raw.max(axis=1, keepdims=True)
-        losses.append(np.mean(np.log(np.exp(raw - top).sum(axis=1)) + top[:, 0] - (raw * y).sum(axis=1)))
+        top = raw.max(axis=1)
+        total = np.log(np.exp(raw - top[:, None]).sum(axis=1)) + top
+        other = np.where(y > 0, -np.inf, raw).max(axis=1)  # the likeliest class that is not the true one
+        right, wrong = np.mean(total - (raw * y).sum(axis=1)), np.mean(total - other)
+        losses.append(right + DOUBT / len(z) * wrong)
     return float(tried[int(np.argmin(losses))])
