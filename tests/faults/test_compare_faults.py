@@ -23,11 +23,12 @@ from polycera.diagnostics.sweep import sweep
 from polycera.errors import InputError, PolyceraError
 from polycera.runs import atomic, findings, folder, lock, seal
 from polycera.training import recipe
+from polycera.training.loss_weights import with_weights
 
 pytestmark = pytest.mark.nobackend
 
 QUICK: dict[str, Any] = {
-    "network": {"width": 4, "depth": 1, "members": 1, "bins": 0, "landmarks": 9},
+    "network": {"width": 4, "depth": 1, "members": 1, "bins": 0},
     "training": {"max_steps": 5, "batch_size": 20},
 }
 
@@ -257,6 +258,12 @@ def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pyte
         ),
         ({"weights": [{"price": 0.0, "left": 0}]}, r"are all 0, so nothing would be learned"),
         ({"weights": [{"price": 2.0}, {"price": 2.0, "left": 1}]}, r"come twice"),
+        (
+            {"targets": ["price"], "weights": [{"price/mse": 1.0}, {"price/mae": 1.0}]},
+            r"name it in each of the weights",
+        ),
+        ({"weights": [{"prise/mse": 1.0}]}, r"Unknown task in the weights: 'prise/mse'"),
+        ({"network": {"landmarks": 9}}, r"weights of losses do not reach kernel ridge: leave landmarks out"),
         ({"training": "dwa"}, r"Expected training= to be a dict of options, got 'dwa'"),
         ({"training": {"weighting": "dwa"}}, r"the weighting 'dwa' changes them while training"),
         ({"seed": 3}, r"A sweep has its own seed for each training; leave seed= out"),
@@ -278,6 +285,16 @@ def test_what_is_swept_wrongly(asked: dict[str, Any], sentence: str, tmp_path: P
 def test_targets_that_can_be_read_once(tmp_path: Path) -> None:
     found = sweep(columns(), iter(["price", "left"]), [{"price": 2.0}], out=tmp_path, **QUICK)  # type: ignore[arg-type]
     assert [*found.points[0].tasks] == ["price", "left"]
+
+
+def test_a_term_that_no_loss_has_and_terms_that_all_weigh_nothing() -> None:
+    price = pc.Regression("price", loss={"mse": 1.0, "mae": 1.0})
+    with pytest.raises(InputError, match=r"Unknown loss 'mzz'"):
+        with_weights([price], {"price/mzz": 1.0})
+    with pytest.raises(InputError, match=r"loss terms of task 'price' all have weight 0"):
+        with_weights([price], {"price/mse": 0.0, "price/mean_absolute_error": 0.0})
+    with pytest.raises(InputError, match=r"Unknown target 'left/mse'"):
+        with_weights([price], {"left/mse": 1.0})
 
 
 def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from small import python
 
 import polycera as pc
 from polycera.diagnostics import affinity, trainings
-from polycera.diagnostics.gains import difference, relative
+from polycera.diagnostics.gains import better, difference, relative
 from polycera.diagnostics.interval import interval
 from polycera.diagnostics.weightings import checked, design, folder_of
 from polycera.runs import Folder, findings, folder, seal
@@ -30,6 +30,8 @@ OPTIONS: dict[str, Any] = {
     "network": {"width": 6, "depth": 1, "members": 5, "bins": 4, "landmarks": 20},
     "training": {"max_steps": 60, "batch_size": 20},
 }
+ALONE: dict[str, Any] = OPTIONS | {"network": OPTIONS["network"] | {"landmarks": 0}}
+"""Without kernel ridge, as a sweep trains."""
 
 
 def columns(rows: int = 90) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def test_folds_are_those_of_the_run_where_none_of_them_is_the_yardstick(
     test: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a run with folds: its first joint network is that of the run; without test rows, no member has seen them."""
-    begun = pc.fit(columns(), TARGETS, out=tmp_path / "run", test=test, **OPTIONS)
+    begun = pc.fit(columns(), TARGETS, out=tmp_path / "run", test=test, **ALONE)
     assert begun.spec.network.folds == 5
     seen = Seen(monkeypatch)
     found = pc.diagnostics.compare(begun, columns(), seeds=1, tasks=["price", "few"], processes=1, write=False)
@@ -180,8 +182,9 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
         return before(*args, **rest)
 
     def sweep() -> Any:
-        return pc.diagnostics.sweep(columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **OPTIONS)
+        return pc.diagnostics.sweep(columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **given)
 
+    given = OPTIONS | {"network": {name: n for name, n in OPTIONS["network"].items() if name != "landmarks"}}
     monkeypatch.setattr(recipe, "train", once)
     with pytest.raises(
         pc.PolyceraError, match=r"^Training 'price=1,churn=4,few=1' failed: ZeroDivisionError: cut off\."
@@ -193,7 +196,7 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
     found = sweep()
     assert kept == {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
     assert [point.runs for point in found.points] == [["price=2,churn=1,few=1"], ["price=1,churn=4,few=1"]]
-    plain = pc.fit(columns(), TARGETS, weights={"churn": 4.0}, out=tmp_path / "plain", **OPTIONS)
+    plain = pc.fit(columns(), TARGETS, weights={"churn": 4.0}, out=tmp_path / "plain", **ALONE)
     swept = pc.load(tmp_path / "swept" / "price=1,churn=4,few=1")
     assert (swept.path / folder.MODEL).read_bytes() == (plain.path / folder.MODEL).read_bytes()
     point = found.points[1]
@@ -206,6 +209,48 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
     picture = found.picture("price", "churn").page()
     assert "skill of price" in picture
     assert "skill of churn" in picture
+
+
+@pytest.mark.nobackend
+def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) -> None:
+    """A sum of two columns: the network is judged alone, in a sweep and in a comparison, and both say so."""
+    a, b = np.random.default_rng(0).normal(size=(2, 90))
+    table, quick = {"a": a, "b": b, "up": a + b, "down": a - b}, {"max_steps": 40, "batch_size": 20}
+    small, said = {"width": 6, "depth": 1, "members": 5, "bins": 0}, []
+    weights = [{"up": 100.0, "down": 0.01}, {"up": 0.01, "down": 100.0}]
+    found = pc.sweep(
+        table, ["up", "down"], weights, out=tmp_path / "s", processes=1, network=small, training=quick, say=said.append
+    )
+    one, other = ([reached.skill for reached in point.tasks.values()] for point in found.points)
+    assert one != other and not found.all_alike
+    assert one[0] > other[0] and one[1] < other[1]
+    assert [sentence for sentence in said if "network alone" in sentence] == [found.judged]
+    assert found.to_config()["judged"] == found.judged
+    run = pc.fit(table, ["up", "down"], out=tmp_path / "run", network=small, training=quick)
+    assert run.spec.network.landmarks
+    compared = pc.compare(run, table, seeds=2, processes=1, write=False)
+    assert compared.network_alone and "Judged are the networks alone" in compared.verdict
+    for gain in compared.tasks.values():
+        assert gain.joint[0] != gain.joint[1] and gain.separate[0] != gain.separate[1]
+
+
+@pytest.mark.nobackend
+def test_a_sweep_over_the_loss_terms_of_one_task(tmp_path: Path) -> None:
+    """By a task that has them, by names alone, and from the spec of a run: the same trainings."""
+    table = {name: values for name, values in columns().items() if name in ("a", "b", "price")}
+    quick = {"training": {"max_steps": 10, "batch_size": 20}, "network": {"width": 4, "depth": 1, "members": 1}}
+    tried = [{"price/mse": 0.8, "price/mae": 0.2}, {"price/mse": 0.0, "price/mae": 1.0}]
+    price = pc.Regression("price", loss={"mse": 1.0, "mae": 1.0})
+    found = pc.sweep(table, [price], tried, out=tmp_path / "one", processes=1, **quick)
+    assert [point.weights for point in found.points] == tried
+    named = pc.sweep(table, ["price"], tried, out=tmp_path / "two", processes=1, **quick)
+    assert [point.tasks for point in named.points] == [point.tasks for point in found.points]
+    first = found.best({"price": 1.0})
+    terms = [{term["loss"]: term["weight"] for term in run.spec.tasks[0]["loss"]} for run in (first,)]
+    assert terms[0] in [{"mse": 0.8, "mae": 0.2}, {"mse": 0.0, "mae": 1.0}]
+    again = pc.sweep(table, spec=first.spec, weights=tried[1:], out=tmp_path / "three", processes=1)
+    assert again.points[0].tasks == found.points[1].tasks
+    assert found.points[0].tasks != found.points[1].tasks
 
 
 # -- without a network -----------------------------------------------------------------------------------------------
@@ -244,6 +289,13 @@ def test_the_default_weights_are_different_and_whole(tasks: int) -> None:
     assert checked(found, own) == found
     assert len(found) == (5 if tasks == 2 else 1 + 2 * tasks)
     assert found[0] == dict.fromkeys(own, 1.0)
+
+
+@pytest.mark.nobackend
+@given(st.floats(-1e6, 1e6), st.integers(2, 9), st.floats(0.5, 0.99))
+def test_an_interval_without_a_width_names_nobody(value: float, seeds: int, confidence: float) -> None:
+    found = interval([value] * seeds, confidence)
+    assert better(found.low, found.high) == "neither"
 
 
 SCORES = st.builds(

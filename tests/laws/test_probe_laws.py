@@ -358,3 +358,71 @@ def test_a_run_with_one_task_has_none(tmp_path: Path) -> None:
     few = {"training": {"max_steps": 20}, "network": {"width": 8, "members": 1}}
     run = pc.fit(frame(), ["price"], out=tmp_path / "run", progress=False, **few)
     assert Folder(run.path).gradients is None
+
+
+# -- the loss terms of tasks ----------------------------------------------------------------------------------------
+
+
+def test_terms_of_one_task_are_seen_by_hand() -> None:
+    """In a linear head of its own, where both gradients are known."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, 2)).astype("float32")
+    y = {"price": 5 + 3 * x[:, 0] - x[:, 1] + rng.normal(size=16)}
+    inputs = keras.Input((2,))
+    price = pc.Regression("price", loss={"mse": 0.8, "mae": 0.2}, weight=2.0)
+    model = pc.Model(inputs, pc.layers.Heads([price], name="heads")(inputs))
+    model.compile(keras.optimizers.SGD(0.0))
+    probe = GradientProbe(x, y, terms=True, rows=16, budget=math.inf)
+    model.fit(x, y, epochs=1, batch_size=16, verbose=0, callbacks=[probe])
+    assert probe.tasks == ("price/mse", "price/mae") and probe.places == ("heads",)
+    raw = np.asarray(keras.ops.convert_to_numpy(keras.Model(inputs, model.outputs[0])(x)), "float64")[:, 0]
+    off = raw - (y["price"] - y["price"].mean()) / y["price"].std()
+    columns = np.column_stack([x, np.ones(16)])
+    by_hand = np.stack([2 * off @ columns / 16, np.sign(off) @ columns / 16])
+    norms = np.linalg.norm(by_hand, axis=1)
+    np.testing.assert_allclose(probe.norms[0, 0], norms, rtol=1e-4)
+    cosine = by_hand[0] @ by_hand[1] / norms.prod()
+    np.testing.assert_allclose(probe.cosines[0, 0], [[1, cosine], [cosine, 1]], atol=1e-5)
+    np.testing.assert_allclose(probe.weights[0, 0], [1.6, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(probe.shares[0, 0], norms / norms.sum(), rtol=1e-4)
+
+
+def test_terms_of_several_tasks_meet_in_the_trunk() -> None:
+    """What two terms of a task come to by their weights is what the task comes to; each layer is there, heads too."""
+    own = [pc.Regression("price", loss={"mse": 0.7, "mae": 0.3}), pc.Binary("sold")]
+
+    def made() -> pc.Model:
+        inputs = keras.Input((FEATURES,))
+        hidden = keras.layers.Dense(5, kernel_initializer=keras.initializers.GlorotUniform(1), name="trunk")(inputs)
+        heads = [pc.layers.Heads([task], kernel_initializer="ones", name=f"of_{task.name}")(hidden) for task in own]
+        model = pc.Model(inputs, heads)
+        model.compile(keras.optimizers.SGD(0.0))
+        return model
+
+    x, y = table()
+    y = {name: y[name] for name in ("price", "sold")}
+    probes = [GradientProbe(x, y, rows=ROWS, budget=math.inf, terms=terms) for terms in (False, True)]
+    for probe in probes:
+        made().fit(x, y, epochs=1, batch_size=8, verbose=0, callbacks=[probe])
+    whole, parts = probes
+    assert parts.tasks == ("price/mse", "price/mae", "sold/bce")
+    assert parts.places == ("trunk", "of_price")  # the other head has a single term
+    norms, cosines = parts.norms[0, 0], parts.cosines[0, 0]
+    mixed = [0.7 * norms[0], 0.3 * norms[1]]
+    total = np.sqrt(mixed[0] ** 2 + mixed[1] ** 2 + 2 * mixed[0] * mixed[1] * cosines[0, 1])
+    order = [whole.tasks.index(name) for name in ("price", "sold")]
+    np.testing.assert_allclose([total, norms[2]], whole.norms[0, 0][order], rtol=1e-4)
+    assert np.isnan(parts.norms[0, 1, 2]) and not np.isnan(parts.norms[0, 1, :2]).any()
+
+
+@pytest.mark.nobackend
+def test_a_run_of_one_task_with_two_terms_has_the_gradients_of_the_terms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Allowance, "_allows", lambda self, seconds: True)
+    few = {"training": {"max_steps": 10}, "network": {"width": 8, "members": 1, "bins": 0}}
+    price = pc.Regression("price", loss={"mse": 0.8, "mae": 0.2})
+    run = pc.fit(frame(), [price], out=tmp_path / "run", progress=False, **few)
+    found = Folder(run.path).gradients
+    assert found is not None and found.notes["tasks"] == ["price/mse", "price/mae"]
+    assert found.notes["places"] == ["hidden_0", "hidden_1", "heads"]

@@ -167,8 +167,20 @@ LOW, MIDDLE, HIGH = [1.0, 1.01, 0.99], [1.5, 1.6, 1.4], [2.0, 2.02, 1.98]
             "neither came out ahead, the joint network's mean",
         ),
         ({"a": [0.0] * 3}, {"a": [0.0] * 3}, "Nothing can be said"),
+        ({"a": [1.0] * 3}, {"a": [2.0] * 3}, "Undecided on the test rows: all 3 seeds gave the same numbers"),
+        ({"a": LOW}, {"a": LOW}, "Neither wins on the test rows: with each seed both give the same numbers"),
     ],
-    ids=["joint", "separate", "both", "neither", "one seed", "one seed, equal", "undefined"],
+    ids=[
+        "joint",
+        "separate",
+        "both",
+        "neither",
+        "one seed",
+        "one seed, equal",
+        "undefined",
+        "seeds alike",
+        "all alike",
+    ],
 )
 def test_the_verdict_names_the_winner(joint: Any, separate: Any, said: str) -> None:
     found = comparison(joint, separate)

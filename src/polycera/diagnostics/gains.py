@@ -38,10 +38,20 @@ def gain_of(joint: Sequence[Score], separate: Sequence[Score], metric: str, conf
 
 
 def better(low: float | None, high: float | None) -> Literal["joint", "separate", "neither"]:
-    """Who is, where the whole interval of the difference is on one side of 0."""
-    if low is not None and low > 0:
+    """Return who is better, where the whole interval of the difference is on one side of 0.
+
+    An interval without a width names nobody: the seeds have changed nothing, so they say nothing about chance.
+    """
+    if low is None or high is None or flat(low, high):
+        return "neither"
+    if low > 0:
         return "joint"
-    return "separate" if high is not None and high < 0 else "neither"
+    return "separate" if high < 0 else "neither"
+
+
+def flat(low: float, high: float) -> bool:
+    """Return whether an interval has no width, but for the rounding of float32."""
+    return high - low <= 1e-6 * max(abs(low), abs(high))
 
 
 def difference(joint: Score, separate: Score) -> float | None:

@@ -1,4 +1,9 @@
-"""The same training under several static weights of its losses: what each task gains and what the others pay."""
+"""The same training under several static weights of its losses: what each task gains and what the others pay.
+
+The network alone is trained and judged. Kernel ridge, which `pc.fit` puts beside the network of a small table, is
+solved in closed form for each task by itself: weights of losses do not reach it, and where it answers alone every
+weighting would show the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,13 @@ import msgspec
 from polycera import data
 from polycera.diagnostics import processes as side_by_side
 from polycera.diagnostics.seeds import seeds_of
-from polycera.diagnostics.swept import Sweep, gathered
-from polycera.diagnostics.weightings import Weights, checked, design, folder_of
+from polycera.diagnostics.swept import JUDGED, Sweep, gathered
+from polycera.diagnostics.weightings import Weights, checked, design, folder_of, listed
 from polycera.errors import InputError, Interrupted, listing, shorten
 from polycera.runs import Spec, atomic, read_spec, reading, seal
 from polycera.tasks import Task
 from polycera.training import Run, fit, resume
+from polycera.training.loss_weights import parted, weight_of, with_weights
 from polycera.training.table import tasks_from
 
 NAME = "sweep.json"
@@ -50,7 +56,7 @@ class Weighed:
     """One training.
 
     Attributes:
-        weights: of every task.
+        weights: of every task, and of the loss terms that are swept.
         seed: of the split, the first weights, the order of rows, dropout.
         folder: its run, in the folder of the sweep.
     """
@@ -82,10 +88,14 @@ def sweep(
     Weightings are compared by the skills on the validation rows, for whoever chooses among them by the test rows has
     none left to say how good the choice is; where a run has no validation rows, by the held-out ones.
 
+    The networks have no kernel ridge beside them (`landmarks` is 0): weights of losses do not reach it. To have both,
+    call `pc.fit` with the weights that were chosen.
+
     Args:
         source, targets: as for `fit`.
-        weights: dicts of task to factor; what is not named keeps its own weight. Default: equal weights, and for two
-            tasks 4 : 1 and 16 : 1 both ways, for more each task at 4 and at 1/4.
+        weights: dicts of task to factor, or of `task/term` to factor of a loss term, also of a single task; what is not
+            named keeps its own weight. Default: equal weights, and for two tasks 4 : 1 and 16 : 1 both ways, for more
+            each task at 4 and at 1/4; for a single task with several loss terms the same of its terms.
         out: a folder for the runs.
         seeds: how many trainings of each weighting, or which seeds. As with `fit`, a seed draws the split too.
         processes: trainings at once; as for `compare`.
@@ -96,8 +106,8 @@ def sweep(
         the sweep: `table`, `front`, `best(weights)`, `picture(a, b)`.
 
     Raises:
-        UnknownName, InputError: for weights of a task that there is not, for a weighting that would change them while
-            training, for a folder that holds another sweep; and as `fit`.
+        UnknownName, InputError: for weights of a task or a term that there is not, for a weighting that would change
+            them while training, for landmarks, for a folder that holds another sweep; and as `fit`.
         PolyceraError: where a training fails; the others of the sweep are ended, and those that have ended are kept.
         Interrupted: after Ctrl-C; what has ended is kept, and the same call goes on.
 
@@ -108,8 +118,9 @@ def sweep(
         PosixPath('sweeps/customers/churn=4,revenue_loss=1')
     """
     asked = _asked(source, targets, dict(options), Path(out))
-    own = _own_weights(asked)
-    wanted = design(own) if weights is None else checked(weights, own)
+    given = None if weights is None else listed(weights)
+    own = _own_weights(asked, given)
+    wanted = design(own) if given is None else checked(given, own)
     first = 0 if asked.spec is None else asked.spec.seed
     jobs = [
         Weighed(each, seed, folder_of(each, None if seed == first else seed))
@@ -132,6 +143,10 @@ def sweep(
                 atomic.remove(asked.out / NAME)
     rows = [(each, [asked.out / job.folder for job in jobs if job.weights == each]) for each in wanted]
     found = gathered(asked.out, rows)
+    if say is not None:
+        say(JUDGED)
+        if found.all_alike:
+            say("All weightings reach the same numbers: nothing can be chosen among them.")
     atomic.write(asked.out / NAME, seal.page({"asked": _digest(asked), **found.to_config()}))
     return found
 
@@ -158,21 +173,77 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Ask
             "leave it out, or take it out of the spec."
         )
     several = targets if targets is None or isinstance(targets, str | Task | Mapping) else list(targets)
+    if spec is None:
+        options["network"] = _without_landmarks(options.get("network"))
+    else:
+        spec = msgspec.structs.replace(spec, network=msgspec.structs.replace(spec.network, landmarks=0))
     return Asked(source, several, options, spec, out)
 
 
-def _own_weights(asked: Asked) -> Weights:
-    """Every task with the weight that it has by itself, without a look at the table.
+def _without_landmarks(network: Any) -> dict[str, Any]:
+    given = network or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"Expected network= to be a dict of options, got {shorten(repr(given))}.")
+    if given.get("landmarks"):
+        raise InputError(
+            "A sweep judges the network alone, for weights of losses do not reach kernel ridge: leave landmarks out of "
+            "network=."
+        )
+    return {**given, "landmarks": 0}
+
+
+def _own_weights(asked: Asked, wanted: list[Mapping[str, float]] | None) -> Weights:
+    """Return what is weighed with the weight that it has by itself, without a look at the table.
+
+    That is every task where there are several, and each loss term that one of the weightings names; where nothing is
+    named, the terms of a single task.
 
     Raises:
-        InputError: where there are fewer than two tasks.
+        UnknownName: for a task that there is not.
+        InputError: where there is one task, and no terms of it to be weighed.
     """
+    tasks = _tasks_known(asked)
+    found = {name: 1.0 if task is None else task.weight for name, task in tasks.items()}
+    terms: Weights = {}
+    known = [task for task in tasks.values() if task is not None]
+    named = [name for each in wanted or () for name in each]
+    if wanted is None and len(known) == len(tasks) == 1 and len(known[0].terms) > 1:
+        named = [f"{known[0].name}/{term.name}" for term in known[0].terms]
+    for name in dict.fromkeys(named):
+        task, term = parted(name, found, "task in the weights:")
+        if term is not None:
+            declared = tasks[task] is not None
+            terms[name] = (weight_of(name, known) or 0.0) if declared else _given(name, task, wanted or [])
+    if len(found) < 2 and not terms:
+        raise InputError(
+            f"Weights matter between two tasks or more, or between the loss terms of one, and the targets are "
+            f"{listing(found)}: name terms, as in weights=[{{'{next(iter(found), 'price')}/mse': 0.8, ...}}, ...]."
+        )
+    return terms if len(found) < 2 and not any(name in found for name in named) else found | terms
+
+
+def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
+    """The weight of a term of a task whose kind is inferred later: every weighting must name it."""
+    if any(name not in each for each in wanted):
+        raise InputError(
+            f"What {shorten(name)!r} weighs by itself is not known before the kind of {shorten(task)!r} is: name it in "
+            f"each of the weights, or pass the task with its loss."
+        )
+    return 0.0
+
+
+def _tasks_known(asked: Asked) -> dict[str, Task | None]:
+    """Name -> task, None where only its name or its kind was given."""
     if asked.spec is not None:
-        found = {task.name: task.weight for task in tasks_from(asked.spec.tasks)}
-    else:
-        found = dict(pair for each in _listed(asked.targets) for pair in _weights_of(each))
-    if len(found) < 2:
-        raise InputError(f"Weights matter between two tasks or more, and the targets are {listing(found)}.")
+        return {task.name: task for task in tasks_from(asked.spec.tasks)}
+    found: dict[str, Task | None] = {}
+    for target in _listed(asked.targets):
+        if isinstance(target, Mapping):
+            found |= {str(name): wish if isinstance(wish, Task) else None for name, wish in target.items()}
+        elif isinstance(target, Task):
+            found[target.name] = target
+        else:
+            found[str(target)] = None
     return found
 
 
@@ -190,12 +261,6 @@ def _listed(targets: Any) -> list[Any]:
     if targets is None:
         return []
     return [targets] if isinstance(targets, str | Task | Mapping) else list(targets)
-
-
-def _weights_of(target: Any) -> list[tuple[str, float]]:
-    if isinstance(target, Mapping):
-        return [(name, wish.weight if isinstance(wish, Task) else 1.0) for name, wish in target.items()]
-    return [(target.name, target.weight)] if isinstance(target, Task) else [(str(target), 1.0)]
 
 
 def _begin(asked: Asked) -> None:
@@ -267,8 +332,9 @@ def train(asked: Asked, job: Weighed) -> None:
             options = asked.options | {"weights": job.weights, "seed": job.seed}
             fit(asked.source, asked.targets, out=place, progress=False, **options)
         else:
-            tasks = [task | {"weight": job.weights[task["name"]]} for task in asked.spec.tasks]
-            spec = msgspec.structs.replace(asked.spec, tasks=tasks, seed=job.seed)
+            tasks = with_weights(tasks_from(asked.spec.tasks), job.weights)
+            configs = [task.to_config() for task in tasks]
+            spec = msgspec.structs.replace(asked.spec, tasks=configs, seed=job.seed)
             fit(asked.source, spec=spec, out=place, progress=False, **asked.options)
 
 

@@ -17,6 +17,11 @@ from polycera.runs import front
 from polycera.runs.html_table import html_table
 from polycera.tasks.terms import factor
 from polycera.training import Run
+from polycera.training.loss_weights import weight_of
+from polycera.training.table import tasks_from
+
+JUDGED = "Judged is the network alone: weights of losses do not reach kernel ridge, so it takes no part in a sweep."
+"""What was compared."""
 
 
 class Reached(msgspec.Struct):
@@ -37,7 +42,7 @@ class Point(msgspec.Struct):
     """One weighting.
 
     Attributes:
-        weights: of every task.
+        weights: of every task, and of the loss terms that are swept.
         runs: folders, one a seed.
         tasks: task -> what it reaches on the rows by which weightings are compared.
         held_out: task -> what it reaches on the held-out rows.
@@ -74,6 +79,17 @@ class Sweep:
     def table(self) -> list[dict[str, Any]]:
         """A row a weighting, as plain values: `weights`, `runs`, `tasks`, `held_out`, `front`."""
         return [msgspec.to_builtins(point) for point in self.points]
+
+    @property
+    def judged(self) -> str:
+        """What was compared, in a sentence."""
+        return JUDGED
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether no weighting reaches another number than the first."""
+        skills = _skills(self.points)
+        return len(skills) > 1 and bool(np.allclose(skills, skills[0], rtol=1e-6, atol=0.0, equal_nan=True))
 
     @property
     def front(self) -> list[Point]:
@@ -131,7 +147,7 @@ class Sweep:
 
     def to_config(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        return {"part": self.part, "points": self.table}
+        return {"part": self.part, "judged": self.judged, "points": self.table}
 
     def _place(self, name: str) -> int:
         names = list(self.points[0].tasks)
@@ -167,7 +183,8 @@ def _check_alike(opened: list[tuple[dict[str, float], list[Run]]]) -> None:
     rows: dict[int, str] = {}
     for weights, runs in opened:
         for run in runs:
-            if {task["name"]: task.get("weight", 1.0) for task in run.spec.tasks} != weights:
+            tasks = tasks_from(run.spec.tasks)
+            if any(weight_of(name, tasks) != weight for name, weight in weights.items()):
                 raise InputError(f"The run {shorten(run.path)!r} was trained with other weights than its name says.")
             if rows.setdefault(run.spec.seed, run.schema["rows"]) != run.schema["rows"]:
                 raise InputError(

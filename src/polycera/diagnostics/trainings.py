@@ -32,10 +32,11 @@ class Problem:
 
     Attributes:
         tasks: configs of all tasks of the run.
-        network, training: of its spec.
+        network, training: of its spec; the network without kernel ridge, of which each task has its own anyway.
         train, validation, held_out: its rows, drawn once; there may be no validation.
         held: with folds, which row of `train` is held out from which member.
         part: what the held-out rows are: test or validation.
+        alone: whether the run has kernel ridge beside its network, which is left out here.
     """
 
     tasks: list[dict[str, Any]]
@@ -46,6 +47,7 @@ class Problem:
     held: np.ndarray | None
     held_out: Rows
     part: str
+    alone: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -180,9 +182,21 @@ def problem_of(run: Run, source: Any = None) -> Problem:
         )
     if part == "validation":  # which must then be held out from all members
         plan = msgspec.structs.replace(plan, network=msgspec.structs.replace(plan.network, folds=1))
+    # Kernel ridge is solved in closed form, for each task by itself: neither seeds nor other tasks change its answers,
+    # so that it would only hide what joint and separate networks differ in.
+    alone = bool(plan.network.landmarks)
+    network = msgspec.structs.replace(plan.network, landmarks=0)
     from polycera.training.lesson import Lesson  # only now: it needs Keras, and another table is refused before that
 
     lesson, held_out = Lesson.of(prepared, plan), prepared.rows(rows)
     return Problem(
-        plan.tasks, plan.network, plan.training, lesson.train, lesson.validation, lesson.held, held_out, part
+        plan.tasks,
+        network,
+        plan.training,
+        lesson.train,
+        lesson.validation,
+        lesson.held,
+        held_out,
+        part,
+        alone,
     )

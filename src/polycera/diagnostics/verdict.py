@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polycera.diagnostics.gains import better
+from polycera.diagnostics.gains import flat
 from polycera.errors import listing
 from polycera.runs.findings import Comparison
 
@@ -13,13 +13,13 @@ SHOWN = 5
 
 
 def verdict(found: Comparison, names: Sequence[str]) -> str:
-    """A comparison in three sentences or four.
+    """Return a comparison in three sentences or more.
 
     Args:
         found: the comparison.
         names: of all tasks of the run, of which it may have compared some.
     """
-    parts = [_winner(found), _cost(found, len(names)), _chance(found), _groups(found)]
+    parts = [_winner(found), _judged(found), _cost(found, len(names)), _chance(found), _groups(found)]
     return " ".join(part for part in parts if part)
 
 
@@ -31,6 +31,13 @@ def _winner(found: Comparison) -> str:
     if len(found.seeds) == 1:
         ahead = "the joint network" if found.delta > 0 else "separate networks" if found.delta < 0 else "neither"
         return f"Undecided {rows}: {ahead} came out ahead, {_mean(found)}, and one seed says nothing about chance."
+    if _all_flat(found):
+        if not found.delta:
+            return f"Neither wins {rows}: with each seed both give the same numbers."
+        return (
+            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they say nothing about chance; "
+            f"{_mean(found)}."
+        )
     of, on_mean = f"of {len(found.tasks)} tasks", _decided(found)
     winners = {side for side, own in (("joint", joint), ("separate", separate), (on_mean, True)) if own} - {"neither"}
     if not winners:
@@ -48,13 +55,27 @@ def _winner(found: Comparison) -> str:
     return f"{who} {rows}: {tasks}; {_mean(found)}."
 
 
+def _all_flat(found: Comparison) -> bool:
+    """Whether no seed changed any difference."""
+    ends = [(gain.low, gain.high) for gain in found.tasks.values()]
+    return all(low is not None and high is not None and flat(low, high) for low, high in ends)
+
+
+def _judged(found: Comparison) -> str:
+    if not found.network_alone:
+        return ""
+    return "Judged are the networks alone: the run's kernel ridge, solved for each task by itself, takes no part."
+
+
 def _better(found: Comparison, side: str) -> list[str]:
     return [name for name, gain in found.tasks.items() if gain.better == side]
 
 
 def _decided(found: Comparison) -> str:
-    """Who is better by the mean over the tasks."""
-    return better(found.low, found.high)
+    """Who is better by the mean over the tasks: seeds that change every task may leave their ratio as it is."""
+    if found.low is None or found.high is None:
+        return "neither"
+    return "joint" if found.low > 0 else "separate" if found.high < 0 else "neither"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from polycera.errors import InputError, UnknownName, shorten
 
 Weights = dict[str, float]
-"""Task -> factor of its loss; every task is in it."""
+"""Task -> factor of its loss, `task/term` -> factor of a loss term; what one weighting has, all have."""
 
 RATIOS = (4.0, 16.0)
 """Of two tasks: how much more one of them counts, apart from not at all."""
@@ -43,16 +43,29 @@ def design(own: Weights) -> list[Weights]:
     return [equal] + [equal | {name: factor} for name in own for factor in factors]
 
 
+def listed(asked: Any) -> list[Mapping[str, Any]]:
+    """Return the weightings that a user asks for as a list of dicts.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if isinstance(asked, Mapping | str) or not isinstance(asked, Iterable):
+        raise InputError(f"Expected weights= to be a list of dicts of task to number, got {shorten(repr(asked))}.")
+    found = list(asked)
+    for each in found:
+        if not isinstance(each, Mapping):
+            raise InputError(f"Expected the weights to be a dict of task to number, got {shorten(repr(each))}.")
+    return found
+
+
 def checked(asked: Any, own: Weights) -> list[Weights]:
-    """The weightings that a user asks for, each with every task: what is not named keeps its own weight.
+    """Return the weightings that a user asks for, each with every task: what is not named keeps its own weight.
 
     Raises:
         UnknownName: for a task that there is not.
         InputError: for what is no list of weights, finite, 0 or more and not all 0; for one that comes twice.
     """
-    if isinstance(asked, Mapping | str) or not isinstance(asked, Iterable):
-        raise InputError(f"Expected weights= to be a list of dicts of task to number, got {shorten(repr(asked))}.")
-    found = [own | {name: _weight(name, value, own) for name, value in _items(each)} for each in asked]
+    found = [own | {name: _weight(name, value, own) for name, value in each.items()} for each in listed(asked)]
     if not found:
         raise InputError("No weights to try: name some, or leave weights= out for a default design.")
     for place, each in enumerate(found):
@@ -61,12 +74,6 @@ def checked(asked: Any, own: Weights) -> list[Weights]:
         if each in found[:place]:
             raise InputError(f"The weights {shorten(each)} come twice; name each once.")
     return found
-
-
-def _items(each: Any) -> Iterable[tuple[str, Any]]:
-    if not isinstance(each, Mapping):
-        raise InputError(f"Expected the weights to be a dict of task to number, got {shorten(repr(each))}.")
-    return each.items()
 
 
 def _weight(name: str, value: Any, own: Weights) -> float:

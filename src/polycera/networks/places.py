@@ -28,12 +28,13 @@ class Place:
     variables: tuple[Any, ...]
 
 
-def places(graph: Graph, layout: Layout) -> list[Place]:
-    """The layers with weights that train and that two or more tasks share, in the order of their calls.
+def places(graph: Graph, layout: Layout, own: bool = False) -> list[Place]:
+    """Return the layers with weights that train and that two or more tasks share, in the order of their calls.
 
     Args:
         graph: of the model.
         layout: its tasks.
+        own: whether layers of a single task, and heads, are wanted too, as far as two or more loss terms meet there.
 
     A layer that is called twice serves the tasks of both calls. Heads belong to one task each, fused or not.
     """
@@ -42,10 +43,11 @@ def places(graph: Graph, layout: Layout) -> list[Place]:
     served = graph.served()
     for call in graph.calls:
         layer = call.operation
-        if not isinstance(layer, TaskLayer) and _weights(layer):
+        if (own or not isinstance(layer, TaskLayer)) and _weights(layer):
             layers[id(layer)] = layer
             serving[id(layer)] = serving.get(id(layer), frozenset()) | served[call]
-    shared = [layers[key] for key, tasks in serving.items() if len(tasks) > 1]
+    terms = {name: len(task.terms) if own else 1 for name, task in layout.tasks.items()}
+    shared = [layers[key] for key, tasks in serving.items() if sum(terms[task] for task in tasks) > 1]
     names = distinct([layer.name for layer in shared])
     numbers = {name: i for i, name in enumerate(layout.tasks)}
     return [

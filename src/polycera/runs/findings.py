@@ -377,6 +377,7 @@ class Comparison(msgspec.Struct):
         joint_seconds, separate_seconds: training time of each seed.
         verdict: in a sentence or three.
         affinity: where it was asked for.
+        network_alone: whether kernel ridge, which the run has beside its network, took no part.
     """
 
     seeds: list[int]
@@ -393,6 +394,7 @@ class Comparison(msgspec.Struct):
     separate_seconds: list[float]
     verdict: str
     affinity: Affinity | None = None
+    network_alone: bool = False
 
     def __repr__(self) -> str:
         gain = "undefined" if self.delta is None else f"{self.delta:+.1%}"

@@ -34,10 +34,11 @@ from polycera.runs import (
 )
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.every import Every
-from polycera.tasks import Layout, Task
-from polycera.training import answers, resuming
+from polycera.tasks import Layout
+from polycera.training import answers, known_rows, resuming
 from polycera.training.check import check_options
 from polycera.training.frames import library_of
+from polycera.training.loss_weights import with_weights
 from polycera.training.presets import preset as with_preset
 from polycera.training.run import Run
 from polycera.training.table import Prepared, prepare, prepared_again, tasks_from
@@ -84,7 +85,8 @@ def fit(
     Args:
         source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of columns.
         targets: column names; or a dict of name to kind (`"count"`) or task; or tasks.
-        weights: task -> factor in the total loss, where it is not the task's own (1).
+        weights: task -> factor in the total loss, where it is not the task's own (1); `task/term` -> factor of one
+            of its loss terms, which a loss becomes by being named: {"price/mse": 0.8, "price/mae": 0.2}.
         out: the run folder; default `runs/<name of the file>-<number>`.
         spec: a spec (or its path) as a run leaves it, perhaps edited: repeats that training; `source` may replace
             its file; the arguments that a spec holds stay out.
@@ -129,6 +131,8 @@ def fit(
     """
     given = dict(locals())
     if spec is None:
+        if groups is not None and preset is not None:  # none may bring landmarks where there are groups
+            network = {"landmarks": 0, **(network or {})}
         network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
@@ -162,7 +166,7 @@ def fit(
     if begun is None:
         _check_free(destination(), resume)
     prepared = prepare(source, wanted, plan.data, exclude=exclude, seed=plan.seed)
-    prepared = dataclasses.replace(prepared, tasks=_weighted(prepared.tasks, weights or {}))
+    prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, weights or {}))
     answers.check_names(Layout.of(prepared.tasks))
     check_options(plan.training, prepared.tasks)
     # Only now: these import Keras, and a mistake is found before that.
@@ -315,7 +319,8 @@ def _begin(draft: Path, plan: Spec, prepared: Prepared) -> None:
     atomic.write(draft / folder.SPEC, to_yaml(plan))
     atomic.write(draft / folder.SCHEMA, seal.page(_schema(prepared)))
     atomic.write(draft / folder.VERSIONS, seal.page(versions()))
-    seal.seal(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    known_rows.write(draft / folder.ROWS, prepared)
+    seal.seal(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.ROWS])
 
 
 def _schema(prepared: Prepared) -> dict[str, Any]:
@@ -330,14 +335,6 @@ def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
     beside = [name for name, value in given.items() if value is not None and value != defaults[name]]
     if beside := [name for name in beside if not isinstance(given[name], Mapping | list | tuple) or given[name]]:
         raise InputError(f"A spec holds {listing(beside)} itself: write them into the spec, or leave the spec out.")
-
-
-def _weighted(tasks: list[Task], weights: Mapping[str, float]) -> list[Task]:
-    names = [task.name for task in tasks]
-    for name in weights:
-        if name not in names:
-            raise UnknownName("target", name, names)
-    return [task.replace(weight=weights[task.name]) if task.name in weights else task for task in tasks]
 
 
 def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> Any:

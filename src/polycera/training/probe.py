@@ -19,7 +19,7 @@ from polycera.networks.places import Place, places
 from polycera.shapes import TaskName
 from polycera.training.allowance import Allowance
 from polycera.training.features import check_features, rows_of
-from polycera.training.gramians import Gramians
+from polycera.training.gramians import Gramians, Terms, terms_of
 from polycera.training.shared import AGAINST
 from polycera.training.targets import encode, pack, pack_weights
 
@@ -50,9 +50,12 @@ class GradientProbe(keras.callbacks.Callback):
         rows: of each; as many as a step has, where conflicts should be those of a step.
         budget: the part of the training time that looks may take; `float("inf")` looks after every epoch.
         seed: of the sample.
+        terms: whether to look at the loss terms of the tasks, such as `price/mse` and `price/mae`, in place of the
+            tasks: also in layers of a single task and in heads, and for a model of one task. The gradient of a term is
+            that of the term without any weight; `weights` hold the task's times the term's.
 
     Attributes:
-        tasks: names, m.
+        tasks: names, m; with `terms`, of the terms as they are logged.
         places: names of the layers that two tasks or more share, p.
         epochs: after which a look was taken, e.
         norms: of the tasks' gradients, mean over the batches in which a task has one, [e, p, m]. NaN where none has.
@@ -93,6 +96,7 @@ class GradientProbe(keras.callbacks.Callback):
         rows: int = 256,
         budget: float = 0.05,
         seed: int = 0,
+        terms: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("batches", batches), ("rows", rows)):
@@ -104,6 +108,8 @@ class GradientProbe(keras.callbacks.Callback):
             raise InputError("GradientProbe takes rows as arrays, and at least one: pass some of those that train.")
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self.batches, self.rows, self.seed = batches, rows, seed
+        self.terms = bool(terms)
+        self._of_terms: Terms | None = None
         self.pulls: Pulls | None = None
         self._allowance = Allowance(budget)
         self._places: list[Place] = []
@@ -194,15 +200,23 @@ class GradientProbe(keras.callbacks.Callback):
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
-        self._places = places(Graph.of(self.model), layout)
+        self._places = places(Graph.of(self.model), layout, own=self.terms)
         self.pulls, self._gramians = None, None
+        if not self._places and self.terms:
+            what = f"no two loss terms of {listing(layout.tasks)} meet in a layer that trains"
+            warnings.warn(f"GradientProbe has nothing to look at: {what}.", stacklevel=2)
+            return
         if not self._places:
             what = "a single task" if len(layout.tasks) == 1 else "no two of these tasks share a layer that trains"
             warnings.warn(f"GradientProbe has nothing to look at: {what} ({listing(layout.tasks)}).", stacklevel=2)
             return
         self._sample = self._drawn()
-        own = [place.tasks for place in self._places]
-        self.pulls = Pulls(tuple(layout.tasks), [place.name for place in self._places], own, "probe")
+        names, serving = tuple(layout.tasks), [list(place.tasks) for place in self._places]
+        if self.terms:
+            found = self._of_terms = terms_of(self.model._objective)
+            names = found.names
+            serving = [np.flatnonzero(np.isin(found.owner, own)).tolist() for own in serving]
+        self.pulls = Pulls(names, [place.name for place in self._places], serving, "probe")
 
     def _drawn(self) -> list[Batch]:
         """The rows of each batch: all different where there are enough of them."""
@@ -243,7 +257,7 @@ class GradientProbe(keras.callbacks.Callback):
     def _try_out(self) -> None:
         """One batch twice: to compile what there is to compile, and to see what a batch takes."""
         with self._allowance.spending():
-            self._gramians = Gramians(self.model, self._places)
+            self._gramians = Gramians(self.model, self._places, self.terms)
             self._gramians(*self._sample[0])
         with self._allowance.spending(1):
             self._gramians(*self._sample[0])
@@ -258,11 +272,18 @@ class GradientProbe(keras.callbacks.Callback):
         assert self.pulls is not None
         self.pulls.add(
             epoch,
-            np.stack([weights_at(self.model, place) for place in self._places]),
+            np.stack([self._weights_at(place) for place in self._places]),
             _mean(norms, had),
             _mean(cosines, both),
             _mean(cosines < AGAINST, both),
         )
+
+    def _weights_at(self, place: Place) -> np.ndarray:
+        """The factor of each gradient at a layer, [m]."""
+        of_tasks = weights_at(self.model, place)
+        if self._of_terms is None:
+            return of_tasks
+        return of_tasks[self._of_terms.owner] * self._of_terms.weights
 
 
 def weights_at(model: Any, place: Place) -> np.ndarray:
@@ -274,7 +295,7 @@ def weights_at(model: Any, place: Place) -> np.ndarray:
     weights = ops.convert_to_numpy(model._task_weights).astype("float64")
     if shared.weighing is not None:
         weights = weights * shared.weighing.packed.read(ops.convert_to_numpy(shared.state))["weights"]
-    for meeting in shared.meetings:
+    for meeting in shared.meetings if len(place.tasks) > 1 else ():
         if shared.engine is None or tuple(meeting.tasks) == place.tasks:
             weights[meeting.tasks] *= ops.convert_to_numpy(meeting.before()["weights"])
     return np.where(np.isin(np.arange(len(weights)), place.tasks), weights, math.nan)
