@@ -118,11 +118,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         r"y came with shape [40, 2, 2]; [n] or [n, outputs] is expected.",
     ),
     "numbers as classes": (lambda: classifier(X, NUMBER), ValueError, "Unknown label type: continuous"),
-    "one class": (
-        lambda: classifier(X, np.full(ROWS, "no")),
-        pc.InputError,
-        "The target 'y' has one class, 'no'; two or more are expected.",
-    ),
     "no label of a task": (
         lambda: mixed(X, MIXED.assign(loss=np.nan)),
         pc.InputError,

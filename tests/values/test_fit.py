@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,7 @@ FILES = {
         "metrics.json",
         "predictions.csv",
         "versions.json",
+        "rows.safetensors",
     ),
     *("epochs", "manifest.json", "sharing.json", "quality.json", "thresholds.json", "importance.json"),
 }
@@ -148,6 +150,9 @@ def test_metrics_are_those_of_the_predictions(run: pc.Run) -> None:
     assert measured["plan"]["accuracy"]["value"] == pytest.approx(right)
     for own in measured.values():
         for score in own.values():
+            if score["ideal"] == score["trivial"]:  # always yes has a recall of 1
+                assert score["skill"] is None
+                continue
             assert score["skill"] == pytest.approx(
                 (score["value"] - score["trivial"]) / (score["ideal"] - score["trivial"])
             )
@@ -156,12 +161,48 @@ def test_metrics_are_those_of_the_predictions(run: pc.Run) -> None:
 def test_evaluate_reaches_what_metrics_say(run: pc.Run, work: Path) -> None:
     places = [int(row["row"]) for row in rows_of(run.path / "predictions.csv")]
     held_out = {name: [values[i] for i in places] for name, values in table().items()}
-    again = run.evaluate(write_csv(work / "held-out.csv", held_out))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # test rows are no rows that it learned from
+        again = run.evaluate(write_csv(work / "held-out.csv", held_out))
     for task, own in run.metrics["test"].items():
         for metric, score in own.items():
             assert again[task][metric].value == pytest.approx(score["value"], rel=1e-5), (task, metric)
     del held_out["churn"]
     assert list(run.evaluate(held_out)) == ["revenue", "plan"]
+
+
+def test_evaluate_counts_the_rows_that_the_network_learned_from(run: pc.Run, work: Path) -> None:
+    with pytest.warns(UserWarning, match=r"^The run began with table.csv: of its 80 rows, 68 trained and validated it"):
+        run.evaluate(work / "table.csv")
+    some = {name: values[::-1][:40] for name, values in table().items()}
+    with pytest.warns(UserWarning, match=r"^Of the 40 rows of the table given, \d+ trained and validated it, in folds"):
+        run.evaluate(some)
+    with pytest.warns(UserWarning, match=r"^The run began with table.csv"):
+        run.with_thresholds(work / "table.csv")
+
+
+def test_yes_and_no_are_measured_as_they_are_answered(run: pc.Run) -> None:
+    """Accuracy, F1, precision and recall at the threshold: in metrics, quality and predictions alike."""
+    own, label = run.metrics["test"]["churn"], run.quality.tasks["churn"].labels[0]
+    assert list(own)[:2] == ["auc", "accuracy"] and {"f1", "precision", "recall"} < set(own)
+    for name in ("accuracy", "f1", "precision", "recall"):
+        assert own[name]["value"] == pytest.approx(getattr(label.fitted, name)), name
+    rows = rows_of(run.path / "predictions.csv")
+    assert own["accuracy"]["value"] == pytest.approx(np.mean([row["churn"] == row["churn (true)"] for row in rows]))
+    at = run.thresholds.tasks["churn"]["yes"].value
+    assert at != 0.5 and run.thresholds.tasks["churn"]["yes"].fitted
+    assert {"f1", "precision", "recall"} < set(run.metrics["validation"]["churn"])
+
+
+def test_a_threshold_far_from_half_moves_what_is_measured(run: pc.Run) -> None:
+    found = pc.load(run.path)
+    found.thresholds.tasks["churn"]["yes"].value = 0.0  # yes to all
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = found.evaluate(table())["churn"]
+    share = np.mean([label == "yes" for label in table()["churn"]])
+    assert own["recall"].value == 1.0 and own["accuracy"].value == pytest.approx(share)
+    assert own["precision"].value == pytest.approx(share) and 0.9 < own["auc"].value <= 1.0
 
 
 def test_a_fresh_process_predicts_the_same_bits(run: pc.Run, work: Path, tmp_path: Path) -> None:

@@ -74,6 +74,21 @@ def two(name: str, levels: list[Any]) -> list[Any]:
     return levels
 
 
+def pair_of_one(only: Any) -> tuple[Any, Any]:
+    """Return two classes for labels that are all the same: 0 and 1, or the label and a made-up other one.
+
+    The first is the negative one.
+
+    Example:
+        >>> pair_of_one("yes"), pair_of_one("no"), pair_of_one(0.0)
+        (('not yes', 'yes'), ('no', 'not no'), (0.0, 1.0))
+    """
+    if isinstance(only, bool) or only in (0, 1):
+        return type(only)(0), type(only)(1)
+    other = f"not {only:g}" if isinstance(only, float) else f"not {only}"
+    return (only, other) if _word(only) in _NO else (other, only)
+
+
 def poles(levels: list[Any]) -> tuple[Any, Any]:
     """(negative, positive): by the meaning of the words if they have one, else by their order."""
     first, second = levels
@@ -87,13 +102,17 @@ def _word(value: Any) -> str | None:
     return value.strip().lower() if isinstance(value, str) else None
 
 
+def nothing_to_learn(only: Any) -> str:
+    """Return the sentence on labels that are all the same."""
+    return f"Warning: every label is {shorten(repr(only), 40)}, so there is nothing to learn"
+
+
 def _of_one(name: str, column: Values, only: Any) -> tuple[Task, str]:
     """A task for labels that are all the same: it can be built, and nothing can be learned from it."""
-    warning = f"Warning: every label is {shorten(repr(only), 40)}, so there is nothing to learn"
+    warning = nothing_to_learn(only)
     if isinstance(only, bool) or only in (0, 1):
-        return Binary(name, classes=(type(only)(0), type(only)(1))), f"{warning}; taken as binary."
+        return Binary(name, classes=pair_of_one(only)), f"{warning}; taken as binary."
     if isinstance(only, str):
         other = f"not {only}"
-        pair = (only, other) if _word(only) in _NO else (other, only)
-        return Binary(name, classes=pair), f"{warning}; taken as binary, with {other!r} for all others."
+        return Binary(name, classes=pair_of_one(only)), f"{warning}; taken as binary, with {other!r} for all others."
     return Regression(name), f"{warning}; taken as regression."

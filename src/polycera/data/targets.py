@@ -10,7 +10,7 @@ import numpy as np
 
 from polycera.data.coerce import as_kind
 from polycera.data.column import Values, as_text, kind_of
-from polycera.data.guess import infer_task, levels_of, poles, two
+from polycera.data.guess import infer_task, levels_of, nothing_to_learn, pair_of_one, poles, two
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.tasks import (
@@ -124,7 +124,9 @@ def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
     elif isinstance(wish, Task):
         task, reason = _completed(wish, table[name]), "asked for."
     else:
-        task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}."
+        levels = levels_of(name, table[name])
+        single = f" {nothing_to_learn(levels[0])}." if len(levels) == 1 else ""
+        task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}.{single}"
     if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
         task.encode(labels(table, task))  # numbers of any size are refused here, not when the training has begun
     return task, reason
@@ -143,7 +145,7 @@ def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
             f"Target {shorten(name)!r} cannot be multilabel by its name alone; give a task with its columns: "
             "Multilabel(name, labels=[...])."
         )
-    levels = levels_of(name, column)
+    levels = _two_or_more(levels_of(name, column))
     if kind is Binary:
         return Binary(name, classes=poles(two(name, levels)))
     if kind in _NUMERIC:
@@ -154,9 +156,16 @@ def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
 
 def _completed(task: Task, column: Values) -> Task:
     """The task as it was given; with the column's classes where it came without any of its own."""
+    levels = levels_of(task.name, column)
     if isinstance(task, Multiclass | Ordinal) and task.classes is None:
-        return task.replace(classes=levels_of(task.name, column))
-    # text is never 0 and 1: those are only what Binary has when nobody names classes
-    if isinstance(task, Binary) and task.classes == (0, 1) and kind_of(column) == "text":
-        return task.replace(classes=poles(two(task.name, levels_of(task.name, column))))
+        return task.replace(classes=_two_or_more(levels))
+    # text is never 0 and 1: those are only what Binary has when nobody names classes; nor is a single other number
+    single = len(levels) == 1 and levels[0] not in (0, 1)
+    if isinstance(task, Binary) and task.classes == (0, 1) and (kind_of(column) == "text" or single):
+        return task.replace(classes=poles(two(task.name, _two_or_more(levels))))
     return task
+
+
+def _two_or_more(levels: list[Any]) -> list[Any]:
+    """The levels; beside a single one that which is not it, so that the task can be built and answers the one."""
+    return list(pair_of_one(levels[0])) if len(levels) == 1 else levels

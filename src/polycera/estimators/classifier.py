@@ -10,7 +10,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from polycera.errors import InputError, listing, shorten
 from polycera.estimators.base import Learner
 from polycera.estimators.inputs import table_of
 from polycera.estimators.labels import names_of, whole
@@ -132,9 +131,6 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         names = names_of(y, len(columns), table.names)
         self._multilabel = len(columns) > 1 and all(map(_is_label, columns))
         classes = [np.array([0, 1]) if self._multilabel else np.unique(column) for column in columns]
-        if len(classes[0]) == len(classes) == 1:
-            only = listing(classes[0].tolist())
-            raise InputError(f"The target {shorten(names[0])!r} has one class, {only}; two or more are expected.")
         codes = [np.searchsorted(own, column) for own, column in zip(classes, columns, strict=True)]
         tasks = [_task(name, len(own)) for name, own in zip(names, classes, strict=True)]
         self._learn(table, dict(zip(names, codes, strict=True)), tasks)

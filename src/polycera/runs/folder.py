@@ -19,7 +19,7 @@ from polycera.runs.spec import Spec, spec_from
 
 SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
 MODEL, METRICS, HISTORY, PREDICTIONS = "model.safetensors", "metrics.json", "history.csv", "predictions.csv"
-GRADIENTS = "gradients.safetensors"
+GRADIENTS, ROWS = "gradients.safetensors", "rows.safetensors"
 CHECKPOINTS, EPOCHS = "checkpoints", "epochs"
 
 Form = TypeVar("Form", bound=msgspec.Struct)

@@ -26,6 +26,7 @@ from polycera.runs.spec import Spec
 from polycera.shapes import Array
 from polycera.training import answers, held_out, recipe, scores
 from polycera.training.checkpoint import Checkpoint
+from polycera.training.decided import decided
 from polycera.training.features import raw_outputs
 from polycera.training.lesson import Lesson
 from polycera.training.model import Model
@@ -139,10 +140,18 @@ def _trained(run: Run, prepared: Prepared, bar: Progress | None, kept: Checkpoin
 
 
 def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | GradientProbe | None:
-    """What watches the tasks' gradients: balancing tells what it saw, else a sample of rows; None where none meet."""
+    """Return what watches the gradients; None where none meet.
+
+    Balancing tells what it saw of the tasks; else a sample of rows is looked at. Where no tasks meet, but several loss
+    terms of one do, it is their gradients.
+    """
     if model.balanced:
         return Gradients()
-    return GradientProbe(*train, rows=rows, seed=seed) if places(Graph.of(model), model.layout) else None
+    graph = Graph.of(model)
+    shared = bool(places(graph, model.layout))
+    if not shared and not places(graph, model.layout, own=True):
+        return None
+    return GradientProbe(*train, rows=rows, seed=seed, terms=not shared)
 
 
 def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say: Any) -> None:
@@ -175,7 +184,8 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     }
     bar.phase(PHASES[3])
     written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
-    atomic.write(place / folder.METRICS, seal.page(_metrics(prepared, trained, checked, encoded, raw)))
+    table = _metrics(prepared, trained, checked, encoded, raw, at)
+    atomic.write(place / folder.METRICS, seal.page(table))
     files.write(place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
     said = answers.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
     files.write(place / folder.PREDICTIONS, said)
@@ -190,22 +200,32 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     seal.seal(place, [*written, folder.MODEL])
 
 
-def _metrics(prepared: Prepared, trained: Trained, checked: Any, targets: Encoded, raw: Array | None) -> dict[str, Any]:
-    """Return what is measured: of validation rows by what did not learn from them, of others by the network itself.
+def _metrics(
+    prepared: Prepared,
+    trained: Trained,
+    checked: Any,
+    targets: Encoded,
+    raw: Array | None,
+    at: answers.Thresholds,
+) -> dict[str, Any]:
+    """Return the metrics of the answers that the run gives: yes and no at its decision thresholds.
+
+    Of validation rows by what did not learn from them, of others by the network itself.
 
     Args:
         prepared, trained: the table, and what came of it.
         checked: features and encoded labels of the validation rows, or None.
         targets: encoded labels of the part that is held out.
         raw: what the network gives for these rows, [n, units]; None where that part is the validation.
+        at: task -> decision thresholds.
     """
     model, lesson = trained.model, trained.lesson
     part = prepared.held_out[0]
     found: dict[str, Any] = {"held_out": part}
     if trained.told is not None and checked is not None:
-        found["validation"] = _scored(model, checked[1], trained.told)
+        found["validation"] = _scored(model, checked[1], trained.told, at)
     if part != "validation" and raw is not None:
-        found[part] = _scored(model, targets, raw)
+        found[part] = _scored(model, targets, raw, at)
     counts = {name: len(own) for name, own in prepared.named_parts.items()}
     if lesson.held is not None:
         counts |= {"train": len(lesson.rows), "validation": len(lesson.rows)}
@@ -217,10 +237,12 @@ def _metrics(prepared: Prepared, trained: Trained, checked: Any, targets: Encode
     }
 
 
-def _scored(model: Model, targets: Encoded, raw: Array) -> dict[str, Any]:
-    """Return every metric of raw outputs [n, units], as plain values."""
+def _scored(model: Model, targets: Encoded, raw: Array, at: answers.Thresholds) -> dict[str, Any]:
+    """Return every metric of raw outputs [n, units], as plain values; of yes and no at the thresholds."""
     y = pack(model.layout, targets, model.units)
     counted = np.ones((len(y), 1), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return as_values(scores.exact(model._objective, y, raw, counted, model.units))
+        measured = scores.exact(model._objective, y, raw, counted, model.units)
+    predicted = scores.predictions(model.layout, raw, model.units)
+    return as_values(decided(measured, model.layout, targets, predicted, at, model.units.prior))

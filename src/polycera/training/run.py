@@ -20,7 +20,7 @@ from polycera.runs.arrays import Stored
 from polycera.runs.html_table import html_table
 from polycera.runs.kept import Kept
 from polycera.tasks import Task
-from polycera.training import answers, frames
+from polycera.training import answers, frames, known_rows
 from polycera.training.table import targets_of, tasks_from
 
 if TYPE_CHECKING:  # these import Keras, which takes seconds: so does a method that needs them, when it is called
@@ -131,6 +131,9 @@ class Run(Folder):
         with atomic.new_folder(Path(path)) as draft:
             for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.HISTORY):
                 atomic.write(draft / name, self._content(name))
+            if folder.ROWS in seal.entries(self.path):
+                seal.check(self.path, folder.ROWS)
+                arrays.write(draft / folder.ROWS, Stored(self.path / folder.ROWS).arrays)
             atomic.write(draft / folder.METRICS, seal.page({**metrics, "picked": self.picked.epoch}))
             if self.thresholds is not None:
                 atomic.write(draft / findings.THRESHOLDS, seal.page(self.thresholds))
@@ -194,7 +197,10 @@ class Run(Folder):
         return answers.columns(layout, in_batches(self.model._in_units, features), at)
 
     def evaluate(self, source: Any) -> Scores:
-        """Every metric of every task that the table has labels for, exactly.
+        """Return every metric of every task that the table has labels for, exactly, of the answers that the run gives.
+
+        Accuracy, F1, precision and recall of yes and no are those at the decision thresholds, as `predict` answers.
+        Rows that the network learned from are counted in a warning: what is measured on them is too good.
 
         Args:
             source: path, data frame, or dict of columns, with at least one target.
@@ -203,10 +209,16 @@ class Run(Folder):
             InputError: for a table without a target.
         """
         features, targets = self._labelled(source)
-        from polycera.training.features import PREDICTED
+        from polycera.training.decided import decided
+        from polycera.training.features import PREDICTED, in_batches
+        from polycera.training.targets import encode
 
-        measured = self.model.measure(features, targets, PREDICTED)
-        return {name: own for name, own in measured.items() if targets[name] is not None}
+        model = self.model
+        measured = model.measure(features, targets, PREDICTED)
+        at = quality.by_task(self.thresholds, model.layout) if self.thresholds is not None else {}
+        predicted, truth = in_batches(model._in_units, features), encode(model.layout, targets)
+        found = decided(measured, model.layout, truth, predicted, at, model.units.prior)
+        return {name: own for name, own in found.items() if targets[name] is not None}
 
     def with_thresholds(self, source: Any, metric: str = "f1") -> Self:
         """The same run with thresholds chosen anew on a table: after `pick`, or for another metric.
@@ -321,7 +333,10 @@ class Run(Folder):
         targets = targets_of(table, self.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(f"The table has none of the targets {listing(targets)}; there is nothing to measure.")
-        return self.encoder.transform(table), targets
+        features = self.encoder.transform(table)
+        if (known := known_rows.notice(self, features, _named(source))) is not None:
+            warnings.warn(known, stacklevel=3)
+        return features, targets
 
 
 def _named(source: Any) -> str:

@@ -17,6 +17,7 @@ from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
 from polycera.tasks import Task, task_from_config
+from polycera.training.fingerprints import fingerprints
 
 FEWEST_KINDS = 3
 """Kinds of rows that it takes to divide them into three parts."""
@@ -89,6 +90,12 @@ class Prepared:
         return found.hexdigest()
 
     @property
+    def fingerprints(self) -> dict[str, np.ndarray]:
+        """Part -> a number for each of its rows, by which it is known again."""
+        numbers = fingerprints(self._encoded[0])
+        return {name: numbers[self._place[indices]] for name, indices in self.named_parts.items()}
+
+    @property
     def named_parts(self) -> dict[str, Any]:
         """Indices of the rows of each part, by its name."""
         return {"train": self.parts.train, "validation": self.parts.validation, "test": self.parts.test}
@@ -155,6 +162,8 @@ def prepare(
     """
     text = [name for name, role in wanted.columns.items() if role == "category"]
     table = data.read(source, encoding=wanted.encoding, as_text=text)
+    if targets is not None and not isinstance(targets, str | Task | Mapping):
+        targets = list(targets)  # which may be read once only
     table = table.labelled(data.columns_asked_for(targets))
     tasks, reasons = data.tasks_for(table, targets)
     names = [column for task in tasks for column in data.columns_of(task.name, task)]

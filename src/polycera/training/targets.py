@@ -10,7 +10,7 @@ import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.shapes import Array, TaskName
-from polycera.tasks import Layout, Task
+from polycera.tasks import Layout, Multilabel, Task
 from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.labels import read
 from polycera.tasks.terms import factor
@@ -229,16 +229,36 @@ def rows_alike(x: Any, encoded: Encoded, what: str) -> None:
 
 
 def constant(layout: Layout, encoded: Encoded) -> list[str]:
-    """A warning for each task whose labels do not vary: it learns nothing, and its metrics are undefined."""
-    found = []
-    for name, labels in encoded.items():
-        known = labels[~np.isnan(labels).any(axis=1)]
-        if len(known) and (known == known[0]).all():
-            task = layout.tasks[name]
-            numbers = ("regression", "proportion", "quantile", "count", "soft multilabel", "soft multiclass")
-            what = "every label is the same" if task.measured_as in numbers else "only one class"
-            found.append(
-                f"Task {shorten(name)!r} ({task.kind}): {what} in the training part; "
-                "there is nothing to learn, and metrics that compare are undefined (NaN)."
-            )
-    return found
+    """Return a warning on labels that do not vary, one for all of them; none where all vary.
+
+    Nothing can be learned of such a task: it answers its one label, and metrics that compare are undefined.
+    """
+    found = [label for name, labels in encoded.items() for label in _alike(layout.tasks[name], labels)]
+    if not found:
+        return []
+    undefined = "there is nothing to learn, and metrics that compare are undefined (NaN)."
+    if len(found) == 1:
+        name, kind, what = found[0]
+        return [f"Task {shorten(name)!r} ({kind}): {what} in the training part; {undefined}"]
+    names = listing([name for name, _, _ in found], 5)
+    return [
+        f"{len(found)} tasks or labels have a single value in the training part and answer that alone: {names}; "
+        f"{undefined}"
+    ]
+
+
+def _alike(task: Task, labels: Array) -> list[tuple[str, str, str]]:
+    """Name, kind and what is alike, where all known labels are one: of the task, or of each label of several."""
+    known = ~np.isnan(labels)
+    highest = np.where(known, labels, -np.inf).max(axis=0, initial=-np.inf)
+    same = known.any(axis=0) & (highest == np.where(known, labels, np.inf).min(axis=0, initial=np.inf))
+    if isinstance(task, Multilabel) and not same.all():
+        return [
+            (f"{task.name}={label}", task.kind, "only one value")
+            for label, alike in zip(task.labels, same, strict=True)
+            if alike
+        ]
+    if not same.all():
+        return []
+    numbers = ("regression", "proportion", "quantile", "count", "soft multilabel", "soft multiclass")
+    return [(task.name, task.kind, "every label is the same" if task.measured_as in numbers else "only one class")]
