@@ -279,4 +279,7 @@ def test_kept_epochs_of_two_trainings_are_not_compared(tmp_path: Path) -> None:
     other = folders.make(tmp_path / "other", ["sex", "mass"], epochs=4, keep=4)
     atomic.write(path / "epochs" / "000001.safetensors", (other / "epochs" / "000001.safetensors").read_bytes())
     run = seen.Seen(path)
+    assert len(run.kept) == 2 and "the manifest of the run does not name it" in run.faults[0]
+    seal.seal(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
+    run = seen.Seen(path)
     assert run.kept == [] and "several trainings" in run.faults[0]
