@@ -109,7 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tests on each backend.", allow_abbrev=False)
     parser.add_argument("--backend", action="append", choices=BACKENDS, default=[])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--limit", type=float, default=45 * 60, help="seconds for all tests")
+    parser.add_argument("--limit", type=float, default=70 * 60, help="seconds for all tests")
     options, arguments = parser.parse_known_args()
     LOGS.mkdir(parents=True, exist_ok=True)
     chosen = groups(options.backend)
