@@ -181,7 +181,8 @@ def named(layout: Layout, y: Any) -> dict[TaskName, Any]:
     """
     if not isinstance(y, Mapping):
         if len(layout.tasks) > 1 or y is None or isinstance(y, list | tuple):
-            came = "no targets" if y is None else f"targets of type {type(y).__name__} without names"
+            listed = "a list" if isinstance(y, list | tuple) else "one array"
+            came = "no targets" if y is None else f"{listed} of targets without names"
             raise InputError(
                 f"A batch has {came}: it is a pair (x, y), y a dict of task name to labels; "
                 f"tasks: {listing(layout.tasks)}."
