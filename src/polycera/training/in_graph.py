@@ -265,11 +265,12 @@ def check_announced(model: Any, batch: Any) -> None:
     model_inputs.check_names(model, x, "x of a batch")
     for name, values in y.items():
         _check_labels(model.layout.tasks[name], values)
-    for name, values in weights.items() if isinstance(weights, Mapping) else [(None, weights)]:
-        if name is not None:
+    if isinstance(weights, Mapping):
+        for name, values in weights.items():
             model.layout.known(name, "task in the weights of a batch:")
-        if values is not None:
-            _check_weights(values, "of a batch" if name is None else f"of task {shorten(name)!r}")
+            _check_weights(values, f"of task {shorten(name)!r}")
+    elif weights is not None:
+        _check_weights(weights, "of a batch")
 
 
 def _is_one_hot(task: Task, shape: tuple[int | None, ...] | None) -> bool:

@@ -23,7 +23,7 @@ from polycera.networks.backend import replicas
 from polycera.networks.heads import TaskLayer
 from polycera.networks.landmarks import Blend
 from polycera.runs import atomic
-from polycera.shapes import Raw, TaskName, Tensor
+from polycera.shapes import Array, Raw, TaskName, Tensor
 from polycera.tasks import Layout, Task
 from polycera.tasks.metrics import TALLIES
 from polycera.training import (
@@ -480,7 +480,7 @@ class Model(keras.Model):
         if not quiet and not learned.whole:
             warnings.warn(target_scaling.sentence(self.layout, units, learned), stacklevel=5)
 
-    def _take_units(self, encoded: Encoded) -> Units:
+    def _take_units(self, encoded: Mapping[TaskName, Array]) -> Units:
         units = Units.of(self.layout, encoded)
         for message in constant(self.layout, encoded):
             warnings.warn(message, stacklevel=4)

@@ -120,7 +120,8 @@ def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, Learned]:
             break
     if not count:
         raise InputError("The source yields no batch; there is nothing to learn from.")
-    return {name: np.concatenate(parts) for name, parts in seen.items()}, Learned(count, rows, whole, "batches")
+    labels_read = Encoded({name: np.concatenate(parts) for name, parts in seen.items()})
+    return labels_read, Learned(count, rows, whole, "batches")
 
 
 def _endless(source: Any) -> bool:

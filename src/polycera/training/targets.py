@@ -38,7 +38,7 @@ class Units:
     prior: Array
 
     @classmethod
-    def of(cls, layout: Layout, encoded: Encoded) -> Units:
+    def of(cls, layout: Layout, encoded: Mapping[TaskName, Array]) -> Units:
         """Fitted to the labels there are.
 
         Raises:
@@ -123,7 +123,7 @@ def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
     return array
 
 
-def pack(layout: Layout, encoded: Encoded, units: Units) -> np.ndarray:
+def pack(layout: Layout, encoded: Mapping[TaskName, Array], units: Units) -> np.ndarray:
     """Encoded labels -> float32 [n, width], standardised where the task asks for it."""
     columns = []
     for name, middle, spread in zip(layout.tasks, units.location, units.scale, strict=True):
@@ -133,7 +133,7 @@ def pack(layout: Layout, encoded: Encoded, units: Units) -> np.ndarray:
 
 def pack_weights(
     layout: Layout,
-    encoded: Encoded,
+    encoded: Mapping[TaskName, Array],
     sample_weight: Any,
     class_weight: Any = None,
     what: str = "sample_weight",
@@ -221,14 +221,14 @@ def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
     return np.where(index >= 0, table[index], 1.0)
 
 
-def rows_alike(x: Any, encoded: Encoded, what: str) -> None:
+def rows_alike(x: Any, encoded: Mapping[TaskName, Array], what: str) -> None:
     """Raise an error where features and labels differ in their number of rows."""
     rows, labels = rows_of(x), rows_of(encoded)
     if rows is not None and rows != labels:
         raise InputError(f"The features have {rows} rows but {what} has {labels}.")
 
 
-def constant(layout: Layout, encoded: Encoded) -> list[str]:
+def constant(layout: Layout, encoded: Mapping[TaskName, Array]) -> list[str]:
     """Return a warning on labels that do not vary, one for all of them; none where all vary.
 
     Nothing can be learned of such a task: it answers its one label, and metrics that compare are undefined.
