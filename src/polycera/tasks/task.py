@@ -237,7 +237,8 @@ class Task(metaclass=_Sealing):
         """The same task with some of its arguments changed."""
         loss = list(self.terms)  # with the names by which they are logged
         base: dict[str, Any] = {"name": self.name, "loss": loss, "weight": self.weight}
-        base["metrics"] = [*self.metrics, *self.metric_objects]
+        written = [self.metric_spellings.get(metric, metric) for metric in self.metrics]
+        base["metrics"] = [*written, *self.metric_objects]
         base["learning_rate"] = self.learning_rate
         return type(self)(**(base | self.own_config() | changes))
 
