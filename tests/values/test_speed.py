@@ -272,3 +272,13 @@ def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None
     with pytest.raises(UnknownName, match="preset"):
         pc.fit(table(), ["price"], preset="quick", out=tmp_path / "r")  # type: ignore[arg-type]
     assert not (tmp_path / "r").exists()
+
+
+def test_scores_of_few_rows_are_waited_for_longer() -> None:
+    few, many = (recipe.Plan.of(rows, Training()) for rows in (400, 6000))
+    assert few.least == few.patience
+    assert 4 <= many.least < many.patience
+    assert (
+        recipe.Plan.of(6000, Training(patience_steps=900)).least
+        == recipe.Plan.of(6000, Training(patience_steps=900)).patience
+    )

@@ -36,6 +36,8 @@ NUMBERS = 20_000_000
 """In the similarities of all rows to the landmarks, and in the landmarks, at most: 160 MB while they are solved for."""
 PASSES, LONGEST = 8, (4_000, 20_000)
 """Passes over the rows at most, as long as they come to so many steps: of few rows there are more, of many fewer."""
+SURE = 2000
+"""Rows from which on a score that falls is taken at its word: that of fewer rows may fall by chance and rise again."""
 LEAST = 4
 """Epochs without a better score after which a training may end at the earliest; half the patience, if that is more."""
 EPOCH = 100
@@ -70,7 +72,8 @@ class Plan:
         passes = max(1, min(EPOCH, longest) // steps)
         each = steps * passes
         waits = max(5, math.ceil(patience / each))
-        least = waits if training.patience_steps else max(LEAST, math.ceil(patience / each / 2))
+        patient = training.patience_steps or rows < SURE
+        least = waits if patient else max(LEAST, math.ceil(patience / each / 2))
         return cls(batch, passes, max(1, longest // each), waits, min(waits, least))
 
 
