@@ -19,7 +19,7 @@ from polycera.networks.first_weights import Drawn
 from polycera.networks.landmarks import Landmarks
 from polycera.runs import Network, Training
 from polycera.tasks import Layout
-from polycera.training import blend, features, kernel, recipe
+from polycera.training import blend, features, kernel, presets, recipe
 from polycera.training.objective import Kept, Objective
 
 pytestmark = pytest.mark.nobackend
@@ -265,10 +265,10 @@ def test_a_bar_that_is_not_drawn_has_no_phases() -> None:
 
 
 def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None:
-    network, training = recipe.preset("fast", {"width": 4, "folds": 2}, {"max_steps": 10})
+    network, training = presets.preset("fast", {"width": 4, "folds": 2}, {"max_steps": 10})
     assert (network["width"], network["members"], network["folds"], training) == (4, 2, 2, {"max_steps": 10})
-    assert recipe.preset("fast", None, None)[0]["members"] == 5
-    assert recipe.preset(None, {"width": 4}, None) == ({"width": 4}, {})
+    assert presets.preset("fast", None, None)[0]["members"] == 5
+    assert presets.preset(None, {"width": 4}, None) == ({"width": 4}, {})
     with pytest.raises(UnknownName, match="preset"):
         pc.fit(table(), ["price"], preset="quick", out=tmp_path / "r")  # type: ignore[arg-type]
     assert not (tmp_path / "r").exists()
