@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import keras
 
 from polycera.diagnostics import processes as side_by_side
 from polycera.diagnostics.affinity import affinity as affinity_of
@@ -77,7 +76,8 @@ def compare(
         >>> found.tasks["churn"].difference, found.delta             # doctest: +SKIP
         (-0.013, -0.021)
     """
-    if isinstance(run, keras.Model):
+    keras = sys.modules.get("keras")  # not imported to find out: who has a Keras model has imported it
+    if keras is not None and isinstance(run, keras.Model):
         raise InputError(
             f"pc.compare takes a run of pc.fit, which holds rows, batches and steps; got the Keras model {run.name!r}. "
             "Compare models of your own by hand: adopt the same builder once for all tasks and once for each, and "
