@@ -32,6 +32,7 @@ KNOWN = (*BACKENDS, "numpy", "openvino")
 
 SAVED = {
     "Blend": "polycera.networks.landmarks",
+    "Drawn": "polycera.networks.first_weights",
     "Heads": "polycera.networks.heads",
     "Landmarks": "polycera.networks.landmarks",
     "Model": "polycera.training.model",
