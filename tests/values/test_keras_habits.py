@@ -306,8 +306,9 @@ def test_stock_tools_go_on_working(tmp_path: Path) -> None:
 @pytest.mark.nobackend
 def test_mlflow_logs_every_metric(tmp_path: Path) -> None:
     """MLflow's autolog adds its callback to a list, and fails on None."""
-    mlflow = pytest.importorskip("mlflow", reason="mlflow-skinny is not installed: pip install 'polycera[test]'")
-    pytest.importorskip("alembic", reason="alembic is not installed: pip install 'polycera[test]'")
+    how = "is not installed: pip install mlflow-skinny sqlalchemy alembic"
+    mlflow = pytest.importorskip("mlflow", reason=f"mlflow-skinny {how}")
+    pytest.importorskip("alembic", reason=f"alembic {how}")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'runs.db'}")
     mlflow.keras.autolog(log_models=False)
     try:
