@@ -496,7 +496,7 @@ def test_control_c_before_the_first_step_leaves_nothing(
 
 def begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that ends as soon as its folder is there."""
-    monkeypatch.setattr(sys.modules["polycera.training.fit"], "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(finish, "train_into", lambda run, *_, **__: run)
 
 
 def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(

@@ -195,7 +195,7 @@ def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]
 
 def test_a_folder_without_a_run_is_begun(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty one, and one with what is left of a training that was killed before it wrote anything."""
-    monkeypatch.setattr(sys.modules["polycera.training.fit"], "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(finish, "train_into", lambda run, *_, **__: run)
     for left in ([], ["checkpoints/lock", ".12.spec.yaml", "epochs/.12.000001.safetensors"]):
         run = tmp_path / f"run{len(left)}"
         run.mkdir()

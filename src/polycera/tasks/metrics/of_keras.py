@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,9 +44,8 @@ def split(task: str, metrics: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _is_metric(value: Any) -> bool:
-    import keras
-
-    return isinstance(value, keras.metrics.Metric)
+    keras = sys.modules.get("keras")  # not imported to find out: who has a metric of Keras has imported it
+    return keras is not None and isinstance(value, keras.metrics.Metric)
 
 
 def _check(task: str, metric: Any) -> None:
