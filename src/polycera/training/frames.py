@@ -125,16 +125,15 @@ def short_repr(run: Run) -> str:
     name = f"Run({str(run.path)!r}"
     try:
         part = run.metrics["held_out"]
-        scores = run.metrics[part]
-    except PolyceraError:  # not ended, or damaged: run.metrics says so
-        return f"{name})"
-    shown = []
-    for task, own in list(scores.items())[:3]:
-        metric, score = next(iter(own.items()))
-        shown.append(f"{shorten(task, 20)} {metric} {_number(score['value'])}")
+        scores = [(task, *next(iter(own.items()))) for task, own in run.metrics[part].items()]
+        shown = [f"{shorten(task, 20)} {metric} {_number(score['value'])}" for task, metric, score in scores[:3]]
+    except (PolyceraError, LookupError, TypeError, AttributeError, StopIteration):
+        return f"{name})"  # not ended, or damaged: run.metrics says so, and a repr raises nothing
     more = f", … {len(scores)} tasks" if len(scores) > 3 else ""
     return f"{name}, {part}: {', '.join(shown)}{more})"
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4g}"
+def _number(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"{value:.4g}"
+    return "undefined" if value is None else shorten(repr(value), 20)
