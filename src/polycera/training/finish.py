@@ -134,7 +134,11 @@ def _trained(run: Run, prepared: Prepared, bar: Progress | None, kept: Checkpoin
     history, told = recipe.train(
         model, lesson.train, lesson.validation, steps, plan.training, watch, plan.seed, held=lesson.held
     )
-    recipe.check_finite(model)
+    try:
+        recipe.check_finite(model)
+    except PolyceraError:
+        kept.clear()  # to go on from its checkpoints would end here again
+        raise
     pulls = gradients.pulls if gradients is not None else None
     return Trained(model, history, pulls, perf_counter() - begun, plan, lesson, told)
 

@@ -269,18 +269,23 @@ def _watching(model: Model, validation: Any, plan: Plan, training: Training) -> 
     ]
 
 
+HUGE = 1e18
+"""No weight of a network that learned something is larger: its square leaves float32."""
+
+
 def check_finite(model: Model) -> None:
     """Refuse a network that knows nothing any more.
 
     Raises:
         PolyceraError: where its weights are no numbers.
     """
-    if not_finite(model):
+    largest = max(float(np.abs(np.asarray(weight)).max(initial=0.0)) for weight in model.get_weights())
+    if not_finite(model) or largest > HUGE:  # too few steps may have followed for a loss to show it
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         blamed = blamed_weight({name: task.weight for name, task in model.tasks.items()})
         raise PolyceraError(
-            f"The training came apart: the weights of the network are no numbers any more (learning rate {rate:g}). "
-            + (blamed or "Lower training.learning_rate, or look for enormous values in the table.")
+            "The training came apart: the weights of the network are beyond all numbers. "
+            + (blamed or f"Lower the learning rate (now {rate:g}), or look for enormous values in the table.")
         )
 
 
