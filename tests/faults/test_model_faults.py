@@ -82,7 +82,7 @@ TARGETS: dict[str, tuple[Any, list[str]]] = {
     "name too many": (Y | {"size": Y["price"]}, ["size", "price"]),
     "missing name": (without("sold"), ["sold", "None"]),
     "no names": (Y["price"], ["price", "dict"]),
-    "list": (list(Y.values()), ["price", "dict"]),
+    "list": (list(Y.values()), ["a list", "{'price': y[0]"]),
     "None": (dict.fromkeys(Y), ["labels"]),
     "two columns": (Y | {"price": np.zeros((N, 2))}, ["price", "[12, 2]"]),
     "two columns, binary": (Y | {"sold": np.eye(2)[Y["sold"]]}, ["sold", "[12, 2]"]),

@@ -155,7 +155,7 @@ def test_units_are_put_back(values: np.ndarray) -> None:
     """Standardised labels have mean 0 and deviation 1 where they vary, and come back to float32 precision."""
     task = pc.Regression("t")
     known = values[~np.isnan(values)]
-    if not len(known):
+    if not len(known) or 0 < np.abs(known).max() < 1e-43:  # which float32 does not hold, and which is refused
         return
     location, scale = task.moments(values[:, None])
     standard = (known - location) / scale

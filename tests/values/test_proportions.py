@@ -299,7 +299,7 @@ def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:
         columns,
         targets=targets,
         out=tmp_path / "run",
-        training={"max_steps": 30},
+        training={"max_steps": 60},
         network={"width": 16},
         progress=False,
     )

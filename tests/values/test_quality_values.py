@@ -435,7 +435,7 @@ def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(t
     assert found.value == pytest.approx(steady.value[0], abs=1e-6)
     assert found.reached == pytest.approx(f1_score(truth, answers))
     measured = run.metrics["validation"]
-    assert measured["churn"]["accuracy"]["value"] == pytest.approx(np.mean((share > 0.5) == truth))
+    assert measured["churn"]["accuracy"]["value"] == pytest.approx(np.mean(answers == truth))
     assert measured["price"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(off**2)), rel=1e-5)
     again = run.evaluate(table())["price"]["rmse"].value
     assert again < 0.9 * measured["price"]["rmse"]["value"]  # which it has learned
@@ -460,11 +460,11 @@ def test_predictions_follow_the_threshold(run: pc.Run) -> None:
 
 
 def test_the_quality_of_a_run(run: pc.Run) -> None:
-    """On the test rows; at one half it agrees with the metrics, which know of no threshold."""
+    """On the test rows; at its threshold it agrees with the metrics, which are those of the answers given."""
     assert run.quality is not None and run.thresholds is not None
     assert run.quality.part == "test" and set(run.quality.tasks) == set(TARGETS)
     (label,) = run.quality.tasks["churn"].labels
-    assert label.half.accuracy == pytest.approx(run.metrics["test"]["churn"]["accuracy"]["value"])
+    assert label.fitted.accuracy == pytest.approx(run.metrics["test"]["churn"]["accuracy"]["value"])
     assert label.fitted.threshold == run.thresholds.tasks["churn"]["yes"].value
     rows = part(run, "test")
     said = run.predict(rows)["churn"]

@@ -10,7 +10,11 @@ from keras import ops
 
 from polycera.shapes import Array, Raw, Tensor
 
+ROUNDING = 1e-6
+"""A squared distance below this part of the squared lengths of two rows is rounding."""
 TINY = 1e-9
+ROUNDING = 1e-6
+"""A squared distance below this part of the rows' squared lengths is rounding."""
 
 
 @keras.saving.register_keras_serializable(package="polycera")
@@ -64,10 +68,14 @@ class Landmarks(keras.layers.Layer):
 
 
 def distances(a: Any, b: Any, xp: Any) -> Any:
-    """Squared, between rows [n, features] and [m, features] -> [n, m], above 0; `xp` is keras.ops or NumPy."""
+    """Squared, between rows [n, features] and [m, features] -> [n, m], above 0; `xp` is keras.ops or NumPy.
+
+    What is within float32's rounding of 0 is 0: of a row and its copy the root of a rounding error would remain.
+    """
     both = xp.matmul(a, xp.transpose(b))
     left, right = xp.expand_dims(xp.sum(a * a, axis=1), 1), xp.expand_dims(xp.sum(b * b, axis=1), 0)
-    return xp.maximum(left + right - 2.0 * both, TINY)
+    apart = left + right - 2.0 * both
+    return xp.maximum(xp.where(apart > ROUNDING * (left + right), apart, 0.0), TINY)
 
 
 @keras.saving.register_keras_serializable(package="polycera")
