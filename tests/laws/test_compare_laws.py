@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     place = tmp_path_factory.mktemp("compared") / "run"
     training = OPTIONS["training"] | {"balancing": "mean"}
     joint = {"price": 1.0, "churn/auc": 2.0}
-    return pc.fit(columns(), TARGETS, out=place, joint=joint, **OPTIONS | {"training": training})
+    return pc.fit(columns(), TARGETS, out=place, joint=joint, **ALONE | {"training": training})
 
 
 class Seen:

@@ -13,8 +13,6 @@ from polycera.shapes import Array, Raw, Tensor
 ROUNDING = 1e-6
 """A squared distance below this part of the squared lengths of two rows is rounding."""
 TINY = 1e-9
-ROUNDING = 1e-6
-"""A squared distance below this part of the rows' squared lengths is rounding."""
 
 
 @keras.saving.register_keras_serializable(package="polycera")
