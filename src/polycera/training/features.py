@@ -12,8 +12,8 @@ from keras import ops
 
 from polycera.errors import InputError
 
-LEAST, PREDICTED = 32, 256
-"""Rows of a table that are predicted at a time, at least and at most: more leave the cache, fewer need time."""
+LEAST, PREDICTED = 128, 256
+"""Rows that are predicted at a time, at least and at most: fewer are rounded otherwise, more leave the cache."""
 
 
 def in_batches(predict: Callable[..., Mapping[Any, Any]], features: np.ndarray) -> dict[Any, np.ndarray]:
@@ -44,7 +44,7 @@ def raw_outputs(model: keras.Model, features: np.ndarray) -> np.ndarray:
 def _padded(features: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the rows with rows of zeros behind them that fill the last batch, and the size of a batch."""
     rows = len(features)
-    batch = int(np.clip(2 ** math.ceil(math.log2(max(rows, 1))), LEAST, PREDICTED))
+    batch = max(LEAST, min(2 ** math.ceil(math.log2(max(rows, 1))), PREDICTED))  # fewer rows are rounded otherwise
     padded = np.zeros((-(-rows // batch) * batch, features.shape[1]), features.dtype)
     padded[:rows] = features
     return padded, batch
