@@ -51,3 +51,11 @@ def counted(what: str, name: str, values: Floats, outside: NDArray[np.bool_]) ->
     if count > 1:
         which = f"{count} values (such as {values[row]:g} in row {row})"
     return f"{what} {shorten(name)!r} has {which}"
+
+
+def notice(what: str, name: str, values: Floats) -> str | None:
+    """Return the same of the values [n] that are far from all others; None where none are."""
+    found = limits(values)
+    if found is None:
+        return None
+    return f"{counted(what, name, values, (values < found[0]) | (values > found[1]))} far from all others"

@@ -127,10 +127,8 @@ def outlying(table: Table, columns: Sequence[str]) -> list[str]:
     found = []
     for part, block in blocks(table, columns):
         for name, values in zip(columns[part], block, strict=True):
-            if (limits := outliers.limits(values)) is not None:
-                outside = (values < limits[0]) | (values > limits[1])
-                said = outliers.counted("Column", name, values, outside)
-                found.append(f"{said} far from all others: it is scaled by the others; check it, or leave it empty.")
+            if (far := outliers.notice("Column", name, values)) is not None:
+                found.append(f"{far}: it is scaled by the others; check it, or leave it empty.")
     return found
 
 

@@ -230,10 +230,7 @@ def _new_run(destination: Any, plan: Spec, prepared: Prepared, named: bool, resu
 
 def _going_on(begun: Run, prepared: Prepared, bar: bool, every: str, say: Any) -> Run:
     """Bring a run to its end; one that has ended is left as it is."""
-    if begun.finished:
-        _tidy(begun.path)
-        if say is not None:
-            say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
+    if _ended(begun, say):
         return begun
     lock.check(begun.path / folder.CHECKPOINTS)
     _warn_of_versions(begun)
@@ -242,6 +239,16 @@ def _going_on(begun: Run, prepared: Prepared, bar: bool, every: str, say: Any) -
     from polycera.training.finish import train_into
 
     return train_into(begun, prepared, bar, every, say, fresh=False)
+
+
+def _ended(begun: Run, say: Any) -> bool:
+    """Return whether a run has ended; one that has is tidied, and it is said that there is nothing to resume."""
+    if not begun.finished:
+        return False
+    _tidy(begun.path)
+    if say is not None:
+        say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
+    return True
 
 
 def _tidy(run: Path) -> None:
@@ -284,10 +291,7 @@ def resume(
     """
     Every.of(checkpoint_every)
     begun = Run(run)
-    if begun.finished:
-        _tidy(begun.path)
-        if say is not None:
-            say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
+    if _ended(begun, say):
         return begun
     lock.check(begun.path / folder.CHECKPOINTS)
     prepared = prepared_again(begun, source)

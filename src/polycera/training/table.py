@@ -193,12 +193,8 @@ def _outlying_labels(table: Table, tasks: Iterable[Task]) -> list[str]:
     for task in tasks:
         if task.kind in ("regression", "quantile", "count") and task.name in table:
             values = task.encode(data.labels(table, task))[:, 0]
-            if (limits := outliers.limits(values)) is not None:
-                outside = (values < limits[0]) | (values > limits[1])
-                said = outliers.counted("Target", task.name, values, outside)
-                found.append(
-                    f"{said} far from all others: its scale and its errors hang on that; check it, or leave it empty."
-                )
+            if (far := outliers.notice("Target", task.name, values)) is not None:
+                found.append(f"{far}: its scale and its errors hang on that; check it, or leave it empty.")
     return found
 
 
