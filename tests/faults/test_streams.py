@@ -186,7 +186,6 @@ def test_what_is_left_out_trains_as_a_missing_label() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.nobackend
 def test_classes_that_are_numbers_go_by_value_and_one_hot_is_taken() -> None:
     """Stars from 1 to 3 are not places 0 to 2; arrays and sources agree."""
     stars = dense([pc.Multiclass("kind", [1, 2, 3])])
@@ -229,6 +228,9 @@ def test_a_nan_feature_reaches_nothing() -> None:
     assert np.isfinite(made.predict(tensors(X, Y), verbose=0)["price"]).all()
     for call in (
         lambda: made.fit(generator(holed, Y), verbose=0),
+        lambda: made.fit(Dataset(holed, Y), verbose=0),
+        lambda: made.evaluate(Dataset(holed, Y), verbose=0),
+        lambda: made.fit(X, Y, validation_data=Dataset(holed, Y), verbose=0),
         lambda: made.fit(ops.convert_to_tensor(holed), Y, verbose=0),
         lambda: made.predict(ops.convert_to_tensor(holed), verbose=0),
         lambda: made.train_on_batch(ops.convert_to_tensor(holed), Y),

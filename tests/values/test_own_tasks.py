@@ -37,7 +37,7 @@ def test_a_kind_of_ones_own_is_not_computed_as_its_base_and_loads_as_itself(tmp_
     x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
     model = model_of([Positive("up", standardize=False), pc.Regression("plain", standardize=False)])
     model.fit(x, {"up": np.exp(x[:, 0]), "plain": x[:, 1]}, verbose=0)
-    raw = np.asarray(model(x))
+    raw = keras.ops.convert_to_numpy(model(x))
     answers = model.predict(x, verbose=0)
     assert answers["up"] == pytest.approx(np.exp(raw[:, 0]), rel=1e-5)
     assert answers["plain"] == pytest.approx(raw[:, 1], rel=1e-5, abs=1e-6)

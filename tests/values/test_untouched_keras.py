@@ -267,3 +267,18 @@ def test_a_list_for_named_tasks_is_refused_with_the_dict() -> None:
     assert "is a dict from a name to its weight" in refused(lambda: pc.callbacks.JointScore(0.7))
     history = fit(pc.callbacks.JointScore({"val_churn_auc": 0.7, "val_price/r2": 0.3})).history  # as logs call them
     assert history["val_price_skill"] == pytest.approx(history["val_price/r2"], abs=1e-5)
+
+
+def test_outputs_go_by_the_keys_of_the_dict_whatever_their_layers_are_called() -> None:
+    x = keras.Input((3,))
+    outputs = {"price": keras.layers.Dense(1)(x), "churn": keras.layers.Dense(1, activation="sigmoid")(x)}
+    model = keras.Model(x, outputs)
+    model.compile(
+        "sgd",
+        loss={"churn": "binary_crossentropy", "price": "mse"},
+        metrics={"churn": [keras.metrics.AUC(name="auc")], "price": ["mae"]},
+    )
+    logs = trained(model, pc.callbacks.JointScore({"val_churn_auc": 0.5, "val_price_loss": 0.5}), epochs=1)
+    held = PRICE[HALF:].astype("float64")
+    skills = (logs["val_churn_auc"][0] - 0.5) / 0.5, 1 - logs["val_price_loss"][0] / held.var()
+    assert logs["val_joint"][0] == pytest.approx(sum(skills) / 2, abs=1e-5)

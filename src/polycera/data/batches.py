@@ -138,7 +138,10 @@ def of(
 
     seed = int(np.random.randint(2**31)) if shuffle else None
     train = Batches(*part(slice(last)), batch_size=batch_size, seed=seed)
-    return train, part(slice(last, None)) if last < len(y) else None
+    if last == len(y):
+        return train, None
+    held, *packed = part(slice(last, None))
+    return train, (held, *map(marked, packed))
 
 
 @lru_cache(2)  # of the epoch, and of the one that a thread may be ahead or behind

@@ -383,9 +383,8 @@ class LogWatch:
 
     def _per_output(self) -> list[str] | None:
         """The first metric of each output, as validation logs it; None where one has none."""
-        outputs = list(getattr(self.model, "output_names", None) or ["output"])
         found = []
-        for index in range(len(outputs)):
+        for index in range(len(_logged_outputs(self.model))):
             names = [
                 name
                 for name, metric in (self._compiled or {}).items()
@@ -448,7 +447,7 @@ def _compiled(model: Any) -> dict[str, Compiled] | None:
 
 def _losses(model: Any) -> dict[str, Any]:
     """Names of losses in the logs -> metrics of Keras that measure the same, as far as there are any."""
-    outputs = list(getattr(model, "output_names", None) or ["output"])
+    outputs = _logged_outputs(model)
     given = getattr(model, "loss", None)
     if len(outputs) == 1:
         one = given if not isinstance(given, list | tuple | dict) else None
@@ -468,10 +467,19 @@ def _known(metric: Any) -> Compiled:
     return Compiled(metric, direction_of(metric), ideal_of(metric))
 
 
+def _logged_outputs(model: Any) -> list[str]:
+    """Return the names of the outputs in the logs: the keys where they are a dict, else those of their layers."""
+    output = getattr(model, "output", None) if getattr(model, "outputs", None) else None
+    if isinstance(output, Mapping):
+        paths = [path for path, _ in keras.tree.flatten_with_path(output)]
+        return [".".join(map(str, path)) for path in paths]
+    return list(getattr(model, "output_names", None) or ["output"])
+
+
 def _output(model: Any, name: str, metric: Any) -> int | None:
     """The number of the output that a metric belongs to, found by its name."""
-    outputs = list(getattr(model, "output_names", None) or [])
-    if len(outputs) <= 1:
+    outputs = _logged_outputs(model)
+    if len(outputs) == 1:
         return 0
     fits = [i for i, output in enumerate(outputs) if metric is not None and name.startswith(f"{output}_{metric.name}")]
     return max(fits, key=lambda i: len(outputs[i])) if fits else None
@@ -479,8 +487,8 @@ def _output(model: Any, name: str, metric: Any) -> int | None:
 
 def _labels_of(model: Any, labels: Any, index: int) -> np.ndarray:
     if isinstance(labels, Mapping):
-        name = model.output_names[index]
-        return labels[name] if name in labels else list(labels.values())[index]
+        name, layer = _logged_outputs(model)[index], model.output_names[index]
+        return labels[name] if name in labels else labels[layer]
     return list(labels)[index] if isinstance(labels, list | tuple) else labels
 
 

@@ -242,6 +242,11 @@ def _check_labels(task: Task, values: Any) -> None:
             f"from this source: give {task.wanted}, or yield them from a generator or a PyDataset."
         )
     shape = model_inputs.known_shape(values)
+    if shape is None and task.width == 1 and isinstance(task, ClassTask) and task.kind != "binary":
+        raise InputError(
+            f"Task {shorten(task.name)!r}: the number of axes of its labels in a batch is not known, as where they "
+            "were [n] in one source and one-hot in the next: give one form, or compile() the model in between."
+        )
     fits = shape is None or shape[1:] in ((task.width,), (None,), () if task.width == 1 else (task.width,))
     if not fits and not _is_one_hot(task, shape):
         raise InputError(
@@ -271,6 +276,18 @@ def check_announced(model: Any, batch: Any) -> None:
             _check_weights(values, f"of task {shorten(name)!r}")
     elif weights is not None:
         _check_weights(weights, "of a batch")
+
+
+def ranks(source: Any) -> Any:
+    """Return how many axes each part of a batch has, where a source announces it as `tf.data` does; else None."""
+    announced = getattr(source, "element_spec", None)
+    if announced is None:
+        return None
+    return [(path, None if each.shape.rank is None else int(each.shape.rank)) for path, each in _parts(announced)]
+
+
+def _parts(batch: Any) -> list[tuple[str, Any]]:
+    return [("/".join(map(str, path)), each) for path, each in keras.tree.flatten_with_path(batch)]
 
 
 def _is_one_hot(task: Task, shape: tuple[int | None, ...] | None) -> bool:

@@ -165,6 +165,8 @@ class Model(keras.Model):
         self._stream: Ledger | None = None  # what batches of a source bring; made when the first source comes
         self._learned: Learned | None = None  # where the scaling comes from, until it is held against a first epoch
         self._unseen = False  # whether the host has not looked at the features of the training
+        self._ranks: Any = None  # how many axes the parts of a batch had that TensorFlow traced a step for
+        self._refused: Exception | None = None  # what was wrong with a batch that TensorFlow read
         self._lost = False  # whether it was said in this `fit` that weights are not finite
         self._marks = False  # whether a prediction marks rows with features that are not finite
 
@@ -354,6 +356,10 @@ class Model(keras.Model):
         if self._stream is None and not isinstance(source, Batches):
             self._stream = in_graph.ledger(self)
             self.train_function = self.test_function = None  # traced anew, with the counts
+        ranks = in_graph.ranks(source)
+        if ranks is not None and ranks != self._ranks:  # TensorFlow would trace for any rank, and know none
+            self.train_function = self.test_function = None
+            self._ranks = ranks
 
     def _look_at_features(self, unseen: bool) -> None:
         """Have the training step look for NaN features, or not where the host has looked."""
@@ -581,7 +587,7 @@ class Model(keras.Model):
         declared.check(self, x)
         guard.arm(self, watch, x)
         self._lost = False
-        with unharmed(self):
+        with streams.refusals(self), unharmed(self):
             if kept is None:
                 history = super().fit(x, y, callbacks=callbacks, **options)
             else:
@@ -636,7 +642,7 @@ class Model(keras.Model):
                 options["steps"] = steps or streams.steps_of(x)
                 x = streams.prepared(self, x, None, sample_weight)
                 self._watch_stream(x)
-            with unharmed(self):
+            with streams.refusals(self), unharmed(self):
                 logs = super().evaluate(x, y, sample_weight=sample_weight, return_dict=True, **options, **rest)
             return self._in_order(logs, return_dict)
         x = model_inputs.by_name(self, x)

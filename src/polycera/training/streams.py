@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +88,13 @@ def prepared(
     weights_of_classes = _class_weights(layout, units, class_weight)
 
     def packed(batch: Any) -> Any:
+        try:
+            return checked(batch)
+        except InputError as error:
+            model._refused = error  # see `refusals`
+            raise
+
+    def checked(batch: Any) -> Any:
         x, y, weights = (*batch, None)[:3] if isinstance(batch, list | tuple) else (batch, None, None)
         model_inputs.check_names(model, x, f"{what} of a batch")
         check_features(x, f"{what} of a batch")
@@ -99,6 +107,20 @@ def prepared(
     if isinstance(source, keras.utils.PyDataset):
         return PackedDataset(source, packed)
     return _mapped(source, packed, again=not target_scaling.is_iterator(source))
+
+
+@contextmanager
+def refusals(model: Any) -> Iterator[None]:
+    """Raise what was refused in a batch as it is: TensorFlow reads batches in its graph, and raises an error of its own."""
+    model._refused = None
+    try:
+        yield
+    except Exception:
+        if (refused := model._refused) is not None:
+            raise refused from None
+        raise
+    finally:
+        model._refused = None
 
 
 def shuffles(source: Any) -> bool:
