@@ -111,7 +111,7 @@ def prepared(
 
 @contextmanager
 def refusals(model: Any) -> Iterator[None]:
-    """Raise what was refused in a batch as it is: TensorFlow reads batches in its graph, and raises an error of its own."""
+    """Raise what was refused in a batch as it is: TensorFlow, which reads in its graph, raises an error of its own."""
     model._refused = None
     try:
         yield
