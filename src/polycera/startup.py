@@ -35,10 +35,12 @@ SAVED = {
     "Drawn": "polycera.networks.first_weights",
     "Heads": "polycera.networks.heads",
     "Landmarks": "polycera.networks.landmarks",
+    "MemberDense": "polycera.networks.side_by_side",
     "Model": "polycera.training.model",
     "Named": "polycera.networks.named",
     "Outputs": "polycera.networks.adopt",
     "PiecewiseLinear": "polycera.networks.embedding",
+    "RowsFirst": "polycera.networks.side_by_side",
     "SmoothClip": "polycera.networks.embedding",
 }
 """Classes that a `.keras` file may name, and the module that registers each with Keras."""

@@ -115,6 +115,19 @@ def all_finite(tensors: list[Tensor]) -> Tensor:
     return keras.ops.all(keras.ops.isfinite(keras.ops.stack(sums)))
 
 
+def are_finite(tensors: list[Tensor]) -> bool:
+    """Whether `all_finite` holds, outside of a step; on JAX one program, and not one for each shape."""
+    found = _all_finite_at_once()(tensors) if keras.backend.backend() == "jax" else all_finite(tensors)
+    return bool(keras.ops.convert_to_numpy(found))
+
+
+@cache
+def _all_finite_at_once() -> Callable[[list[Tensor]], Tensor]:
+    import jax
+
+    return jax.jit(all_finite)
+
+
 def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """The gradient of a scalar function of a tensor, computed at once: for a look at what went wrong, not for steps."""
     backend = keras.backend.backend()

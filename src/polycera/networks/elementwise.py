@@ -8,6 +8,7 @@ from polycera.networks.embedding import SmoothClip
 from polycera.networks.heads import TaskLayer
 from polycera.networks.landmarks import Blend
 from polycera.networks.named import Named
+from polycera.networks.side_by_side import RowsFirst
 
 layers = keras.layers
 
@@ -25,7 +26,7 @@ LAYERS = (
     *(layers.Minimum, layers.Concatenate, layers.BatchNormalization, layers.LayerNormalization),
     *(layers.GroupNormalization, layers.RMSNormalization, layers.UnitNormalization, layers.Normalization),
     *(layers.Rescaling, layers.CategoryEncoding, layers.Discretization, layers.Hashing, layers.StringLookup),
-    *(layers.IntegerLookup, TaskLayer, Named, SmoothClip, Blend),
+    *(layers.IntegerLookup, TaskLayer, Named, SmoothClip, Blend, RowsFirst),
 )
 """Layers in which no matrix is multiplied; exactly these, for what inherits from one may do more."""
 

@@ -62,17 +62,20 @@ class PiecewiseLinear(keras.layers.Layer):
         bins: of each, at most; see `bins_of`.
         members: networks side by side.
         seed: of the first weights.
+        members_first: whether the axis of members comes before the rows.
 
     Weights, not trained by gradients: `edges` [columns, bins] and `widths` [columns, bins], from the training rows; a
     bin of width 0 is none.
 
-    Input shape: [n, features]. Output shape: [n, members, features + columns * size].
+    Input shape: [n, features]. Output shape: [n, members, features + columns * size], or [members, n, ...].
     """
 
-    def __init__(self, columns: int, bins: int, members: int = 1, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, columns: int, bins: int, members: int = 1, seed: int = 0, members_first: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})  # bins are narrower than half precision sees
         self.columns, self.bins, self.members, self.seed = columns, bins, members, seed
-        self.size = size_of(columns)
+        self.size, self.members_first = size_of(columns), members_first
 
     def build(self, input_shape: Any) -> None:
         shape = (self.columns, self.bins)
@@ -94,17 +97,20 @@ class PiecewiseLinear(keras.layers.Layer):
         there = ops.cast(widths > 0, "float32")
         numbers = ops.expand_dims(ops.cast(inputs[:, : self.columns], "float32"), -1)
         filled = ops.clip((numbers - edges) / (widths + 1.0 - there), 0.0, 1.0) * there
-        vectors = ops.einsum("nfb,mfbs->nmfs", ops.cast(filled, self.compute_dtype), self.kernel) + self.bias
-        flat = ops.reshape(ops.relu(vectors), (-1, self.members, self.columns * self.size))
-        beside = ops.repeat(ops.expand_dims(ops.cast(inputs, flat.dtype), 1), self.members, axis=1)
-        return ops.concatenate([beside, flat], axis=-1)
+        bias = ops.reshape(ops.convert_to_tensor(self.bias), (self.members, 1, self.columns * self.size))
+        vectors = ops.einsum("nfb,mfbs->mnfs", ops.cast(filled, self.compute_dtype), self.kernel)
+        flat = ops.relu(ops.reshape(vectors, (self.members, -1, self.columns * self.size)) + bias)
+        beside = ops.repeat(ops.expand_dims(ops.cast(inputs, flat.dtype), 0), self.members, axis=0)
+        found = ops.concatenate([beside, flat], axis=-1)
+        return found if self.members_first else ops.transpose(found, (1, 0, 2))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.members, input_shape[-1] + self.columns * self.size)
+        wide = input_shape[-1] + self.columns * self.size
+        return (self.members, input_shape[0], wide) if self.members_first else (input_shape[0], self.members, wide)
 
     def get_config(self) -> dict[str, Any]:
         own = {"columns": self.columns, "bins": self.bins, "members": self.members, "seed": self.seed}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "members_first": self.members_first}
 
 
 def size_of(columns: int) -> int:

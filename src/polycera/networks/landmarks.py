@@ -21,20 +21,21 @@ class Landmarks(keras.layers.Layer):
 
     The distance is the square of the Euclidean one: power 1 is the Gaussian kernel, power 1/2 the exponential one,
     which bends as a forest does. Nothing here is trained by gradients: `polycera.training.kernel` solves for the
-    coefficients. Until then the layer says 0.
+    coefficients. Until then the layer says 0, and in training nothing is computed.
 
     Args:
         count: of landmarks, m.
         units: of the raw outputs.
+        used: the first landmarks, of which alone anything is computed; None: all.
 
     Weights: rows [m, features], coefficients [m, units], offset [units], rate [], and power [], 1 or 1/2: any other
     would cost a logarithm for each pair of rows.
     Input shape: [n, features]. Output shape: [n, units], float32.
     """
 
-    def __init__(self, count: int, units: int, **kwargs: Any) -> None:
+    def __init__(self, count: int, units: int, used: int | None = None, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})  # distances are differences of large numbers
-        self.count, self.units = count, units
+        self.count, self.units, self.used = count, units, used
 
     def build(self, input_shape: Any) -> None:
         self.rows = self._kept("rows", (self.count, input_shape[-1]))
@@ -48,12 +49,20 @@ class Landmarks(keras.layers.Layer):
             name=name, shape=shape, initializer=initializer, trainable=False, autocast=False, dtype="float32"
         )
 
-    def call(self, inputs: Tensor) -> Raw:
-        apart = distances(ops.cast(inputs, "float32"), ops.convert_to_tensor(self.rows), ops)
-        alike = ops.exp(-self.rate * ops.where(ops.convert_to_tensor(self.power) < 0.75, ops.sqrt(apart), apart))
-        return ops.matmul(alike, self.coefficients) + self.offset
+    def trim(self) -> None:
+        """Leave out the last landmarks whose coefficients are 0; what was compiled before goes on as it is."""
+        speaking = np.flatnonzero(np.any(ops.convert_to_numpy(self.coefficients) != 0, axis=1))
+        self.used = int(speaking.max(initial=0)) + 1
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Raw:
+        if training:
+            return ops.zeros((ops.shape(inputs)[0], self.units), "float32")
+        rows, coefficients = (ops.convert_to_tensor(own)[: self.used] for own in (self.rows, self.coefficients))
+        apart = distances(ops.cast(inputs, "float32"), rows, ops)
+        alike = ops.exp(-self.rate * ops.where(ops.convert_to_tensor(self.power) < 0.75, ops.sqrt(apart), apart))
+        return ops.matmul(alike, coefficients) + self.offset
+
+    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((inputs.shape[0], self.units), dtype="float32")
 
     @property
@@ -62,7 +71,7 @@ class Landmarks(keras.layers.Layer):
         return [self.coefficients, self.offset]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "count": self.count, "units": self.units}
+        return {**super().get_config(), "count": self.count, "units": self.units, "used": self.used}
 
 
 def distances(a: Any, b: Any, xp: Any) -> Any:

@@ -11,6 +11,7 @@ import keras
 from polycera.networks.embedding import PiecewiseLinear
 from polycera.networks.heads import Heads
 from polycera.networks.landmarks import Landmarks
+from polycera.networks.side_by_side import MemberDense
 
 Shape: TypeAlias = tuple[int | None, ...]
 """Of a tensor with its rows first; None where a length is not fixed."""
@@ -45,8 +46,12 @@ def _piecewise(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) ->
     return _weights(layer.kernel)
 
 
+def _members(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    return _weights(layer.kernel)
+
+
 def _landmarks(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
-    return layer.count * (product(inputs[0][1:]) + layer.units)
+    return (layer.used or layer.count) * (product(inputs[0][1:]) + layer.units)
 
 
 def _dense(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
@@ -153,6 +158,7 @@ LAYERS: dict[type, Formula] = {
     Heads: _heads,
     PiecewiseLinear: _piecewise,
     Landmarks: _landmarks,
+    MemberDense: _members,
     layers.Dense: _dense,
     layers.EinsumDense: _einsum_dense,
     **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), _convolution),

@@ -9,6 +9,7 @@ import keras
 from polycera.networks.embedding import PiecewiseLinear, SmoothClip, size_of
 from polycera.networks.first_weights import Drawn
 from polycera.networks.landmarks import Landmarks
+from polycera.networks.side_by_side import MemberDense, RowsFirst
 
 INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmarks", "blend"
 """Names of the layers that others look for."""
@@ -51,23 +52,21 @@ def trunk(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
     clipped = SmoothClip(name=CLIP)(inputs)
     hidden = clipped
     if shape.bins and shape.numbers:
-        hidden = PiecewiseLinear(shape.numbers, shape.bins, shape.members, seed, name=EMBEDDING)(hidden)
+        hidden = PiecewiseLinear(shape.numbers, shape.bins, shape.members, seed, members_first=True, name=EMBEDDING)(
+            hidden
+        )
     for layer in range(shape.depth):
-        hidden = keras.layers.EinsumDense(
-            "ni,imo->nmo" if len(hidden.shape) == 2 else "nmi,mio->nmo",
-            output_shape=(shape.members, shape.width),
-            bias_axes="mo",
-            activation="relu",
-            kernel_initializer=Drawn((2 / hidden.shape[-1]) ** 0.5, seed, HIDDEN + layer),
-            name=f"hidden_{layer}",
-        )(hidden)
+        first = Drawn((2 / hidden.shape[-1]) ** 0.5, seed, HIDDEN + layer)
+        hidden = MemberDense(shape.members, shape.width, first, name=f"hidden_{layer}")(hidden)
         if shape.dropout:
             # All members leave out units of the same number: a unit has nothing to do with the unit of that number in
             # another member, and to draw for each member took a third of a step.
-            one_for_all = (None, 1, shape.width)
+            one_for_all = (1, None, shape.width)
             hidden = keras.layers.Dropout(
                 shape.dropout, noise_shape=one_for_all, seed=seed + layer, name=f"dropout_{layer}"
             )(hidden)
+    if len(hidden.shape) == 3:
+        hidden = RowsFirst(name="rows_first")(hidden)
     return inputs, clipped, hidden
 
 

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from polycera import quality
 from polycera.networks.embedding import bent
@@ -46,7 +47,9 @@ class Ahead:
 
         def work() -> None:
             try:
-                self._found.append(kernel.machine(count, layout, bent(rows[0], np), rows[1], seed))
+                # One core: NumPy's threads wait for each other by counting, and would take the training's core too.
+                with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+                    self._found.append(kernel.machine(count, layout, bent(rows[0], np), rows[1], seed))
             except BaseException as error:
                 self._failed.append(error)
 
@@ -103,12 +106,20 @@ def finish(
             again = kernel.machine(layer.count, model.layout, bent(x, np), y, seed, alone.kernel)
             alone = again or alone
         alone.give(layer)
+        trim(model)
     found = quality.calibration(model.layout, truth, told)
     # Where all labels that were learned from are one, the answer is that one: whatever else comes out is noise.
     fixed, prior = fixed_units(model.layout, known[1]), np.asarray(model.units.prior, "float64")
     last.scale.assign(np.where(fixed, 0.0, found.scale * scale).astype("float32"))
     last.shift.assign(np.where(fixed, prior, found.applied(shift)).astype("float32"))
     return np.where(fixed, prior, found.applied(told))
+
+
+def trim(model: Model) -> None:
+    """Have a network of a table compute nothing of the landmarks whose coefficients are 0, which are often most."""
+    if LANDMARKS in (layer.name for layer in model.layers):
+        model.get_layer(LANDMARKS).trim()
+        model.trace_anew()
 
 
 def _calibrated_members(layout: Layout, truth: dict[str, Array], raw: Array) -> quality.Calibration:

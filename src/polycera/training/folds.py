@@ -9,9 +9,10 @@ import numpy as np
 from keras import ops
 
 from polycera.monitoring import variables
+from polycera.networks import backend
 from polycera.shapes import Array, Raw, Target
 from polycera.training import scores
-from polycera.training.features import raw_outputs
+from polycera.training.features import in_slices, raw_outputs
 from polycera.training.scores import Scores
 
 
@@ -65,9 +66,18 @@ class Members(keras.Model):
         self.heads = model.heads[0]
         self.trunk = keras.Model(model.inputs, self.heads.input)
         self.built = True  # else Keras runs it once, operation by operation, each of which is compiled
+        self._pure: Any = None  # made at the first call
 
-    def call(self, inputs: Any) -> Raw:
+    def call(self, inputs: Any, training: bool = False) -> Raw:
         return self.heads.each(self.trunk(inputs, training=False))
+
+    def raw_outputs(self, x: Array, batch_size: int, verbose: int = 0) -> Array:
+        """What each member says of all rows, without all that Keras sets up for each of its own predictions."""
+        if self._pure is None:
+            self._pure = backend.pure_prediction(self)
+        if self._pure is None:
+            return np.asarray(self.predict(x, batch_size=batch_size, verbose=verbose))
+        return in_slices(self._pure(), x, batch_size)
 
 
 class OutOfFold(keras.callbacks.Callback):

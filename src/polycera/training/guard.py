@@ -204,7 +204,7 @@ def among(callbacks: Any) -> Guard | None:
 def not_finite(model: Any) -> str | None:
     """The name of the first variable that holds a NaN or infinite number; None where all are finite."""
     kept = [v for v in model.weights if "float" in str(v.dtype)]
-    if bool(ops.convert_to_numpy(backend.all_finite([ops.convert_to_tensor(v) for v in kept]))):
+    if backend.are_finite([ops.convert_to_tensor(v) for v in kept]):
         return None
     return next((v.path for v in kept if not np.isfinite(ops.convert_to_numpy(v)).all()), None)
 

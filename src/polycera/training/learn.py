@@ -21,7 +21,7 @@ from polycera.networks import backend
 from polycera.runs import Spec
 from polycera.shapes import Array, TaskName
 from polycera.tasks import Task
-from polycera.training import held_out, recipe, scores
+from polycera.training import blend, held_out, recipe, scores
 from polycera.training.answers import Thresholds
 from polycera.training.features import PREDICTED, in_batches
 from polycera.training.lesson import Lesson
@@ -197,4 +197,5 @@ def _rebuilt(spec: Spec, tasks: list[Task], encoder: Encoder, weights: dict[str,
     backend.check_process()
     model = recipe.build(encoder.width, tasks, spec.network, spec.training, spec.seed)
     variables.write(variables.weights(model), weights, "The estimator")
+    blend.trim(model)
     return model

@@ -735,6 +735,11 @@ class Model(keras.Model):
             with unharmed(self):
                 return super().predict(x, batch_size, verbose, steps, callbacks)
 
+    def trace_anew(self) -> None:
+        """Forget every step that was compiled: for a layer that computes something else than it did."""
+        self._pure = None, None
+        self.train_function = self.test_function = self.predict_function = None
+
     def _values(self) -> Any:
         """See `backend.pure_prediction`; made once for each `compile`, as Keras makes its own."""
         made_for, found = self._pure

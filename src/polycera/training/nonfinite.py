@@ -38,7 +38,7 @@ def first_of(variables: Any) -> str | None:
         return None
     # few numbers are looked at on the host, where nothing is compiled; of many, their sum on the device
     few = sum(prod(variable.shape) for variable in kept) <= FEW
-    if not few and bool(ops.convert_to_numpy(backend.all_finite([ops.convert_to_tensor(v) for v in kept]))):
+    if not few and backend.are_finite([ops.convert_to_tensor(v) for v in kept]):
         return None
     return next((v.path for v in kept if not np.isfinite(ops.convert_to_numpy(v)).all()), None)
 

@@ -39,9 +39,10 @@ PASSES, LONGEST = 8, (4_000, 20_000)
 SURE = 2000
 """Rows from which on a score that falls is taken at its word: that of fewer rows may fall by chance and rise again."""
 LEAST = 4
-"""Epochs without a better score after which a training may end at the earliest; half the patience, if that is more."""
-EPOCH = 100
-"""Steps at least between two looks at the validation part: a small table is passed over several times."""
+"""Epochs without a better score after which the training of so many rows may end at the earliest."""
+EPOCH, SHORT = 100, 50
+"""Steps at least between two looks at the validation part, of few rows and of many: a small table is passed over
+several times. Of many rows the best epoch may be the first, and is then found sooner, and nearer to the best step."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,11 @@ class Plan:
         steps = math.ceil(rows / batch)
         longest = training.max_steps or int(np.clip(PASSES * steps, *LONGEST))
         patience = training.patience_steps or longest // 5
-        passes = max(1, min(EPOCH, longest) // steps)
+        passes = max(1, min(EPOCH if rows < SURE else SHORT, longest) // steps)
         each = steps * passes
         waits = max(5, math.ceil(patience / each))
         patient = training.patience_steps or rows < SURE
-        least = waits if patient else max(LEAST, math.ceil(patience / each / 2))
-        return cls(batch, passes, max(1, longest // each), waits, min(waits, least))
+        return cls(batch, passes, max(1, longest // each), waits, waits if patient else LEAST)
 
 
 COPIED = 0.1

@@ -69,7 +69,7 @@ class Run(Folder):
         from polycera.monitoring import variables
         from polycera.networks import backend
         from polycera.networks.devices import check_devices
-        from polycera.training import recipe
+        from polycera.training import blend, recipe
 
         backend.check_process()
         check_devices()
@@ -78,6 +78,7 @@ class Run(Folder):
         recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
         model = recipe.build(self.encoder.width, tasks, spec.network, spec.training, spec.seed)
         variables.load(variables.weights(model), stored, source)
+        blend.trim(model)
         return model
 
     @cached_property
