@@ -36,6 +36,8 @@ for _name, _value in {
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # as nohup has it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline, and few examples: the first call of each shape compiles. In CI the same examples every time.
 _common = {"deadline": None, "max_examples": 25, "suppress_health_check": [HealthCheck.too_slow]}
