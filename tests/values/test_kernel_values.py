@@ -343,3 +343,14 @@ def test_classes_that_scores_divide_get_a_slope_within_reason() -> None:
     raw = scores * slope + offset
     wrong = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True) * (1 - y)
     assert 1e-4 < wrong.sum(axis=1).mean() < 0.1
+
+
+def test_landmarks_that_are_almost_copies_of_each_other() -> None:
+    """Distances within rounding are 0, and the similarities then no inner products of anything."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(300, 3)), 4, axis=0) + rng.normal(size=(1200, 3)) * 1e-3
+    y = x[:, :1] + 0.1 * rng.normal(size=(1200, 1))
+    among = Kernel(0.1, 0.5)(x[:200], x[:200])
+    assert np.linalg.eigvalsh(among)[0] < -1e-8 * 200
+    found = solved(x, y, np.arange(200), Kernel(0.1, 0.5))
+    assert 0.009 < found.error[0] < 0.02

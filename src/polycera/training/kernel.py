@@ -27,6 +27,8 @@ A kernel costs the cube of its rows, so all eight on 1,000 rows cost four times 
 FEW, GAIN = 250, 0.005
 """Landmarks to begin with, where there are fewer than rows, and by what part of the error twice as many must be better
 to go on: of many rows a few landmarks often say all that there is to say, and a solution costs their square."""
+ROUNDED = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+"""Of the number of landmarks, what is added to the similarity of each to itself: as little as makes a root possible."""
 CELLS = 2**22
 """Numbers of all penalties together that are computed at a time: 32 MB."""
 FILLS = 8
@@ -331,6 +333,21 @@ def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Er
     return Errors(basis, np.concatenate([basis.penalised(part, standard).error for part in parts]))
 
 
+def _root(among: Array) -> Array:
+    """Return the lower triangle whose product with itself the similarities of landmarks [m, m] are, as far as can be.
+
+    Raises:
+        LinAlgError: where they are none.
+    """
+    for more in ROUNDED:
+        try:
+            return np.linalg.cholesky(among + more * len(among) * np.eye(len(among)))
+        except np.linalg.LinAlgError:  # distances near 0 are rounded, of landmarks that are almost copies
+            if more == ROUNDED[-1]:
+                raise
+    raise AssertionError
+
+
 class Penalised(NamedTuple):
     """Ridge regression with several penalties at once, p of them.
 
@@ -368,9 +385,7 @@ class Basis:
             values, vectors = np.linalg.eigh(features)
             values = np.maximum(values, 1e-10 * values[-1])
             return cls(values, vectors, vectors**2, vectors / np.sqrt(values))
-        among = features[landmarks]
-        lower = np.linalg.cholesky(among + 1e-8 * len(among) * np.eye(len(among)))
-        back = np.linalg.inv(lower).T
+        back = np.linalg.inv(_root(features[landmarks])).T
         whitened = features @ back  # inner products of its rows are the kernel (Nyström)
         values, turned = np.linalg.eigh(whitened.T @ whitened)
         values = np.maximum(values, 1e-12 * values[-1])
