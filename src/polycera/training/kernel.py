@@ -24,7 +24,7 @@ TRIED, FIRST, KEPT = 1000, 400, 3
 
 A kernel costs the cube of its rows, so all eight on 1,000 rows cost four times what two rounds do.
 """
-FEW, GAIN = 250, 0.005
+FEW, GAIN = 250, 0.01
 """Landmarks to begin with, where there are fewer than rows, and by what part of the error twice as many must be better
 to go on: of many rows a few landmarks often say all that there is to say, and a solution costs their square."""
 ROUNDED = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
