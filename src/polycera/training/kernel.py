@@ -7,6 +7,7 @@ chosen is chosen on all rows, and predictions for rows as if they had not been t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -339,13 +340,14 @@ def _root(among: Array) -> Array:
     Raises:
         LinAlgError: where they are none.
     """
-    for more in ROUNDED:
-        try:
-            return np.linalg.cholesky(among + more * len(among) * np.eye(len(among)))
-        except np.linalg.LinAlgError:  # distances near 0 are rounded, of landmarks that are almost copies
-            if more == ROUNDED[-1]:
-                raise
-    raise AssertionError
+    for more in ROUNDED[:-1]:
+        with suppress(np.linalg.LinAlgError):  # distances near 0 are rounded, of landmarks that are almost copies
+            return _cholesky(among, more)
+    return _cholesky(among, ROUNDED[-1])
+
+
+def _cholesky(among: Array, more: float) -> Array:
+    return np.asarray(np.linalg.cholesky(among + more * len(among) * np.eye(len(among))), "float64")
 
 
 class Penalised(NamedTuple):
