@@ -354,3 +354,25 @@ def test_landmarks_that_are_almost_copies_of_each_other() -> None:
     assert np.linalg.eigvalsh(among)[0] < -1e-8 * 200
     found = solved(x, y, np.arange(200), Kernel(0.1, 0.5))
     assert 0.009 < found.error[0] < 0.02
+
+
+def test_landmarks_that_say_nothing_are_not_computed() -> None:
+    """The last ones, whose coefficients are 0: the answers stay, and so do they in a file."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 3)).astype("float32")
+    layer = Landmarks(5, 2)
+    layer.build((None, 3))
+    layer.rows.assign(rng.normal(size=(5, 3)))
+    layer.coefficients.assign(np.vstack([rng.normal(size=(3, 2)), np.zeros((2, 2))]))
+    layer.offset.assign([1.0, 2.0])
+    layer.rate.assign(0.5)
+    before = ops.convert_to_numpy(layer(x))
+    layer.trim()
+    assert layer.used == 3 == Landmarks.from_config(layer.get_config()).used
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), before, rtol=1e-5)
+    layer.rows.assign(np.vstack([ops.convert_to_numpy(layer.rows)[:3], np.full((2, 3), np.nan)]))
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), before, rtol=1e-5)
+    assert not ops.convert_to_numpy(layer(x, training=True)).any()
+    layer.coefficients.assign(np.zeros((5, 2)))
+    layer.trim()
+    assert layer.used == 1
