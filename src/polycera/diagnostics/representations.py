@@ -63,7 +63,9 @@ class Viewer(NamedTuple):
         tensors = _tensors(model)
         names = _chosen(model, tensors, layers)
         inputs = model.input if hasattr(model, "input") else model.inputs[0]  # a Sequential has only the latter
-        return cls(names, keras.Model(inputs, [tensors[name] for name in names]))
+        fixed = any(tensor.shape[0] is not None for tensor in model.inputs)  # whose rows are a number, too
+        seen = [tensors[name] if fixed else _rows_first(tensors[name]) for name in names]
+        return cls(names, keras.Model(inputs, seen))
 
     def see(self, x: Any, batch_size: int = 256) -> dict[str, Array]:
         """Layer name -> [n, features], flattened."""
@@ -82,6 +84,12 @@ def _chosen(model: Any, tensors: dict[str, Any], layers: Sequence[str] | None) -
     if not layers:
         raise InputError(f"There is no layer with weights in {model.name!r}; name the ones to look at.")
     return list(layers)
+
+
+def _rows_first(tensor: Any) -> Any:
+    """Put the rows first where another axis stands before them, as members do in the network of a table."""
+    members_first = tensor.shape[0] is not None and tensor.shape[1:2] == (None,)
+    return keras.ops.swapaxes(tensor, 0, 1) if members_first else tensor
 
 
 def _made(tensor: Any) -> Any:
