@@ -375,3 +375,26 @@ def test_any_number_from_0_to_1_is_a_probability(end: Any, answer: Any) -> None:
     model = pc.adopt(theirs, [pc.Binary("sold")])
     got = model.predict(X[:5], verbose=0)["sold"]
     np.testing.assert_allclose(got, answer(theirs.predict(X[:5], verbose=0)["sold"]), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.nobackend
+@pytest.mark.parametrize(
+    ("activation", "labels", "said"),
+    [
+        ("sigmoid", np.linspace(100, 200, N), "100% of the labels lie where its output never reaches"),
+        ("relu", np.linspace(-1, 1, N), "the output from 0 to inf"),
+        ("sigmoid", np.linspace(0, 1, N), ""),
+        ("linear", np.linspace(100, 200, N), ""),
+    ],
+)
+def test_labels_that_an_output_never_reaches_are_said(activation: str, labels: np.ndarray, said: str) -> None:
+    x = keras.Input((X.shape[1],))
+    mine = keras.Model(x, {"price": keras.layers.Dense(1, activation=activation)(x)})
+    model = pc.adopt(mine, [pc.Regression("price")])
+    model.compile("sgd")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.fit(X, {"price": labels}, epochs=1, verbose=0)
+    messages = " ".join(str(one.message) for one in seen)
+    assert said in messages
+    assert said or "never reaches" not in messages

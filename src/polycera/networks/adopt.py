@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ class Outputs(TaskLayer):
         self.activations = dict(activations)
         self.declared: dict[TaskName, str] = {}  # what activations= said and no layer shows: held against a batch
         self.behind: dict[TaskName, str] = {}  # the activation before what hides it
+        self.reach: dict[TaskName, tuple[float, float]] = {}  # between which numbers a regression can answer
         self.when_fitted: Callable[[], None] | None = None
 
     def call(self, outputs: list[Tensor]) -> Raw:
@@ -95,6 +97,14 @@ class Head:
     undone: str | None = None
     declared: str | None = None
     units: Standing | None = None
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """Between which numbers a regression in the user's units can answer; None where it can answer any."""
+        if self.task.kind != "regression" or self.standardised:
+            return None
+        low, high = RANGES.get(self.declared, WIDE) if self.declared else (self.ending.low, self.ending.high)
+        return (float(low), float(high)) if math.isfinite(low) or math.isfinite(high) else None
 
     @property
     def standardised(self) -> bool:
@@ -142,6 +152,7 @@ def gathered(
     layer = Outputs(adopted, undone)
     layer.declared = {name: head.declared for name, head in heads.items() if head.declared is not None}
     layer.behind = {name: head.ending.behind for name, head in heads.items() if head.ending.behind is not None}
+    layer.reach = {name: head.reach for name, head in heads.items() if head.reach is not None}
     standardised = [own for head in heads.values() if head.standardised for own in head.ending.heads]
     layer.when_fitted = lambda: remember(standardised)
     return layer([raw[n] for n in layer.layout.tasks])

@@ -7,6 +7,7 @@ sigmoid) trains a network that answers wrongly, in silence.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,6 +22,8 @@ ROWS = 64
 """Rows that are looked at."""
 
 ROUNDING = 1e-4
+BEYOND = 0.01
+"""Part of the labels that may lie where an output does not reach before it is said: a few are outliers."""
 
 
 def check(model: Any, x: Any) -> None:
@@ -98,3 +101,27 @@ def _is_data(x: Any) -> bool:
 
 def _array(part: Any) -> Any:
     return part.to_numpy() if hasattr(part, "to_numpy") else part if ops.is_tensor(part) else np.asarray(part)
+
+
+def beyond_reach(model: Any, labels: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each regression whose output cannot reach its labels, as a sigmoid never says 150.
+
+    Args:
+        model: whose heads may be someone's own.
+        labels: task -> encoded labels [n, width], NaN where missing.
+    """
+    found = []
+    for head in model.heads:
+        for name, (low, high) in getattr(head, "reach", {}).items():
+            known = np.asarray(labels[name], "float64").ravel()
+            known = known[~np.isnan(known)]
+            slack = ROUNDING * max(abs(bound) for bound in (low, high, 1.0) if np.isfinite(bound))
+            beyond = float(((known < low - slack) | (known > high + slack)).mean()) if len(known) else 0.0
+            if beyond > BEYOND:
+                least, most = known.min(), known.max()
+                found.append(
+                    f"Task {shorten(name)!r}: {beyond:.0%} of the labels lie where its output never reaches: they go "
+                    f"from {least:.6g} to {most:.6g}, the output from {low:g} to {high:g}. Let the output end linear, "
+                    "or bring the labels into its range."
+                )
+    return found

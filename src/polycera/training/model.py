@@ -488,7 +488,7 @@ class Model(keras.Model):
 
     def _take_units(self, encoded: Mapping[TaskName, Array]) -> Units:
         units = Units.of(self.layout, encoded)
-        for message in constant(self.layout, encoded):
+        for message in [*constant(self.layout, encoded), *declared.beyond_reach(self, encoded)]:
             warnings.warn(message, stacklevel=4)
         return self._set_units(units)
 
