@@ -24,6 +24,9 @@ NOTHING_RUN = 5  # pytest's exit status when no test was selected
 # The slowest first: two cores then end at about the same time.
 BACKENDS = ("tensorflow", "torch", "jax")
 COUNTS = ("passed", "failed", "skipped")
+# Small models are compiled for hundreds of tests and trained for few steps: a quarter less time without optimisations.
+# The tests that need no backend fit tables as users do, and are compiled as users' are.
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 
 
 @dataclass
@@ -49,7 +52,8 @@ class Group:
         self.xml.unlink(missing_ok=True)
         own = ["-m", self.marks, f"--junitxml={self.xml}", "-o", f"cache_dir=.cache/pytest-{self.name}"]
         command = [sys.executable, "-m", "pytest", *own, *arguments]
-        environment = os.environ | {"KERAS_BACKEND": self.backend}
+        quick = QUICK if self.name == "jax" else {}
+        environment = quick | os.environ | {"KERAS_BACKEND": self.backend}
         self.started = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
