@@ -17,7 +17,7 @@ def test_each_member_is_a_dense_layer(shared: bool) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, WIDTH) if shared else (MEMBERS, ROWS, WIDTH)).astype("float32")
     layer = MemberDense(MEMBERS, UNITS)
-    found = ops.convert_to_numpy(layer(x))
+    layer.build(x.shape)
     layer.bias.assign(rng.normal(size=(MEMBERS, UNITS)))
     found = ops.convert_to_numpy(layer(x))
     assert found.shape == (MEMBERS, ROWS, UNITS) == tuple(layer.compute_output_shape(x.shape))

@@ -100,7 +100,7 @@ class Head:
 
     @property
     def reach(self) -> tuple[float, float] | None:
-        """Between which numbers a regression in the user's units can answer; None where it can answer any."""
+        """Return between which numbers a regression in the user's units can answer; None where it can answer any."""
         if self.task.kind != "regression" or self.standardised:
             return None
         low, high = RANGES.get(self.declared, WIDE) if self.declared else (self.ending.low, self.ending.high)

@@ -116,16 +116,8 @@ def all_finite(tensors: list[Tensor]) -> Tensor:
 
 
 def are_finite(tensors: list[Tensor]) -> bool:
-    """Whether `all_finite` holds, outside of a step; on JAX one program, and not one for each shape."""
-    found = _all_finite_at_once()(tensors) if keras.backend.backend() == "jax" else all_finite(tensors)
-    return bool(keras.ops.convert_to_numpy(found))
-
-
-@cache
-def _all_finite_at_once() -> Callable[[list[Tensor]], Tensor]:
-    import jax
-
-    return jax.jit(all_finite)
+    """Return whether `all_finite` holds, outside of a step; on JAX by one program, and not by one for each shape."""
+    return bool(keras.ops.convert_to_numpy(compiled(all_finite, 1)(tensors)))
 
 
 def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class Members(keras.Model):
         return self.heads.each(self.trunk(inputs, training=False))
 
     def raw_outputs(self, x: Array, batch_size: int, verbose: int = 0) -> Array:
-        """What each member says of all rows, without all that Keras sets up for each of its own predictions."""
+        """Return what each member says of all rows, without all that Keras sets up for each of its own predictions."""
         if self._pure is None:
             self._pure = backend.pure_prediction(self)
         if self._pure is None:

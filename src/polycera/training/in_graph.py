@@ -283,11 +283,7 @@ def ranks(source: Any) -> Any:
     announced = getattr(source, "element_spec", None)
     if announced is None:
         return None
-    return [(path, None if each.shape.rank is None else int(each.shape.rank)) for path, each in _parts(announced)]
-
-
-def _parts(batch: Any) -> list[tuple[str, Any]]:
-    return [("/".join(map(str, path)), each) for path, each in keras.tree.flatten_with_path(batch)]
+    return keras.tree.map_structure(lambda each: each.shape.rank, announced)
 
 
 def _is_one_hot(task: Task, shape: tuple[int | None, ...] | None) -> bool:

@@ -29,7 +29,7 @@ FEW, GAIN = 250, 0.01
 """Landmarks to begin with, where there are fewer than rows, and by what part of the error twice as many must be better
 to go on: of many rows a few landmarks often say all that there is to say, and a solution costs their square."""
 ROUNDED = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
-"""Of the number of landmarks, what is added to the similarity of each to itself: as little as makes a root possible."""
+"""Added to the similarity of each landmark to itself, times their number: the first that makes a root possible."""
 CELLS = 2**22
 """Numbers of all penalties together that are computed at a time: 32 MB."""
 FILLS = 8
