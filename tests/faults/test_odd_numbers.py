@@ -132,6 +132,14 @@ def test_copies_of_rows_stay_in_one_part(tmp_path: Path) -> None:
     assert sorted(np.concatenate([split.train, split.validation, split.test])) == list(range(120))
 
 
+def test_an_estimator_looks_for_copies_of_rows_too() -> None:
+    columns = {name: np.repeat(values[:12], 10) for name, values in rows().items()}
+    estimator = pc.PolyceraRegressor(max_steps=2, random_state=0)
+    with pytest.warns(UserWarning, match="108 rows are copies of others"):
+        estimator.fit(np.stack([columns["x"], columns["z"]], axis=1), columns["y"])
+    assert estimator.learned_.spec.network.landmarks == 0
+
+
 def test_a_table_without_copies_is_divided_as_ever() -> None:
     assert data.copies(Table(rows()), ["x", "z", "y"]) is None
     with warnings.catch_warnings():

@@ -154,3 +154,14 @@ def test_a_threshold_is_a_probability_and_says_what_it_is_worth(data: Any, n: in
         if (said := quality.said(y[:, i], p[:, i], found.value[i])) and metric in ("f1", "accuracy"):
             mine = said.f1 if metric == "f1" else said.accuracy
             assert found.reached[i] == pytest.approx(np.nan if mine is None else mine, nan_ok=True)
+
+
+@settings(deadline=None)
+@given(SEEDS)
+def test_rows_that_are_each_a_group_are_rows(seed: int) -> None:
+    y, z = drawn(seed)
+    own = np.random.default_rng(seed).permutation(len(y)) + 7
+    truth = {f"t{i}": y[:, i : i + 1] for i in range(y.shape[1])}
+    one, other = calibrated(y, z), quality.calibration(layout(y.shape[1]), truth, z, own)
+    np.testing.assert_allclose(one.scale, other.scale, rtol=0.02)  # ties of the folds may fall otherwise
+    np.testing.assert_allclose(one.shift, other.shift, rtol=0.02, atol=0.02)

@@ -321,3 +321,14 @@ def scored_at(y: np.ndarray, p: np.ndarray, at: np.ndarray, metric: str) -> floa
     from polycera.quality.cuts import scored
 
     return float(scored(y, p, at, metric).reached.mean())
+
+
+def test_what_ten_groups_say_is_what_ten_rows_say() -> None:
+    """60 rows of a group are right or wrong together: too few independent answers for a change."""
+    group = np.repeat(np.arange(20), 60)
+    right = np.arange(20)[group] % 10 < 7
+    z = np.where(np.arange(1200) % 2 == 0, 1.8, -1.8)[:, None]
+    y = ((z[:, 0] > 0) == right).astype(float)[:, None]
+    layout = pc.tasks.Layout.of([pc.Binary("y")])
+    assert quality.calibration(layout, {"y": y}, z).helps
+    assert not quality.calibration(layout, {"y": y}, z, group).helps

@@ -35,6 +35,7 @@ class Problem:
         network, training: of its spec; the network without kernel ridge, of which each task has its own anyway.
         train, validation, held_out: its rows, drawn once; there may be no validation.
         held: with folds, which row of `train` is held out from which member.
+        groups: the group of each row that is held out once to choose by; None where each is its own.
         part: what the held-out rows are: test or validation.
         alone: whether the run has kernel ridge beside its network, which is left out here.
     """
@@ -46,6 +47,7 @@ class Problem:
     validation: Rows | None
     held: np.ndarray | None
     held_out: Rows
+    groups: np.ndarray | None
     part: str
     alone: bool = False
 
@@ -76,7 +78,9 @@ class Problem:
         training = self._settings(model.tasks)
         steps = recipe.Plan.of(len(train[0]), training)
         refit = self.part != "validation"  # else what says how good it is would be learned
-        recipe.train(model, train, validation, steps, training, [], seed, held=self.held, refit=refit)
+        recipe.train(
+            model, train, validation, steps, training, [], seed, held=self.held, refit=refit, groups=self.groups
+        )
         recipe.check_finite(model)
 
     def measure(self, model: Model) -> dict[str, Score]:
@@ -197,6 +201,7 @@ def problem_of(run: Run, source: Any = None) -> Problem:
         lesson.validation,
         lesson.held,
         held_out,
+        lesson.groups,
         part,
         alone,
     )

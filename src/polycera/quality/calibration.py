@@ -62,13 +62,15 @@ class Calibration:
         return self.scale * raw + self.shift
 
 
-def calibration(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> Calibration:
+def calibration(
+    layout: Layout, truth: Mapping[TaskName, Array], raw: Array, groups: np.ndarray | None = None
+) -> Calibration:
     """Scale and shift of every unit, judged by cross-validation within these rows.
 
     Papers: temperature scaling, Guo 2017, arXiv:1706.04599; Platt 1999 for the shift. Where we differ:
 
     - A change is made only where it lowers the log loss, on folds it was not fitted to, by more than one standard
-      error of the paired difference.
+      error of the paired difference. Rows of one group lie in one fold, and the error is that of independent groups.
     - All labels together are asked first, for one temperature, and for one shift beside it. Then each label of 50
       rows, 10 of each answer, is asked for a temperature of its own, and for a shift beside it, by a fit that is held
       to what all labels have. A label of fewer rows has what all have.
@@ -83,6 +85,7 @@ def calibration(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> 
         layout: the tasks.
         truth: task -> encoded labels [n, width], NaN where missing; of rows that did not train the network.
         raw: what the network gives for them before any link, [n, units].
+        groups: the group of each row, any values, [n]; None where each row is its own.
 
     Returns:
         1 and 0 for units of other kinds (regression, proportion, count, quantile) and of soft labels, and no loss for
@@ -106,21 +109,22 @@ def calibration(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> 
     _check(layout, truth, raw)
     kept = _spread(len(raw), int(np.clip(CELLS // max(layout.units, 1), FEWEST, MOST)))
     raw, truth = raw[kept], {name: np.asarray(y, "float64")[kept] for name, y in truth.items()}
+    of_row = None if groups is None else np.unique(np.asarray(groups)[kept], return_inverse=True)[1]
     scale, shift, before, after = np.ones(layout.units), np.zeros(layout.units), {}, {}
-    groups = [group for group in layout.groups if _is_one_of_several(group.task)]
+    several = [group for group in layout.groups if _is_one_of_several(group.task)]
     columns = np.array([layout.raw_columns[name].start + i for name, i in _labels(layout)], "int64")
     y, z = _answers(layout, truth, len(raw)), raw[:, columns]
-    fold = _folds(y, z, [_classes(group, truth, raw) for group in groups])
+    fold = _folds(y, z, [_classes(group, truth, raw) for group in several], of_row)
     if len(columns):
-        scale[columns], shift[columns], old, new = _of_labels(y, z, fold)
+        scale[columns], shift[columns], old, new = _of_labels(y, z, fold, of_row)
         owner, known = layout.owner[columns], np.isfinite(y) & np.isfinite(z)
         for i, (name, task) in enumerate(layout.tasks.items()):
             if (own := owner == i).any():
                 # Of an ordinal task the losses of its units add up to that of its level: per row, not per answer.
                 rows = known[:, own].any(axis=1).sum() if isinstance(task, Ordinal) else known[:, own].sum()
                 before[name], after[name] = (_mean(one[:, own].sum(), rows) for one in (old, new))
-    for group in groups:
-        _of_group(group, truth, raw, fold, scale, before, after)
+    for group in several:
+        _of_group(group, truth, raw, fold, of_row, scale, before, after)
     order = [name for name in layout.tasks if name in before]
     return Calibration(scale, shift, {name: before[name] for name in order}, {name: after[name] for name in order})
 
@@ -173,20 +177,23 @@ def _classes(group: Group, truth: Mapping[TaskName, Array], raw: Array) -> tuple
     return np.concatenate([truth[task.name] for task in group.tasks], axis=1), group.raw(raw, np)
 
 
-def _folds(y: Array, z: Array, groups: list[tuple[Array, Array]]) -> np.ndarray:
-    """Which part each row belongs to, [n]: every fifth by its outputs, so that the order of the rows is irrelevant.
+def _folds(y: Array, z: Array, several: list[tuple[Array, Array]], of_row: np.ndarray | None) -> np.ndarray:
+    """Return the fold of each row, [n]: every fifth row by its outputs, so that the order of the rows is irrelevant.
 
-    Rows without a label come last, so that they move no other.
+    Rows without a label come last, so that they move no other. A group is one row here, with the sum of its outputs.
     """
     known = np.isfinite(y) & np.isfinite(z)
     key, labelled = np.where(known, z, 0.0).sum(axis=1), np.asarray(known.any(axis=1))
-    for own, logits in groups:
+    for own, logits in several:
         known = np.isfinite(own) & np.isfinite(logits).all(axis=-1)
         along = np.where(known[..., None], logits, 0.0) @ np.cos(np.arange(logits.shape[-1]))  # their sum says nothing
         key, labelled = key + along.sum(axis=1), np.asarray(labelled | known.any(axis=1))
+    if of_row is not None:
+        key = np.bincount(of_row, weights=np.where(labelled, key, 0.0))
+        labelled = np.bincount(of_row, weights=labelled) > 0
     rank = np.empty(len(key), "int64")
     rank[np.argsort(np.where(labelled, key, np.inf), kind="stable")] = np.arange(len(key))
-    return rank % FOLDS
+    return rank % FOLDS if of_row is None else (rank % FOLDS)[of_row]
 
 
 def _training(fold: np.ndarray) -> Array:
@@ -194,19 +201,23 @@ def _training(fold: np.ndarray) -> Array:
     return np.stack([*(fold != i for i in range(FOLDS)), np.ones(len(fold), bool)]).astype("float64")[..., None]
 
 
-def _of_labels(y: Array, z: Array, fold: np.ndarray) -> tuple[Array, Array, Array, Array]:
+def _of_labels(
+    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None
+) -> tuple[Array, Array, Array, Array]:
     """a, b [labels]; log losses before, and after on the folds left out, [n, labels]."""
-    base = _pooled(y, z, fold)
+    base = _pooled(y, z, fold, of_row)
     step = max(1, CELLS // max((FOLDS + 1) * len(z), 1))
-    parts = [_single(y[:, i : i + step], z[:, i : i + step], fold, base) for i in range(0, z.shape[1], step)]
+    parts = [
+        _single(y[:, i : i + step], z[:, i : i + step], fold, of_row, base) for i in range(0, z.shape[1], step)
+    ]
     a, b, after = (np.concatenate(found, axis=-1) for found in zip(*parts, strict=True))
     return a, b, losses(y, z), after
 
 
-def _pooled(y: Array, z: Array, fold: np.ndarray) -> tuple[Array, Array]:
+def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None) -> tuple[Array, Array]:
     """a and b of all labels together, without each fold and of all rows, [folds + 1, 1]; 1 and 0 where none helps."""
     kept = _spread(len(z), max(ROWS, CELLS // max((FOLDS + 1) * z.shape[1], 1)))
-    y, z, fold = y[kept], z[kept], fold[kept]
+    y, z, fold, of_row = y[kept], z[kept], fold[kept], None if of_row is None else of_row[kept]
     known = np.isfinite(y) & np.isfinite(z)
     ones, rows = y[known].sum(), np.asarray(known.any(axis=1))
     a, b = np.ones((FOLDS + 1, 1)), np.zeros((FOLDS + 1, 1))
@@ -217,12 +228,14 @@ def _pooled(y: Array, z: Array, fold: np.ndarray) -> tuple[Array, Array]:
         a1, b1 = platt(y.reshape(-1, 1), z.reshape(-1, 1), weight, strength=PRIOR, shift=shift)
         mine = losses(y, a1[fold] * z + b1[fold])
         gain = (loss - mine).sum(axis=1, keepdims=True)  # answers of a row are not independent
-        if _pays(gain, rows[:, None])[0]:
+        if _pays(gain, rows[:, None], of_row)[0]:
             a, b, loss = a1, b1, mine
     return a, b
 
 
-def _single(y: Array, z: Array, fold: np.ndarray, base: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+def _single(
+    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None, base: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
     """a, b [labels] and the losses on the folds left out: as all labels have it, a temperature, or a shift too."""
     known = np.isfinite(y) & np.isfinite(z)
     ones = np.where(known, y, 0.0).sum(0)
@@ -232,7 +245,7 @@ def _single(y: Array, z: Array, fold: np.ndarray, base: tuple[Array, Array]) -> 
     for shift in (False, True):
         a1, b1 = platt(y, z, weight, base, PRIOR, shift)
         mine = losses(y, a1[fold] * z + b1[fold])
-        pays = enough & _pays(loss - mine, known)
+        pays = enough & _pays(loss - mine, known, of_row)
         a, b, loss = np.where(pays, a1, a), np.where(pays, b1, b), np.where(pays, mine, loss)
     return a[-1], b[-1], loss
 
@@ -242,6 +255,7 @@ def _of_group(
     truth: Mapping[TaskName, Array],
     raw: Array,
     fold: np.ndarray,
+    of_row: np.ndarray | None,
     scale: Array,
     before: dict[TaskName, float | None],
     after: dict[TaskName, float | None],
@@ -256,7 +270,7 @@ def _of_group(
     ]
     a = np.concatenate(parts, axis=-1)
     old, mine = class_losses(y, z), class_losses(y, z, a[fold])
-    pays = np.asarray((known.sum(0) >= ROWS) & _pays(old - mine, known))
+    pays = np.asarray((known.sum(0) >= ROWS) & _pays(old - mine, known, of_row))
     new = np.where(pays, mine, old)
     size = group.task.units
     scale[group.raw_start : group.raw_start + size * len(group.tasks)] = np.repeat(np.where(pays, a[-1], 1.0), size)
@@ -264,13 +278,28 @@ def _of_group(
         before[task.name], after[task.name] = (_mean(one[:, i].sum(), known[:, i].sum()) for one in (old, new))
 
 
-def _pays(gain: Array, known: np.ndarray) -> np.ndarray:
-    """Whether the mean gain over the rows is above 0 by more than one standard error, [labels]."""
+def _pays(gain: Array, known: np.ndarray, of_row: np.ndarray | None) -> np.ndarray:
+    """Return whether the mean gain over the rows is above 0 by more than one standard error, bool [labels].
+
+    Rows of one group may be right or wrong together, so the error is that of the sums of the groups (Liang and Zeger
+    1986).
+    """
     rows = known.sum(0)
     mean = np.where(known, gain, 0.0).sum(0) / np.maximum(rows, 1)
-    spread = (np.where(known, gain - mean, 0.0) ** 2).sum(0) / np.maximum(rows - 1, 1)
-    enough = mean > np.maximum(ERRORS * np.sqrt(spread / np.maximum(rows, 1)), 1e-6)
-    return np.asarray(enough & (rows > 1))
+    off = _by_group(np.where(known, gain - mean, 0.0), of_row)
+    independent = (_by_group(known.astype("float64"), of_row) > 0).sum(0)
+    spread = (off**2).sum(0) * independent / np.maximum(independent - 1, 1)
+    enough = mean > np.maximum(ERRORS * np.sqrt(spread) / np.maximum(rows, 1), 1e-6)
+    return np.asarray(enough & (independent > 1))
+
+
+def _by_group(values: Array, of_row: np.ndarray | None) -> Array:
+    """Return the sums over the rows of each group, [groups, labels]; the values [n, labels] where there are none."""
+    if of_row is None:
+        return values
+    order = np.argsort(of_row, kind="stable")
+    starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))
+    return np.add.reduceat(values[order], starts, axis=0)
 
 
 def _mean(total: float, rows: int) -> float | None:

@@ -71,7 +71,14 @@ def ahead(model: Model, rows: Rows, seed: int) -> Ahead | None:
 
 
 def finish(
-    model: Model, known: Rows, held: Rows, members: Array, seed: int, refit: bool, begun: Ahead | None = None
+    model: Model,
+    known: Rows,
+    held: Rows,
+    members: Array,
+    seed: int,
+    refit: bool,
+    begun: Ahead | None = None,
+    groups: np.ndarray | None = None,
 ) -> Array:
     """Solve for the landmarks, mix them with the members, and calibrate what comes of it.
 
@@ -83,6 +90,7 @@ def finish(
         seed: of the landmarks.
         refit: whether landmarks learn from the held rows too, once all is chosen.
         begun: from `ahead`, with the known rows; None begins now.
+        groups: the group of each held row, [n]; None where each is its own.
 
     Returns:
         what the network says of the held rows without having learned from them, [n, units].
@@ -95,7 +103,7 @@ def finish(
     if begun is not None and (alone := begun.result()) is not None:
         beside = alone.says(bent(held[0], np)) if apart else alone.left_out
         # Members that are too sure of themselves would spoil the mixture, and landmarks be taken in their place.
-        first = _calibrated_members(model.layout, truth, members)
+        first = _calibrated_members(model.layout, truth, members, groups)
         share, told = _mixed(model, held[1], first.applied(members), beside)
         # What is mixed is (1 - share) (a members + b) + share landmarks; the layer calibrates after mixing.
         scale, shift = (1.0 - share) * first.scale + share, (1.0 - share) * first.shift
@@ -107,7 +115,7 @@ def finish(
             alone = again or alone
         alone.give(layer)
         trim(model)
-    found = quality.calibration(model.layout, truth, told)
+    found = quality.calibration(model.layout, truth, told, groups)
     # Where all labels that were learned from are one, the answer is that one: whatever else comes out is noise.
     fixed, prior = fixed_units(model.layout, known[1]), np.asarray(model.units.prior, "float64")
     last.scale.assign(np.where(fixed, 0.0, found.scale * scale).astype("float32"))
@@ -122,14 +130,16 @@ def trim(model: Model) -> None:
         model.trace_anew()
 
 
-def _calibrated_members(layout: Layout, truth: dict[str, Array], raw: Array) -> quality.Calibration:
+def _calibrated_members(
+    layout: Layout, truth: dict[str, Array], raw: Array, groups: np.ndarray | None
+) -> quality.Calibration:
     """Return scale and shift of what the members say, before it is mixed.
 
     Of classes the best temperature is taken where it makes them less sure, however few the rows: members stop by how
     many answers are right, and their probabilities go on growing. More sure than they are they are never made, as
     rows that are all answered rightly would ask for it without end.
     """
-    found = quality.calibration(layout, truth, raw)
+    found = quality.calibration(layout, truth, raw, groups)
     scale = found.scale.copy()
     for group in layout.groups:
         if isinstance(group.task, Multiclass) and not group.task.soft:

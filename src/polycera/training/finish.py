@@ -132,7 +132,15 @@ def _trained(run: Run, prepared: Prepared, bar: Progress | None, kept: Checkpoin
         watch.append(ParetoCheckpoint(run.path / folder.EPOCHS))
         watch[-1].run = kept.run
     history, told = recipe.train(
-        model, lesson.train, lesson.validation, steps, plan.training, watch, plan.seed, held=lesson.held
+        model,
+        lesson.train,
+        lesson.validation,
+        steps,
+        plan.training,
+        watch,
+        plan.seed,
+        held=lesson.held,
+        groups=lesson.groups,
     )
     try:
         recipe.check_finite(model)

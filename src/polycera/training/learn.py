@@ -174,7 +174,8 @@ def learn(prepared: Prepared, spec: Spec, progress: bool = False) -> Learned:
 
 def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
     """Everything that is asked of the recipe; `finish._trained` and `finish._write` do the same for a run."""
-    spec = msgspec.structs.replace(spec, network=recipe.completed(spec, prepared.encoder, prepared.parts))
+    network = recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies)
+    spec = msgspec.structs.replace(spec, network=network)
     lesson = Lesson.of(prepared, spec)
     steps = recipe.Plan.of(len(lesson.train[0]), spec.training)
     model = recipe.build(prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed)
@@ -182,7 +183,15 @@ def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
     watch = [bar] if progress else []
     try:
         history, told = recipe.train(
-            model, lesson.train, lesson.validation, steps, spec.training, watch, spec.seed, held=lesson.held
+            model,
+            lesson.train,
+            lesson.validation,
+            steps,
+            spec.training,
+            watch,
+            spec.seed,
+            held=lesson.held,
+            groups=lesson.groups,
         )
     finally:
         bar.stop()

@@ -190,6 +190,7 @@ def train(
     *,
     held: np.ndarray | None = None,
     refit: bool = True,
+    groups: np.ndarray | None = None,
 ) -> Trained:
     """Train, stop on rows that were held out, keep the best weights, and solve for what is beside the members.
 
@@ -202,6 +203,7 @@ def train(
         seed: of the order of rows and of dropout.
         held: which rows are held out from which members, [rows, members], in place of a validation part.
         refit: whether what is solved in closed form learns from the validation rows too, in the end.
+        groups: the group of each row that is held out once, [rows]; None where each is its own.
     """
     x, y = train[0], encode(model.layout, train[1])
     if validation is not None:
@@ -235,9 +237,10 @@ def train(
         return Trained(history, None)
     known = (x, packed)
     if outside is not None:
-        return Trained(history, blend.finish(model, known, known, outside.said(), seed, refit, begun))
+        return Trained(history, blend.finish(model, known, known, outside.said(), seed, refit, begun, groups))
     rows = validation[0], pack(model.layout, encode(model.layout, validation[1]), model.units)
-    return Trained(history, blend.finish(model, known, rows, raw_outputs(model, rows[0]), seed, refit, begun))
+    told = raw_outputs(model, rows[0])
+    return Trained(history, blend.finish(model, known, rows, told, seed, refit, begun, groups))
 
 
 class Turn(keras.callbacks.Callback):
