@@ -186,6 +186,46 @@ def test_what_is_left_out_trains_as_a_missing_label() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_labels_for_which_a_loss_is_not_defined_are_left_out() -> None:
+    """A share of the label divides by it, a logarithm takes none below 0: arrays with such labels are refused."""
+    ratio, logarithm = "mean_absolute_percentage_error", "mean_squared_logarithmic_error"
+    made = dense([pc.Regression("price", loss=[ratio, logarithm]), pc.Regression("cost", loss=logarithm)])
+    wrong = {"price": PRICE.copy(), "cost": PRICE.copy()}
+    wrong["price"][[3, 20]] = 0
+    wrong["cost"][7] = -50
+    source = tensors(X, wrong)
+    made.adapt({"price": PRICE, "cost": PRICE})
+    message = said(lambda: made.fit(source, epochs=2, verbose=0))
+    assert "'price' 2 (expected a finite number; the loss 'mean_absolute_percentage_error' divides" in message
+    assert "'cost' 1, such as -50" in message
+    assert "takes labels of 0 and above" in message
+    assert all_finite(made)
+    logs = made.evaluate(source, verbose=0)
+    assert np.isfinite(logs["loss"]) and logs[f"price/{ratio}"] < 1000
+    refused(lambda: made.fit(X, wrong, verbose=0), "divides by the label")
+
+
+def test_grain_is_a_source_as_the_others_are() -> None:
+    """Its batches are NumPy's own."""
+    grain = pytest.importorskip("grain", reason="grain is not installed: pip install grain")
+
+    def batches(labels: dict[str, Any]) -> Any:
+        rows = grain.MapDataset.source(np.arange(N))
+        return rows.map(lambda i: (X[i], {name: values[i] for name, values in labels.items()})).batch(16)
+
+    ends = []
+    for source in (batches(Y), Dataset(X, Y)):
+        made = dense(tasks())
+        made.adapt(Y)
+        from_numpy(made)
+        made.fit(source, shuffle=False, verbose=0)
+        ends.append((made.get_weights(), made.evaluate(source, verbose=0)["loss"]))
+    np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5)
+    for one, other in zip(ends[0][0], ends[1][0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert "'kind' 16" in said(lambda: made.fit(batches(Y | {"kind": KIND + 1}), verbose=0))
+
+
 def test_classes_that_are_numbers_go_by_value_and_one_hot_is_taken() -> None:
     """Stars from 1 to 3 are not places 0 to 2; arrays and sources agree."""
     stars = dense([pc.Multiclass("kind", [1, 2, 3])])

@@ -201,15 +201,11 @@ def _training(fold: np.ndarray) -> Array:
     return np.stack([*(fold != i for i in range(FOLDS)), np.ones(len(fold), bool)]).astype("float64")[..., None]
 
 
-def _of_labels(
-    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None
-) -> tuple[Array, Array, Array, Array]:
+def _of_labels(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None) -> tuple[Array, Array, Array, Array]:
     """a, b [labels]; log losses before, and after on the folds left out, [n, labels]."""
     base = _pooled(y, z, fold, of_row)
     step = max(1, CELLS // max((FOLDS + 1) * len(z), 1))
-    parts = [
-        _single(y[:, i : i + step], z[:, i : i + step], fold, of_row, base) for i in range(0, z.shape[1], step)
-    ]
+    parts = [_single(y[:, i : i + step], z[:, i : i + step], fold, of_row, base) for i in range(0, z.shape[1], step)]
     a, b, after = (np.concatenate(found, axis=-1) for found in zip(*parts, strict=True))
     return a, b, losses(y, z), after
 

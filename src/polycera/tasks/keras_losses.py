@@ -327,8 +327,31 @@ def check_labels(task: Task, encoded: Array) -> None:
             )
 
 
-def _undefined(task: Task, term: Term, encoded: Array) -> tuple[np.ndarray, str] | None:
-    """Return where labels [n, width] are outside of what a term takes, and what it takes; None where nothing is."""
+def defined(task: Task, labels: Any, xp: Any) -> Any:
+    """Return where the losses of a task are defined, bool, or None where they are everywhere.
+
+    Args:
+        task: with its terms.
+        labels: encoded, in the user's units, [..., width]; NaN anywhere.
+        xp: `keras.ops` or `polycera.tasks.host`.
+    """
+    found = None
+    for term in task.terms:
+        if (bad := _undefined(task, term, labels)) is not None:
+            good = xp.logical_not(bad[0])
+            found = good if found is None else xp.logical_and(found, good)
+    return found
+
+
+def labels_wanted(task: Task) -> str:
+    """Return what a label must be, for the sentence of a warning; what its losses ask for too."""
+    asked = [(term.name, _undefined(task, term, np.zeros((1, task.width)))) for term in task.terms]
+    each = [f"; the loss {name!r} {bad[1]}" for name, bad in asked if bad is not None]
+    return task.wanted + "".join(each)
+
+
+def _undefined(task: Task, term: Term, encoded: Any) -> tuple[Any, str] | None:
+    """Return where labels [..., width] are outside of what a term takes, and what it takes; None where nothing is."""
     if isinstance(term.loss, str) or task.measured_as not in _LABELLED:
         return None
     family = family_of(term.loss)

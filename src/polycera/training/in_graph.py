@@ -17,7 +17,7 @@ from keras import ops
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.networks.backend import replicas
 from polycera.shapes import Target, TaskName, Tensor
-from polycera.tasks import Layout, Task, host
+from polycera.tasks import Layout, Task, host, keras_losses
 from polycera.tasks.task import ClassTask
 from polycera.training import model_inputs
 from polycera.training.ledger import Ledger
@@ -314,6 +314,8 @@ def _coded(layout: Layout, given: Tensor) -> tuple[Tensor, Tensor]:
         y = group.target(given, ops)
         y = _places(group, y)
         good = group.task.valid(y, ops)
+        if (fits := keras_losses.defined(group.task, y, ops)) is not None:
+            good = ops.logical_and(good, fits)
         flat = (-1, len(group.tasks) * group.task.width)
         columns.append(ops.reshape(y, flat))
         valid.append(ops.reshape(ops.broadcast_to(good, ops.shape(y)), flat))

@@ -15,6 +15,7 @@ from polycera.data.batches import PACKED, marked
 from polycera.errors import InputError, listing, shorten
 from polycera.shapes import Array
 from polycera.tasks import Layout
+from polycera.tasks.keras_losses import labels_wanted
 from polycera.tasks.task import ClassTask
 from polycera.training import in_graph, model_inputs, target_scaling
 from polycera.training.features import check_features
@@ -250,7 +251,7 @@ def _wrong_labels(layout: Layout, sums: Mapping[str, Array], where: str) -> str:
         if sums["wrong"][i]:
             example = sums["example"][i]
             came = f", such as {example:g}" if example else ""
-            parts.append(f"{shorten(task.name, 40)!r} {int(sums['wrong'][i]):,}{came} (expected {task.wanted})")
+            parts.append(f"{shorten(task.name, 40)!r} {int(sums['wrong'][i]):,}{came} (expected {labels_wanted(task)})")
     return (
         f"Labels that their task does not take were left out {where}: {listing_of(parts)}; "
         "write them as the task takes them, or NaN where one is missing."
