@@ -14,23 +14,29 @@ import yaml
 
 def reseal(run: Path) -> None:
     """Write the manifest of what is there now, and have kept epochs and checkpoints say that they are of this run."""
-    from polycera.runs import seal
+    from polycera.runs import manifest
 
     known = json.loads((run / "manifest.json").read_text())["files"]
     for again in (False, True):
-        files = [path for path in (*run.iterdir(), *run.glob("epochs/*")) if path.is_file() and not path.is_symlink()]
+        files = [
+            path
+            for path in (*run.iterdir(), *run.glob("epochs/*"))
+            if path.is_file() and not path.is_symlink()
+        ]
         names = [path.relative_to(run).as_posix() for path in files]
-        announce(run, {name: measured((run / name).read_bytes()) for name in names if name in known})
-        if again or not all(name in names for name in seal.BASIS):
+        announce(
+            run, {name: measured((run / name).read_bytes()) for name in names if name in known}
+        )
+        if again or not all(name in names for name in manifest.BASIS):
             return
         for path in (*run.glob("epochs/*.safetensors"), *run.glob("checkpoints/*.safetensors")):
             with suppress(Exception):  # one that is evil itself
-                own(path, seal.identity(run))
+                own(path, manifest.identity(run))
 
 
 def own(path: Path, identity: str) -> None:
     """Have a file of arrays say of which run it is."""
-    from polycera.runs import arrays
+    from polycera.storage import arrays
 
     stored = arrays.Stored(path)
     if stored.notes["run"] != identity:
@@ -79,7 +85,7 @@ def page(run: Path, name: str, change: Callable[[Any], Any]) -> None:
 
 def notes(path: Path, change: Callable[[Any], Any]) -> None:
     """Change the notes of a file of arrays, as the library itself would write them."""
-    from polycera.runs import arrays
+    from polycera.storage import arrays
 
     stored = arrays.Stored(path)
     values, found = {**stored.arrays}, stored.notes
@@ -88,9 +94,13 @@ def notes(path: Path, change: Callable[[Any], Any]) -> None:
     seal_again(path)
 
 
-def numbers(path: Path, header: dict[str, Any], body: bytes = b"", noted: str = '{"notes":null,"kinds":{}}') -> None:
+def numbers(
+    path: Path, header: dict[str, Any], body: bytes = b"", noted: str = '{"notes":null,"kinds":{}}'
+) -> None:
     """A file of arrays with any header, and a digest that is right."""
-    path.write_bytes(digested({"__metadata__": {"polycera": "0" * 64 + " " + noted}, **header}, body))
+    path.write_bytes(
+        digested({"__metadata__": {"polycera": "0" * 64 + " " + noted}, **header}, body)
+    )
     seal_again(path)
 
 

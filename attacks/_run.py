@@ -1,7 +1,8 @@
 """Loads what an attack has made as a stranger's victim would, and says what came of it.
 
-Each variant gets a process of its own, forked from one that has already used a genuine run, so that what its memory
-grows by is what the attack took. The artefact of a variant is a copy of that genuine run with something evil in it.
+Each variant gets a process of its own, forked from one that has already used a genuine run, so that
+what its memory grows by is what the attack took. The artefact of a variant is a copy of that
+genuine run with something evil in it.
 """
 
 from __future__ import annotations
@@ -94,7 +95,10 @@ def report(variant: Variant, outcome: Outcome) -> bool:
     """One line on a variant: was it refused, with which sentence, and what did it cost?"""
     word = "GOT THROUGH" if outcome.faults else "harmless" if variant.harmless else "refused"
     said = outcome.faults or ([variant.harmless] if variant.harmless else outcome.said[:1])
-    print(f"  {word:8} {outcome.megabytes:5.1f} MB  {variant.name}: {' | '.join(said)[:300]}", flush=True)
+    print(
+        f"  {word:8} {outcome.megabytes:5.1f} MB  {variant.name}: {' | '.join(said)[:300]}",
+        flush=True,
+    )
     return not outcome.faults
 
 
@@ -116,8 +120,8 @@ class genuine:
 def make(folder: Path) -> None:
     """Train for a few steps, once to the end and once until Ctrl-C."""
     import polycera as pc
+    from polycera.callbacks.checkpoint import Checkpoint
     from polycera.errors import Interrupted
-    from polycera.training.checkpoint import Checkpoint
 
     lines = ["a,b,c,d,e,revenue,churn"]
     for i in range(80):
@@ -136,12 +140,16 @@ def make(folder: Path) -> None:
                 signal.raise_signal(signal.SIGINT)
             super()._save(epoch, batch)
 
-    options: dict[str, Any] = {"network": {"width": 8, "depth": 1}, "progress": False, "checkpoint_every": "1 epoch"}
+    options: dict[str, Any] = {
+        "network": {"width": 8, "depth": 1},
+        "progress": False,
+        "checkpoint_every": "1 epoch",
+    }
     names, source = ["revenue", "churn"], str(folder / "table.csv")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pc.fit(source, names, out=folder / "run", training={"max_steps": 200}, **options)
-        finish = sys.modules["polycera.training.finish"]
+        finish = sys.modules["polycera.tabular.train_run"]
         own, finish.Checkpoint = finish.Checkpoint, Cut  # type: ignore[attr-defined]
         try:
             pc.fit(source, names, out=folder / "begun", training={"max_steps": 400}, **options)
@@ -180,7 +188,10 @@ def attack(made: Path, variant: Variant) -> Outcome:
             sorted(p.name for p in Path(folder).rglob("*") if place.run not in p.parents),
         )
         outcome = forked(lambda: used(place, variant.begun))
-        after = place.secret.read_bytes(), sorted(p.name for p in Path(folder).rglob("*") if place.run not in p.parents)
+        after = (
+            place.secret.read_bytes(),
+            sorted(p.name for p in Path(folder).rglob("*") if place.run not in p.parents),
+        )
         if place.marker.exists():
             outcome.faults.append("the marker was written")
         elif before != after:
@@ -200,9 +211,10 @@ def forked(work: Callable[[], Outcome]) -> Outcome:
         try:
             os.close(reading)
             base = _forget_peak()
-            # polycera refuses to predict in a fork, where JAX may hang. Here its threads are not waited for (all that
-            # a victim does was compiled before), and a refusal of everything would hide what got through.
-            sys.modules["polycera.networks.backend"].Process.cut_off = False  # type: ignore[attr-defined]
+            # polycera refuses to predict in a fork, where JAX may hang. Here its threads are not
+            # waited for (all that a victim does was compiled before), and a refusal of everything
+            # would hide what got through.
+            sys.modules["polycera.layers.backend"].Process.cut_off = False  # type: ignore[attr-defined]
             outcome = work()
             outcome.megabytes = max(0.0, _memory("VmHWM") - base)
             os.write(writing, json.dumps(vars(outcome)).encode()[: 2**16 - 1])
@@ -236,7 +248,9 @@ def _memory(what: str) -> float:
     except OSError:  # not Linux
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            2**20 if sys.platform == "darwin" else 2**10
+        )
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
 
@@ -269,13 +283,18 @@ def used(place: Place, begun: bool) -> Outcome:
             "evaluate": lambda: load(run).evaluate(table),
             "predict on the line": lambda: line("predict", run, table),
             "evaluate on the line": lambda: line("evaluate", run),
-            "pick on the line": lambda: line("pick", run, "--weight", "churn=1", "--out", f"{run}/picked"),
+            "pick on the line": lambda: line(
+                "pick", run, "--weight", "churn=1", "--out", f"{run}/picked"
+            ),
             "resume": lambda: pc.resume(run, progress=False),
         }
     return tried(steps)
 
 
-USUAL = ("The thresholds of this run belong to the weights at its end", "The run began with table.csv: of its 80 rows")
+USUAL = (
+    "The thresholds of this run belong to the weights at its end",
+    "The run began with table.csv: of its 80 rows",
+)
 """How warnings begin that a genuine run gives too, of an epoch that is picked and of rows that trained it."""
 
 NAMES = ("spec", "schema", "encoder", "columns", "metrics", "history", "versions", "epochs")
@@ -303,13 +322,20 @@ def tried(steps: dict[str, Callable[[], Any]]) -> Outcome:
                 text = str(error)
                 notes = [part for part in text.splitlines() if not part.startswith("Note: ")]
                 said += text.strip().splitlines()
-                if len(notes) != 1 or not notes[0].startswith("polycera: ") or "unexpectedly" in notes[0]:
+                if (
+                    len(notes) != 1
+                    or not notes[0].startswith("polycera: ")
+                    or "unexpectedly" in notes[0]
+                ):
                     faults.append(f"{name} says {text[:200]!r}")
             except BaseException as error:
                 text = str(error)
-                faults.append(f"{name} raises {type(error).__name__}: {' '.join(text.split())[:200]}")
+                faults.append(
+                    f"{name} raises {type(error).__name__}: {' '.join(text.split())[:200]}"
+                )
         told = [str(w.message) for w in warned if issubclass(w.category, UserWarning)]
-        told = [sentence for sentence in told if not sentence.startswith(USUAL)]  # a tuple: any of them
+        # a tuple: any of them
+        told = [sentence for sentence in told if not sentence.startswith(USUAL)]
         said += told
         if any("\n" in sentence or len(sentence) > 1000 for sentence in said):
             faults.append(f"{name} says more than a sentence: {said[-1][:100]!r}")

@@ -10,7 +10,9 @@ from pathlib import Path
 from _run import attack, genuine, report, warm
 
 SCRIPTS = sorted(
-    p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in ("all", "fuzz") and p.stem[0] != "_"
+    p.stem
+    for p in Path(__file__).parent.glob("*.py")
+    if p.stem not in ("all", "fuzz") and p.stem[0] != "_"
 )
 
 

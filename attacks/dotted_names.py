@@ -68,7 +68,9 @@ def noted_epoch(name: object):
 
 def score(name: str):
     """A kept epoch that was kept by such a metric."""
-    return lambda p: _build.notes(_build.epoch(p.run), lambda notes: notes.update(names=[name] * 4, watched=[name]))
+    return lambda p: _build.notes(
+        _build.epoch(p.run), lambda notes: notes.update(names=[name] * 4, watched=[name])
+    )
 
 
 def strange_files(place: Place) -> None:
@@ -86,9 +88,15 @@ def strange_files(place: Place) -> None:
 VARIANTS = [
     *[Variant(f"{name} in the manifest", in_manifest(name), harmless=NEVER) for name in NAMES[:3]],
     Variant("the manifest names the files by dots", only_in_manifest),
-    *[Variant(f"the task {name}", task(name), harmless="a task's name is never joined to a path") for name in NAMES],
+    *[
+        Variant(f"the task {name}", task(name), harmless="a task's name is never joined to a path")
+        for name in NAMES
+    ],
     *[Variant(f"the array {name}", array(name)) for name in (*NAMES, f"arrays/{NAMES[0]}")],
-    *[Variant(f"a kept epoch numbered {name!r}", noted_epoch(name)) for name in (NAMES[0], -1, 7, 10**30, None, [1])],
+    *[
+        Variant(f"a kept epoch numbered {name!r}", noted_epoch(name))
+        for name in (NAMES[0], -1, 7, 10**30, None, [1])
+    ],
     *[Variant(f"a kept epoch of {name}", score(name)) for name in NAMES[:2]],
     Variant("files named almost as epochs", strange_files),
 ]

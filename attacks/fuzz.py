@@ -1,6 +1,7 @@
 """Genuine runs with some values changed, sealed again and used: `python attacks/fuzz.py [--mutations N] [--seed S]`.
 
-What may come out is a PolyceraError of one sentence, or answers. Exit code 0 where nothing else did.
+What may come out is a PolyceraError of one sentence, or answers. Exit code 0 where nothing else
+did.
 """
 
 from __future__ import annotations
@@ -21,7 +22,23 @@ import yaml
 from _run import Place, genuine, prepared, tried
 
 VALUES: list[Any] = [
-    *(None, True, -1, 0, 1, 2, 10**6, 10**12, 10**25, -(2**63), 0.5, 1e308, -1e-308, float("nan"), float("inf")),
+    *(
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2,
+        10**6,
+        10**12,
+        10**25,
+        -(2**63),
+        0.5,
+        1e308,
+        -1e-308,
+        float("nan"),
+        float("inf"),
+    ),
     *("", "x", "0", "no", "mse", "revenue", "../x", "\u0000", "\ud7ff", "x" * 10_000, "1" * 500),
     *(
         [],
@@ -37,13 +54,26 @@ VALUES: list[Any] = [
         {"loss": 1, "weight": 1},
     ),
 ]
-PAGES = ("spec.yaml", "schema.json", "metrics.json", "history.csv", "versions.json", "manifest.json")
+PAGES = (
+    "spec.yaml",
+    "schema.json",
+    "metrics.json",
+    "history.csv",
+    "versions.json",
+    "manifest.json",
+)
 NOTES = "epochs"
 
 
 def places(tree: Any, way: tuple = ()) -> Iterator[tuple]:
     """The way to each value of a tree."""
-    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+    for key, value in (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    ):
         yield (*way, key)
         yield from places(value, (*way, key))
 
@@ -73,17 +103,26 @@ def changed(run: Path, rng: random.Random) -> str:
     count = rng.choice((1, 1, 2))
     if name == NOTES:
         done: list[str] = []
-        _build.notes(_build.epoch(run), lambda tree: done.extend(mutate(tree, rng) for _ in range(count) if tree))
+        _build.notes(
+            _build.epoch(run),
+            lambda tree: done.extend(mutate(tree, rng) for _ in range(count) if tree),
+        )
         return f"{name}: {'; '.join(done)}"
     content = (run / name).read_bytes()
     if name == "history.csv":
         cells = [line.split(",") for line in content.decode().splitlines()]
         done = [mutate(cells, rng) for _ in range(count)]
-        text = "\n".join(",".join(map(str, row)) if isinstance(row, list) else str(row) for row in cells)
+        text = "\n".join(
+            ",".join(map(str, row)) if isinstance(row, list) else str(row) for row in cells
+        )
     else:
         tree = yaml.safe_load(content) if name.endswith("yaml") else json.loads(content)
         done = [mutate(tree, rng) for _ in range(count) if tree]
-        text = yaml.safe_dump(tree, sort_keys=False) if name.endswith("yaml") else json.dumps(tree, indent=1)
+        text = (
+            yaml.safe_dump(tree, sort_keys=False)
+            if name.endswith("yaml")
+            else json.dumps(tree, indent=1)
+        )
     if name == "manifest.json":
         (run / name).write_text(text, errors="replace")
     else:
@@ -99,7 +138,10 @@ def one(place: Place, rng: random.Random) -> tuple[str, list[str], bool]:
         done = changed(place.run, rng)
     except (TypeError, ValueError, KeyError, IndexError):  # a state that nobody could write
         return "nothing", [], True
-    table, names = str(place.table), ("spec", "schema", "columns", "metrics", "history", "versions", "epochs")
+    table, names = (
+        str(place.table),
+        ("spec", "schema", "columns", "metrics", "history", "versions", "epochs"),
+    )
     steps = {name: (lambda name=name: getattr(pc.load(place.run), name)) for name in names}
     steps["resume"] = lambda: pc.resume(place.run, progress=False)
     steps["predict"] = lambda: pc.load(place.run).predict(table)

@@ -19,7 +19,9 @@ def stored_elsewhere(place: Place) -> bytes:
     """A dataset whose bytes are another file's."""
     path = place.marker.with_name("made.h5")
     with h5py.File(path, "w") as file:
-        file.create_dataset("layers/dense/vars/0", (16,), "u1", external=[(str(place.secret), 0, 16)])
+        file.create_dataset(
+            "layers/dense/vars/0", (16,), "u1", external=[(str(place.secret), 0, 16)]
+        )
     return _taken(path)
 
 

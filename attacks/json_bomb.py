@@ -31,7 +31,9 @@ def within(bomb: str):
 
     def build(place: Place) -> None:
         found = (place.run / "schema.json").read_text()
-        _build.text(place.run, "schema.json", found.replace('"warnings": []', f'"warnings": {bomb}'))
+        _build.text(
+            place.run, "schema.json", found.replace('"warnings": []', f'"warnings": {bomb}')
+        )
 
     return build
 
@@ -50,7 +52,9 @@ def header(bomb: str):
     """As the header of the weights: JSON, as safetensors has it."""
 
     def build(place: Place) -> None:
-        _build.text(place.run, "model.safetensors", len(bomb).to_bytes(8, "little") + bomb.encode("latin-1"))
+        _build.text(
+            place.run, "model.safetensors", len(bomb).to_bytes(8, "little") + bomb.encode("latin-1")
+        )
 
     return build
 
@@ -77,12 +81,24 @@ def one_array_often(place: Place) -> None:
     """Notes that make a list of the same array again and again."""
     again = json.dumps([{"~": "list", "of": {"~": "array", "of": "/x"}}] * 30_000)
     shape = {"dtype": "F64", "shape": [2**17], "data_offsets": [0, 2**20]}
-    _build.numbers(_build.epoch(place.run), {"notes/x": shape}, b"\0" * 2**20, '{"notes":' + again + ',"kinds":{}}')
+    _build.numbers(
+        _build.epoch(place.run),
+        {"notes/x": shape},
+        b"\0" * 2**20,
+        '{"notes":' + again + ',"kinds":{}}',
+    )
 
 
 VARIANTS = [
-    *[Variant(f"{name} as {place}", page(place, bomb)) for name, bomb in BOMBS.items() for place in PAGES[:2]],
-    *[Variant(f"{name} as versions.json", page("versions.json", BOMBS[name])) for name in ("deep", "wide")],
+    *[
+        Variant(f"{name} as {place}", page(place, bomb))
+        for name, bomb in BOMBS.items()
+        for place in PAGES[:2]
+    ],
+    *[
+        Variant(f"{name} as versions.json", page("versions.json", BOMBS[name]))
+        for name in ("deep", "wide")
+    ],
     *[
         Variant(f"{name} within schema.json", within(BOMBS[name]))
         for name in ("deep", "wide", "many lists", "many names")
@@ -90,7 +106,11 @@ VARIANTS = [
     *[Variant(f"{name} as the manifest", manifest(bomb)) for name, bomb in BOMBS.items()],
     Variant("a manifest of 100 000 files", full_manifest),
     *[Variant(f"{name} as a header", header(bomb)) for name, bomb in BOMBS.items()],
-    *[Variant(f"{name} as notes", noted(bomb)) for name, bomb in BOMBS.items() if name != "no text"],
+    *[
+        Variant(f"{name} as notes", noted(bomb))
+        for name, bomb in BOMBS.items()
+        if name != "no text"
+    ],
     Variant("30 000 arrays of nothing", many_arrays),
     Variant("one array taken 30 000 times", one_array_often),
 ]

@@ -17,8 +17,15 @@ def lambda_layer(place: Place) -> dict:
     """A layer that writes the marker when it is called."""
     source = f"lambda x: (open({str(place.marker)!r}, 'w').write('ran'), x)[1]"
     code = base64.b64encode(marshal.dumps(eval(source).__code__)).decode()
-    function = {"class_name": "__lambda__", "config": {"code": code, "defaults": None, "closure": None}}
-    return {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "evil", "function": function}}
+    function = {
+        "class_name": "__lambda__",
+        "config": {"code": code, "defaults": None, "closure": None},
+    }
+    return {
+        "module": "keras.layers",
+        "class_name": "Lambda",
+        "config": {"name": "evil", "function": function},
+    }
 
 
 def keras_file(config: dict) -> bytes:
@@ -26,14 +33,21 @@ def keras_file(config: dict) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as file:
         file.writestr("config.json", json.dumps(config))
-        file.writestr("metadata.json", json.dumps({"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"}))
+        file.writestr(
+            "metadata.json",
+            json.dumps({"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"}),
+        )
         file.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n")
     return content.getvalue()
 
 
 def model(*layers: dict) -> dict:
     """A Sequential of these layers."""
-    return {"module": "keras", "class_name": "Sequential", "config": {"name": "m", "layers": list(layers)}}
+    return {
+        "module": "keras",
+        "class_name": "Sequential",
+        "config": {"name": "m", "layers": list(layers)},
+    }
 
 
 def instead_of_the_run(place: Place, content: bytes) -> None:
@@ -68,7 +82,9 @@ def four(what: str, make) -> list[Variant]:
     """A file in each of the places where it could be opened."""
     return [
         Variant(f"{what} as the run", lambda p: instead_of_the_run(p, make(p))),
-        Variant(f"{what} beside the weights", lambda p: beside_the_weights(p, make(p)), harmless=STRAY),
+        Variant(
+            f"{what} beside the weights", lambda p: beside_the_weights(p, make(p)), harmless=STRAY
+        ),
         Variant(f"{what} as the weights", lambda p: as_the_weights(p, make(p))),
         Variant(f"{what} as a kept epoch", lambda p: as_an_epoch(p, make(p))),
     ]

@@ -13,9 +13,22 @@ def system(place: Place) -> dict:
 
 def gadget(place: Place) -> dict:
     """A function of Keras itself that writes a file: allowed once, because its module begins with `keras.`."""
-    target = {"fname": place.marker.name, "origin": place.secret.as_uri(), "cache_dir": str(place.marker.parent)}
-    function = {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "function"}
-    return {"module": "keras.layers", "class_name": "Lambda", "config": {"function": function, "arguments": target}}
+    target = {
+        "fname": place.marker.name,
+        "origin": place.secret.as_uri(),
+        "cache_dir": str(place.marker.parent),
+    }
+    function = {
+        "module": "keras.utils",
+        "class_name": "function",
+        "config": "get_file",
+        "registered_name": "function",
+    }
+    return {
+        "module": "keras.layers",
+        "class_name": "Lambda",
+        "config": {"function": function, "arguments": target},
+    }
 
 
 VARIANTS: list[Variant] = [

@@ -39,36 +39,59 @@ def evil(place: Place) -> dict[str, object]:
         "keras.utils.get_file as builtin": function("builtins", "get_file"),
         "keras.src internals": function("keras.src.utils.python_utils", "func_load"),
         "keras.src losses": thing("keras.src.losses.losses", "MeanSquaredError"),
-        "keras.src wrapper": thing("keras.src.losses.losses", "LossFunctionWrapper", {"fn": function("os", "system")}),
+        "keras.src wrapper": thing(
+            "keras.src.losses.losses", "LossFunctionWrapper", {"fn": function("os", "system")}
+        ),
         "keras.config switch": function("keras.config", "enable_unsafe_deserialization"),
         "keras.saving.load_model": function("keras.saving", "load_model"),
         "keras.losses.deserialize": function("keras.losses", "deserialize"),
         "keras.losses.get": function("builtins", "get"),
         "keras.losses.Loss": thing("keras.losses", "Loss"),
         "Lambda layer": thing("keras.layers", "Lambda", {"function": function("os", "system")}),
-        "bytecode": thing("builtins", "__lambda__", {"code": "4wAAAAA=", "defaults": None, "closure": None}),
+        "bytecode": thing(
+            "builtins", "__lambda__", {"code": "4wAAAAA=", "defaults": None, "closure": None}
+        ),
         "a tensor": thing("builtins", "__tensor__", {"value": [0] * 9, "dtype": "float32"}),
         "a numpy array": thing("builtins", "__numpy__", {"value": [0], "dtype": "O"}),
         "bytes": thing("builtins", "__bytes__", {"value": "x"}),
         "a type of TensorFlow": thing("tensorflow", "__typespec__", [], spec_name="TensorSpec"),
         "a layer": dense,
-        "TorchModuleWrapper": thing("keras.layers", "TorchModuleWrapper", {"module": "evil", "lazy": True}),
+        "TorchModuleWrapper": thing(
+            "keras.layers", "TorchModuleWrapper", {"module": "evil", "lazy": True}
+        ),
         "TFSMLayer": thing("keras.layers", "TFSMLayer", {"filepath": str(place.secret)}),
         "a model of ours": thing(None, "Model", {}, "polycera>Model"),
-        "heads of ours": thing(None, "Heads", {"tasks": [{"kind": "regression", "name": "x"}]}, "polycera>Heads"),
-        "a loss, registered as ours": thing("keras.losses", "MeanSquaredError", {}, "polycera>Heads"),
+        "heads of ours": thing(
+            None, "Heads", {"tasks": [{"kind": "regression", "name": "x"}]}, "polycera>Heads"
+        ),
+        "a loss, registered as ours": thing(
+            "keras.losses", "MeanSquaredError", {}, "polycera>Heads"
+        ),
         "a loss, registered as another": thing("keras.losses", "MeanSquaredError", {}, "os>system"),
-        "a loss with more keys": {**mse, "build_config": {"input_shape": [10**9]}, "compile_config": {"loss": "x"}},
+        "a loss with more keys": {
+            **mse,
+            "build_config": {"input_shape": [10**9]},
+            "compile_config": {"loss": "x"},
+        },
         "a shared object": {**mse, "shared_object_id": 1},
         "a loss with another in it": thing("keras.losses", "MeanSquaredError", {"name": dense}),
-        "a loss with fn": thing("keras.losses", "MeanSquaredError", {"fn": function("os", "system")}),
-        "a type in a loss": thing("keras.losses", "Huber", {"dtype": thing("os", "system", {"command": touch})}),
+        "a loss with fn": thing(
+            "keras.losses", "MeanSquaredError", {"fn": function("os", "system")}
+        ),
+        "a type in a loss": thing(
+            "keras.losses", "Huber", {"dtype": thing("os", "system", {"command": touch})}
+        ),
         "a setting of another kind": thing("keras.losses", "Huber", {"delta": "1" * 100}),
         "a setting that is no number": thing("keras.losses", "Huber", {"delta": float("nan")}),
         "a place far out": thing("keras.losses", "CategoricalCrossentropy", {"axis": 10**9}),
         "deep": nested(200),
         "no names": {"class_name": None, "config": None},
-        "names that are lists": {"class_name": ["a"], "module": {}, "config": [], "registered_name": [1]},
+        "names that are lists": {
+            "class_name": ["a"],
+            "module": {},
+            "config": [],
+            "registered_name": [1],
+        },
         "a text": "os.system",
         "a text of Keras": "LossFunctionWrapper",
         "a number": 7,
@@ -96,7 +119,13 @@ def as_joint(name: str):
     """As a joint term over both tasks."""
 
     def build(place: Place) -> None:
-        term = {"kind": "joint", "name": "x", "weight": 1.0, "tasks": ["revenue", "churn"], "fn": evil(place)[name]}
+        term = {
+            "kind": "joint",
+            "name": "x",
+            "weight": 1.0,
+            "tasks": ["revenue", "churn"],
+            "fn": evil(place)[name],
+        }
         _build.spec(place.run, lambda spec: spec["tasks"].append(term))
 
     return build
@@ -129,7 +158,10 @@ VARIANTS = [
         for room in ("weighting", "balancing")
         for value in METHODS
     ],
-    *[Variant(f"the encoding {value}", as_encoding(value)) for value in ("os", "../x", "zip_codec", "x" * 10**5)],
+    *[
+        Variant(f"the encoding {value}", as_encoding(value))
+        for value in ("os", "../x", "zip_codec", "x" * 10**5)
+    ],
 ]
 
 if __name__ == "__main__":

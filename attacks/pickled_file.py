@@ -42,7 +42,9 @@ VARIANTS = [
     *four("a pickle", lambda p: pickle.dumps(Evil(p))),
     *four("objects in .npy", array),
     *[
-        Variant(f"a pickle as {name}", lambda p, n=name: _build.text(p.run, n, pickle.dumps(Evil(p))))
+        Variant(
+            f"a pickle as {name}", lambda p, n=name: _build.text(p.run, n, pickle.dumps(Evil(p)))
+        )
         for name in ("spec.yaml", "schema.json", "metrics.json", "history.csv", "versions.json")
     ],
     Variant("numbers that claim to be objects", kind_of_objects),

@@ -26,7 +26,9 @@ def deep_and_there(place: Place) -> None:
 
 def task(**values):
     """A task with other settings."""
-    return lambda p: _build.spec(p.run, lambda spec: spec["tasks"].__setitem__(0, {"name": "revenue", **values}))
+    return lambda p: _build.spec(
+        p.run, lambda spec: spec["tasks"].__setitem__(0, {"name": "revenue", **values})
+    )
 
 
 def encoder(change):
@@ -55,7 +57,8 @@ def header(shapes, size: int = 1024):
 
     def build(place: Place) -> None:
         found = {
-            name: {"dtype": kind, "shape": shape, "data_offsets": at} for name, (kind, shape, at) in shapes.items()
+            name: {"dtype": kind, "shape": shape, "data_offsets": at}
+            for name, (kind, shape, at) in shapes.items()
         }
         _build.numbers(place.run / "model.safetensors", found, b"\0" * size)
         _build.reseal(place.run)
@@ -77,7 +80,7 @@ def sparse(name: str, size: int):
 
 def longer(place: Place) -> None:
     """Weights that are right, and 400 MB of others behind them, all announced and digested."""
-    from polycera.runs import arrays
+    from polycera.storage import arrays
 
     path = place.run / "model.safetensors"
     import numpy as np
@@ -115,7 +118,7 @@ def groups(place: Place) -> None:
     """Arrays of a group that nobody knows."""
     import numpy as np
 
-    from polycera.runs import arrays
+    from polycera.storage import arrays
 
     for path in (place.run / "checkpoints").glob("*.safetensors"):
         stored = arrays.Stored(path)
@@ -130,8 +133,23 @@ NUMBERS = (
     {"width": -1},
     {"width": 2**14, "depth": 2**8},
 )
-STATES = {"epoch": "1", "batch": -1, "seed": "x", "rows": 1, "finished": "yes", "random": None, "callbacks": {"a": 1}}
-HUGE = {"epoch": 10**9, "batch": 10**7, "seed": 10**30, "rows": "x", "random": {"python": (1, 2, 3)}, "callbacks": [1]}
+STATES = {
+    "epoch": "1",
+    "batch": -1,
+    "seed": "x",
+    "rows": 1,
+    "finished": "yes",
+    "random": None,
+    "callbacks": {"a": 1},
+}
+HUGE = {
+    "epoch": 10**9,
+    "batch": 10**7,
+    "seed": 10**30,
+    "rows": "x",
+    "random": {"python": (1, 2, 3)},
+    "callbacks": [1],
+}
 VARIANTS = [
     *[Variant(f"a network of {values}", network(**values)) for values in NUMBERS],
     Variant("a million layers and as many numbers", deep_and_there),
@@ -139,19 +157,31 @@ VARIANTS = [
     Variant("10^9 labels", task(kind="multilabel", labels=10**9)),
     Variant("90 000 classes", task(kind="multiclass", classes=90_000)),
     Variant("-1 labels", task(kind="multilabel", labels=-1)),
-    Variant("30 000 quantiles", task(kind="quantile", quantiles=[(i + 1) / 30_001 for i in range(30_000)])),
+    Variant(
+        "30 000 quantiles",
+        task(kind="quantile", quantiles=[(i + 1) / 30_001 for i in range(30_000)]),
+    ),
     Variant("an encoder of 10^9 columns", encoder(lambda e: e["numbers"].update(columns=10**9))),
     Variant("an encoder of 300 000 levels", encoder(levels)),
     Variant("an encoder that takes a column 100 000 times", encoder(twice)),
-    Variant("an encoder whose parts differ in length", encoder(lambda e: e["numbers"].update(gaps=[]))),
+    Variant(
+        "an encoder whose parts differ in length", encoder(lambda e: e["numbers"].update(gaps=[]))
+    ),
     Variant("a deviation of 0", encoder(lambda e: e["numbers"].update(deviation=[0, 0]))),
     Variant("a history of 10^10 empty cells", history("," * 100_000 + "\n" + "1\n" * 100_000)),
     Variant("a history of 8 MB", history("a\n" + "1\n" * 4_000_000)),
     Variant("a history with a cell of 4 MB", history("a,b\n1," + "1" * 2**22)),
-    Variant("weights whose shape lies", header({"arrays/0000/w": ("F32", [10**9, 10**9], [0, 1024])})),
+    Variant(
+        "weights whose shape lies", header({"arrays/0000/w": ("F32", [10**9, 10**9], [0, 1024])})
+    ),
     Variant("weights that overflow", header({"arrays/0000/w": ("F32", [2**63, 2**63], [0, 1024])})),
-    Variant("weights of a shape below 0", header({"arrays/0000/w": ("F32", [-16, -16], [0, 1024])})),
-    Variant("weights that overlap", header({f"arrays/000{i}/w": ("F32", [256], [0, 1024]) for i in range(2)})),
+    Variant(
+        "weights of a shape below 0", header({"arrays/0000/w": ("F32", [-16, -16], [0, 1024])})
+    ),
+    Variant(
+        "weights that overlap",
+        header({f"arrays/000{i}/w": ("F32", [256], [0, 1024]) for i in range(2)}),
+    ),
     Variant("weights beyond the file", header({"arrays/0000/w": ("F32", [2**38], [0, TERA])})),
     Variant("weights with a gap", header({"arrays/0000/w": ("F32", [128], [512, 1024])})),
     Variant("weights of an unknown type", header({"arrays/0000/w": ("O", [128], [0, 1024])})),
@@ -168,10 +198,18 @@ VARIANTS = [
             "epochs/{}",
         )
     ],
-    Variant("predictions.csv of 1 TB of holes", sparse("predictions.csv", TERA), harmless="it is never opened"),
+    Variant(
+        "predictions.csv of 1 TB of holes",
+        sparse("predictions.csv", TERA),
+        harmless="it is never opened",
+    ),
     Variant("weights of 8 GB of holes", sparse("model.safetensors", 2**33)),
     *[
-        Variant(f"a checkpoint whose {key} is {value!r}", state(lambda n, k=key, v=value: n.update({k: v})), True)
+        Variant(
+            f"a checkpoint whose {key} is {value!r}",
+            state(lambda n, k=key, v=value: n.update({k: v})),
+            True,
+        )
         for values in (STATES, HUGE)
         for key, value in values.items()
     ],
@@ -201,7 +239,10 @@ VARIANTS = [
         True,
         "settings are not put back",
     ),
-    *[Variant(f"NumPy's generator with pos={pos}", of_numpy(pos=pos), True) for pos in (10**9, -5, "x")],
+    *[
+        Variant(f"NumPy's generator with pos={pos}", of_numpy(pos=pos), True)
+        for pos in (10**9, -5, "x")
+    ],
 ]
 
 if __name__ == "__main__":

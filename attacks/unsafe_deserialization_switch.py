@@ -23,7 +23,9 @@ def in_spec(place: Place) -> None:
 
 def as_options(place: Place) -> None:
     """As fields that a reader might hand on as keyword arguments."""
-    _build.spec(place.run, lambda spec: spec.update(safe_mode=False, custom_objects={"f": "os.system"}))
+    _build.spec(
+        place.run, lambda spec: spec.update(safe_mode=False, custom_objects={"f": "os.system"})
+    )
 
 
 def no_mode(place: Place) -> None:

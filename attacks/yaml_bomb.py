@@ -57,7 +57,8 @@ VARIANTS = [
     *[Variant(f"!!python/{name} as a loss", tagged(tag)) for name, tag in TAGS.items()],
     *[
         Variant(
-            f"!!python/{name} as the spec", lambda p, t=tag: _build.text(p.run, "spec.yaml", t.format(marker=p.marker))
+            f"!!python/{name} as the spec",
+            lambda p, t=tag: _build.text(p.run, "spec.yaml", t.format(marker=p.marker)),
         )
         for name, tag in TAGS.items()
     ],

@@ -34,7 +34,9 @@ def cell(asked: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(
             f"{asked['column']} answered {said.shape}, NaN: {np.isnan(said).any()}; {truth.shape} is expected."
         )
-    np.savez_compressed(asked["predictions"], said=said.astype("float32"), truth=truth, centre=centre(own))
+    np.savez_compressed(
+        asked["predictions"], said=said.astype("float32"), truth=truth, centre=centre(own)
+    )
     return {
         **{name: asked[name] for name in ("set", "column", "fold", "seed", "quick")},
         "scores": scores(own, said),
@@ -56,10 +58,15 @@ def scores(own: Case, said: np.ndarray) -> dict[str, dict[str, float | None]]:
     if own.regression:
         found = {"rrmse": rrmse(truth, said, centre(own))}
     else:
-        pairs = np.array([[float(v[0]) for v in ranking(truth[:, j], said[:, j])] for j in range(truth.shape[1])])
+        pairs = np.array(
+            [[float(v[0]) for v in ranking(truth[:, j], said[:, j])] for j in range(truth.shape[1])]
+        )
         found = {"auc": pairs[:, 0], "ap": pairs[:, 1]}
     return {
-        measure: {name: float(v) if np.isfinite(v) else None for name, v in zip(own.targets, values, strict=True)}
+        measure: {
+            name: float(v) if np.isfinite(v) else None
+            for name, v in zip(own.targets, values, strict=True)
+        }
         for measure, values in found.items()
     }
 
@@ -68,8 +75,17 @@ def peak() -> float:
     """Megabytes that this process has held at most, its libraries and the table among them."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux counts the parent's memory into ru_maxrss
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1024)
+        return (
+            next(
+                int(line.split()[1])
+                for line in status.read_text().splitlines()
+                if line.startswith("VmHWM")
+            )
+            / 1024
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1e6 if sys.platform == "darwin" else 1024
+    )
 
 
 if __name__ == "__main__":

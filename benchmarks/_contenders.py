@@ -1,8 +1,9 @@
 """The columns of benchmarks/tables.py: each learns a set's training rows and answers for its test rows.
 
-A contender is a function of a case, a seed, a number of threads (-1: as many as it takes by itself) and whether the
-run is a quick one; it returns what predicts the test rows: numbers, or probabilities of class 1 [n, m]. Nothing in here
-knows the name of a set. Libraries are used with their defaults where nothing else is said.
+A contender is a function of a case, a seed, a number of threads (-1: as many as it takes by itself)
+and whether the run is a quick one; it returns what predicts the test rows: numbers, or
+probabilities of class 1 [n, m]. Nothing in here knows the name of a set. Libraries are used with
+their defaults where nothing else is said.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def forest(case: Case, seed: int, threads: int, quick: bool) -> Predict:
         return each(case, lambda: kind(**options), x, x_test)
     y, units = scaled(case)
     model = kind(**options).fit(x, y if y.shape[1] > 1 else y[:, 0])
-    return lambda: units(probabilities(model, x_test) if not case.regression else matrix(model.predict(x_test)))
+    return lambda: units(
+        probabilities(model, x_test) if not case.regression else matrix(model.predict(x_test))
+    )
 
 
 def histogram(case: Case, seed: int, threads: int, quick: bool) -> Predict:
@@ -56,7 +59,9 @@ def histogram(case: Case, seed: int, threads: int, quick: bool) -> Predict:
 
     kind = HistGradientBoostingRegressor if case.regression else HistGradientBoostingClassifier
     rounds = 10 if quick else 300 if case.regression else 100
-    return each(case, lambda: kind(max_iter=rounds, early_stopping=False, random_state=seed), *case.x)
+    return each(
+        case, lambda: kind(max_iter=rounds, early_stopping=False, random_state=seed), *case.x
+    )
 
 
 def lightgbm(case: Case, seed: int, threads: int, quick: bool) -> Predict:
@@ -64,7 +69,12 @@ def lightgbm(case: Case, seed: int, threads: int, quick: bool) -> Predict:
     import lightgbm
 
     kind = lightgbm.LGBMRegressor if case.regression else lightgbm.LGBMClassifier
-    options = {"n_estimators": 10 if quick else 100, "n_jobs": threads, "random_state": seed, "verbose": -1}
+    options = {
+        "n_estimators": 10 if quick else 100,
+        "n_jobs": threads,
+        "random_state": seed,
+        "verbose": -1,
+    }
     return each(case, lambda: kind(**options), *case.x)
 
 
@@ -72,14 +82,20 @@ def catboost(case: Case, seed: int, threads: int, quick: bool) -> Predict:
     """CatBoost with its defaults (1000 rounds, depth 6), for all targets together; each by itself where some miss."""
     import catboost
 
-    options: dict[str, Any] = {"random_seed": seed, "thread_count": threads, "allow_writing_files": False}
+    options: dict[str, Any] = {
+        "random_seed": seed,
+        "thread_count": threads,
+        "allow_writing_files": False,
+    }
     options |= {"verbose": False, "iterations": 20 if quick else 1000}
     kind = catboost.CatBoostRegressor if case.regression else catboost.CatBoostClassifier
     (y, units), (x, x_test) = scaled(case), case.x
     varied = (y != y[:1]).any(0)
     if np.isnan(y).any() or varied.sum() < 2:
         return each(case, lambda: kind(**options), x, x_test)
-    model = kind(loss_function="MultiRMSE" if case.regression else "MultiLogloss", **options).fit(x, y[:, varied])
+    model = kind(loss_function="MultiRMSE" if case.regression else "MultiLogloss", **options).fit(
+        x, y[:, varied]
+    )
     answer = model.predict if case.regression else model.predict_proba
     return lambda: units(filled(answer(x_test), varied, y))
 
@@ -111,12 +127,22 @@ def polycera(case: Case, seed: int, threads: int, quick: bool) -> Predict:
 
     place = tempfile.TemporaryDirectory()
     training = {"training": {"max_steps": 50}} if quick else {}
-    run = pc.fit(case.train, case.kinds, test=0, seed=seed, out=f"{place.name}/run", progress=False, **training)
+    run = pc.fit(
+        case.train,
+        case.kinds,
+        test=0,
+        seed=seed,
+        out=f"{place.name}/run",
+        progress=False,
+        **training,
+    )
 
     def predict() -> np.ndarray:
         with place:
             found = run.predict(case.test.drop(case.targets))
-        return np.column_stack([found[answer(name, case.kinds[name], found)] for name in case.targets])
+        return np.column_stack(
+            [found[answer(name, case.kinds[name], found)] for name in case.targets]
+        )
 
     return predict
 
@@ -143,7 +169,10 @@ def standard(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Features of both parts by the training rows' mean and deviation."""
     x, x_test = case.x
     middle, spread = x.mean(0), x.std(0)
-    return tuple(((part - middle) / np.where(spread > 0, spread, 1)).astype("float32") for part in (x, x_test))  # type: ignore[return-value]
+    return tuple(
+        ((part - middle) / np.where(spread > 0, spread, 1)).astype("float32")
+        for part in (x, x_test)
+    )  # type: ignore[return-value]
 
 
 def scaled(case: Case) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
@@ -179,7 +208,9 @@ def probabilities(model: Any, x: np.ndarray) -> np.ndarray:
     """Of class 1 of each label [n, m], also where the training rows show one class only."""
     found, classes = model.predict_proba(x), model.classes_
     found, classes = ([found], [classes]) if isinstance(found, np.ndarray) else (found, classes)
-    return np.column_stack([share[:, own == 1].sum(1) for share, own in zip(found, classes, strict=True)])
+    return np.column_stack(
+        [share[:, own == 1].sum(1) for share, own in zip(found, classes, strict=True)]
+    )
 
 
 def matrix(values: np.ndarray) -> np.ndarray:
@@ -213,7 +244,11 @@ class Logistic:
         from sklearn.model_selection import train_test_split
 
         enough = min(np.bincount(y.astype(int))) > 1  # of each class one row on either side
-        parts = (x, x, y, y) if not enough else train_test_split(x, y, test_size=HELD_OUT, random_state=0, stratify=y)
+        parts = (
+            (x, x, y, y)
+            if not enough
+            else train_test_split(x, y, test_size=HELD_OUT, random_state=0, stratify=y)
+        )
         chosen, lowest = self.penalties[0], np.inf
         for penalty in self.penalties if enough else ():
             model = LogisticRegression(C=penalty, max_iter=200).fit(parts[0], parts[2])
@@ -225,8 +260,9 @@ class Logistic:
 
 
 class Network:
-    """Two layers of 512 and 256, ReLU; Adam 1e-3, batches of `BATCH`; the best epoch by the loss on 15 % of the rows,
-    until 20 epochs bring none better. Compiled once, for as many trainings as one likes."""
+    """Two layers of 512 and 256, ReLU; Adam 1e-3, batches of `BATCH`; the best epoch by the loss on
+    15 % of the rows, until 20 epochs bring none better. Compiled once, for as many trainings as one
+    likes."""
 
     def __init__(self, width: int, outputs: int, regression: bool, seed: int, quick: bool) -> None:
         import keras
@@ -236,7 +272,10 @@ class Network:
         self.model = self.made()
         self.model.compile(keras.optimizers.Adam(1e-3), loss=masked(regression))
         self.model.optimizer.build(self.model.trainable_variables)
-        self.fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in self.model.optimizer.variables]
+        self.fresh = [
+            keras.ops.convert_to_numpy(variable).copy()
+            for variable in self.model.optimizer.variables
+        ]
 
     def made(self) -> Any:
         import keras
@@ -254,10 +293,18 @@ class Network:
         self.model.set_weights(self.made().get_weights())
         for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
-        order, held = np.random.default_rng(seed).permutation(len(x)), max(1, round(len(x) * HELD_OUT))
+        order, held = (
+            np.random.default_rng(seed).permutation(len(x)),
+            max(1, round(len(x) * HELD_OUT)),
+        )
         parts = [(x[rows], y[rows].astype("float32")) for rows in (order[held:], order[:held])]
         patience = keras.callbacks.EarlyStopping("val_loss", patience=20, restore_best_weights=True)
-        options = {"batch_size": BATCH, "epochs": self.epochs, "validation_batch_size": 1024, "verbose": 0}
+        options = {
+            "batch_size": BATCH,
+            "epochs": self.epochs,
+            "validation_batch_size": 1024,
+            "verbose": 0,
+        }
         self.model.fit(*parts[0], validation_data=parts[1], callbacks=[patience], **options)
         return self.model.get_weights()
 

@@ -24,7 +24,10 @@ def table(path):
     """A small table, for trainings of a second or two."""
     rng = np.random.default_rng(0)
     numbers = rng.normal(size=(600, 6)).round(4)
-    price, churn = numbers[:, 0] - numbers[:, 1] ** 2 + rng.normal(size=600), numbers[:, 2] + rng.normal(size=600) > 0
+    price, churn = (
+        numbers[:, 0] - numbers[:, 1] ** 2 + rng.normal(size=600),
+        numbers[:, 2] + rng.normal(size=600) > 0,
+    )
     lines = ["a,b,c,d,e,f,price,churn"]
     for row, p, c in zip(numbers.tolist(), price.round(4), churn, strict=True):
         lines.append(",".join(map(str, [*row, p, "yes" if c else "no"])))
@@ -35,15 +38,20 @@ def fit(source, out, every="20 batches"):
     import polycera as pc
 
     training = {"balancing": "gradvac", "weighting": "dwa", "max_steps": 800, "batch_size": 16}
-    options = {"network": {"width": 48}, "training": training, "checkpoint_every": every, "progress": False}
+    options = {
+        "network": {"width": 48},
+        "training": training,
+        "checkpoint_every": every,
+        "progress": False,
+    }
     pc.fit(str(source), ["price", "churn"], out=out, **options)
 
 
 def fit_and_die(source, out):
     """A training that is killed when it is over and nothing of its result is written yet."""
-    from polycera.training import finish
+    from polycera.tabular import train_run
 
-    finish._write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    train_run._write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     fit(source, out, "1 epoch")
 
 
@@ -75,20 +83,29 @@ def alike(run, other):
 
 def read_all(run):
     """Everything that a run folder holds, as whoever opens it reads it."""
-    from polycera.runs import folder, seal
-    from polycera.runs.arrays import Stored
+    from polycera.runs import folder, manifest
     from polycera.runs.checkpoints import Checkpoints
+    from polycera.storage.arrays import Stored
 
     found = folder.Folder(run)
     parts = [found.spec, found.schema, found.versions]
     if found.finished:
-        parts += [found.metrics, found.history, found.weights.arrays, seal.content(run, folder.PREDICTIONS)]
+        parts += [
+            found.metrics,
+            found.history,
+            found.weights.arrays,
+            manifest.content(run, folder.PREDICTIONS),
+        ]
         if (run / folder.GRADIENTS).exists():
-            parts += [Stored(run / folder.GRADIENTS).arrays, seal.content(run, folder.GRADIENTS)]
+            parts += [
+                Stored(run / folder.GRADIENTS).arrays,
+                manifest.content(run, folder.GRADIENTS),
+            ]
     parts += [Stored(one.path).arrays for one in found.epochs]
     checkpoints = Checkpoints(run / folder.CHECKPOINTS)
     newest = checkpoints.newest()
-    if newest is not None and not checkpoints.unreadable:  # the one before it, as it would be read in need
+    # the one before it, as it would be read in need
+    if newest is not None and not checkpoints.unreadable:
         parts += [Stored(path).notes for path in checkpoints.all()]
     return parts, newest
 
@@ -110,7 +127,8 @@ def damage(run, random, trials, change):
     """Spoil one file after the other, and put it back.
 
     Returns:
-        (how many were noticed, of how many newest checkpoints the one before was used, names of files gone unnoticed).
+        (how many were noticed, of how many newest checkpoints the one before was used, names of
+        files gone unnoticed).
     """
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.stat().st_size)
     points = [path for path in files if path.parent.name == "checkpoints"]
@@ -150,11 +168,12 @@ def saves(folder, source, full, steps):
     """Save a checkpoint beside a good one with ever more room, until it goes in.
 
     Returns:
-        (saves that failed, those of them after which the good one was there and nothing else, what was said).
+        (saves that failed, those of them after which the good one was there and nothing else, what
+        was said).
     """
     from polycera.errors import PolyceraError
-    from polycera.runs.arrays import Stored
     from polycera.runs.checkpoints import Checkpoints
+    from polycera.storage.arrays import Stored
 
     stored, kept, failed, intact, said = Stored(source), Checkpoints(folder), 0, 0, set()
     good = kept.save(1, 0, stored.arrays, stored.notes)
@@ -166,7 +185,9 @@ def saves(folder, source, full, steps):
         except PolyceraError as error:
             failed += 1
             said.add(str(error))
-            only = [path.name for path in folder.iterdir() if path.suffix == ".safetensors"] == [good.name]
+            only = [path.name for path in folder.iterdir() if path.suffix == ".safetensors"] == [
+                good.name
+            ]
             intact += only and digest(good) == before and Checkpoints(folder).newest().path == good
         else:
             (folder / "000002-00000000.safetensors").unlink()
@@ -185,11 +206,17 @@ def on_tmpfs(source):
     script = f'd=$(mktemp -d); mount -t tmpfs -o size={size}k none "$d" && exec "$@" "$d"; exit 75'
     command = ["unshare", "--mount", "sh", "-c", script, "-", sys.executable, __file__, str(source)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    return None if done.returncode == 75 else done.stdout.strip().splitlines()[-1:] or [done.stderr[-300:]]
+    return (
+        None
+        if done.returncode == 75
+        else done.stdout.strip().splitlines()[-1:] or [done.stderr[-300:]]
+    )
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[2])
-    failed, intact, said = saves(place, Path(sys.argv[1]), lambda room: nearly_full(place, room), 40)
+    failed, intact, said = saves(
+        place, Path(sys.argv[1]), lambda room: nearly_full(place, room), 40
+    )
     right = all(os.strerror(errno.ENOSPC) in sentence for sentence in said)
     print(f"{intact} of {failed} on a small tmpfs" + ("" if right else f"; said: {said}"))

@@ -14,9 +14,27 @@ from _contenders import OURS, SEEDED
 from _scores import critical_difference, macro, over_folds, ranks, resamples, rrmse
 
 NAMES = {"rrmse": "aRRMSE", "auc": "macro AUC", "ap": "mAP"}
-HEADINGS = {"linear": "ridge / logistic", "forest": "random forest", "histogram": "HistGradientBoosting"}
-HEADINGS |= {"lightgbm": "LightGBM", "catboost": "CatBoost", "separate": "separate MLPs", "together": "one plain MLP"}
-LIBRARIES = ("polycera", "keras", "jax", "tensorflow", "torch", "scikit-learn", "lightgbm", "catboost")
+HEADINGS = {
+    "linear": "ridge / logistic",
+    "forest": "random forest",
+    "histogram": "HistGradientBoosting",
+}
+HEADINGS |= {
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+    "separate": "separate MLPs",
+    "together": "one plain MLP",
+}
+LIBRARIES = (
+    "polycera",
+    "keras",
+    "jax",
+    "tensorflow",
+    "torch",
+    "scikit-learn",
+    "lightgbm",
+    "catboost",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +94,9 @@ class Found:
 
     @cached_property
     def columns(self) -> list[str]:
-        return [name for name in self.all_columns if any(cell["column"] == name for cell in self.cells)]
+        return [
+            name for name in self.all_columns if any(cell["column"] == name for cell in self.cells)
+        ]
 
     def of(self, name: str, column: str) -> list[dict[str, Any]]:
         return [cell for cell in self.cells if cell["set"] == name and cell["column"] == column]
@@ -140,7 +160,9 @@ class Found:
 
     def error(self, name: str, best: str, measure: str) -> tuple[float, str]:
         """Standard error of the difference of ours to another column: over folds, or over drawn test rows."""
-        folds = [np.array(list(self.folds(name, column, measure).values())) for column in (OURS, best)]
+        folds = [
+            np.array(list(self.folds(name, column, measure).values())) for column in (OURS, best)
+        ]
         if len(folds[0]) > 1:
             return over_folds(*folds), f"{len(folds[0])} folds"
         drawn = [self.drawn(name, column, measure) for column in (OURS, best)]
@@ -155,7 +177,10 @@ class Found:
 
 def label(cell: dict[str, Any]) -> str:
     """What a cell is called, in messages and as a file."""
-    return "-".join(str(cell[part]) for part in ("set", "column", "fold", "seed")) + "-quick" * cell["quick"]
+    return (
+        "-".join(str(cell[part]) for part in ("set", "column", "fold", "seed"))
+        + "-quick" * cell["quick"]
+    )
 
 
 def better(measure: str) -> int:
@@ -167,7 +192,9 @@ def better(measure: str) -> int:
 def _drawn(path: Path, changed: int) -> np.ndarray:
     """Every measure of `NAMES` on each draw of the test rows [3, b]; NaN for those that are not of the set's kind."""
     with np.load(path, allow_pickle=False) as arrays:
-        truth, said, centre = (arrays[part].astype("float64") for part in ("truth", "said", "centre"))
+        truth, said, centre = (
+            arrays[part].astype("float64") for part in ("truth", "said", "centre")
+        )
     weights = resamples(len(truth))
     if not set(np.unique(truth[np.isfinite(truth)])) <= {0, 1}:
         errors = [np.nanmean(rrmse(truth, said, centre, weight)) for weight in weights]
@@ -205,7 +232,10 @@ def about(found: Found) -> str:
 def scores(found: Found) -> str:
     """Sets against columns; the best in bold, and the mean ranks."""
     rows = [[f"{name} ({_measured(found, name)})", *_row(found, name)] for name in found.sets]
-    places = [f"{found.mean_ranks[column]:.2f}" if column in found.mean_ranks else "–" for column in found.columns]
+    places = [
+        f"{found.mean_ranks[column]:.2f}" if column in found.mean_ranks else "–"
+        for column in found.columns
+    ]
     text = table(["set", *_headings(found)], [*rows, ["mean rank", *places]])
     full = ~np.isnan(found.ranks).any(0)
     notes = [
@@ -228,19 +258,25 @@ def scores(found: Found) -> str:
 
 def _measured(found: Found, name: str) -> str:
     folds = len({cell["fold"] for cell in found.cells if cell["set"] == name})
-    return " / ".join(NAMES[measure] for measure in found.measures(name)) + (f", {folds} folds" if folds > 1 else "")
+    return " / ".join(NAMES[measure] for measure in found.measures(name)) + (
+        f", {folds} folds" if folds > 1 else ""
+    )
 
 
 def _row(found: Found, name: str) -> list[str]:
     texts = {column: [] for column in found.columns}
     for measure in found.measures(name):
         values = [found.score(name, column, measure) for column in found.columns]
-        best = max((better(measure) * value for value in values if not np.isnan(value)), default=np.nan)
+        best = max(
+            (better(measure) * value for value in values if not np.isnan(value)), default=np.nan
+        )
         for column, value in zip(found.columns, values, strict=True):
             own = found.folds(name, column, measure)
             text = f"{value:.3f}" if not np.isnan(value) else f"({len(own)} folds)" if own else "–"
             texts[column].append(f"**{text}**" if better(measure) * value == best else text)
-    return [" / ".join(dict.fromkeys(own)) if "–" in own else " / ".join(own) for own in texts.values()]
+    return [
+        " / ".join(dict.fromkeys(own)) if "–" in own else " / ".join(own) for own in texts.values()
+    ]
 
 
 def against(found: Found) -> str:
@@ -258,7 +294,9 @@ def against(found: Found) -> str:
         ]
         for d in found.duels
     ]
-    text = table(["set", "measure", OURS, "best other", "better by", "standard error", "verdict"], rows)
+    text = table(
+        ["set", "measure", OURS, "best other", "better by", "standard error", "verdict"], rows
+    )
     return f"{text}\n\n{counts(found)}"
 
 
@@ -272,7 +310,9 @@ def counts(found: Found) -> str:
             [d for d in found.duels if d.set == name and d.measure in some]
             for name, some in zip(sets, wanted, strict=True)
         ]
-        held, won = (sum(all(getattr(d, what) for d in duels) for duels in own) for what in ("held", "won"))
+        held, won = (
+            sum(all(getattr(d, what) for d in duels) for duels in own) for what in ("held", "won")
+        )
         lines.append(
             f"By {way}: at least as good as the best other column within one standard error on {held} of {len(sets)} "
             f"sets, strictly better on {won}."
@@ -289,7 +329,10 @@ def cost(found: Found) -> str:
     }
     pages = []
     for title, what in tables.items():
-        rows = [[name, *(_short(found.mean(name, column, what)) for column in found.columns)] for name in found.sets]
+        rows = [
+            [name, *(_short(found.mean(name, column, what)) for column in found.columns)]
+            for name in found.sets
+        ]
         pages.append(f"{title}:\n\n{table(['set', *_headings(found)], rows)}")
     return "\n\n".join(pages)
 
@@ -322,11 +365,18 @@ def long(found: Found) -> Any:
     for cell in found.cells:
         key = {part: cell[part] for part in ("set", "column", "fold", "seed", "quick", "threads")}
         for measure, values in cell["scores"].items():
-            rows += [key | {"measure": measure, "target": target, "value": value} for target, value in values.items()]
+            rows += [
+                key | {"measure": measure, "target": target, "value": value}
+                for target, value in values.items()
+            ]
         own = ("fit_seconds", "predict_seconds", "peak_megabytes", "rows", "test_rows")
-        rows += [key | {"measure": what, "target": None, "value": float(cell[what])} for what in own]
+        rows += [
+            key | {"measure": what, "target": None, "value": float(cell[what])} for what in own
+        ]
     kinds = dict.fromkeys(("set", "column", "measure", "target"), polars.String)
-    return polars.DataFrame(rows, schema_overrides=kinds | {"value": polars.Float64, "threads": polars.Int64})
+    return polars.DataFrame(
+        rows, schema_overrides=kinds | {"value": polars.Float64, "threads": polars.Int64}
+    )
 
 
 def figure(found: Found, path: Path) -> None:
@@ -336,4 +386,7 @@ def figure(found: Found, path: Path) -> None:
     order = sorted(found.mean_ranks, key=found.mean_ranks.__getitem__)
     values = {HEADINGS.get(column, column): found.mean_ranks[column] for column in order}
     title = f"Mean rank over {len(found.sets)} public tables"
-    path.write_text(bars(values, title=title, x_label="mean rank, 1 is the best", low=0).page(), encoding="utf-8")
+    path.write_text(
+        bars(values, title=title, x_label="mean rank, 1 is the best", low=0).page(),
+        encoding="utf-8",
+    )

@@ -7,7 +7,9 @@ import numpy as np
 RESAMPLES, SEED = 200, 0
 
 
-def rrmse(truth: np.ndarray, predicted: np.ndarray, centre: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+def rrmse(
+    truth: np.ndarray, predicted: np.ndarray, centre: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     """RMSE of each target divided by that of the training rows' mean [m]; a missing label counts nothing.
 
     Args:
@@ -17,11 +19,15 @@ def rrmse(truth: np.ndarray, predicted: np.ndarray, centre: np.ndarray, weight: 
     """
     known = np.isfinite(truth)
     counts = known * (1.0 if weight is None else weight[:, None])
-    errors = [(counts * np.where(known, truth - said, 0) ** 2).sum(0) for said in (predicted, centre)]
+    errors = [
+        (counts * np.where(known, truth - said, 0) ** 2).sum(0) for said in (predicted, centre)
+    ]
     return np.sqrt(errors[0] / errors[1])
 
 
-def ranking(truth: np.ndarray, said: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def ranking(
+    truth: np.ndarray, said: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Area under the ROC curve and average precision of one label, for each way to weigh the rows [b], [b].
 
     NaN where the rows hold one class only. Ties are as scikit-learn takes them.
@@ -37,7 +43,10 @@ def ranking(truth: np.ndarray, said: np.ndarray, weights: np.ndarray | None = No
         return np.full((2, len(weights)), np.nan)  # type: ignore[return-value]
     order = np.flatnonzero(known)[np.argsort(-said[known], kind="stable")]
     starts = np.flatnonzero(np.diff(said[order], prepend=np.inf))  # of the rows that are said alike
-    yes, no = (np.add.reduceat(weights[:, order] * (truth[order] == value), starts, axis=1) for value in (1, 0))
+    yes, no = (
+        np.add.reduceat(weights[:, order] * (truth[order] == value), starts, axis=1)
+        for value in (1, 0)
+    )
     yes_so_far, no_so_far = yes.cumsum(1), no.cumsum(1)
     all_yes, all_no = yes_so_far[:, -1], no_so_far[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -55,7 +64,11 @@ def macro(truth: np.ndarray, said: np.ndarray, weights: np.ndarray | None = None
 
 def resamples(rows: int) -> np.ndarray:
     """How often each row is in each draw with replacement [b, n]: the same draws for every contender."""
-    return np.random.default_rng(SEED).multinomial(rows, np.full(rows, 1 / rows), size=RESAMPLES).astype("float64")
+    return (
+        np.random.default_rng(SEED)
+        .multinomial(rows, np.full(rows, 1 / rows), size=RESAMPLES)
+        .astype("float64")
+    )
 
 
 def over_folds(ours: np.ndarray, others: np.ndarray) -> float:
@@ -77,5 +90,7 @@ def critical_difference(columns: int, sets: int, level: float = 0.05) -> float:
     from scipy.stats import studentized_range
 
     return float(
-        studentized_range.ppf(1 - level, columns, np.inf) / np.sqrt(2) * np.sqrt(columns * (columns + 1) / (6 * sets))
+        studentized_range.ppf(1 - level, columns, np.inf)
+        / np.sqrt(2)
+        * np.sqrt(columns * (columns + 1) / (6 * sets))
     )

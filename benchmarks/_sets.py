@@ -42,10 +42,17 @@ class Case:
     def x(self) -> tuple[np.ndarray, np.ndarray]:
         """Features of the training and of the test rows as numbers [n, p], for who cannot take a table.
 
-        A category becomes a column for each class in the training rows, a gap in a number the training rows' median.
+        A category becomes a column for each class in the training rows, a gap in a number the
+        training rows' median.
         """
-        pairs = [_numbers(self.train[name], self.test[name]) for name in self.train.columns if name not in self.kinds]
-        return tuple(np.column_stack([pair[part] for pair in pairs]).astype("float32") for part in (0, 1))  # type: ignore[return-value]
+        pairs = [
+            _numbers(self.train[name], self.test[name])
+            for name in self.train.columns
+            if name not in self.kinds
+        ]
+        return tuple(
+            np.column_stack([pair[part] for pair in pairs]).astype("float32") for part in (0, 1)
+        )  # type: ignore[return-value]
 
     @cached_property
     def y(self) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +107,9 @@ def _rows(meta: dict[str, Any], name: str, frame: Any, fold: int) -> tuple[np.nd
         return np.flatnonzero(~held), np.flatnonzero(held)
     from sklearn.model_selection import KFold
 
-    parts = KFold(_divisions(meta, name)[0], shuffle=True, random_state=0).split(np.arange(len(frame)))
+    parts = KFold(_divisions(meta, name)[0], shuffle=True, random_state=0).split(
+        np.arange(len(frame))
+    )
     return list(parts)[fold]
 
 

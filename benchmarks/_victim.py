@@ -1,7 +1,8 @@
 """What faults.py kills: a training with everything in it that has a memory, in a process of its own.
 
-Keras is imported once, by the parent, and each trial is a fork of it: none of the backends has started a thread of its
-own or computed anything by then, so that a fork is safe, and a trial costs no import.
+Keras is imported once, by the parent, and each trial is a fork of it: none of the backends has
+started a thread of its own or computed anything by then, so that a fork is safe, and a trial costs
+no import.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ def data():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS + VALIDATION, FEATURES)).astype("float32")
     score = x @ rng.normal(size=(FEATURES, 3)) / 8 + 2 * rng.normal(size=(len(x), 3))
-    y = {"price": 100 * score[:, 0] + 1000, "churn": score[:, 1] > 0, "colour": np.digitize(score[:, 2], [-1, 1])}
+    y = {
+        "price": 100 * score[:, 0] + 1000,
+        "churn": score[:, 1] > 0,
+        "colour": np.digitize(score[:, 2], [-1, 1]),
+    }
     y["price"][::7] = np.nan
     return x, y
 
@@ -53,7 +58,7 @@ def train(folder, every):
     import keras
 
     import polycera as pc
-    from polycera.networks import backend
+    from polycera.layers import backend
 
     random.seed(1)
     backend.seed(1)
@@ -85,13 +90,14 @@ def spoilt(folder, kind, batch, guarded):
     from keras import ops
 
     import polycera as pc
-    from polycera.runs.arrays import Stored
+    from polycera.storage.arrays import Stored
 
     def price(y, predicted):
         error, wrong = ops.square(y - predicted), y > 5.0
         if kind == "loss":
             return ops.where(wrong, float("nan"), error)
-        return error + ops.sqrt(ops.where(wrong, 0.0 * error, 1.0))  # whose gradient there is infinity times 0
+        # whose gradient there is infinity times 0
+        return error + ops.sqrt(ops.where(wrong, 0.0 * error, 1.0))
 
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -111,8 +117,13 @@ def spoilt(folder, kind, batch, guarded):
     tasks = [pc.Regression("price", loss=price), pc.Regression("size")]
     model = pc.Model(inputs, pc.layers.Heads(tasks, balancing="gradvac")(hidden))
     model.compile("adam")
-    point = pc.callbacks.Checkpoint(folder / "checkpoints", every="1 batch", delete_checkpoint=False)
-    kept = [pc.callbacks.ParetoCheckpoint(folder / "epochs"), pc.callbacks.JointCheckpoint(folder / "best.safetensors")]
+    point = pc.callbacks.Checkpoint(
+        folder / "checkpoints", every="1 batch", delete_checkpoint=False
+    )
+    kept = [
+        pc.callbacks.ParetoCheckpoint(folder / "epochs"),
+        pc.callbacks.JointCheckpoint(folder / "best.safetensors"),
+    ]
     targets = {"price": y[:, 0], "size": y[:, 1]}
     held = (x[:64], {name: np.clip(labels[:64], -3, 3) for name, labels in targets.items()})
     watch = [*([pc.callbacks.Guard()] if guarded else []), *kept, point, Look()]
@@ -140,7 +151,8 @@ def saving_times(folder, rounds):
             stock.set_model(self.model)
             both = [(ours, lambda: mine._save(epoch + 1, 0)), (theirs, stock._save_model)]
             for times, save in both if epoch % 2 else both[::-1]:
-                os.sync()  # what one has left for the system to write is not for the other to wait for
+                # what one has left for the system to write is not for the other to wait for
+                os.sync()
                 begun = time.perf_counter()
                 save()
                 times.append(1000 * (time.perf_counter() - begun))
@@ -148,22 +160,32 @@ def saving_times(folder, rounds):
     x, y = data()
     model = network(1024)
     watch = [mine, Clock()]
-    model.fit(x[:64], {name: labels[:64] for name, labels in y.items()}, epochs=rounds + 1, verbose=0, callbacks=watch)
+    model.fit(
+        x[:64],
+        {name: labels[:64] for name, labels in y.items()},
+        epochs=rounds + 1,
+        verbose=0,
+        callbacks=watch,
+    )
     return " ".join(map(str, ours[1:])) + " | " + " ".join(map(str, theirs[1:]))
 
 
 def write_result(folder, model, history, stopped):
     import keras
 
-    from polycera.monitoring import variables
+    from polycera.model import variables
 
     found = {
         "weights": digest(variables.read(model.variables)),
         "optimizer": digest(variables.read(model.optimizer.variables)),
         "steps": int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
-        "history": {name: [float(value).hex() for value in values] for name, values in history.items()},
+        "history": {
+            name: [float(value).hex() for value in values] for name, values in history.items()
+        },
         "stopped": stopped,
-        "epochs": {file.name: sha256(file.read_bytes()) for file in sorted((folder / "epochs").iterdir())},
+        "epochs": {
+            file.name: sha256(file.read_bytes()) for file in sorted((folder / "epochs").iterdir())
+        },
     }
     aside = folder / "result.tmp"
     aside.write_text(json.dumps(found))
@@ -256,7 +278,10 @@ class Process:
 def checkpoints(folder):
     """The checkpoints of a folder with the time of each, whoever may be writing there."""
     try:
-        return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("checkpoints/[0-9]*.safetensors"))
+        return sorted(
+            (path.name, path.stat().st_mtime_ns)
+            for path in folder.glob("checkpoints/[0-9]*.safetensors")
+        )
     except OSError:
         return []
 

@@ -1,11 +1,13 @@
 """What each part of the default network and recipe is worth: one taken out at a time, on the sets of tables.py.
 
-    python benchmarks/ablation.py --out runs/ablation                 # sets of minutes: hours on two cores with all ten
-    python benchmarks/ablation.py --sets enb,jura,emotions --seeds 3
-    python benchmarks/ablation.py --quick                             # 50 steps: whether everything runs
+    python benchmarks/ablation.py --out runs/ablation                 # sets of minutes: hours on
+    two cores with all ten python benchmarks/ablation.py --sets enb,jura,emotions --seeds 3
+    python benchmarks/ablation.py --quick                             # 50 steps: whether everything
+    runs
 
-Each row of the table is `pc.fit` with one part of the spec set by hand and all else by itself. Cells that are in
-ablation.json already are not trained again. The constants of the recipe were chosen with an eye on these sets.
+Each row of the table is `pc.fit` with one part of the spec set by hand and all else by itself.
+Cells that are in ablation.json already are not trained again. The constants of the recipe were
+chosen with an eye on these sets.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "one member": {"network": {"members": 1, "folds": 1}},
     "no dropout": {"network": {"dropout": 0.0}},
     "a third of the learning rate": {"training": {"learning_rate": 1e-3}},
-    "none of these": {"network": {"members": 1, "folds": 1, "landmarks": 0, "bins": 0, "dropout": 0.0}},
+    "none of these": {
+        "network": {"members": 1, "folds": 1, "landmarks": 0, "bins": 0, "dropout": 0.0}
+    },
 }
 
 
@@ -43,7 +47,15 @@ def scores(found: Case, options: dict[str, Any], seed: int) -> list[float]:
     """aRRMSE, or macro AUC and average precision."""
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = pc.fit(found.train, found.kinds, test=0, seed=seed, out=Path(place) / "run", progress=False, **options)
+        run = pc.fit(
+            found.train,
+            found.kinds,
+            test=0,
+            seed=seed,
+            out=Path(place) / "run",
+            progress=False,
+            **options,
+        )
         said = run.predict(found.test.drop(found.targets))
     told = np.column_stack([said[answer(name, found.kinds[name], said)] for name in found.targets])
     truth = found.y[1]
@@ -78,7 +90,9 @@ def page(cells: dict[str, list[float]], sets: list[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--folds", type=int, default=10, help="of each set at most, the first ones")
@@ -86,7 +100,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
     if not DATA.is_dir():
-        raise SystemExit(f"The public sets are expected in {DATA}; they are not part of the project.")
+        raise SystemExit(
+            f"The public sets are expected in {DATA}; they are not part of the project."
+        )
     asked.out.mkdir(parents=True, exist_ok=True)
     kept, sets = asked.out / "ablation.json", asked.sets.split(",")
     cells: dict[str, list[float]] = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -99,10 +115,17 @@ def main() -> None:
                     if key in cells:
                         continue
                     begun = time.perf_counter()
-                    given = {**options, "training": {**options.get("training", {}), "max_steps": 50}}
+                    given = {
+                        **options,
+                        "training": {**options.get("training", {}), "max_steps": 50},
+                    }
                     cells[key] = scores(found, given if asked.quick else options, seed)
                     kept.write_text(json.dumps(cells, indent=1))
-                    print(key, [round(value, 4) for value in cells[key]], f"{time.perf_counter() - begun:.0f} s")
+                    print(
+                        key,
+                        [round(value, 4) for value in cells[key]],
+                        f"{time.perf_counter() - begun:.0f} s",
+                    )
         (asked.out / "ablation.md").write_text(page(cells, sets))
     print(page(cells, sets))
 

@@ -1,19 +1,21 @@
 """What balancing costs: one training step with each method, against the same step with gradients simply added up.
 
-    python benchmarks/balancing.py                                    # three backends, a process each; table and figure
-    python benchmarks/balancing.py --backends jax --tasks 2 8         # less of it
-    python benchmarks/balancing.py --methods upgrad nash_mtl --exact  # no method with gradients at the parameters
+    python benchmarks/balancing.py                                    # three backends, a process
+    each; table and figure python benchmarks/balancing.py --backends jax --tasks 2 8         # less
+    of it python benchmarks/balancing.py --methods upgrad nash_mtl --exact  # no method with
+    gradients at the parameters
 
-Two networks: an MLP (256 inputs, two hidden layers of 512, batch 256) with 2, 8, 40 and 200 regression tasks, and a
-LeNet on 36x36 images (batch 64) with two tasks of ten classes; Adam, one cheap metric a task. Ours runs in stock `fit`,
-with gradients at the features and, where `Heads` knows them, at the parameters. In the process of PyTorch a plain loop
-and TorchJD's `mtl_backward` train the same network. A figure is the time of a step, from the wall time of a whole
-epoch, warm; contenders take turns, so that a busy machine slows all of them; medians over the rounds, with the lowest
-and highest ratio to our unbalanced step of the same round. LibMTL is not among them: it is not on PyPI and brings a
-training loop, data sets and networks of its own.
+Two networks: an MLP (256 inputs, two hidden layers of 512, batch 256) with 2, 8, 40 and 200
+regression tasks, and a LeNet on 36x36 images (batch 64) with two tasks of ten classes; Adam, one
+cheap metric a task. Ours runs in stock `fit`, with gradients at the features and, where `Heads`
+knows them, at the parameters. In the process of PyTorch a plain loop and TorchJD's `mtl_backward`
+train the same network. A figure is the time of a step, from the wall time of a whole epoch, warm;
+contenders take turns, so that a busy machine slows all of them; medians over the rounds, with the
+lowest and highest ratio to our unbalanced step of the same round. LibMTL is not among them: it is
+not on PyPI and brings a training loop, data sets and networks of its own.
 
-How long a method takes depends on how much gradients conflict, and those of the MLP hardly do: so the methods are also
-timed alone, on gradients whose mean is nearly taken out.
+How long a method takes depends on how much gradients conflict, and those of the MLP hardly do: so
+the methods are also timed alone, on gradients whose mean is nearly taken out.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from pathlib import Path
 from _clock import Epochs
 
 BACKENDS = ("jax", "tensorflow", "torch")
-BATCH = {"mlp": 256, "lenet": 64}  # XLA takes a second for the convolutions of a batch of 256 on two CPU cores
+# XLA takes a second for the convolutions of a batch of 256 on two CPU cores
+BATCH = {"mlp": 256, "lenet": 64}
 STEPS = {"mlp": 16, "lenet": 4}
 INPUTS, WIDTH, SIDE, CLASSES = 256, 512, 36, 10
 METHODS = ("mean", "mgda", "pcgrad", "cagrad", "imtl_g", "nash_mtl", "aligned_mtl", "upgrad")
@@ -92,7 +95,9 @@ def ours(net, m, x, y, **options):
     def run():
         # The first epoch starts the machinery of `fit` and is left out.
         clock.times.clear()
-        model.fit(x, labels, batch_size=BATCH[net], verbose=0, shuffle=False, epochs=2, callbacks=[clock])
+        model.fit(
+            x, labels, batch_size=BATCH[net], verbose=0, shuffle=False, epochs=2, callbacks=[clock]
+        )
         return clock.times[1] / STEPS[net]
 
     return run
@@ -111,7 +116,10 @@ def alone(method, m):
     ones = np.ones(m)
     parts = [gradients @ gradients.T, ones, ones, ones, rng.random(m)]
     seen = Seen(*(keras.ops.convert_to_tensor(part.astype("float32")) for part in parts))
-    update, state = get(method).update, {k: keras.ops.convert_to_tensor(v) for k, v in get(method).init(m).items()}
+    update, state = (
+        get(method).update,
+        {k: keras.ops.convert_to_tensor(v) for k, v in get(method).init(m).items()},
+    )
     if keras.backend.backend() == "jax":
         import jax
 
@@ -146,12 +154,21 @@ def plain(net, m, x, y, aggregator=None):
 
     torch.manual_seed(0)
     if net == "lenet":
-        body = [nn.Conv2d(1, 10, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(10, 20, 5), nn.ReLU(), nn.MaxPool2d(2)]
+        body = [
+            nn.Conv2d(1, 10, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(10, 20, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
         shared = nn.Sequential(*body, nn.Flatten(), nn.Linear(20 * 6 * 6, 50), nn.ReLU())
         heads, x = nn.ModuleList(nn.Linear(50, CLASSES) for _ in range(m)), x.transpose(0, 3, 1, 2)
         loss = nn.CrossEntropyLoss()
     else:
-        shared = nn.Sequential(nn.Linear(INPUTS, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
+        shared = nn.Sequential(
+            nn.Linear(INPUTS, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
+        )
         heads, loss = nn.ModuleList(nn.Linear(WIDTH, 1) for _ in range(m)), nn.MSELoss()
     optimizer = torch.optim.Adam([*shared.parameters(), *heads.parameters()], lr=1e-3)
     x, y = torch.tensor(x), torch.tensor(y)
@@ -160,9 +177,14 @@ def plain(net, m, x, y, aggregator=None):
         features = shared(x[rows])
         columns = y[rows].unbind(1)
         if net == "lenet":
-            losses = [loss(head(features), column) for head, column in zip(heads, columns, strict=True)]
+            losses = [
+                loss(head(features), column) for head, column in zip(heads, columns, strict=True)
+            ]
         else:
-            losses = [loss(head(features)[:, 0], column) for head, column in zip(heads, columns, strict=True)]
+            losses = [
+                loss(head(features)[:, 0], column)
+                for head, column in zip(heads, columns, strict=True)
+            ]
         if aggregator is None:
             sum(losses).backward()
         else:
@@ -188,7 +210,11 @@ def peers(m):
     try:
         import torchjd.aggregation as theirs
 
-        made = {"upgrad": theirs.UPGrad, "mgda": theirs.MGDA, "nash_mtl": lambda: theirs.NashMTL(n_tasks=m)}
+        made = {
+            "upgrad": theirs.UPGrad,
+            "mgda": theirs.MGDA,
+            "nash_mtl": lambda: theirs.NashMTL(n_tasks=m),
+        }
     except ImportError as error:
         note(f"TorchJD is left out: {error}")
         return found
@@ -214,7 +240,9 @@ def contenders(backend, net, m, methods, exact):
     values = data(net, m)
     wanted = {BASE: {}} | {name: {"balancing": name} for name in methods}
     if m <= MOST_EXACT:
-        wanted |= {f"{name}, parameters": {"balancing": name, "gradients": "parameters"} for name in exact}
+        wanted |= {
+            f"{name}, parameters": {"balancing": name, "gradients": "parameters"} for name in exact
+        }
     found = {}
     for label, options in wanted.items():
         try:
@@ -239,11 +267,18 @@ def measure(backend, net, m, options):
         except Exception as error:  # a peer's solver may give up; the others go on
             if label == BASE:
                 raise
-            note(f"{backend}, {net}, {m} tasks: {label!r} failed: {type(error).__name__}: {error}"[:300])
+            note(
+                f"{backend}, {net}, {m} tasks: {label!r} failed: {type(error).__name__}: {error}"[
+                    :300
+                ]
+            )
     for _ in range(options.rounds):
         for label in list(times):
             times[label].append(running[label]())
-    return [{"backend": backend, "net": net, "tasks": m, "label": k, "seconds": v} for k, v in times.items()]
+    return [
+        {"backend": backend, "net": net, "tasks": m, "label": k, "seconds": v}
+        for k, v in times.items()
+    ]
 
 
 def work(options):
@@ -269,7 +304,9 @@ def gather(options):
             environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
             if backend == "torch":
                 environment.setdefault("OMP_NUM_THREADS", "1")
-            ended = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--into", str(into)], env=environment)
+            ended = subprocess.run(
+                [sys.executable, __file__, *sys.argv[1:], "--into", str(into)], env=environment
+            )
             if ended.returncode:
                 note(f"{backend} ended early, with status {ended.returncode}")
             if into.exists():
@@ -286,7 +323,10 @@ def table(rows):
         at = {(row["label"], row["tasks"]): row["seconds"] for row in part}
         what = "" if net == ALONE else f" a step, and ratio to `{BASE}` (lowest-highest)"
         lines += [f"\n### {backend}: {net}, milliseconds{what}\n"]
-        lines += ["| | " + " | ".join(f"{m} tasks" for m in tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+        lines += [
+            "| | " + " | ".join(f"{m} tasks" for m in tasks) + " |",
+            "|---" * (len(tasks) + 1) + "|",
+        ]
         for label in dict.fromkeys(row["label"] for row in part):
             cells = [cell(at.get((label, m)), at.get((BASE, m))) for m in tasks]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
@@ -316,15 +356,23 @@ def figure(rows, path):
     backends = list(dict.fromkeys(row["backend"] for row in rows))
     if not backends:
         return note("no figure: the MLP was not measured")
-    drawn, panels = pyplot.subplots(1, len(backends), figsize=(5 * len(backends), 4.5), squeeze=False, sharey=True)
+    drawn, panels = pyplot.subplots(
+        1, len(backends), figsize=(5 * len(backends), 4.5), squeeze=False, sharey=True
+    )
     labels = list(dict.fromkeys(row["label"] for row in rows))
     colors = {BASE: "black"}  # a method has the same in all panels, whoever computes it
     for panel, backend in zip(panels[0], backends, strict=True):
         for label in labels:
-            part = sorted((r["tasks"], r["seconds"]) for r in rows if (r["backend"], r["label"]) == (backend, label))
+            part = sorted(
+                (r["tasks"], r["seconds"])
+                for r in rows
+                if (r["backend"], r["label"]) == (backend, label)
+            )
             if not part:
                 continue
-            style = ":" if label.startswith(("PyTorch", "TorchJD")) else "--" if "," in label else "-"
+            style = (
+                ":" if label.startswith(("PyTorch", "TorchJD")) else "--" if "," in label else "-"
+            )
             middle = [1000 * statistics.median(seconds) for _, seconds in part]
             method = label.removeprefix("TorchJD ").partition(",")[0]
             color = colors.setdefault(method, f"C{(len(colors) - 1) % 10}")
@@ -333,20 +381,32 @@ def figure(rows, path):
         panel.set_xticks(ticks := sorted({row["tasks"] for row in rows}), [str(m) for m in ticks])
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("milliseconds a step")
-    handles = {label: h for p in panels[0] for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
-    drawn.legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    handles = {
+        label: h for p in panels[0] for h, label in zip(*p.get_legend_handles_labels(), strict=True)
+    }
+    drawn.legend(
+        handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8
+    )
     drawn.tight_layout()
     drawn.savefig(path, dpi=120, bbox_inches="tight")
     print(f"\nFigure: {path}")
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--tasks", type=int, nargs="*", default=list(TASKS), help="numbers of tasks of the MLP")
-    options.add_argument("--methods", nargs="*", default=list(METHODS), help="with gradients at the features")
-    options.add_argument("--exact", nargs="*", default=list(EXACT), help="with gradients at the parameters")
+    options.add_argument(
+        "--tasks", type=int, nargs="*", default=list(TASKS), help="numbers of tasks of the MLP"
+    )
+    options.add_argument(
+        "--methods", nargs="*", default=list(METHODS), help="with gradients at the features"
+    )
+    options.add_argument(
+        "--exact", nargs="*", default=list(EXACT), help="with gradients at the parameters"
+    )
     options.add_argument("--no-lenet", dest="lenet", action="store_false")
     options.add_argument("--quick", action="store_true", help="3 rounds, at most 8 tasks")
     options.add_argument("--figure", default="balancing.png", help="where the figure goes")

@@ -1,14 +1,17 @@
 """What a training survives: kill -9, a full disk, flipped bits, NaN; each is done many times and looked at.
 
-    python benchmarks/faults.py                            # all three backends, a process each; prints one table
-    python benchmarks/faults.py --backend jax --trials 5   # one backend, five of each at most
-    python benchmarks/faults.py --only kill                # one kind; --help lists them
+    python benchmarks/faults.py                            # all three backends, a process each;
+    prints one table python benchmarks/faults.py --backend jax --trials 5   # one backend, five of
+    each at most python benchmarks/faults.py --only kill                # one kind; --help lists
+    them
 
-A kill is SIGKILL from outside, at a moment drawn between the first checkpoint and the end of the training as it goes
-when nothing happens; then the same script runs again, and its weights, its optimizer, its history, the epoch at which
-it stopped and the epochs that it kept are compared with those of the training that nothing happened to, bit by bit.
-A kill that fell elsewhere (after the end, beside the save that it was meant for) is not counted and drawn again.
-Power failure is not tried: a kill leaves what the operating system has taken and not yet brought to the disk.
+A kill is SIGKILL from outside, at a moment drawn between the first checkpoint and the end of the
+training as it goes when nothing happens; then the same script runs again, and its weights, its
+optimizer, its history, the epoch at which it stopped and the epochs that it kept are compared with
+those of the training that nothing happened to, bit by bit. A kill that fell elsewhere (after the
+end, beside the save that it was meant for) is not counted and drawn again.
+Power failure is not tried: a kill leaves what the operating system has taken and not yet brought to
+    the disk.
 """
 
 from __future__ import annotations
@@ -34,8 +37,9 @@ from _kills import Kills
 from _victim import Process, checkpoints, fresh
 
 BACKENDS = ("jax", "torch", "tensorflow")
-# Keras 3.15.1 on JAX 0.10.2 (CPU, 2 cores): kills, flips and full disks done to the same kind of network (13.5 MB), by
-# scripts of their own, before there was this one. They are printed beside ours, and not measured again here.
+# Keras 3.15.1 on JAX 0.10.2 (CPU, 2 cores): kills, flips and full disks done to the same kind of
+# network (13.5 MB), by scripts of their own, before there was this one. They are printed beside
+# ours, and not measured again here.
 STOCK = {
     "kill": "BackupAndRestore: 0 of 13",
     "saving": "BackupAndRestore: 1 of 25; ModelCheckpoint (`.keras`): 0 of 26 readable",
@@ -59,7 +63,11 @@ FEWER = dict(kill=10, saving=3, batches=3, twice=2)
 def kills(backend, chosen, parent):
     numbers = TRIALS.get(backend, FEWER)
     trials = Kills(parent)
-    row("two trainings that nothing happens to: same bits", backend, "yes" if trials.control else "**no**")
+    row(
+        "two trainings that nothing happens to: same bits",
+        backend,
+        "yes" if trials.control else "**no**",
+    )
     for name in KILLS if chosen.only is None else [chosen.only]:
         row(KILLS[name], backend, trials.count(name, min(numbers[name], chosen.trials)), name)
 
@@ -75,7 +83,9 @@ def table_and_runs(parent):
     for run, work in zip(runs, works, strict=True):
         process = Process(lambda run=run, work=work: work(source, run), parent / f"{run.name}.log")
         if run.name == "cut":
-            process.until(lambda run=run: len(checkpoints(run)) > 1 and list(run.glob("epochs/[0-9]*")))
+            process.until(
+                lambda run=run: len(checkpoints(run)) > 1 and list(run.glob("epochs/[0-9]*"))
+            )
             process.kill()
         process.wait()
     return source, *runs
@@ -89,11 +99,18 @@ def damaged(backend, chosen, parent):
     ):
         trials, draw = max(trials * min(chosen.trials, 10) // 10 // 2, 1), random.Random(0)
         each = [damage.damage(run, draw, trials, change) for run in (ended, cut)]
-        seen, unseen = sum(part[0] for part in each), sorted({name for part in each for name in part[2]})
+        seen, unseen = (
+            sum(part[0] for part in each),
+            sorted({name for part in each for name in part[2]}),
+        )
         text = f"{seen} of {2 * trials}" + (f" (not in {', '.join(unseen)})" if unseen else "")
         row(f"{what} in a finished and an unfinished run: noticed", backend, text, stock)
         fallen = each[1][1]
-        row(f"{what} in the newest checkpoint: the one before is used, and it is said", backend, count(fallen))
+        row(
+            f"{what} in the newest checkpoint: the one before is used, and it is said",
+            backend,
+            count(fallen),
+        )
 
 
 def full(backend, chosen, parent):
@@ -102,12 +119,19 @@ def full(backend, chosen, parent):
     (parent / "saves").mkdir()
     failed, intact, said = damage.saves(parent / "saves", point, damage.room_for, 200)
     what = "disk full at each 1/200 of a checkpoint: the old one intact, one sentence"
-    row(what, backend, f"{intact} of {failed}" + ("" if len(said) == 1 else f"; {len(said)} sentences"), "full")
+    row(
+        what,
+        backend,
+        f"{intact} of {failed}" + ("" if len(said) == 1 else f"; {len(said)} sentences"),
+        "full",
+    )
     on_tmpfs = damage.on_tmpfs(point)
     if on_tmpfs:
         row("the same with the file system full", backend, on_tmpfs[0], "full")
     sizes = sorted(file.stat().st_size for file in (parent / "ended").glob("*.*"))
-    places = sorted({size - 1 for size in sizes} | set(range(0, sizes[-1], 2000)))[: 2 * chosen.trials]
+    places = sorted({size - 1 for size in sizes} | set(range(0, sizes[-1], 2000)))[
+        : 2 * chosen.trials
+    ]
     good = [last_files(parent, last, room) for room in places]
     row("disk full in each of a run's last files: resumed later, same bytes", backend, count(good))
     command = f"ulimit -f 8; exec {sys.executable} -m polycera_cli resume {cut}"
@@ -142,7 +166,10 @@ def not_a_number(backend, chosen, parent):
         clean, task, place = [], [], []
         for batch in range(0, 12, max(12 // min(chosen.trials, 6), 1)):
             folder = fresh(parent)
-            process = Process(lambda f=folder, k=kind, b=batch, g=guarded: victim.spoilt(f, k, b, g), folder / "log")
+            process = Process(
+                lambda f=folder, k=kind, b=batch, g=guarded: victim.spoilt(f, k, b, g),
+                folder / "log",
+            )
             clean.append(process.wait() == 0)
             text = (folder / "log").read_text()
             task.append("'price" in text)
@@ -171,7 +198,7 @@ def spread(values):
 
 
 def locks(backend, chosen, parent):
-    from polycera.runs import lock
+    from polycera.storage import lock
 
     folder = fresh(parent)
     process = Process(lambda: victim.train(folder, "1 epoch"), folder / "log")
@@ -187,11 +214,19 @@ def locks(backend, chosen, parent):
     command = [sys.executable, "-m", "polycera_cli", "resume", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     whole = f"{time.perf_counter() - begun:.2f} s, exit code {done.returncode}"
-    row("a second process on a folder in use: refused", backend, f"in {refused}; `polycera resume` in all: {whole}")
+    row(
+        "a second process on a folder in use: refused",
+        backend,
+        f"in {refused}; `polycera resume` in all: {whole}",
+    )
     begun = time.perf_counter()
     process.signal(signal.SIGTERM)
     code = process.wait()
-    row("SIGTERM: a checkpoint, and the end", backend, f"{time.perf_counter() - begun:.2f} s, exit code {code}")
+    row(
+        "SIGTERM: a checkpoint, and the end",
+        backend,
+        f"{time.perf_counter() - begun:.2f} s, exit code {code}",
+    )
     process = Process(lambda: victim.train(folder, "1 epoch"), folder / "log")
     before = checkpoints(folder)
     process.until(lambda: checkpoints(folder) != before)
@@ -200,7 +235,11 @@ def locks(backend, chosen, parent):
     stale = (folder / "checkpoints" / "lock").exists()
     with lock.held(folder / "checkpoints"):
         taken = f"{1000 * (time.perf_counter() - begun):.1f} ms"
-    row("the lock of a killed process: taken over", backend, f"in {taken}" if stale else "no lock was left")
+    row(
+        "the lock of a killed process: taken over",
+        backend,
+        f"in {taken}" if stale else "no lock was left",
+    )
 
 
 # -- what is said ----------------------------------------------------------------------------------------------------
@@ -221,17 +260,27 @@ def row(fault, backend, seen, stock=""):
 def machine():
     packages = ("keras", "jax", "torch", "tensorflow", "numpy", "safetensors")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    print(f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {versions}\n")
-    print("| what happens | on | seen | stock Keras 3.15.1, measured |\n|---|---|---|---|", flush=True)
+    print(
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {versions}\n"
+    )
+    print(
+        "| what happens | on | seen | stock Keras 3.15.1, measured |\n|---|---|---|---|", flush=True
+    )
 
 
 def environment(backend, cache):
-    os.environ |= {"KERAS_BACKEND": backend, "JAX_COMPILATION_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
+    os.environ |= {
+        "KERAS_BACKEND": backend,
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "OMP_NUM_THREADS": "1",
+    }
     os.environ |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--backend", choices=BACKENDS)
     options.add_argument("--trials", type=int, default=30, help="of each kind, at most")
     options.add_argument("--only", choices=[*KILLS, *KINDS])
@@ -252,7 +301,9 @@ def main():
         if chosen.only is None or chosen.only in KILLS:
             kills(chosen.backend, chosen, parent)
         for name, trial in KINDS.items():
-            if chosen.only == name or (chosen.only is None and (name not in ONCE or chosen.backend == BACKENDS[0])):
+            if chosen.only == name or (
+                chosen.only is None and (name not in ONCE or chosen.backend == BACKENDS[0])
+            ):
                 folder = Path(parent) / name
                 folder.mkdir()
                 trial(chosen.backend, chosen, folder)

@@ -11,7 +11,7 @@ import numpy as np
 
 import polycera as pc
 from polycera.data import Batches
-from polycera.training.targets import encode, pack
+from polycera.model.targets import encode, pack
 
 STEPS, ROUNDS, FEATURES = 100, 15, 32
 
@@ -37,7 +37,9 @@ def training(width, batch, watch):
 
 
 def main():
-    print(f"| {keras.backend.backend()}: width, batch | without, ms a step | with | ratio of pairs (lowest-highest) |")
+    print(
+        f"| {keras.backend.backend()}: width, batch | without, ms a step | with | ratio of pairs (lowest-highest) |"
+    )
     print("|---|---|---|---|")
     for width, batch in ((64, 32), (256, 128)):
         plain, guarded = training(width, batch, []), training(width, batch, [pc.callbacks.Guard()])

@@ -1,11 +1,12 @@
 """What named tasks cost: one step of 200 named binary tasks, every loss and AUC logged, against stock Keras.
 
-    python benchmarks/heads.py                     # all three backends, a process each; prints the tables
-    python benchmarks/heads.py --backend jax       # one backend
+    python benchmarks/heads.py                     # all three backends, a process each; prints the
+    tables python benchmarks/heads.py --backend jax       # one backend
 
-Each contender trains the same trunk (three Dense of 256) on the same rows. A figure is the time of one step inside
-stock `fit`, from the wall time of whole epochs, warm; the contenders take turns, so that a busy machine slows all of
-them. Medians over the rounds, with the lowest and highest ratio seen.
+Each contender trains the same trunk (three Dense of 256) on the same rows. A figure is the time of
+one step inside stock `fit`, from the wall time of whole epochs, warm; the contenders take turns, so
+that a busy machine slows all of them. Medians over the rounds, with the lowest and highest ratio
+seen.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def one_dense(x, labels, money):
     inputs, hidden = trunk()
     model = keras.Model(inputs, keras.layers.Dense(TASKS)(hidden))
     model.compile(
-        "adam", keras.losses.BinaryCrossentropy(from_logits=True), metrics=[keras.metrics.AUC(from_logits=True)]
+        "adam",
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[keras.metrics.AUC(from_logits=True)],
     )
     return model, x, labels
 
@@ -74,7 +77,9 @@ def named_ours(x, labels, money):
 
     inputs, hidden = trunk()
     names = [f"t{i}" for i in range(TASKS)]
-    model = pc.Model(inputs, pc.layers.Heads([pc.Binary(name, metrics=["auc"]) for name in names])(hidden))
+    model = pc.Model(
+        inputs, pc.layers.Heads([pc.Binary(name, metrics=["auc"]) for name in names])(hidden)
+    )
     model.compile("adam")
     return model, x, {name: labels[:, i] for i, name in enumerate(names)}
 
@@ -135,7 +140,9 @@ def measure(makers, rounds):
 
 
 def _head(y):
-    return {name: values[:BATCH] for name, values in y.items()} if isinstance(y, dict) else y[:BATCH]
+    return (
+        {name: values[:BATCH] for name, values in y.items()} if isinstance(y, dict) else y[:BATCH]
+    )
 
 
 def report(backend, title, makers, rounds):
@@ -148,25 +155,37 @@ def report(backend, title, makers, rounds):
         ratios = [a / b for a, b in zip(steps[make], steps[base], strict=True)]
         middle = 1000 * statistics.median(steps[make])
         ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        print(f"| {make.__doc__.rstrip('.')} | {middle:.2f} | {ratio} | {first[make]:.1f} |", flush=True)
+        print(
+            f"| {make.__doc__.rstrip('.')} | {middle:.2f} | {ratio} | {first[make]:.1f} |",
+            flush=True,
+        )
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--backend", choices=["jax", "tensorflow", "torch"])
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--without-named-keras", action="store_true", help="skip the slow contender")
+    options.add_argument(
+        "--without-named-keras", action="store_true", help="skip the slow contender"
+    )
     chosen = options.parse_args()
     if not chosen.backend:
         for backend in ("jax", "tensorflow", "torch"):
-            subprocess.run([sys.executable, __file__, "--backend", backend, *sys.argv[1:]], check=True)
+            subprocess.run(
+                [sys.executable, __file__, "--backend", backend, *sys.argv[1:]], check=True
+            )
         return
     os.environ["KERAS_BACKEND"] = chosen.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     many = [one_dense, named_ours]
     report(chosen.backend, f"{TASKS} binary tasks", many, chosen.rounds)
     if not chosen.without_named_keras:
-        report(chosen.backend, f"{TASKS} binary tasks, named in stock Keras", [one_dense, named_keras], 1)
+        report(
+            chosen.backend,
+            f"{TASKS} binary tasks, named in stock Keras",
+            [one_dense, named_keras],
+            1,
+        )
     report(chosen.backend, "2 tasks", [two_keras, two_ours], chosen.rounds)
 
 

@@ -1,9 +1,11 @@
 """A table of a million rows, 50 columns and ten targets: seconds of `pc.fit` without options, memory, prediction.
 
     python benchmarks/large.py                    # five minutes or more on two cores
-    python benchmarks/large.py --rows 20000       # the network of a small table: ten members and landmarks
+    python benchmarks/large.py --rows 20000       # the network of a small table: ten members and
+    landmarks
 
-The table is made up: five numbers and five labels that are partly linear, partly bent, and partly noise.
+The table is made up: five numbers and five labels that are partly linear, partly bent, and partly
+    noise.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def table(rows: int) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--predict", type=int, default=100_000, help="rows to predict")
     options = parser.parse_args()
@@ -46,15 +50,24 @@ def main() -> None:
     import polycera as pc
 
     frame, new = table(options.rows), table(options.predict).filter(regex="^x")
-    tasks: list[Any] = [{f"y{i}": "regression" if i < TARGETS // 2 else "binary"} for i in range(TARGETS)]
-    print(f"{len(frame)} rows, {COLUMNS} columns, {TARGETS} targets: {peak() / 1e3:.1f} GB with the table", flush=True)
+    tasks: list[Any] = [
+        {f"y{i}": "regression" if i < TARGETS // 2 else "binary"} for i in range(TARGETS)
+    ]
+    print(
+        f"{len(frame)} rows, {COLUMNS} columns, {TARGETS} targets: {peak() / 1e3:.1f} GB with the table",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as place:
         begun = time.perf_counter()
         run = pc.fit(frame, tasks, out=Path(place) / "run", progress=False)
         seconds = time.perf_counter() - begun
-        print(f"fit: {seconds:.0f} s, {peak() / 1e3:.1f} GB at most, {run.spec.network}", flush=True)
+        print(
+            f"fit: {seconds:.0f} s, {peak() / 1e3:.1f} GB at most, {run.spec.network}", flush=True
+        )
         skills = [next(iter(own.values()))["skill"] for own in run.metrics["test"].values()]
-        print(f"mean skill on {run.metrics['rows']['test']} test rows: {statistics.mean(skills):.3f}")
+        print(
+            f"mean skill on {run.metrics['rows']['test']} test rows: {statistics.mean(skills):.3f}"
+        )
         run.predict(new)  # compiles
         times = []
         for _ in range(TIMES):
@@ -62,7 +75,9 @@ def main() -> None:
             run.predict(new)
             times.append(time.perf_counter() - begun)
         spread = f"{min(times):.2f} to {max(times):.2f}"
-        print(f"predict {len(new)} rows: {statistics.median(times):.2f} s ({spread}; {TIMES} times, warm)")
+        print(
+            f"predict {len(new)} rows: {statistics.median(times):.2f} s ({spread}; {TIMES} times, warm)"
+        )
 
 
 if __name__ == "__main__":

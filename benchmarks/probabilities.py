@@ -1,17 +1,19 @@
 """Do the default network's probabilities come true? Log loss against logistic regression and a forest.
 
-    python benchmarks/probabilities.py                               # every set, three folds: minutes on two cores
-    python benchmarks/probabilities.py --sets wine,blobs-0.24 --folds 5
-    python benchmarks/probabilities.py --penguins penguins.csv        # else from `pip install palmerpenguins`
+    python benchmarks/probabilities.py                               # every set, three folds:
+    minutes on two cores python benchmarks/probabilities.py --sets wine,blobs-0.24 --folds 5
+    python benchmarks/probabilities.py --penguins penguins.csv        # else from `pip install
+    palmerpenguins`
 
-Small tables on which classes lie far apart, where a model can be too sure, and tables on which they overlap. Every
-contender runs with its defaults: `pc.PolyceraClassifier()`, scikit-learn's `LogisticRegression()` on standardised
-columns, and `RandomForestClassifier()`. A table is divided by stratified folds, shuffled with seed 0.
+Small tables on which classes lie far apart, where a model can be too sure, and tables on which they
+overlap. Every contender runs with its defaults: `pc.PolyceraClassifier()`, scikit-learn's
+`LogisticRegression()` on standardised columns, and `RandomForestClassifier()`. A table is divided
+by stratified folds, shuffled with seed 0.
 
-`worse by` is our mean log loss less that of the better of the two, and in brackets the standard error of this
-difference over the folds. A set passes where the difference is at most one standard error. The log loss is
-scikit-learn's, which takes a probability of 0 for 2e-16; `lowest` is the lowest probability that we gave to a true
-class. Nothing in the package knows these tables by name.
+`worse by` is our mean log loss less that of the better of the two, and in brackets the standard
+error of this difference over the folds. A set passes where the difference is at most one standard
+error. The log loss is scikit-learn's, which takes a probability of 0 for 2e-16; `lowest` is the
+lowest probability that we gave to a true class. Nothing in the package knows these tables by name.
 """
 
 from __future__ import annotations
@@ -121,7 +123,9 @@ def measured(truth: np.ndarray, said: np.ndarray, classes: np.ndarray) -> tuple[
         return float(loss), float(np.where(truth == 1, said, 1 - said).min())
     own = said[np.arange(len(truth)), np.searchsorted(classes, truth)]
     # float32's sums are not 1 to the last digit, which scikit-learn would warn of
-    return float(log_loss(truth, said / said.sum(1, keepdims=True), labels=classes)), float(own.min())
+    return float(log_loss(truth, said / said.sum(1, keepdims=True), labels=classes)), float(
+        own.min()
+    )
 
 
 def of_set(x: np.ndarray, y: np.ndarray, folds: int) -> dict[str, list[list[float]]]:
@@ -151,10 +155,14 @@ def line(name: str, found: dict[str, list[list[float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", help="names with commas between them; default: all")
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--penguins", type=Path, help="the table of the Palmer penguins as a CSV file")
+    parser.add_argument(
+        "--penguins", type=Path, help="the table of the Palmer penguins as a CSV file"
+    )
     parser.add_argument("--out", type=Path, help="a file for every log loss, as JSON")
     asked = parser.parse_args()
     known = sets(asked.penguins)

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 
 import polycera as pc
-from polycera.networks.graph import Graph
-from polycera.networks.places import places
-from polycera.training.gramians import Gramians
-from polycera.training.probe import GradientProbe
+from polycera.callbacks.gradient_probe import GradientProbe
+from polycera.layers.graph import Graph
+from polycera.layers.shared_layers import places
+from polycera.model.gramians import Gramians
 
 ROWS, FEATURES, WIDTH, BATCH, ROUNDS, SECONDS = 8192, 32, 128, 128, 9, 20.0
 
@@ -65,8 +65,12 @@ def batch_seconds(model, x, y):
 
 
 def main():
-    print(f"{keras.backend.backend()}: {WIDTH} units, batches of {BATCH}, looks of 8 batches, budget 5 %")
-    print("| tasks | step, ms | first batch, s | a batch after, ms (lowest-highest) | looks in | spent |")
+    print(
+        f"{keras.backend.backend()}: {WIDTH} units, batches of {BATCH}, looks of 8 batches, budget 5 %"
+    )
+    print(
+        "| tasks | step, ms | first batch, s | a batch after, ms (lowest-highest) | looks in | spent |"
+    )
     print("|---|---|---|---|---|---|")
     for tasks in map(int, sys.argv[1:] or (2, 8, 40, 200)):
         model, x, y = training(tasks)

@@ -1,23 +1,27 @@
 """Does weighting or balancing help? Each method against equal weights, on held-out rows of three problems.
 
-    python benchmarks/quality.py                              # all of it: 25 minutes or so on one core, with JAX
-    python benchmarks/quality.py --quick                      # 2 seeds, 3 epochs: whether everything runs
-    python benchmarks/quality.py --problems enb --methods upgrad log --seeds 10
-    python benchmarks/quality.py --first 5 --seeds 10 --problems tox21 --methods log     # seeds that chose nothing
-    python benchmarks/quality.py --stretch 2 --methods        # equal weights alone, for twice as long
-    python benchmarks/quality.py --out quality.md             # the tables there, all figures in quality.json
+    python benchmarks/quality.py                              # all of it: 25 minutes or so on one
+    core, with JAX python benchmarks/quality.py --quick                      # 2 seeds, 3 epochs:
+    whether everything runs python benchmarks/quality.py --problems enb --methods upgrad log --seeds
+    10 python benchmarks/quality.py --first 5 --seeds 10 --problems tox21 --methods log     # seeds
+    that chose nothing python benchmarks/quality.py --stretch 2 --methods        # equal weights
+    alone, for twice as long python benchmarks/quality.py --out quality.md             # the tables
+    there, all figures in quality.json
 
-`digits` overlays two handwritten digits in one small image and asks for both, as MultiMNIST does; `enb` are the heating
-and cooling loads of buildings; `tox21` are twelve assays of which a sixth of the labels is missing. Every contender has
-the same trunk, steps, batches, Adam, learning rate and seeds; a seed decides the split of the rows, the first weights
-and the order of the rows. No hyperparameter of any method is tuned: those are the defaults that a user meets first. The
-epoch with the best mean skill on validation rows is kept, and the mean skill of the tasks on test rows is reported
-(0 is the trivial predictor, 1 is perfect), with its difference to equal weights of the same seed: the mean over the
-seeds and a 95 % interval of Student's t.
+`digits` overlays two handwritten digits in one small image and asks for both, as MultiMNIST does;
+`enb` are the heating and cooling loads of buildings; `tox21` are twelve assays of which a sixth of
+the labels is missing. Every contender has the same trunk, steps, batches, Adam, learning rate and
+seeds; a seed decides the split of the rows, the first weights and the order of the rows. No
+hyperparameter of any method is tuned: those are the defaults that a user meets first. The epoch
+with the best mean skill on validation rows is kept, and the mean skill of the tasks on test rows is
+reported (0 is the trivial predictor, 1 is perfect), with its difference to equal weights of the
+same seed: the mean over the seeds and a 95 % interval of Student's t.
 
-`mean` and `equal` do what equal weights do by another way: how far they are from it is what rounding alone can do.
-"Separate networks" have the same trunk once for each task, so as many times the weights, and their epoch is chosen for
-all of them together as for the others. `schedule` is left out: it does what its user asks for.
+`mean` and `equal` do what equal weights do by another way: how far they are from it is what
+    rounding alone can do.
+"Separate networks" have the same trunk once for each task, so as many times the weights, and their
+epoch is chosen for all of them together as for the others. `schedule` is left out: it does what its
+user asks for.
 """
 
 from __future__ import annotations
@@ -43,8 +47,14 @@ from polycera import balancing, weighting
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BASE, SEPARATE = "equal weights", "separate networks"
 CONTROLS = ("mean", "equal")
-COMBINED = {f"{name} + upgrad": {"weighting": name, "balancing": "upgrad"} for name in ("log", "uncertainty")}
-EXACT = {f"{name}, parameters": {"balancing": name, "gradients": "parameters"} for name in ("mgda", "upgrad")}
+COMBINED = {
+    f"{name} + upgrad": {"weighting": name, "balancing": "upgrad"}
+    for name in ("log", "uncertainty")
+}
+EXACT = {
+    f"{name}, parameters": {"balancing": name, "gradients": "parameters"}
+    for name in ("mgda", "upgrad")
+}
 METHODS: dict[str, dict[str, Any]] = {
     **{name: {"balancing": name} for name in balancing.METHODS},
     **{name: {"weighting": name} for name in weighting.METHODS if name != "schedule"},
@@ -68,7 +78,8 @@ class Problem:
         passes: passes over the training rows in an epoch, between two looks at the validation rows.
         epochs: of training.
         rate: of Adam.
-        pairs: whether rows are digits of which pairs are made, after the split, so that no digit is on both sides.
+        pairs: whether rows are digits of which pairs are made, after the split, so that no digit is
+            on both sides.
     """
 
     tasks: list[Any]
@@ -88,12 +99,17 @@ class Problem:
         rows = rng.permutation(len(self.x))
         if self.pairs:
             pools = np.split(rows, [int(0.6 * len(rows)), int(0.8 * len(rows))])
-            return [overlaid(self, pool, count, rng) for pool, count in zip(pools, self.sizes, strict=True)]
+            return [
+                overlaid(self, pool, count, rng)
+                for pool, count in zip(pools, self.sizes, strict=True)
+            ]
         edges = np.cumsum(self.sizes)
         chosen = [rows[a:b] for a, b in zip((0, *edges), edges, strict=False)]
         middle, spread = self.x[chosen[0]].mean(0), self.x[chosen[0]].std(0)
         x = ((self.x - middle) / np.where(spread > 0, spread, 1)).astype("float32")
-        return [(x[part], {name: labels[part] for name, labels in self.y.items()}) for part in chosen]
+        return [
+            (x[part], {name: labels[part] for name, labels in self.y.items()}) for part in chosen
+        ]
 
 
 # -- the problems ---------------------------------------------------------------------------------------------------
@@ -103,9 +119,13 @@ def digits() -> Problem:
     from sklearn.datasets import load_digits
 
     x, digit = load_digits(return_X_y=True)
-    tasks = [pc.Multiclass(name, list(range(10)), metrics=["accuracy"]) for name in ("left", "right")]
+    tasks = [
+        pc.Multiclass(name, list(range(10)), metrics=["accuracy"]) for name in ("left", "right")
+    ]
     images = x.reshape(-1, 8, 8).astype("float32") / 16
-    return Problem(tasks, images, {"digit": digit}, (4096, 1024, 2048), (24, 12), 128, 1, 60, 5e-3, pairs=True)
+    return Problem(
+        tasks, images, {"digit": digit}, (4096, 1024, 2048), (24, 12), 128, 1, 60, 5e-3, pairs=True
+    )
 
 
 def overlaid(problem: Problem, pool: np.ndarray, count: int, rng: np.random.Generator) -> Any:
@@ -114,7 +134,10 @@ def overlaid(problem: Problem, pool: np.ndarray, count: int, rng: np.random.Gene
     images = np.zeros((count, 12, 12), "float32")
     images[:, :8, :8] = problem.x[left]
     images[:, 4:, 4:] = np.maximum(images[:, 4:, 4:], problem.x[right])
-    return images.reshape(count, -1), {"left": problem.y["digit"][left], "right": problem.y["digit"][right]}
+    return images.reshape(count, -1), {
+        "left": problem.y["digit"][left],
+        "right": problem.y["digit"][right],
+    }
 
 
 def table_of(name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -171,8 +194,9 @@ def network(problem: Problem, label: str, options: dict[str, Any], seed: int) ->
 def contend(problem: Problem, label: str, seeds: range) -> list[dict[str, Any]]:
     """Train a contender on each seed: its skills on test rows, its best epoch, the seconds of `fit`.
 
-    The step is compiled once: for each seed, all that a fresh model starts from is copied into the first one. Only the
-    strides by which methods with randomness move on are then the first seed's in all.
+    The step is compiled once: for each seed, all that a fresh model starts from is copied into the
+    first one. Only the strides by which methods with randomness move on are then the first seed's
+    in all.
     """
     options = METHODS.get(label, {})
     model = network(problem, label, options, seeds[0])
@@ -190,7 +214,9 @@ def contend(problem: Problem, label: str, seeds: range) -> list[dict[str, Any]]:
 def train(model: pc.Model, problem: Problem, seed: int) -> dict[str, Any]:
     (x, y), validation, test = problem.parts(seed)
     again = np.tile(np.arange(len(x)), problem.passes)
-    best = keras.callbacks.EarlyStopping("val_joint", mode="max", patience=problem.epochs, restore_best_weights=True)
+    best = keras.callbacks.EarlyStopping(
+        "val_joint", mode="max", patience=problem.epochs, restore_best_weights=True
+    )
     keras.utils.set_random_seed(seed)  # the order of the rows
     start = time.perf_counter()
     model.fit(
@@ -207,7 +233,13 @@ def train(model: pc.Model, problem: Problem, seed: int) -> dict[str, Any]:
     model.evaluate(*test, batch_size=len(test[0]), verbose=0)
     skills = {name: next(iter(own.values())).skill for name, own in model.scores.items()}
     mean = float(np.nanmean(list(skills.values())))
-    return {"seed": seed, "skill": mean, "skills": skills, "epoch": best.best_epoch + 1, "seconds": seconds}
+    return {
+        "seed": seed,
+        "skill": mean,
+        "skills": skills,
+        "epoch": best.best_epoch + 1,
+        "seconds": seconds,
+    }
 
 
 # -- all of them ----------------------------------------------------------------------------------------------------
@@ -218,11 +250,16 @@ def compared(runs: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str
     from scipy import stats
 
     skills, differences = (
-        np.array([run["skill"] - minus * other["skill"] for run, other in zip(runs, base, strict=True)])
+        np.array(
+            [run["skill"] - minus * other["skill"] for run, other in zip(runs, base, strict=True)]
+        )
         for minus in (0, 1)
     )
     n = len(differences)
-    middle, error = float(differences.mean()), float(differences.std(ddof=1) / n**0.5) if n > 1 else float("nan")
+    middle, error = (
+        float(differences.mean()),
+        float(differences.std(ddof=1) / n**0.5) if n > 1 else float("nan"),
+    )
     half = float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else float("nan")
     return {
         "skill": float(skills.mean()),
@@ -239,7 +276,9 @@ def compared(runs: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str
 def study(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """A problem with all contenders: figures of each, and of each of its trainings."""
     problem = PROBLEMS[name]()
-    problem = replace(problem, epochs=3 if options.quick else max(1, round(problem.epochs * options.stretch)))
+    problem = replace(
+        problem, epochs=3 if options.quick else max(1, round(problem.epochs * options.stretch))
+    )
     runs: dict[str, list[dict[str, Any]]] = {}
     for label in [BASE, *(label for label in METHODS if label in options.methods)]:
         start = time.perf_counter()
@@ -247,12 +286,19 @@ def study(name: str, options: argparse.Namespace) -> dict[str, Any]:
         keras.utils.clear_session()
         middle = statistics.mean(run["skill"] for run in runs[label])
         note(f"{name}: {label}: {middle:.4f}, {time.perf_counter() - start:.1f} s")
-    setting = {key: getattr(problem, key) for key in ("sizes", "widths", "batch", "passes", "epochs", "rate")}
+    setting = {
+        key: getattr(problem, key)
+        for key in ("sizes", "widths", "batch", "passes", "epochs", "rate")
+    }
     setting |= {
         "tasks": len(problem.tasks),
         "steps": problem.epochs * problem.passes * problem.sizes[0] // problem.batch,
     }
-    return {"setting": setting, "figures": {k: compared(own, runs[BASE]) for k, own in runs.items()}, "runs": runs}
+    return {
+        "setting": setting,
+        "figures": {k: compared(own, runs[BASE]) for k, own in runs.items()},
+        "runs": runs,
+    }
 
 
 def verdict(figures: dict[str, Any]) -> str:
@@ -272,8 +318,16 @@ def markdown(name: str, result: dict[str, Any]) -> str:
     for label, own in figures.items():
         cells = ["", ""]
         if label != BASE:
-            cells = [f"{own['difference']:+.4f} ({own['low']:+.4f} to {own['high']:+.4f})", verdict(own)]
-        cells = [kind(label), f"{own['skill']:.4f}", *cells, f"{own['epoch']:.1f} of {setting['epochs']}"]
+            cells = [
+                f"{own['difference']:+.4f} ({own['low']:+.4f} to {own['high']:+.4f})",
+                verdict(own),
+            ]
+        cells = [
+            kind(label),
+            f"{own['skill']:.4f}",
+            *cells,
+            f"{own['epoch']:.1f} of {setting['epochs']}",
+        ]
         lines.append(f"| {' | '.join(cells)} | {own['seconds']:.1f} |")
     return "\n".join([*lines, "", summary(name, figures)])
 
@@ -284,7 +338,9 @@ def kind(label: str) -> str:
 
 def summary(name: str, figures: dict[str, Any]) -> str:
     """What the numbers say together, chance included."""
-    methods = {label: own for label, own in figures.items() if label not in (BASE, SEPARATE, *CONTROLS)}
+    methods = {
+        label: own for label, own in figures.items() if label not in (BASE, SEPARATE, *CONTROLS)
+    }
     said = [verdict(own) for own in methods.values()]
     n, better, worse = len(said), said.count("better"), said.count("worse")
     text = ""
@@ -325,14 +381,24 @@ def note(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first seed: others confirm what some have shown")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first seed: others confirm what some have shown"
+    )
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser.add_argument(
+        "--methods", nargs="*", choices=METHODS, default=list(METHODS), metavar="METHOD"
+    )
     parser.add_argument("--stretch", type=float, default=1.0, help="so many times the epochs")
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 3 epochs: whether everything runs")
-    parser.add_argument("--out", type=Path, help="where the tables go; all figures go beside them, as .json")
+    parser.add_argument(
+        "--quick", action="store_true", help="2 seeds, 3 epochs: whether everything runs"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the tables go; all figures go beside them, as .json"
+    )
     options = parser.parse_args()
     options.seeds = 2 if options.quick else options.seeds
     warnings.filterwarnings("ignore", message=".*is undefined on the validation rows")
@@ -348,7 +414,9 @@ def main() -> None:
         print(f"\n{tables[-1]}", flush=True)
         if options.out:  # after each problem: a study that is cut off leaves what it has
             options.out.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
-            options.out.with_suffix(".json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+            options.out.with_suffix(".json").write_text(
+                json.dumps(results, indent=1), encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
     python benchmarks/separate.py                                 # enb, jura, emotions; 3 seeds
     python benchmarks/separate.py --tables enb --seeds 10
-    python benchmarks/separate.py --quick                         # 100 steps: whether everything runs
-    python benchmarks/separate.py --out separate.md               # the tables there, all figures in separate.json
+    python benchmarks/separate.py --quick                         # 100 steps: whether everything
+    runs python benchmarks/separate.py --out separate.md               # the tables there, all
+    figures in separate.json
 
-The network and the training are those that `pc.fit` takes by itself; nothing is tuned for either side. Rows are drawn
-once for each table (seed 0; the published split, where the data have one), and seeds vary the first weights, the order
-of the rows and dropout: an interval says what other trainings on these rows would show, not what other rows would.
+The network and the training are those that `pc.fit` takes by itself; nothing is tuned for either
+side. Rows are drawn once for each table (seed 0; the published split, where the data have one), and
+seeds vary the first weights, the order of the rows and dropout: an interval says what other
+trainings on these rows would show, not what other rows would.
 """
 
 from __future__ import annotations
@@ -24,20 +26,24 @@ import keras
 import msgspec
 
 import polycera as pc
-from polycera.diagnostics import compare
-from polycera.runs.findings import Comparison
+from polycera.experiments import compare
+from polycera.runs.results import Comparison
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TABLES = ("enb", "jura", "emotions")
 
 
-def compared(name: str, seeds: int, processes: int | None, training: dict[str, Any], place: Path) -> Comparison:
+def compared(
+    name: str, seeds: int, processes: int | None, training: dict[str, Any], place: Path
+) -> Comparison:
     about = json.loads((DATA / name / "meta.json").read_text(encoding="utf-8"))
     targets, aside = list(about["targets"]), about.get("ignore", ())
     table = DATA / name / "data.parquet"
     split = "__split__" if name in ("yeast", "scene", "emotions") else None
     exclude = [column for column in aside if column != split]
-    run = pc.fit(table, targets, out=place / name, split=split, exclude=exclude, training=training, say=note)
+    run = pc.fit(
+        table, targets, out=place / name, split=split, exclude=exclude, training=training, say=note
+    )
     return compare(run, seeds=seeds, processes=processes, say=note)
 
 
@@ -51,7 +57,8 @@ def markdown(name: str, found: Comparison) -> str:
     ]
     for task, gain in found.tasks.items():
         means = [
-            f"{mean(values):.4g} ({low(values):.4g} to {high(values):.4g})" for values in (gain.joint, gain.separate)
+            f"{mean(values):.4g} ({low(values):.4g} to {high(values):.4g})"
+            for values in (gain.joint, gain.separate)
         ]
         by = f"{number(gain.difference)} ({number(gain.low)} to {number(gain.high)})"
         lines.append(f"| {' | '.join([task, gain.metric, *means, by, gain.better])} |")
@@ -83,8 +90,12 @@ def note(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), help="folders of the shared data")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tables", nargs="+", default=list(TABLES), help="folders of the shared data"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--steps", type=int, default=None, help="at most; default: as pc.fit")
     parser.add_argument("--processes", type=int, default=None, help="trainings at once")
@@ -93,7 +104,9 @@ def main() -> None:
     options = parser.parse_args()
     seeds, steps = (1, 100) if options.quick else (options.seeds, options.steps)
     training = {} if steps is None else {"max_steps": steps}
-    head = f"{keras.backend.backend()}, Keras {keras.__version__}, Python {platform.python_version()}"
+    head = (
+        f"{keras.backend.backend()}, Keras {keras.__version__}, Python {platform.python_version()}"
+    )
     pages, figures = [f"{head}\n"], {}
     with tempfile.TemporaryDirectory() as place:
         for name in options.tables:

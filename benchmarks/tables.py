@@ -1,19 +1,22 @@
 """Is one network without options better than forests, boosting and separate networks? Ten public multi-output tables.
 
     python benchmarks/tables.py                                     # all of it: hours on two cores
-    python benchmarks/tables.py --ours-only --sets enb,jura         # our column; the others as they were found before
-    python benchmarks/tables.py --columns forest,catboost --threads 2
-    python benchmarks/tables.py --quick                             # tiny parts of two sets: whether everything runs
-    python benchmarks/tables.py --data FOLDER --out OTHER           # other tables in the same form
+    python benchmarks/tables.py --ours-only --sets enb,jura         # our column; the others as they
+    were found before python benchmarks/tables.py --columns forest,catboost --threads 2
+    python benchmarks/tables.py --quick                             # tiny parts of two sets:
+    whether everything runs python benchmarks/tables.py --data FOLDER --out OTHER           # other
+    tables in the same form
 
-Every cell (set, column, fold, seed) runs in a process of its own and its result is kept in `cells.jsonl` as soon as it
-is there: the same command again does what is missing. After each set `tables.md`, `tables.parquet` (a row for each
-score) and `tables.svg` are written from all cells there are; the predictions of test rows stay in `predictions/`.
+Every cell (set, column, fold, seed) runs in a process of its own and its result is kept in
+`cells.jsonl` as soon as it is there: the same command again does what is missing. After each set
+`tables.md`, `tables.parquet` (a row for each score) and `tables.svg` are written from all cells
+there are; the predictions of test rows stay in `predictions/`.
 
-Training rows are all rows that are not for testing. No hyperparameter depends on the set; what stops early or chooses a
-penalty does so on 15 % of the training rows, drawn by the contender. The columns, each as `_contenders.py` has it:
-`polycera` (`pc.fit` without options), `linear` (ridge, logistic), `forest`, `histogram` (scikit-learn's histogram
-gradient boosting), `lightgbm`, `catboost`, `separate` (a network for each target), `together` (a plain one for all).
+Training rows are all rows that are not for testing. No hyperparameter depends on the set; what
+stops early or chooses a penalty does so on 15 % of the training rows, drawn by the contender. The
+columns, each as `_contenders.py` has it: `polycera` (`pc.fit` without options), `linear` (ridge,
+logistic), `forest`, `histogram` (scikit-learn's histogram gradient boosting), `lightgbm`,
+`catboost`, `separate` (a network for each target), `together` (a plain one for all).
 """
 
 from __future__ import annotations
@@ -46,7 +49,13 @@ def asked(options: argparse.Namespace, name: str) -> Iterator[dict[str, Any]]:
     for column in options.columns:
         for fold in range(1 if options.quick else _sets.folds(options.data, name)):
             for seed in range(options.seeds if column in SEEDED else 1):
-                yield {"set": name, "column": column, "fold": fold, "seed": seed, "quick": options.quick}
+                yield {
+                    "set": name,
+                    "column": column,
+                    "fold": fold,
+                    "seed": seed,
+                    "quick": options.quick,
+                }
 
 
 def run(cell: dict[str, Any], options: argparse.Namespace) -> bool:
@@ -73,7 +82,9 @@ def environment(threads: int | None) -> dict[str, str]:
     if threads is None:
         return own
     for name in ("OMP", "OPENBLAS", "MKL", "POLARS_MAX", "TF_NUM_INTRAOP", "TF_NUM_INTEROP"):
-        own[f"{name}_THREADS" if name.startswith(("POLARS", "TF")) else f"{name}_NUM_THREADS"] = str(threads)
+        own[f"{name}_THREADS" if name.startswith(("POLARS", "TF")) else f"{name}_NUM_THREADS"] = (
+            str(threads)
+        )
     if threads == 1:
         own["XLA_FLAGS"] = f"{own.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     return own
@@ -106,7 +117,9 @@ def installed(columns: list[str]) -> list[str]:
     there = {name: LIBRARIES.get(name, name) for name in columns if name not in SEEDED}
     absent = [name for name, library in there.items() if importlib.util.find_spec(library) is None]
     if absent:
-        note(f"Left out, for they are not installed (pip install 'polycera[bench]'): {', '.join(absent)}.")
+        note(
+            f"Left out, for they are not installed (pip install 'polycera[bench]'): {', '.join(absent)}."
+        )
     return [name for name in columns if name not in absent]
 
 
@@ -119,16 +132,31 @@ def listed(text: str) -> list[str]:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", type=listed, help=f"default: {','.join(SETS)}; with --data, all that are there")
-    parser.add_argument("--columns", type=listed, default=list(COLUMNS), help=f"default: {','.join(COLUMNS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sets", type=listed, help=f"default: {','.join(SETS)}; with --data, all that are there"
+    )
+    parser.add_argument(
+        "--columns", type=listed, default=list(COLUMNS), help=f"default: {','.join(COLUMNS)}"
+    )
     parser.add_argument("--ours-only", action="store_true", help=f"the same as --columns {OURS}")
     parser.add_argument("--seeds", type=int, default=1, help="how many, of the networks; default 1")
-    parser.add_argument("--threads", type=int, help="of each process; default: as many as each library takes")
+    parser.add_argument(
+        "--threads", type=int, help="of each process; default: as many as each library takes"
+    )
     parser.add_argument("--again", action="store_true", help="also the cells whose result is there")
     parser.add_argument("--quick", action="store_true", help="200 rows, 3 targets, few steps")
-    parser.add_argument("--data", type=Path, default=DATA, help="a folder of data.parquet and meta.json for each set")
-    parser.add_argument("--out", type=Path, help="default: .cache/tables; with --quick, nothing stays")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DATA,
+        help="a folder of data.parquet and meta.json for each set",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="default: .cache/tables; with --quick, nothing stays"
+    )
     options = parser.parse_args()
     if unknown := [name for name in options.columns if name not in COLUMNS]:
         parser.error(f"no column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
@@ -154,11 +182,14 @@ def filled(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run the cells that a set lacks, and write the pages anew; the cells that failed."""
     options.out.mkdir(parents=True, exist_ok=True)
     there = set() if options.again else {label(cell) for cell in kept(options.out)}
-    failed = [cell for cell in asked(options, name) if label(cell) not in there and not run(cell, options)]
+    failed = [
+        cell for cell in asked(options, name) if label(cell) not in there and not run(cell, options)
+    ]
     cells = [cell for cell in kept(options.out) if cell["quick"] == options.quick]
     if cells:
         print(
-            f"\n{write(Found(cells, options.out / 'predictions', list(SETS), list(COLUMNS)), options.out)}", flush=True
+            f"\n{write(Found(cells, options.out / 'predictions', list(SETS), list(COLUMNS)), options.out)}",
+            flush=True,
         )
     return failed
 

@@ -4,9 +4,10 @@
     python benchmarks/thresholds.py --quick             # one small table: whether everything runs
     python benchmarks/thresholds.py --out thresholds.md
 
-Raw outputs are those of a logistic regression (barely regularised, so too sure of itself) and of extremely randomised
-trees (too unsure), for rows that did not train them: two folds. Rules choose on part A, 50 to 1,000 rows drawn anew
-each time, and are measured on all others. Seeds are fixed. Scores are means over labels, then over draws.
+Raw outputs are those of a logistic regression (barely regularised, so too sure of itself) and of
+extremely randomised trees (too unsure), for rows that did not train them: two folds. Rules choose
+on part A, 50 to 1,000 rows drawn anew each time, and are measured on all others. Seeds are fixed.
+Scores are means over labels, then over draws.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
 import polycera as pc
-from polycera import quality
-from polycera.quality.cuts import scored
-from polycera.quality.scaling import losses, platt, sigmoid
-from polycera.shapes import Array
+from polycera import evaluation
+from polycera.evaluation.logit_scaling import losses, platt, sigmoid
+from polycera.evaluation.threshold_search import scored
+from polycera.typing import Array
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DRAWS = {"emotions": 10, "yeast": 10, "scene": 10, "sider": 6, "tox21": 6, "bibtex": 2}
@@ -44,7 +45,7 @@ def half(y: Array, p: Array, metric: str) -> Array:
 
 
 def best(y: Array, p: Array, metric: str) -> Array:
-    return quality.cuts(y, p, metric).value
+    return evaluation.cuts(y, p, metric).value
 
 
 LAST: list[tuple[Array, str, Array]] = []
@@ -54,7 +55,7 @@ LAST: list[tuple[Array, str, Array]] = []
 def resampled(y: Array, p: Array, metric: str) -> Array:
     if not (LAST and LAST[0][0] is y and LAST[0][1] == metric):
         rows = np.random.default_rng(0).integers(0, len(y), (RESAMPLES, len(y)))
-        LAST[:] = [(y, metric, np.stack([quality.cuts(y[i], p[i], metric).value for i in rows]))]
+        LAST[:] = [(y, metric, np.stack([evaluation.cuts(y[i], p[i], metric).value for i in rows]))]
     return LAST[0][2]
 
 
@@ -65,7 +66,12 @@ def smooth(y: Array, p: Array, metric: str) -> Array:
     positives, negatives = ones.sum(0), known.sum(0) - ones.sum(0)
     width = (0.5 * z.std(0) * np.maximum(positives, 1) ** -0.2).clip(1e-6)
     at = lowest + np.linspace(0, 1, 60)[:, None] * (z.max(0) - lowest)
-    scores = np.stack([formula(metric, ones, known * sigmoid((z - one) / width), positives, negatives) for one in at])
+    scores = np.stack(
+        [
+            formula(metric, ones, known * sigmoid((z - one) / width), positives, negatives)
+            for one in at
+        ]
+    )
     return sigmoid(np.take_along_axis(at, np.nan_to_num(scores, nan=-1.0).argmax(0)[None], 0)[0])
 
 
@@ -86,22 +92,22 @@ def shrunk(y: Array, p: Array, metric: str) -> Array:
 def lipton(y: Array, p: Array, metric: str) -> Array:
     """Half of the optimal F1; of calibrated probabilities the share of ones, or one half, are best for the others."""
     if metric == "f1":
-        return np.nan_to_num(quality.cuts(y, p).reached, nan=1.0) / 2
+        return np.nan_to_num(evaluation.cuts(y, p).reached, nan=1.0) / 2
     return np.nanmean(y, axis=0) if metric == "balanced_accuracy" else half(y, p, metric)
 
 
 def expected(y: Array, p: Array, metric: str) -> Array:
-    return quality.cuts(np.where(np.isfinite(y), p, np.nan), p, metric).value
+    return evaluation.cuts(np.where(np.isfinite(y), p, np.nan), p, metric).value
 
 
 def alone(y: Array, p: Array, metric: str) -> Array:
     z = logit(p)
     a, b = platt(y, z, strength=(1.0, 1.0))
-    return quality.cuts(np.where(np.isfinite(y), sigmoid(a * z + b), np.nan), p, metric).value
+    return evaluation.cuts(np.where(np.isfinite(y), sigmoid(a * z + b), np.nan), p, metric).value
 
 
 def ours(y: Array, p: Array, metric: str) -> Array:
-    return quality.steady(y, p, metric).value
+    return evaluation.steady(y, p, metric).value
 
 
 RULES: dict[str, Rule] = {
@@ -146,7 +152,11 @@ def logistic(x: Array, y: Array, new: Array, steps: int = 80) -> Array:
     mean, spread = x.mean(0), x.std(0)
     x, new = ((each - mean)[:, spread > 0] / spread[spread > 0] for each in (x, new))
     known = np.isfinite(y)
-    t, k, rows = np.where(known, y, 0).astype("float32"), known.astype("float32"), np.maximum(known.sum(0), 1)
+    t, k, rows = (
+        np.where(known, y, 0).astype("float32"),
+        known.astype("float32"),
+        np.maximum(known.sum(0), 1),
+    )
     v = np.ones(x.shape[1], "float32")
     for _ in range(10):
         v = x.T @ (x @ v)
@@ -187,7 +197,7 @@ def logit(p: Array) -> Array:
 
 def formula(metric: str, ones: Array, yes: Array, positives: Array, negatives: Array) -> Array:
     true = (ones * yes).sum(0)
-    return quality.METRICS[metric]((true, yes.sum(0) - true, positives, negatives))
+    return evaluation.METRICS[metric]((true, yes.sum(0) - true, positives, negatives))
 
 
 # -- what is measured ------------------------------------------------------------------------------------------------
@@ -211,7 +221,7 @@ def of_rules(name: str, y: Array, raw: dict[str, Array], draws: int) -> dict[Whe
     for model, z in raw.items():
         p = sigmoid(z)
         for rows in (size for size in SIZES if size <= 0.6 * len(y)):
-            for metric in quality.METRICS:
+            for metric in evaluation.METRICS:
                 scores = np.zeros((draws, len(RULES)))
                 for draw in range(draws):
                     a, b = parts(y, rows, draw)
@@ -231,11 +241,17 @@ def of_calibration(name: str, y: Array, raw: dict[str, Array], draws: int) -> li
             each = []
             for draw in range(draws):
                 a, b = parts(y, rows, draw)
-                found = quality.calibration(layout, {"labels": y[a]}, z[a])
+                found = evaluation.calibration(layout, {"labels": y[a]}, z[a])
                 own = platt(y[a], z[a], strength=(1e-3, 1e-3))
                 changed = ((found.scale != 1) | (found.shift != 0)).mean()
                 after = [z[b], found.applied(z[b]), own[0] * z[b] + own[1]]
-                each.append([changed, *(loss(y[b], one) for one in after), *(ece(y[b], one) for one in after[:2])])
+                each.append(
+                    [
+                        changed,
+                        *(loss(y[b], one) for one in after),
+                        *(ece(y[b], one) for one in after[:2]),
+                    ]
+                )
             n = np.mean(each, axis=0)
             numbers = " | ".join(f"{value:.3f}" for value in n[1:])
             lines.append(f"| {name} | {model} | {rows} | {n[0]:.0%} | {numbers} |")
@@ -247,7 +263,9 @@ def loss(y: Array, z: Array) -> float:
 
 
 def ece(y: Array, z: Array) -> float:
-    each = [quality.reliability(truth, p).ece for truth, p in zip(y.T, sigmoid(z).T, strict=True)]
+    each = [
+        evaluation.reliability(truth, p).ece for truth, p in zip(y.T, sigmoid(z).T, strict=True)
+    ]
     return float(np.mean([one for one in each if one is not None]))
 
 
@@ -256,7 +274,10 @@ def ece(y: Array, z: Array) -> float:
 
 def rules_table(found: dict[Where, Array], metric: str) -> str:
     means = np.stack([scores.mean(0) for where, scores in found.items() if where.metric == metric])
-    behind, sizes = means.max(1, keepdims=True) - means, [where.rows for where in found if where.metric == metric]
+    behind, sizes = (
+        means.max(1, keepdims=True) - means,
+        [where.rows for where in found if where.metric == metric],
+    )
     shown = sorted(set(sizes))
     lines = [
         f"#### {metric}: {len(means)} cells (table, model, rows of part A)",
@@ -267,7 +288,9 @@ def rules_table(found: dict[Where, Array], metric: str) -> str:
     for i in np.argsort(-means.mean(0)):
         by = [means[[size == one for one in sizes], i].mean() for size in shown]
         below = (means[:, i] < means[:, 0] - NEAR).sum()
-        numbers = " | ".join(f"{value:.3f}" for value in (*by, means[:, i].mean(), behind[:, i].mean()))
+        numbers = " | ".join(
+            f"{value:.3f}" for value in (*by, means[:, i].mean(), behind[:, i].mean())
+        )
         lines.append(f"| {list(RULES)[i]} | {numbers} | {behind[:, i].max():.3f} | {below} |")
     return "\n".join([*lines, ""])
 
@@ -276,15 +299,17 @@ def tables_table(found: dict[Where, Array]) -> str:
     lines = [
         "#### Table by table, over models and sizes: one half / best on part A / `steady`",
         "",
-        f"| table | {' | '.join(quality.METRICS)} |",
-        "|---" * (len(quality.METRICS) + 1) + "|",
+        f"| table | {' | '.join(evaluation.METRICS)} |",
+        "|---" * (len(evaluation.METRICS) + 1) + "|",
     ]
     shown = [0, 1, len(RULES) - 1]
     for name in dict.fromkeys(where.name for where in found):
         cells = []
-        for metric in quality.METRICS:
+        for metric in evaluation.METRICS:
             own = [
-                scores.mean(0)[shown] for where, scores in found.items() if (where.name, where.metric) == (name, metric)
+                scores.mean(0)[shown]
+                for where, scores in found.items()
+                if (where.name, where.metric) == (name, metric)
             ]
             cells.append(" / ".join(f"{value:.3f}" for value in np.mean(own, axis=0)))
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -298,8 +323,12 @@ CALIBRATION = """#### Calibration, measured on part B
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="+", default=list(DRAWS), help="folders of the shared data")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tables", nargs="+", default=list(DRAWS), help="folders of the shared data"
+    )
     parser.add_argument("--quick", action="store_true", help="emotions, one draw")
     parser.add_argument("--out", type=Path, default=None, help="a .md file")
     options = parser.parse_args()
@@ -309,7 +338,7 @@ def main() -> None:
         y, raw = raw_outputs(name)
         found |= of_rules(name, y, raw, draws)
         lines += of_calibration(name, y, raw, draws)
-    pages = [*(rules_table(found, metric) for metric in quality.METRICS), tables_table(found)]
+    pages = [*(rules_table(found, metric) for metric in evaluation.METRICS), tables_table(found)]
     pages += ["\n".join([CALIBRATION, *lines, ""]), f"{time.perf_counter() - started:.0f} s"]
     print("\n".join(pages))
     if options.out is not None:

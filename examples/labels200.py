@@ -1,10 +1,12 @@
 """200 labels that have nothing to do with each other: one loss or 200?
 
-Answers: "I have 200 mutually independent yes-or-no outputs. One Dense(200) with one loss, or 200 outputs with 200
+Answers: "I have 200 mutually independent yes-or-no outputs. One Dense(200) with one loss, or 200
+    outputs with 200
 losses?"
 
-200 named tasks. Each has its own loss, its own missing labels and its own AUC in the logs, and a step costs about what
-it costs with one Dense(200), because the heads are one matrix multiply. The step times are measured below.
+200 named tasks. Each has its own loss, its own missing labels and its own AUC in the logs, and a
+step costs about what it costs with one Dense(200), because the heads are one matrix multiply. The
+step times are measured below.
 
     python examples/labels200.py
 """
@@ -48,7 +50,9 @@ def one_dense():
     """Stock Keras: one output of 200 units, one loss and one AUC over everything."""
     x, h = trunk()
     model = keras.Model(x, keras.layers.Dense(200, activation="sigmoid")(h))
-    model.compile(keras.optimizers.Adam(0.003), loss="binary_crossentropy", metrics=[keras.metrics.AUC()])
+    model.compile(
+        keras.optimizers.Adam(0.003), loss="binary_crossentropy", metrics=[keras.metrics.AUC()]
+    )
     return model
 
 
@@ -85,7 +89,9 @@ def main():
     measured = ours.evaluate(X_test, dict(zip(LABELS, Y_test.T, strict=True)), verbose=0)
     aucs = {name: measured[f"{name}/auc"] for name in LABELS}
 
-    print(f"a step of {BATCH} rows: {step:.2f} ms with 200 named tasks, {stock_step:.2f} ms with one Dense(200)")
+    print(
+        f"a step of {BATCH} rows: {step:.2f} ms with 200 named tasks, {stock_step:.2f} ms with one Dense(200)"
+    )
     print(f"mean AUC of the 200 labels on the test part: {np.mean(list(aucs.values())):.3f}")
     for name in sorted(aucs, key=aucs.get)[:3]:
         print(f"  among the hardest: {name} {aucs[name]:.3f}")

@@ -1,6 +1,7 @@
 """A machine's sensors over time: an LSTM that three different heads share, one of them merged with another branch.
 
-Answers: "I have an LSTM trunk with a regression output, a 5-class output, and a binary output that also looks at other
+Answers: "I have an LSTM trunk with a regression output, a 5-class output, and a binary output that
+    also looks at other
 inputs. Do I have to rewrite my Keras model?"
 
 No: name the outputs, and `pc.adopt` trains the model as it is, outputs matched to tasks by name.
@@ -25,7 +26,9 @@ def machines(n=1500, steps=12, seed=0):
     slope = rng.normal(0.0, 1.0, n)
     time = np.linspace(-1.0, 1.0, steps)
     signal = level[:, None] + slope[:, None] * time
-    sensors = np.stack([signal, -signal, signal**2 / 5.0], axis=-1) + rng.normal(0.0, 0.3, (n, steps, 3))
+    sensors = np.stack([signal, -signal, signal**2 / 5.0], axis=-1) + rng.normal(
+        0.0, 0.3, (n, steps, 3)
+    )
     machine = rng.normal(size=(n, 4))
     state = np.array(STATES)[np.clip(level, 0, 4.999).astype(int)]
     failure = slope + machine[:, 0] - 0.5 * machine[:, 1] > 0.5  # neither branch knows it alone
@@ -52,7 +55,8 @@ def main():
     keras.utils.set_random_seed(0)
     x, y = machines()
     train, test = slice(0, 1200), slice(1200, None)
-    tasks = [pc.Binary("failure"), pc.Multiclass("state", classes=STATES), pc.Regression("power")]  # in any order
+    # in any order
+    tasks = [pc.Binary("failure"), pc.Multiclass("state", classes=STATES), pc.Regression("power")]
     model = pc.adopt(network(), tasks)
     model.compile(keras.optimizers.Adam(0.01))
     part = lambda arrays, rows: {name: values[rows] for name, values in arrays.items()}  # noqa: E731
@@ -63,7 +67,9 @@ def main():
     print(f"state    accuracy {measured['state/accuracy']:.3f} over {len(STATES)} classes")
     print(f"failure  AUC {measured['failure/auc']:.3f}")
     answers = model.answer(part(x, slice(1200, 1203)), verbose=0)
-    for power, state, failure in zip(answers["power"], answers["state"], answers["failure"], strict=True):
+    for power, state, failure in zip(
+        answers["power"], answers["state"], answers["failure"], strict=True
+    ):
         print(f"  {power:6.0f} watt, {state:<6}, {'will fail' if failure else 'will run on'}")
     return {"measured": measured, "answers": answers, "truth": part(y, slice(1200, 1203))}
 

@@ -1,6 +1,7 @@
 """A churn label and an amount of money in one scikit-learn estimator, scored fold by fold.
 
-Answers: "My pipeline is scikit-learn's: a frame with text and gaps, two columns to predict, some labels missing.
+Answers: "My pipeline is scikit-learn's: a frame with text and gaps, two columns to predict, some
+    labels missing.
 How do I cross-validate one network on all of it?"
 
 The customers are made up here: 400 rows, one amount in three was never recorded.
@@ -28,7 +29,9 @@ def customers(n=400, seed=0):
     )
     y = pd.DataFrame(
         {
-            "churn": np.where(X["visits"] + (X["region"] == "north") + rng.normal(0, 0.5, n) < 3.5, "yes", "no"),
+            "churn": np.where(
+                X["visits"] + (X["region"] == "north") + rng.normal(0, 0.5, n) < 3.5, "yes", "no"
+            ),
             "revenue": 30.0 * X["visits"] + 2.0 * X["age"] + rng.normal(0, 10, n),
         }
     )
@@ -42,7 +45,10 @@ def main():
     X, y = customers()
     network = pc.PolyceraEstimator(width=64, max_steps=400, learning_rate=0.005, random_state=0)
     folds = cross_validate(network, X, y, cv=KFold(2, shuffle=True, random_state=0))
-    print("Mean skill of the two tasks on each fold, 0 is trivial and 1 is perfect:", folds["test_score"].round(2))
+    print(
+        "Mean skill of the two tasks on each fold, 0 is trivial and 1 is perfect:",
+        folds["test_score"].round(2),
+    )
 
     network.fit(X, y)
     answers = network.predict(X[:3])  # a frame with the columns of y

@@ -17,9 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# Before any backend is imported, and for the processes that tests start too. Who sets one of these keeps it.
+# Before any backend is imported, and for the processes that tests start too. Who sets one of these
+# keeps it.
 for _name, _value in {
-    "KERAS_HOME": str(CACHE / f"keras-{BACKEND}"),  # the user's keras.json is neither read nor written
+    # the user's keras.json is neither read nor written
+    "KERAS_HOME": str(CACHE / f"keras-{BACKEND}"),
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # the same sums in the same order
     "TF_NUM_INTRAOP_THREADS": "1",  # one core a process: another backend's tests have the next
@@ -33,16 +35,20 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process that they interrupt.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process
+# that they interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # as nohup has it
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# No deadline, and few examples: the first call of each shape compiles. In CI the same examples every time.
+# No deadline, and few examples: the first call of each shape compiles. In CI the same examples
+#     every time.
 _common = {"deadline": None, "max_examples": 25, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ci", derandomize=True, print_blob=True, database=None, **_common)
-settings.register_profile("here", database=DirectoryBasedExampleDatabase(CACHE / "hypothesis" / "examples"), **_common)
+settings.register_profile(
+    "here", database=DirectoryBasedExampleDatabase(CACHE / "hypothesis" / "examples"), **_common
+)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
@@ -62,7 +68,8 @@ def rng() -> np.random.Generator:
 def _seeded() -> None:
     """The global generators start alike in every test.
 
-    Keras draws a layer's seed from `random`. Its own `set_random_seed` imports TensorFlow everywhere.
+    Keras draws a layer's seed from `random`. Its own `set_random_seed` imports TensorFlow
+    everywhere.
     """
     random.seed(0)
     np.random.seed(0)

@@ -12,7 +12,8 @@ import numpy as np
 
 from polycera import reports
 from polycera.reports import markup
-from polycera.runs import Spec, arrays, atomic, columns, findings, folder, kept, seal, to_yaml
+from polycera.runs import Spec, folder, kept_epochs, manifest, results, to_yaml
+from polycera.storage import arrays, atomic, table_files
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -59,7 +60,8 @@ def make(
         hole: whether cells of the history are empty.
         keep: epochs that were kept.
         seed: of all numbers.
-        skills: on the validation rows, [epochs, tasks]; NaN where undefined. Then all epochs are kept.
+        skills: on the validation rows, [epochs, tasks]; NaN where undefined. Then all epochs are
+            kept.
     """
     rng = np.random.default_rng(seed)
     kinds = [KINDS[i % 4] for i in range(len(names))]
@@ -68,7 +70,9 @@ def make(
     skills = (
         skills
         if skills is not None
-        else 1 - np.exp(-np.linspace(0.3, 2.5, epochs))[:, None] * rng.uniform(0.7, 1.3, (epochs, len(names)))
+        else 1
+        - np.exp(-np.linspace(0.3, 2.5, epochs))[:, None]
+        * rng.uniform(0.7, 1.3, (epochs, len(names)))
     )
     _history(path, names, kinds, skills, validation, hole, rng)
     if validation:
@@ -78,8 +82,8 @@ def make(
     written = [folder.MODEL, folder.METRICS, folder.HISTORY]
     if rich:
         written += _gradients(path, names, epochs, rng) + _findings(path, names, kinds, rng)
-    written += [f"{folder.EPOCHS}/{one.name}" for one in kept.files(path / folder.EPOCHS)]
-    seal.seal(path, written)
+    written += [f"{folder.EPOCHS}/{one.name}" for one in kept_epochs.files(path / folder.EPOCHS)]
+    manifest.seal(path, written)
     return path
 
 
@@ -87,20 +91,38 @@ def begin(path: Path, names: Sequence[str], kinds: Sequence[str]) -> None:
     """What a run has before its first step."""
     path.mkdir(parents=True)
     tasks = [
-        {"kind": kind, "name": name, "loss": [{"loss": "a_loss", "weight": 1.0}], "classes": ["no", "yes"]}
+        {
+            "kind": kind,
+            "name": name,
+            "loss": [{"loss": "a_loss", "weight": 1.0}],
+            "classes": ["no", "yes"],
+        }
         for name, kind in zip(names, kinds, strict=True)
     ]
     atomic.write(path / folder.SPEC, to_yaml(Spec(tasks=tasks)))
     role = {"role": "number", "kind": "number", "reason": "numbers from 0 to 9", "notable": False}
     numbers: dict[str, Any] = {"columns": [], "mean": [], "deviation": [], "gaps": []}
     booleans = {"columns": [], "share": [], "gaps": []}
-    encoder = {"numbers": numbers, "booleans": booleans, "categories": [], "dates": numbers, "left_out": []}
+    encoder = {
+        "numbers": numbers,
+        "booleans": booleans,
+        "categories": [],
+        "dates": numbers,
+        "left_out": [],
+    }
     own = [{"name": name, **role} for name in (*HOSTILE, "age")]
     own[0] |= {"role": "ignore", "notable": True, "reason": "it is 'an' <id>"}
-    schema = {"columns": own, "encoder": encoder, "rows": "0" * 64, "warnings": [f"Column {HOSTILE[0]!r} is an id."]}
-    atomic.write(path / folder.SCHEMA, seal.page(schema))
-    atomic.write(path / folder.VERSIONS, seal.page({"python": "3.11", "backend": "<b>none</b>"}))
-    seal.seal(path, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    schema = {
+        "columns": own,
+        "encoder": encoder,
+        "rows": "0" * 64,
+        "warnings": [f"Column {HOSTILE[0]!r} is an id."],
+    }
+    atomic.write(path / folder.SCHEMA, manifest.page(schema))
+    atomic.write(
+        path / folder.VERSIONS, manifest.page({"python": "3.11", "backend": "<b>none</b>"})
+    )
+    manifest.seal(path, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
 
 
 def values_of(kind: str, skills: np.ndarray) -> np.ndarray:
@@ -113,17 +135,27 @@ def _defined(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _history(path: Path, names: Any, kinds: Any, skills: np.ndarray, validation: bool, hole: bool, rng: Any) -> None:
+def _history(
+    path: Path, names: Any, kinds: Any, skills: np.ndarray, validation: bool, hole: bool, rng: Any
+) -> None:
     epochs = len(skills)
-    found: dict[str, Any] = {"epoch": list(range(epochs)), "loss": (1 - skills.mean(axis=1)).tolist()}
+    found: dict[str, Any] = {
+        "epoch": list(range(epochs)),
+        "loss": (1 - skills.mean(axis=1)).tolist(),
+    }
     parts = ("", "val_") if validation else ("",)
     found |= {"val_loss": (1.1 - skills.mean(axis=1)).tolist()} if validation else {}
     for part in parts:
         for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-            found[f"{part}{name}/a_loss"] = (1 - skills[:, i] + 0.05 * rng.normal(size=epochs)).tolist()
+            found[f"{part}{name}/a_loss"] = (
+                1 - skills[:, i] + 0.05 * rng.normal(size=epochs)
+            ).tolist()
             found[f"{part}{name}/{METRICS[kind][0]}"] = values_of(kind, skills[:, i]).tolist()
     for i, name in enumerate(names):
-        found[f"{name}/trunk_weight"], found[f"{name}/gradient_norm"] = [1.0 + i] * epochs, [0.5] * epochs
+        found[f"{name}/trunk_weight"], found[f"{name}/gradient_norm"] = (
+            [1.0 + i] * epochs,
+            [0.5] * epochs,
+        )
         found[f"{name}/weight"] = (1 + 0.3 * np.sin(np.arange(epochs) / 4 + i)).tolist()
     if validation:
         found |= {f"val_{name}_skill": skills[:, i].tolist() for i, name in enumerate(names)}
@@ -131,9 +163,11 @@ def _history(path: Path, names: Any, kinds: Any, skills: np.ndarray, validation:
     found["learning_rate"] = np.linspace(1e-3, 1e-4, epochs).tolist()
     if hole:
         found |= {
-            name: [None if i % 3 == 1 else v for i, v in enumerate(c)] for name, c in found.items() if name != "epoch"
+            name: [None if i % 3 == 1 else v for i, v in enumerate(c)]
+            for name, c in found.items()
+            if name != "epoch"
         }
-    columns.write(path / folder.HISTORY, found)
+    table_files.write(path / folder.HISTORY, found)
 
 
 def _kept(path: Path, names: Any, kinds: Any, skills: np.ndarray, keep: int) -> None:
@@ -151,7 +185,9 @@ def _kept(path: Path, names: Any, kinds: Any, skills: np.ndarray, keep: int) -> 
             )
             scores[name] = {metric: one}
         watched = [(name, METRICS[kind][0]) for name, kind in zip(names, kinds, strict=True)]
-        kept.write(path / folder.EPOCHS, int(epoch), {"w": np.zeros(2, "float32")}, scores, watched)
+        kept_epochs.write(
+            path / folder.EPOCHS, int(epoch), {"w": np.zeros(2, "float32")}, scores, watched
+        )
 
 
 def _metrics(path: Path, names: Any, kinds: Any, skills: np.ndarray, validation: bool) -> None:
@@ -176,7 +212,9 @@ def _metrics(path: Path, names: Any, kinds: Any, skills: np.ndarray, validation:
         "epochs": 1,
         "seconds": 3.2,
     }
-    atomic.write(path / folder.METRICS, seal.page({"held_out": held, held: table, **more, **facts}))
+    atomic.write(
+        path / folder.METRICS, manifest.page({"held_out": held, held: table, **more, **facts})
+    )
 
 
 def _gradients(path: Path, names: Sequence[str], epochs: int, rng: Any) -> list[str]:
@@ -198,56 +236,60 @@ def _gradients(path: Path, names: Sequence[str], epochs: int, rng: Any) -> list[
 
 
 def _findings(path: Path, names: Sequence[str], kinds: Sequence[str], rng: Any) -> list[str]:
-    quality = findings.Quality("test", {name: _quality(kind, rng) for name, kind in zip(names, kinds, strict=True)})
+    quality = results.Quality(
+        "test", {name: _quality(kind, rng) for name, kind in zip(names, kinds, strict=True)}
+    )
     fitted = {
-        n: {"yes": findings.Threshold(0.31, "f1", "validation", 0.8, 0.7)}
+        n: {"yes": results.Threshold(0.31, "f1", "validation", 0.8, 0.7)}
         for n, k in zip(names, kinds, strict=True)
         if k == "binary"
     }
-    drops = {name: findings.Drops("skill", rng.uniform(0, 0.3, 5).tolist(), [0.02] * 5) for name in names}
+    drops = {
+        name: results.Drops("skill", rng.uniform(0, 0.3, 5).tolist(), [0.02] * 5) for name in names
+    }
     found: dict[str, Any] = {
-        findings.SHARING: sharing(names),
-        findings.QUALITY: quality,
-        findings.IMPORTANCE: findings.Importance("test", 15, 5, [*HOSTILE[:4], "age"], 3, drops),
-        findings.THRESHOLDS: findings.Thresholds(fitted),
+        results.SHARING: sharing(names),
+        results.QUALITY: quality,
+        results.IMPORTANCE: results.Importance("test", 15, 5, [*HOSTILE[:4], "age"], 3, drops),
+        results.THRESHOLDS: results.Thresholds(fitted),
     }
     if len(names) > 1:
-        found[findings.COMPARISON] = comparison(names, kinds, rng)
+        found[results.COMPARISON] = comparison(names, kinds, rng)
     for name, value in found.items():
-        atomic.write(path / name, seal.page(value))
+        atomic.write(path / name, manifest.page(value))
     return list(found)
 
 
-def sharing(names: Sequence[str]) -> findings.Sharing:
+def sharing(names: Sequence[str]) -> results.Sharing:
     """A trunk of two layers, and a head for each task."""
     every = list(range(len(names)))
     layers = [
-        findings.Layer("input", "InputLayer", every, 0, 0, [10], []),
-        findings.Layer("trunk", "Dense", every, 704, 640, [64], ["input"]),
-        findings.Layer(HOSTILE[0], "Dense", every, 4160, 4096, [64], ["trunk"]),
+        results.Layer("input", "InputLayer", every, 0, 0, [10], []),
+        results.Layer("trunk", "Dense", every, 704, 640, [64], ["input"]),
+        results.Layer(HOSTILE[0], "Dense", every, 4160, 4096, [64], ["trunk"]),
         *(
-            findings.Layer(f"head of {name}"[:80], "Dense", [i], 65, 64, [1], [HOSTILE[0]])
+            results.Layer(f"head of {name}"[:80], "Dense", [i], 65, 64, [1], [HOSTILE[0]])
             for i, name in enumerate(names)
         ),
     ]
     own = 65 * len(names)
-    amounts = findings.Amount(4864, 0, own), findings.Amount(4736, 0, own)
+    amounts = results.Amount(4864, 0, own), results.Amount(4736, 0, own)
     joint, separate = (
-        findings.Cost(4864 + own, 4736 + own, 0.0012, 1e-6),
-        findings.Cost(4929 * len(names), 4801 * len(names)),
+        results.Cost(4864 + own, 4736 + own, 0.0012, 1e-6),
+        results.Cost(4929 * len(names), 4801 * len(names)),
     )
     verdict = f"This is one network: 4,864 of {4864 + own:,} weights serve all {len(names)} tasks."
-    return findings.Sharing(list(names), layers, *amounts, joint, separate, verdict)
+    return results.Sharing(list(names), layers, *amounts, joint, separate, verdict)
 
 
-def comparison(names: Sequence[str], kinds: Sequence[str], rng: Any) -> findings.Comparison:
+def comparison(names: Sequence[str], kinds: Sequence[str], rng: Any) -> results.Comparison:
     """Three seeds; the joint network wins on every other task."""
     tasks = {}
     for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
         metric, direction, _, trivial = METRICS[kind]
         separate = (trivial * 0.8 + 0.01 * rng.normal(size=3)).tolist()
         gain = 0.02 * (1 if i % 2 else -1)
-        tasks[name] = findings.Gain(
+        tasks[name] = results.Gain(
             metric,
             direction,
             [v + gain for v in separate],
@@ -258,24 +300,26 @@ def comparison(names: Sequence[str], kinds: Sequence[str], rng: Any) -> findings
             "joint" if i % 2 else "separate",
         )
     m = len(names)
-    affinity = [[None if i == j else float(rng.normal(0, 0.02)) for j in range(m)] for i in range(m)]
+    affinity = [
+        [None if i == j else float(rng.normal(0, 0.02)) for j in range(m)] for i in range(m)
+    ]
     groups = [[i for i in range(m) if i % 2 == part] for part in (0, 1)]
-    return findings.Comparison(
+    return results.Comparison(
         [0, 1, 2], "test", 0.95, tasks, [0.01, 0.02, 0.03], 0.02, 0.005, 0.035,
-        findings.Cost(2690, 2600), findings.Cost(6000, 5900), [3.0, 3.1, 3.2], [8.0, 8.1, 8.2],
-        "One network is better by 2 % on average.", findings.Affinity(affinity, groups),
+        results.Cost(2690, 2600), results.Cost(6000, 5900), [3.0, 3.1, 3.2], [8.0, 8.1, 8.2],
+        "One network is better by 2 % on average.", results.Affinity(affinity, groups),
     )  # fmt: skip
 
 
-def _quality(kind: str, rng: Any) -> findings.TaskQuality:
-    reliability = findings.Reliability(
+def _quality(kind: str, rng: Any) -> results.TaskQuality:
+    reliability = results.Reliability(
         [0.1, 0.3, 0.5, 0.7, 0.9], [0.12, 0.25, 0.55, 0.66, 0.94], [5, 3, 4, 6, 9], 0.037
     )
-    confusion = findings.Confusion(["no", "yes", HOSTILE[0]], [[8, 2, 0], [1, 9, 0], [1, 1, 5]])
+    confusion = results.Confusion(["no", "yes", HOSTILE[0]], [[8, 2, 0], [1, 9, 0], [1, 1, 5]])
     true = rng.normal(10, 3, 60)
     residual = rng.normal(0, 1, 60)
     counts, edges = np.histogram(residual, 12)
-    residuals = findings.Residuals(
+    residuals = results.Residuals(
         edges.tolist(),
         counts.tolist(),
         float(residual.mean()),
@@ -284,17 +328,22 @@ def _quality(kind: str, rng: Any) -> findings.TaskQuality:
         (true - residual).tolist(),
     )
     if kind == "regression":
-        return findings.TaskQuality(kind, 60, residuals=residuals)
+        return results.TaskQuality(kind, 60, residuals=residuals)
     if kind == "quantile":
-        return findings.TaskQuality(
-            kind, 60, residuals=residuals, coverage=findings.Coverage([0.1, 0.5, 0.9], [0.13, 0.48, 0.88])
+        return results.TaskQuality(
+            kind,
+            60,
+            residuals=residuals,
+            coverage=results.Coverage([0.1, 0.5, 0.9], [0.13, 0.48, 0.88]),
         )
     if kind == "multiclass":
-        return findings.TaskQuality(kind, 60, reliability=reliability, confusion=confusion)
+        return results.TaskQuality(kind, 60, reliability=reliability, confusion=confusion)
     steps = np.linspace(0, 1, 21)
-    curve = findings.Curve(steps.tolist(), (0.4 + 0.6 * steps).tolist(), (1 - steps**2).tolist())
-    fitted, half = findings.Said(0.31, 0.7, 0.9, 0.79, 0.8), findings.Said(0.5, 0.8, 0.7, 0.75, 0.82)
-    return findings.TaskQuality(kind, 60, [findings.Label("yes", 60, 25, reliability, curve, fitted, half)])
+    curve = results.Curve(steps.tolist(), (0.4 + 0.6 * steps).tolist(), (1 - steps**2).tolist())
+    fitted, half = results.Said(0.31, 0.7, 0.9, 0.79, 0.8), results.Said(0.5, 0.8, 0.7, 0.75, 0.82)
+    return results.TaskQuality(
+        kind, 60, [results.Label("yes", 60, 25, reliability, curve, fitted, half)]
+    )
 
 
 class Outline(HTMLParser):

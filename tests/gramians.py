@@ -19,8 +19,10 @@ KINDS = ("plain", "aligned", "conflicting", "near", "dependent", "idle", "unequa
 def jacobian(kind: str, m: int, seed: int = 0) -> np.ndarray:
     """Gradients [m, d], float64.
 
-    plain: random directions. aligned, conflicting: with a common part, or with it taken out. near: a condition number
-    of about 30 (the Gramian's: 1000). dependent: of half the rank. idle: one task has none. unequal: norms over two
+    plain: random directions. aligned, conflicting: with a common part, or with it taken out. near:
+        a condition number
+    of about 30 (the Gramian's: 1000). dependent: of half the rank. idle: one task has none.
+    unequal: norms over two
     orders of magnitude. apart: over twelve.
     """
     rng = np.random.default_rng([m, seed, KINDS.index(kind)])
@@ -49,7 +51,8 @@ STATIONARY = ("rank", "strong", "weak", "passable")
 def stationary(kind: str, m: int, d: int, rank: int, seed: int = 0) -> np.ndarray:
     """Gradients [m, d] of a given rank, float64, after TorchJD's samplers (arXiv:2406.16232).
 
-    rank: random. strong: some combination with positive weights is 0. weak: one is 0 with weights of which some are 0,
+    rank: random. strong: some combination with positive weights is 0. weak: one is 0 with weights
+        of which some are 0,
     and none with positive ones. passable: none is 0, one direction serves all tasks.
     """
     rng = np.random.default_rng([m, d, rank, seed, STATIONARY.index(kind)])
@@ -90,14 +93,24 @@ def _update(method: Method) -> Any:
     return compiled(method.update)
 
 
-def step(method: Method, state: dict[str, Any] | None, gramian: np.ndarray, **parts: Any) -> tuple[Any, np.ndarray]:
+def step(
+    method: Method, state: dict[str, Any] | None, gramian: np.ndarray, **parts: Any
+) -> tuple[Any, np.ndarray]:
     """One update: (state, weights [m] as float64). Parts of `Seen` that are left out are 1, the noise 0, 1/m, ..."""
     m = len(gramian)
-    given = {name: np.ones(m) for name in Seen._fields} | {"gramian": gramian, "noise": np.arange(m) / m} | parts
-    seen = Seen(**{name: ops.convert_to_tensor(np.asarray(part, "float32")) for name, part in given.items()})
+    given = (
+        {name: np.ones(m) for name in Seen._fields}
+        | {"gramian": gramian, "noise": np.arange(m) / m}
+        | parts
+    )
+    seen = Seen(
+        **{name: ops.convert_to_tensor(np.asarray(part, "float32")) for name, part in given.items()}
+    )
     state = method.init(m) if state is None else state
     state, weights = _update(method)({k: ops.convert_to_tensor(v) for k, v in state.items()}, seen)
-    return {k: ops.convert_to_numpy(v) for k, v in state.items()}, ops.convert_to_numpy(weights).astype("float64")
+    return {k: ops.convert_to_numpy(v) for k, v in state.items()}, ops.convert_to_numpy(
+        weights
+    ).astype("float64")
 
 
 def weights(method: Method, gramian: np.ndarray, **parts: Any) -> np.ndarray:
@@ -117,4 +130,6 @@ def cosines(gramian: np.ndarray) -> np.ndarray:
 
 def apart(ours: np.ndarray, theirs: np.ndarray, scale: Any = 1.0) -> float:
     """The relative difference, as norms; with the gradients' lengths as scale, of each task's share of the step."""
-    return float(np.linalg.norm((ours - theirs) * scale) / max(np.linalg.norm(theirs * scale), 1e-30))
+    return float(
+        np.linalg.norm((ours - theirs) * scale) / max(np.linalg.norm(theirs * scale), 1e-30)
+    )

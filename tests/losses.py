@@ -15,20 +15,28 @@ from polycera.weighting import Method, Seen, get
 
 KINDS = ("plain", "falling", "still", "apart")
 """How the tasks' losses go on: see `path`."""
-SETTINGS = {"dwa": {"window": 2}, "stch": {"warmup": 2}, "schedule": {"steps": 3}, "go4align": {"rate": 0.1}}
+SETTINGS = {
+    "dwa": {"window": 2},
+    "stch": {"warmup": 2},
+    "schedule": {"steps": 3},
+    "go4align": {"rate": 0.1},
+}
 """So that something happens within a few steps."""
 
 
 def path(kind: str, m: int, n: int = 4, seed: int = 0) -> np.ndarray:
     """Losses of n steps [n, m], as float32 has them.
 
-    plain: new in each step, within a factor of 4. falling: each at its own rate, with noise. still: from the first
+    plain: new in each step, within a factor of 4. falling: each at its own rate, with noise. still:
+        from the first
     step on. apart: plain, with scales over twelve orders of magnitude.
     """
     rng = np.random.default_rng([m, seed, KINDS.index(kind)])
     losses = rng.uniform(0.5, 2.0, (n, m))
     if kind == "falling":
-        losses = losses[:1] * np.exp(-rng.uniform(0, 0.3, m) * np.arange(n)[:, None] + 0.1 * rng.normal(size=(n, m)))
+        losses = losses[:1] * np.exp(
+            -rng.uniform(0, 0.3, m) * np.arange(n)[:, None] + 0.1 * rng.normal(size=(n, m))
+        )
     if kind == "still":
         losses = np.repeat(losses[:1], n, axis=0)
     if kind == "apart":
@@ -62,16 +70,26 @@ def update_of(method: Method) -> Any:
 def seen_of(losses: Any, **parts: Any) -> Seen:
     """What is seen of a step; parts that are left out are 1, the noise 0, 1/m, ..."""
     m = len(losses)
-    given = {name: np.ones(m) for name in Seen._fields} | {"losses": losses, "noise": np.arange(m) / m} | parts
-    return Seen(**{name: ops.convert_to_tensor(np.asarray(part, "float32")) for name, part in given.items()})
+    given = (
+        {name: np.ones(m) for name in Seen._fields}
+        | {"losses": losses, "noise": np.arange(m) / m}
+        | parts
+    )
+    return Seen(
+        **{name: ops.convert_to_tensor(np.asarray(part, "float32")) for name, part in given.items()}
+    )
 
 
-def step(method: Method, state: dict[str, Any] | None, losses: Any, **parts: Any) -> tuple[Any, np.ndarray]:
+def step(
+    method: Method, state: dict[str, Any] | None, losses: Any, **parts: Any
+) -> tuple[Any, np.ndarray]:
     """One update: (state, weights [m] as float64)."""
     state = method.init(len(losses)) if state is None else state
     tensors = {name: ops.convert_to_tensor(part) for name, part in state.items()}
     state, weights = update_of(method)(tensors, seen_of(losses, **parts))
-    return {k: ops.convert_to_numpy(v) for k, v in state.items()}, ops.convert_to_numpy(weights).astype("float64")
+    return {k: ops.convert_to_numpy(v) for k, v in state.items()}, ops.convert_to_numpy(
+        weights
+    ).astype("float64")
 
 
 def run(

@@ -2,9 +2,10 @@
 
     python tests/run.py [--backend NAME]... [--jobs N] [pytest arguments]
 
-A process knows one Keras backend, so there are four: the tests marked `nobackend` (on JAX), and the others on
-TensorFlow, PyTorch and JAX. Each prints its report as it ends; until then it is in .cache/tests/NAME.log.
-Exit status: 0 all passed, 1 some failed (or ran out of time), 5 nothing was run.
+A process knows one Keras backend, so there are four: the tests marked `nobackend` (on JAX), and the
+others on TensorFlow, PyTorch and JAX. Each prints its report as it ends; until then it is in
+.cache/tests/NAME.log. Exit status: 0 all passed, 1 some failed (or ran out of time), 5 nothing was
+run.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ NOTHING_RUN = 5  # pytest's exit status when no test was selected
 # The slowest first: two cores then end at about the same time.
 BACKENDS = ("tensorflow", "torch", "jax")
 COUNTS = ("passed", "failed", "skipped")
-# Small models are compiled for hundreds of tests and trained for few steps: a quarter less time without optimisations.
-# The tests that need no backend fit tables as users do, and are compiled as users' are.
+# Small models are compiled for hundreds of tests and trained for few steps: a quarter less time
+# without optimisations. The tests that need no backend fit tables as users do, and are compiled as
+# users' are.
 QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
 
 
@@ -50,7 +52,13 @@ class Group:
 
     def start(self, arguments: list[str]) -> None:
         self.xml.unlink(missing_ok=True)
-        own = ["-m", self.marks, f"--junitxml={self.xml}", "-o", f"cache_dir=.cache/pytest-{self.name}"]
+        own = [
+            "-m",
+            self.marks,
+            f"--junitxml={self.xml}",
+            "-o",
+            f"cache_dir=.cache/pytest-{self.name}",
+        ]
         command = [sys.executable, "-m", "pytest", *own, *arguments]
         quick = QUICK if self.name == "jax" else {}
         environment = quick | os.environ | {"KERAS_BACKEND": self.backend}
@@ -67,7 +75,10 @@ class Group:
         print(f"\n######## {self.name}, {time.monotonic() - self.started:.0f} s", flush=True)
         print(self.log.read_text(encoding="utf-8", errors="replace"), flush=True)
         if out_of_time:
-            print(f"{self.name}: ended, because the time for all tests was over (--limit).", flush=True)
+            print(
+                f"{self.name}: ended, because the time for all tests was over (--limit).",
+                flush=True,
+            )
         elif status not in (0, 1, NOTHING_RUN):
             print(f"{self.name}: pytest ended with exit status {status}.", flush=True)
         if self.xml.exists():
@@ -85,7 +96,9 @@ def groups(backends: list[str]) -> list[Group]:
     """The processes to run; the tests that need no backend run where all or JAX was asked for."""
     wanted = backends or list(BACKENDS)
     chosen = [Group(name, name, "not nobackend") for name in BACKENDS if name in wanted]
-    return chosen + ([Group("nobackend", "jax", "nobackend")] if not backends or "jax" in backends else [])
+    return chosen + (
+        [Group("nobackend", "jax", "nobackend")] if not backends or "jax" in backends else []
+    )
 
 
 def run(waiting: list[Group], arguments: list[str], jobs: int, limit: float) -> list[bool]:
@@ -110,7 +123,9 @@ def run(waiting: list[Group], arguments: list[str], jobs: int, limit: float) -> 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run the tests on each backend.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description="Run the tests on each backend.", allow_abbrev=False
+    )
     parser.add_argument("--backend", action="append", choices=BACKENDS, default=[])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--limit", type=float, default=70 * 60, help="seconds for all tests")

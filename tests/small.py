@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 import polycera as pc
-from polycera.training.objective import Kept, Objective
+from polycera.model.objective import Kept, Objective
 
 
 def straight(tasks: list[Any], name: str | None = None) -> pc.Model:
@@ -26,7 +26,9 @@ def straight(tasks: list[Any], name: str | None = None) -> pc.Model:
     return model
 
 
-def dense(tasks: list[Any], features: int = 3, units: int = 4, optimizer: Any = None, **heads: Any) -> pc.Model:
+def dense(
+    tasks: list[Any], features: int = 3, units: int = 4, optimizer: Any = None, **heads: Any
+) -> pc.Model:
     """A trunk of one small layer, and heads."""
     x = keras.Input((features,))
     h = keras.layers.Dense(units, activation="tanh", name="trunk")(x)
@@ -93,7 +95,9 @@ def value_and_gradient(function: Callable[..., Any]) -> Callable[..., tuple[floa
             return value.detach(), at.grad
 
     def on_arrays(*arrays: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = both(*(ops.convert_to_tensor(a) if isinstance(a, np.ndarray) else a for a in arrays))
+        value, gradient = both(
+            *(ops.convert_to_tensor(a) if isinstance(a, np.ndarray) else a for a in arrays)
+        )
         return float(value), np.asarray(ops.convert_to_numpy(gradient))
 
     return on_arrays
@@ -109,6 +113,8 @@ def environment(**changes: str) -> dict[str, str]:
 def python(code: str, **changes: str) -> str:
     """What a fresh Python process prints; where it fails, what it said on stderr."""
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(**changes), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=environment(**changes), capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -2,7 +2,8 @@
 
     .venv/bin/python tools/lock.py        (or: make lock)
 
-Nothing is installed. Local build tags (`+cpu`) are cut off, so that any build of a version satisfies its pin.
+Nothing is installed. Local build tags (`+cpu`) are cut off, so that any build of a version
+satisfies its pin.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ def main() -> None:
         "--report",
         "-",
     ]
-    answer = subprocess.run([*pip, TORCH, f"{ROOT}[{EXTRAS}]"], stdout=subprocess.PIPE, text=True, check=True)
+    answer = subprocess.run(
+        [*pip, TORCH, f"{ROOT}[{EXTRAS}]"], stdout=subprocess.PIPE, text=True, check=True
+    )
     report = json.loads(answer.stdout)
     found = {item["metadata"]["name"]: item["metadata"]["version"] for item in report["install"]}
     found.pop("polycera")
     pins = [f"{name.lower()}=={version.split('+')[0]}" for name, version in found.items()]
     where = report["environment"]
-    head = HEAD.format(python=where["python_version"], platform=f"{sys.platform} {where['platform_machine']}")
+    head = HEAD.format(
+        python=where["python_version"], platform=f"{sys.platform} {where['platform_machine']}"
+    )
     (ROOT / "constraints.txt").write_text(head + "\n".join(sorted(pins)) + "\n", encoding="utf-8")
     print(f"constraints.txt: {len(pins)} pins")
 

@@ -1,6 +1,7 @@
 """The pictures of a report in docs/img: trains the demo, writes its report, and takes it in light, dark and on a phone.
 
-Needs Chromium and `pip install -e '.[test,jax]'`. Run from anywhere: python tools/screenshots.py [RUN]
+Needs Chromium and `pip install -e '.[test,jax]'`. Run from anywhere: python tools/screenshots.py
+[RUN]
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Store what this version writes: a small run, its spec and two .keras files, for the test that later ones read them.
 
-    python tools/store.py                     # all three backends, a process each -> tests/stored/VERSION/BACKEND/
+    python tools/store.py                     # all three backends, a process each ->
+    tests/stored/VERSION/BACKEND/
 
-Run it once a version, before the version is released and before anything is renamed; the folder is never changed
-afterwards. `tests/house/test_stored.py` reads every folder in a fresh process.
+Run it once a version, before the version is released and before anything is renamed; the folder is
+never changed afterwards. `tests/house/test_stored.py` reads every folder in a fresh process.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def plain(answers) -> dict:
 
 def columns(answers) -> dict:
     """Return predictions of a run by column, as lists that JSON takes."""
-    return {name: [value.item() if hasattr(value, "item") else value for value in answers[name]] for name in answers}
+    return {
+        name: [value.item() if hasattr(value, "item") else value for value in answers[name]]
+        for name in answers
+    }
 
 
 def models() -> dict:
@@ -143,20 +147,34 @@ def write(place: Path) -> None:
 
     import polycera as pc
 
-    kinds = {"price": "regression", "share": "proportion", "sold": "binary", "kind": "multiclass", "visits": "count"}
+    kinds = {
+        "price": "regression",
+        "share": "proportion",
+        "sold": "binary",
+        "kind": "multiclass",
+        "visits": "count",
+    }
     run = pc.fit(table(), kinds, out=place / "run", **OPTIONS)
-    longer = OPTIONS | {"training": {"max_steps": 300, "batch_size": 16}, "checkpoint_every": "1 epoch"}
+    longer = OPTIONS | {
+        "training": {"max_steps": 300, "batch_size": 16},
+        "checkpoint_every": "1 epoch",
+    }
     cut_off(lambda: pc.fit(table(), kinds, out=place / "cut_off", **longer))
     expected = {"run": columns(run.predict(inputs())), "metrics": run.metrics["test"]}
     shutil.copy(place / "run" / "spec.yaml", place / "spec.yaml")
     for name, (model, x) in models().items():
         model.save(place / f"{name}.keras")
-        expected[name] = {"x": np.asarray(x, "float64").tolist(), "answers": plain(model.predict(x, verbose=0))}
+        expected[name] = {
+            "x": np.asarray(x, "float64").tolist(),
+            "answers": plain(model.predict(x, verbose=0)),
+        }
     (place / "expected.json").write_text(json.dumps(expected, indent=1), encoding="utf-8")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backend", choices=BACKENDS)
     asked = parser.parse_args()
     if asked.backend is None:
@@ -169,7 +187,9 @@ def main() -> None:
     place = ROOT / "tests" / "stored" / pc.__version__ / asked.backend
     place.mkdir(parents=True)
     write(place)
-    print(f"{place.relative_to(ROOT)}: {sum(f.stat().st_size for f in place.rglob('*') if f.is_file()):,} bytes")
+    print(
+        f"{place.relative_to(ROOT)}: {sum(f.stat().st_size for f in place.rglob('*') if f.is_file()):,} bytes"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """One network, many answers: train one Keras network for many outputs, with as many losses on each as you like.
 
-Nothing here imports Keras: a name is imported when it is first used (PEP 562). A `.keras` file of ours can be loaded
-after `import polycera` all the same, see `polycera.startup`.
+Nothing here imports Keras: a name is imported when it is first used (PEP 562). A `.keras` file of
+ours can be loaded after `import polycera` all the same, see `polycera.startup`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     from polycera import callbacks as callbacks
     from polycera import diagnostics as diagnostics
     from polycera import layers as layers
-    from polycera.diagnostics.compare import compare as compare
-    from polycera.diagnostics.describe import describe as describe
-    from polycera.diagnostics.sweep import sweep as sweep
     from polycera.errors import InputError as InputError
     from polycera.errors import PolyceraError as PolyceraError
     from polycera.estimators import PolyceraClassifier as PolyceraClassifier
     from polycera.estimators import PolyceraEstimator as PolyceraEstimator
     from polycera.estimators import PolyceraRegressor as PolyceraRegressor
+    from polycera.experiments.compare import compare as compare
+    from polycera.experiments.sweep import sweep as sweep
+    from polycera.interpretation.describe import describe as describe
+    from polycera.model.adopt import adopt as adopt
+    from polycera.model.model import Model as Model
     from polycera.reports import plot as plot
     from polycera.reports import report as report
     from polycera.runs.verify import verify as verify
+    from polycera.tabular.fit import fit as fit
+    from polycera.tabular.fit import resume as resume
+    from polycera.tabular.run import Run as Run
+    from polycera.tabular.run import load as load
     from polycera.tasks import Binary as Binary
     from polycera.tasks import Count as Count
     from polycera.tasks import Joint as Joint
@@ -36,12 +42,6 @@ if TYPE_CHECKING:
     from polycera.tasks import Proportion as Proportion
     from polycera.tasks import Quantile as Quantile
     from polycera.tasks import Regression as Regression
-    from polycera.training.adopt import adopt as adopt
-    from polycera.training.fit import fit as fit
-    from polycera.training.fit import resume as resume
-    from polycera.training.model import Model as Model
-    from polycera.training.run import Run as Run
-    from polycera.training.run import load as load
 
 __version__ = "0.1.0"
 
@@ -79,7 +79,7 @@ PLACES = {
     "Count": "polycera.tasks",
     "InputError": "polycera.errors",
     "Joint": "polycera.tasks",
-    "Model": "polycera.training.model",
+    "Model": "polycera.model.model",
     "Multiclass": "polycera.tasks",
     "Multilabel": "polycera.tasks",
     "Ordinal": "polycera.tasks",
@@ -87,16 +87,16 @@ PLACES = {
     "Proportion": "polycera.tasks",
     "Quantile": "polycera.tasks",
     "Regression": "polycera.tasks",
-    "Run": "polycera.training.run",
-    "adopt": "polycera.training.adopt",
-    "compare": "polycera.diagnostics.compare",
-    "describe": "polycera.diagnostics.describe",
-    "fit": "polycera.training.fit",
-    "load": "polycera.training.run",
+    "Run": "polycera.tabular.run",
+    "adopt": "polycera.model.adopt",
+    "compare": "polycera.experiments.compare",
+    "describe": "polycera.interpretation.describe",
+    "fit": "polycera.tabular.fit",
+    "load": "polycera.tabular.run",
     "plot": "polycera.reports",
     "report": "polycera.reports",
-    "resume": "polycera.training.fit",
-    "sweep": "polycera.diagnostics.sweep",
+    "resume": "polycera.tabular.fit",
+    "sweep": "polycera.experiments.sweep",
     "verify": "polycera.runs.verify",
 }
 """Public name -> the module that has it, imported when the name is first used."""
@@ -109,7 +109,11 @@ _lazy = lazy_names.attach(__name__, PLACES | dict.fromkeys(ESTIMATORS, "polycera
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a module of the package, when it is first used."""
-    if not name.startswith("_") and name not in PLACES and importlib.util.find_spec(f"{__name__}.{name}"):
+    if (
+        not name.startswith("_")
+        and name not in PLACES
+        and importlib.util.find_spec(f"{__name__}.{name}")
+    ):
         return importlib.import_module(f"{__name__}.{name}")
     return _lazy(name)
 

@@ -62,6 +62,9 @@ def shorten(value: object, limit: int = 80) -> str:
 
 def listing(names: Iterable[object], limit: int = 20) -> str:
     """The names, comma-separated; the first `limit` of many."""
-    shown = [repr(shorten(name, 40)) if isinstance(name, str) else shorten(repr(name), 40) for name in names]
+    shown = [
+        repr(shorten(name, 40)) if isinstance(name, str) else shorten(repr(name), 40)
+        for name in names
+    ]
     more = f", … ({len(shown)} in all)" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more if shown else "none"

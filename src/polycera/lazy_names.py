@@ -12,8 +12,8 @@ from typing import Any
 class LazyPackage(ModuleType):
     """A package whose public functions keep their names where a module of the package is called alike.
 
-    `polycera.diagnostics.sweep` is a function in a module of that name. When the module is imported, Python would put
-    it in the function's place.
+    `polycera.experiments.sweep` is a function in a module of that name. When the module is
+    imported, Python would put it in the function's place.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -30,7 +30,7 @@ def attach(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
         places: public name -> the module that has it.
 
     Examples:
-        >>> __getattr__ = attach("polycera.training", {"Model": "polycera.training.model"})
+        >>> __getattr__ = attach("polycera.training", {"Model": "polycera.model.model"})
     """
     module = sys.modules[package]
     module.__class__ = LazyPackage

@@ -1,7 +1,8 @@
 """What happens when Keras is imported: a backend is chosen, and the classes in saved models are made known to it.
 
-`import polycera` imports neither Keras nor a backend, for that takes seconds. It calls `prepare`, which looks at the
-import of Keras to come: before it, a backend is chosen; after it, `keras.models.load_model` knows our classes by name.
+`import polycera` imports neither Keras nor a backend, for that takes seconds. It calls `prepare`,
+which looks at the import of Keras to come: before it, a backend is chosen; after it,
+`keras.models.load_model` knows our classes by name.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ KNOWN = (*BACKENDS, "numpy", "openvino")
 """Every backend that Keras has; the last two only predict."""
 
 SAVED = {
-    "Blend": "polycera.networks.landmarks",
-    "Drawn": "polycera.networks.first_weights",
-    "Heads": "polycera.networks.heads",
-    "Landmarks": "polycera.networks.landmarks",
-    "MemberDense": "polycera.networks.side_by_side",
-    "Model": "polycera.training.model",
-    "Named": "polycera.networks.named",
-    "Outputs": "polycera.networks.adopt",
-    "PiecewiseLinear": "polycera.networks.embedding",
-    "RowsFirst": "polycera.networks.side_by_side",
-    "SmoothClip": "polycera.networks.embedding",
+    "Blend": "polycera.layers.kernel_layer",
+    "Drawn": "polycera.layers.first_weights",
+    "Heads": "polycera.layers.heads",
+    "Landmarks": "polycera.layers.kernel_layer",
+    "MemberDense": "polycera.layers.side_by_side",
+    "Model": "polycera.model.model",
+    "Named": "polycera.layers.named_outputs",
+    "Outputs": "polycera.layers.outputs_by_name",
+    "PiecewiseLinear": "polycera.layers.embedding",
+    "RowsFirst": "polycera.layers.side_by_side",
+    "SmoothClip": "polycera.layers.embedding",
 }
 """Classes that a `.keras` file may name, and the module that registers each with Keras."""
 
@@ -58,10 +59,12 @@ def prepare() -> None:
 def choose_backend() -> str:
     """Return the backend that Keras will run on; set `KERAS_BACKEND` where Keras would take one that is not installed.
 
-    `KERAS_BACKEND` decides, then keras.json, then Keras's own default. Nothing is imported to find out.
+    `KERAS_BACKEND` decides, then keras.json, then Keras's own default. Nothing is imported to find
+    out.
 
     Raises:
-        InputError: where `KERAS_BACKEND` or keras.json names no backend, or keras.json is not valid.
+        InputError: where `KERAS_BACKEND` or keras.json names no backend, or keras.json is not
+            valid.
         MissingExtra: where the backend in `KERAS_BACKEND` is not installed, or none is.
     """
     configured = _configured() or DEFAULT  # Keras reads the file in any case, so it must be valid
@@ -74,14 +77,18 @@ def choose_backend() -> str:
             )
         if not installed(wanted):
             extra = wanted if wanted in BACKENDS else BACKENDS[0]
-            raise MissingExtra(f"KERAS_BACKEND is {wanted!r}, which is not installed; polycera", wanted, extra)
+            raise MissingExtra(
+                f"KERAS_BACKEND is {wanted!r}, which is not installed; polycera", wanted, extra
+            )
         return wanted
     if installed(configured):
         return configured
     chosen = next((name for name in BACKENDS if installed(name)), None)
     if chosen is None:
         raise MissingExtra(
-            "Keras has no backend to run on: install one of jax, tensorflow and torch. With JAX, polycera", "jax", "jax"
+            "Keras has no backend to run on: install one of jax, tensorflow and torch. With JAX, polycera",
+            "jax",
+            "jax",
         )
     os.environ["KERAS_BACKEND"] = chosen
     warnings.warn(
@@ -113,7 +120,8 @@ def _config_path() -> Path:
 def _configured() -> str | None:
     """Return the backend in keras.json, or None where there is no such file or Keras overlooks it.
 
-    Keras writes the file itself when it is first imported, so a backend in it need not be anybody's choice.
+    Keras writes the file itself when it is first imported, so a backend in it need not be anybody's
+    choice.
 
     Raises:
         InputError: where Keras would fail on the file.
@@ -125,7 +133,9 @@ def _configured() -> str | None:
         return None
     way_out = f"correct the file {shorten(path)!r}, or delete it: Keras then writes a new one"
     if not isinstance(settings, dict):
-        raise InputError(f"Keras's settings are a {type(settings).__name__} where names and values belong: {way_out}.")
+        raise InputError(
+            f"Keras's settings are a {type(settings).__name__} where names and values belong: {way_out}."
+        )
     allowed = {
         "backend": KNOWN,
         "floatx": ("float16", "float32", "float64"),
@@ -138,7 +148,9 @@ def _configured() -> str | None:
                 f"{', '.join(values)}: {way_out}."
             )
     if not isinstance(settings.get("epsilon", 1e-7), float):
-        raise InputError(f"Keras's settings say epsilon={shorten(repr(settings['epsilon']))}, no float: {way_out}.")
+        raise InputError(
+            f"Keras's settings say epsilon={shorten(repr(settings['epsilon']))}, no float: {way_out}."
+        )
     return settings.get("backend")
 
 
@@ -151,7 +163,11 @@ class KerasFinder(MetaPathFinder):
         """Return where Keras is; None for every other module, and where Keras is imported already."""
         if fullname != "keras" or "keras" in sys.modules:
             return None
-        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        others = [
+            finder
+            for finder in sys.meta_path
+            if finder is not self and hasattr(finder, "find_spec")
+        ]
         for finder in others:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
@@ -202,8 +218,8 @@ class KerasLoader(Loader):
 def _forget_failed_import() -> None:
     """Drop what an earlier `import keras` left that found its backend missing.
 
-    Keras's settings are among it: with them, Keras would look for the same backend again. That import failed, so nobody
-    holds any of these modules.
+    Keras's settings are among it: with them, Keras would look for the same backend again. That
+    import failed, so nobody holds any of these modules.
     """
     for name in [name for name in sys.modules if name.startswith("keras.")]:
         del sys.modules[name]

@@ -1,7 +1,7 @@
 """The command line: `polycera fit | predict | evaluate | report | ...`.
 
-A package beside `polycera`. Everything heavy is imported inside the command that needs it, so that `--help` and a
-typing error are answered at once.
+A package beside `polycera`. Everything heavy is imported inside the command that needs it, so that
+`--help` and a typing error are answered at once.
 """
 
 from __future__ import annotations
@@ -61,14 +61,16 @@ class Output:
 
     def give_up(self) -> None:
         """Drop what waits: Python would try to write it again at its end."""
-        with contextlib.suppress(OSError, ValueError):  # where standard output is no file, nothing waits
+        # where standard output is no file, nothing waits
+        with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The program: exit code 0 for done, 1 for what went wrong here, 2 for input that cannot be used.
 
-    130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, where a training has saved a checkpoint first.
+    130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, where a training has saved a
+    checkpoint first.
     """
     try:
         _main(arguments)
@@ -97,7 +99,9 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
     sort_commands()
     code: Any = 0
     try:
-        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app.meta(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
         output.flush()
     except CycloptsError as error:
         unused = "Unused Tokens" in str(error)
@@ -105,7 +109,8 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
         complain(f"{' '.join(str(error).split())} {hint}")
         code = 2
     except KeyboardInterrupt as error:
-        if arguments is None:  # the program ends now, and a third Ctrl-C would show where in Python it was
+        # the program ends now, and a third Ctrl-C would show where in Python it was
+        if arguments is None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         complain(_last_words(error) or "Interrupted; nothing was written.")
         code = 130
@@ -134,15 +139,17 @@ def _explain(error: Exception, output: Output) -> int:
     if TRACEBACK in os.environ or settings.verbose:
         raise error
     what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    complain(f"This went wrong unexpectedly: {what} ({TRACEBACK}=1 shows where); nothing was written.")
+    complain(
+        f"This went wrong unexpectedly: {what} ({TRACEBACK}=1 shows where); nothing was written."
+    )
     return 1
 
 
 def _open_streams() -> None:
     """Open what the caller closed (`>&-`) onto nothing.
 
-    Else the next file that is opened would get the number of the closed stream, and what a library prints there
-    would go into that file.
+    Else the next file that is opened would get the number of the closed stream, and what a library
+    prints there would go into that file.
     """
     settings.closed = sys.stdout is None
     for number in (0, 1, 2):

@@ -20,16 +20,12 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
 
     Parameters
     ----------
-    run
-        A run folder.
-    file
-        A table with at least one of the targets.
-    json_
-        Print one JSON object and nothing else.
+    run A run folder. file A table with at least one of the targets. json_ Print one JSON object and
+    nothing else.
     """
     need_output()
     opened = package().load(run)
-    from polycera.training.run import as_values
+    from polycera.tabular.run import as_values
 
     if file is None:
         note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json"))
@@ -56,20 +52,14 @@ def predict(
 
     Parameters
     ----------
-    run
-        A run folder.
-    file
-        A table with the columns that training used.
-    output
-        A .csv or .parquet file; without it the answers are printed as CSV.
-    safe_csv
-        Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
-    json_
-        Print one JSON object of columns; with --output, of what was written.
+    run A run folder. file A table with the columns that training used. output A .csv or .parquet
+    file; without it the answers are printed as CSV. safe_csv Put an apostrophe before labels and
+    names that a spreadsheet would take for a formula (= + - @). json_ Print one JSON object of
+    columns; with --output, of what was written.
     """
     pc = package()
     from polycera.errors import InputError
-    from polycera.runs import columns, paths
+    from polycera.storage import paths, table_files
 
     if safe_csv and (json_ or (output is not None and output.suffix != ".csv")):
         raise InputError("--safe-csv is about CSV: leave it out, or write a .csv file.")
@@ -77,14 +67,16 @@ def predict(
         need_output("Name a file: --output answers.csv.")
     else:
         paths.check_output(output)
-        columns.check_path(output)
+        table_files.check_path(output)
         if output.exists() and file.exists() and output.samefile(file):
-            raise InputError(f"The answers would replace the table {str(file)!r} itself; choose another --output.")
+            raise InputError(
+                f"The answers would replace the table {str(file)!r} itself; choose another --output."
+            )
     answers = {name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()}
     if safe_csv:
-        answers = columns.without_formulas(answers)
+        answers = table_files.without_formulas(answers)
     if output is not None:
-        columns.write(output, answers)
+        table_files.write(output, answers)
         rows = len(next(iter(answers.values())))
         if json_:
             print_json({"output": str(output), "rows": rows})
@@ -93,8 +85,9 @@ def predict(
     elif json_:
         print_json(answers)
     else:
-        text = columns.as_csv(answers)
-        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)  # a terminal obeys codes in labels
+        text = table_files.as_csv(answers)
+        # a terminal obeys codes in labels
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     return 0
 
 
@@ -104,8 +97,7 @@ def methods(*, json_: Json = False) -> int:
 
     Parameters
     ----------
-    json_
-        Print one JSON object and nothing else.
+    json_ Print one JSON object and nothing else.
     """
     need_output()
     package()
@@ -113,7 +105,14 @@ def methods(*, json_: Json = False) -> int:
 
     rooms: dict[str, Any] = {"weighting": weighting.METHODS, "balancing": balancing.METHODS}
     rows = [
-        {"room": room, "name": m.name, "year": m.year, "sees": ", ".join(m.sees), "cost": m.cost, "when": m.when}
+        {
+            "room": room,
+            "name": m.name,
+            "year": m.year,
+            "sees": ", ".join(m.sees),
+            "cost": m.cost,
+            "when": m.when,
+        }
         for room, known in rooms.items()
         for m in known.values()
     ]

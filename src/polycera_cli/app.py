@@ -40,17 +40,19 @@ app.meta.suppress_keyboard_interrupt = False
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    quiet: Annotated[bool, Parameter(("--quiet", "-q"), negative="", show_default=False, group=EVERYWHERE)] = False,
-    verbose: Annotated[bool, Parameter(("--verbose", "-v"), negative="", show_default=False, group=EVERYWHERE)] = False,
+    quiet: Annotated[
+        bool, Parameter(("--quiet", "-q"), negative="", show_default=False, group=EVERYWHERE)
+    ] = False,
+    verbose: Annotated[
+        bool, Parameter(("--verbose", "-v"), negative="", show_default=False, group=EVERYWHERE)
+    ] = False,
 ) -> Any:
     """Run one command.
 
     Parameters
     ----------
-    quiet
-        Print the result and nothing else: no notes, no progress.
-    verbose
-        Say which versions and backend are used, how long it took, and where an unexpected error happened.
+    quiet Print the result and nothing else: no notes, no progress. verbose Say which versions and
+    backend are used, how long it took, and where an unexpected error happened.
     """
     saying.settings.quiet, saying.settings.verbose = quiet, verbose
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")

@@ -10,7 +10,17 @@ from cyclopts import Parameter
 from polycera_cli.app import Json, Names, app
 from polycera_cli.options import numbers, pairs, targets
 from polycera_cli.package import as_the_run_began, check_lock, package
-from polycera_cli.saying import MANY, cell, console, number, print_json, printable, say, settings, written
+from polycera_cli.saying import (
+    MANY,
+    cell,
+    console,
+    number,
+    print_json,
+    printable,
+    say,
+    settings,
+    written,
+)
 
 
 @app.command
@@ -28,25 +38,16 @@ def compare(
 
     Parameters
     ----------
-    run
-        A run folder; comparison.json is put into it.
-    file
-        The table, where it is no longer where the run found it.
-    seeds
-        Trainings of each network, with other first weights and orders of the rows; one gives no interval.
-    affinity
-        Train each pair of tasks too, and suggest which to train together.
-    task
-        A task to compare, where all would take too long; say it once for each.
-    processes
-        Trainings at once; default: one for each core.
-    json_
-        Print one JSON object and nothing else.
+    run A run folder; comparison.json is put into it. file The table, where it is no longer where
+    the run found it. seeds Trainings of each network, with other first weights and orders of the
+    rows; one gives no interval. affinity Train each pair of tasks too, and suggest which to train
+    together. task A task to compare, where all would take too long; say it once for each. processes
+    Trainings at once; default: one for each core. json_ Print one JSON object and nothing else.
     """
     check_lock(run)
     as_the_run_began(run)
     package()
-    from polycera.diagnostics.compare import compare
+    from polycera.experiments.compare import compare
 
     found = compare(
         run,
@@ -86,42 +87,40 @@ def sweep(
 
     Parameters
     ----------
-    file
-        A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other weights.
-    target
-        A column to predict; say it once for each. Not with a run, which has its own.
-    weights
-        NAME=NUMBER,NAME=NUMBER, one set of weights; say it once for each. Default: a few that are usual.
-    out
-        A folder for the runs. The same sweep keeps what has ended there, and goes on with what was cut off.
-    source
-        Of a run: the table, where it is no longer where the run found it.
-    kind
-        NAME=KIND where the inferred kind is wrong.
-    exclude
-        A column to leave out.
-    split
-        A column that names each row's part: train, validation, test.
-    max_steps
-        Steps of each training at most.
-    seeds
-        Trainings of each set of weights; a seed draws the split too.
-    processes
-        Trainings at once; default: one for each core.
-    json_
-        Print one JSON object and nothing else.
+    file A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other
+    weights. target A column to predict; say it once for each. Not with a run, which has its own.
+    weights NAME=NUMBER,NAME=NUMBER, one set of weights; say it once for each. Default: a few that
+    are usual. out A folder for the runs. The same sweep keeps what has ended there, and goes on
+    with what was cut off. source Of a run: the table, where it is no longer where the run found it.
+    kind NAME=KIND where the inferred kind is wrong. exclude A column to leave out. split A column
+    that names each row's part: train, validation, test. max_steps Steps of each training at most.
+    seeds Trainings of each set of weights; a seed draws the split too. processes Trainings at once;
+    default: one for each core. json_ Print one JSON object and nothing else.
     """
     if file.is_dir():
         as_the_run_began(file)
     pc = package()
-    from polycera.diagnostics.sweep import sweep
+    from polycera.experiments.sweep import sweep
 
     asked = [_weights(each) for each in weights] if weights else None
-    options: dict[str, Any] = {"out": out, "seeds": seeds, "processes": processes, "say": None if json_ else say}
+    options: dict[str, Any] = {
+        "out": out,
+        "seeds": seeds,
+        "processes": processes,
+        "say": None if json_ else say,
+    }
     if file.is_dir():
-        beside = {"target": target, "kind": kind, "exclude": exclude, "split": split, "max-steps": max_steps}
+        beside = {
+            "target": target,
+            "kind": kind,
+            "exclude": exclude,
+            "split": split,
+            "max-steps": max_steps,
+        }
         _refuse_beside_a_run(beside)
-        found = sweep(None if source is None else str(source), None, asked, spec=pc.load(file).spec, **options)
+        found = sweep(
+            None if source is None else str(source), None, asked, spec=pc.load(file).spec, **options
+        )
     else:
         options |= {"exclude": exclude or (), "split": split}
         options |= {"training": {} if max_steps is None else {"max_steps": max_steps}}
@@ -149,7 +148,9 @@ def _refuse_beside_a_run(given: dict[str, Any]) -> None:
 
     beside = [f"--{name}" for name, value in given.items() if value is not None]
     if beside:
-        raise InputError(f"A run has a spec of its own; leave {', '.join(beside)} out, or name a table.")
+        raise InputError(
+            f"A run has a spec of its own; leave {', '.join(beside)} out, or name a table."
+        )
 
 
 def _gains(found: Any) -> None:

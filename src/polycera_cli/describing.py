@@ -25,17 +25,13 @@ def describe(
 
     Parameters
     ----------
-    run
-        A run folder.
-    measure
-        Measure the time of a training step and of an answer, for this network and for separate ones.
-    output
-        An .svg or .png file for a picture of it.
-    json_
-        Print one JSON object and nothing else.
+    run A run folder. measure Measure the time of a training step and of an answer, for this network
+    and for separate ones. output An .svg or .png file for a picture of it. json_ Print one JSON
+    object and nothing else.
     """
     pc = package()
-    from polycera.runs import Folder, paths
+    from polycera.runs import Folder
+    from polycera.storage import paths
 
     if output is not None:
         paths.check_output(output)
@@ -43,7 +39,7 @@ def describe(
     note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "sharing.json"))
     if not measure and opened.sharing is not None:
         return _show(opened.sharing, output, json_)
-    from polycera.diagnostics.describe import describe
+    from polycera.interpretation.describe import describe
 
     return _show(describe(pc.load(run).model, measure=measure).sharing, output, json_)
 

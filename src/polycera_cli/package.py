@@ -23,18 +23,22 @@ def package() -> Any:
     try:
         with warnings.catch_warnings():
             if not settings.verbose:
-                # Keras writes keras.json unasked: that another backend is taken than stands there is no news.
+                # Keras writes keras.json unasked: that another backend is taken than stands there
+                # is no news.
                 warnings.simplefilter("ignore")
             backend = startup.choose_backend()
     except PolyceraError:  # raised again when Keras is imported; a command may not need it
         return polycera
     if "keras" not in sys.modules and backend in ("jax", "torch"):
-        # Keras imports TensorFlow on every backend to save a model: seconds, and a page of its log on stderr
+        # Keras imports TensorFlow on every backend to save a model: seconds, and a page of its log
+        # on stderr
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     return polycera
 
 
-def _show_warning(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+def _show_warning(
+    message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
     """Our own warnings as a plain sentence; those of other packages are not the user's business here."""
     here = Path(__file__).parent
     ours = any(Path(filename).is_relative_to(place) for place in (here, here.with_name("polycera")))
@@ -52,7 +56,9 @@ def check_lock(run: Path) -> None:
             with FileLock(lock, timeout=0):
                 pass
     except Timeout:
-        complain(f"Another process is training in {str(run)!r}: wait until it ends, or end it first.")
+        complain(
+            f"Another process is training in {str(run)!r}: wait until it ends, or end it first."
+        )
         sys.exit(1)
     except OSError:  # said in full by who opens the run
         pass
@@ -72,6 +78,8 @@ def as_the_run_began(run: Path) -> None:
 
 def _start(path: Path) -> bytes:
     """The first bytes of a file of a run: of no link, and without waiting for who may write into a pipe."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    )
     with open(descriptor, "rb") as file:
         return file.read(2**16) or b""

@@ -15,14 +15,9 @@ def report(run: Path, *others: Path, output: Output = None, json_: Json = False)
 
     Parameters
     ----------
-    run
-        A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep leaves.
-    others
-        More of them.
-    output
-        The file; default RUN/report.html, of several runs report.html in the current folder.
-    json_
-        Print one JSON object and nothing else.
+    run A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep
+    leaves. others More of them. output The file; default RUN/report.html, of several runs
+    report.html in the current folder. json_ Print one JSON object and nothing else.
     """
     path = package().report([run, *others], output)
     if json_:
@@ -38,19 +33,14 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
 
     Parameters
     ----------
-    run
-        A run folder.
-    name
-        Of the picture, such as joint, or reliability/churn for one of a task.
-    output
-        A .svg or .png file; default NAME.svg in the current folder.
-    json_
-        Print one JSON object and nothing else.
+    run A run folder. name Of the picture, such as joint, or reliability/churn for one of a task.
+    output A .svg or .png file; default NAME.svg in the current folder. json_ Print one JSON object
+    and nothing else.
     """
     package()
     from polycera.reports import catalogue
     from polycera.reports.seen import Seen
-    from polycera.runs import paths
+    from polycera.storage import paths
 
     if output is not None:
         paths.check_output(output)

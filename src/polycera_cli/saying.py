@@ -37,8 +37,9 @@ settings = Settings()
 def printable(text: str) -> str:
     """Return the text with control characters written as escapes, for a terminal would obey them.
 
-    A name from a table or a file's name may hold the codes that clear the screen or move the cursor; line ends and tabs
-    stay. Marks that turn the direction of writing are written as escapes too.
+    A name from a table or a file's name may hold the codes that clear the screen or move the
+    cursor; line ends and tabs stay. Marks that turn the direction of writing are written as escapes
+    too.
     """
     if text.isprintable():
         return text
@@ -47,7 +48,8 @@ def printable(text: str) -> str:
 
 def _harmless(sign: str) -> bool:
     category = unicodedata.category(sign)
-    if category == "Cf":  # marks of format: joiners and isolates do no harm, the others reorder what is read
+    # marks of format: joiners and isolates do no harm, the others reorder what is read
+    if category == "Cf":
         return sign in "\u200c\u200d\u2068\u2069\ufeff"
     return sign in "\n\t" or category not in ("Cc", "Cs", "Zl", "Zp")
 
@@ -84,7 +86,9 @@ def need_output(way_out: str = "") -> None:
     if settings.closed:
         from polycera.errors import PolyceraError
 
-        raise PolyceraError(f"Standard output is closed, so there is nowhere to print the result. {way_out}".strip())
+        raise PolyceraError(
+            f"Standard output is closed, so there is nowhere to print the result. {way_out}".strip()
+        )
 
 
 def print_json(value: Any) -> None:
@@ -92,7 +96,8 @@ def print_json(value: Any) -> None:
     need_output()
     import msgspec
 
-    # by msgspec what is no number becomes null; by json every sign is ASCII, which any terminal and pipe takes
+    # by msgspec what is no number becomes null; by json every sign is ASCII, which any terminal and
+    # pipe takes
     print(json.dumps(msgspec.json.decode(msgspec.json.encode(value))))
 
 
@@ -119,7 +124,11 @@ def reached(run: Any, json_: bool) -> None:
         print_json({"run": str(run.path), **run.metrics})
         return
     if not settings.quiet:
-        table(run.metrics[held_out], {t.name: t.kind for t in run.tasks.values()}, f"the {held_out} rows")
+        table(
+            run.metrics[held_out],
+            {t.name: t.kind for t in run.tasks.values()},
+            f"the {held_out} rows",
+        )
         say(f"Spec: {run.path / 'spec.yaml'} (copy it, edit it, and pass it back with --spec).")
     written("Run:  ", run.path)
 
@@ -151,12 +160,22 @@ def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> 
         shown = list(own.items())[:1] if len(measured) > MANY else list(own.items())
         for i, (metric, score) in enumerate(shown):
             lead = (cell(task), kinds.get(task, "")) if i == 0 else ("", "")
-            table.add_row(*lead, metric, number(score["value"]), number(score["trivial"]), number(score["skill"], 3))
+            table.add_row(
+                *lead,
+                metric,
+                number(score["value"]),
+                number(score["trivial"]),
+                number(score["skill"], 3),
+            )
     Console(width=None if sys.stdout.isatty() else 110).print(table)
     skills = [next(iter(own.values()))["skill"] for own in measured.values()]
     known = [skill for skill in skills if skill is not None]
     mean = f"{sum(known) / len(known):.3f}" if known else "undefined"
-    counted = "the headline metrics" if len(known) == len(skills) else f"{len(known)} of {len(skills)} headline metrics"
+    counted = (
+        "the headline metrics"
+        if len(known) == len(skills)
+        else f"{len(known)} of {len(skills)} headline metrics"
+    )
     say(f"skill: 0 is the trivial predictor, 1 perfect; mean over {counted}: {mean}")
 
 

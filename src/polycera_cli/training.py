@@ -54,65 +54,29 @@ def fit(
 
     Parameters
     ----------
-    file
-        A .csv or .parquet file.
-    target
-        A column to predict; say it once for each.
-    kind
-        NAME=KIND where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal,
-        count, quantile.
-    weight
-        NAME=NUMBER, a task's factor in the total loss.
-    joint
-        NAME=NUMBER, a task's weight in the score by which training stops.
-    threshold
-        The metric by which it is chosen from which probability on yes is said; default f1; none: above one half.
-    column
-        NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
-    exclude
-        A column to leave out.
-    out
-        The run folder; default runs/<name of the file>-<number>.
-    spec
-        A spec.yaml that a run left, perhaps edited: repeats that training.
-    validation
-        Share of the rows by which training stops.
-    test
-        Share of the rows on which the result is measured.
-    split
-        A column that names each row's part: train, validation, test.
-    groups
-        A column whose groups are never divided.
-    time
-        A column by whose order the last rows are the test.
-    encoding
-        Of a text file.
-    folds
-        Parts of the rows, each held out from as many members of the network; 1: only the validation rows are held out.
-    max_steps
-        Steps of training at most.
-    batch_size
-        Rows a step.
-    weighting
-        How whole losses are weighted while training: a name that `polycera methods` lists.
-    balancing
-        How the tasks' gradients meet in the trunk: a name that `polycera methods` lists.
-    gradients
-        What is balanced: gradients at the features before the heads, or of all shared parameters.
-    preference
-        NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
-    guard
-        What happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
-    checkpoint_every
-        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
-    resume
-        Go on with what is in --out: a training that was cut off ends, one that has ended is shown, none is begun.
-    seed
-        Two runs with one seed give equal numbers.
-    fast
-        A smaller network and fewer steps, for a first look: less accurate, in a fraction of the time.
-    json_
-        Print one JSON object and nothing else.
+    file A .csv or .parquet file. target A column to predict; say it once for each. kind NAME=KIND
+    where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal, count,
+    quantile. weight NAME=NUMBER, a task's factor in the total loss. joint NAME=NUMBER, a task's
+    weight in the score by which training stops. threshold The metric by which it is chosen from
+    which probability on yes is said; default f1; none: above one half. column NAME=ROLE where the
+    inferred role is wrong: number, category, boolean, date, ignore. exclude A column to leave out.
+    out The run folder; default runs/<name of the file>-<number>. spec A spec.yaml that a run left,
+    perhaps edited: repeats that training. validation Share of the rows by which training stops.
+    test Share of the rows on which the result is measured. split A column that names each row's
+    part: train, validation, test. groups A column whose groups are never divided. time A column by
+    whose order the last rows are the test. encoding Of a text file. folds Parts of the rows, each
+    held out from as many members of the network; 1: only the validation rows are held out.
+    max_steps Steps of training at most. batch_size Rows a step. weighting How whole losses are
+    weighted while training: a name that `polycera methods` lists. balancing How the tasks'
+    gradients meet in the trunk: a name that `polycera methods` lists. gradients What is balanced:
+    gradients at the features before the heads, or of all shared parameters. preference NAME=NUMBER,
+    a task's weight in a weighting or balancing that knows preferences. guard What happens where a
+    loss or gradient is NaN or infinite: the training stops, or that step is skipped.
+    checkpoint_every How often all that it takes to go on is saved: "5 minutes", "200 batches", "1
+    epoch". resume Go on with what is in --out: a training that was cut off ends, one that has ended
+    is shown, none is begun. seed Two runs with one seed give equal numbers. fast A smaller network
+    and fewer steps, for a first look: less accurate, in a fraction of the time. json_ Print one
+    JSON object and nothing else.
     """
     if resume and out is not None:
         check_lock(out)
@@ -121,18 +85,26 @@ def fit(
     from polycera.errors import InputError
 
     if spec is None and file is None:
-        raise InputError("Name a table: polycera fit FILE --target NAME, or polycera fit --spec spec.yaml.")
+        raise InputError(
+            "Name a table: polycera fit FILE --target NAME, or polycera fit --spec spec.yaml."
+        )
     if spec is None and not target:
         raise InputError("Name at least one column to predict: --target NAME.")
     if spec is not None and kind:
-        raise InputError("A spec holds the kinds of its tasks: write them into the spec, or leave --kind out.")
+        raise InputError(
+            "A spec holds the kinds of its tasks: write them into the spec, or leave --kind out."
+        )
     steps: dict[str, Any] = {
         "max_steps": max_steps,
         "batch_size": batch_size,
         "weighting": weighting,
         "balancing": balancing,
     }
-    steps |= {"guard": guard, "gradients": gradients, "preference": numbers(preference, "--preference") or None}
+    steps |= {
+        "guard": guard,
+        "gradients": gradients,
+        "preference": numbers(preference, "--preference") or None,
+    }
     run = pc.fit(
         str(file) if file else None,
         targets(target or [], pairs(kind, "--kind")) or None,
@@ -163,19 +135,16 @@ def fit(
 
 
 @app.command
-def resume(run: Path, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False) -> int:
+def resume(
+    run: Path, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False
+) -> int:
     """Go on with a training that was cut off, from its last checkpoint, as if nothing had happened.
 
     Parameters
     ----------
-    run
-        A run folder.
-    file
-        The table, where it is no longer where the run found it.
-    checkpoint_every
-        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
-    json_
-        Print one JSON object and nothing else.
+    run A run folder. file The table, where it is no longer where the run found it. checkpoint_every
+    How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch". json_
+    Print one JSON object and nothing else.
     """
     check_lock(run)
     as_the_run_began(run)
@@ -196,14 +165,8 @@ def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = Fals
 
     Parameters
     ----------
-    run
-        A run folder.
-    weight
-        NAME=NUMBER, how much a task counts; say it once for each.
-    out
-        A new run folder that predicts as the chosen epoch does.
-    json_
-        Print one JSON object and nothing else.
+    run A run folder. weight NAME=NUMBER, how much a task counts; say it once for each. out A new
+    run folder that predicts as the chosen epoch does. json_ Print one JSON object and nothing else.
     """
     pc = package()
     from polycera.errors import InputError
@@ -219,7 +182,9 @@ def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = Fals
     if out is not None:
         picked.write(out)
     if json_:
-        print_json({"epoch": picked.picked.epoch, "skills": picked.picked.skills, "run": str(out or run)})
+        print_json(
+            {"epoch": picked.picked.epoch, "skills": picked.picked.skills, "run": str(out or run)}
+        )
         return 0
     if not settings.quiet:
         epochs(opened.epochs, picked.picked.epoch)
@@ -239,10 +204,8 @@ def demo(*, out: Out = None, json_: Json = False) -> int:
 
     Parameters
     ----------
-    out
-        The run folder; default runs/<name of the table>-<number>.
-    json_
-        Print one JSON object and nothing else.
+    out The run folder; default runs/<name of the table>-<number>. json_ Print one JSON object and
+    nothing else.
     """
     package()
     found = importlib.util.find_spec("palmerpenguins")
@@ -270,12 +233,14 @@ def _made_up(out: Path | None) -> Path:
         InputError: where there is such a file.
     """
     from polycera.errors import InputError
-    from polycera.runs import atomic, columns
+    from polycera.storage import atomic, table_files
 
     folder = Path("runs") if out is None else out.parent
-    path, content = folder / "customers.csv", columns.as_csv(customers()).encode()
+    path, content = folder / "customers.csv", table_files.as_csv(customers()).encode()
     if path.exists() and not (path.is_file() and path.read_bytes() == content):
-        raise InputError(f"The demo would write {str(path)!r}, and another file is there: choose --out FOLDER/RUN.")
+        raise InputError(
+            f"The demo would write {str(path)!r}, and another file is there: choose --out FOLDER/RUN."
+        )
     if not path.exists():
         atomic.make_folder(folder)
         atomic.write(path, content)

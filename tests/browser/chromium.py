@@ -21,10 +21,14 @@ WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 @contextmanager
 def browser() -> Iterator[Any]:
     """Chromium, or a skip that says what is missing."""
-    sync = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (polycera[test])")
+    sync = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need playwright (polycera[test])"
+    )
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("the browser tests need chromium: apt-get install chromium, or set CHROMIUM to its path")
+        pytest.skip(
+            "the browser tests need chromium: apt-get install chromium, or set CHROMIUM to its path"
+        )
     with sync.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield found
@@ -41,17 +45,23 @@ class Opened:
         seconds: from asking for the page until it was loaded and drawn.
     """
 
-    def __init__(self, chromium: Any, path: Path, viewport: dict[str, int] = WIDE, **context: Any) -> None:
+    def __init__(
+        self, chromium: Any, path: Path, viewport: dict[str, int] = WIDE, **context: Any
+    ) -> None:
         self.faults: list[str] = []
         self.alerts: list[str] = []
         self.page = chromium.new_context(viewport=viewport, **context).new_page()
-        self.page.on("console", lambda message: self.faults.append(f"{message.type}: {message.text}"))
+        self.page.on(
+            "console", lambda message: self.faults.append(f"{message.type}: {message.text}")
+        )
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", self._asked)
         self.page.on("dialog", self._spoke)
         self.page.goto(path.resolve().as_uri())
         if context.get("java_script_enabled", True):
-            self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            self.page.evaluate(
+                "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            )
             self.seconds = self.page.evaluate("performance.now()") / 1000
 
     def _asked(self, request: Any) -> None:

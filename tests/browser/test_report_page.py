@@ -14,7 +14,7 @@ from browser.chromium import PHONE, WIDE, Opened, browser
 
 import polycera as pc
 from polycera import reports
-from polycera.runs import front, kept
+from polycera.runs import kept_epochs, pareto_set
 
 pytestmark = pytest.mark.nobackend
 
@@ -41,9 +41,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     out = tmp_path_factory.mktemp("runs") / "real"
     # an epoch is as short as it gets, so that there are many to choose from
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("polycera.training.recipe.EPOCH", 20)
+        patch.setattr("polycera.tabular.recipe.EPOCH", 20)
         network = {"width": 16, "members": 5}
-        return pc.fit(table, ["churn", "spend", "tier"], out=out, training=training, network=network, progress=False)
+        return pc.fit(
+            table,
+            ["churn", "spend", "tier"],
+            out=out,
+            training=training,
+            network=network,
+            progress=False,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +62,18 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with names that want to be anything but names."""
-    return reports.report(folders.make(tmp_path_factory.mktemp("runs") / "hostile", folders.HOSTILE))
+    return reports.report(
+        folders.make(tmp_path_factory.mktemp("runs") / "hostile", folders.HOSTILE)
+    )
 
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs on one page."""
     folder = tmp_path_factory.mktemp("runs")
-    runs = [folders.make(folder / name, epochs=5, seed=i) for i, name in enumerate(("first", "second"))]
+    runs = [
+        folders.make(folder / name, epochs=5, seed=i) for i, name in enumerate(("first", "second"))
+    ]
     return reports.report(runs, folder / "several.html")
 
 
@@ -73,16 +84,26 @@ VIEWS = [
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
-def test_every_view_is_drawn_and_nothing_goes_wrong(chromium: Any, rich: Path, viewport: dict[str, int]) -> None:
+def test_every_view_is_drawn_and_nothing_goes_wrong(
+    chromium: Any, rich: Path, viewport: dict[str, int]
+) -> None:
     with Opened(chromium, rich, viewport) as opened:
         print(f"{rich.stat().st_size} bytes, drawn in {opened.seconds:.2f} s")
-        sections = opened.page.eval_on_selector_all("main section", "all => all.map((one) => one.id)")
+        sections = opened.page.eval_on_selector_all(
+            "main section", "all => all.map((one) => one.id)"
+        )
         assert sections == VIEWS
         figures, drawn = opened.count("figure"), opened.count("figure .drawing > svg")
         assert (
             figures
             == drawn
-            == len(set(opened.page.eval_on_selector_all("figure", "a => a.map((f) => f.dataset.picture)")))
+            == len(
+                set(
+                    opened.page.eval_on_selector_all(
+                        "figure", "a => a.map((f) => f.dataset.picture)"
+                    )
+                )
+            )
         )
         assert opened.count("svg.live") == 2
         assert figures == opened.count("figure details.numbers table")
@@ -99,15 +120,31 @@ LOOKS = [(WIDE, "light"), (WIDE, "dark"), (PHONE, "light"), (PHONE, "dark")]
     ids=lambda value: str(value["width"]) if isinstance(value, dict) else value,
 )
 def test_everybody_can_use_it(
-    chromium: Any, rich: Path, hostile: Path, several: Path, which: str, viewport: dict[str, int], colours: str
+    chromium: Any,
+    rich: Path,
+    hostile: Path,
+    several: Path,
+    which: str,
+    viewport: dict[str, int],
+    colours: str,
 ) -> None:
     """By axe-core, with everything unfolded; and no page is wider than its screen."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
     path = {"rich": rich, "hostile": hostile, "several": several}[which]
     with Opened(chromium, path, viewport, color_scheme=colours) as opened:
-        opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        opened.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        found = axe.Axe().run(opened.page, options={"resultTypes": ["violations"]}).response["violations"]
+        opened.page.evaluate(
+            "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+        )
+        opened.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        found = (
+            axe.Axe()
+            .run(opened.page, options={"resultTypes": ["violations"]})
+            .response["violations"]
+        )
         grave = [
             f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}"
             for one in found
@@ -148,25 +185,38 @@ def test_the_sliders_choose_what_pick_loads(chromium: Any, run: pc.Run) -> None:
     chosen = set()
     with Opened(chromium, reports.report(run)) as opened:
         for i, weights in enumerate(grid(tasks)):
-            best = run.history[front.choose(skills, np.array(list(weights.values())))]["epoch"]
-            picked = kept.pick(run.epochs, weights).epoch if i % 30 else run.pick(weights).picked.epoch
+            best = run.history[pareto_set.choose(skills, np.array(list(weights.values())))]["epoch"]
+            picked = (
+                kept_epochs.pick(run.epochs, weights).epoch
+                if i % 30
+                else run.pick(weights).picked.epoch
+            )
             assert opened.move(weights) == {"chosen": picked, "best": best}, weights
             chosen.add(picked)
         assert opened.move(dict.fromkeys(tasks, 0.0)) == {"chosen": None, "best": None}
         assert "at least one task" in opened.page.locator("#reached").inner_text()
         opened.page.locator(".reset").click()
-        assert opened.epochs()["chosen"] == kept.pick(run.epochs, dict.fromkeys(tasks, 1.0)).epoch
+        assert (
+            opened.epochs()["chosen"]
+            == kept_epochs.pick(run.epochs, dict.fromkeys(tasks, 1.0)).epoch
+        )
         assert opened.faults == []
     assert len(chosen) > 1, "the training left nothing to choose from"
 
 
 def test_a_skill_that_is_undefined_is_left_out_as_pick_does(chromium: Any, tmp_path: Path) -> None:
-    skills = np.array([[0.2, np.nan, 0.9], [0.3, -5.0, np.nan], [np.nan, 0.8, 0.1], [0.3, 0.8, 0.2]])
-    path = folders.make(tmp_path / "run", ["mass", "sex", "species"], epochs=4, keep=1, skills=skills)
+    skills = np.array(
+        [[0.2, np.nan, 0.9], [0.3, -5.0, np.nan], [np.nan, 0.8, 0.1], [0.3, 0.8, 0.2]]
+    )
+    path = folders.make(
+        tmp_path / "run", ["mass", "sex", "species"], epochs=4, keep=1, skills=skills
+    )
     run = pc.load(path)
     with Opened(chromium, reports.report(path)) as opened:
         for weights in grid(list(run.epochs[0].skills)):
-            assert opened.move(weights)["chosen"] == kept.pick(run.epochs, weights).epoch, weights
+            assert opened.move(weights)["chosen"] == kept_epochs.pick(run.epochs, weights).epoch, (
+                weights
+            )
         assert opened.faults == []
 
 
@@ -218,12 +268,20 @@ def test_names_are_text_and_nothing_runs(chromium: Any, hostile: Path) -> None:
             page.locator('select[data-axis="across"]').select_option(str(i))
         opened.move({"": 0.3})
         assert opened.alerts == [] and opened.faults == []
-        assert page.evaluate("document.querySelectorAll('main img, main iframe, main object, svg script').length") == 0
+        assert (
+            page.evaluate(
+                "document.querySelectorAll('main img, main iframe, main object, svg script').length"
+            )
+            == 0
+        )
         assert opened.count("script") == 2  # ours, and the data
         summaries = page.locator(".of-task > summary").all_text_contents()
         for name in folders.HOSTILE:
             shown = name.replace("\x07", "\ufffd")
-            assert any(summary == shown or (len(name) > 80 and summary == shown[:79] + "…") for summary in summaries)
+            assert any(
+                summary == shown or (len(name) > 80 and summary == shown[:79] + "…")
+                for summary in summaries
+            )
         assert folders.HOSTILE[0] in page.locator(".slider label").first.inner_text()
 
 

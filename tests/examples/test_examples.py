@@ -34,10 +34,13 @@ def test_energy_a_heavier_weight_moves_the_network_to_that_load() -> None:
     cooling = found["[1, 4]"]["cooling"] / found["[2, 1]"]["cooling"]
     assert cooling < 1.0  # its weight rose
     assert heating > 1.1 * cooling
-    assert all(error < 3.5 for errors in found.values() for error in errors.values())  # a constant is off by 10
+    # a constant is off by 10
+    assert all(error < 3.5 for errors in found.values() for error in errors.values())
 
 
-def test_energy_without_its_data_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_energy_without_its_data_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert example("energy").main(tmp_path / "nothing.parquet") is None
     assert "no data at" in capsys.readouterr().out
 
@@ -45,10 +48,12 @@ def test_energy_without_its_data_says_so(tmp_path: Path, capsys: pytest.CaptureF
 def test_churn_learns_both_from_what_labels_there_are() -> None:
     found = example("churn").main()
     assert found["measured"]["churn/auc"] > 0.75
-    assert found["measured"]["revenue_loss/rmse"] < 100.0  # the noise is 60, a constant is off by 185
+    # the noise is 60, a constant is off by 185
+    assert found["measured"]["revenue_loss/rmse"] < 100.0
     assert all(0.4 < skill < 1.0 for skill in found["skills"].values())
     assert found["epochs"] < 30  # it stopped early
-    assert found["said_yes"] > found["left"]  # balanced classes: it says yes more often than customers leave
+    # balanced classes: it says yes more often than customers leave
+    assert found["said_yes"] > found["left"]
 
 
 def test_price_its_terms_add_up_to_its_loss(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +73,8 @@ def test_lstm_each_head_learns_its_own_task() -> None:
     assert found["measured"]["power/r2"] > 0.9
     assert found["measured"]["state/accuracy"] > 0.75
     assert found["measured"]["failure/auc"] > 0.9
-    assert np.abs(found["answers"]["power"] - found["truth"]["power"]).max() < 300.0  # in watt, not standardised
+    # in watt, not standardised
+    assert np.abs(found["answers"]["power"] - found["truth"]["power"]).max() < 300.0
     assert set(found["answers"]["state"]) <= {"idle", "start", "run", "strain", "stop"}
 
 
@@ -77,16 +83,20 @@ def test_labels200_every_label_is_learned_and_named() -> None:
     aucs = np.array(list(found["aucs"].values()))
     assert aucs.shape == (200,)
     assert aucs.mean() > 0.75 and aucs.min() > 0.6
-    assert found["step_ms"] < 5.0 * found["stock_step_ms"]  # benchmarks/ measures this; 200 Keras heads take 20 to 50
+    # benchmarks/ measures this; 200 Keras heads take 20 to 50
+    assert found["step_ms"] < 5.0 * found["stock_step_ms"]
 
 
 def test_joint_the_checkpoint_is_the_best_epoch_by_both(tmp_path: Path) -> None:
     found = example("joint").main(tmp_path)
     history, best = found["history"], found["best"]["val_joint"]
     assert found["path"] == tmp_path / "best.keras" and found["path"].is_file()
-    assert found["reloaded"]["spends/rmse"] == pytest.approx(history["val_spends/rmse"][best], rel=1e-4)
+    assert found["reloaded"]["spends/rmse"] == pytest.approx(
+        history["val_spends/rmse"][best], rel=1e-4
+    )
     streamed = history["val_buys/average_precision"][best]
-    assert found["reloaded"]["buys/average_precision"] == pytest.approx(streamed, abs=0.01)  # exact against histogram
+    # exact against histogram
+    assert found["reloaded"]["buys/average_precision"] == pytest.approx(streamed, abs=0.01)
     skills = [history[f"val_{task}_skill"][best] for task in ("buys", "spends")]
     assert history["val_joint"][best] == pytest.approx(np.mean(skills))
     assert len(history["val_joint"]) < 25 and history["val_joint"][best] > 0.3

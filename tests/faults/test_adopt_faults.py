@@ -70,9 +70,18 @@ SENTENCES: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: pc.adopt(model(200, "sigmoid"), [pc.Regression("y")]),
         ["200 units", "pc.Multilabel('y', soft=True)"],
     ),
-    "labels as one": (lambda: pc.adopt(model(5, "sigmoid"), [pc.Binary("y")]), ["5 units", "pc.Multilabel('y')"]),
-    "classes as one": (lambda: pc.adopt(model(5, "softmax"), [pc.Binary("y")]), ["5 units", "pc.Multiclass('y')"]),
-    "classes of one": (lambda: pc.adopt(model(1, "sigmoid"), [pc.Multiclass("y")]), ["1 unit", "pc.Binary('y')"]),
+    "labels as one": (
+        lambda: pc.adopt(model(5, "sigmoid"), [pc.Binary("y")]),
+        ["5 units", "pc.Multilabel('y')"],
+    ),
+    "classes as one": (
+        lambda: pc.adopt(model(5, "softmax"), [pc.Binary("y")]),
+        ["5 units", "pc.Multiclass('y')"],
+    ),
+    "classes of one": (
+        lambda: pc.adopt(model(1, "sigmoid"), [pc.Multiclass("y")]),
+        ["1 unit", "pc.Binary('y')"],
+    ),
     "labels for classes": (
         lambda: pc.adopt(model(3, "sigmoid"), [pc.Multiclass("y")]),
         ["'sigmoid'", "linear or softmax", "pc.Multilabel('y')"],
@@ -83,7 +92,13 @@ SENTENCES: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "percent for yes or no": (
         lambda: pc.adopt(
-            keras.Sequential([keras.Input((3,)), Dense(1, activation="sigmoid"), layers.Rescaling(100.0, name="y")]),
+            keras.Sequential(
+                [
+                    keras.Input((3,)),
+                    Dense(1, activation="sigmoid"),
+                    layers.Rescaling(100.0, name="y"),
+                ]
+            ),
             [pc.Binary("y")],
         ),
         ["between 0 and 100"],
@@ -96,7 +111,10 @@ SENTENCES: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: pc.adopt(one_layer_twice(), [pc.Regression("head")]),
         ["'head'", "dict(zip(", "model.outputs"],
     ),
-    "several tensors": (lambda: pc.adopt(nested_outputs(), [pc.Regression("y")]), ["'y'", "dict", "one tensor"]),
+    "several tensors": (
+        lambda: pc.adopt(nested_outputs(), [pc.Regression("y")]),
+        ["'y'", "dict", "one tensor"],
+    ),
     "an activation that nobody knows": (
         lambda: pc.adopt(model(), [pc.Regression("y")], activations={"y": "sigmod"}),
         ["'sigmod'", "did you mean 'sigmoid'"],
@@ -133,7 +151,10 @@ def test_the_sentence_says_what_to_write(case: str) -> None:
 def test_what_the_sentences_advise_works() -> None:
     """The columns of one output as tasks; a subclass that was called, or is wrapped; an output that has no axis."""
     theirs = model(4, price=1)
-    outputs = {"price": theirs.output["price"], **{f"y_{i}": theirs.output["y"][:, i : i + 1] for i in range(4)}}
+    outputs = {
+        "price": theirs.output["price"],
+        **{f"y_{i}": theirs.output["y"][:, i : i + 1] for i in range(4)},
+    }
     cut = pc.adopt(keras.Model(theirs.input, outputs), [pc.Regression(n) for n in outputs])
     assert list(cut.layout.tasks) == list(outputs)
     listed = unnamed()
@@ -152,8 +173,12 @@ def test_an_output_without_an_axis_gets_one() -> None:
     x = keras.Input((3,))
     theirs = keras.Model(x, {"y": Dense(2, activation="sigmoid")(x)[..., 0]})
     adopted = pc.adopt(theirs, [pc.Binary("y")])
-    np.testing.assert_allclose(adopted.predict(X, verbose=0)["y"], theirs.predict(X, verbose=0)["y"], rtol=1e-5)
-    hidden = keras.Model(x, {"y": layers.Lambda(lambda t: ops.sigmoid(t)[..., 0], output_shape=())(Dense(2)(x))})
+    np.testing.assert_allclose(
+        adopted.predict(X, verbose=0)["y"], theirs.predict(X, verbose=0)["y"], rtol=1e-5
+    )
+    hidden = keras.Model(
+        x, {"y": layers.Lambda(lambda t: ops.sigmoid(t)[..., 0], output_shape=())(Dense(2)(x))}
+    )
     assert pc.adopt(hidden, [pc.Binary("y")], activations={"y": "sigmoid"}).layout.units == 1
 
 
@@ -163,17 +188,49 @@ def behind_a_lambda(activation: str, units: int = 1) -> keras.Model:
 
 
 WRONG: dict[str, tuple[keras.Model, pc.Task, str, list[str]]] = {
-    "a sigmoid of a sigmoid": (behind_a_lambda("sigmoid"), pc.Binary("y"), "linear", ["'y'", "'sigmoid'", "0 and 1"]),
-    "a sigmoid that leaves 0 to 1": (behind_a_lambda("linear"), pc.Binary("y"), "sigmoid", ["'y'", "'linear' perhaps"]),
-    "a softmax that is none": (behind_a_lambda("sigmoid", 3), pc.Multiclass("y"), "softmax", ["do not add up to 1"]),
-    "a softmax of a softmax": (behind_a_lambda("softmax", 3), pc.Multiclass("y"), "linear", ["add up to 1", "softmax"]),
-    "a number below 0": (behind_a_lambda("tanh"), pc.Regression("y"), "relu", ["'relu'", "lie between -"]),
-    "a number from 0 to 1": (behind_a_lambda("sigmoid"), pc.Regression("y"), "linear", ["'sigmoid'"]),
+    "a sigmoid of a sigmoid": (
+        behind_a_lambda("sigmoid"),
+        pc.Binary("y"),
+        "linear",
+        ["'y'", "'sigmoid'", "0 and 1"],
+    ),
+    "a sigmoid that leaves 0 to 1": (
+        behind_a_lambda("linear"),
+        pc.Binary("y"),
+        "sigmoid",
+        ["'y'", "'linear' perhaps"],
+    ),
+    "a softmax that is none": (
+        behind_a_lambda("sigmoid", 3),
+        pc.Multiclass("y"),
+        "softmax",
+        ["do not add up to 1"],
+    ),
+    "a softmax of a softmax": (
+        behind_a_lambda("softmax", 3),
+        pc.Multiclass("y"),
+        "linear",
+        ["add up to 1", "softmax"],
+    ),
+    "a number below 0": (
+        behind_a_lambda("tanh"),
+        pc.Regression("y"),
+        "relu",
+        ["'relu'", "lie between -"],
+    ),
+    "a number from 0 to 1": (
+        behind_a_lambda("sigmoid"),
+        pc.Regression("y"),
+        "linear",
+        ["'sigmoid'"],
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_declared_activation_that_cannot_be_right_is_noticed_before_the_first_step(case: str) -> None:
+def test_a_declared_activation_that_cannot_be_right_is_noticed_before_the_first_step(
+    case: str,
+) -> None:
     theirs, task, declared, words = WRONG[case]
     adopted = pc.adopt(theirs, [task], activations={"y": declared})
     adopted.compile("sgd")
@@ -200,7 +257,8 @@ def test_logits_that_all_lie_between_0_and_1_are_remarked_upon() -> None:
 def test_a_model_of_ones_own_is_compared_by_hand() -> None:
     for given in (model(), pc.adopt(model(), [pc.Regression("y")])):
         with pytest.raises(
-            pc.InputError, match=r"pc.compare takes a run of pc.fit.*model.skills.*separate-networks.md"
+            pc.InputError,
+            match=r"pc.compare takes a run of pc.fit.*model.skills.*separate-networks.md",
         ):
             pc.compare(given, X)
     with pytest.raises(pc.InputError, match="got ndarray"):

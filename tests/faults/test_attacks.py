@@ -16,7 +16,9 @@ from small import environment
 pytestmark = pytest.mark.nobackend
 
 ATTACKS = Path(__file__).resolve().parents[2] / "attacks"
-SCRIPTS = sorted(p.stem for p in ATTACKS.glob("*.py") if p.stem not in ("all", "fuzz") and p.stem[0] != "_")
+SCRIPTS = sorted(
+    p.stem for p in ATTACKS.glob("*.py") if p.stem not in ("all", "fuzz") and p.stem[0] != "_"
+)
 MUTATIONS = 100
 BATCH = 50
 OWN = pytest.mark.skipif(not hasattr(os, "fork"), reason="each attack gets a forked process")
@@ -67,7 +69,9 @@ def test_values_that_nobody_wrote(made: Path, tmp_path: Path, first: int) -> Non
     faults = []
     for number in range(first, first + BATCH):
         folder = tmp_path / str(number)
-        done, wrong, _ = fuzz.one(_run.prepared(made, folder, False), random.Random(f"test/{number}"))
+        done, wrong, _ = fuzz.one(
+            _run.prepared(made, folder, False), random.Random(f"test/{number}")
+        )
         faults += [f"{number} {done}: {each}" for each in wrong]
     assert faults == []
 
@@ -79,25 +83,30 @@ REFUSED: list[Any] = ["os>system", "polycera>Heads", "polycera>Model"]
 def test_only_losses_are_taken_from_the_registry(name: str) -> None:
     """Layers and models are registered too, and are no losses."""
     from polycera.errors import UnknownName
-    from polycera.tasks import safe
+    from polycera.tasks import loss_from_config
 
-    config = {"module": None, "class_name": name.split(">")[1], "config": {}, "registered_name": name}
+    config = {
+        "module": None,
+        "class_name": name.split(">")[1],
+        "config": {},
+        "registered_name": name,
+    }
     with pytest.raises(UnknownName):
-        safe.loss(config, "A loss")
+        loss_from_config.loss(config, "A loss")
 
 
 def test_every_loss_of_keras_comes_back() -> None:
     """What is let through is what Keras itself would make."""
     import keras
 
-    from polycera.tasks import safe
+    from polycera.tasks import loss_from_config
 
     made = 0
     for name, thing in vars(keras.losses).items():
-        if name in safe.HELPERS or thing is keras.losses.Loss or not callable(thing):
+        if name in loss_from_config.HELPERS or thing is keras.losses.Loss or not callable(thing):
             continue
         loss = thing() if isinstance(thing, type) else thing
-        again = safe.loss(keras.saving.serialize_keras_object(loss), "A loss")
+        again = loss_from_config.loss(keras.saving.serialize_keras_object(loss), "A loss")
         assert again is loss if loss is thing else again.get_config() == loss.get_config()
         made += 1
     assert made > 30

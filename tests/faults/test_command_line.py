@@ -25,15 +25,29 @@ from small import environment
 import polycera as pc
 import polycera_cli
 from polycera.errors import InputError
-from polycera.runs import atomic, next_name
-from polycera.training import finish, recipe
+from polycera.runs import next_name
+from polycera.storage import atomic
+from polycera.tabular import recipe, train_run
 
 pytestmark = pytest.mark.nobackend
 
 
 ROWS = 40
 QUICK = ["--max-steps", "2"]
-ODD = ["a/b", "..", 'it\'s "q"', "🎉", "new\nline", "[red]x[/red]", "L" * 300, "row", "loss", "a,b", "=1+1", "nan"]
+ODD = [
+    "a/b",
+    "..",
+    'it\'s "q"',
+    "🎉",
+    "new\nline",
+    "[red]x[/red]",
+    "L" * 300,
+    "row",
+    "loss",
+    "a,b",
+    "=1+1",
+    "nan",
+]
 
 
 def table(**changes: Any) -> dict[str, list[Any]]:
@@ -114,7 +128,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     (folder / "folder.csv").mkdir()
-    code = call("fit", folder / "good.csv", "-t", "revenue", "-t", "churn", *QUICK, "--out", folder / "run")
+    code = call(
+        "fit", folder / "good.csv", "-t", "revenue", "-t", "churn", *QUICK, "--out", folder / "run"
+    )
     assert code == 0
     for place, value in SPECS.items():
         (folder / place).write_bytes(edited((folder / "run" / "spec.yaml").read_bytes(), *value))
@@ -171,12 +187,24 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "unknown kind": ((*GOOD, "--kind", "churn=binry"), ["'binry'", "did you mean 'binary'"]),
     "kind of a stranger": ((*GOOD, "--kind", "chrn=binary"), ["'chrn'", "did you mean 'churn'"]),
     "kind without a name": ((*GOOD, "--kind", "binary"), ["--kind", "NAME=VALUE", "'binary'"]),
-    "kind that the labels are not": ((*GOOD, "--kind", "churn=count"), ["'churn'", "number", "row 0", "'no'"]),
-    "binary of three": (("fit", "three.csv", "-t", "churn", "--kind", "churn=binary"), ["'churn'", "3 values", "two"]),
+    "kind that the labels are not": (
+        (*GOOD, "--kind", "churn=count"),
+        ["'churn'", "number", "row 0", "'no'"],
+    ),
+    "binary of three": (
+        ("fit", "three.csv", "-t", "churn", "--kind", "churn=binary"),
+        ["'churn'", "3 values", "two"],
+    ),
     "count below zero": ((*GOOD, "--kind", "revenue=count"), ["'revenue'", "count", "0 or more"]),
-    "negative weight": ((*GOOD, "--weight", "churn=-1"), ["weight of task 'churn'", "-1", "0 or more"]),
+    "negative weight": (
+        (*GOOD, "--weight", "churn=-1"),
+        ["weight of task 'churn'", "-1", "0 or more"],
+    ),
     "weight of a stranger": ((*GOOD, "--weight", "chrn=1"), ["'chrn'", "did you mean 'churn'"]),
-    "weight that is no number": ((*GOOD, "--weight", "churn=much"), ["--weight", "NAME=NUMBER", "churn=much"]),
+    "weight that is no number": (
+        (*GOOD, "--weight", "churn=much"),
+        ["--weight", "NAME=NUMBER", "churn=much"],
+    ),
     "joint of a stranger": ((*GOOD, "--joint", "chrn=1"), ["'chrn'", "did you mean 'churn'"]),
     "negative joint": ((*GOOD, "--joint", "churn=-1"), ["'churn'", "-1", "0 or more"]),
     "joint of nothing": ((*GOOD, "--joint", "churn=0"), ["at least one weight above 0"]),
@@ -185,12 +213,18 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "declared a number": ((*GOOD, "--column", "c=number"), ["'c'", "number", "row 0"]),
     "role of a target": ((*GOOD, "--column", "churn=category"), ["'churn'", "no role"]),
     "excluded stranger": ((*GOOD, "--exclude", "zz"), ["'zz'", "known"]),
-    "nothing to learn from": ((*GOOD, *("--exclude", "a", "--exclude", "b", "--exclude", "c")), ["No column is left"]),
+    "nothing to learn from": (
+        (*GOOD, *("--exclude", "a", "--exclude", "b", "--exclude", "c")),
+        ["No column is left"],
+    ),
     "unknown split": ((*GOOD, "--split", "zz"), ["'zz'", "known"]),
     "split that names no parts": ((*GOOD, "--split", "c"), ["part", "'train'"]),
     "groups and time": ((*GOOD, "--groups", "c", "--time", "a"), ["groups", "time", "not by both"]),
     "share of one": ((*GOOD, "--test", "1"), ["test", "1.0"]),
-    "shares of all": ((*GOOD, "--test", "0.6", "--validation", "0.6"), ["0.6", "no row to train on"]),
+    "shares of all": (
+        (*GOOD, "--test", "0.6", "--validation", "0.6"),
+        ["0.6", "no row to train on"],
+    ),
     "no step": ((*GOOD, "--max-steps", "0"), ["training.max_steps", "is 0", ">= 1"]),
     "no row a step": ((*GOOD, "--batch-size", "0"), ["training.batch_size", "is 0", ">= 1"]),
     "negative seed": ((*GOOD, "--seed", "-1"), ["seed", "is -1", ">= 0"]),
@@ -209,9 +243,15 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "duplicate columns": (("fit", "twice.csv", "-t", "churn"), ["'a'", "more than once"]),
     "not UTF-8": (("fit", "latin.csv", "-t", "churn"), ["byte 10", "0xe9", "--encoding latin-1"]),
     "no label": (("fit", "unlabelled.csv", "-t", "revenue"), ["'revenue'", "no label at all"]),
-    "infinite label": (("fit", "infinite-label.csv", "-t", "revenue"), ["'revenue'", "infinite", "row 0"]),
+    "infinite label": (
+        ("fit", "infinite-label.csv", "-t", "revenue"),
+        ["'revenue'", "infinite", "row 0"],
+    ),
     "infinite feature": (("fit", "infinite.csv", "-t", "churn"), ["'a'", "infinite", "row 0"]),
-    "no feature": (("fit", "only-targets.csv", "-t", "churn", "-t", "revenue"), ["No column is left"]),
+    "no feature": (
+        ("fit", "only-targets.csv", "-t", "churn", "-t", "revenue"),
+        ["No column is left"],
+    ),
     "answers of one name": (
         ("fit", "clash.csv", "-t", "churn", "-t", "churn=yes probability"),
         ["'churn=yes probability'", "rename"],
@@ -222,8 +262,14 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "long run name": ((*GOOD, "--out", "x" * 300), ["xxx", "name too long"]),
     "the root as a run": ((*GOOD, "--out", "/"), ["'/'", "already exists"]),
     "resume without a run": ((*GOOD, "--resume"), ["--out RUN"]),
-    "resume into a folder that is none": ((*GOOD, "--out", ".", "--resume"), ["'.'", "lacks spec.yaml"]),
-    "resume into a file": ((*GOOD, "--out", "good.csv", "--resume"), ["'good.csv'", "no run folder"]),
+    "resume into a folder that is none": (
+        (*GOOD, "--out", ".", "--resume"),
+        ["'.'", "lacks spec.yaml"],
+    ),
+    "resume into a file": (
+        (*GOOD, "--out", "good.csv", "--resume"),
+        ["'good.csv'", "no run folder"],
+    ),
     "resume another seed": (
         (*GOOD, *QUICK, "--out", "run", "--resume", "--seed", "5"),
         ["'run'", "seed was 0 and is 5"],
@@ -244,12 +290,24 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "spec with code": (("fit", "--spec", "code.yaml"), ["'code.yaml'", "os.system"]),
     "spec and targets": (("fit", "--spec", "run/spec.yaml", "-t", "churn"), ["'targets'", "spec"]),
     "spec and seed": (("fit", "--spec", "run/spec.yaml", "--seed", "4"), ["'seed'", "spec"]),
-    "spec and weight": (("fit", "--spec", "run/spec.yaml", "--weight", "churn=4"), ["'weights'", "spec"]),
-    "spec and exclude": (("fit", "--spec", "run/spec.yaml", "--exclude", "a"), ["'exclude'", "spec"]),
-    "spec and kind": (("fit", "--spec", "run/spec.yaml", "--kind", "churn=binary"), ["--kind", "spec"]),
+    "spec and weight": (
+        ("fit", "--spec", "run/spec.yaml", "--weight", "churn=4"),
+        ["'weights'", "spec"],
+    ),
+    "spec and exclude": (
+        ("fit", "--spec", "run/spec.yaml", "--exclude", "a"),
+        ["'exclude'", "spec"],
+    ),
+    "spec and kind": (
+        ("fit", "--spec", "run/spec.yaml", "--kind", "churn=binary"),
+        ["--kind", "spec"],
+    ),
     "kind.yaml": (("fit", "--spec", "kind.yaml"), ["'regresion'", "did you mean 'regression'"]),
     "loss.yaml": (("fit", "--spec", "loss.yaml"), ["'mze'", "did you mean 'mse'"]),
-    "option.yaml": (("fit", "--spec", "option.yaml"), ["'revenue'", "'wight'", "did you mean 'weight'"]),
+    "option.yaml": (
+        ("fit", "--spec", "option.yaml"),
+        ["'revenue'", "'wight'", "did you mean 'weight'"],
+    ),
     "name.yaml": (("fit", "--spec", "name.yaml"), ["'revenu'", "did you mean 'revenue'"]),
     "classes.yaml": (("fit", "--spec", "classes.yaml"), ["'churn'", "'yes'", "'maybe'"]),
     "joint.yaml": (("fit", "--spec", "joint.yaml"), ["'both'", "pc.Model"]),
@@ -266,11 +324,26 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "missing column": (("predict", "run", "no-b.csv"), ["'b'", "missing", "trained with it"]),
     "word for a number": (("predict", "run", "word.csv"), ["'a'", "number", "row 0", "'hello'"]),
     "infinite at predict": (("predict", "run", "infinite.csv"), ["'a'", "infinite", "row 0"]),
-    "answers of no format": (("predict", "run", "good.csv", "-o", "x.xlsx"), ["'x.xlsx'", ".csv or .parquet"]),
-    "answers into no folder": (("predict", "run", "good.csv", "-o", "no/x.csv"), ["'no/x.csv'", "no folder 'no'"]),
-    "answers into a file": (("predict", "run", "good.csv", "-o", "one.csv/x.csv"), ["no folder 'one.csv'"]),
-    "answers over a folder": (("predict", "run", "good.csv", "-o", "folder.csv"), ["'folder.csv'", "folder"]),
-    "answers over the table": (("predict", "run", "good.csv", "-o", "./good.csv"), ["'good.csv'", "--output"]),
+    "answers of no format": (
+        ("predict", "run", "good.csv", "-o", "x.xlsx"),
+        ["'x.xlsx'", ".csv or .parquet"],
+    ),
+    "answers into no folder": (
+        ("predict", "run", "good.csv", "-o", "no/x.csv"),
+        ["'no/x.csv'", "no folder 'no'"],
+    ),
+    "answers into a file": (
+        ("predict", "run", "good.csv", "-o", "one.csv/x.csv"),
+        ["no folder 'one.csv'"],
+    ),
+    "answers over a folder": (
+        ("predict", "run", "good.csv", "-o", "folder.csv"),
+        ["'folder.csv'", "folder"],
+    ),
+    "answers over the table": (
+        ("predict", "run", "good.csv", "-o", "./good.csv"),
+        ["'good.csv'", "--output"],
+    ),
     "answers over a file of the run": (
         ("predict", "run", "good.csv", "-o", "run/predictions.csv"),
         ["'run", "is a run"],
@@ -280,21 +353,38 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ["is a run", "outside"],
     ),
     "report into the run": (("report", "run", "-o", "run/x.html"), ["run/x.html", "is a run"]),
-    "picture into the run": (("plot", "run", "joint", "-o", "run/x.svg"), ["run/x.svg", "is a run"]),
+    "picture into the run": (
+        ("plot", "run", "joint", "-o", "run/x.svg"),
+        ["run/x.svg", "is a run"],
+    ),
     "network into the run": (("describe", "run", "-o", "run/x.svg"), ["run/x.svg", "is a run"]),
     "long name of a run": (("predict", "x" * 300, "good.csv"), ["xxx", "name too long"]),
     "long path of a run": (("evaluate", "x/" * 2500), ["x/x", "name too long"]),
-    "long name of answers": (("predict", "run", "good.csv", "-o", "x" * 300 + ".csv"), ["xxx", "name too long"]),
-    "long name of a picture": (("plot", "run", "joint", "-o", "x" * 300 + ".svg"), ["xxx", "name too long"]),
+    "long name of answers": (
+        ("predict", "run", "good.csv", "-o", "x" * 300 + ".csv"),
+        ["xxx", "name too long"],
+    ),
+    "long name of a picture": (
+        ("plot", "run", "joint", "-o", "x" * 300 + ".svg"),
+        ["xxx", "name too long"],
+    ),
     "verify what is no run": (("verify", "nope"), ["'nope'", "no run folder"]),
-    "evaluate without a target": (("evaluate", "run", "no-targets.csv"), ["'revenue', 'churn'", "none of the targets"]),
-    "evaluate a stranger": (("evaluate", "run", "stranger.csv"), ["'churn'", "'perhaps'", "'no', 'yes'"]),
+    "evaluate without a target": (
+        ("evaluate", "run", "no-targets.csv"),
+        ["'revenue', 'churn'", "none of the targets"],
+    ),
+    "evaluate a stranger": (
+        ("evaluate", "run", "stranger.csv"),
+        ["'churn'", "'perhaps'", "'no', 'yes'"],
+    ),
     "evaluate a word": (("evaluate", "run", "word-label.csv"), ["'revenue'", "number", "'hello'"]),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_one_sentence(name: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_sentence(
+    name: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments, fragments = CASES[name]
     assert call(*arguments) == 2
     said = one_sentence(capsys.readouterr().err)
@@ -303,17 +393,28 @@ def test_bad_input_is_one_sentence(name: str, work: Path, capsys: pytest.Capture
 
 
 LATE = {
-    *("evaluate a stranger", "evaluate a word", "count below zero", "classes.yaml"),  # labels, when they are encoded
+    # labels, when they are encoded
+    *("evaluate a stranger", "evaluate a word", "count below zero", "classes.yaml"),
     "loss.yaml",  # Keras knows more losses than we do
-    *("resume another seed", "resume another target", "resume another table"),  # a spec with its network, completed
+    # a spec with its network, completed
+    *("resume another seed", "resume another target", "resume another table"),
 }
 """Cases that are found once Keras is imported."""
 
 MORE_CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
-    "unknown weighting": ((*GOOD, "--weighting", "uncertanty"), ["'uncertanty'", "did you mean 'uncertainty'"]),
+    "unknown weighting": (
+        (*GOOD, "--weighting", "uncertanty"),
+        ["'uncertanty'", "did you mean 'uncertainty'"],
+    ),
     "unknown balancing": ((*GOOD, "--balancing", "pcgrd"), ["'pcgrd'", "did you mean 'pcgrad'"]),
-    "a balancing as a weighting": ((*GOOD, "--weighting", "pcgrad"), ["is a balancing", "balancing='pcgrad'"]),
-    "preference of a stranger": ((*GOOD, "--preference", "chrn=1"), ["'chrn'", "did you mean 'churn'"]),
+    "a balancing as a weighting": (
+        (*GOOD, "--weighting", "pcgrad"),
+        ["is a balancing", "balancing='pcgrad'"],
+    ),
+    "preference of a stranger": (
+        (*GOOD, "--preference", "chrn=1"),
+        ["'chrn'", "did you mean 'churn'"],
+    ),
     "resume no run": (("resume", "nope"), ["'nope'", "no run folder"]),
     "pick from no run": (("pick", "nope", "--weight", "churn=1"), ["'nope'", "no run folder"]),
     "pick for a stranger": (("pick", "run", "--weight", "chrn=1"), ["'chrn'", "'churn'"]),
@@ -327,22 +428,36 @@ MORE_CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "compare no run": (("compare", "nope"), ["'nope'", "no run folder"]),
     "compare on no file": (("compare", "run", "nope.csv"), ["'nope.csv'", "does not exist"]),
     "compare on another table": (("compare", "run", "three.csv"), ["three.csv", "not the one"]),
-    "compare a stranger": (("compare", "run", "--task", "chrn"), ["'chrn'", "did you mean 'churn'"]),
+    "compare a stranger": (
+        ("compare", "run", "--task", "chrn"),
+        ["'chrn'", "did you mean 'churn'"],
+    ),
     "compare without a seed": (("compare", "run", "--seeds", "0"), ["seeds", "0"]),
-    "sweep of no file": (("sweep", "nope.csv", "-t", "churn", "-t", "revenue", "--out", "s"), ["'nope.csv'"]),
-    "sweep of a stranger": (("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s"), ["'chrn'"]),
+    "sweep of no file": (
+        ("sweep", "nope.csv", "-t", "churn", "-t", "revenue", "--out", "s"),
+        ["'nope.csv'"],
+    ),
+    "sweep of a stranger": (
+        ("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s"),
+        ["'chrn'"],
+    ),
     "sweep in processes of a stranger": (
         ("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s", "--processes", "2"),
         ["'chrn'"],
     ),
-    "sweep of one target": (("sweep", "good.csv", "-t", "churn", "--out", "s"), ["two tasks or more"]),
+    "sweep of one target": (
+        ("sweep", "good.csv", "-t", "churn", "--out", "s"),
+        ["two tasks or more"],
+    ),
 }
 
 
 def test_a_mistake_is_found_before_keras_is_imported(work: Path, tmp_path: Path) -> None:
     """Which takes seconds: every command refuses a wrong option, file, run or column without it."""
     cases = {name: case for name, case in (CASES | MORE_CASES).items() if name not in LATE}
-    (tmp_path / "cases.json").write_text(json.dumps({name: case[0] for name, case in cases.items()}))
+    (tmp_path / "cases.json").write_text(
+        json.dumps({name: case[0] for name, case in cases.items()})
+    )
     answer = subprocess.run(
         [sys.executable, "-c", WITHOUT_KERAS, str(tmp_path / "cases.json")],
         cwd=work,
@@ -383,8 +498,12 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.parametrize("name", ["one row", "unknown target", "a run that exists", "word for a number"])
-def test_json_says_nothing_on_stdout_where_it_fails(name: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["one row", "unknown target", "a run that exists", "word for a number"]
+)
+def test_json_says_nothing_on_stdout_where_it_fails(
+    name: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(*CASES[name][0], "--json") == 2
     assert capsys.readouterr().out == ""
 
@@ -395,13 +514,17 @@ def test_a_training_that_comes_apart(work: Path, capsys: pytest.CaptureFixture[s
     assert "learning rate (now 1e+30)" in one_sentence(capsys.readouterr().err)
 
 
-def test_answers_of_one_name_are_found_before_training(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_of_one_name_are_found_before_training(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recipe, "build", lambda *_: pytest.fail("trained for nothing"))
     assert call(*CASES["answers of one name"][0]) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "schema", "spec", "metrics", "lacks"])
-def test_a_damaged_run(damage: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_run(
+    damage: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(work / "run", run)
     model = bytearray((run / "model.safetensors").read_bytes())
@@ -440,7 +563,9 @@ def test_a_folder_that_takes_nothing_is_found_before_training(
     assert "Read-only file system" in one_sentence(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("name", ["spec.yaml", "schema.json", "metrics.json", "history.csv", "predictions.csv"])
+@pytest.mark.parametrize(
+    "name", ["spec.yaml", "schema.json", "metrics.json", "history.csv", "predictions.csv"]
+)
 def test_a_disk_that_is_full_leaves_no_run(
     name: str, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -460,7 +585,8 @@ def test_a_disk_that_is_full_leaves_no_run(
 
     monkeypatch.setattr(recipe, "train", train)
     assert call(*GOOD, *QUICK, "--out", "kept") == 1
-    assert bool(trained) == (name not in ("spec.yaml", "schema.json"))  # those two are written before
+    # those two are written before
+    assert bool(trained) == (name not in ("spec.yaml", "schema.json"))
     assert "No space left on device" in one_sentence(capsys.readouterr().err)
 
 
@@ -470,7 +596,7 @@ def test_an_error_that_nobody_foresaw(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("here\nand there")
 
-    monkeypatch.setattr(finish, "_trained", fail)
+    monkeypatch.setattr(train_run, "_trained", fail)
     assert call(*GOOD, *QUICK) == 1
     assert "ZeroDivisionError: here and there" in one_sentence(capsys.readouterr().err)
     monkeypatch.setenv("POLYCERA_TRACEBACK", "1")
@@ -488,7 +614,9 @@ def test_control_c_before_the_first_step_leaves_nothing(
 
     monkeypatch.setattr(recipe, "train", interrupted)
     assert call(*GOOD, *QUICK, "--out", "kept") == 130
-    assert "Interrupted before the first checkpoint; nothing was written." in one_sentence(capsys.readouterr().err)
+    assert "Interrupted before the first checkpoint; nothing was written." in one_sentence(
+        capsys.readouterr().err
+    )
 
 
 # -- names and folders -------------------------------------------------------------------------------------------
@@ -496,7 +624,7 @@ def test_control_c_before_the_first_step_leaves_nothing(
 
 def begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that ends as soon as its folder is there."""
-    monkeypatch.setattr(finish, "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(train_run, "train_into", lambda run, *_, **__: run)
 
 
 def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
@@ -513,7 +641,7 @@ def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
             (asked[-1] / "in use").mkdir(parents=True)
         return asked[-1]
 
-    monkeypatch.setattr(sys.modules["polycera.training.fit"], "next_name", taken)
+    monkeypatch.setattr(sys.modules["polycera.tabular.fit"], "next_name", taken)
     assert pc.fit(table(), ["revenue"]).path == place / "table-2"
     rename = os.rename
 
@@ -524,8 +652,12 @@ def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
 
     monkeypatch.setattr(os, "rename", late)
     assert pc.fit(table(), ["revenue"]).path == place / "table-4"
-    monkeypatch.setattr(os, "rename", lambda *_: (place / "mine" / "x").mkdir(parents=True) or rename(*_))
-    with pytest.raises(InputError, match=r"Another training has taken the run folder 'runs/mine' meanwhile; choose"):
+    monkeypatch.setattr(
+        os, "rename", lambda *_: (place / "mine" / "x").mkdir(parents=True) or rename(*_)
+    )
+    with pytest.raises(
+        InputError, match=r"Another training has taken the run folder 'runs/mine' meanwhile; choose"
+    ):
         pc.fit(table(), ["revenue"], out=place / "mine")
     assert not list(place.glob(".unfinished*"))
 
@@ -533,13 +665,18 @@ def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
 def test_odd_names_of_run_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    for use in (lambda: pc.fit(table(), ["churn"], out="a\0b"), lambda: pc.load("a\0b"), lambda: pc.verify("a\0b")):
+    for use in (
+        lambda: pc.fit(table(), ["churn"], out="a\0b"),
+        lambda: pc.load("a\0b"),
+        lambda: pc.verify("a\0b"),
+    ):
         with pytest.raises(InputError, match=r"'a\\x00b' cannot be used: it holds a NUL character"):
             use()
     assert pc.fit(table(), ["churn"], out="zz/../b2").path == tmp_path / "b2"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b2"]
     with pytest.raises(
-        InputError, match=r"already exists; .*; it is a training that has not ended: .* polycera resume b2"
+        InputError,
+        match=r"already exists; .*; it is a training that has not ended: .* polycera resume b2",
     ):
         pc.fit(table(), ["churn"], out="b2")
 
@@ -579,7 +716,17 @@ def test_names_that_are_hard_to_write(
     columns["[bold]"] = [ODD[i % 11] for i in range(ROWS)]
     Path("odd.csv").write_bytes(as_csv(columns))
     targets = [*ODD, "[bold]"]
-    assert call("fit", "odd.csv", *(word for name in targets for word in ("-t", name)), *QUICK, "--out", "🎉'\n") == 0
+    assert (
+        call(
+            "fit",
+            "odd.csv",
+            *(word for name in targets for word in ("-t", name)),
+            *QUICK,
+            "--out",
+            "🎉'\n",
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "[red]x[/red]" in shown
     assert "L" * 100 not in shown
@@ -594,10 +741,7 @@ def test_names_that_are_hard_to_write(
 
 @pytest.mark.parametrize(
     ("changes", "undefined"),
-    [
-        ({"churn": ["no"] * ROWS}, ("churn", "auc")),
-        ({"revenue": [1.5] * ROWS}, ("revenue", "r2")),
-    ],
+    [({"churn": ["no"] * ROWS}, ("churn", "auc")), ({"revenue": [1.5] * ROWS}, ("revenue", "r2"))],
     ids=["one class", "one number"],
 )
 def test_labels_that_do_not_vary_are_a_warning(
@@ -618,7 +762,9 @@ def test_labels_that_do_not_vary_are_a_warning(
     assert f"Note: Task {task!r}" in said.err
 
 
-def test_what_is_new_at_predict_time_is_a_note(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_new_at_predict_time_is_a_note(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A column too many, a category never seen, cells that are missing: answered, and said."""
     new = {"a": [1.0, None], "b": [None, None], "c": ["x", "never"], "more": [1, 2]}
     (tmp_path / "new.csv").write_bytes(as_csv(new))
@@ -648,7 +794,9 @@ def test_answers_to_a_file(work: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert [row["churn"] for row in rows] == columns["churn"]
 
 
-def test_a_run_that_was_moved(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_was_moved(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree("run", tmp_path / "else where")
     for run in (work / "run", tmp_path / "else where"):
         assert call("predict", run, "good.csv") == 0
@@ -659,7 +807,19 @@ def test_a_run_that_was_moved(work: Path, tmp_path: Path, capsys: pytest.Capture
 def test_steps_at_most(work: Path, tmp_path: Path) -> None:
     """`--max-steps` is kept to, but for the one pass that there must be."""
     assert (
-        call("fit", "good.csv", "-t", "churn", "--batch-size", "10", "--max-steps", "7", "--out", tmp_path / "r") == 0
+        call(
+            "fit",
+            "good.csv",
+            "-t",
+            "churn",
+            "--batch-size",
+            "10",
+            "--max-steps",
+            "7",
+            "--out",
+            tmp_path / "r",
+        )
+        == 0
     )
     assert len((tmp_path / "r" / "history.csv").read_text().splitlines()) == 1 + 1
     plan = recipe.Plan.of(28, recipe.Training(batch_size=10, max_steps=7))
@@ -678,7 +838,9 @@ def test_help_needs_no_backend(tmp_path: Path) -> None:
         "try: polycera_cli.main(['fit', '--help'])\n"
         "finally: print([m for m in ('keras', 'numpy', 'polycera', 'jax', 'msgspec') if m in sys.modules])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0
     assert done.stdout.rstrip().endswith("[]")
     assert "--target" in done.stdout
@@ -690,10 +852,14 @@ def test_a_process_is_quiet_and_its_output_is_one_object(work: Path, tmp_path: P
     (tmp_path / "t.csv").write_bytes(as_csv(table(churn=None, **{"🎉": table()["churn"]})))
     command = [*PROGRAM, "fit", "t.csv", "-t", "🎉", "--exclude", "revenue", *QUICK]
     own = environment(PYTHONIOENCODING="ascii")
-    first = subprocess.run([*command, "--json"], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=200)
+    first = subprocess.run(
+        [*command, "--json"], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=200
+    )
     assert (first.returncode, first.stderr) == (0, "")
     assert json.loads(first.stdout)["run"] == "runs/t-1"
-    second = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=200)
+    second = subprocess.run(
+        command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=200
+    )
     assert (second.returncode, second.stderr) == (0, "")
     assert "\x1b" not in second.stdout
     assert "\r" not in second.stdout
@@ -704,9 +870,18 @@ def test_control_c_ends_a_process(work: Path, tmp_path: Path) -> None:
     """A real signal in the middle of a training that would go on for long."""
     slow = edited((work / "run" / "spec.yaml").read_bytes(), "training.patience_steps", 10**9)
     (tmp_path / "slow.yaml").write_bytes(edited(slow, "training.max_steps", 10**8))
-    command = [*PROGRAM, "fit", "--spec", str(tmp_path / "slow.yaml"), "--out", str(tmp_path / "run")]
+    command = [
+        *PROGRAM,
+        "fit",
+        "--spec",
+        str(tmp_path / "slow.yaml"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=work, env=environment(PYTHONUNBUFFERED="1"), **pipes) as process:
+    with subprocess.Popen(
+        command, cwd=work, env=environment(PYTHONUNBUFFERED="1"), **pipes
+    ) as process:
         watchdog = threading.Timer(120, process.kill)
         watchdog.start()
         assert process.stdout is not None

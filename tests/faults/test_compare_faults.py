@@ -18,12 +18,13 @@ from small import environment
 
 import polycera as pc
 import polycera_cli
-from polycera.diagnostics.compare import compare
-from polycera.diagnostics.sweep import sweep
 from polycera.errors import InputError, PolyceraError
-from polycera.runs import atomic, findings, folder, lock, seal
-from polycera.training import recipe
-from polycera.training.loss_weights import with_weights
+from polycera.experiments.compare import compare
+from polycera.experiments.sweep import sweep
+from polycera.runs import folder, manifest, results
+from polycera.storage import atomic, lock
+from polycera.tabular import recipe
+from polycera.tabular.loss_weights import with_weights
 
 pytestmark = pytest.mark.nobackend
 
@@ -40,7 +41,9 @@ def columns(rows: int = 60) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pc.fit(columns(), ["price", "left"], out=tmp_path_factory.mktemp("faults") / "run", **QUICK).path
+    return pc.fit(
+        columns(), ["price", "left"], out=tmp_path_factory.mktemp("faults") / "run", **QUICK
+    ).path
 
 
 def untrained(*_: Any, **__: Any) -> Any:
@@ -63,8 +66,14 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"source": None}, r"began with a data frame: pass it again, as source="),
         ({"source": "gone.csv"}, r"gone\.csv"),
         ({"source": columns(59)}, r"The table given is not the one with which the run .* began"),
-        ({"source": {**columns(), "left": columns()["left"] + 1e-3}}, r"The table given is not the one"),
-        ({"seeds": 0}, r"Expected seeds= to be how many, 1 or more, or a list of different seeds, got 0"),
+        (
+            {"source": {**columns(), "left": columns()["left"] + 1e-3}},
+            r"The table given is not the one",
+        ),
+        (
+            {"seeds": 0},
+            r"Expected seeds= to be how many, 1 or more, or a list of different seeds, got 0",
+        ),
         ({"seeds": [1, 1]}, r"got \[1, 1\]"),
         ({"seeds": [-1]}, r"got \[-1\]"),
         ({"seeds": 2.5}, r"got 2\.5"),
@@ -76,7 +85,9 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_is_asked_wrongly(options: dict[str, Any], sentence: str, run: Path, no_training: None) -> None:
+def test_what_is_asked_wrongly(
+    options: dict[str, Any], sentence: str, run: Path, no_training: None
+) -> None:
     before = sorted(os.listdir(run))
     with pytest.raises(InputError, match=sentence) as said:
         compare(run, **{"source": columns(), **options})
@@ -86,9 +97,13 @@ def test_what_is_asked_wrongly(options: dict[str, Any], sentence: str, run: Path
 
 def test_one_task_and_no_rows_held_out(tmp_path: Path) -> None:
     one = pc.fit(columns(), ["price"], out=tmp_path / "one", **QUICK)
-    with pytest.raises(InputError, match=r"The run has one task, 'price': its network is a separate one already"):
+    with pytest.raises(
+        InputError, match=r"The run has one task, 'price': its network is a separate one already"
+    ):
         compare(one, columns())
-    bare = pc.fit(columns(), ["price", "left"], out=tmp_path / "bare", validation=0.0, test=0.0, **QUICK)
+    bare = pc.fit(
+        columns(), ["price", "left"], out=tmp_path / "bare", validation=0.0, test=0.0, **QUICK
+    )
     with pytest.raises(InputError, match=r"held out no rows, neither for validation nor for test"):
         compare(bare, columns())
     with pytest.raises(InputError, match="There is no run folder"):
@@ -107,13 +122,18 @@ def test_no_validation_is_no_obstacle_and_is_said_where_it_is_all_there_is(tmp_p
     assert "these are the rows by which training stopped" in found.verdict
 
 
-def test_a_run_that_has_not_ended_or_is_being_trained(run: Path, tmp_path: Path, no_training: None) -> None:
+def test_a_run_that_has_not_ended_or_is_being_trained(
+    run: Path, tmp_path: Path, no_training: None
+) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
     for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS):
         (begun / name).write_bytes((run / name).read_bytes())
-    seal.seal(begun, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
-    with pytest.raises(InputError, match=r"has not ended, so there is nothing to compare with yet; .* polycera resume"):
+    manifest.seal(begun, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    with pytest.raises(
+        InputError,
+        match=r"has not ended, so there is nothing to compare with yet; .* polycera resume",
+    ):
         compare(begun, columns())
     hold = (
         "import sys, time; from pathlib import Path; from polycera.runs import lock\n"
@@ -198,7 +218,9 @@ def test_no_worker_is_left_when_the_process_ends(ends: signal.Signals, tmp_path:
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "1\n"
-        workers = _wait_for(lambda: [pid for pid in _children(parent.pid) if b"spawn_main" in _words(pid)], 2)
+        workers = _wait_for(
+            lambda: [pid for pid in _children(parent.pid) if b"spawn_main" in _words(pid)], 2
+        )
         time.sleep(1)
         begun = time.perf_counter()
         parent.send_signal(ends)
@@ -219,7 +241,9 @@ def _wait_for(look: Callable[[], list[int]], count: int) -> list[int]:
 
 def _children(parent: int) -> list[int]:
     return [
-        int(pid) for task in Path(f"/proc/{parent}/task").iterdir() for pid in (task / "children").read_text().split()
+        int(pid)
+        for task in Path(f"/proc/{parent}/task").iterdir()
+        for pid in (task / "children").read_text().split()
     ]
 
 
@@ -230,14 +254,18 @@ def _words(pid: int) -> bytes:
         return b""
 
 
-def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_this_process_names_the_network(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def apart(*_: Any, **__: Any) -> Any:
         raise PolyceraError("The training came apart.")
 
     monkeypatch.setattr(recipe, "train", apart)
-    with pytest.raises(PolyceraError, match=r"^Training the network of 'price', 'left' with seed 0 failed: "):
+    with pytest.raises(
+        PolyceraError, match=r"^Training the network of 'price', 'left' with seed 0 failed: "
+    ):
         compare(run, columns(), processes=1)
-    assert findings.COMPARISON not in os.listdir(run)
+    assert results.COMPARISON not in os.listdir(run)
 
 
 # -- a sweep ---------------------------------------------------------------------------------------------------------
@@ -247,11 +275,20 @@ def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pyte
     ("asked", "sentence"),
     [
         ({"targets": ["price"]}, r"Weights matter between two tasks or more"),
-        ({"weights": [{"prise": 1.0}]}, r"Unknown task in the weights: 'prise'; did you mean 'price'"),
+        (
+            {"weights": [{"prise": 1.0}]},
+            r"Unknown task in the weights: 'prise'; did you mean 'price'",
+        ),
         ({"weights": {"price": 1.0}}, r"Expected weights= to be a list of dicts"),
-        ({"weights": ["price"]}, r"Expected the weights to be a dict of task to number, got 'price'"),
+        (
+            {"weights": ["price"]},
+            r"Expected the weights to be a dict of task to number, got 'price'",
+        ),
         ({"weights": []}, r"No weights to try"),
-        ({"weights": [{"price": -1.0}]}, r"Expected the weight of 'price' to be a finite number, 0 or more, got -1\.0"),
+        (
+            {"weights": [{"price": -1.0}]},
+            r"Expected the weight of 'price' to be a finite number, 0 or more, got -1\.0",
+        ),
         (
             {"weights": [{"price": 10**400}]},
             r"Expected the weight of 'price' to be a finite number, 0 or more, got 1000",
@@ -263,7 +300,10 @@ def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pyte
             r"name it in each of the weights",
         ),
         ({"weights": [{"prise/mse": 1.0}]}, r"Unknown task in the weights: 'prise/mse'"),
-        ({"network": {"landmarks": 9}}, r"weights of losses do not reach kernel ridge: leave landmarks out"),
+        (
+            {"network": {"landmarks": 9}},
+            r"weights of losses do not reach kernel ridge: leave landmarks out",
+        ),
         ({"training": "dwa"}, r"Expected training= to be a dict of options, got 'dwa'"),
         ({"training": {"weighting": "dwa"}}, r"the weighting 'dwa' changes them while training"),
         ({"seed": 3}, r"A sweep has its own seed for each training; leave seed= out"),
@@ -275,7 +315,9 @@ def test_an_error_in_this_process_names_the_network(run: Path, monkeypatch: pyte
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_is_swept_wrongly(asked: dict[str, Any], sentence: str, tmp_path: Path, no_training: None) -> None:
+def test_what_is_swept_wrongly(
+    asked: dict[str, Any], sentence: str, tmp_path: Path, no_training: None
+) -> None:
     given = {"source": columns(), "targets": ["price", "left"], **asked}
     with pytest.raises(InputError, match=sentence):
         sweep(out=tmp_path / "swept" / "here", **given)
@@ -300,9 +342,13 @@ def test_a_term_that_no_loss_has_and_terms_that_all_weigh_nothing() -> None:
 def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:
     weights = [{"price": 2.0}]
     found = sweep(columns(), ["price", "left"], weights, out=tmp_path, **QUICK)
-    with pytest.raises(InputError, match=r"holds a sweep with another table, other targets or other options"):
+    with pytest.raises(
+        InputError, match=r"holds a sweep with another table, other targets or other options"
+    ):
         sweep(columns(), ["price", "left"], weights, out=tmp_path, test=0.2, **QUICK)
-    with pytest.raises(InputError, match=r"was trained on another table than the others of its sweep"):
+    with pytest.raises(
+        InputError, match=r"was trained on another table than the others of its sweep"
+    ):
         sweep(columns(61), ["price", "left"], [*weights, {"left": 2.0}], out=tmp_path, **QUICK)
     for call in (lambda: found.best({"prise": 1.0}), lambda: found.picture("price", "prise")):
         with pytest.raises(InputError, match=r"Unknown task of the sweep: 'prise'"):
@@ -310,7 +356,9 @@ def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finite, 0 or more, and one above 0"):
         found.best({"price": 0.0})
     for weight in ("much", math.nan, 10**400):
-        with pytest.raises(InputError, match="the weight of 'price' to be a finite number, 0 or more"):
+        with pytest.raises(
+            InputError, match="the weight of 'price' to be a finite number, 0 or more"
+        ):
             found.best({"price": weight, "left": 1.0})  # type: ignore[dict-item]
 
 
@@ -323,7 +371,9 @@ def cli(*arguments: Any) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = columns()
     table["[red]<b>&, x=1"] = table.pop("left")
     lines = [
@@ -334,7 +384,20 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.chdir(tmp_path)
     hostile = "[red]<b>&, x=1"
     targets = ("-t", "price", "-t", hostile)
-    assert cli("sweep", "t.csv", *targets, "--max-steps", 5, "--out", "s", "--weights", f"price=2,{hostile}=3") == 0
+    assert (
+        cli(
+            "sweep",
+            "t.csv",
+            *targets,
+            "--max-steps",
+            5,
+            "--out",
+            "s",
+            "--weights",
+            f"price=2,{hostile}=3",
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "[red]<b>&, x=1" in said
     assert "validation rows" in said

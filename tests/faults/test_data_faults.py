@@ -55,8 +55,14 @@ FILES = {
         "looks like UTF-16 text; pass encoding='utf-16' (--encoding utf-16).",
     ),
     "png": (b"\x89PNG\r\n\x1a\n\0\0", "is no delimited text; it looks like a PNG image."),
-    "parquet": (b"PAR1\x15\x04", "is no delimited text; it looks like a Parquet file: name it .parquet."),
-    "gzip": (gzip.compress(b"a\n1\n"), "is no delimited text; it looks like gzip: name it .csv.gz."),
+    "parquet": (
+        b"PAR1\x15\x04",
+        "is no delimited text; it looks like a Parquet file: name it .parquet.",
+    ),
+    "gzip": (
+        gzip.compress(b"a\n1\n"),
+        "is no delimited text; it looks like gzip: name it .csv.gz.",
+    ),
     "excel": (
         b"PK\x03\x04\x14",
         "is no delimited text; it looks like a ZIP archive or an Excel workbook: unpack it, or export it as CSV.",
@@ -87,7 +93,10 @@ def test_files_that_are_no_table(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a,b\n1,2\n3\n", "line 3: 1 field found and 2 expected, as in the first line, divided by ','"),
+        (
+            "a,b\n1,2\n3\n",
+            "line 3: 1 field found and 2 expected, as in the first line, divided by ','",
+        ),
         (
             "a;b\n1;2\n\n1;2;3\n",
             "line 4: 3 fields found and 2 expected, as in the first line, divided by ';'",
@@ -98,7 +107,9 @@ def test_files_that_are_no_table(tmp_path: Path, name: str) -> None:
     ],
     ids=["short", "long", "quoted", "late", "open quote"],
 )
-def test_a_row_of_another_length_is_named_by_its_line(tmp_path: Path, text: str, expected: str) -> None:
+def test_a_row_of_another_length_is_named_by_its_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
     path = tmp_path / "t.csv"
     path.write_text(text, encoding="utf-8")
     said = message(lambda: read(path))
@@ -126,8 +137,12 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
     assert "is a directory; the path of one file is expected." in message(lambda: read(tmp_path))
-    assert f"no.csv' does not exist; the folder looked in is '{tmp_path}" in message(lambda: read(tmp_path / "no.csv"))
-    assert message(lambda: read("x" * 5000 + ".csv")).endswith("…' cannot be opened: File name too long.")
+    assert f"no.csv' does not exist; the folder looked in is '{tmp_path}" in message(
+        lambda: read(tmp_path / "no.csv")
+    )
+    assert message(lambda: read("x" * 5000 + ".csv")).endswith(
+        "…' cannot be opened: File name too long."
+    )
     path = tmp_path / "t.xlsx"
     path.touch()
     assert message(lambda: read(path)).endswith(
@@ -139,8 +154,12 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
         assert str(path) in message(lambda path=path: read(path))
     path = tmp_path / "none.parquet"
     pd.DataFrame({"a": []}).to_parquet(path)
-    assert message(lambda: read(path)) == f"File {str(path)!r} has 0 rows; at least one is expected."
-    assert "Nobody knows the encoding 'klingon'" in message(lambda: _write_and_read(tmp_path / "t.csv", "klingon"))
+    assert (
+        message(lambda: read(path)) == f"File {str(path)!r} has 0 rows; at least one is expected."
+    )
+    assert "Nobody knows the encoding 'klingon'" in message(
+        lambda: _write_and_read(tmp_path / "t.csv", "klingon")
+    )
 
 
 def _write_and_read(path: Path, encoding: str) -> Table:
@@ -188,12 +207,21 @@ def test_sources_that_are_no_table(source: Any, expected: str) -> None:
 
 # -- roles -----------------------------------------------------------------------------------------------------
 
-TABLE = Table({"age": [1, 2, 3], "town": ["Oslo", "12", None], "day": np.array(["2024-01-01"] * 3, "datetime64[D]")})
+TABLE = Table(
+    {
+        "age": [1, 2, 3],
+        "town": ["Oslo", "12", None],
+        "day": np.array(["2024-01-01"] * 3, "datetime64[D]"),
+    }
+)
 
 
 def test_names_that_nobody_declared() -> None:
     known = "known: 'age', 'town', 'day'."
-    assert message(lambda: TABLE["towm"], UnknownName) == f"Unknown column 'towm'; did you mean 'town'? {known}"
+    assert (
+        message(lambda: TABLE["towm"], UnknownName)
+        == f"Unknown column 'towm'; did you mean 'town'? {known}"
+    )
     for action in (
         lambda: TABLE.select(["towm"]),
         lambda: TABLE.without(["towm"]),
@@ -203,7 +231,9 @@ def test_names_that_nobody_declared() -> None:
         lambda: tasks_for(TABLE, [Multilabel("tags", labels=["age", "towm"])]),
     ):
         assert "Unknown column 'towm'" in message(action, UnknownName)
-    assert "Unknown role 'numbr'" in message(lambda: infer(TABLE, overrides={"age": "numbr"}), UnknownName)
+    assert "Unknown role 'numbr'" in message(
+        lambda: infer(TABLE, overrides={"age": "numbr"}), UnknownName
+    )
     assert "Unknown role 'x'" in message(lambda: infer(TABLE).names("x"), UnknownName)
     config = {"columns": [{"name": "a", "role": "x", "kind": "text", "reason": "."}]}
     assert "Unknown role 'x'" in message(lambda: Schema.from_config(config), UnknownName)
@@ -212,16 +242,32 @@ def test_names_that_nobody_declared() -> None:
 @pytest.mark.parametrize(
     ("column", "role", "expected"),
     [
-        ("town", "number", "Column 'town' is expected to hold a number in each row, and row 0 holds 'Oslo';"),
+        (
+            "town",
+            "number",
+            "Column 'town' is expected to hold a number in each row, and row 0 holds 'Oslo';",
+        ),
         (
             "town",
             "boolean",
             "Column 'town' is expected to hold a boolean in each row, and row 0 holds 'Oslo';",
         ),
-        ("town", "date", "Column 'town' is expected to hold a date in each row, and row 0 holds 'Oslo';"),
-        ("age", "boolean", "Column 'age' is expected to hold a boolean in each row, and row 1 holds "),
+        (
+            "town",
+            "date",
+            "Column 'town' is expected to hold a date in each row, and row 0 holds 'Oslo';",
+        ),
+        (
+            "age",
+            "boolean",
+            "Column 'age' is expected to hold a boolean in each row, and row 1 holds ",
+        ),
         ("age", "date", "Column 'age' is expected to hold a date in each row, and row 0 holds "),
-        ("day", "number", "Column 'day' is expected to hold a number in each row, and row 0 holds "),
+        (
+            "day",
+            "number",
+            "Column 'day' is expected to hold a number in each row, and row 0 holds ",
+        ),
     ],
 )
 def test_a_column_that_is_not_what_was_declared(column: str, role: str, expected: str) -> None:
@@ -243,18 +289,34 @@ def test_a_target_has_no_role() -> None:
     [
         ([None, None], None, "The task 'y' has no label at all: all 2 rows are missing."),
         ([None, None], "count", "The task 'y' has no label at all: all 2 rows are missing."),
-        ([None, None], Regression("y"), "The task 'y' has no label at all: all 2 rows are missing."),
+        (
+            [None, None],
+            Regression("y"),
+            "The task 'y' has no label at all: all 2 rows are missing.",
+        ),
         ([1.0, np.inf], None, "The task 'y' has an infinite label in row 1."),
         (np.array(["2024-01-01"] * 2, "datetime64[D]"), None, "The task 'y' has dates as labels,"),
-        ([1, 2, 3], "binary", "The task 'y' is declared binary and has 3 values: 1, 2, 3; two are expected."),
-        (["a", "b", "c"], Binary("y"), "The task 'y' is declared binary and has 3 values: 'a', 'b', 'c';"),
+        (
+            [1, 2, 3],
+            "binary",
+            "The task 'y' is declared binary and has 3 values: 1, 2, 3; two are expected.",
+        ),
+        (
+            ["a", "b", "c"],
+            Binary("y"),
+            "The task 'y' is declared binary and has 3 values: 'a', 'b', 'c';",
+        ),
         ([1, 2], "multilabel", "Target 'y' cannot be multilabel by its name alone;"),
         (
             ["1", "two"],
             "regression",
             "Column 'y' is expected to hold a number in each row, and row 1 holds 'two';",
         ),
-        ([1, 2], Regression("z"), "The target 'y' was given a task of another name, Regression('z')."),
+        (
+            [1, 2],
+            Regression("z"),
+            "The target 'y' was given a task of another name, Regression('z').",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -264,7 +326,10 @@ def test_labels_that_a_task_cannot_take(values: Any, wish: Any, expected: str) -
 
 def test_targets_that_cannot_be() -> None:
     table = Table({"a": [0, 1], "b": [0, 1]})
-    assert message(lambda: tasks_for(table, [])) == "No target was named; name at least one column to predict."
+    assert (
+        message(lambda: tasks_for(table, []))
+        == "No target was named; name at least one column to predict."
+    )
     twice = "Each target is predicted once, and these were named more often: 'a'."
     assert message(lambda: tasks_for(table, ["a", "b", "a"])) == twice
     assert message(lambda: tasks_for(table, ["a", {"a": "binary"}])) == twice
@@ -272,8 +337,14 @@ def test_targets_that_cannot_be() -> None:
     assert "Unknown kind 'binry'; did you mean 'binary'?" in message(
         lambda: tasks_for(table, {"a": "binry"}), UnknownName
     )
-    assert message(lambda: tasks_for(table, 3)) == "A target is a column's name or a task, and a int came."
-    assert message(lambda: infer_task("y", [])) == "The task 'y' has no label at all: all 0 rows are missing."
+    assert (
+        message(lambda: tasks_for(table, 3))
+        == "A target is a column's name or a task, and a int came."
+    )
+    assert (
+        message(lambda: infer_task("y", []))
+        == "The task 'y' has no label at all: all 0 rows are missing."
+    )
     assert "row 0 holds 'x'" in message(lambda: labels(Table({"y": ["x"]}), Regression("y")))
 
 
@@ -294,7 +365,9 @@ def test_tables_that_are_not_what_training_saw() -> None:
     assert message(lambda: encoder.transform(endless)).startswith(infinite)
     assert message(lambda: Encoder.fit(endless, infer(endless))).startswith(infinite)
     text = message(lambda: encoder.transform(Table({"age": ["1", "old"], "town": ["a", "b"]})))
-    assert text.startswith("Column 'age' is expected to hold a number in each row, and row 1 holds 'old';")
+    assert text.startswith(
+        "Column 'age' is expected to hold a number in each row, and row 1 holds 'old';"
+    )
     ids = train.select(["id"])
     assert message(lambda: Encoder.fit(ids, infer(ids))) == (
         "No column is left to learn from; these were left out: 'id'."
@@ -310,17 +383,9 @@ BELOW_ONE = "a number from 0 up to, not including, 1 is expected."
 @pytest.mark.parametrize(
     ("rows", "arguments", "expected"),
     [
-        (
-            0,
-            {},
-            f"0 rows cannot be divided into 3 parts; {MORE}",
-        ),
+        (0, {}, f"0 rows cannot be divided into 3 parts; {MORE}"),
         (1, {}, f"1 row cannot be divided into 3 parts; {MORE}"),
-        (
-            2,
-            {},
-            f"2 rows cannot be divided into 3 parts; {MORE}",
-        ),
+        (2, {}, f"2 rows cannot be divided into 3 parts; {MORE}"),
         (1, {"test": 0.0}, f"1 row cannot be divided into 2 parts; {MORE}"),
         (9, {"test": 1.5}, f"The share of test is 1.5; {BELOW_ONE}"),
         (9, {"validation": -0.1}, f"The share of validation is -0.1; {BELOW_ONE}"),
@@ -356,13 +421,23 @@ def test_rows_that_cannot_be_divided(rows: int, arguments: dict[str, Any], expec
 def test_split_columns_that_divide_nothing() -> None:
     none = "Row 1 belongs to no part; train, validation or test is expected."
     assert message(lambda: from_column(["train", None], seed=0)) == none
-    assert message(lambda: from_column(["test"], seed=0)) == "The split column names no row 'train'; some are expected."
-    assert "Unknown part of a split 'trian'" in message(lambda: from_column(["trian"], seed=0), UnknownName)
+    assert (
+        message(lambda: from_column(["test"], seed=0))
+        == "The split column names no row 'train'; some are expected."
+    )
+    assert "Unknown part of a split 'trian'" in message(
+        lambda: from_column(["trian"], seed=0), UnknownName
+    )
 
 
 def test_a_split_column_that_divides_a_group() -> None:
     parts, groups = ["train", "train", "test", "test"], ["a", "b", "b", "c"]
     said = message(lambda: from_column(parts, seed=0, groups=groups))
-    assert said.startswith("The split column divides 1 of the groups, such as 'b', which stands in train and test")
+    assert said.startswith(
+        "The split column divides 1 of the groups, such as 'b', which stands in train and test"
+    )
     both = "A split is by groups or by time, not by both; give one of them."
-    assert message(lambda: from_column(["train"] * 4, seed=0, groups=groups, time=[1, 2, 3, 4])) == both
+    assert (
+        message(lambda: from_column(["train"] * 4, seed=0, groups=groups, time=[1, 2, 3, 4]))
+        == both
+    )

@@ -11,17 +11,10 @@ import pytest
 
 import polycera as pc
 import polycera_cli
-from polycera.diagnostics import (
-    MinibatchCKA,
-    cka,
-    cka_unbiased,
-    describe,
-    probe,
-    probes,
-    representations,
-    similarity,
-)
-from polycera.networks.sharing import sharing
+from polycera.interpretation import cka, describe, linear_probe, representations, similarity
+from polycera.interpretation.cka import MinibatchCKA, cka_unbiased
+from polycera.interpretation.linear_probe import probes
+from polycera.interpretation.sharing import sharing
 
 pytestmark = pytest.mark.nobackend
 
@@ -74,25 +67,46 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
         (lambda: describe(nested_outputs()), "'a' is no tensor but holds several"),
         (lambda: describe(twins()), "Two outputs of one name"),
         (lambda: sharing(model(), ["a", "c"]), "Unknown task 'c'.* known: 'a', 'b'"),
-        (lambda: describe(model((None, 4)), measure=True), r"'tokens' takes shape \[None, 4\].* give rows"),
+        (
+            lambda: describe(model((None, 4)), measure=True),
+            r"'tokens' takes shape \[None, 4\].* give rows",
+        ),
         (lambda: describe(model(), [X, X], measure=True), "are 2 arrays; the model takes 1"),
         (lambda: describe(model(), X[:0], measure=True), "rows to measure with"),
         (lambda: cka(X, X[:9]), "of 30 and 9 rows"),
         (lambda: cka(X[:1], X[:1]), "takes 2 rows or more, got 1 in the first"),
         (lambda: cka(X[:, 0], X), r"got shape \[30\]"),
-        (lambda: cka(X, np.where(X > 2, np.nan, X) * np.inf), "the second representation that are NaN or infinite"),
+        (
+            lambda: cka(X, np.where(X > 2, np.nan, X) * np.inf),
+            "the second representation that are NaN or infinite",
+        ),
         (lambda: cka_unbiased(X[:3], X[:3]), "takes 4 rows or more, got 3"),
         (lambda: MinibatchCKA().value, "call update"),
-        (lambda: representations(model(), X, ["trnk"]), "Unknown layer 'trnk'; did you mean 'trunk'"),
+        (
+            lambda: representations(model(), X, ["trnk"]),
+            "Unknown layer 'trnk'; did you mean 'trunk'",
+        ),
         (lambda: representations(called(), X), "The layers of Subclassed cannot be seen"),
         (lambda: similarity(model(), model(), X, x_b=X[:5]), "the same rows, got 5 and 30"),
         (lambda: similarity(model(), model(), X[:3]), "takes 4 rows or more, got 3"),
-        (lambda: similarity(model(), model(), np.zeros((5000, 4), "float32"), unbiased=False), "at most 4,096"),
-        (lambda: probe(X, X[:9, 0], pc.Regression("y")), r"shape \[30, 4\], and there are 9 labels"),
-        (lambda: probe(X * np.nan, X[:, 0], pc.Regression("y")), "NaN or infinite"),
-        (lambda: probe(X, X > 0, pc.Multilabel("y", labels=4)), "probe for each of its labels"),
+        (
+            lambda: similarity(model(), model(), np.zeros((5000, 4), "float32"), unbiased=False),
+            "at most 4,096",
+        ),
+        (
+            lambda: linear_probe(X, X[:9, 0], pc.Regression("y")),
+            r"shape \[30, 4\], and there are 9 labels",
+        ),
+        (lambda: linear_probe(X * np.nan, X[:, 0], pc.Regression("y")), "NaN or infinite"),
+        (
+            lambda: linear_probe(X, X > 0, pc.Multilabel("y", labels=4)),
+            "probe for each of its labels",
+        ),
         (lambda: probes(model(), X, {"a": X[:, 0]}), "say what to probe for"),
-        (lambda: probes(model(), X, {"a": X[:, 0]}, [pc.Regression("b")]), "Unknown labels for task 'b'"),
+        (
+            lambda: probes(model(), X, {"a": X[:, 0]}, [pc.Regression("b")]),
+            "Unknown labels for task 'b'",
+        ),
     ],
 )
 def test_one_sentence(act: Any, said: str) -> None:
@@ -105,7 +119,8 @@ def test_rows_that_are_given_are_measured_with() -> None:
     rows = np.random.default_rng(0).integers(0, 9, (10, 6))
     found = describe(model((None,), "int32"), rows, measure=True)
     assert found.sharing.joint.step and found.sharing.separate.predict
-    assert "not known of" not in str(found)  # an embedding, a mean and dense layers do not care for the length
+    # an embedding, a mean and dense layers do not care for the length
+    assert "not known of" not in str(found)
 
 
 def test_codes_are_made_up_for_an_embedding() -> None:
@@ -117,7 +132,11 @@ def test_codes_are_made_up_for_an_embedding() -> None:
     [(["nowhere"], "There is no run folder 'nowhere'."), (["."], "is no run: it lacks spec.yaml")],
 )
 def test_the_command_says_what_is_no_run(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -126,7 +145,9 @@ def test_the_command_says_what_is_no_run(
     assert said in capsys.readouterr().err
 
 
-def test_a_sharing_json_that_was_changed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sharing_json_that_was_changed_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table, small = {"x": X[:, 0], "a": X[:, 1], "b": X[:, 2]}, {"width": 8, "members": 1}
     run = pc.fit(table, ["a", "b"], out=tmp_path / "r", training={"max_steps": 2}, network=small)
     place = run.path / "sharing.json"

@@ -24,10 +24,11 @@ from hypothesis.extra import numpy as hnp
 from small import environment
 
 from polycera.errors import InputError, PolyceraError
-from polycera.runs import Spec, arrays, atomic, folder, kept, lock, plain, seal, to_yaml
-from polycera.runs.arrays import Damaged, Stored
+from polycera.runs import Spec, folder, kept_epochs, manifest, to_yaml
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.every import Every
+from polycera.runs.save_interval import Every
+from polycera.storage import arrays, atomic, lock, state_json
+from polycera.storage.arrays import Damaged, Stored
 
 pytestmark = pytest.mark.nobackend
 
@@ -86,8 +87,17 @@ def test_the_lock_is_let_go_of_after_an_error(tmp_path: Path) -> None:
 # -- a full disk -----------------------------------------------------------------------------------------------------
 
 
-NOTES = {"rows": None, "seed": 1, "finished": False, "random": {"numpy": np.arange(3)}, "callbacks": []}
-VALUES = {"model/0000/kernel": np.arange(6.0).reshape(2, 3), "optimizer/0000/m": np.ones(3, "float32")}
+NOTES = {
+    "rows": None,
+    "seed": 1,
+    "finished": False,
+    "random": {"numpy": np.arange(3)},
+    "callbacks": [],
+}
+VALUES = {
+    "model/0000/kernel": np.arange(6.0).reshape(2, 3),
+    "optimizer/0000/m": np.ones(3, "float32"),
+}
 
 
 def test_a_disk_that_is_full_at_any_byte_leaves_the_checkpoint_before(tmp_path: Path) -> None:
@@ -109,7 +119,10 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_checkpoint_before(tmp_path: 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_text("mine")
-    for work in (lambda: Checkpoints(place).save(0, 1, VALUES, NOTES), lambda: lock.held(place).__enter__()):
+    for work in (
+        lambda: Checkpoints(place).save(0, 1, VALUES, NOTES),
+        lambda: lock.held(place).__enter__(),
+    ):
         with pytest.raises(PolyceraError, match=r"^Cannot write '.*file'.*\.$"):
             work()
     assert place.read_text() == "mine"
@@ -131,24 +144,38 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made") / "run"
     (place / folder.EPOCHS).mkdir(parents=True)
     score = SimpleNamespace(value=0.5, trivial=1.0, ideal=0.0, direction="min", skill=0.5)
-    atomic.write(place / folder.SPEC, to_yaml(Spec(tasks=[{"kind": "regression", "name": "price"}])))
+    atomic.write(
+        place / folder.SPEC, to_yaml(Spec(tasks=[{"kind": "regression", "name": "price"}]))
+    )
     blocks = {"columns": [], "gaps": []}
-    encoder = {"numbers": {**blocks, "mean": [], "deviation": []}, "booleans": {**blocks, "share": []}}
-    encoder |= {"categories": [], "dates": {**blocks, "mean": [], "deviation": []}, "left_out": ["é"]}
-    atomic.write(place / folder.SCHEMA, seal.page({"columns": [], "encoder": encoder, "rows": "", "warnings": []}))
-    atomic.write(place / folder.VERSIONS, seal.page({"python": "3", "keras": "3"}))
+    encoder = {
+        "numbers": {**blocks, "mean": [], "deviation": []},
+        "booleans": {**blocks, "share": []},
+    }
+    encoder |= {
+        "categories": [],
+        "dates": {**blocks, "mean": [], "deviation": []},
+        "left_out": ["é"],
+    }
+    atomic.write(
+        place / folder.SCHEMA,
+        manifest.page({"columns": [], "encoder": encoder, "rows": "", "warnings": []}),
+    )
+    atomic.write(place / folder.VERSIONS, manifest.page({"python": "3", "keras": "3"}))
     scores = {"test": {"price": {"mse": vars(score)}}}
-    atomic.write(place / folder.METRICS, seal.page({"held_out": "test", **scores}))
+    atomic.write(place / folder.METRICS, manifest.page({"held_out": "test", **scores}))
     atomic.write(place / folder.HISTORY, b"epoch,loss\n0,0.5\n1,\n")
     for name in (folder.MODEL, folder.GRADIENTS):
         arrays.write(place / name, VALUES, {"tasks": ["price"]})
     for epoch in (0, 3):
-        kept.write(place / folder.EPOCHS, epoch, VALUES, {"price": {"mse": score}}, [("price", "mse")])
+        kept_epochs.write(
+            place / folder.EPOCHS, epoch, VALUES, {"price": {"mse": score}}, [("price", "mse")]
+        )
     points = Checkpoints(place / folder.CHECKPOINTS)
     for batch in (1, 2):
         points.save(4, batch, VALUES, NOTES)
-    epochs = [f"{folder.EPOCHS}/{path.name}" for path in kept.files(place / folder.EPOCHS)]
-    seal.seal(place, [*(path.name for path in place.iterdir() if path.is_file()), *epochs])
+    epochs = [f"{folder.EPOCHS}/{path.name}" for path in kept_epochs.files(place / folder.EPOCHS)]
+    manifest.seal(place, [*(path.name for path in place.iterdir() if path.is_file()), *epochs])
     return place
 
 
@@ -169,14 +196,24 @@ def read_all(place: Path) -> list[str]:
 
 
 NAMES = [
-    *(folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.METRICS, folder.HISTORY, folder.MODEL, folder.GRADIENTS),
-    *(seal.MANIFEST, "epochs/000003.safetensors"),
+    *(
+        folder.SPEC,
+        folder.SCHEMA,
+        folder.VERSIONS,
+        folder.METRICS,
+        folder.HISTORY,
+        folder.MODEL,
+        folder.GRADIENTS,
+    ),
+    *(manifest.MANIFEST, "epochs/000003.safetensors"),
     *("checkpoints/000004-00000001.safetensors", "checkpoints/000004-00000002.safetensors"),
 ]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("change", "times"), [(flipped, 60), (cut, 15)], ids=["flipped bit", "cut short"])
+@pytest.mark.parametrize(
+    ("change", "times"), [(flipped, 60), (cut, 15)], ids=["flipped bit", "cut short"]
+)
 def test_damage_is_noticed(name: str, change: Callable[..., bytes], times: int, run: Path) -> None:
     path, draw = run / name, random.Random(name)
     before = path.read_bytes()
@@ -199,12 +236,16 @@ def test_every_bit_of_a_file_of_arrays(tmp_path: Path) -> None:
     arrays.write(path, {"a": np.arange(3)}, {"b": "c"})
     before = path.read_bytes()
     for bit in range(8 * len(before)):
-        path.write_bytes(before[: bit // 8] + bytes([before[bit // 8] ^ 1 << bit % 8]) + before[bit // 8 + 1 :])
+        path.write_bytes(
+            before[: bit // 8] + bytes([before[bit // 8] ^ 1 << bit % 8]) + before[bit // 8 + 1 :]
+        )
         with pytest.raises(Damaged, match="damaged or was changed"):
             Stored(path)
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_which_stays_until_the_next_is_safe(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_which_stays_until_the_next_is_safe(
+    tmp_path: Path,
+) -> None:
     points = Checkpoints(tmp_path)
     first, second = (points.save(0, batch, VALUES, NOTES) for batch in (1, 2))
     second.write_bytes(second.read_bytes()[:-1])
@@ -223,20 +264,35 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_which_stays_until_the_
 
 # -- what was put in comes out ---------------------------------------------------------------------------------------
 
-DTYPES = ("bool", "int8", "uint16", "int32", "int64", "uint64", "float16", "float32", "float64", "complex64")
+DTYPES = (
+    "bool",
+    "int8",
+    "uint16",
+    "int32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-numpys = st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0)))
-keys = texts | st.integers() | st.tuples(texts, st.integers()) | st.just(plain.MARK)
+numpys = st.sampled_from(DTYPES).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
+)
+keys = texts | st.integers() | st.tuples(texts, st.integers()) | st.just(state_json.MARK)
 atoms = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | texts
 states = st.recursive(
     atoms
     | numpys
     | st.sampled_from(DTYPES).map(lambda dtype: np.zeros(1, dtype)[0])
-    | st.lists(st.floats(), min_size=plain.MANY, max_size=plain.MANY + 2)
+    | st.lists(st.floats(), min_size=state_json.MANY, max_size=state_json.MANY + 2)
     | st.sets(texts | st.integers())
     | st.frozensets(st.integers()),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple) | st.dictionaries(keys, inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(keys, inner, max_size=3)
     ),
     max_leaves=8,
 )
@@ -259,17 +315,19 @@ def same(a: Any, b: Any) -> bool:
 
 @given(states)
 @example({"a": {"b/c": np.ones(1)}, "a/b": {"c": np.zeros(2)}})
-@example([0.0, -0.0] * plain.MANY)
+@example([0.0, -0.0] * state_json.MANY)
 @example({1: "one", "1": 2, (1, "x"): {2, 3}})
 def test_state_comes_back_to_the_bit(state: Any) -> None:
-    value, beside = plain.split(state)
-    assert same(plain.join(msgspec.json.decode(msgspec.json.encode(value)), beside), state)
+    value, beside = state_json.split(state)
+    assert same(state_json.join(msgspec.json.decode(msgspec.json.encode(value)), beside), state)
 
 
-@pytest.mark.parametrize("strange", [object(), {"a": [len]}, np.array(["a"]), np.array([None]), b"bytes", 1j])
+@pytest.mark.parametrize(
+    "strange", [object(), {"a": [len]}, np.array(["a"]), np.array([None]), b"bytes", 1j]
+)
 def test_what_is_no_plain_state_is_refused(strange: Any) -> None:
     with pytest.raises(TypeError, match="is a"):
-        plain.split({"here": strange})
+        state_json.split({"here": strange})
 
 
 @pytest.mark.parametrize(
@@ -277,17 +335,21 @@ def test_what_is_no_plain_state_is_refused(strange: Any) -> None:
 )
 def test_what_nobody_wrote_is_refused(value: Any) -> None:
     with pytest.raises(InputError, match="what nobody wrote"):
-        plain.join(value, {})
+        state_json.join(value, {})
 
 
 @given(st.dictionaries(texts, numpys, max_size=4), states)
-def test_arrays_and_notes_come_back_to_the_bit(tmp_path_factory: Any, values: dict[str, Any], notes: Any) -> None:
+def test_arrays_and_notes_come_back_to_the_bit(
+    tmp_path_factory: Any, values: dict[str, Any], notes: Any
+) -> None:
     path = tmp_path_factory.getbasetemp() / "round.safetensors"
     arrays.write(path, values, notes)
     found = Stored(path)
     assert found.arrays.keys() == found.shapes.keys() == values.keys()
     assert all(same(found.arrays[name], value) for name, value in values.items())
-    assert {name: shape for name, (shape, _) in found.shapes.items()} == {n: v.shape for n, v in values.items()}
+    assert {name: shape for name, (shape, _) in found.shapes.items()} == {
+        n: v.shape for n, v in values.items()
+    }
     assert same(found.notes, notes)
     written = path.read_bytes()
     arrays.write(path, dict(reversed(values.items())), notes)
@@ -299,7 +361,10 @@ def test_numbers_that_numpy_only_borrows(name: str, tmp_path: Path) -> None:
     import ml_dtypes
 
     values = np.arange(4).astype(getattr(ml_dtypes, name)).reshape(2, 2)
-    arrays.write(tmp_path / "a.safetensors", {"a": values, "b": np.arange(3, dtype=">f4"), "c": np.eye(3)[:, 1:].T})
+    arrays.write(
+        tmp_path / "a.safetensors",
+        {"a": values, "b": np.arange(3, dtype=">f4"), "c": np.eye(3)[:, 1:].T},
+    )
     found = Stored(tmp_path / "a.safetensors").arrays
     assert same(found["a"], values)
     assert same(found["b"], np.arange(3, dtype="<f4"))
@@ -312,15 +377,28 @@ def test_numbers_that_numpy_only_borrows(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "number", "unit"),
     [
-        *(("5 minutes", 300, "second"), ("30s", 30, "second"), ("1.5 h", 5400, "second"), ("minute", 60, "second")),
-        *(("200 batches", 200, "batch"), ("batch", 1, "batch"), (" 1 EPOCH ", 1, "epoch"), ("2 epochs", 2, "epoch")),
+        *(
+            ("5 minutes", 300, "second"),
+            ("30s", 30, "second"),
+            ("1.5 h", 5400, "second"),
+            ("minute", 60, "second"),
+        ),
+        *(
+            ("200 batches", 200, "batch"),
+            ("batch", 1, "batch"),
+            (" 1 EPOCH ", 1, "epoch"),
+            ("2 epochs", 2, "epoch"),
+        ),
     ],
 )
 def test_how_often(text: str, number: float, unit: str) -> None:
     assert Every.of(text) == Every(number, unit)
 
 
-@given(st.text(max_size=12) | st.builds("{} {}".format, st.integers(-3, 3), st.sampled_from(["batches", "s", "weeks"])))
+@given(
+    st.text(max_size=12)
+    | st.builds("{} {}".format, st.integers(-3, 3), st.sampled_from(["batches", "s", "weeks"]))
+)
 @example("0 batches")
 @example("1.5 epochs")
 @example("9" * 400 + " s")

@@ -12,10 +12,10 @@ import pytest
 from small import dense
 
 import polycera as pc
+from polycera.callbacks.gradient_history import Pulls
+from polycera.callbacks.gradient_probe import GradientProbe
+from polycera.callbacks.time_allowance import Allowance
 from polycera.errors import InputError, PolyceraError
-from polycera.monitoring.pulls import Pulls
-from polycera.training.allowance import Allowance
-from polycera.training.probe import GradientProbe
 
 pytestmark = pytest.mark.nobackend
 
@@ -69,14 +69,18 @@ def test_rows_that_do_not_fit_the_model(x: Any, y: Any, sentence: str) -> None:
 def test_another_kind_of_model() -> None:
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     plain.compile("sgd", "mse")
-    with pytest.raises(InputError, match=r"works in the fit of a pc\.Model, .*pc\.adopt\(model, tasks\) makes"):
+    with pytest.raises(
+        InputError, match=r"works in the fit of a pc\.Model, .*pc\.adopt\(model, tasks\) makes"
+    ):
         plain.fit(X, X[:, 0], verbose=0, callbacks=[GradientProbe(X, Y)])
 
 
 def test_a_single_task_is_said() -> None:
     alone = dense([pc.Regression("price")])
     with pytest.warns(UserWarning, match=r"nothing to look at: a single task \('price'\)"):
-        alone.fit(X, {"price": Y["price"]}, verbose=0, callbacks=[GradientProbe(X, {"price": Y["price"]})])
+        alone.fit(
+            X, {"price": Y["price"]}, verbose=0, callbacks=[GradientProbe(X, {"price": Y["price"]})]
+        )
 
 
 @pytest.mark.parametrize("spoilt", [np.inf, np.nan])
@@ -86,7 +90,11 @@ def test_a_network_that_came_apart_is_looked_at_in_vain(spoilt: float) -> None:
     probe = GradientProbe(X, Y, budget=float("inf"))
     with pytest.warns(UserWarning):
         broken.fit(X, Y, verbose=0, callbacks=[probe])
-    assert np.isnan(probe.norms).all() and np.isnan(probe.cosines).all() and np.isnan(probe.conflicts).all()
+    assert (
+        np.isnan(probe.norms).all()
+        and np.isnan(probe.cosines).all()
+        and np.isnan(probe.conflicts).all()
+    )
 
 
 def test_labels_that_are_all_missing_are_no_gradient() -> None:
@@ -107,7 +115,9 @@ def kept() -> dict[str, Any]:
 CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "other norms": lambda s: s.update(norms=np.ones((3, 1, 5))),
     "one look less": lambda s: s.update(cosines=s["cosines"][:2]),
-    "wide cosines": lambda s: s.update(cosines=np.ones((3, 1, 9, 9)), conflicts=np.ones((3, 1, 9, 9))),
+    "wide cosines": lambda s: s.update(
+        cosines=np.ones((3, 1, 9, 9)), conflicts=np.ones((3, 1, 9, 9))
+    ),
     "no stride": lambda s: s.update(stride=0),
     "other looks": lambda s: s.update(kept=[0, 1, 7]),
     "looks twice": lambda s: s.update(kept=[0, 1, 1]),

@@ -64,7 +64,9 @@ def without(name: str) -> dict[str, Any]:
 
 
 def changed(values: Any, row: int, value: Any) -> Any:
-    values = np.asarray(values).astype(object if isinstance(value, str) else np.asarray(values).dtype)
+    values = np.asarray(values).astype(
+        object if isinstance(value, str) else np.asarray(values).dtype
+    )
     values[row] = value
     return values
 
@@ -96,8 +98,14 @@ TARGETS: dict[str, tuple[Any, list[str]]] = {
     "label 2 in binary": (Y | {"sold": changed(Y["sold"], 3, 2)}, ["sold", "2", "0, 1"]),
     "unknown class": (Y | {"colour": changed(Y["colour"], 3, "pink")}, ["colour", "pink", "red"]),
     "2 in multilabel": (Y | {"tags": Y["tags"] * 2}, ["tags", "2"]),
-    "text for a number": (Y | {"price": changed(Y["price"], 4, "cheap")}, ["price", "row 4", "cheap"]),
-    "text that spells a number": (Y | {"price": changed(Y["price"], 4, "7")}, ["price", "row 4", "'7'"]),
+    "text for a number": (
+        Y | {"price": changed(Y["price"], 4, "cheap")},
+        ["price", "row 4", "cheap"],
+    ),
+    "text that spells a number": (
+        Y | {"price": changed(Y["price"], 4, "7")},
+        ["price", "row 4", "'7'"],
+    ),
     "infinite label": (Y | {"price": changed(Y["price"], 5, np.inf)}, ["price", "row 5"]),
     "no label": (Y | {"price": np.full(N, np.nan)}, ["price", "no label"]),
     "0 rows": ({n: v[:0] for n, v in Y.items()}, ["0 rows"]),
@@ -195,13 +203,22 @@ TASKS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "huge weight": (lambda: pc.Binary("a", weight=10**400), ["'a'", "1000"]),
     "NaN weight": (lambda: pc.Binary("a", weight=float("nan")), ["'a'", "nan"]),
     "text for a weight": (lambda: pc.Binary("a", weight="much"), ["'a'", "much"]),
-    "unknown loss": (lambda: pc.Regression("a", loss="hubr"), ["'a'", "hubr", "did you mean 'huber'"]),
+    "unknown loss": (
+        lambda: pc.Regression("a", loss="hubr"),
+        ["'a'", "hubr", "did you mean 'huber'"],
+    ),
     "a number for a loss": (lambda: pc.Regression("a", loss=3), ["'a'", "int"]),
     "no loss": (lambda: pc.Regression("a", loss={}), ["'a'", "no loss"]),
-    "a loss twice": (lambda: pc.Regression("a", loss=["mse", "mean_squared_error"]), ["'a'", "mse"]),
+    "a loss twice": (
+        lambda: pc.Regression("a", loss=["mse", "mean_squared_error"]),
+        ["'a'", "mse"],
+    ),
     "a loss of three": (lambda: pc.Regression("a", loss=[("mse", 1.0, 2.0)]), ["'a'", "pair", "3"]),
     "negative term": (lambda: pc.Regression("a", loss={"mse": -0.5}), ["'a'", "-0.5"]),
-    "unknown metric": (lambda: pc.Binary("a", metrics=["acuracy"]), ["'a'", "did you mean 'accuracy'"]),
+    "unknown metric": (
+        lambda: pc.Binary("a", metrics=["acuracy"]),
+        ["'a'", "did you mean 'accuracy'"],
+    ),
     "metric of another kind": (lambda: pc.Binary("a", metrics=["r2"]), ["'a'", "r2", "auc"]),
     "no metric": (lambda: pc.Binary("a", metrics=[]), ["'a'"]),
     "metric twice": (lambda: pc.Binary("a", metrics=["auc", "auc"]), ["'a'", "auc"]),
@@ -218,7 +235,10 @@ TASKS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "two of a name": (lambda: pc.layers.Heads([pc.Binary("a"), pc.Regression("a")]), ["'a'"]),
     "no task": (lambda: pc.layers.Heads([]), ["task"]),
     "no tasks at all": (lambda: pc.layers.Heads(["a"]), ["'a'", "pc.Binary"]),
-    "a name for the logs": (lambda: pc.layers.Heads([pc.Binary("a"), pc.Binary("val_a")]), ["val_a"]),
+    "a name for the logs": (
+        lambda: pc.layers.Heads([pc.Binary("a"), pc.Binary("val_a")]),
+        ["val_a"],
+    ),
     "joint of nobody": (lambda: pc.Joint(max, tasks=[]), ["one or more"]),
     "joint of one text": (lambda: pc.Joint(max, tasks="price"), ["price", "list"]),
     "joint of a stranger": (
@@ -230,10 +250,15 @@ TASKS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         ["'loss'"],
     ),
     "two joints of a name": (
-        lambda: pc.layers.Heads([pc.Binary("a"), pc.Joint(max, tasks=["a"]), pc.Joint(max, tasks=["a"])]),
+        lambda: pc.layers.Heads(
+            [pc.Binary("a"), pc.Joint(max, tasks=["a"]), pc.Joint(max, tasks=["a"])]
+        ),
         ["max"],
     ),
-    "unknown kind": (lambda: pc.tasks.task_from_config({"kind": "binry", "name": "a"}), ["did you mean 'binary'"]),
+    "unknown kind": (
+        lambda: pc.tasks.task_from_config({"kind": "binry", "name": "a"}),
+        ["did you mean 'binary'"],
+    ),
     "unknown option": (
         lambda: pc.tasks.task_from_config({"kind": "binary", "name": "a", "colour": 1}),
         ["'a'", "colour"],
@@ -256,13 +281,21 @@ def test_joint_score_of_a_stranger(model: pc.Model) -> None:
         ({"sold/acuracy": 1.0}, ["sold", "did you mean 'accuracy'"]),
         ({"sold": 1.0, "sold/accuracy": 1.0}, ["sold"]),
     ):
-        refused(lambda w=weights: model.fit(X, Y, callbacks=[pc.callbacks.JointScore(w)], verbose=0), *names)
+        refused(
+            lambda w=weights: model.fit(X, Y, callbacks=[pc.callbacks.JointScore(w)], verbose=0),
+            *names,
+        )
 
 
 class TestCompile:
     @pytest.mark.parametrize(
         ("argument", "value"),
-        [("loss", "mse"), ("loss_weights", {"sold": 1.0}), ("metrics", ["accuracy"]), ("weighted_metrics", ["auc"])],
+        [
+            ("loss", "mse"),
+            ("loss_weights", {"sold": 1.0}),
+            ("metrics", ["accuracy"]),
+            ("weighted_metrics", ["auc"]),
+        ],
     )
     def test_what_tasks_decide_is_refused(self, argument: str, value: Any) -> None:
         model = dense([pc.Binary("sold")])
@@ -275,7 +308,12 @@ class TestCompile:
 
     def test_not_at_all(self) -> None:
         x = keras.Input((3,))
-        refused(lambda: pc.Model(x, pc.layers.Heads([pc.Binary("sold")])(x)).fit(X, {"sold": Y["sold"]}), "compile")
+        refused(
+            lambda: pc.Model(x, pc.layers.Heads([pc.Binary("sold")])(x)).fit(
+                X, {"sold": Y["sold"]}
+            ),
+            "compile",
+        )
 
 
 WRONG_SHAPES: dict[str, Any] = {
@@ -293,30 +331,49 @@ class TestLosses:
         model = dense([pc.Regression("price", loss=WRONG_SHAPES[case])])
         call = lambda: model.fit(X, {"price": Y["price"]}, verbose=0)  # noqa: E731
         if (case, backend) == ("twice the rows", "tensorflow"):
-            with pytest.raises(Exception, match="broadcast"):  # a graph does not know how many rows will come
+            # a graph does not know how many rows will come
+            with pytest.raises(Exception, match="broadcast"):
                 call()
         else:
             refused(call, "price", "one value a row")
 
     def test_joint_of_wrong_shape(self) -> None:
-        joint = pc.Joint(lambda y, p: p["price"] * p["sold"] * ops.ones((1, 2)), ["price", "sold"], name="both")
+        joint = pc.Joint(
+            lambda y, p: p["price"] * p["sold"] * ops.ones((1, 2)), ["price", "sold"], name="both"
+        )
         model = dense([pc.Regression("price"), pc.Binary("sold"), joint])
-        refused(lambda: model.fit(X, {n: Y[n] for n in ("price", "sold")}, verbose=0), "both", "one value a row")
+        refused(
+            lambda: model.fit(X, {n: Y[n] for n in ("price", "sold")}, verbose=0),
+            "both",
+            "one value a row",
+        )
 
     def test_unregistered_function_cannot_be_saved(self, tmp_path: Path) -> None:
         def mine(y: Any, p: Any) -> Any:
             return ops.abs(y - p)
 
         path = tmp_path / "m.keras"
-        refused(lambda: dense([pc.Regression("price", loss=mine)]).save(path), "mine", "register_keras_serializable")
+        refused(
+            lambda: dense([pc.Regression("price", loss=mine)]).save(path),
+            "mine",
+            "register_keras_serializable",
+        )
         assert not path.exists()
         joint = pc.Joint(lambda y, p: p["price"][:, 0], ["price"], name="mine")
-        refused(lambda: dense([pc.Regression("price"), joint]).save(path), "mine", "register_keras_serializable")
+        refused(
+            lambda: dense([pc.Regression("price"), joint]).save(path),
+            "mine",
+            "register_keras_serializable",
+        )
 
 
 class TestNetworks:
     def test_heads_on_a_sequence(self) -> None:
-        refused(lambda: pc.layers.Heads([pc.Binary("a")])(keras.Input((5, 3))), "[None, 5, 3]", "Flatten")
+        refused(
+            lambda: pc.layers.Heads([pc.Binary("a")])(keras.Input((5, 3))),
+            "[None, 5, 3]",
+            "Flatten",
+        )
 
     def test_outputs_that_are_no_heads(self) -> None:
         x = keras.Input((3,))
@@ -334,10 +391,19 @@ def theirs(units: int = 1, activation: str | None = None, name: str = "sold") ->
 
 
 ADOPTED: dict[str, tuple[Callable[[], Any], list[str]]] = {
-    "unknown output": (lambda: pc.adopt(theirs(), [pc.Binary("solt")]), ["solt", "did you mean 'sold'"]),
+    "unknown output": (
+        lambda: pc.adopt(theirs(), [pc.Binary("solt")]),
+        ["solt", "did you mean 'sold'"],
+    ),
     "units": (lambda: pc.adopt(theirs(2), [pc.Binary("sold")]), ["sold", "2 units", "needs 1"]),
-    "units of classes": (lambda: pc.adopt(theirs(2), [pc.Multiclass("sold", 3)]), ["sold", "2 units", "needs 3"]),
-    "activation": (lambda: pc.adopt(theirs(1, "tanh"), [pc.Binary("sold")]), ["sold", "tanh", "sigmoid"]),
+    "units of classes": (
+        lambda: pc.adopt(theirs(2), [pc.Multiclass("sold", 3)]),
+        ["sold", "2 units", "needs 3"],
+    ),
+    "activation": (
+        lambda: pc.adopt(theirs(1, "tanh"), [pc.Binary("sold")]),
+        ["sold", "tanh", "sigmoid"],
+    ),
     "softmax for labels": (
         lambda: pc.adopt(theirs(3, "softmax"), [pc.Multilabel("sold", 3)]),
         ["sold", "softmax", "sigmoid"],
@@ -350,19 +416,24 @@ ADOPTED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: pc.adopt(theirs(), [pc.Binary("sold")], activations={"solt": "linear"}),
         ["solt", "did you mean 'sold'"],
     ),
-    "no input yet": (lambda: pc.adopt(keras.Sequential([keras.layers.Dense(1)]), [pc.Binary("a")]), ["keras.Input"]),
+    "no input yet": (
+        lambda: pc.adopt(keras.Sequential([keras.layers.Dense(1)]), [pc.Binary("a")]),
+        ["keras.Input"],
+    ),
     "no model": (lambda: pc.adopt(3, [pc.Binary("a")]), ["keras.Model"]),
     "no task": (lambda: pc.adopt(theirs(), []), ["task"]),
     "a text for a task": (lambda: pc.adopt(theirs(), ["sold"]), ["'sold'", "pc.Binary"]),
     "rank 3": (
         lambda: pc.adopt(
-            keras.Sequential([keras.Input((4, 3)), keras.layers.Dense(1, name="sold")]), [pc.Binary("sold")]
+            keras.Sequential([keras.Input((4, 3)), keras.layers.Dense(1, name="sold")]),
+            [pc.Binary("sold")],
         ),
         ["sold", "[None, 4, 1]"],
     ),
     "out of sight": (
         lambda: pc.adopt(
-            keras.Sequential([keras.Input((1,)), keras.layers.Lambda(ops.sigmoid, name="sold")]), [pc.Binary("sold")]
+            keras.Sequential([keras.Input((1,)), keras.layers.Lambda(ops.sigmoid, name="sold")]),
+            [pc.Binary("sold")],
         ),
         ["sold", "activations="],
     ),
@@ -380,9 +451,13 @@ class TestBatches:
     """Sources of batches: packed on the host, or in the graph."""
 
     def test_generator_before_adapt(self) -> None:
-        refused(lambda: dense(tasks()).fit((pair for pair in [(X, Y)]), verbose=0), "generator", "adapt")
+        refused(
+            lambda: dense(tasks()).fit((pair for pair in [(X, Y)]), verbose=0), "generator", "adapt"
+        )
 
-    @pytest.mark.parametrize("case", ["unknown name", "missing name", "two columns", "label 2 in binary"])
+    @pytest.mark.parametrize(
+        "case", ["unknown name", "missing name", "two columns", "label 2 in binary"]
+    )
     def test_generator_with_bad_targets(self, model: pc.Model, case: str) -> None:
         y, names = TARGETS[case]
         model.adapt(Y)
@@ -392,7 +467,10 @@ class TestBatches:
         refused(lambda: dense(tasks()).fit(Iterable(X, X), verbose=0), "pair")
 
     def test_weights_beside(self, model: pc.Model) -> None:
-        refused(lambda: model.fit((p for p in [(X, Y)]), sample_weight=np.ones(N), verbose=0), "sample_weight")
+        refused(
+            lambda: model.fit((p for p in [(X, Y)]), sample_weight=np.ones(N), verbose=0),
+            "sample_weight",
+        )
         refused(lambda: model.fit(X, verbose=0), "y is missing", "price")
 
     def dataset(self, y: dict[str, Any], *weights: Any) -> Any:
@@ -468,7 +546,12 @@ class TestLittle:
         watched = pc.callbacks.JointScore()
         with pytest.warns(UserWarning, match="'sold': auc is undefined") as said:
             logs = model.fit(
-                X, y, validation_data=(X, y | {"sold": np.zeros(N)}), epochs=2, callbacks=[watched], verbose=0
+                X,
+                y,
+                validation_data=(X, y | {"sold": np.zeros(N)}),
+                epochs=2,
+                callbacks=[watched],
+                verbose=0,
             ).history
         assert len([w for w in said if "undefined" in str(w.message)]) == 1
         assert logs["val_joint"] == pytest.approx(logs["val_price_skill"])
@@ -477,7 +560,9 @@ class TestLittle:
     @pytest.mark.nobackend
     def test_a_network_that_diverged_says_so(self) -> None:
         """A loss that is no number is never logged as 0."""
-        model = dense([pc.Regression("price", standardize=False)], optimizer=keras.optimizers.SGD(1e20))
+        model = dense(
+            [pc.Regression("price", standardize=False)], optimizer=keras.optimizers.SGD(1e20)
+        )
         logs = model.fit(X, {"price": Y["price"]}, epochs=6, verbose=0).history
         assert not np.isfinite(logs["loss"][-1])
 
@@ -518,7 +603,9 @@ def test_any_name_goes(tmp_path: Path) -> None:
     assert set(first) == set(second) == set(ODD)
     for name in ODD:
         np.testing.assert_array_equal(first[name], second[name])
-    assert set(again.evaluate(X, y, verbose=0)) == {n for n in history if not n.startswith("val_")} - {"skipped_steps"}
+    assert set(again.evaluate(X, y, verbose=0)) == {
+        n for n in history if not n.startswith("val_")
+    } - {"skipped_steps"}
     assert set(model.named()(X)) == set(first)
 
 
@@ -535,15 +622,27 @@ def test_adopted_names_need_no_manners() -> None:
 @pytest.mark.nobackend
 def test_a_loss_is_written_down_with_its_settings_or_not_at_all() -> None:
     """Keras 3.15.1 writes `Huber(delta=0.3)` down as `Huber()`, which would train something else after loading."""
-    for loss in (keras.losses.Huber(), keras.losses.hinge, keras.losses.BinaryFocalCrossentropy(gamma=3.0), "hinge"):
+    for loss in (
+        keras.losses.Huber(),
+        keras.losses.hinge,
+        keras.losses.BinaryFocalCrossentropy(gamma=3.0),
+        "hinge",
+    ):
         made = pc.Binary("a", loss=loss)
         again = pc.tasks.task_from_config(made.to_config())
         assert again == made
         assert getattr(again.terms[0].loss, "gamma", None) == getattr(loss, "gamma", None)
-    refused(pc.Regression("a", loss=keras.losses.Huber(delta=0.3)).to_config, "huber", "0.3", "registered function")
+    refused(
+        pc.Regression("a", loss=keras.losses.Huber(delta=0.3)).to_config,
+        "huber",
+        "0.3",
+        "registered function",
+    )
 
     class Mine(keras.losses.Loss):
         def call(self, y: Any, p: Any) -> Any:
             return ops.abs(y - p)
 
-    refused(pc.Regression("a", loss=Mine(name="mine")).to_config, "mine", "register_keras_serializable")
+    refused(
+        pc.Regression("a", loss=Mine(name="mine")).to_config, "mine", "register_keras_serializable"
+    )

@@ -27,7 +27,9 @@ def rows(n: int = 80) -> dict[str, Any]:
 
 def encoded(columns: dict[str, Any]) -> np.ndarray:
     table = Table(columns)
-    return Encoder.fit(table, infer(table, overrides=dict.fromkeys(columns, "number"))).transform(table)
+    return Encoder.fit(table, infer(table, overrides=dict.fromkeys(columns, "number"))).transform(
+        table
+    )
 
 
 @pytest.mark.parametrize("bad", [{3: 1e308}, {3: 1e308, 7: -1e308}, {5: 1e12}, {5: -1e9}], ids=str)
@@ -49,7 +51,10 @@ def test_cells_and_labels_far_from_all_others_are_named_at_fit(tmp_path: Path) -
         warnings.simplefilter("always")
         pc.fit(columns, ["y"], out=tmp_path / "run", **LITTLE)
     found = " ".join(str(warning.message) for warning in seen)
-    assert "Column 'x' has 2 values (such as 1e+308 in row 0) far from all others: it is scaled" in found
+    assert (
+        "Column 'x' has 2 values (such as 1e+308 in row 0) far from all others: it is scaled"
+        in found
+    )
     assert "Target 'y' has a value (1e+12 in row 17) far from all others" in found
 
 
@@ -57,7 +62,12 @@ def test_heavy_tails_gaps_and_rare_values_are_no_outliers() -> None:
     rng = np.random.default_rng(0)
     rare = np.zeros(1000)
     rare[::50] = 1.0
-    for values in (np.exp(2 * rng.normal(size=1000)), rng.standard_cauchy(50) * 0 + 1, rare, np.full(30, np.nan)):
+    for values in (
+        np.exp(2 * rng.normal(size=1000)),
+        rng.standard_cauchy(50) * 0 + 1,
+        rare,
+        np.full(30, np.nan),
+    ):
         assert outliers.limits(values) is None
     sparse = np.where(rng.random(1000) < 0.9, 0.0, rng.random(1000))
     assert outliers.limits(sparse) is None
@@ -86,7 +96,9 @@ def test_values_far_outside_of_training_are_noticed_at_predict() -> None:
     config = encoder.to_config()
     assert Encoder.from_config(config).check(new) == encoder.check(new)
     del config["numbers"]["low"], config["numbers"]["high"]  # as an older version wrote it
-    assert not [notice for notice in Encoder.from_config(config).check(new) if "far outside" in notice]
+    assert not [
+        notice for notice in Encoder.from_config(config).check(new) if "far outside" in notice
+    ]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +119,9 @@ def test_labels_that_float32_does_not_hold_are_refused_for_the_right_reason(
 
 
 def test_labels_too_small_for_float32_are_refused() -> None:
-    with pytest.raises(InputError, match=r"'y': the largest label is .*e-320, below what float32 holds"):
+    with pytest.raises(
+        InputError, match=r"'y': the largest label is .*e-320, below what float32 holds"
+    ):
         pc.Regression("y").moments(np.array([[1e-320], [3e-320]]))
     location, scale = pc.Regression("y").moments(np.array([[1e-42], [3e-42]]))
     assert 0 < scale < 2e-42 and location > 0
@@ -121,7 +135,9 @@ def test_a_count_of_1e15_is_answered() -> None:
 
 def test_copies_of_rows_stay_in_one_part(tmp_path: Path) -> None:
     columns = {name: np.repeat(values[:12], 10) for name, values in rows().items()}
-    with pytest.warns(UserWarning, match=r"108 rows are copies of others in all columns that are used"):
+    with pytest.warns(
+        UserWarning, match=r"108 rows are copies of others in all columns that are used"
+    ):
         run = pc.fit(columns, ["y"], out=tmp_path / "run", training={"max_steps": 2})
     assert run.spec.network.landmarks == 0
     table = Table(columns)

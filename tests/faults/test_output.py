@@ -20,7 +20,7 @@ from small import environment
 
 import polycera as pc
 import polycera_cli
-from polycera.runs import columns
+from polycera.storage import table_files
 from polycera_cli import saying
 
 pytestmark = pytest.mark.nobackend
@@ -49,7 +49,12 @@ def shell(command: str, cwd: Path) -> tuple[int, str, str]:
     """What `polycera COMMAND` comes to in a shell: exit code, stdout, stderr."""
     program = f"{sys.executable} -m polycera {command}"
     done = subprocess.run(
-        ["sh", "-c", program], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=100
+        ["sh", "-c", program],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -71,7 +76,9 @@ FULL = "polycera: Cannot print to standard output: No space left on device.\n"
         ("evaluate nope 2>&-", 2, ""),
     ],
 )
-def test_output_that_goes_nowhere_is_one_sentence(command: str, code: int, said: str, runs: Path) -> None:
+def test_output_that_goes_nowhere_is_one_sentence(
+    command: str, code: int, said: str, runs: Path
+) -> None:
     """And a mistake is not printed among the results where stderr is closed."""
     assert shell(command, runs) == (code, "", said)
 
@@ -110,7 +117,11 @@ def on_a_terminal(*arguments: str, cwd: Path) -> str:
 
 def test_a_terminal_is_not_given_codes_from_names(runs: Path) -> None:
     """Names of tasks in a table, of files in a title and in a sentence."""
-    for arguments in (["evaluate", "hostile"], ["report", "plain", "-o", f"x{ESCAPE}.html"], ["describe", "hostile"]):
+    for arguments in (
+        ["evaluate", "hostile"],
+        ["report", "plain", "-o", f"x{ESCAPE}.html"],
+        ["describe", "hostile"],
+    ):
         seen = on_a_terminal(*arguments, cwd=runs)
         assert ESCAPE not in seen
         assert seen.startswith("0:")
@@ -159,7 +170,9 @@ def test_no_cell_is_taken_for_a_formula(
     assert [row[0] for row in rows[1:]] == ["'=1+1", "'+sum", "'-a", "'@x", "'\tb", "-1", "ok", ""]
     assert [float(row[1]) for row in rows[1:]] == list(answers["z"])
     assert call("predict", runs / "plain", "x.csv", "-o", tmp_path / "plain.csv") == 0
-    assert (tmp_path / "plain.csv").read_text() == columns.as_csv({n: v.tolist() for n, v in answers.items()})
+    assert (tmp_path / "plain.csv").read_text() == table_files.as_csv(
+        {n: v.tolist() for n, v in answers.items()}
+    )
     capsys.readouterr()
     assert call("predict", runs / "plain", "x.csv", "--safe-csv", "--json") == 2
     assert "--safe-csv is about CSV" in capsys.readouterr().err
@@ -168,10 +181,14 @@ def test_no_cell_is_taken_for_a_formula(
 # -- the options of every command ----------------------------------------------------------------------------------
 
 
-def test_help_names_fit_first_and_every_output_is_named_alike(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_fit_first_and_every_output_is_named_alike(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert call("--help") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    names = [words[1] for words in lines if len(words) > 2 and words[0] == "│" and words[1].isalpha()]
+    names = [
+        words[1] for words in lines if len(words) > 2 and words[0] == "│" and words[1].isalpha()
+    ]
     commands = [name for name in names if name in polycera_cli.app.resolved_commands()]
     assert commands[:4] == ["fit", "predict", "evaluate", "report"]
     assert commands[-1] == "demo"
@@ -181,7 +198,9 @@ def test_help_names_fit_first_and_every_output_is_named_alike(capsys: pytest.Cap
         assert "-o" in said and "--out" in said and "--output" in said, command
 
 
-def test_quiet_prints_the_result_alone(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_the_result_alone(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "r.html"
     assert call("report", runs / "plain", "-o", page, "-q") == 0
     assert capsys.readouterr() == (f"{page}\n", "")
@@ -219,10 +238,15 @@ def test_the_demo_needs_no_extra(
     asked: list[Any] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(polycera_cli.training.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(polycera_cli.training, "fit", lambda file, **options: asked.append((file, options)) or 0)
+    monkeypatch.setattr(
+        polycera_cli.training, "fit", lambda file, **options: asked.append((file, options)) or 0
+    )
     assert call("demo") == 0
     assert "600 made-up customers" in capsys.readouterr().out
-    assert asked[0][0] == Path("runs/customers.csv") and asked[0][1]["target"] == ["churn", "revenue_loss"]
+    assert asked[0][0] == Path("runs/customers.csv") and asked[0][1]["target"] == [
+        "churn",
+        "revenue_loss",
+    ]
     rows = list(csv.DictReader(io.StringIO(Path("runs/customers.csv").read_text())))
     assert len(rows) == 600
     assert all((row["churn"] == "yes") == bool(row["revenue_loss"]) for row in rows)

@@ -16,8 +16,9 @@ from folders import Outline, page
 from polycera import reports
 from polycera.errors import InputError, PolyceraError, UnknownName
 from polycera.reports import markup, pulls, seen
-from polycera.runs import arrays, atomic, findings, folder, seal
-from polycera.runs.arrays import Damaged, Stored
+from polycera.runs import folder, manifest, results
+from polycera.storage import arrays, atomic
+from polycera.storage.arrays import Damaged, Stored
 
 pytestmark = pytest.mark.nobackend
 
@@ -47,14 +48,20 @@ def test_where_a_page_cannot_go(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"end the name in \.html"):
         reports.report(path, path / "spec.yaml")
     (tmp_path / "taken.html").mkdir()
-    for place in (tmp_path / "nowhere" / "a.html", tmp_path / "taken.html", tmp_path / ("a" * 300 + ".html")):
+    for place in (
+        tmp_path / "nowhere" / "a.html",
+        tmp_path / "taken.html",
+        tmp_path / ("a" * 300 + ".html"),
+    ):
         with pytest.raises(PolyceraError, match="Cannot write"):
             reports.report(path, place)
 
 
 def test_an_unknown_picture_lists_those_there_are(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", rich=False)
-    with pytest.raises(UnknownName, match=r"'jiont'; did you mean 'joint'\? known: 'skills', 'joint'"):
+    with pytest.raises(
+        UnknownName, match=r"'jiont'; did you mean 'joint'\? known: 'skills', 'joint'"
+    ):
         reports.plot(path, "jiont", tmp_path / "x.svg")
     with pytest.raises(UnknownName, match="this run has not what it takes"):
         reports.plot(path, "affinity", tmp_path / "x.svg")
@@ -68,29 +75,33 @@ OPTIONAL = [
     folder.HISTORY,
     folder.METRICS,
     folder.GRADIENTS,
-    *(findings.SHARING, findings.QUALITY, findings.IMPORTANCE, findings.THRESHOLDS, findings.COMPARISON),
+    *(results.SHARING, results.QUALITY, results.IMPORTANCE, results.THRESHOLDS, results.COMPARISON),
 ]
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
 @pytest.mark.parametrize("how", ["flipped", "gone", "stranger's"])
-def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(tmp_path: Path, name: str, how: str) -> None:
+def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(
+    tmp_path: Path, name: str, how: str
+) -> None:
     path = folders.make(tmp_path / "run", epochs=4)
     content = bytearray((path / name).read_bytes())
     content[len(content) // 2] ^= 1
     if how == "gone":
         (path / name).unlink()
     else:
-        atomic.write(path / name, bytes(content) if how == "flipped" else STRANGE.get(name, b'{"tasks": 3}'))
+        atomic.write(
+            path / name, bytes(content) if how == "flipped" else STRANGE.get(name, b'{"tasks": 3}')
+        )
     if how == "stranger's":
-        seal.seal(path, [name])
+        manifest.seal(path, [name])
     found = page(path)
     assert "Not all of this run can be read:" in found.text
     assert name in found.text.split("Not all of this run can be read:")[1][:600]
     assert {"verdict", "data", "repeat"} <= set(found.sections)
 
 
-@pytest.mark.parametrize("name", [folder.SPEC, seal.MANIFEST])
+@pytest.mark.parametrize("name", [folder.SPEC, manifest.MANIFEST])
 def test_without_spec_or_manifest_nothing_can_be_said(tmp_path: Path, name: str) -> None:
     path = folders.make(tmp_path / "run", rich=False)
     atomic.write(path / name, b"{}")
@@ -117,7 +128,9 @@ def checkpoint(path: Path, state: Any) -> None:
     }
     (path / folder.CHECKPOINTS).mkdir(exist_ok=True)
     arrays.write(
-        path / folder.CHECKPOINTS / "000002-00000005.safetensors", {"w": np.zeros(1)}, {**notes, "epoch": 2, "batch": 5}
+        path / folder.CHECKPOINTS / "000002-00000005.safetensors",
+        {"w": np.zeros(1)},
+        {**notes, "epoch": 2, "batch": 5},
     )
 
 
@@ -130,8 +143,15 @@ def test_a_run_that_goes_on_shows_what_is_there(tmp_path: Path) -> None:
         f"This training has not ended. What is known so far is below; to go on with it: polycera resume {path}"
         in nothing_yet.text
     )
-    columns = {"loss": [0.9, 0.8], "val_loss": [1.0, 0.9], "val_mass_skill": [0.1, 0.2], "val_joint": [0.1, 0.2]}
-    checkpoint(path, {"epoch": [0, 1], "history": columns | {"mass/mse": [0.9, 0.8], "short": [1.0]}})
+    columns = {
+        "loss": [0.9, 0.8],
+        "val_loss": [1.0, 0.9],
+        "val_mass_skill": [0.1, 0.2],
+        "val_joint": [0.1, 0.2],
+    }
+    checkpoint(
+        path, {"epoch": [0, 1], "history": columns | {"mass/mse": [0.9, 0.8], "short": [1.0]}}
+    )
     found = page(path)
     assert found.sections == ["verdict", "skills", "joint", "curves", "data", "repeat"]
     assert "its newest checkpoint is in epoch 2, before batch 5" in found.text
@@ -142,7 +162,9 @@ def test_a_run_that_goes_on_shows_what_is_there(tmp_path: Path) -> None:
 HUGE = {"epoch": [0, 10**30], "history": {"loss": [10**400, 1.0], 3: [1.0, 2.0]}}
 
 
-@pytest.mark.parametrize("state", [None, 3, {}, {"epoch": 1}, {"epoch": ["x"], "history": {"loss": ["<b>"]}}, HUGE])
+@pytest.mark.parametrize(
+    "state", [None, 3, {}, {"epoch": 1}, {"epoch": ["x"], "history": {"loss": ["<b>"]}}, HUGE]
+)
 def test_a_strange_checkpoint_is_no_traceback(tmp_path: Path, state: Any) -> None:
     path = tmp_path / "run"
     folders.begin(path, ["mass"], ["regression"])
@@ -181,15 +203,24 @@ def gradients(path: Path, notes: Any, **shapes: tuple[int, ...]) -> Stored:
         ([], {}, "its tasks are no list of names"),
     ],
 )
-def test_gradients_that_do_not_fit_their_notes_are_refused(tmp_path: Path, notes: Any, shapes: Any, said: str) -> None:
+def test_gradients_that_do_not_fit_their_notes_are_refused(
+    tmp_path: Path, notes: Any, shapes: Any, said: str
+) -> None:
     with pytest.raises(Damaged, match=said):
         pulls.read(gradients(tmp_path / "gradients.safetensors", notes, **shapes))
 
 
 def test_gradients_of_an_older_run_have_one_place(tmp_path: Path) -> None:
     shapes = {"weights": (3, 2), "norms": (3, 2), "cosines": (3, 2, 2)}
-    found = pulls.read(gradients(tmp_path / "gradients.safetensors", {"tasks": ["a", "b"]}, **shapes))
-    assert (found.places, found.epochs, found.looks, found.conflicts) == (["trunk"], [0, 1, 2], [0, 1, 2], None)
+    found = pulls.read(
+        gradients(tmp_path / "gradients.safetensors", {"tasks": ["a", "b"]}, **shapes)
+    )
+    assert (found.places, found.epochs, found.looks, found.conflicts) == (
+        ["trunk"],
+        [0, 1, 2],
+        [0, 1, 2],
+        None,
+    )
     assert found.cosines.shape == (3, 1, 2, 2)
 
 
@@ -205,15 +236,22 @@ def test_hostile_names_make_no_element(tmp_path: Path) -> None:
 def test_metrics_of_a_stranger_are_numbers_or_nothing(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", ["mass"], rich=False)
     score = {"value": "<b>", "trivial": None, "ideal": 1.0, "direction": "<i>", "skill": "much"}
-    facts = {"rows": {"<u>": "many", "train": 1e400}, "parameters": [], "seconds": {}, "picked": "x", "epochs": None}
+    facts = {
+        "rows": {"<u>": "many", "train": 1e400},
+        "parameters": [],
+        "seconds": {},
+        "picked": "x",
+        "epochs": None,
+    }
     atomic.write(
-        path / folder.METRICS, b'{"held_out": "test", "test": {"mass": {"rmse": %s}, "<s>": {}}}' % seal.page(score)
+        path / folder.METRICS,
+        b'{"held_out": "test", "test": {"mass": {"rmse": %s}, "<s>": {}}}' % manifest.page(score),
     )
-    seal.seal(path, [folder.METRICS])
+    manifest.seal(path, [folder.METRICS])
     assert "verdict" in page(path).sections
     whole = {"held_out": "test", "test": {"mass": {"rmse": score}}, **facts}
-    atomic.write(path / folder.METRICS, seal.page(whole))
-    seal.seal(path, [folder.METRICS])
+    atomic.write(path / folder.METRICS, manifest.page(whole))
+    manifest.seal(path, [folder.METRICS])
     assert not {"b", "i", "u", "s"} & set(page(path).elements)
 
 
@@ -228,9 +266,19 @@ def test_infinite_and_missing_numbers_are_no_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        (findings.SHARING, b'"shape": [', b'"shape": [1%0400d, ' % 0, "sharing.json"),
-        (findings.QUALITY, b'"edges": [', b'"edges": [\n1e300, ', "The picture 'residuals/mass' cannot be drawn: "),
-        (folder.HISTORY, b"\n3,", b"\n1e300,", "The picture 'joint' cannot be drawn: The horizontal axis holds"),
+        (results.SHARING, b'"shape": [', b'"shape": [1%0400d, ' % 0, "sharing.json"),
+        (
+            results.QUALITY,
+            b'"edges": [',
+            b'"edges": [\n1e300, ',
+            "The picture 'residuals/mass' cannot be drawn: ",
+        ),
+        (
+            folder.HISTORY,
+            b"\n3,",
+            b"\n1e300,",
+            "The picture 'joint' cannot be drawn: The horizontal axis holds",
+        ),
     ],
     ids=["an integer that no float is", "edges that do not ascend", "an epoch that is too far"],
 )
@@ -239,10 +287,10 @@ def test_what_cannot_be_drawn_is_left_out_and_named(
 ) -> None:
     path = folders.make(tmp_path / "run", epochs=4)
     content = (path / name).read_bytes().replace(old, new)
-    if name == findings.QUALITY:  # in the place of the first one
+    if name == results.QUALITY:  # in the place of the first one
         content = re.sub(rb"\n1e300,\s*[^,]+,", b"1e300,", content)
     atomic.write(path / name, content)
-    seal.seal(path, [name])
+    manifest.seal(path, [name])
     found = page(path)
     assert said in found.text.split("Not all of this run can be read:")[1]
     assert {"verdict", "skills", "data", "repeat"} <= set(found.sections)
@@ -250,8 +298,11 @@ def test_what_cannot_be_drawn_is_left_out_and_named(
 
 def test_a_kind_that_is_no_text(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", ["mass"], rich=False)
-    atomic.write(path / folder.SPEC, (path / folder.SPEC).read_bytes().replace(b"kind: regression", b"kind: 5"))
-    seal.seal(path, [folder.SPEC])
+    atomic.write(
+        path / folder.SPEC,
+        (path / folder.SPEC).read_bytes().replace(b"kind: regression", b"kind: 5"),
+    )
+    manifest.seal(path, [folder.SPEC])
     assert "data" in page(path).sections
 
 
@@ -267,7 +318,14 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
 
 def test_markup_takes_text_for_text() -> None:
     made = markup.element(
-        "p", "<b>", markup.element("i", "&"), None, ["x", 1 and "y"], title='"><script>', hidden=True, id=None
+        "p",
+        "<b>",
+        markup.element("i", "&"),
+        None,
+        ["x", 1 and "y"],
+        title='"><script>',
+        hidden=True,
+        id=None,
     )
     assert made == '<p title="&quot;&gt;&lt;script&gt;" hidden>&lt;b&gt;<i>&amp;</i>xy</p>'
     assert markup.text("a\x00b\ud800c") == "a\ufffdb\ufffdc"
@@ -277,9 +335,12 @@ def test_markup_takes_text_for_text() -> None:
 def test_kept_epochs_of_two_trainings_are_not_compared(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", ["mass", "sex"], epochs=4, keep=2)
     other = folders.make(tmp_path / "other", ["sex", "mass"], epochs=4, keep=4)
-    atomic.write(path / "epochs" / "000001.safetensors", (other / "epochs" / "000001.safetensors").read_bytes())
+    atomic.write(
+        path / "epochs" / "000001.safetensors",
+        (other / "epochs" / "000001.safetensors").read_bytes(),
+    )
     run = seen.Seen(path)
     assert len(run.kept) == 2 and "the manifest of the run does not name it" in run.faults[0]
-    seal.seal(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
+    manifest.seal(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
     run = seen.Seen(path)
     assert run.kept == [] and "several trainings" in run.faults[0]

@@ -24,10 +24,10 @@ from small import environment
 import polycera as pc
 import polycera_cli
 from polycera.errors import InputError, Interrupted, Terminated, shorten
-from polycera.runs import Network, Training, seal, to_yaml
-from polycera.runs.arrays import Stored
+from polycera.runs import Network, Training, manifest, to_yaml
 from polycera.runs.folder import GRADIENTS
-from polycera.training import finish, recipe
+from polycera.storage.arrays import Stored
+from polycera.tabular import recipe, train_run
 
 pytestmark = pytest.mark.nobackend
 
@@ -46,27 +46,42 @@ def columns() -> dict[str, list[Any]]:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, ROWS)).round(3)
     churn = np.where(b + rng.normal(size=ROWS) > 0, "yes", "no")
-    return {"a": a.tolist(), "b": b.tolist(), "price": (a - b).round(3).tolist(), "churn": churn.tolist()}
+    return {
+        "a": a.tolist(),
+        "b": b.tolist(),
+        "price": (a - b).round(3).tolist(),
+        "churn": churn.tolist(),
+    }
 
 
 def fit(source: Any, out: Path, options: dict[str, Any] = OPTIONS) -> pc.Run:
-    return pc.fit(source, ["price", "churn"], out=out, checkpoint_every="20 batches", progress=False, **options)
+    return pc.fit(
+        source,
+        ["price", "churn"],
+        out=out,
+        checkpoint_every="20 batches",
+        progress=False,
+        **options,
+    )
 
 
 def files(run: Path) -> dict[str, Any]:
     """All bytes of a run, but for the seconds that it took, and what follows from them.
 
-    These are digests, and what a probe saw of the gradients: the clock says after which epochs it looks.
+    These are digests, and what a probe saw of the gradients: the clock says after which epochs it
+        looks.
     """
-    found: dict[str, Any] = {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    found: dict[str, Any] = {
+        str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()
+    }
     timed = {"metrics.json"}
     if GRADIENTS not in found or Stored(run / GRADIENTS).notes["source"] == "probe":
         found.pop(GRADIENTS, None)
         timed.add(GRADIENTS)
-    metrics, manifest = json.loads(found["metrics.json"]), json.loads(found["manifest.json"])
+    metrics, listed = json.loads(found["metrics.json"]), json.loads(found["manifest.json"])
     metrics.pop("seconds")
     found["metrics.json"] = metrics
-    found["manifest.json"] = sorted(set(manifest["files"]) - timed)
+    found["manifest.json"] = sorted(set(listed["files"]) - timed)
     return found
 
 
@@ -75,7 +90,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table, and the runs of it that nothing happened to: from the file and from columns."""
     place = tmp_path_factory.mktemp("made")
     table = columns()
-    lines = [",".join(table), *(",".join(map(str, row)) for row in zip(*table.values(), strict=True))]
+    lines = [
+        ",".join(table),
+        *(",".join(map(str, row)) for row in zip(*table.values(), strict=True)),
+    ]
     (place / "table.csv").write_text("\n".join(lines) + "\n")
     fit(place / "table.csv", place / "whole")
     fit(table, place / "whole-of-columns")
@@ -98,7 +116,7 @@ def cut(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
         with monkeypatch.context() as patched:
             watching = recipe._watching
             if late:
-                patched.setattr(finish, "_write", at_the_end)
+                patched.setattr(train_run, "_write", at_the_end)
             else:
                 patched.setattr(recipe, "_watching", lambda *given: [*watching(*given), Cut()])
             with pytest.raises(ZeroDivisionError):
@@ -108,10 +126,14 @@ def cut(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     return begin
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["in an epoch", "before its files were written"])
+@pytest.mark.parametrize(
+    "late", [False, True], ids=["in an epoch", "before its files were written"]
+)
 def test_a_run_goes_on_to_the_same_files(late: bool, made: Path, cut: Callable[..., Path]) -> None:
     run = cut(made / "table.csv", late)
-    with pytest.raises(InputError, match=r"has not ended, so it has no metrics\.json yet; .* polycera resume"):
+    with pytest.raises(
+        InputError, match=r"has not ended, so it has no metrics\.json yet; .* polycera resume"
+    ):
         pc.load(run).metrics  # noqa: B018
     done = pc.resume(run, checkpoint_every="20 batches", progress=False)
     assert files(run) == files(made / "whole")
@@ -119,8 +141,12 @@ def test_a_run_goes_on_to_the_same_files(late: bool, made: Path, cut: Callable[.
     assert not (run / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["in an epoch", "before its files were written"])
-def test_a_run_with_folds_goes_on_to_the_same_files(late: bool, made: Path, cut: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    "late", [False, True], ids=["in an epoch", "before its files were written"]
+)
+def test_a_run_with_folds_goes_on_to_the_same_files(
+    late: bool, made: Path, cut: Callable[..., Path]
+) -> None:
     whole = made / "whole-with-folds"
     if not whole.exists():
         assert fit(made / "table.csv", whole, FOLDS).spec.network.folds == 5
@@ -133,12 +159,12 @@ def test_signals_in_the_final_phase_lose_nothing(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A training shorter than the time between two checkpoints, ended again and again while its files are written."""
-    run, source, write = tmp_path / "run", made / "table.csv", finish._write
+    run, source, write = tmp_path / "run", made / "table.csv", train_run._write
 
     def ended(number: int) -> Callable[..., None]:
         def late(place: Path, *given: Any) -> None:
             write(place, *given)
-            (place / seal.MANIFEST).write_bytes(before)  # only the manifest was not written yet
+            (place / manifest.MANIFEST).write_bytes(before)  # only the manifest was not written yet
             os.kill(os.getpid(), number)
             pytest.fail("nobody listened")
 
@@ -146,21 +172,22 @@ def test_signals_in_the_final_phase_lose_nothing(
 
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
         with monkeypatch.context() as patched, pytest.raises((Interrupted, Terminated)) as caught:
-            begin = finish._trained
+            begin = train_run._trained
             before = b""
 
             def trained(begun: pc.Run, *given: Any, begin: Any = begin) -> Any:
                 nonlocal before
-                before = (begun.path / seal.MANIFEST).read_bytes()
+                before = (begun.path / manifest.MANIFEST).read_bytes()
                 return begin(begun, *given)
 
-            patched.setattr(finish, "_trained", trained)
-            patched.setattr(finish, "_write", ended(number))
+            patched.setattr(train_run, "_trained", trained)
+            patched.setattr(train_run, "_write", ended(number))
             pc.fit(source, ["price", "churn"], out=run, resume=True, progress=False, **OPTIONS)
         assert str(caught.value) == f"Interrupted; to go on, polycera resume {shorten(run)}."
         assert getattr(caught.value, "code", 130) == code
         assert len(list((run / "checkpoints").iterdir())) == 1
-    for name in (".12.model.safetensors", "epochs/.12.34.000001.safetensors"):  # as a kill leaves them
+    # as a kill leaves them
+    for name in (".12.model.safetensors", "epochs/.12.34.000001.safetensors"):
         (run / name).write_bytes(b"half")
     pc.resume(run, progress=False)
     assert files(run) == files(made / "whole")
@@ -168,7 +195,9 @@ def test_signals_in_the_final_phase_lose_nothing(
     # killed between the manifest and the last breath
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "000009-00000000.safetensors").write_bytes(b"")
-    assert [finding.file for finding in pc.verify(run).findings] == ["checkpoints/000009-00000000.safetensors"]
+    assert [finding.file for finding in pc.verify(run).findings] == [
+        "checkpoints/000009-00000000.safetensors"
+    ]
     assert not pc.resume(run).path.joinpath("checkpoints").exists()
     assert pc.verify(run).whole
 
@@ -178,7 +207,9 @@ def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]
     source, run = made / "table.csv", cut(made / "table.csv")
     again: dict[str, Any] = {"out": run, "resume": True, "progress": False, **OPTIONS}
     left, said = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}, []
-    with pytest.raises(InputError, match=r"begun with something else: seed was 0 and is 1\. Give what"):
+    with pytest.raises(
+        InputError, match=r"begun with something else: seed was 0 and is 1\. Give what"
+    ):
         pc.fit(source, ["price", "churn"], seed=1, **again)
     changed = columns()
     changed["a"][3] += 0.001
@@ -188,14 +219,18 @@ def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]
     pc.fit(source, ["price", "churn"], say=said.append, **again)
     assert files(run) == files(made / "whole")
     assert said[0] == f"The run {str(run)!r} was cut off; it goes on."
-    assert pc.fit(source, ["price", "churn"], say=said.append, **again).metrics["held_out"] == "test"
+    assert (
+        pc.fit(source, ["price", "churn"], say=said.append, **again).metrics["held_out"] == "test"
+    )
     assert said[-1] == f"The run {str(run)!r} has ended; there is nothing to resume."
     assert files(run) == files(made / "whole")
 
 
-def test_a_folder_without_a_run_is_begun(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_a_run_is_begun(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty one, and one with what is left of a training that was killed before it wrote anything."""
-    monkeypatch.setattr(finish, "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(train_run, "train_into", lambda run, *_, **__: run)
     for left in ([], ["checkpoints/lock", ".12.spec.yaml", "epochs/.12.000001.safetensors"]):
         run = tmp_path / f"run{len(left)}"
         run.mkdir()
@@ -216,7 +251,9 @@ def test_a_folder_without_a_run_is_begun(made: Path, tmp_path: Path, monkeypatch
 def test_a_kept_epoch_of_another_run_is_refused(made: Path, tmp_path: Path) -> None:
     """By `pick` and by `verify`; in a run of an older version it is said that nobody can tell."""
     run = shutil.copytree(made / "whole", tmp_path / "run")
-    own, foreign = (sorted((place / "epochs").iterdir()) for place in (run, made / "whole-of-columns"))
+    own, foreign = (
+        sorted((place / "epochs").iterdir()) for place in (run, made / "whole-of-columns")
+    )
     assert pc.verify(run).whole
     assert sorted(pc.load(run).epochs, key=lambda one: one.epoch) == pc.load(run).epochs
     kept = {one.epoch for one in pc.load(run).epochs}
@@ -239,11 +276,15 @@ def test_a_kept_epoch_of_another_run_is_refused(made: Path, tmp_path: Path) -> N
 
 def test_a_run_of_an_older_version_is_read_with_a_word(made: Path, tmp_path: Path) -> None:
     run = shutil.copytree(made / "whole", tmp_path / "run")
-    manifest = msgspec.json.decode((run / "manifest.json").read_bytes())
-    manifest["files"] = {name: own for name, own in manifest["files"].items() if not name.startswith("epochs/")}
-    manifest["sha256"] = hashlib.sha256(msgspec.json.encode(manifest["files"], order="sorted")).hexdigest()
-    del manifest["version"]
-    (run / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    listed = msgspec.json.decode((run / "manifest.json").read_bytes())
+    listed["files"] = {
+        name: own for name, own in listed["files"].items() if not name.startswith("epochs/")
+    }
+    listed["sha256"] = hashlib.sha256(
+        msgspec.json.encode(listed["files"], order="sorted")
+    ).hexdigest()
+    del listed["version"]
+    (run / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=1))
     with pytest.warns(UserWarning, match="written by an older version of polycera"):
         assert pc.load(run).epochs
     seen = pc.verify(run)
@@ -262,7 +303,10 @@ def test_verify_and_the_commands_notice_every_damaged_file(
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), err if arguments[0] != "verify" else out
 
-    assert line("verify", run) == (0, f"{run}: {len(pc.verify(run).files)} files, all as they were written.\n")
+    assert line("verify", run) == (
+        0,
+        f"{run}: {len(pc.verify(run).files)} files, all as they were written.\n",
+    )
     used = {"evaluate": ["metrics.json"], "describe": ["sharing.json"], "report": [], "pick": []}
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name, content = path.relative_to(run).as_posix(), path.read_bytes()
@@ -312,7 +356,9 @@ def test_a_changed_table_is_refused(column: str, made: Path, cut: Callable[..., 
     run, changed = cut(columns()), columns()
     changed[column] = [value + 0.001 for value in changed[column]]
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match=r"is not the one with which the run|were made with other rows"):
+    with pytest.raises(
+        InputError, match=r"is not the one with which the run|were made with other rows"
+    ):
         pc.resume(run, changed, progress=False)
     del changed[column]
     with pytest.raises(InputError, match=column):
@@ -370,9 +416,15 @@ def ended(command: list[str], number: int, run: Path) -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_the_command_line_killed_terminated_and_brought_to_its_end(made: Path, tmp_path: Path) -> None:
+def test_the_command_line_killed_terminated_and_brought_to_its_end(
+    made: Path, tmp_path: Path
+) -> None:
     """A longer training than the others, so that it can be ended in time; what it would come to is seen first."""
-    spec, run, every = tmp_path / "spec.yaml", tmp_path / "run", ["--checkpoint-every", "20 batches"]
+    spec, run, every = (
+        tmp_path / "spec.yaml",
+        tmp_path / "run",
+        ["--checkpoint-every", "20 batches"],
+    )
     longer, network = Training(max_steps=3000, batch_size=16), Network(**FOLDS["network"])
     asked = msgspec.structs.replace(pc.load(made / "whole").spec, training=longer, network=network)
     spec.write_bytes(to_yaml(asked))
@@ -386,7 +438,11 @@ def test_the_command_line_killed_terminated_and_brought_to_its_end(made: Path, t
         assert len(said.strip().splitlines()) == 1
         assert said.startswith("polycera: Interrupted in epoch ")
     done = subprocess.run(
-        [*PROGRAM, "resume", str(run)], env=environment(), capture_output=True, text=True, timeout=200
+        [*PROGRAM, "resume", str(run)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Run:  {run}" in done.stdout

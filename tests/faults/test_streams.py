@@ -39,7 +39,9 @@ def tensors(x: Any, y: Any, *weights: Any, size: int = 16) -> Any:
     if keras.backend.backend() == "torch":
         import torch
 
-        rows = [keras.tree.map_structure(lambda part, i=i: part[i], (x, y, *weights)) for i in range(N)]
+        rows = [
+            keras.tree.map_structure(lambda part, i=i: part[i], (x, y, *weights)) for i in range(N)
+        ]
         return torch.utils.data.DataLoader(rows, batch_size=size)
     tf = pytest.importorskip("tensorflow")
     return tf.data.Dataset.from_tensor_slices((x, y, *weights)).batch(size)
@@ -104,7 +106,9 @@ def test_the_only_task_needs_no_name(form: str) -> None:
     assert found == pytest.approx(one.evaluate(X, y[form], verbose=0)["price/rmse"], rel=1e-3)
 
 
-def test_labels_by_place_are_refused_after_the_first_fit_and_the_model_stays_whole(model: pc.Model) -> None:
+def test_labels_by_place_are_refused_after_the_first_fit_and_the_model_stays_whole(
+    model: pc.Model,
+) -> None:
     """An array of as many columns as there are tasks is not taken for packed targets."""
     before = [np.array(w) for w in model.get_weights()]
     by_place = np.stack([PRICE, SOLD, KIND], 1)
@@ -120,13 +124,18 @@ def test_labels_by_place_are_refused_after_the_first_fit_and_the_model_stays_who
     ):
         refused(call, "price", "sold")
     model.set_weights(before)
-    assert model.evaluate(X, Y, verbose=0)["loss"] > 0, "the model can be used after a batch was refused"
+    assert model.evaluate(X, Y, verbose=0)["loss"] > 0, (
+        "the model can be used after a batch was refused"
+    )
 
 
 def test_features_alone_are_no_batch(model: pc.Model) -> None:
     source = tensors(X, X)
     refused(
-        lambda: model.fit(source.map(lambda x, y: x) if hasattr(source, "map") else _alone(source), verbose=0), "pair"
+        lambda: model.fit(
+            source.map(lambda x, y: x) if hasattr(source, "map") else _alone(source), verbose=0
+        ),
+        "pair",
     )
 
 
@@ -144,12 +153,17 @@ STRANGE: dict[str, tuple[dict[str, Any], list[str]]] = {
     "half a class": ({"kind": KIND + 0.5}, ["'kind' 48"]),
     "-1 and 1": ({"sold": 2 * SOLD - 1}, ["'sold'", "-1", "0, 1"]),
     "a share": ({"sold": 0.4 * SOLD}, ["'sold'", "0.4"]),
-    "infinite": ({"price": np.where(np.arange(N) == 40, np.inf, PRICE)}, ["'price' 1", "inf", "finite"]),
+    "infinite": (
+        {"price": np.where(np.arange(N) == 40, np.inf, PRICE)},
+        ["'price' 1", "inf", "finite"],
+    ),
 }
 
 
 @pytest.mark.parametrize("case", STRANGE)
-def test_labels_that_are_none_are_counted_named_and_do_not_train(model: pc.Model, case: str) -> None:
+def test_labels_that_are_none_are_counted_named_and_do_not_train(
+    model: pc.Model, case: str
+) -> None:
     changed, words = STRANGE[case]
     changed = {name: np.asarray(values, "float32") for name, values in changed.items()}
     message = said(lambda: model.fit(tensors(X, Y | changed), verbose=0))
@@ -189,14 +203,19 @@ def test_what_is_left_out_trains_as_a_missing_label() -> None:
 def test_labels_for_which_a_loss_is_not_defined_are_left_out() -> None:
     """A share of the label divides by it, a logarithm takes none below 0: arrays with such labels are refused."""
     ratio, logarithm = "mean_absolute_percentage_error", "mean_squared_logarithmic_error"
-    made = dense([pc.Regression("price", loss=[ratio, logarithm]), pc.Regression("cost", loss=logarithm)])
+    made = dense(
+        [pc.Regression("price", loss=[ratio, logarithm]), pc.Regression("cost", loss=logarithm)]
+    )
     wrong = {"price": PRICE.copy(), "cost": PRICE.copy()}
     wrong["price"][[3, 20]] = 0
     wrong["cost"][7] = -50
     source = tensors(X, wrong)
     made.adapt({"price": PRICE, "cost": PRICE})
     message = said(lambda: made.fit(source, epochs=2, verbose=0))
-    assert "'price' 2 (expected a finite number; the loss 'mean_absolute_percentage_error' divides" in message
+    assert (
+        "'price' 2 (expected a finite number; the loss 'mean_absolute_percentage_error' divides"
+        in message
+    )
     assert "'cost' 1, such as -50" in message
     assert "takes labels of 0 and above" in message
     assert all_finite(made)
@@ -211,7 +230,9 @@ def test_grain_is_a_source_as_the_others_are() -> None:
 
     def batches(labels: dict[str, Any]) -> Any:
         rows = grain.MapDataset.source(np.arange(N))
-        return rows.map(lambda i: (X[i], {name: values[i] for name, values in labels.items()})).batch(16)
+        return rows.map(
+            lambda i: (X[i], {name: values[i] for name, values in labels.items()})
+        ).batch(16)
 
     ends = []
     for source in (batches(Y), Dataset(X, Y)):
@@ -231,9 +252,13 @@ def test_classes_that_are_numbers_go_by_value_and_one_hot_is_taken() -> None:
     stars = dense([pc.Multiclass("kind", [1, 2, 3])])
     stars.fit(tensors(X, {"kind": KIND + 1}), verbose=0)
     by_arrays = stars.evaluate(X, {"kind": KIND + 1}, verbose=0)["loss"]
-    assert stars.evaluate(tensors(X, {"kind": KIND + 1}), verbose=0)["loss"] == pytest.approx(by_arrays, rel=1e-4)
+    assert stars.evaluate(tensors(X, {"kind": KIND + 1}), verbose=0)["loss"] == pytest.approx(
+        by_arrays, rel=1e-4
+    )
     one_hot = np.eye(3, dtype="float32")[KIND.astype(int)]
-    assert stars.evaluate(tensors(X, {"kind": one_hot}), verbose=0)["loss"] == pytest.approx(by_arrays, rel=1e-4)
+    assert stars.evaluate(tensors(X, {"kind": one_hot}), verbose=0)["loss"] == pytest.approx(
+        by_arrays, rel=1e-4
+    )
     assert "'kind' 16" in said(lambda: stars.evaluate(tensors(X, {"kind": KIND}), verbose=0))
 
 
@@ -283,7 +308,9 @@ def test_inputs_go_by_name() -> None:
     """An extra, misspelt or missing key, another number of arrays, another width: one sentence through every door."""
     left, right = keras.Input((2,), name="left"), keras.Input((3,), name="right")
     both = keras.layers.Concatenate()([left, right])
-    by_dict = pc.Model({"left": left, "right": right}, pc.layers.Heads([pc.Regression("price")])(both))
+    by_dict = pc.Model(
+        {"left": left, "right": right}, pc.layers.Heads([pc.Regression("price")])(both)
+    )
     by_list = pc.Model([left, right], pc.layers.Heads([pc.Regression("price")])(both))
     good = {"left": X[:, :2], "right": X}
     bad: dict[str, tuple[Any, list[str]]] = {
@@ -302,7 +329,10 @@ def test_inputs_go_by_name() -> None:
             refused(lambda m=made, x=x: m.evaluate(x, PRICE, verbose=0), *words)
             refused(lambda m=made, x=x: m.predict(x, verbose=0), *words)
             refused(lambda m=made, x=x: m.train_on_batch(x, PRICE), *words)
-            refused(lambda m=made, x=x: m.fit(good, PRICE, validation_data=(x, PRICE), verbose=0), *words)
+            refused(
+                lambda m=made, x=x: m.fit(good, PRICE, validation_data=(x, PRICE), verbose=0),
+                *words,
+            )
         x, words = bad["extra"]
         refused(lambda m=made, x=x: m.fit(Dataset(x, PRICE), verbose=0), *words)
         refused(lambda m=made, x=x: m.fit(tensors(x, PRICE), verbose=0), *words)
@@ -312,7 +342,9 @@ def test_inputs_go_by_name() -> None:
     one = dense([pc.Regression("price")])
     name = one.layers[0].name
     one.fit({name: X}, PRICE, verbose=0)
-    assert np.array_equal(one.predict({name: X}, verbose=0)["price"], one.predict([X], verbose=0)["price"])
+    assert np.array_equal(
+        one.predict({name: X}, verbose=0)["price"], one.predict([X], verbose=0)["price"]
+    )
     refused(lambda: one.predict(X[:, :2], verbose=0), "[48, 2]", "[n, 3]")
     refused(lambda: one.fit(X.tolist(), PRICE, verbose=0), "list", "[n, 3]")
 
@@ -325,7 +357,11 @@ def shifted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(640, 3)).astype("float32")
     price = np.where(np.arange(640) < 64, 100, 400) + rng.normal(size=640)
-    return x, price.astype("float32"), (np.arange(640) % np.where(np.arange(640) < 64, 16, 2) == 0).astype("float32")
+    return (
+        x,
+        price.astype("float32"),
+        (np.arange(640) % np.where(np.arange(640) < 64, 16, 2) == 0).astype("float32"),
+    )
 
 
 class Rows(Dataset):
@@ -339,7 +375,9 @@ class Rows(Dataset):
 def test_scaling_from_the_first_batches_is_said_and_held_against_the_epoch() -> None:
     x, price, sold = shifted()
     made = dense([pc.Regression("price"), pc.Binary("sold")])
-    message = said(lambda: made.fit(Rows(x, {"price": price, "sold": sold}, size=1), epochs=2, verbose=0))
+    message = said(
+        lambda: made.fit(Rows(x, {"price": price, "sold": sold}, size=1), epochs=2, verbose=0)
+    )
     assert message.count("the first 64 batches (64 rows): 'price' mean") == 1
     assert message.count("What passed in the first epoch differs") == 1
     assert "'price' mean 37" in message
@@ -347,12 +385,20 @@ def test_scaling_from_the_first_batches_is_said_and_held_against_the_epoch() -> 
     again = dense([pc.Regression("price"), pc.Binary("sold")])
     again.adapt(Rows(x, {"price": price, "sold": sold}, size=1), steps=640)
     assert again.units.location[0] == pytest.approx(price.mean(), rel=1e-5)
-    assert said(lambda: again.fit(Rows(x, {"price": price, "sold": sold}, size=64), verbose=0)) == ""
+    assert (
+        said(lambda: again.fit(Rows(x, {"price": price, "sold": sold}, size=64), verbose=0)) == ""
+    )
 
 
 def test_the_epoch_is_held_against_given_numbers() -> None:
     made = dense(tasks())
-    made.adapt({"price": {"mean": 0, "std": 1}, "sold": {"shares": 0.5}, "kind": {"shares": [0.98, 0.01, 0.01]}})
+    made.adapt(
+        {
+            "price": {"mean": 0, "std": 1},
+            "sold": {"shares": 0.5},
+            "kind": {"shares": [0.98, 0.01, 0.01]},
+        }
+    )
     message = said(lambda: made.fit(tensors(X, Y), epochs=1, verbose=0))
     assert "the given numbers" in message
     assert f"'price' mean {PRICE.mean():.4g}" in message
@@ -373,7 +419,15 @@ def test_scaling_of_many_tasks_is_one_sentence() -> None:
 
 @pytest.mark.nobackend
 def test_adapt_takes_numbers_and_sources() -> None:
-    made = dense([*tasks(), pc.Multilabel("tags", 2), pc.Count("visits"), pc.Quantile("delay"), pc.Ordinal("grade", 3)])
+    made = dense(
+        [
+            *tasks(),
+            pc.Multilabel("tags", 2),
+            pc.Count("visits"),
+            pc.Quantile("delay"),
+            pc.Ordinal("grade", 3),
+        ]
+    )
     numbers = {
         "price": {"mean": 100, "std": 20},
         "sold": {"shares": {0: 0.75, 1: 0.25}},
@@ -409,14 +463,16 @@ def test_adapt_takes_numbers_and_sources() -> None:
 
 
 def _trivial(model: pc.Model) -> dict[str, np.ndarray]:
-    from polycera.training import scores
+    from polycera.model import scores
 
     units = model.units
     return scores.predictions(model.layout, units.prior[None, :], units)
 
 
 @pytest.mark.nobackend
-@pytest.mark.parametrize("weights", [{"kind": "balanced"}, {"kind": {0: 1.0, 1: 3.0, 2: 0.5}, "sold": "balanced"}])
+@pytest.mark.parametrize(
+    "weights", [{"kind": "balanced"}, {"kind": {0: 1.0, 1: 3.0, 2: 0.5}, "sold": "balanced"}]
+)
 def test_class_weights_go_with_sources_of_the_host(weights: Any) -> None:
     """The same as with arrays."""
     ends = []
@@ -424,15 +480,23 @@ def test_class_weights_go_with_sources_of_the_host(weights: Any) -> None:
         made = dense(tasks())
         made.adapt(Y)
         from_numpy(made)
-        made.fit(*source, batch_size=16, shuffle=False, class_weight=weights, verbose=0) if len(source) == 2 else (
-            made.fit(*source, shuffle=False, class_weight=weights, verbose=0)
-        )
+        made.fit(*source, batch_size=16, shuffle=False, class_weight=weights, verbose=0) if len(
+            source
+        ) == 2 else (made.fit(*source, shuffle=False, class_weight=weights, verbose=0))
         ends.append(made.get_weights())
     for end in ends[1:]:
         for one, other in zip(ends[0], end, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    refused(lambda: made.fit(Dataset(X, Y), class_weight={"price": "balanced"}, verbose=0), "price", "regression")
-    refused(lambda: made.fit(tensors(X, Y), class_weight=weights, verbose=0), "class_weight", "sample_weight")
+    refused(
+        lambda: made.fit(Dataset(X, Y), class_weight={"price": "balanced"}, verbose=0),
+        "price",
+        "regression",
+    )
+    refused(
+        lambda: made.fit(tensors(X, Y), class_weight=weights, verbose=0),
+        "class_weight",
+        "sample_weight",
+    )
 
 
 class Plain:
@@ -491,7 +555,9 @@ def test_an_enormous_weight_of_a_task_is_named_as_the_cause() -> None:
     for watch in ([], [pc.callbacks.Guard()]):
         made = dense([pc.Regression("price", weight=1e38), pc.Binary("sold")])
         try:
-            message = said(lambda m=made, w=watch: m.fit(X, y, batch_size=16, epochs=2, callbacks=w, verbose=0))
+            message = said(
+                lambda m=made, w=watch: m.fit(X, y, batch_size=16, epochs=2, callbacks=w, verbose=0)
+            )
         except pc.PolyceraError as error:
             message = str(error)
         assert "The weight of task 'price' is 1e+38" in message, message

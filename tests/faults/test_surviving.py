@@ -1,7 +1,8 @@
 """A training that is cut off anywhere goes on to the same bits: weights, optimizer, history, what callbacks remember.
 
-Most cuts are exceptions within this process, after which a new model is trained into the same folder. `kill -9` and
-SIGTERM are done to real processes: this file, run as a script, forks one after the other and ends it.
+Most cuts are exceptions within this process, after which a new model is trained into the same
+folder. `kill -9` and SIGTERM are done to real processes: this file, run as a script, forks one
+after the other and ends it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from small import environment
 
 import polycera as pc
 from polycera.errors import InputError, Interrupted, Terminated
-from polycera.monitoring import variables
-from polycera.networks import backend as generators
+from polycera.layers import backend as generators
+from polycera.model import variables
 
-ROWS, HELD, BATCH, EPOCHS = 44, 20, 8, 8  # six batches an epoch, the last one shorter; three of validation
+# six batches an epoch, the last one shorter; three of validation
+ROWS, HELD, BATCH, EPOCHS = (44, 20, 8, 8)
 
 
 class Counting(keras.callbacks.Callback):
@@ -88,7 +90,10 @@ def network(kind: str, width: int = 8) -> pc.Model:
     h = keras.layers.Concatenate()(list(sides.values())) if kind == "rich" else inputs
     h = keras.layers.Dropout(0.3)(keras.layers.Dense(width, activation="relu", name="trunk")(h))
     model = pc.Model(
-        inputs, pc.layers.Heads(tasks, balancing="gradvac", weighting={"name": "dwa", "window": 4}, name="heads")(h)
+        inputs,
+        pc.layers.Heads(
+            tasks, balancing="gradvac", weighting={"name": "dwa", "window": 4}, name="heads"
+        )(h),
     )
     model.compile(keras.optimizers.Adam(0.02), steps_per_execution=3 if kind == "three" else 1)
     return model
@@ -97,7 +102,10 @@ def network(kind: str, width: int = 8) -> pc.Model:
 def table(kind: str, rows: int = ROWS + HELD) -> tuple[Any, dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, 5)).astype("float32")
-    y = {"price": 10 * x[:, 0] + rng.normal(size=rows), "churn": x[:, 1] + rng.normal(size=rows) > 0}
+    y = {
+        "price": 10 * x[:, 0] + rng.normal(size=rows),
+        "churn": x[:, 1] + rng.normal(size=rows) > 0,
+    }
     return {"a": x[:, :2], "b": x[:, 2:]} if kind == "rich" else x, y, rng.uniform(0, 2, rows)
 
 
@@ -116,7 +124,8 @@ def train(
 
     Args:
         folder: of the checkpoints.
-        kind: "plain"; "rich": inputs by name, weights of rows, no validation; "three": steps per execution.
+        kind: "plain"; "rich": inputs by name, weights of rows, no validation; "three": steps per
+            execution.
         extra: more callbacks.
         every, delete: of the checkpoint.
         width, shift, batch: another model, other rows, another batch size.
@@ -130,28 +139,45 @@ def train(
     )
     first[1]["price"] = first[1]["price"] + shift
     monitor = "loss" if kind == "rich" else "val_loss"
-    stopping = keras.callbacks.EarlyStopping(monitor, patience=1, restore_best_weights=True, min_delta=0.06)
+    stopping = keras.callbacks.EarlyStopping(
+        monitor, patience=1, restore_best_weights=True, min_delta=0.06
+    )
     slower = keras.callbacks.ReduceLROnPlateau(monitor, 0.5, 1, min_delta=0.5)
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
-    counting, point = Counting(), pc.callbacks.Checkpoint(folder, every=every, delete_checkpoint=delete)
+    counting, point = (
+        Counting(),
+        pc.callbacks.Checkpoint(folder, every=every, delete_checkpoint=delete),
+    )
     options: dict[str, Any] = {"validation_data": last, "validation_batch_size": BATCH}
     if kind == "rich":
         options = {"sample_weight": weights[:ROWS]}
     callbacks = [counting, stopping, slower, schedule, *extra, point]
-    history = model.fit(*first, batch_size=batch, epochs=EPOCHS, verbose=0, callbacks=callbacks, **options)
+    history = model.fit(
+        *first, batch_size=batch, epochs=EPOCHS, verbose=0, callbacks=callbacks, **options
+    )
     return {
         "model": _digests(variables.everything(model)),
         "optimizer": _digests(model.optimizer.variables),
-        "history": {name: [float(value).hex() for value in values] for name, values in history.history.items()},
+        "history": {
+            name: [float(value).hex() for value in values]
+            for name, values in history.history.items()
+        },
         "epochs": history.epoch,
         "counting": counting.seen,
-        "stopping": [stopping.wait, stopping.best_epoch, stopping.stopped_epoch, float(stopping.best).hex()],
+        "stopping": [
+            stopping.wait,
+            stopping.best_epoch,
+            stopping.stopped_epoch,
+            float(stopping.best).hex(),
+        ],
         "slower": [slower.wait, slower.cooldown_counter, float(slower.best).hex()],
     }
 
 
 def _digests(values: Any) -> list[str]:
-    return [hashlib.sha256(array.tobytes()).hexdigest() for array in variables.read(values).values()]
+    return [
+        hashlib.sha256(array.tobytes()).hexdigest() for array in variables.read(values).values()
+    ]
 
 
 @cache
@@ -217,7 +243,11 @@ def script(folder: Path) -> None:
     def whole() -> list[str]:
         return sorted(path.name for path in points.glob("[0-9]*")) if points.is_dir() else []
 
-    for number, inside in ((signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGTERM, False)):
+    for number, inside in (
+        (signal.SIGKILL, False),
+        (signal.SIGKILL, True),
+        (signal.SIGTERM, False),
+    ):
         before = whole()[-1:]
         pid = forked(lambda inside=inside: work(points, inside), log)
         until(lambda before=before: whole()[-1:] > before, pid)
@@ -227,7 +257,9 @@ def script(folder: Path) -> None:
         codes.append(any(name.startswith(".") for name in os.listdir(points)))
         codes.append(len(whole()))
     for to in (points, folder / "expected"):
-        codes.append(os.waitstatus_to_exitcode(os.waitpid(forked(lambda to=to: work(to), log), 0)[1]))
+        codes.append(
+            os.waitstatus_to_exitcode(os.waitpid(forked(lambda to=to: work(to), log), 0)[1])
+        )
     print(json.dumps(codes))
 
 
@@ -236,14 +268,24 @@ def test_killed_in_an_epoch_and_in_a_save_and_terminated(tmp_path: Path) -> None
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
     log = (tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""
     assert done.returncode == 0, done.stderr[-3000:] + log[-3000:]
-    killed, _, _, in_save, half, whole, terminated, swept, points, resumed, expected = json.loads(done.stdout)
-    assert (killed, in_save, half, terminated, swept, resumed, expected) == (-9, -9, True, 143, False, 0, 0), log[
-        -3000:
-    ]
+    killed, _, _, in_save, half, whole, terminated, swept, points, resumed, expected = json.loads(
+        done.stdout
+    )
+    assert (killed, in_save, half, terminated, swept, resumed, expected) == (
+        -9,
+        -9,
+        True,
+        143,
+        False,
+        0,
+        0,
+    ), log[-3000:]
     assert whole
     assert points
     assert "to go on, run the same script again." in log
-    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("points", "expected")}
+    found = {
+        name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("points", "expected")
+    }
     assert found["points"] == found["expected"]
     assert found["expected"]["history"]
     assert not (tmp_path / "points").exists()
@@ -255,10 +297,30 @@ CUTS: dict[str, tuple[str, dict[str, Any], Cut, type[BaseException]]] = {
     "in the middle of an epoch": ("plain", {}, Cut(1, 4), Power),
     "in the first epoch": ("plain", {}, Cut(0, 3), Power),
     "at the end of an epoch": ("plain", {"every": "1 epoch"}, Cut(2, 2), Power),
-    "Ctrl-C between batches": ("plain", {"every": "1 hour"}, Cut(1, 2, by=signal.SIGINT), Interrupted),
-    "SIGTERM at the last batch": ("plain", {"every": "1 hour"}, Cut(1, 5, by=signal.SIGTERM), Terminated),
-    "Ctrl-C before the first batch": ("plain", {"every": "1 hour"}, Cut(1, -1, by=signal.SIGINT), Interrupted),
-    "Ctrl-C during validation": ("plain", {"every": "1 hour"}, Cut(1, 0, test=True, by=signal.SIGINT), Interrupted),
+    "Ctrl-C between batches": (
+        "plain",
+        {"every": "1 hour"},
+        Cut(1, 2, by=signal.SIGINT),
+        Interrupted,
+    ),
+    "SIGTERM at the last batch": (
+        "plain",
+        {"every": "1 hour"},
+        Cut(1, 5, by=signal.SIGTERM),
+        Terminated,
+    ),
+    "Ctrl-C before the first batch": (
+        "plain",
+        {"every": "1 hour"},
+        Cut(1, -1, by=signal.SIGINT),
+        Interrupted,
+    ),
+    "Ctrl-C during validation": (
+        "plain",
+        {"every": "1 hour"},
+        Cut(1, 0, test=True, by=signal.SIGINT),
+        Interrupted,
+    ),
     "SIGTERM at the end of validation": (
         "plain",
         {"every": "1 hour"},
@@ -270,10 +332,17 @@ CUTS: dict[str, tuple[str, dict[str, Any], Cut, type[BaseException]]] = {
 }
 
 
-ONCE = {"in the first epoch", "Ctrl-C between batches", "SIGTERM at the last batch", "SIGTERM at the end of validation"}
+ONCE = {
+    "in the first epoch",
+    "Ctrl-C between batches",
+    "SIGTERM at the last batch",
+    "SIGTERM at the end of validation",
+}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.nobackend if n in ONCE else ()) for n in CUTS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.nobackend if n in ONCE else ()) for n in CUTS]
+)
 def test_cut_off(name: str, tmp_path: Path, backend: str) -> None:
     kind, options, cut, kind_of_end = CUTS[name]
     if kind == "three" and backend == "torch":
@@ -284,8 +353,9 @@ def test_cut_off(name: str, tmp_path: Path, backend: str) -> None:
     assert left
     assert all(path.endswith(".safetensors") for path in left)
     if kind_of_end is not Power:
-        assert f"checkpoint: {tmp_path / 'points' / left[-1]}); to go on, run the same script again." in str(
-            ended.value
+        assert (
+            f"checkpoint: {tmp_path / 'points' / left[-1]}); to go on, run the same script again."
+            in str(ended.value)
         )
         assert ended.value.code == {Interrupted: 130, Terminated: 143}[kind_of_end]  # type: ignore[attr-defined]
     assert train(tmp_path / "points", kind, **options) == uninterrupted(kind)
@@ -310,7 +380,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     spoilt = bytearray(newest.read_bytes())
     spoilt[len(spoilt) // 2] ^= 4
     newest.write_bytes(spoilt)
-    with pytest.warns(UserWarning, match=f"{newest.name}.* damaged.* The checkpoint before it is used"):
+    with pytest.warns(
+        UserWarning, match=f"{newest.name}.* damaged.* The checkpoint before it is used"
+    ):
         assert train(tmp_path, "plain") == uninterrupted()
 
 
@@ -320,7 +392,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     [
         ({"shift": 0.01}, r"were made with other rows"),
         ({"batch": 9}, r"or another batch size: give what was given then"),
-        ({"width": 9}, r"holds '.*kernel' \[5, 8\] where this model has '.*' \[5, 9\]: build the model as it was"),
+        (
+            {"width": 9},
+            r"holds '.*kernel' \[5, 8\] where this model has '.*' \[5, 9\]: build the model as it was",
+        ),
     ],
     ids=["rows", "batch size", "model"],
 )
@@ -351,7 +426,10 @@ def test_callbacks_that_cannot_be_saved_or_were_not_there(tmp_path: Path) -> Non
 
     with (
         pytest.raises(Power),
-        pytest.warns(UserWarning, match=r"Strange keeps in 'thing' is not saved .*give it get_state\(\) and set_state"),
+        pytest.warns(
+            UserWarning,
+            match=r"Strange keeps in 'thing' is not saved .*give it get_state\(\) and set_state",
+        ),
     ):
         train(tmp_path, "plain", [Strange(), Cut(0, 3)])
     with pytest.warns(UserWarning, match="The callback Slow was not in the training that goes on"):

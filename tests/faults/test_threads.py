@@ -15,9 +15,9 @@ import pytest
 from small import python
 
 import polycera as pc
-from polycera.monitoring import variables
-from polycera.training.access import Access, InTraining
-from polycera.training.learn import Learned
+from polycera.model import variables
+from polycera.model.variable_access import Access, InTraining
+from polycera.tabular.in_memory import Learned
 
 X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
 Y = {"churn": X[:, 0] > 0, "spend": 40 * X[:, 1]}
@@ -55,7 +55,9 @@ def everything(model: pc.Model) -> dict[str, Any]:
     }
 
 
-def test_threads_get_what_one_thread_gets(model: pc.Model, capsys: pytest.CaptureFixture[str]) -> None:
+def test_threads_get_what_one_thread_gets(
+    model: pc.Model, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On JAX, Keras leaves a model without weights where a second thread comes; stock Keras still does."""
     alone = everything(model)
     for found in at_once(lambda: everything(model), times=2):
@@ -97,7 +99,8 @@ def test_while_one_thread_trains_the_others_are_refused(model: pc.Model) -> None
             thread.join(60)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            assert np.isfinite(self.model.predict(X, verbose=0)["spend"]).all()  # the same thread may
+            # the same thread may
+            assert np.isfinite(self.model.predict(X, verbose=0)["spend"]).all()
 
     model.fit(X, Y, verbose=0, callbacks=[Meanwhile()])
     assert len(refused) == 9

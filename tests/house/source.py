@@ -52,9 +52,13 @@ def rooms() -> dict[str, Room]:
 def modules() -> dict[str, ast.Module]:
     """Every module of src/ by its dotted name; packages end in `.__init__`."""
     source = ROOT / "src"
-    paths = sorted(path for package in (PACKAGE, f"{PACKAGE}_cli") for path in (source / package).rglob("*.py"))
+    paths = sorted(
+        path for package in (PACKAGE, f"{PACKAGE}_cli") for path in (source / package).rglob("*.py")
+    )
     return {
-        ".".join(path.relative_to(source).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+        ".".join(path.relative_to(source).with_suffix("").parts): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
         for path in paths
     }
 
@@ -94,7 +98,12 @@ def imports(house: Mapping[str, ast.Module]) -> Iterator[Import]:
 
 def _typing_blocks(tree: ast.Module) -> list[ast.AST]:
     tests = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
-    return [child for node in tests if dotted(node.test).endswith("TYPE_CHECKING") for child in node.body]
+    return [
+        child
+        for node in tests
+        if dotted(node.test).endswith("TYPE_CHECKING")
+        for child in node.body
+    ]
 
 
 def _targets(node: ast.AST, name: str, known: set[str]) -> list[str]:
@@ -104,7 +113,10 @@ def _targets(node: ast.AST, name: str, known: set[str]) -> list[str]:
         base = _base(node, name)
         members = [f"{base}.{alias.name}" for alias in node.names]
         return [member if member in known or _outside(base) else base for member in members]
-    if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] in ("import_module", "__import__"):
+    if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] in (
+        "import_module",
+        "__import__",
+    ):
         return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
     return []
 

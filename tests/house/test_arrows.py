@@ -17,13 +17,41 @@ pytestmark = pytest.mark.nobackend
 
 House = Mapping[str, ast.Module]
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
-BACKEND_FILE = f"{PACKAGE}.networks.backend"
-# `runs` writes as it likes, the others only what is listed. Keras saves a model itself, to where `runs` says.
-WRITERS = {"training": {"save", "save_weights"}, "monitoring": {"save"}}
+BACKEND_FILE = f"{PACKAGE}.layers.backend"
+# `storage` writes as it likes, the others only what is listed. Keras saves a model itself, to where
+# `runs` says.
+WRITERS = {"model": {"save", "save_weights"}, "tabular": {"save"}, "callbacks": {"save"}}
 WRITES = {
-    *("write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rmdir", "rmtree", "symlink_to"),
-    *("to_csv", "to_parquet", "write_csv", "write_parquet", "write_table", "sink_parquet", "sink_csv"),
-    *("savez", "savez_compressed", "save", "save_weights", "save_model", "save_file", "tofile", "savetxt"),
+    *(
+        "write_text",
+        "write_bytes",
+        "mkdir",
+        "makedirs",
+        "touch",
+        "unlink",
+        "rmdir",
+        "rmtree",
+        "symlink_to",
+    ),
+    *(
+        "to_csv",
+        "to_parquet",
+        "write_csv",
+        "write_parquet",
+        "write_table",
+        "sink_parquet",
+        "sink_csv",
+    ),
+    *(
+        "savez",
+        "savez_compressed",
+        "save",
+        "save_weights",
+        "save_model",
+        "save_file",
+        "tofile",
+        "savetxt",
+    ),
     *("os.replace", "os.rename", "os.remove", "shutil.move", "shutil.copy", "shutil.copytree"),
 }
 CODE_FROM_FILES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
@@ -35,11 +63,22 @@ def wrong_arrows(house: House) -> list[str]:
     """Imports between rooms that the table does not allow."""
     ours = [i for i in imports(house) if i.what.split(".")[0] == PACKAGE]
     pairs = [(i, room(i.by), room(i.what)) for i in ours]
-    return [f"{i}: the table lets {a} not import {b}" for i, a, b in pairs if a != b and b not in allowed(a)]
+    return [
+        f"{i}: the table lets {a} not import {b}"
+        for i, a, b in pairs
+        if a != b and b not in allowed(a)
+    ]
 
 
 def allowed(name: str) -> frozenset[str]:
-    return rooms()[name].may_import if name in rooms() else frozenset()
+    """The rooms that a room lists, what these list, and so on."""
+    reached: set[str] = set()
+    waiting = [name] if name in rooms() else []
+    while waiting:
+        new = rooms()[waiting.pop()].may_import - reached
+        reached |= new
+        waiting += new
+    return frozenset(reached)
 
 
 def cycles(house: House) -> list[str]:
@@ -60,30 +99,57 @@ def private_keras(house: House) -> list[str]:
     """Uses of keras.src, imported or reached by dots."""
     found = [str(i) for i in imports(house) if f"{i.what}.".startswith("keras.src.")]
     nodes = [(name, node) for name, tree in house.items() for node in ast.walk(tree)]
-    return found + [f"{n}:{x.lineno}" for n, x in nodes if isinstance(x, ast.Attribute) and dotted(x) == "keras.src"]
+    return found + [
+        f"{n}:{x.lineno}"
+        for n, x in nodes
+        if isinstance(x, ast.Attribute) and dotted(x) == "keras.src"
+    ]
 
 
 def backends(house: House) -> list[str]:
     """Imports of a backend outside the one file for them."""
-    return [str(i) for i in imports(house) if i.what.split(".")[0] in BACKENDS and i.by != BACKEND_FILE]
+    return [
+        str(i) for i in imports(house) if i.what.split(".")[0] in BACKENDS and i.by != BACKEND_FILE
+    ]
 
 
 def keras_where_it_may_not_be(house: House) -> list[str]:
     """What the table's last column forbids: Keras at all, or its models."""
     seen = [(i, rooms()[room(i.by)].keras) for i in imports(house) if room(i.by) in rooms()]
-    found = [str(i) for i, may in seen if may == "no" and i.what.split(".")[0] == "keras" and not i.typing]
-    found += [str(i) for i, may in seen if may == "no model" and i.what.startswith(("keras.Model", "keras.models"))]
-    nodes = [(name, node) for name, tree in house.items() if room(name) in rooms() for node in ast.walk(tree)]
+    found = [
+        str(i)
+        for i, may in seen
+        if may == "no" and i.what.split(".")[0] == "keras" and not i.typing
+    ]
+    found += [
+        str(i)
+        for i, may in seen
+        if may == "no model" and i.what.startswith(("keras.Model", "keras.models"))
+    ]
+    nodes = [
+        (name, node)
+        for name, tree in house.items()
+        if room(name) in rooms()
+        for node in ast.walk(tree)
+    ]
     models = {"keras.Model", "keras.Sequential", "keras.models"}
-    strict = [(n, x) for n, x in nodes if rooms()[room(n)].keras == "no model" and isinstance(x, ast.Attribute)]
-    return found + [f"{name}:{node.lineno} uses {dotted(node)}" for name, node in strict if dotted(node) in models]
+    strict = [
+        (n, x)
+        for n, x in nodes
+        if rooms()[room(n)].keras == "no model" and isinstance(x, ast.Attribute)
+    ]
+    return found + [
+        f"{name}:{node.lineno} uses {dotted(node)}"
+        for name, node in strict
+        if dotted(node) in models
+    ]
 
 
 def writes(house: House) -> list[str]:
     """Calls that change files, outside the modules that may."""
     found = []
     for name, tree in house.items():
-        if room(name) == "runs":
+        if room(name) == "storage":
             continue
         for call in calls(tree):
             path = dotted(call.func) or f".{getattr(call.func, 'attr', '')}"
@@ -95,17 +161,24 @@ def writes(house: House) -> list[str]:
 
 
 def _opens_for_writing(call: ast.Call) -> bool:
-    args = call.args[1:] if isinstance(call.func, ast.Name) else call.args  # open(path, mode), path.open(mode)
+    # open(path, mode), path.open(mode)
+    args = call.args[1:] if isinstance(call.func, ast.Name) else call.args
     values = [*args, *(k.value for k in call.keywords if k.arg == "mode")]
     texts = [v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)]
-    return any(len(text) <= 3 and set(text) & set("wax+") and set(text) <= set("rwaxbt+") for text in texts)
+    return any(
+        len(text) <= 3 and set(text) & set("wax+") and set(text) <= set("rwaxbt+") for text in texts
+    )
 
 
 def code_from_files(house: House) -> list[str]:
     """Ways by which a file's content could come to run."""
     found = [str(i) for i in imports(house) if i.what.split(".")[0] in CODE_FROM_FILES]
     every = [(name, call) for name, tree in house.items() for call in calls(tree)]
-    found += [f"{n}:{c.lineno} calls {dotted(c.func)}" for n, c in every if dotted(c.func) in ("eval", "exec")]
+    found += [
+        f"{n}:{c.lineno} calls {dotted(c.func)}"
+        for n, c in every
+        if dotted(c.func) in ("eval", "exec")
+    ]
     unsafe = [(n, k) for n, c in every for k in c.keywords if isinstance(k.value, ast.Constant)]
     return found + [
         f"{n}:{k.value.lineno} says {k.arg}={k.value.value}"
@@ -131,25 +204,37 @@ def test_the_house_keeps_the_law(law: Callable[[House], list[str]]) -> None:
 
 
 BAD = [
-    (wrong_arrows, {"polycera.errors": "from polycera import tasks", "polycera.tasks.__init__": ""}),
-    (wrong_arrows, {"polycera.runs.atomic": "def f():\n    import polycera.training.fit"}),
     (
         wrong_arrows,
-        {"polycera.data.read": "from ..networks.heads import Heads", "polycera.networks.heads": ""},
+        {"polycera.errors": "from polycera import tasks", "polycera.tasks.__init__": ""},
+    ),
+    (wrong_arrows, {"polycera.storage.atomic": "def f():\n    import polycera.tabular.fit"}),
+    (
+        wrong_arrows,
+        {"polycera.data.read": "from ..layers.heads import Heads", "polycera.layers.heads": ""},
     ),
     (wrong_arrows, {"polycera.tasks.kinds": "import polycera as pc"}),
     (wrong_arrows, {"polycera.cellar.wine": "import polycera.errors"}),
-    (cycles, {"polycera.tasks.a": "from . import b", "polycera.tasks.b": "def f():\n    from .a import x"}),
     (
         cycles,
-        {"polycera.tasks.__init__": "from .a import A", "polycera.tasks.a": "from polycera.tasks import B"},
+        {
+            "polycera.tasks.a": "from . import b",
+            "polycera.tasks.b": "def f():\n    from .a import x",
+        },
+    ),
+    (
+        cycles,
+        {
+            "polycera.tasks.__init__": "from .a import A",
+            "polycera.tasks.a": "from polycera.tasks import B",
+        },
     ),
     (private_keras, {"polycera.tasks.a": "from keras.src.losses import Loss"}),
     (private_keras, {"polycera.tasks.a": "from keras import src"}),
     (private_keras, {"polycera.tasks.a": "import keras\nkeras.src.losses"}),
-    (backends, {"polycera.networks.heads": "import jax.numpy as jnp"}),
+    (backends, {"polycera.layers.heads": "import jax.numpy as jnp"}),
     (backends, {"polycera_cli": "def f():\n    importlib.import_module('torch')"}),
-    (keras_where_it_may_not_be, {"polycera.runs.atomic": "import keras"}),
+    (keras_where_it_may_not_be, {"polycera.storage.atomic": "import keras"}),
     (keras_where_it_may_not_be, {"polycera.data.read": "from keras import Model"}),
     (keras_where_it_may_not_be, {"polycera.data.read": "import keras\nkeras.Model(x, y)"}),
     (writes, {"polycera_cli": "open('x.csv', 'w')"}),
@@ -157,7 +242,7 @@ BAD = [
     (writes, {"polycera.data.read": "Path('x').write_text('y')"}),
     (writes, {"polycera.data.read": "frame().to_csv('y')"}),
     (writes, {"polycera.data.read": "model.save('m.keras')"}),
-    (writes, {"polycera.monitoring.joint": "model.save_weights('m.weights.h5')"}),
+    (writes, {"polycera.callbacks.joint_score": "model.save_weights('m.weights.h5')"}),
     (writes, {"polycera.data.read": "os.replace(a, b)"}),
     (code_from_files, {"polycera.runs.read": "import pickle"}),
     (code_from_files, {"polycera.runs.read": "eval(text)"}),
@@ -165,18 +250,22 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("law", "house"), BAD, ids=lambda x: getattr(x, "__name__", None) or str(x)[:60])
-def test_the_law_sees_who_breaks_it(law: Callable[[House], list[str]], house: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("law", "house"), BAD, ids=lambda x: getattr(x, "__name__", None) or str(x)[:60]
+)
+def test_the_law_sees_who_breaks_it(
+    law: Callable[[House], list[str]], house: dict[str, str]
+) -> None:
     assert law({name: ast.parse(text) for name, text in house.items()})
 
 
 FINE = {
-    "polycera.training.fit": "from polycera.tasks import kinds\nfrom ..runs import atomic\nmodel.save(path)",
-    "polycera.monitoring.keeping": "model.save(temporary)",
+    "polycera.tabular.fit": "from polycera.tasks import kinds\nfrom ..runs import atomic\nmodel.save(path)",
+    "polycera.callbacks.joint_checkpoint": "model.save(temporary)",
     "polycera.tasks.__init__": "from .kinds import Binary",
     "polycera.tasks.kinds": "import keras\nif TYPE_CHECKING:\n    from . import Binary\n'a'.replace('b', '')",
-    "polycera.runs.atomic": "open('x', 'wb')\nif TYPE_CHECKING:\n    import keras",
-    "polycera.networks.backend": "import torch",
+    "polycera.storage.atomic": "open('x', 'wb')\nif TYPE_CHECKING:\n    import keras",
+    "polycera.layers.backend": "import torch",
     "polycera.data.read": "import keras\nopen('x.csv')\nopen('wax')\nopen('x', 'rb')\nkeras.utils.PyDataset",
 }
 
@@ -213,20 +302,30 @@ def test_public_names_exist_and_are_explained(name: str) -> None:
         if any(check(thing) for check in explained):
             assert thing.__doc__, f"{module.__name__}.{each} has no docstring"
         if inspect.isclass(thing):
-            assert silent_methods(thing) == [], f"of {module.__name__}.{each}: methods without a docstring"
+            assert silent_methods(thing) == [], (
+                f"of {module.__name__}.{each}: methods without a docstring"
+            )
 
 
 def silent_methods(thing: type) -> list[str]:
     """Public methods and properties of our own that neither the class nor a base explains.
 
-    A property in the place of a base's plain attribute is explained where the base lists its attributes, and
-    what overrides a library's method (Keras's `build`, `call`) in that library.
+    A property in the place of a base's plain attribute is explained where the base lists its
+    attributes, and what overrides a library's method (Keras's `build`, `call`) in that library.
     """
     bases = [base for base in thing.__mro__ if base.__module__.split(".")[0] == PACKAGE]
     foreign = {name for base in set(thing.__mro__) - set(bases) for name in vars(base)}
     attributes = {name for base in bases for name in inspect.get_annotations(base)}
-    names = {name for base in bases for name in vars(base) if not name.startswith("_")} - attributes - foreign
-    return sorted(n for n in names if _is_method(thing, n) and not inspect.getdoc(inspect.getattr_static(thing, n)))
+    names = (
+        {name for base in bases for name in vars(base) if not name.startswith("_")}
+        - attributes
+        - foreign
+    )
+    return sorted(
+        n
+        for n in names
+        if _is_method(thing, n) and not inspect.getdoc(inspect.getattr_static(thing, n))
+    )
 
 
 def _is_method(thing: type, name: str) -> bool:
@@ -237,6 +336,10 @@ def _is_method(thing: type, name: str) -> bool:
 def test_the_command_line_starts_light() -> None:
     look = "import sys, polycera_cli; print(*{name.split('.')[0] for name in sys.modules})"
     answer = subprocess.run(
-        [sys.executable, "-c", look], cwd=ROOT / "src", stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", look],
+        cwd=ROOT / "src",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     assert set(answer.stdout.split()) & HEAVY == set()

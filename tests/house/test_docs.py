@@ -1,9 +1,10 @@
 """Every example in README.md and docs/ is run, so that none goes stale.
 
-A page is run from top to bottom in a folder of its own: its ```python blocks in one namespace, and the lines
-of its ```bash blocks that start with `polycera `. That folder has `examples` in it and, where there are any,
-the shared data beside it, so that paths are those of a checkout. A block is left out only where the comment
-`<!-- skip: reason -->` stands before it, a command only where it reads `../shared/` and that is not there.
+A page is run from top to bottom in a folder of its own: its ```python blocks in one namespace, and
+the lines of its ```bash blocks that start with `polycera `. That folder has `examples` in it and,
+where there are any, the shared data beside it, so that paths are those of a checkout. A block is
+left out only where the comment `<!-- skip: reason -->` stands before it, a command only where it
+reads `../shared/` and that is not there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import pytest
 pytestmark = pytest.mark.nobackend
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))) if path.exists()]
+PAGES = [
+    path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))) if path.exists()
+]
 FENCE = re.compile(
     r"^(?P<skip><!-- skip: \S.*? -->\n+)?^```(?P<kind>python|bash)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -60,11 +63,16 @@ def run_page(name: str, page: str) -> int:
 def run_commands(name: str, block: Block) -> None:
     """Run the lines that start with polycera; a trailing backslash joins lines."""
     for line in block.text.replace("\\\n", " ").splitlines():
-        if not line.startswith("polycera ") or ("../shared/" in line and not Path("../shared").exists()):
+        if not line.startswith("polycera ") or (
+            "../shared/" in line and not Path("../shared").exists()
+        ):
             continue
         words = shlex.split(line, comments=True)[1:]
         answer = subprocess.run(
-            [sys.executable, "-c", MAIN, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True
+            [sys.executable, "-c", MAIN, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
         said = answer.stdout + answer.stderr
         assert answer.returncode == 0, f"{name}, block at line {block.line}: {line}\n{said}"
@@ -105,9 +113,14 @@ def test_blocks_share_a_namespace_and_skips_need_a_reason(folder: Path) -> None:
 def test_a_wrong_example_is_named_by_its_line(folder: Path) -> None:
     with pytest.raises(AssertionError) as caught:
         run_page("page.md", "text\n\n```python\nx = 1\nassert x == 2\n```\n")
-    assert (caught.traceback[-1].frame.code.raw.co_filename, caught.traceback[-1].lineno) == ("page.md", 4)
+    assert (caught.traceback[-1].frame.code.raw.co_filename, caught.traceback[-1].lineno) == (
+        "page.md",
+        4,
+    )
 
 
 def test_a_command_that_fails_fails_the_page(folder: Path) -> None:
-    with pytest.raises(AssertionError, match=r"page\.md, block at line 1: polycera no-such-command"):
+    with pytest.raises(
+        AssertionError, match=r"page\.md, block at line 1: polycera no-such-command"
+    ):
         run_page("page.md", "```bash\nls\npolycera no-such-command  # a comment\n```\n")

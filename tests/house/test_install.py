@@ -53,15 +53,30 @@ def test_polycera_adds_under_40_mb_to_keras() -> None:
 # -- a bare environment ------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("tensorflow", "torch", "sklearn", "pandas", "polars", "pyarrow", "palmerpenguins", "pytest")
+EXTRAS = (
+    "tensorflow",
+    "torch",
+    "sklearn",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "palmerpenguins",
+    "pytest",
+)
 """What must not be there."""
 
 
 def run(*command: str | Path, cwd: Path, home: Path, status: int = 0) -> str:
     """What a command prints that finds no settings of ours: neither variables of Keras nor a keras.json."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS_", "PYTHON"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("KERAS_", "PYTHON"))
+    }
     kept |= {"HOME": str(home), "PATH": os.defpath}
-    answer = subprocess.run([str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True)
+    answer = subprocess.run(
+        [str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True
+    )
     assert answer.returncode == status, answer.stdout + answer.stderr
     return answer.stdout + answer.stderr
 
@@ -85,18 +100,22 @@ def link(found: Distribution, site: Path) -> None:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The Python of an environment as after `pip install "polycera[jax]"`, and a home folder without keras.json.
 
-    polycera is installed from its wheel. What it needs is linked from the environment of the tests, where it is
-    installed in the versions of constraints.txt: that takes no network and a second.
+    polycera is installed from its wheel. What it needs is linked from the environment of the tests,
+    where it is installed in the versions of constraints.txt: that takes no network and a second.
     """
     folder = tmp_path_factory.mktemp("bare")
     home = folder / "home"
     home.mkdir()
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, ROOT], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "-w", folder, ROOT], check=True, stdin=subprocess.DEVNULL
+    )
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "env", symlinks=True)
     python = folder / "env" / "bin" / "python"
-    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True)
+    subprocess.run(
+        [*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True
+    )
     site = next((folder / "env" / "lib").glob("python*/site-packages"))
     wanted: dict[str, Distribution] = {}
     needs("jax", wanted)
@@ -116,7 +135,9 @@ def test_the_environment_is_bare(bare: tuple[Path, Path], tmp_path: Path) -> Non
     assert said.startswith(f"[] {python.parents[1]}")
 
 
-def test_every_python_block_of_the_readme_runs_in_a_bare_environment(bare: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_python_block_of_the_readme_runs_in_a_bare_environment(
+    bare: tuple[Path, Path], tmp_path: Path
+) -> None:
     """Nobody chose a backend, and Keras's own default is not installed; that is said, once."""
     python, home = bare
     page = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -129,7 +150,9 @@ def test_every_python_block_of_the_readme_runs_in_a_bare_environment(bare: tuple
     assert '"tensorflow"' in (home / ".keras" / "keras.json").read_text()  # as Keras leaves it
 
 
-def test_the_first_commands_work_in_a_bare_environment(bare: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_first_commands_work_in_a_bare_environment(
+    bare: tuple[Path, Path], tmp_path: Path
+) -> None:
     python, home = bare
     program = python.with_name("polycera")
     assert run(program, "-V", cwd=tmp_path, home=home) == "0.1.0\n"

@@ -1,7 +1,7 @@
 """What earlier versions wrote goes on loading: runs, specs, trainings that were cut off, and .keras files.
 
-`tools/store.py` writes a folder once a version, one a backend. A fresh process, which has nothing registered but what
-`import polycera` registers, reads all of them.
+`tools/store.py` writes a folder once a version, one a backend. A fresh process, which has nothing
+registered but what `import polycera` registers, reads all of them.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ assert "price" in report.read_text()
 
 @pytest.mark.nobackend
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_spec_trains_a_cut_off_training_goes_on_and_a_run_is_reported(version: str, tmp_path: Path) -> None:
+def test_a_spec_trains_a_cut_off_training_goes_on_and_a_run_is_reported(
+    version: str, tmp_path: Path
+) -> None:
     place = ROOT / "tests" / "stored" / version / "jax"
     python(TRAIN.format(tools=str(ROOT / "tools"), place=str(place), out=str(tmp_path)))

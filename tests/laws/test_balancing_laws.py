@@ -10,7 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gramians import KINDS, STATIONARY, apart, cosines, gramian, jacobian, lengths, single, stationary, step, weights
+from gramians import (
+    KINDS,
+    STATIONARY,
+    apart,
+    cosines,
+    gramian,
+    jacobian,
+    lengths,
+    single,
+    stationary,
+    step,
+    weights,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +31,13 @@ from polycera.errors import InputError, UnknownName
 
 M = 5
 TIGHT = 1e-3
-# SDMGrad's published learning rate makes it jump among corners, where roundings decide: see its docstring.
+# SDMGrad's published learning rate makes it jump among corners, where roundings decide: see its
+# docstring.
 TAME = {"sdmgrad": {"name": "sdmgrad", "rate": 0.05}}
 
-each_method = pytest.mark.parametrize("method", [get(TAME.get(name, name)) for name in names()], ids=lambda m: m.name)
+each_method = pytest.mark.parametrize(
+    "method", [get(TAME.get(name, name)) for name in names()], ids=lambda m: m.name
+)
 seeds = st.integers(0, 10_000)
 kinds = st.sampled_from(KINDS)
 regular = st.sampled_from([kind for kind in KINDS if kind not in ("dependent", "idle", "apart")])
@@ -34,7 +49,9 @@ def of(*chosen: str) -> Any:
     return pytest.mark.parametrize("method", [get(name) for name in chosen], ids=lambda m: m.name)
 
 
-def two_steps(method: Method, g: list[np.ndarray], parts: list[dict[str, Any]]) -> tuple[Any, np.ndarray]:
+def two_steps(
+    method: Method, g: list[np.ndarray], parts: list[dict[str, Any]]
+) -> tuple[Any, np.ndarray]:
     state, _ = step(method, None, g[0], **parts[0])
     return step(method, state, g[1], **parts[1])
 
@@ -68,7 +85,9 @@ def test_the_order_of_the_tasks_does_not_matter(method: Method, kind: str, seed:
 @each_method
 @given(kind=regular, seed=seeds, factor=st.sampled_from([1e-6, 0.03, 20.0, 1e6]))
 @few
-def test_the_scale_of_all_gradients_does_not_matter(method: Method, kind: str, seed: int, factor: float) -> None:
+def test_the_scale_of_all_gradients_does_not_matter(
+    method: Method, kind: str, seed: int, factor: float
+) -> None:
     """So that loss scaling in float16 does not change what is learnt."""
     g, parts = scene(kind, seed)
     _, expected = two_steps(method, g, parts)
@@ -88,7 +107,8 @@ def test_absent_tasks_take_no_part(method: Method, kind: str, seed: int) -> None
     with_absent, ours = two_steps(method, g, [{**step_, "present": present} for step_ in parts])
     assert (ours[present == 0] == 0).all()
     assert apart(ours[here], expected, lengths(g[1])[here]) < TIGHT
-    for name in state.keys() - {"weights"}:  # weights are kept as parts of a whole, of which absent tasks hold some
+    # weights are kept as parts of a whole, of which absent tasks hold some
+    for name in state.keys() - {"weights"}:
         values = with_absent[name]
         mine = values[np.ix_(*[here] * values.ndim)]
         assert np.allclose(mine, state[name], rtol=1e-3, atol=1e-6 * np.abs(state[name]).max())
@@ -103,7 +123,14 @@ def degenerate() -> dict[str, np.ndarray]:
     wild[3, 3], wild[0, 1], wild[1, 0] = np.inf, np.inf, np.inf
     tiny = 1e-30 * gramian("plain", M)
     off = signs * (1 + 2e-7) + np.diag(-2e-7 * np.ones(M))  # cosines beyond 1 by rounding
-    some = {"zero": 0 * ones, "equal": ones, "opposite": signs, "one idle": lame, "NaN": broken, "infinite": wild}
+    some = {
+        "zero": 0 * ones,
+        "equal": ones,
+        "opposite": signs,
+        "one idle": lame,
+        "NaN": broken,
+        "infinite": wild,
+    }
     return some | {
         "tiny": tiny,
         "huge": 1e30 * gramian("plain", M),
@@ -127,7 +154,9 @@ def test_weights_are_finite_whatever_comes(method: Method, name: str) -> None:
 @each_method
 @given(kind=kinds, seed=seeds)
 @few
-def test_weights_are_finite_for_gradients_of_every_kind(method: Method, kind: str, seed: int) -> None:
+def test_weights_are_finite_for_gradients_of_every_kind(
+    method: Method, kind: str, seed: int
+) -> None:
     g, parts = scene(kind, seed)
     assert np.isfinite(two_steps(method, g, parts)[1]).all()
 
@@ -191,7 +220,9 @@ def test_hyperparameters_out_of_range_are_refused(config: dict[str, Any]) -> Non
         get(config)
 
 
-def steps_of(method: Method, kind: str, m: int, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def steps_of(
+    method: Method, kind: str, m: int, rank: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients, the step of a method, and its step for the same tasks in another order."""
     rng = np.random.default_rng(seed)
     order, noise = rng.permutation(m), rng.random(m)
@@ -210,9 +241,12 @@ def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
     """No longer than all gradients end to end, or the times that its file states; the same to 1e-3 in another order."""
     j, plain, turned = steps_of(method, kind, M, rank, seed)
     each = np.linalg.norm(j, axis=1)
-    room = {"cagrad": 1.0 + getattr(method, "c", 0.0), "fairgrad": 10.0, "pivrg": 10.0, "imtl_g": 10.0}.get(
-        method.name, 1.0
-    )
+    room = {
+        "cagrad": 1.0 + getattr(method, "c", 0.0),
+        "fairgrad": 10.0,
+        "pivrg": 10.0,
+        "imtl_g": 10.0,
+    }.get(method.name, 1.0)
     assert np.linalg.norm(plain) <= room * each.sum() * (1 + 1e-3)
     assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
 
@@ -223,7 +257,9 @@ def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
 def test_the_same_holds_for_twenty_tasks(method: Method, kind: str, rank: int) -> None:
     j, plain, turned = steps_of(method, kind, 20, rank, rank)
     each = np.linalg.norm(j, axis=1)
-    assert np.linalg.norm(plain) <= (10.0 if method.name == "imtl_g" else 1.4) * each.sum() * (1 + 1e-3)
+    assert np.linalg.norm(plain) <= (10.0 if method.name == "imtl_g" else 1.4) * each.sum() * (
+        1 + 1e-3
+    )
     assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
 
 
@@ -231,7 +267,9 @@ def test_the_same_holds_for_twenty_tasks(method: Method, kind: str, rank: int) -
 @given(kind=st.sampled_from(["weak", "passable"]), rank=st.integers(1, M - 1), seed=seeds)
 @example(kind="passable", rank=4, seed=0)
 @settings(max_examples=20)
-def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(c: float, kind: str, rank: int, seed: int) -> None:
+def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(
+    c: float, kind: str, rank: int, seed: int
+) -> None:
     j, plain, _ = steps_of(get({"name": "cagrad", "c": c}), kind, M, rank, seed)
     longest = np.linalg.norm(j, axis=1).max()
     assert (j @ plain).min() >= -2e-2 * np.linalg.norm(plain) * longest
@@ -285,7 +323,13 @@ def test_the_direction_does_not_see_a_tasks_scale(method: Method, kind: str, see
     )
     one, other = one / np.linalg.norm(one), other / np.linalg.norm(other)
     # Weights of IMTL-G add up to a number that may be negative; it divides by that number.
-    assert min(np.linalg.norm(one - other), np.linalg.norm(one + other) if method.name == "imtl_g" else 9) < TIGHT
+    assert (
+        min(
+            np.linalg.norm(one - other),
+            np.linalg.norm(one + other) if method.name == "imtl_g" else 9,
+        )
+        < TIGHT
+    )
 
 
 @of("imtl_g", "config")
@@ -335,9 +379,18 @@ def test_without_conflict_gradients_are_added_up(method: Method) -> None:
 
 def test_the_noise_decides_in_which_order_surgery_is_done() -> None:
     g = gramian("conflicting", M)
-    drawn = [weights(get("pcgrad"), g, noise=np.random.default_rng(k).permutation(M) / M) for k in range(4)]
+    drawn = [
+        weights(get("pcgrad"), g, noise=np.random.default_rng(k).permutation(M) / M)
+        for k in range(4)
+    ]
     assert len({tuple(w.round(5)) for w in drawn}) > 1
-    assert apart(weights(get("pcgrad"), g, noise=np.arange(M)), weights(get("pcgrad"), g, noise=np.arange(M) / 9)) == 0
+    assert (
+        apart(
+            weights(get("pcgrad"), g, noise=np.arange(M)),
+            weights(get("pcgrad"), g, noise=np.arange(M) / 9),
+        )
+        == 0
+    )
 
 
 @pytest.mark.nobackend

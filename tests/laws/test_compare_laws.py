@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from small import python
 
 import polycera as pc
-from polycera.diagnostics import affinity, trainings
-from polycera.diagnostics.gains import better, difference, relative
-from polycera.diagnostics.interval import interval
-from polycera.diagnostics.weightings import checked, design, folder_of
-from polycera.runs import Folder, findings, folder, seal
-from polycera.training import Score, recipe, table
+from polycera.experiments import affinity, jobs
+from polycera.experiments.confidence_interval import interval
+from polycera.experiments.gains import better, difference, relative
+from polycera.experiments.weightings import checked, design, folder_of
+from polycera.model import Score
+from polycera.runs import Folder, folder, manifest, results
+from polycera.tabular import prepare, recipe
 
 TARGETS = ["price", "churn", "few"]
 OPTIONS: dict[str, Any] = {
@@ -58,10 +59,27 @@ class Seen:
         before = recipe.train
 
         def train(
-            model: Any, train: Any, validation: Any, plan: Any, training: Any, callbacks: Any, seed: int, **rest: Any
+            model: Any,
+            train: Any,
+            validation: Any,
+            plan: Any,
+            training: Any,
+            callbacks: Any,
+            seed: int,
+            **rest: Any,
         ) -> Any:
-            first = {w.path: keras.ops.convert_to_numpy(w) for w in model.trainable_variables if "hidden" in w.path}
-            call = {"tasks": tuple(model.tasks), "train": train, "validation": validation, "plan": plan, "seed": seed}
+            first = {
+                w.path: keras.ops.convert_to_numpy(w)
+                for w in model.trainable_variables
+                if "hidden" in w.path
+            }
+            call = {
+                "tasks": tuple(model.tasks),
+                "train": train,
+                "validation": validation,
+                "plan": plan,
+                "seed": seed,
+            }
             call |= rest
             self.calls.append(call | {"training": training, "first": first, "model": model})
             return before(model, train, validation, plan, training, callbacks, seed, **rest)
@@ -73,26 +91,36 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
     run: pc.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = pc.load(run.path)
-    prepared = table.prepared_again(begun, columns())
+    prepared = prepare.prepared_again(begun, columns())
     seen = Seen(monkeypatch)
     pc.diagnostics.compare(begun, columns(), seeds=2, processes=1, write=False)
-    assert sorted((len(call["tasks"]), call["seed"]) for call in seen.calls) == [(1, 0)] * 3 + [(1, 1000)] * 3 + [
+    assert sorted((len(call["tasks"]), call["seed"]) for call in seen.calls) == [(1, 0)] * 3 + [
+        (1, 1000)
+    ] * 3 + [
         (3, 0),
         (3, 1000),
     ]
     joint = {call["seed"]: call for call in seen.calls if len(call["tasks"]) == 3}
     for call in seen.calls:
         beside = joint[call["seed"]]
-        for part, rows in (("train", prepared.parts.train), ("validation", prepared.parts.validation)):
+        for part, rows in (
+            ("train", prepared.parts.train),
+            ("validation", prepared.parts.validation),
+        ):
             features, targets = prepared.rows(rows)
             assert np.array_equal(call[part][0], features)
             assert tuple(call[part][1]) == call["tasks"]
             for name, labels in call[part][1].items():
                 assert [*map(repr, labels)] == [*map(repr, targets[name])]
         assert call["plan"] == beside["plan"]
-        assert all(np.array_equal(value, beside["first"][path]) for path, value in call["first"].items())
+        assert all(
+            np.array_equal(value, beside["first"][path]) for path, value in call["first"].items()
+        )
         assert call["first"].keys() == beside["first"].keys() != set()
-    assert any(not np.array_equal(joint[0]["first"][path], joint[1000]["first"][path]) for path in joint[0]["first"])
+    assert any(
+        not np.array_equal(joint[0]["first"][path], joint[1000]["first"][path])
+        for path in joint[0]["first"]
+    )
     alone = {call["tasks"][0]: call["training"] for call in seen.calls if len(call["tasks"]) == 1}
     assert {(one.weighting, one.balancing) for one in alone.values()} == {(None, None)}
     assert [dict(alone[name].joint) for name in TARGETS] == [{"price": 1.0}, {"churn/auc": 2.0}, {}]
@@ -108,25 +136,40 @@ def test_folds_are_those_of_the_run_where_none_of_them_is_the_yardstick(
     begun = pc.fit(columns(), TARGETS, out=tmp_path / "run", test=test, **ALONE)
     assert begun.spec.network.folds == 5
     seen = Seen(monkeypatch)
-    found = pc.diagnostics.compare(begun, columns(), seeds=1, tasks=["price", "few"], processes=1, write=False)
-    parts = table.prepared_again(begun, columns()).parts
+    found = pc.diagnostics.compare(
+        begun, columns(), seeds=1, tasks=["price", "few"], processes=1, write=False
+    )
+    parts = prepare.prepared_again(begun, columns()).parts
     for call in seen.calls:
         if test:
-            assert call["held"].shape == (len(call["train"][0]), 5) and call["validation"] is None and call["refit"]
+            assert (
+                call["held"].shape == (len(call["train"][0]), 5)
+                and call["validation"] is None
+                and call["refit"]
+            )
             assert np.array_equal(call["held"], seen.calls[0]["held"])
         else:
             assert call["held"] is None and not call["refit"]
-            assert len(call["train"][0]) == len(parts.train) and len(call["validation"][0]) == len(parts.validation)
+            assert len(call["train"][0]) == len(parts.train) and len(call["validation"][0]) == len(
+                parts.validation
+            )
     if test:
         for task, gain in found.tasks.items():
-            assert gain.joint[0] == pytest.approx(begun.metrics["test"][task][gain.metric]["value"], rel=1e-5)
+            assert gain.joint[0] == pytest.approx(
+                begun.metrics["test"][task][gain.metric]["value"], rel=1e-5
+            )
 
 
 def test_tasks_of_weight_0_are_trained_where_they_are_by_themselves(run: pc.Run) -> None:
-    problem = trainings.problem_of(run, columns())
-    problem = replace(problem, tasks=[task | {"weight": float(task["name"] == "churn")} for task in problem.tasks])
+    problem = jobs.problem_of(run, columns())
+    problem = replace(
+        problem, tasks=[task | {"weight": float(task["name"] == "churn")} for task in problem.tasks]
+    )
     pairs = (["price", "few"], ["price", "churn"], ["price", "churn", "few"])
-    found = [{name: task.weight for name, task in problem.build(names, 0).tasks.items()} for names in pairs]
+    found = [
+        {name: task.weight for name, task in problem.build(names, 0).tasks.items()}
+        for names in pairs
+    ]
     own = {"price": 0.0, "churn": 1.0, "few": 0.0}
     assert found == [{"price": 1.0, "few": 1.0}, {"price": 0.0, "churn": 1.0}, own]
 
@@ -144,12 +187,16 @@ print(found.joint_seconds[0] > 0)
 @pytest.mark.nobackend
 def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     """A script without `if __name__ == "__main__"`, which no worker may run again, writes what this process finds."""
-    here = pc.diagnostics.compare(run, columns(), seeds=1, tasks=["price", "few"], affinity=True, processes=1)
+    here = pc.diagnostics.compare(
+        run, columns(), seeds=1, tasks=["price", "few"], affinity=True, processes=1
+    )
     written = pc.load(run.path).comparison
     assert written is not None
-    assert seal.page(written) == seal.page(here)
+    assert manifest.page(written) == manifest.page(here)
     for task, gain in here.tasks.items():  # the first seed is the run's own
-        assert gain.joint[0] == pytest.approx(run.metrics["test"][task][gain.metric]["value"], rel=1e-6)
+        assert gain.joint[0] == pytest.approx(
+            run.metrics["test"][task][gain.metric]["value"], rel=1e-6
+        )
     assert list(here.tasks) == ["price", "few"]
     assert here.joint.parameters == run.model.count_params()
     said = python(SCRIPT.format(here=str(Path(__file__).parents[1]), run=str(run.path)))
@@ -158,7 +205,7 @@ def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     assert beside is not None
     assert beside.tasks == here.tasks
     assert (beside.delta_m, beside.affinity) == (here.delta_m, here.affinity)
-    assert set(os.listdir(run.path)) >= {findings.COMPARISON, folder.MODEL}
+    assert set(os.listdir(run.path)) >= {results.COMPARISON, folder.MODEL}
     assert not (run.path / folder.CHECKPOINTS).exists()  # the lock leaves nothing
     assert len(os.listdir(run.path.parent)) == 1  # and no training a folder of its own
 
@@ -182,12 +229,17 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
         return before(*args, **rest)
 
     def sweep() -> Any:
-        return pc.diagnostics.sweep(columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **given)
+        return pc.diagnostics.sweep(
+            columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **given
+        )
 
-    given = OPTIONS | {"network": {name: n for name, n in OPTIONS["network"].items() if name != "landmarks"}}
+    given = OPTIONS | {
+        "network": {name: n for name, n in OPTIONS["network"].items() if name != "landmarks"}
+    }
     monkeypatch.setattr(recipe, "train", once)
     with pytest.raises(
-        pc.PolyceraError, match=r"^Training 'price=1,churn=4,few=1' failed: ZeroDivisionError: cut off\."
+        pc.PolyceraError,
+        match=r"^Training 'price=1,churn=4,few=1' failed: ZeroDivisionError: cut off\.",
     ):
         sweep()
     monkeypatch.setattr(recipe, "train", before)
@@ -195,16 +247,24 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
     kept = {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
     found = sweep()
     assert kept == {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
-    assert [point.runs for point in found.points] == [["price=2,churn=1,few=1"], ["price=1,churn=4,few=1"]]
+    assert [point.runs for point in found.points] == [
+        ["price=2,churn=1,few=1"],
+        ["price=1,churn=4,few=1"],
+    ]
     plain = pc.fit(columns(), TARGETS, weights={"churn": 4.0}, out=tmp_path / "plain", **ALONE)
     swept = pc.load(tmp_path / "swept" / "price=1,churn=4,few=1")
     assert (swept.path / folder.MODEL).read_bytes() == (plain.path / folder.MODEL).read_bytes()
     point = found.points[1]
     assert found.part == "validation"
-    assert point.tasks["churn"].skill == swept.metrics["validation"]["churn"][point.tasks["churn"].metric]["skill"]
+    assert (
+        point.tasks["churn"].skill
+        == swept.metrics["validation"]["churn"][point.tasks["churn"].metric]["skill"]
+    )
     assert point.held_out["price"].value == swept.metrics["test"]["price"]["rmse"]["value"]
     best = found.best({"churn": 1.0})
-    assert best.metrics["validation"]["churn"]["auc"]["skill"] == max(p.tasks["churn"].skill for p in found.points)
+    assert best.metrics["validation"]["churn"]["auc"]["skill"] == max(
+        p.tasks["churn"].skill for p in found.points
+    )
     assert 1 <= len(found.front) <= 2
     picture = found.picture("price", "churn").page()
     assert "skill of price" in picture
@@ -219,7 +279,14 @@ def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) 
     small, said = {"width": 6, "depth": 1, "members": 5, "bins": 0}, []
     weights = [{"up": 100.0, "down": 0.01}, {"up": 0.01, "down": 100.0}]
     found = pc.sweep(
-        table, ["up", "down"], weights, out=tmp_path / "s", processes=1, network=small, training=quick, say=said.append
+        table,
+        ["up", "down"],
+        weights,
+        out=tmp_path / "s",
+        processes=1,
+        network=small,
+        training=quick,
+        say=said.append,
     )
     one, other = ([reached.skill for reached in point.tasks.values()] for point in found.points)
     assert one != other and not found.all_alike
@@ -238,7 +305,10 @@ def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) 
 def test_a_sweep_over_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     """By a task that has them, by names alone, and from the spec of a run: the same trainings."""
     table = {name: values for name, values in columns().items() if name in ("a", "b", "price")}
-    quick = {"training": {"max_steps": 10, "batch_size": 20}, "network": {"width": 4, "depth": 1, "members": 1}}
+    quick = {
+        "training": {"max_steps": 10, "batch_size": 20},
+        "network": {"width": 4, "depth": 1, "members": 1},
+    }
     tried = [{"price/mse": 0.8, "price/mae": 0.2}, {"price/mse": 0.0, "price/mae": 1.0}]
     price = pc.Regression("price", loss={"mse": 1.0, "mae": 1.0})
     found = pc.sweep(table, [price], tried, out=tmp_path / "one", processes=1, **quick)
@@ -246,7 +316,9 @@ def test_a_sweep_over_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     named = pc.sweep(table, ["price"], tried, out=tmp_path / "two", processes=1, **quick)
     assert [point.tasks for point in named.points] == [point.tasks for point in found.points]
     first = found.best({"price": 1.0})
-    terms = [{term["loss"]: term["weight"] for term in run.spec.tasks[0]["loss"]} for run in (first,)]
+    terms = [
+        {term["loss"]: term["weight"] for term in run.spec.tasks[0]["loss"]} for run in (first,)
+    ]
     assert terms[0] in [{"mse": 0.8, "mae": 0.2}, {"mse": 0.0, "mae": 1.0}]
     again = pc.sweep(table, spec=first.spec, weights=tried[1:], out=tmp_path / "three", processes=1)
     assert again.points[0].tasks == found.points[1].tasks
@@ -260,7 +332,9 @@ NUMBERS = st.floats(0, 1e6, allow_nan=False)
 
 
 @given(st.dictionaries(NAMES, NUMBERS, min_size=2, max_size=5), st.data())
-def test_a_folder_has_a_safe_name_of_its_own(weights: dict[str, float], data: st.DataObject) -> None:
+def test_a_folder_has_a_safe_name_of_its_own(
+    weights: dict[str, float], data: st.DataObject
+) -> None:
     name = folder_of(weights)
     assert re.fullmatch(r"[A-Za-z0-9_=,][A-Za-z0-9_.=,-]{0,99}", name), name
     assert folder_of(dict(weights)) == name
@@ -293,7 +367,9 @@ def test_the_default_weights_are_different_and_whole(tasks: int) -> None:
 
 @pytest.mark.nobackend
 @given(st.floats(-1e6, 1e6), st.integers(2, 9), st.floats(0.5, 0.99))
-def test_an_interval_without_a_width_names_nobody(value: float, seeds: int, confidence: float) -> None:
+def test_an_interval_without_a_width_names_nobody(
+    value: float, seeds: int, confidence: float
+) -> None:
     found = interval([value] * seeds, confidence)
     assert better(found.low, found.high) == "neither"
 
@@ -309,7 +385,9 @@ SCORES = st.builds(
 
 @pytest.mark.nobackend
 @given(SCORES, st.floats(0.01, 100), st.floats(0.1, 10))
-def test_gains_turn_round_with_the_networks_and_do_not_know_the_unit(one: Score, value: float, unit: float) -> None:
+def test_gains_turn_round_with_the_networks_and_do_not_know_the_unit(
+    one: Score, value: float, unit: float
+) -> None:
     other = Score(value, one.trivial, one.ideal, one.direction)
     gained, lost = difference(one, other), difference(other, one)
     assert gained is not None
@@ -320,7 +398,9 @@ def test_gains_turn_round_with_the_networks_and_do_not_know_the_unit(one: Score,
 
 
 @pytest.mark.nobackend
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(-10, 10), st.floats(0.5, 0.98))
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(-10, 10), st.floats(0.5, 0.98)
+)
 def test_an_interval_moves_with_its_values_and_grows_with_confidence(
     values: list[float], shift: float, confidence: float
 ) -> None:
@@ -344,7 +424,9 @@ def test_partitions_are_all_of_them_and_hold_each_task_once() -> None:
 
 @pytest.mark.nobackend
 @given(st.integers(0, 10**6), st.integers(2, 7))
-def test_groups_are_the_best_there_are_and_merging_is_never_worse_than_none(seed: int, tasks: int) -> None:
+def test_groups_are_the_best_there_are_and_merging_is_never_worse_than_none(
+    seed: int, tasks: int
+) -> None:
     gain = np.random.default_rng(seed).normal(size=(tasks, tasks))
     np.fill_diagonal(gain, 0.0)
     best = max(affinity.total(groups, gain) for groups in affinity.partitions(tasks))

@@ -102,7 +102,9 @@ def test_what_a_row_becomes_does_not_depend_on_the_others(cells: dict[str, list[
 def test_reading_a_column_again_changes_nothing(cells: dict[str, list[Any]]) -> None:
     for values in cells.values():
         once = canonical(values)
-        assert canonical(once) is once or np.array_equal(is_missing(canonical(once)), is_missing(once))
+        assert canonical(once) is once or np.array_equal(
+            is_missing(canonical(once)), is_missing(once)
+        )
         assert (is_missing(once) == [value is None for value in values]).all()
 
 
@@ -149,7 +151,10 @@ def test_every_row_is_in_one_part(rows: int, seed: int, validation: float, test:
     assert sorted(np.concatenate(_parts(parts))) == list(range(rows))
     assert len(parts.train)
     assert (len(parts.validation) > 0) == (validation > 0) and (len(parts.test) > 0) == (test > 0)
-    assert abs(len(parts.test) - rows * test) <= 1 and abs(len(parts.validation) - rows * validation) <= 1
+    assert (
+        abs(len(parts.test) - rows * test) <= 1
+        and abs(len(parts.validation) - rows * validation) <= 1
+    )
 
 
 @given(st.lists(st.integers(0, 4), min_size=10, max_size=200), st.integers(0, 100))
@@ -209,7 +214,10 @@ def _parts(parts: Any) -> list[np.ndarray]:
 @given(columns())
 def test_the_task_that_is_inferred_takes_its_own_labels(cells: dict[str, list[Any]]) -> None:
     for name, values in cells.items():
-        values = [None if name[0] == "n" and value is not None and abs(value) > 1e30 else value for value in values]
+        values = [
+            None if name[0] == "n" and value is not None and abs(value) > 1e30 else value
+            for value in values
+        ]
         if name[0] == "d" or not any(value is not None for value in values):
             continue  # dates are no labels, and beyond float32 nothing is
         task, reason = infer_task(name, values)
@@ -220,15 +228,25 @@ def test_the_task_that_is_inferred_takes_its_own_labels(cells: dict[str, list[An
         assert (np.isnan(encoded[:, 0]) == [value is None for value in values]).all()
 
 
-@given(st.integers(0, 1000), st.sampled_from([np.exp, np.cbrt, lambda x: -3 * x + 2, lambda x: 1e200 * x]))
-def test_a_copy_of_the_target_is_found_under_any_rising_or_falling_change(seed: int, change: Any) -> None:
+@given(
+    st.integers(0, 1000),
+    st.sampled_from([np.exp, np.cbrt, lambda x: -3 * x + 2, lambda x: 1e200 * x]),
+)
+def test_a_copy_of_the_target_is_found_under_any_rising_or_falling_change(
+    seed: int, change: Any
+) -> None:
     random = np.random.default_rng(seed)
     goal = random.normal(size=60)
     holes = np.where(random.random(60) < 0.2, np.nan, change(goal))
     table = Table({"noise": random.normal(size=60), "copy": holes, "goal": goal})
     tasks, _ = tasks_for(table, ["goal"])
     found = leaks(table, infer(table, ["goal"]), tasks)
-    assert len(found) == 1 and "'copy'" in found[0] and "'goal'" in found[0] and "exclude=['copy']" in found[0]
+    assert (
+        len(found) == 1
+        and "'copy'" in found[0]
+        and "'goal'" in found[0]
+        and "exclude=['copy']" in found[0]
+    )
 
 
 @given(st.integers(0, 1000), st.integers(2, 6))
@@ -236,8 +254,12 @@ def test_categories_that_rename_the_classes_are_found(seed: int, classes: int) -
     random = np.random.default_rng(seed)
     codes = np.concatenate([np.repeat(np.arange(classes), 12), random.integers(0, classes, 100)])
     goal = [f"class {code}" for code in codes]
-    table = Table({"renamed": [f"level {-code}" for code in codes], "number": 7.0 * codes, "goal": goal})
-    table = Table({**{name: table[name] for name in table.names}, "other": random.permutation(goal)})
+    table = Table(
+        {"renamed": [f"level {-code}" for code in codes], "number": 7.0 * codes, "goal": goal}
+    )
+    table = Table(
+        {**{name: table[name] for name in table.names}, "other": random.permutation(goal)}
+    )
     tasks, _ = tasks_for(table, ["goal"])
     found = leaks(table, infer(table, ["goal"]), tasks)
     assert [f.split("'")[1] for f in found] == ["renamed", "number"]

@@ -20,7 +20,7 @@ from polycera.drawing import marks as marking
 from polycera.drawing.axis import axis
 from polycera.drawing.layout import Node, layout
 from polycera.drawing.xml import plain
-from polycera.runs.findings import Amount, Cost, Layer, Reliability, Sharing
+from polycera.runs.results import Amount, Cost, Layer, Reliability, Sharing
 
 pytestmark = [pytest.mark.nobackend, pytest.mark.filterwarnings("error::RuntimeWarning")]
 
@@ -43,7 +43,12 @@ HOSTILE = [
     "onload=alert(1)",
 ]
 names = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
-numbers = st.one_of(st.none(), st.floats(), st.floats(-10, 10), st.sampled_from([0, 1, -0.0, 1e-7, 12_000_000, 10**9]))
+numbers = st.one_of(
+    st.none(),
+    st.floats(),
+    st.floats(-10, 10),
+    st.sampled_from([0, 1, -0.0, 1e-7, 12_000_000, 10**9]),
+)
 finite = st.floats(-1e289, 1e289)
 
 
@@ -57,7 +62,9 @@ def sharings(draw: st.DrawFn, size: int = 25) -> Sharing:
         shape = draw(st.lists(st.one_of(st.none(), st.integers(0, 10**6)), max_size=3))
         parts = draw(st.integers(0, 10**10)), draw(st.one_of(st.none(), st.integers(0, 10**10)))
         name = draw(names) + f" {i}"
-        layers.append(Layer(name, draw(names), sorted(served), *parts, shape, [each.name for each in inputs]))
+        layers.append(
+            Layer(name, draw(names), sorted(served), *parts, shape, [each.name for each in inputs])
+        )
     amount, cost = Amount(1, 2, 3), Cost(6, 6)
     return Sharing(tasks, layers, amount, amount, cost, cost, draw(names))
 
@@ -68,16 +75,27 @@ def _lines(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:
     low, high = draw(st.sampled_from([(None, None), (0.5, None), (None, 3.0), (1.0, 2.0)]))
     words = {"title": draw(names), "x_label": draw(names), "y_label": draw(names)}
     made = drawing.lines(
-        series, marks=marks, low=low, high=high, log=draw(st.booleans()), dashed=[*series][:2], **words
+        series,
+        marks=marks,
+        low=low,
+        high=high,
+        log=draw(st.booleans()),
+        dashed=[*series][:2],
+        **words,
     )
     return made, [words["title"], *(name for name in series if _drawn(made))]
 
 
 def _bars(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:
     values = draw(st.dictionaries(names, numbers, max_size=20))
-    errors = draw(st.one_of(st.none(), st.just({name: abs(value or 0) for name, value in values.items()})))
+    errors = draw(
+        st.one_of(st.none(), st.just({name: abs(value or 0) for name, value in values.items()}))
+    )
     made = drawing.bars(
-        values, title=draw(names), errors=errors, reference=draw(st.one_of(st.none(), st.floats(-9, 9)))
+        values,
+        title=draw(names),
+        errors=errors,
+        reference=draw(st.one_of(st.none(), st.floats(-9, 9))),
     )
     return made, [*values] if _drawn(made) else []
 
@@ -100,16 +118,24 @@ def _heat(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:
 
 def _scatter(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:
     points = draw(st.lists(st.tuples(numbers, numbers), max_size=20))
-    called = draw(st.one_of(st.just([]), st.lists(names, min_size=len(points), max_size=len(points))))
+    called = draw(
+        st.one_of(st.just([]), st.lists(names, min_size=len(points), max_size=len(points)))
+    )
     chosen = draw(st.one_of(st.none(), st.integers(0, len(points) - 1))) if points else None
-    flags = {"line": draw(st.booleans()), "diagonal": draw(st.booleans()), "connect": [*range(0, len(points), 2)]}
+    flags = {
+        "line": draw(st.booleans()),
+        "diagonal": draw(st.booleans()),
+        "connect": [*range(0, len(points), 2)],
+    }
     words = {"title": draw(names), "x_label": draw(names), "y_label": draw(names)}
     return drawing.scatter(points, names=called, chosen=chosen, **flags, **words), [words["title"]]
 
 
 def _histogram(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:
     edges = sorted(draw(st.lists(finite, min_size=1, max_size=10)))
-    counts = draw(st.lists(st.integers(0, 10**12), min_size=len(edges) - 1, max_size=len(edges) - 1))
+    counts = draw(
+        st.lists(st.integers(0, 10**12), min_size=len(edges) - 1, max_size=len(edges) - 1)
+    )
     label = draw(names)
     made = drawing.histogram(edges, counts, title=draw(names), x_label=label)
     return made, [label] if _drawn(made) else []
@@ -119,7 +145,10 @@ def _reliability(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:
     part = st.floats(0, 1)
     bins = draw(st.lists(st.tuples(part, part, st.integers(0, 10**7)), max_size=15))
     found = Reliability(
-        [b[0] for b in bins], [b[1] for b in bins], [b[2] for b in bins], draw(st.one_of(st.none(), part))
+        [b[0] for b in bins],
+        [b[1] for b in bins],
+        [b[2] for b in bins],
+        draw(st.one_of(st.none(), part)),
     )
     title = draw(names)
     return drawing.reliability(found, title=title), [title]
@@ -148,7 +177,9 @@ def _drawn(made: drawing.Picture) -> bool:
 @pytest.mark.parametrize("make", PICTURES, ids=lambda make: make.__name__[1:])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_pictures_are_well_formed_and_names_are_text(make: Callable[..., Any], data: st.DataObject) -> None:
+def test_pictures_are_well_formed_and_names_are_text(
+    make: Callable[..., Any], data: st.DataObject
+) -> None:
     made, shown = data.draw(st.composite(lambda draw: make(draw))())
     page, fragment = ET.fromstring(made.page()), ET.fromstring(made.fragment("one"))
     text = "\n".join(fragment.itertext())
@@ -165,7 +196,10 @@ def _check_numbers(root: ET.Element) -> None:
     """No coordinate is undefined or has more than five digits."""
     for each in root.iter():
         for name, value in each.attrib.items():
-            if name in {"x", "y", "cx", "cy", "r", "d", "width", "height", "transform", "viewBox"} and value != "100%":
+            if (
+                name in {"x", "y", "cx", "cy", "r", "d", "width", "height", "transform", "viewBox"}
+                and value != "100%"
+            ):
                 found = re.findall(r"[\d.]+|nan|inf|e[+-]?\d", value)
                 assert not {"nan", "inf"} & {*found} and not re.search(r"\de[+-]?\d", value)
                 assert all(len(number.replace(".", "").lstrip("0")) <= 5 for number in found), value
@@ -173,16 +207,23 @@ def _check_numbers(root: ET.Element) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), make=st.sampled_from(PICTURES))
-def test_the_same_numbers_give_the_same_bytes(data: st.DataObject, make: Callable[..., Any]) -> None:
+def test_the_same_numbers_give_the_same_bytes(
+    data: st.DataObject, make: Callable[..., Any]
+) -> None:
     found = data.draw(sharings())
     assert drawing.network(found).page() == drawing.network(found).page()
     values = data.draw(st.lists(numbers, min_size=1))
-    assert drawing.lines({"a": values}, title="t").page() == drawing.lines({"a": list(values)}, title="t").page()
+    assert (
+        drawing.lines({"a": values}, title="t").page()
+        == drawing.lines({"a": list(values)}, title="t").page()
+    )
 
 
 @settings(max_examples=200, deadline=None)
 @given(finite, finite, st.integers(2, 8), st.booleans())
-def test_ticks_contain_the_range_and_say_what_they_are(a: float, b: float, count: int, whole: bool) -> None:
+def test_ticks_contain_the_range_and_say_what_they_are(
+    a: float, b: float, count: int, whole: bool
+) -> None:
     made = axis([np.array([a, b])], count=count, whole=whole)
     values = [tick.value for tick in made.ticks]
     assert values[0] <= min(a, b) and max(a, b) <= values[-1] and 2 <= len(values) <= 2 * count + 3
@@ -197,7 +238,11 @@ def test_logarithmic_ticks_contain_the_range(a: float, b: float) -> None:
     made = axis([np.array([a, b, np.nan])], log=True)
     values = [tick.value for tick in made.ticks]
     assert values[0] <= min(a, b) * (1 + 1e-12) and max(a, b) <= values[-1] * (1 + 1e-12)
-    assert values == sorted(set(values)) and len(values) <= 9 and [_read(tick.label) for tick in made.ticks] == values
+    assert (
+        values == sorted(set(values))
+        and len(values) <= 9
+        and [_read(tick.label) for tick in made.ticks] == values
+    )
 
 
 def _read(label: str) -> float:
@@ -214,7 +259,10 @@ def test_short_numbers_are_never_others(value: float, digits: int) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(st.just(float("nan")), st.floats(-5, 5)), max_size=1500), st.sampled_from([24, 60, 240]))
+@given(
+    st.lists(st.one_of(st.just(float("nan")), st.floats(-5, 5)), max_size=1500),
+    st.sampled_from([24, 60, 240]),
+)
 def test_thinning_keeps_extremes_and_gaps(values: list[float], limit: int) -> None:
     found = np.array(values, "float64")
     kept = thinning.kept(found, limit)
@@ -284,7 +332,9 @@ def test_shortened_text_fits(name: str, room: float) -> None:
 
 @given(st.integers(0, 3000), st.integers(1, 300))
 def test_tables_are_bounded_and_say_what_is_left_out(rows: int, columns: int) -> None:
-    made = table.table([str(i) for i in range(columns)], [[float(i)] * columns for i in range(rows)])
+    made = table.table(
+        [str(i) for i in range(columns)], [[float(i)] * columns for i in range(rows)]
+    )
     left = [int(row[0].split()[1]) for row in made if row[0].startswith("…")]
     assert len(made) <= 400 and len(made) * columns <= 6000 + 20 * columns
     assert len(made) - 1 - len(left) + sum(left) == rows
@@ -299,7 +349,9 @@ def test_each_layer_is_in_one_box_and_lines_lead_to_the_right(found: Sharing) ->
     assert sum(box.parameters for box in drawn) == sum(layer.parameters for layer in found.layers)
     at = boxing.levels(drawn)
     assert all(j < i and at[j] < at[i] for i, box in enumerate(drawn) for j in box.inputs)
-    assert all(at.count(level) <= boxing.SIDE_BY_SIDE for level in at) and len(drawn) <= boxing.BOXES
+    assert (
+        all(at.count(level) <= boxing.SIDE_BY_SIDE for level in at) and len(drawn) <= boxing.BOXES
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -309,10 +361,14 @@ def test_boxes_do_not_touch(data: st.DataObject, count: int) -> None:
     for i in range(count):
         inputs = tuple(sorted(data.draw(st.sets(st.integers(0, i - 1), max_size=3)))) if i else ()
         level = 1 + max((nodes[j].level for j in inputs), default=-1)
-        nodes.append(Node(level, data.draw(st.floats(20, 90)), data.draw(st.floats(0, 9)), inputs, thing=i))
+        nodes.append(
+            Node(level, data.draw(st.floats(20, 90)), data.draw(st.floats(0, 9)), inputs, thing=i)
+        )
     made = layout(nodes, 640.0, 184.0)
     placed = [place for place in made.placed if place.node.thing is not None]
-    assert len(placed) == count and all(p.x >= 0 and p.x + p.width <= 640 and p.y >= 0 for p in placed)
+    assert len(placed) == count and all(
+        p.x >= 0 and p.x + p.width <= 640 and p.y >= 0 for p in placed
+    )
     assert max(p.y + p.node.height for p in placed) <= made.height + 1e-6
     for i, a in enumerate(placed):
         for b in placed[:i]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from polycera.networks.embedding import FAR, PiecewiseLinear, SmoothClip, bins_of, size_of
+from polycera.layers.embedding import FAR, PiecewiseLinear, SmoothClip, bins_of, size_of
 
 COLUMNS = {
     "normal": np.random.default_rng(0).normal(size=200),
@@ -35,7 +35,8 @@ def filled(column: Any, at: Any, bins: int = 8) -> Any:
     layer.kernel.assign(np.eye(bins)[None, None])
     found = np.asarray(ops.convert_to_numpy(layer(np.asarray(at, "float32")[:, None])))
     assert found.shape == (len(at), 1, 1 + bins)
-    np.testing.assert_array_equal(found[:, 0, 0], np.asarray(at, "float32"))  # the number itself stays beside it
+    # the number itself stays beside it
+    np.testing.assert_array_equal(found[:, 0, 0], np.asarray(at, "float32"))
     return found[:, 0, 1:]
 
 
@@ -77,7 +78,9 @@ def test_below_all_rows_bins_are_empty_and_above_them_full(name: str) -> None:
     np.testing.assert_array_equal(full, there)
 
 
-@pytest.mark.parametrize(("name", "wide"), [("normal", 8), ("ties", 2), ("zero or one", 1), ("constant", 0)])
+@pytest.mark.parametrize(
+    ("name", "wide"), [("normal", 8), ("ties", 2), ("zero or one", 1), ("constant", 0)]
+)
 def test_values_that_many_rows_share_end_one_bin(name: str, wide: int) -> None:
     edges, widths = bins_of(COLUMNS[name][:, None], 8)
     assert edges.shape == widths.shape == (1, 8)
@@ -89,7 +92,9 @@ def test_values_that_many_rows_share_end_one_bin(name: str, wide: int) -> None:
 
 def test_bins_of_a_column_hold_as_many_rows() -> None:
     edges, widths = bins_of(COLUMNS["normal"][:, None], 8)
-    inside = (COLUMNS["normal"][:, None] >= edges[0]) & (COLUMNS["normal"][:, None] < edges[0] + widths[0])
+    inside = (COLUMNS["normal"][:, None] >= edges[0]) & (
+        COLUMNS["normal"][:, None] < edges[0] + widths[0]
+    )
     assert np.ptp(inside.sum(axis=0)) <= 2
 
 

@@ -12,14 +12,18 @@ from keras import ops
 
 import polycera as pc
 from polycera.balancing import Seen, get
-from polycera.networks.graph import Graph
+from polycera.layers.graph import Graph
 
 ROWS, FEATURES = 24, 6
 ENGINES = ("features", "parameters")
 
 
 def tasks() -> list[Any]:
-    return [pc.Binary("sold"), pc.Regression("price", weight=3.0), pc.Regression("cost", weight=0.1)]
+    return [
+        pc.Binary("sold"),
+        pc.Regression("price", weight=3.0),
+        pc.Regression("cost", weight=0.1),
+    ]
 
 
 def table() -> tuple[np.ndarray, dict[str, Any]]:
@@ -34,8 +38,15 @@ class OwnDense(keras.layers.Dense):
     """A dense layer that the engine does not know for one."""
 
 
-def dense(units: int, seed: int, activation: Any = None, kind: Any = keras.layers.Dense, **options: Any) -> Any:
-    return kind(units, activation=activation, kernel_initializer=keras.initializers.GlorotUniform(seed), **options)
+def dense(
+    units: int, seed: int, activation: Any = None, kind: Any = keras.layers.Dense, **options: Any
+) -> Any:
+    return kind(
+        units,
+        activation=activation,
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        **options,
+    )
 
 
 def branched(kind: Any = keras.layers.Dense, trunk: int = 8, plain: bool = True) -> keras.Model:
@@ -47,7 +58,9 @@ def branched(kind: Any = keras.layers.Dense, trunk: int = 8, plain: bool = True)
     both = dense(5, 2, "tanh", kind, name="both")(h)
     own = dense(4, 3, "tanh", kind, name="own")(h)
     ends = {"sold": (both, 4), "price": (both, 5), "cost": (own, 6)}
-    return keras.Model(x, {name: dense(1, seed, name=name)(end) for name, (end, seed) in ends.items()})
+    return keras.Model(
+        x, {name: dense(1, seed, name=name)(end) for name, (end, seed) in ends.items()}
+    )
 
 
 def adopted(network: keras.Model, **options: Any) -> pc.Model:
@@ -58,7 +71,9 @@ def adopted(network: keras.Model, **options: Any) -> pc.Model:
 
 def fitted(model: pc.Model, epochs: int = 2, batch_size: int = 8) -> list[float]:
     x, y = table()
-    return model.fit(x, y, epochs=epochs, batch_size=batch_size, shuffle=False, verbose=0).history["loss"]
+    return model.fit(x, y, epochs=epochs, batch_size=batch_size, shuffle=False, verbose=0).history[
+        "loss"
+    ]
 
 
 # -- nothing else changes ----------------------------------------------------------------------------------------------
@@ -67,9 +82,16 @@ def fitted(model: pc.Model, epochs: int = 2, batch_size: int = 8) -> list[float]
 @pytest.mark.parametrize("gradients", ENGINES)
 def test_the_mean_is_no_balancing(gradients: str) -> None:
     """With dropout and batch normalisation: their state goes on as in stock Keras."""
-    plain, mean = (adopted(branched(plain=False), **o) for o in ({}, {"balancing": "mean", "gradients": gradients}))
+    plain, mean = (
+        adopted(branched(plain=False), **o)
+        for o in ({}, {"balancing": "mean", "gradients": gradients})
+    )
     np.testing.assert_allclose(fitted(mean), fitted(plain), rtol=1e-5)
-    kept = {v.path.split("/", 1)[-1]: ops.convert_to_numpy(v) for v in plain.variables if "seed" not in v.path}
+    kept = {
+        v.path.split("/", 1)[-1]: ops.convert_to_numpy(v)
+        for v in plain.variables
+        if "seed" not in v.path
+    }
     after = {v.path.split("/", 1)[-1]: ops.convert_to_numpy(v) for v in mean.variables}
     for name, value in kept.items():
         if name in after:
@@ -78,8 +100,12 @@ def test_the_mean_is_no_balancing(gradients: str) -> None:
 
 def test_models_within_a_model_are_taken_apart() -> None:
     inner, x = branched(), keras.Input((FEATURES,))
-    outer = keras.Model(x, {n: keras.layers.Activation("linear", name=n)(t) for n, t in inner(x).items()})
-    flat, nested = (adopted(m, balancing="mgda", gradients="parameters") for m in (branched(), outer))
+    outer = keras.Model(
+        x, {n: keras.layers.Activation("linear", name=n)(t) for n, t in inner(x).items()}
+    )
+    flat, nested = (
+        adopted(m, balancing="mgda", gradients="parameters") for m in (branched(), outer)
+    )
     np.testing.assert_allclose(fitted(nested), fitted(flat), rtol=1e-5)
     assert [g.tasks for g in nested.gradients] == [g.tasks for g in flat.gradients]
 
@@ -88,7 +114,9 @@ def test_answers_are_those_of_the_model_itself() -> None:
     model = adopted(branched(plain=False), balancing="upgrad")
     fitted(model)
     x = table()[0]
-    np.testing.assert_array_equal(ops.convert_to_numpy(model(x)), ops.convert_to_numpy(model(x, training=False)))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(model(x)), ops.convert_to_numpy(model(x, training=False))
+    )
 
 
 # -- who shares what ---------------------------------------------------------------------------------------------------
@@ -98,7 +126,8 @@ def regions_of(model: pc.Model) -> dict[tuple[str, ...], set[str]]:
     """Tasks -> the layers whose weights they share."""
     plan = model._engine.plan
     return {
-        region.balance.names: {plan.trained[i].path.split("/")[-2] for i in region.variables} for region in plan.regions
+        region.balance.names: {plan.trained[i].path.split("/")[-2] for i in region.variables}
+        for region in plan.regions
     }
 
 
@@ -126,7 +155,11 @@ def test_a_layer_called_twice_is_shared_by_both(gradients: str) -> None:
     x, shared = keras.Input((FEATURES,)), dense(5, 1, "tanh", name="shared")
     left, right = shared(dense(4, 2, name="a")(x)), shared(dense(4, 3, name="b")(x))
     model = keras.Model(
-        x, {n: dense(1, 4, name=n)(t) for n, t in {"sold": left, "price": right, "cost": right}.items()}
+        x,
+        {
+            n: dense(1, 4, name=n)(t)
+            for n, t in {"sold": left, "price": right, "cost": right}.items()
+        },
     )
     balanced = adopted(model, balancing="mean", gradients=gradients)
     assert regions_of(balanced) == {("sold", "price", "cost"): {"shared"}, ("price", "cost"): {"b"}}
@@ -152,7 +185,8 @@ def test_several_heads_share_a_lower_trunk(gradients: str) -> None:
 def test_separate_networks_are_refused() -> None:
     x = keras.Input((FEATURES,))
     ends = {
-        name: dense(1, 1, name=name)(dense(4, i, name=f"own{i}")(x)) for i, name in enumerate(["sold", "price", "cost"])
+        name: dense(1, 1, name=name)(dense(4, i, name=f"own{i}")(x))
+        for i, name in enumerate(["sold", "price", "cost"])
     }
     with pytest.raises(pc.InputError, match="separate networks in one object"):
         adopted(keras.Model(x, ends), balancing="upgrad")
@@ -177,7 +211,10 @@ def task_losses(model: pc.Model) -> Callable[[list[np.ndarray]], np.ndarray]:
     place = {v.path: i for i, v in enumerate(plan.trained)}
 
     def weights(layer: str, values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        kernel, bias = (next(i for p, i in place.items() if p.endswith(f"{layer}/{w}")) for w in ("kernel", "bias"))
+        kernel, bias = (
+            next(i for p, i in place.items() if p.endswith(f"{layer}/{w}"))
+            for w in ("kernel", "bias")
+        )
         return values[kernel], values[bias]
 
     def layer(name: str, inputs: np.ndarray, values: list[np.ndarray]) -> np.ndarray:
@@ -194,13 +231,17 @@ def task_losses(model: pc.Model) -> Callable[[list[np.ndarray]], np.ndarray]:
             i = names.index(name)
             label = (np.asarray(y[name], "float64") - units.location[i]) / units.scale[i]
             each = np.logaddexp(0, raw) - label * raw if name == "sold" else (raw - label) ** 2
-            found.append(model.tasks[name].weight * np.nanmean(np.where(np.isnan(label), np.nan, each)))
+            found.append(
+                model.tasks[name].weight * np.nanmean(np.where(np.isnan(label), np.nan, each))
+            )
         return np.array(found)
 
     return losses
 
 
-def differences(function: Callable[[list[np.ndarray]], np.ndarray], at: list[np.ndarray], i: int) -> np.ndarray:
+def differences(
+    function: Callable[[list[np.ndarray]], np.ndarray], at: list[np.ndarray], i: int
+) -> np.ndarray:
     """Central differences of the losses with respect to the i-th array: [tasks, size]."""
     found, step = [], 1e-5
     for j in range(at[i].size):
@@ -231,7 +272,9 @@ def test_parameter_gradients_are_those_of_finite_differences(kind: Any, trunk: i
         np.testing.assert_allclose(seen[1], rows @ rows.T, rtol=2e-4, atol=1e-7)
         ones = np.ones(len(chosen), "float32")
         method = get("mgda")
-        weights = method.update(method.init(len(chosen)), Seen(rows @ rows.T, ones, ones, ones, ones))[1]
+        weights = method.update(
+            method.init(len(chosen)), Seen(rows @ rows.T, ones, ones, ones, ones)
+        )[1]
         np.testing.assert_allclose(seen[2], ops.convert_to_numpy(weights), atol=2e-3)
         for i in region.variables:
             alone.discard(i)
@@ -239,7 +282,10 @@ def test_parameter_gradients_are_those_of_finite_differences(kind: Any, trunk: i
             np.testing.assert_allclose(before[i] - after[i], moved, rtol=2e-3, atol=2e-6)
     for i in alone:
         np.testing.assert_allclose(
-            before[i] - after[i], 0.05 * jacobians[i].sum(0).reshape(at[i].shape), rtol=2e-3, atol=2e-6
+            before[i] - after[i],
+            0.05 * jacobians[i].sum(0).reshape(at[i].shape),
+            rtol=2e-3,
+            atol=2e-6,
         )
 
 
@@ -270,7 +316,14 @@ def test_features_agree_with_the_fork_of_fused_heads() -> None:
         model = pc.Model(x, heads(dense(8, 1, "tanh")(x)), **whole)
         model.compile(keras.optimizers.SGD(0.05))
         rows, y = table()
-        model.fit(rows, y | {"colour": rows[:, :3].argmax(1)}, epochs=2, batch_size=8, shuffle=False, verbose=0)
+        model.fit(
+            rows,
+            y | {"colour": rows[:, :3].argmax(1)},
+            epochs=2,
+            batch_size=8,
+            shuffle=False,
+            verbose=0,
+        )
         found.append((model.gradients[0], model.get_layer(index=1).get_weights()))
     (one, weights), (other, others) = found
     for a, b in zip(one[1:5], other[1:5], strict=True):
@@ -284,40 +337,57 @@ def test_features_agree_with_the_fork_of_fused_heads() -> None:
 def sequences() -> tuple[keras.Model, Any]:
     x = keras.Input((7, 3))
     h = keras.layers.LSTM(4, name="lstm")(keras.layers.Masking()(x))
-    return keras.Model(x, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}), (ROWS, 7, 3)
+    return keras.Model(x, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}), (
+        ROWS,
+        7,
+        3,
+    )
 
 
 def images() -> tuple[keras.Model, Any]:
     x = keras.Input((8, 8, 1))
     h = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="relu", name="conv")(x))
-    return keras.Model(x, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}), (ROWS, 8, 8, 1)
+    return keras.Model(x, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}), (
+        ROWS,
+        8,
+        8,
+        1,
+    )
 
 
 @pytest.mark.parametrize("gradients", ENGINES)
 @pytest.mark.parametrize("network", [sequences, images], ids=["lstm", "conv"])
 def test_any_layer_may_be_shared(network: Any, gradients: str) -> None:
     model, shape = network()
-    plain, balanced = (adopted(model, **o) for o in ({}, {"balancing": "mean", "gradients": gradients}))
+    plain, balanced = (
+        adopted(model, **o) for o in ({}, {"balancing": "mean", "gradients": gradients})
+    )
     start = model.get_weights()
     x, y = np.random.default_rng(0).normal(size=shape).astype("float32"), table()[1]
     found = []
     for each in (plain, balanced):
         model.set_weights(start)
-        found.append(each.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"])
+        found.append(
+            each.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"]
+        )
     np.testing.assert_allclose(*found, rtol=1e-4)
 
 
 @pytest.mark.parametrize("gradients", ENGINES)
 def test_inputs_go_by_name(gradients: str) -> None:
     ins = {"left": keras.Input((3,), name="left"), "right": keras.Input((3,), name="right")}
-    h = dense(5, 1, "tanh", name="trunk")(keras.layers.Concatenate()([ins["left"], 2 * ins["right"]]))
+    h = dense(5, 1, "tanh", name="trunk")(
+        keras.layers.Concatenate()([ins["left"], 2 * ins["right"]])
+    )
     model = adopted(
         keras.Model(ins, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}),
         balancing="cagrad",
         gradients=gradients,
     )
     x, y = table()
-    losses = model.fit({"right": x[:, 3:], "left": x[:, :3]}, y, epochs=6, batch_size=8, verbose=0).history["loss"]
+    losses = model.fit(
+        {"right": x[:, 3:], "left": x[:, :3]}, y, epochs=6, batch_size=8, verbose=0
+    ).history["loss"]
     assert losses[-1] < losses[0]
 
 
@@ -331,7 +401,9 @@ def test_a_training_is_saved_and_goes_on(gradients: str, tmp_path: Any) -> None:
     assert fitted(loaded, 1) == pytest.approx(fitted(model, 1), rel=1e-5)
 
 
-@pytest.mark.parametrize(("gradients", "policy"), [("features", "mixed_bfloat16"), ("parameters", "mixed_float16")])
+@pytest.mark.parametrize(
+    ("gradients", "policy"), [("features", "mixed_bfloat16"), ("parameters", "mixed_float16")]
+)
 def test_half_precision_trains(gradients: str, policy: str) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -347,7 +419,10 @@ def test_half_precision_trains(gradients: str, policy: str) -> None:
 def test_a_layer_with_a_loss_of_its_own_is_refused() -> None:
     x = keras.Input((FEATURES,))
     h = dense(4, 1, activity_regularizer="l2", name="trunk")(x)
-    model = adopted(keras.Model(x, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}), balancing="mean")
+    model = adopted(
+        keras.Model(x, {n: dense(1, 1, name=n)(h) for n in ("sold", "price", "cost")}),
+        balancing="mean",
+    )
     with pytest.raises(Exception, match="adds a loss of its own"):
         fitted(model)
 

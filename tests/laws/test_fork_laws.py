@@ -30,16 +30,26 @@ def table() -> tuple[np.ndarray, dict[str, Any]]:
     x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
     cost = x[:, 3] - x[:, 0]
     cost[::3] = np.nan
-    return x, {"sold": x[:, 0] > 0, "price": 9 * x[:, 1], "colour": x[:, :3].argmax(1), "cost": cost}
+    return x, {
+        "sold": x[:, 0] > 0,
+        "price": 9 * x[:, 1],
+        "colour": x[:, :3].argmax(1),
+        "cost": cost,
+    }
 
 
 def network(balancing: Any, seed: int = 1, **options: Any) -> pc.Model:
     """A small network, always with the same first weights."""
     inputs = keras.Input((FEATURES,))
     first = keras.initializers.GlorotUniform(seed)
-    hidden = keras.layers.Dense(5, activation="tanh", kernel_initializer=first, name="trunk")(inputs)
+    hidden = keras.layers.Dense(5, activation="tanh", kernel_initializer=first, name="trunk")(
+        inputs
+    )
     heads = pc.layers.Heads(
-        tasks(), balancing=balancing, kernel_initializer=keras.initializers.GlorotUniform(seed + 1), **options
+        tasks(),
+        balancing=balancing,
+        kernel_initializer=keras.initializers.GlorotUniform(seed + 1),
+        **options,
     )
     model = pc.Model(inputs, heads(hidden))
     model.compile(keras.optimizers.SGD(0.05))
@@ -49,14 +59,18 @@ def network(balancing: Any, seed: int = 1, **options: Any) -> pc.Model:
 def trained(balancing: Any, epochs: int = 3, **options: Any) -> tuple[pc.Model, list[float]]:
     x, y = table()
     model = network(balancing, **options)
-    return model, model.fit(x, y, epochs=epochs, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    return model, model.fit(x, y, epochs=epochs, batch_size=8, shuffle=False, verbose=0).history[
+        "loss"
+    ]
 
 
 def test_the_mean_is_no_balancing() -> None:
     plain, losses = trained(None)
     mean, balanced = trained("mean")
     np.testing.assert_allclose(balanced, losses, rtol=1e-5)
-    for one, other in zip(plain.get_layer("trunk").get_weights(), mean.get_layer("trunk").get_weights(), strict=True):
+    for one, other in zip(
+        plain.get_layer("trunk").get_weights(), mean.get_layer("trunk").get_weights(), strict=True
+    ):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -69,7 +83,7 @@ def test_the_gramian_is_that_of_the_tasks_gradients() -> None:
     again.adapt(y)
     features = keras.Model(again.inputs, again.get_layer("trunk").output)(x)
     head = again.heads[0]
-    from polycera.training.targets import encode, pack
+    from polycera.model.targets import encode, pack
 
     packed = ops.convert_to_tensor(pack(again.layout, encode(again.layout, y), again.units))
     objective, names = again._objective, list(again.tasks)
@@ -82,7 +96,10 @@ def test_the_gramian_is_that_of_the_tasks_gradients() -> None:
 
         return loss
 
-    gradients = [np.asarray(ops.convert_to_numpy(value_and_gradient(loss_of(name))(features)[1])) for name in names]
+    gradients = [
+        np.asarray(ops.convert_to_numpy(value_and_gradient(loss_of(name))(features)[1]))
+        for name in names
+    ]
     expected = np.array([[np.sum(a * b) for b in gradients] for a in gradients])
     found = model.heads[0].balanced()
     assert found is not None
@@ -126,7 +143,13 @@ def test_half_precision_trains() -> None:
         ({"balancing": "pcgrad", "preference": {"price": 2.0}}, "knows preferences"),
         ({"balancing": "upgrad", "preference": {"prise": 2.0}}, "price"),
         ({"balancing": "upgrad", "preference": {"price": -1.0}}, "0 or more"),
-        ({"balancing": "upgrad", "preference": {name: 0.0 for name in ("sold", "price", "colour", "cost")}}, "above 0"),
+        (
+            {
+                "balancing": "upgrad",
+                "preference": {name: 0.0 for name in ("sold", "price", "colour", "cost")},
+            },
+            "above 0",
+        ),
         ({"balancing": "upgrad", "every": 0}, "1 or more"),
         ({"balancing": "upgrad", "gradients": "parameter"}, "parameters"),
         ({"balancing": None, "every": 2}, "balancing="),

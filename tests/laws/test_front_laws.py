@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import polycera as pc
-from polycera.monitoring.scale import MEANS
-from polycera.runs import arrays, front, kept
+from polycera.callbacks.score_scale import MEANS
+from polycera.runs import kept_epochs, pareto_set
+from polycera.storage import arrays
 
 pytestmark = pytest.mark.nobackend
 
@@ -25,7 +26,9 @@ some = st.floats(-1e3, 1) | few
 sizes = st.tuples(st.integers(1, 7), st.integers(1, 4))
 tables = hnp.arrays("float64", sizes, elements=some)
 gappy = hnp.arrays("float64", sizes, elements=some | st.just(math.nan) | st.just(-math.inf))
-wild = hnp.arrays("float64", sizes, elements=st.floats(allow_nan=True, allow_infinity=False) | st.just(-math.inf))
+wild = hnp.arrays(
+    "float64", sizes, elements=st.floats(allow_nan=True, allow_infinity=False) | st.just(-math.inf)
+)
 
 
 def beats(one: np.ndarray, other: np.ndarray) -> bool:
@@ -38,17 +41,27 @@ def beats(one: np.ndarray, other: np.ndarray) -> bool:
 def test_the_undominated_are_those_that_no_other_beats(scores: np.ndarray) -> None:
     rows = np.where(np.isnan(scores), -math.inf, scores)
     expected = [
-        not any(beats(other, row) for other in rows) and not any((row == earlier).all() for earlier in rows[:i])
+        not any(beats(other, row) for other in rows)
+        and not any((row == earlier).all() for earlier in rows[:i])
         for i, row in enumerate(rows)
     ]
-    assert front.undominated(scores).tolist() == expected
+    assert pareto_set.undominated(scores).tolist() == expected
 
 
 def test_the_undominated_by_hand() -> None:
     nan = math.nan
     scores = [[1, 0], [0, 1], [0, 0], [1, 0], [nan, 1], [0.5, 0.5], [nan, 2], [nan, nan]]
-    assert front.undominated(np.array(scores)).tolist() == [True, True, False, False, False, True, True, False]
-    assert front.undominated(np.array([[nan]])).tolist() == [True]
+    assert pareto_set.undominated(np.array(scores)).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert pareto_set.undominated(np.array([[nan]])).tolist() == [True]
 
 
 @given(scores=tables, data=st.data())
@@ -56,20 +69,28 @@ def test_no_row_is_lost_that_any_weights_like_best(scores: np.ndarray, data: Any
     """The best of all rows under weights is the best of those that no other beats, for every mean."""
     k = scores.shape[1]
     weights = np.array(data.draw(st.lists(st.floats(0, 5), min_size=k, max_size=k).filter(any)))
-    some = scores[front.undominated(scores)]
+    some = scores[pareto_set.undominated(scores)]
     for how in MEANS:
-        np.testing.assert_allclose(MEANS[how](some, weights).max(), MEANS[how](scores, weights).max(), rtol=1e-9)
-    best, top = (table[front.choose(table, weights)] for table in (some, scores))
+        np.testing.assert_allclose(
+            MEANS[how](some, weights).max(), MEANS[how](scores, weights).max(), rtol=1e-9
+        )
+    best, top = (table[pareto_set.choose(table, weights)] for table in (some, scores))
     np.testing.assert_allclose(best @ weights, top @ weights, rtol=1e-9)
 
 
-@given(scores=tables, factors=st.lists(st.floats(0.01, 100), min_size=4, max_size=4), data=st.data())
-def test_the_order_and_the_unit_of_tasks_are_irrelevant(scores: np.ndarray, factors: list[float], data: Any) -> None:
+@given(
+    scores=tables, factors=st.lists(st.floats(0.01, 100), min_size=4, max_size=4), data=st.data()
+)
+def test_the_order_and_the_unit_of_tasks_are_irrelevant(
+    scores: np.ndarray, factors: list[float], data: Any
+) -> None:
     scores, k = np.round(scores, 3), scores.shape[1]
     order = data.draw(st.permutations(range(k)))
     there = (scores * np.array(factors[:k]))[:, order]
-    np.testing.assert_array_equal(front.undominated(there), front.undominated(scores))
-    np.testing.assert_allclose(front.contributions(there), front.contributions(scores), rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(pareto_set.undominated(there), pareto_set.undominated(scores))
+    np.testing.assert_allclose(
+        pareto_set.contributions(there), pareto_set.contributions(scores), rtol=1e-6, atol=1e-9
+    )
 
 
 def edges_of(scores: np.ndarray) -> np.ndarray:
@@ -82,15 +103,23 @@ def edges_of(scores: np.ndarray) -> np.ndarray:
 def swept(corners: np.ndarray) -> float:
     """The area under steps in two dimensions, from left to right."""
     left = [0.0, *sorted({x for x, _ in corners})]
-    return sum((b - a) * max((y for x, y in corners if x >= b), default=0.0) for a, b in pairwise(left))
+    return sum(
+        (b - a) * max((y for x, y in corners if x >= b), default=0.0) for a, b in pairwise(left)
+    )
 
 
-@given(scores=hnp.arrays("float64", st.tuples(st.integers(1, 8), st.just(2)), elements=st.floats(-50, 1) | few))
+@given(
+    scores=hnp.arrays(
+        "float64", st.tuples(st.integers(1, 8), st.just(2)), elements=st.floats(-50, 1) | few
+    )
+)
 def test_contributions_in_two_dimensions(scores: np.ndarray) -> None:
     """Against the area under steps, with and without each."""
     edges = edges_of(scores)
     alone = np.array([swept(edges) - swept(np.delete(edges, i, axis=0)) for i in range(len(edges))])
-    np.testing.assert_allclose(front.contributions(scores), alone / edges.prod(axis=1).max(), atol=1e-9)
+    np.testing.assert_allclose(
+        pareto_set.contributions(scores), alone / edges.prod(axis=1).max(), atol=1e-9
+    )
 
 
 def test_contributions_in_five_dimensions() -> None:
@@ -99,14 +128,18 @@ def test_contributions_in_five_dimensions() -> None:
     edges, points = edges_of(scores), np.random.default_rng(1).uniform(size=(1_000_000, 5))
     below = np.stack([(points < edge).all(axis=1) for edge in edges])
     alone = (below & (below.sum(axis=0) == 1)).mean(axis=1)
-    np.testing.assert_allclose(front.contributions(scores) * edges.prod(axis=1).max(), alone, atol=2e-3)
+    np.testing.assert_allclose(
+        pareto_set.contributions(scores) * edges.prod(axis=1).max(), alone, atol=2e-3
+    )
 
 
 @given(scores=tables)
-def test_what_is_beaten_adds_nothing_and_the_best_of_a_task_adds_something(scores: np.ndarray) -> None:
-    adds = front.contributions(scores)
-    assert (adds[~front.undominated(scores)] < 1e-9).all()
-    twice = front.contributions(np.concatenate([scores, scores]))
+def test_what_is_beaten_adds_nothing_and_the_best_of_a_task_adds_something(
+    scores: np.ndarray,
+) -> None:
+    adds = pareto_set.contributions(scores)
+    assert (adds[~pareto_set.undominated(scores)] < 1e-9).all()
+    twice = pareto_set.contributions(np.concatenate([scores, scores]))
     assert (twice < 1e-9).all()
     for column in scores.T:
         *_, second, top = [column.min(), *np.sort(column)]
@@ -117,7 +150,7 @@ def test_what_is_beaten_adds_nothing_and_the_best_of_a_task_adds_something(score
 @given(scores=wild)
 @example(scores=np.array([[1.7e308, 1.0], [-1.7e308, 2.0]]))
 def test_contributions_are_numbers_whatever_comes(scores: np.ndarray) -> None:
-    adds = front.contributions(scores)
+    adds = pareto_set.contributions(scores)
     assert adds.shape == (len(scores),) and np.isfinite(adds).all() and (adds >= 0).all()
 
 
@@ -125,26 +158,30 @@ def test_contributions_are_numbers_whatever_comes(scores: np.ndarray) -> None:
 def test_contributions_of_seventeen_rows(k: int) -> None:
     """Of one task and of thousands: the product of as many edges is no float, and still tells rows apart."""
     scores = np.random.default_rng(0).uniform(size=(17, k))
-    adds = front.contributions(scores)
-    assert np.isfinite(adds).all() and (adds > 0).sum() == front.undominated(scores).sum()
+    adds = pareto_set.contributions(scores)
+    assert np.isfinite(adds).all() and (adds > 0).sum() == pareto_set.undominated(scores).sum()
     assert len(set(adds[adds > 0])) == (adds > 0).sum()
 
 
 @given(skills=gappy, data=st.data())
 def test_the_choice_is_the_first_of_the_best_means(skills: np.ndarray, data: Any) -> None:
     k = skills.shape[1]
-    weights = np.array(data.draw(st.lists(st.floats(1e-9, 5) | st.just(0.0), min_size=k, max_size=k).filter(any)))
+    weights = np.array(
+        data.draw(st.lists(st.floats(1e-9, 5) | st.just(0.0), min_size=k, max_size=k).filter(any))
+    )
     means = []
     for row in skills:
         used = [(w, s) for w, s in zip(weights, row, strict=True) if w > 0 and s == s]
-        means.append(math.fsum(w * s for w, s in used) / math.fsum(w for w, _ in used) if used else math.nan)
+        means.append(
+            math.fsum(w * s for w, s in used) / math.fsum(w for w, _ in used) if used else math.nan
+        )
     if np.isnan(means).all():
         with pytest.raises(pc.InputError, match="has a value"):
-            front.choose(skills, weights)
+            pareto_set.choose(skills, weights)
         return
-    chosen = front.choose(skills, weights)
+    chosen = pareto_set.choose(skills, weights)
     assert means[chosen] == pytest.approx(np.nanmax(means), rel=1e-9)
-    assert front.choose(np.concatenate([skills, skills]), weights) == chosen
+    assert pareto_set.choose(np.concatenate([skills, skills]), weights) == chosen
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -154,8 +191,12 @@ def scored(**skills: float) -> dict[str, dict[str, Any]]:
     """Scores of tasks with two metrics each, of which the first has this skill."""
     return {
         name: {
-            "rmse": SimpleNamespace(value=1 - skill, trivial=1.0, ideal=0.0, direction="min", skill=skill),
-            "r2": SimpleNamespace(value=-skill, trivial=0.0, ideal=1, direction="max", skill=-skill),
+            "rmse": SimpleNamespace(
+                value=1 - skill, trivial=1.0, ideal=0.0, direction="min", skill=skill
+            ),
+            "r2": SimpleNamespace(
+                value=-skill, trivial=0.0, ideal=1, direction="max", skill=-skill
+            ),
         }
         for name, skill in skills.items()
     }
@@ -163,14 +204,14 @@ def scored(**skills: float) -> dict[str, dict[str, Any]]:
 
 def write(folder: Path, epoch: int, **skills: float) -> None:
     watched = [(name, "rmse") for name in skills]
-    kept.write(folder, epoch, {"w": np.full(3, float(epoch))}, scored(**skills), watched)
+    kept_epochs.write(folder, epoch, {"w": np.full(3, float(epoch))}, scored(**skills), watched)
 
 
 def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
     write(tmp_path, 12, a=0.5, b=math.nan)
     write(tmp_path, 3, a=-math.inf, b=0.25)
     write(tmp_path, 1_000_000, **{f"t/{i}": i / 100 for i in range(40)})
-    three, twelve, last = kept.read(tmp_path)
+    three, twelve, last = kept_epochs.read(tmp_path)
     assert [three.epoch, twelve.epoch, last.epoch] == [3, 12, 1_000_000]
     assert three.skills == {"a": -math.inf, "b": 0.25}
     assert math.isnan(twelve.skills["b"])
@@ -185,7 +226,13 @@ def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
 def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path: Path) -> None:
     for epoch in (1, 2, 4):
         write(tmp_path, epoch, a=epoch / 10)
-    for name in ("best.safetensors", "1.safetensors", "0000002.safetensors", ".77.000003.safetensors", "000005.keras"):
+    for name in (
+        "best.safetensors",
+        "1.safetensors",
+        "0000002.safetensors",
+        ".77.000003.safetensors",
+        "000005.keras",
+    ):
         (tmp_path / name).write_bytes(b"of somebody else")
     (tmp_path / "000006.safetensors").mkdir()
     content = bytearray((tmp_path / "000002.safetensors").read_bytes())
@@ -194,10 +241,10 @@ def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path: Path) -> N
     (tmp_path / "000004.safetensors").rename(tmp_path / "000007.safetensors")
     arrays.write(tmp_path / "000008.safetensors", {"w": np.ones(1)}, {"epoch": 8})
     with pytest.warns(UserWarning) as said:
-        assert [one.epoch for one in kept.read(tmp_path)] == [1]
+        assert [one.epoch for one in kept_epochs.read(tmp_path)] == [1]
     for name, warning in zip(("000002", "000007", "000008"), said, strict=True):
         assert f"'{name}.safetensors' is left out" in str(warning.message)
-    assert kept.read(tmp_path / "nowhere") == []
+    assert kept_epochs.read(tmp_path / "nowhere") == []
 
 
 def test_notes_that_do_not_fit_together_are_damage(tmp_path: Path) -> None:
@@ -213,18 +260,20 @@ def test_notes_that_do_not_fit_together_are_damage(tmp_path: Path) -> None:
     for bad in wrong:
         arrays.write(tmp_path / "000001.safetensors", {}, bad)
         with pytest.warns(UserWarning, match="left out"):
-            assert kept.read(tmp_path) == []
+            assert kept_epochs.read(tmp_path) == []
 
 
 def test_weights_pick_an_epoch(tmp_path: Path) -> None:
     for epoch, (a, b) in enumerate([(0.9, 0.1), (0.6, 0.6), (0.1, 0.9)]):
         write(tmp_path, epoch, a=a, b=b)
-    found = kept.read(tmp_path)
-    picked = {w: kept.pick(found, {"a": w, "b": 1 - w}).epoch for w in (1.0, 0.9, 0.5, 0.1, 0.0)}
+    found = kept_epochs.read(tmp_path)
+    picked = {
+        w: kept_epochs.pick(found, {"a": w, "b": 1 - w}).epoch for w in (1.0, 0.9, 0.5, 0.1, 0.0)
+    }
     assert picked == {1.0: 0, 0.9: 0, 0.5: 1, 0.1: 2, 0.0: 2}
-    assert kept.pick(found, {"b": 7}).epoch == 2
-    assert kept.pick(found, {"a/r2": 1.0}).epoch == 2
-    assert kept.pick(found, {"a/rmse": np.float32(1.0)}).epoch == 0
+    assert kept_epochs.pick(found, {"b": 7}).epoch == 2
+    assert kept_epochs.pick(found, {"a/r2": 1.0}).epoch == 2
+    assert kept_epochs.pick(found, {"a/rmse": np.float32(1.0)}).epoch == 0
 
 
 @pytest.mark.parametrize(
@@ -240,17 +289,23 @@ def test_weights_pick_an_epoch(tmp_path: Path) -> None:
         ({}, "at least one weight above 0"),
     ],
 )
-def test_weights_that_choose_nothing_are_refused(tmp_path: Path, weights: dict[str, Any], said: str) -> None:
+def test_weights_that_choose_nothing_are_refused(
+    tmp_path: Path, weights: dict[str, Any], said: str
+) -> None:
     write(tmp_path, 1, a=0.5, b=0.5)
     with pytest.raises(pc.InputError, match=said):
-        kept.pick(kept.read(tmp_path), weights)
+        kept_epochs.pick(kept_epochs.read(tmp_path), weights)
     with pytest.raises(pc.InputError, match="No epoch was kept"):
-        kept.pick([], weights)
+        kept_epochs.pick([], weights)
 
 
 def test_sweeping_leaves_the_epochs_and_what_is_not_ours(tmp_path: Path) -> None:
     for epoch in range(4):
         write(tmp_path, epoch, a=0.5)
     (tmp_path / "notes.txt").write_text("mine")
-    kept.sweep(tmp_path, {1, 3, 9})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001.safetensors", "000003.safetensors", "notes.txt"]
+    kept_epochs.sweep(tmp_path, {1, 3, 9})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "000001.safetensors",
+        "000003.safetensors",
+        "notes.txt",
+    ]

@@ -14,8 +14,8 @@ from small import compiled, dense, from_numpy
 import polycera as pc
 from polycera.balancing import get
 from polycera.balancing.graddrop import scattered
-from polycera.networks.balance import Balance
-from polycera.networks.fork import Fork
+from polycera.layers.balance import Balance
+from polycera.layers.fork import Fork
 from polycera.tasks import Layout
 
 ROWS, FEATURES = 7, 5
@@ -38,16 +38,26 @@ def case(tasks: list[Any], seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.nd
     return features, *(rng.normal(size=(k, units)).astype("float32") for k in (ROWS, FEATURES))
 
 
-def ours(tasks: list[Any], method: Any, dtype: str, noise: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
+def ours(
+    tasks: list[Any], method: Any, dtype: str, noise: np.ndarray, *arrays: np.ndarray
+) -> np.ndarray:
     """What goes on into the trunk, in float64, for each of the noises."""
     fork = Fork(Layout.of(tasks), Balance.of([task.name for task in tasks], method))
     tensors = [ops.cast(ops.convert_to_tensor(array), dtype) for array in arrays]
 
     def backward(noise: Any, features: Any, cotangent: Any, kernel: Any) -> Any:
         start = fork.balance.start()
-        carried = fork.balance.packed.read(ops.convert_to_tensor(start[0] - start[1])) | {"noise": noise}
+        carried = fork.balance.packed.read(ops.convert_to_tensor(start[0] - start[1])) | {
+            "noise": noise
+        }
         vector = fork.balance.packed.pack(carried)
-        inputs = (features, kernel, ops.stack([vector, 0 * vector]), ops.zeros((len(tasks),)), ops.ones(()))
+        inputs = (
+            features,
+            kernel,
+            ops.stack([vector, 0 * vector]),
+            ops.zeros((len(tasks),)),
+            ops.ones(()),
+        )
         found = fork._backward(inputs, cotangent)
         return ops.cast(found[0], "float32"), ops.cast(found[1], "float32")
 
@@ -57,16 +67,21 @@ def ours(tasks: list[Any], method: Any, dtype: str, noise: np.ndarray, *arrays: 
         trunk, kernel = step(ops.convert_to_tensor(np.full(len(tasks), shift, "float32")), *tensors)
         found.append(np.asarray(ops.convert_to_numpy(trunk), "float64"))
     plain = np.asarray(arrays[0], "float64").T @ np.asarray(arrays[1], "float64")
-    np.testing.assert_allclose(ops.convert_to_numpy(kernel), plain, rtol=0.05, atol=0.05)  # heads: as always
+    # heads: as always
+    np.testing.assert_allclose(ops.convert_to_numpy(kernel), plain, rtol=0.05, atol=0.05)
     return np.array(found)
 
 
 def gradients(tasks: list[Any], cotangent: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Of each task at each feature of each row, [m, n, d]."""
-    return np.array([cotangent[:, own] @ kernel[:, own].T for own in Layout.of(tasks).raw_columns.values()])
+    return np.array(
+        [cotangent[:, own] @ kernel[:, own].T for own in Layout.of(tasks).raw_columns.values()]
+    )
 
 
-def paper(g: np.ndarray, features: np.ndarray, uniform: np.ndarray, leak: float, over: str) -> np.ndarray:
+def paper(
+    g: np.ndarray, features: np.ndarray, uniform: np.ndarray, leak: float, over: str
+) -> np.ndarray:
     """Algorithm 1, with what stands for the gradient in it: as it is, or times the sign and added up over rows."""
     seen = g if over == "row" else (g * np.sign(features)).sum(axis=1, keepdims=True)
     purity = 0.5 * (1 + seen.sum(axis=0) / np.abs(seen).sum(axis=0))
@@ -86,7 +101,9 @@ def test_it_is_the_papers_algorithm(tasks: list[Any], over: str, leak: float) ->
     for shift, trunk in zip(noise, found, strict=True):
         rows = ROWS if over == "row" else 1
         uniform = ops.convert_to_numpy(scattered(rows, FEATURES, ops.convert_to_tensor(shift)))
-        np.testing.assert_allclose(trunk, paper(g, features, uniform, leak, over), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            trunk, paper(g, features, uniform, leak, over), rtol=1e-4, atol=1e-5
+        )
     assert np.abs(np.diff(found, axis=0)).max() > 0.1
 
 
@@ -95,7 +112,9 @@ def test_on_average_it_is_the_sum(over: str) -> None:
     """The paper's formula, P sum(g > 0) + (1 - P) sum(g < 0), which is the plain sum where rows are taken apart."""
     features, cotangent, kernel = case(MIXED, 1)
     noise = (np.arange(100, dtype="float32") + 0.5) / 100
-    found = ours(MIXED, {"name": "graddrop", "over": over}, "float32", noise, features, cotangent, kernel).mean(axis=0)
+    found = ours(
+        MIXED, {"name": "graddrop", "over": over}, "float32", noise, features, cotangent, kernel
+    ).mean(axis=0)
     g = gradients(MIXED, cotangent, kernel)
     seen = g if over == "row" else (g * np.sign(features)).sum(axis=1, keepdims=True)
     purity = 0.5 * (1 + seen.sum(axis=0) / np.abs(seen).sum(axis=0))
@@ -108,7 +127,9 @@ def test_on_average_it_is_the_sum(over: str) -> None:
 def test_gradients_of_one_sign_are_added_up() -> None:
     features, cotangent, kernel = case(SINGLE)
     cotangent, kernel = -np.abs(cotangent), np.abs(kernel)
-    found = ours(SINGLE, "graddrop", "float32", np.float32([0.0, 0.5, 0.99]), features, cotangent, kernel)
+    found = ours(
+        SINGLE, "graddrop", "float32", np.float32([0.0, 0.5, 0.99]), features, cotangent, kernel
+    )
     np.testing.assert_allclose(found, np.broadcast_to(cotangent @ kernel.T, found.shape), rtol=1e-5)
 
 
@@ -118,7 +139,15 @@ def test_a_full_leak_and_no_gradient() -> None:
         method = {"name": "graddrop", "leak": 1.0, "over": over}
         (found,) = ours(MIXED, method, "float32", np.float32([0.4]), features, cotangent, kernel)
         np.testing.assert_allclose(found, cotangent @ kernel.T, rtol=1e-4, atol=1e-5)
-        (found,) = ours(MIXED, method | {"leak": 0.0}, "float32", np.float32([0.4]), features, 0 * cotangent, kernel)
+        (found,) = ours(
+            MIXED,
+            method | {"leak": 0.0},
+            "float32",
+            np.float32([0.4]),
+            features,
+            0 * cotangent,
+            kernel,
+        )
         assert (found == 0).all()
 
 
@@ -128,17 +157,25 @@ def test_half_precision(dtype: str, to: float) -> None:
     rounded = [ops.convert_to_numpy(ops.cast(ops.cast(a, dtype), "float32")) for a in case(MIXED)]
     for over in ("row", "batch"):
         method = {"name": "graddrop", "over": over}
-        half, full = (ours(MIXED, method, d, np.float32([0.1, 0.7]), *rounded) for d in (dtype, "float32"))
+        half, full = (
+            ours(MIXED, method, d, np.float32([0.1, 0.7]), *rounded) for d in (dtype, "float32")
+        )
         np.testing.assert_allclose(half, full, rtol=to, atol=to)
-    cotangent = 3e4 * np.sign(rounded[1])  # as under loss scaling: a sum of sizes that float16 does not hold
-    (found,) = ours(MIXED, "graddrop", "float16", np.float32([0.3]), 0.001 * rounded[0], cotangent, rounded[2])
+    # as under loss scaling: a sum of sizes that float16 does not hold
+    cotangent = 3e4 * np.sign(rounded[1])
+    (found,) = ours(
+        MIXED, "graddrop", "float16", np.float32([0.3]), 0.001 * rounded[0], cotangent, rounded[2]
+    )
     assert not np.isnan(found).any()
 
 
 def test_the_numbers_are_spread_evenly_and_do_not_coarsen() -> None:
     found = ops.convert_to_numpy(scattered(40_000, 3, ops.convert_to_tensor(np.float32(0.37))))
     assert found.min() >= 0 and found.max() < 1
-    expected = np.add.outer(np.arange(40_000) / 1.324717957244746, np.arange(3) / 1.324717957244746**2) + 0.37
+    expected = (
+        np.add.outer(np.arange(40_000) / 1.324717957244746, np.arange(3) / 1.324717957244746**2)
+        + 0.37
+    )
     apart = np.abs((found - expected + 0.5) % 1.0 - 0.5)
     assert apart.max() < 2e-5
     for part in (found, found[-500:]):
@@ -149,7 +186,11 @@ def test_the_numbers_are_spread_evenly_and_do_not_coarsen() -> None:
 def table() -> tuple[np.ndarray, dict[str, Any]]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(24, 3)).astype("float32")
-    y = {"price": x[:, 0] - x[:, 1], "sold": (x[:, 1] > 0).astype("float64"), "colour": x.argmax(axis=1).astype(float)}
+    y = {
+        "price": x[:, 0] - x[:, 1],
+        "sold": (x[:, 1] > 0).astype("float64"),
+        "colour": x.argmax(axis=1).astype(float),
+    }
     y["price"][::5] = np.nan
     return x, y
 
@@ -170,7 +211,10 @@ def test_it_trains_is_saved_and_goes_on(over: str, tmp_path: Path) -> None:
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
     assert again.heads[0].settings.balance.method == model.heads[0].settings.balance.method
-    after = [m.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"] for m in (model, again)]
+    after = [
+        m.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"]
+        for m in (model, again)
+    ]
     assert after[0] == after[1]
 
 
@@ -178,8 +222,12 @@ def test_where_it_cannot_work_it_says_so() -> None:
     for given in ({"gradients": "parameters"}, {"gradients": "features"}):
         x = keras.Input((3,))
         h = keras.layers.Dense(4)(x)
-        theirs = keras.Model(x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)})
-        with pytest.raises(pc.InputError, match="'graddrop' works element by element at the features of Heads"):
+        theirs = keras.Model(
+            x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)}
+        )
+        with pytest.raises(
+            pc.InputError, match="'graddrop' works element by element at the features of Heads"
+        ):
             pc.adopt(theirs, tasks()[:2], balancing="graddrop", **given)
     with pytest.raises(pc.InputError, match="element by element"):
         dense(tasks(), balancing="graddrop", gradients="parameters")

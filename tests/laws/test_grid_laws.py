@@ -15,7 +15,9 @@ import polycera as pc
 from polycera import balancing, weighting
 
 ROWS, FEATURES = 24, 6
-METHODS = [("balancing", name) for name in balancing.METHODS] + [("weighting", name) for name in weighting.METHODS]
+METHODS = [("balancing", name) for name in balancing.METHODS] + [
+    ("weighting", name) for name in weighting.METHODS
+]
 
 
 def table() -> tuple[np.ndarray, dict[str, Any]]:
@@ -24,7 +26,12 @@ def table() -> tuple[np.ndarray, dict[str, Any]]:
     x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
     cost = x[:, 3] - x[:, 0]
     cost[::3] = np.nan
-    return x, {"sold": x[:, 0] > 0, "price": 9 * x[:, 1], "colour": x[:, :3].argmax(1), "cost": cost}
+    return x, {
+        "sold": x[:, 0] > 0,
+        "price": 9 * x[:, 1],
+        "colour": x[:, :3].argmax(1),
+        "cost": cost,
+    }
 
 
 def network(room: str, name: str) -> pc.Model:

@@ -13,7 +13,7 @@ from keras import ops
 
 import polycera as pc
 from polycera.errors import PolyceraError, UnknownName
-from polycera.networks.backend import with_backward
+from polycera.layers.backend import with_backward
 
 ROWS, BATCH, BAD = 160, 16, 57
 EPOCH = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
@@ -69,7 +69,10 @@ def data(where: str) -> tuple[np.ndarray, dict[str, Any]]:
 
 CASES = {
     "loss": (network, r"a loss is NaN or infinite: 'price/mse'"),
-    "derivative": (lambda **rest: network([(steep, 1.0)], **rest), r"the gradient of a loss .*: 'price/steep'\."),
+    "derivative": (
+        lambda **rest: network([(steep, 1.0)], **rest),
+        r"the gradient of a loss .*: 'price/steep'\.",
+    ),
     "layer": (lambda **rest: network(root=True, **rest), r"arises in the layers below the heads"),
 }
 
@@ -114,7 +117,9 @@ def test_nothing_happens_where_all_is_finite() -> None:
     guarded, plain = network(balancing="mean"), network(balancing="mean")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        one = guarded.fit(x, y, epochs=2, validation_split=0.25, callbacks=[pc.callbacks.Guard()], **EPOCH).history
+        one = guarded.fit(
+            x, y, epochs=2, validation_split=0.25, callbacks=[pc.callbacks.Guard()], **EPOCH
+        ).history
     two = plain.fit(x, y, epochs=2, validation_split=0.25, **EPOCH).history
     assert one.keys() == two.keys() and "val_loss" in one
     for name in one:
@@ -124,7 +129,12 @@ def test_nothing_happens_where_all_is_finite() -> None:
 def test_the_next_fit_without_it_is_as_before() -> None:
     x, y = data("layer")
     model = network(root=True)
-    model.fit(x[:48], {name: labels[:48] for name, labels in y.items()}, callbacks=[pc.callbacks.Guard()], **EPOCH)
+    model.fit(
+        x[:48],
+        {name: labels[:48] for name, labels in y.items()},
+        callbacks=[pc.callbacks.Guard()],
+        **EPOCH,
+    )
     assert "apply" in vars(model.optimizer)
     model.fit(x, y, **EPOCH)
     assert "apply" not in vars(model.optimizer)
@@ -150,7 +160,9 @@ def test_however_the_step_is_made(how: str) -> None:
         model = network(optimizer=keras.optimizers.Adam(0.01, gradient_accumulation_steps=steps))
         if how == "steps_per_execution":
             model.compile(keras.optimizers.Adam(0.01), steps_per_execution=2)
-        with pytest.raises(PolyceraError, match=r"epoch 1 at batch 4: a loss is NaN or infinite: 'price/mse'"):
+        with pytest.raises(
+            PolyceraError, match=r"epoch 1 at batch 4: a loss is NaN or infinite: 'price/mse'"
+        ):
             model.fit(x, y, epochs=2, callbacks=[pc.callbacks.Guard()], **EPOCH)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -164,7 +176,9 @@ def test_nothing_that_is_not_finite_is_saved(tmp_path: Path) -> None:
     saving = pc.callbacks.Checkpoint(tmp_path, every="1 batch", delete_checkpoint=False)
     with pytest.warns(UserWarning, match="No checkpoint was saved: '.*' holds NaN"):
         model.fit(x, y, callbacks=[saving], **EPOCH)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"000000-{n:08d}.safetensors" for n in (2, 3)]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        f"000000-{n:08d}.safetensors" for n in (2, 3)
+    ]
 
 
 def test_a_checkpoint_is_not_made_of_what_a_guard_stopped(tmp_path: Path) -> None:
@@ -172,7 +186,9 @@ def test_a_checkpoint_is_not_made_of_what_a_guard_stopped(tmp_path: Path) -> Non
     watch = [pc.callbacks.Guard(), pc.callbacks.Checkpoint(tmp_path, every="1 batch")]
     with pytest.raises(PolyceraError, match="at batch 4"):
         network().fit(x, y, callbacks=watch, **EPOCH)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"000000-{n:08d}.safetensors" for n in (2, 3)]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        f"000000-{n:08d}.safetensors" for n in (2, 3)
+    ]
 
 
 def test_policies_are_known() -> None:

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polycera as pc
-from polycera.monitoring import pareto, variables
-from polycera.runs import kept
-from polycera.runs.arrays import Stored
+from polycera.callbacks import pareto_checkpoint
+from polycera.model import variables
+from polycera.runs import kept_epochs
+from polycera.storage.arrays import Stored
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
 
@@ -34,7 +35,8 @@ def network(**heads: Any) -> pc.Model:
 
 
 def fit(model: pc.Model, *callbacks: Any, epochs: int = 8) -> Any:
-    options = dict(validation_data=HELD, batch_size=16, shuffle=False, verbose=0)  # the same on every backend
+    # the same on every backend
+    options = dict(validation_data=HELD, batch_size=16, shuffle=False, verbose=0)
     return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
 
 
@@ -44,11 +46,13 @@ def test_each_kept_epoch_measures_what_it_measured(tmp_path: Path) -> None:
     assert 2 <= len(watch.epochs) <= 8
     picked = {w: watch.pick({"churn": w, "spend": 1 - w}) for w in (1.0, 0.0)}
     assert set(picked.values()) <= set(watch.epochs)
-    for one in kept.read(tmp_path):
-        pareto.restore(model, one)
+    for one in kept_epochs.read(tmp_path):
+        pareto_checkpoint.restore(model, one)
         again = model.evaluate(*HELD, batch_size=16, verbose=0)
         assert again["spend/rmse"] == pytest.approx(history["val_spend/rmse"][one.epoch], rel=1e-5)
-        assert again["churn/log_loss"] == pytest.approx(history["val_churn/log_loss"][one.epoch], rel=1e-4)
+        assert again["churn/log_loss"] == pytest.approx(
+            history["val_churn/log_loss"][one.epoch], rel=1e-4
+        )
         assert one.scores["spend"]["rmse"]["value"] == history["val_spend/rmse"][one.epoch]
     best = int(np.argmin(history["val_spend/rmse"]))
     assert watch.pick({"spend": 1.0}) == best
@@ -80,7 +84,9 @@ def test_the_file_has_the_best_epoch(end: str, scale: str, tmp_path: Path) -> No
         loaded = network()
         variables.write(variables.weights(loaded), Stored(save.path).arrays, "it")
     again = loaded.evaluate(*HELD, verbose=0)
-    assert again["spend/rmse"] == pytest.approx(history["val_spend/rmse"][save.saved_epoch], rel=1e-5)
+    assert again["spend/rmse"] == pytest.approx(
+        history["val_spend/rmse"][save.saved_epoch], rel=1e-5
+    )
     assert [path.name for path in tmp_path.iterdir()] == [save.path.name]
 
 
@@ -91,12 +97,17 @@ def test_a_schedule_sets_weights_and_they_are_logged() -> None:
         on_train_batch_begin=lambda batch, logs: seen.append(model.tasks["churn"].weight)
     )
     model = network()
-    schedule = pc.callbacks.WeightSchedule({"churn": lambda epoch: 1.0 if epoch < 2 else np.float32(3.0)})
+    schedule = pc.callbacks.WeightSchedule(
+        {"churn": lambda epoch: 1.0 if epoch < 2 else np.float32(3.0)}
+    )
     history = fit(model, schedule, look, epochs=4).history
     assert seen == [1.0] * 12 + [3.0] * 12  # six batches an epoch
     np.testing.assert_allclose(history["churn/weight"], [1, 1, 3, 3], rtol=1e-6)
     np.testing.assert_allclose(history["spend/weight"], [1, 1, 1, 1], rtol=1e-6)
-    parts = [np.array(history[f"{name}/weight"]) * history[f"{name}/{term}"] for name, term in TERMS.items()]
+    parts = [
+        np.array(history[f"{name}/weight"]) * history[f"{name}/{term}"]
+        for name, term in TERMS.items()
+    ]
     np.testing.assert_allclose(history["loss"], sum(parts), rtol=1e-5)
 
 
@@ -113,8 +124,12 @@ def test_a_schedule_goes_by_the_number_of_the_epoch() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), -1.0, float("inf"), "heavy", None])
 def test_a_weight_that_is_none_is_refused_where_it_comes(bad: Any) -> None:
     model = network()
-    schedule = pc.callbacks.WeightSchedule({"spend": lambda epoch: 2.0, "churn": lambda epoch: bad if epoch else 1.0})
-    with pytest.raises(pc.InputError, match=r"scheduled weight of task 'churn' in epoch 1 to be a finite number"):
+    schedule = pc.callbacks.WeightSchedule(
+        {"spend": lambda epoch: 2.0, "churn": lambda epoch: bad if epoch else 1.0}
+    )
+    with pytest.raises(
+        pc.InputError, match=r"scheduled weight of task 'churn' in epoch 1 to be a finite number"
+    ):
         fit(model, schedule, epochs=3)
 
 
@@ -122,7 +137,11 @@ UNITS: dict[str, Any] = {}
 
 
 @pytest.mark.nobackend
-@given(factor=st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3), shift=st.floats(-10, 10), seed=st.integers(0, 9))
+@given(
+    factor=st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3),
+    shift=st.floats(-10, 10),
+    seed=st.integers(0, 9),
+)
 def test_the_unit_of_a_target_changes_no_skill(factor: float, shift: float, seed: int) -> None:
     """The same answers, said in another unit, have the same skill in every metric that knows no zero."""
     metrics = ["rmse", "mae", "r2"]

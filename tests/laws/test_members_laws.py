@@ -16,22 +16,31 @@ from small import from_numpy, raw_of
 import polycera as pc
 from polycera.data import Batches
 from polycera.errors import InputError
-from polycera.networks.trunks import Shape, trunk
+from polycera.layers.trunk import Shape, trunk
+from polycera.model import ensemble
+from polycera.model.targets import encode, pack
 from polycera.runs import Network, Training
-from polycera.training import folds, recipe
-from polycera.training.targets import encode, pack
+from polycera.tabular import folds, recipe
 
 ROWS, FEATURES, MEMBERS = 12, 3, 4
 
 
 def tasks() -> list[Any]:
     """A unit, several units, and a task of half the weight."""
-    return [pc.Binary("sold"), pc.Multiclass("colour", classes=3), pc.Regression("price", weight=0.5)]
+    return [
+        pc.Binary("sold"),
+        pc.Multiclass("colour", classes=3),
+        pc.Regression("price", weight=0.5),
+    ]
 
 
 def table(rows: int = ROWS) -> tuple[Any, dict[str, Any]]:
     x = np.random.default_rng(0).normal(size=(rows, FEATURES)).astype("float32")
-    return x, {"sold": x[:, 0] > 0, "colour": x.argmax(axis=1), "price": np.where(x[:, 2] > 1, np.nan, 9 * x[:, 1])}
+    return x, {
+        "sold": x[:, 0] > 0,
+        "colour": x.argmax(axis=1),
+        "price": np.where(x[:, 2] > 1, np.nan, 9 * x[:, 1]),
+    }
 
 
 def network(members: int = MEMBERS, optimizer: Any = None, **heads: Any) -> pc.Model:
@@ -55,7 +64,9 @@ def step(model: pc.Model, held: Any = None, **labels: Any) -> float:
     if not model.fitted:
         model.adapt(table()[1])
     packed = folds.beside(pack(model.layout, encode(model.layout, y), model.units), held)
-    return float(model.fit(Batches(x, packed, batch_size=ROWS, seed=None), verbose=0).history["loss"][0])
+    return float(
+        model.fit(Batches(x, packed, batch_size=ROWS, seed=None), verbose=0).history["loss"][0]
+    )
 
 
 # -- shapes and answers ------------------------------------------------------------------------------------------
@@ -69,7 +80,8 @@ def test_their_mean_answers_and_each_answers_in_training() -> None:
     np.testing.assert_allclose(raw_of(model, x), each.mean(axis=1), atol=1e-6)
     training = ops.convert_to_numpy(heads(hidden, training=True))
     assert training.shape == (ROWS * MEMBERS, 5)
-    np.testing.assert_allclose(training, each.reshape(-1, 5), atol=1e-6)  # all members of the first row come first
+    # all members of the first row come first
+    np.testing.assert_allclose(training, each.reshape(-1, 5), atol=1e-6)
     assert model.output_shape == (None, 5)
     assert model.predict(x, verbose=0)["colour"].shape == (ROWS, 3)
 
@@ -77,12 +89,14 @@ def test_their_mean_answers_and_each_answers_in_training() -> None:
 def test_a_member_is_a_network_of_its_own() -> None:
     """Each says what a stack of Dense layers with its weights says."""
     model, (x, _) = network(), table()
-    said = ops.convert_to_numpy(folds.Members(model)(x))
+    said = ops.convert_to_numpy(ensemble.Members(model)(x))
     kernel, bias, out, offset = of_member(model)
     for member in range(MEMBERS):
         clipped = x / np.sqrt(1 + (x / 4) ** 2)
         hidden = np.maximum(clipped @ kernel[:, member] + bias[member], 0)
-        np.testing.assert_allclose(said[:, member], hidden @ out[member] + offset[member], atol=1e-5)
+        np.testing.assert_allclose(
+            said[:, member], hidden @ out[member] + offset[member], atol=1e-5
+        )
 
 
 def test_one_member_is_no_members() -> None:
@@ -94,7 +108,8 @@ def test_one_member_is_no_members() -> None:
     for theirs, ours in zip(none.trainable_variables, one.trainable_variables, strict=True):
         theirs.assign(np.reshape(ops.convert_to_numpy(ours), theirs.shape))
     losses = [
-        model.fit(x, y, epochs=3, batch_size=5, shuffle=False, verbose=0).history["loss"] for model in (one, none)
+        model.fit(x, y, epochs=3, batch_size=5, shuffle=False, verbose=0).history["loss"]
+        for model in (one, none)
     ]
     np.testing.assert_allclose(*losses, rtol=1e-5)
     np.testing.assert_allclose(raw_of(one, x), raw_of(none, x), atol=1e-5)
@@ -126,9 +141,21 @@ def test_the_whole_network_of_a_table_is_saved_to_the_same_bits(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("members", "shape", "sentence"),
     [
-        (None, (4, 8), r"Heads takes features of shape \[n, features\], got \[None, 4, 8\]: put a pooling"),
-        (3, (4, 8), r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 4, 8\]: one row"),
-        (3, (8,), r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 8\]: one row"),
+        (
+            None,
+            (4, 8),
+            r"Heads takes features of shape \[n, features\], got \[None, 4, 8\]: put a pooling",
+        ),
+        (
+            3,
+            (4, 8),
+            r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 4, 8\]: one row",
+        ),
+        (
+            3,
+            (8,),
+            r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 8\]: one row",
+        ),
     ],
 )
 def test_other_shapes_are_refused(members: int | None, shape: Any, sentence: str) -> None:
@@ -148,7 +175,10 @@ def test_heads_of_one_model_have_as_many_members() -> None:
 def test_first_heads_are_as_large_as_those_of_one_network(initializer: str) -> None:
     """Keras would take the members for places of a convolution, and begin with weights smaller by their root."""
     heads = pc.layers.Heads(
-        [pc.Regression(f"t{i}") for i in range(30)], members=16, kernel_initializer=initializer, use_bias=False
+        [pc.Regression(f"t{i}") for i in range(30)],
+        members=16,
+        kernel_initializer=initializer,
+        use_bias=False,
     )
     heads.build((None, 16, 200))
     plain = keras.layers.Dense(30, kernel_initializer=initializer)
@@ -164,11 +194,14 @@ def test_the_loss_of_a_step_is_the_mean_of_the_members_losses() -> None:
     model, (x, y) = network(optimizer=keras.optimizers.SGD(0.0)), table()
     model.adapt(y)
     packed = pack(model.layout, encode(model.layout, y), model.units)
-    each = ops.convert_to_numpy(folds.Members(model)(x))
+    each = ops.convert_to_numpy(ensemble.Members(model)(x))
     losses = []
     for member in range(MEMBERS):
         measured = model._objective(
-            ops.convert_to_tensor(packed), ops.convert_to_tensor(each[:, member]), None, model._kept()
+            ops.convert_to_tensor(packed),
+            ops.convert_to_tensor(each[:, member]),
+            None,
+            model._kept(),
         )
         losses.append(float(model._objective.loss(model._objective.means(measured))))
     assert np.std(losses) > 0.01
@@ -181,11 +214,15 @@ def test_the_loss_without_held_out_rows_is_that_of_each_member_on_its_own() -> N
     model, (x, y) = network(optimizer=keras.optimizers.SGD(0.0)), table()
     model.adapt(y)
     packed = pack(model.layout, encode(model.layout, y), model.units)
-    each = ops.convert_to_numpy(folds.Members(model)(x))
-    pairs = [(row, member) for row in range(ROWS) for member in range(MEMBERS) if not held[row, member]]
+    each = ops.convert_to_numpy(ensemble.Members(model)(x))
+    pairs = [
+        (row, member) for row in range(ROWS) for member in range(MEMBERS) if not held[row, member]
+    ]
     targets = np.stack([packed[row] for row, _ in pairs])
     raw = np.stack([each[row, member] for row, member in pairs])
-    measured = model._objective(ops.convert_to_tensor(targets), ops.convert_to_tensor(raw), None, model._kept())
+    measured = model._objective(
+        ops.convert_to_tensor(targets), ops.convert_to_tensor(raw), None, model._kept()
+    )
     expected = float(model._objective.loss(model._objective.means(measured)))
     assert step(model, held) == pytest.approx(expected, rel=1e-5)
 
@@ -197,7 +234,9 @@ def test_a_sample_weight_holds_for_all_members() -> None:
     first.fit(x, y, sample_weight=few, batch_size=ROWS, shuffle=False, verbose=0)
     second = network()
     second.adapt(y)
-    second.fit(x[:5], {name: own[:5] for name, own in y.items()}, batch_size=5, shuffle=False, verbose=0)
+    second.fit(
+        x[:5], {name: own[:5] for name, own in y.items()}, batch_size=5, shuffle=False, verbose=0
+    )
     for one, other in zip(of_member(first), of_member(second), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -245,7 +284,7 @@ def test_a_member_alone_takes_the_steps_of_a_network_alone() -> None:
     for model in (together, alone):
         model.adapt(y)
         model.fit(x, y, epochs=3, batch_size=ROWS, shuffle=False, verbose=0)
-    said = ops.convert_to_numpy(folds.Members(together)(x))[:, 3]
+    said = ops.convert_to_numpy(ensemble.Members(together)(x))[:, 3]
     np.testing.assert_allclose(said, raw_of(alone, x), atol=1e-4)
 
 
@@ -285,7 +324,9 @@ def test_the_mean_of_balanced_members_is_no_balancing() -> None:
     ):
         moved = ops.convert_to_numpy(one) - value
         assert np.abs(moved).max() > 1e-3
-        np.testing.assert_allclose(moved, (ops.convert_to_numpy(each) - value).sum(axis=0), atol=1e-6)
+        np.testing.assert_allclose(
+            moved, (ops.convert_to_numpy(each) - value).sum(axis=0), atol=1e-6
+        )
 
 
 # -- folds -------------------------------------------------------------------------------------------------------
@@ -324,9 +365,13 @@ def test_groups_may_be_words_and_are_spread_over_folds() -> None:
 def test_targets_of_a_step_by_member() -> None:
     y = np.array([[1.0, 2.0], [3.0, np.nan]], "float32")
     held = np.array([[False, True, False], [True, False, False]])
-    found = ops.convert_to_numpy(folds.by_member(ops.convert_to_tensor(folds.beside(y, held)), 3, 2))
+    found = ops.convert_to_numpy(
+        ensemble.by_member(ops.convert_to_tensor(folds.beside(y, held)), 3, 2)
+    )
     nan = np.nan
     expected = [[1, 2], [nan, nan], [1, 2], [nan, nan], [3, nan], [3, nan]]
     np.testing.assert_array_equal(found, np.array(expected, "float32"))
-    plain = ops.convert_to_numpy(folds.by_member(ops.convert_to_tensor(folds.beside(y, None)), 3, 2))
+    plain = ops.convert_to_numpy(
+        ensemble.by_member(ops.convert_to_tensor(folds.beside(y, None)), 3, 2)
+    )
     np.testing.assert_array_equal(plain, np.repeat(y, 3, axis=0))

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import polycera as pc
-from polycera.monitoring.scale import MEANS, SCALES, Seen, best
-from polycera.runs import arrays, front, kept, plain
-from polycera.training.scores import Score
+from polycera.callbacks.score_scale import MEANS, SCALES, Seen, best
+from polycera.model.scores import Score
+from polycera.runs import kept_epochs, pareto_set
+from polycera.storage import arrays, state_json
 
 pytestmark = pytest.mark.nobackend
 
@@ -41,7 +42,10 @@ class FakeModel:
     @property
     def scores(self) -> dict[str, dict[str, Score]]:
         row = self.values[self.epoch]
-        return {n: {"rmse": Score(float(v), self.trivial, 0.0, "min")} for n, v in zip(self.tasks, row, strict=True)}
+        return {
+            n: {"rmse": Score(float(v), self.trivial, 0.0, "min")}
+            for n, v in zip(self.tasks, row, strict=True)
+        }
 
     @property
     def at(self) -> float:
@@ -58,7 +62,9 @@ class FakeModel:
         path.write_text(str(int(self.at)))
 
 
-def trained(callback: Any, model: FakeModel, epochs: range, weights: Any = float) -> list[dict[str, float]]:
+def trained(
+    callback: Any, model: FakeModel, epochs: range, weights: Any = float
+) -> list[dict[str, float]]:
     """Some epochs of a training in which the metrics were these; an epoch's weights are its number."""
     history = []
     for epoch in epochs:
@@ -72,7 +78,9 @@ def trained(callback: Any, model: FakeModel, epochs: range, weights: Any = float
     return history
 
 
-def watched(callback: Any, values: Any, weights: Any = float) -> tuple[Any, FakeModel, list[dict[str, float]]]:
+def watched(
+    callback: Any, values: Any, weights: Any = float
+) -> tuple[Any, FakeModel, list[dict[str, float]]]:
     """The callback after a training from beginning to end."""
     model = FakeModel(values)
     callback.set_model(model)
@@ -88,13 +96,15 @@ def state_of(callback: Any) -> dict[str, Any]:
     for name, value in vars(callback).items():
         if name != "_model" and not callable(value):
             try:
-                found[name] = plain.join(*plain.split(deepcopy(value)))
+                found[name] = state_json.join(*state_json.split(deepcopy(value)))
             except TypeError:
                 assert name in ("path", "folder", "_watch"), f"{name} is no plain state"
     return found
 
 
-tables = hnp.arrays("float64", st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(0.01, 100))
+tables = hnp.arrays(
+    "float64", st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(0.01, 100)
+)
 
 
 def seen(values: np.ndarray, ideal: float = 0.0, trivial: float = 50.0) -> Seen:
@@ -104,11 +114,15 @@ def seen(values: np.ndarray, ideal: float = 0.0, trivial: float = 50.0) -> Seen:
 
 @pytest.mark.parametrize("scale", SCALES)
 @given(values=tables, factor=st.floats(0.1, 10), shift=st.floats(-5, 5))
-def test_the_unit_of_a_target_changes_nothing(scale: str, values: np.ndarray, factor: float, shift: float) -> None:
+def test_the_unit_of_a_target_changes_nothing(
+    scale: str, values: np.ndarray, factor: float, shift: float
+) -> None:
     """Metrics, trivial values, ideals and references in other units: all scales but delta-m ignore a shift as well."""
     shift = 0.0 if scale == "single" else shift
     there = Seen(*(np.asarray(part) * factor + shift for part in seen(values).__dict__.values()))
-    np.testing.assert_allclose(SCALES[scale](there), SCALES[scale](seen(values)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        SCALES[scale](there), SCALES[scale](seen(values)), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("how", MEANS)
@@ -118,7 +132,9 @@ def test_the_order_of_tasks_is_irrelevant(how: str, values: np.ndarray, data: An
     weights = np.array(data.draw(st.lists(st.floats(0.1, 5), min_size=k, max_size=k)))
     order = data.draw(st.permutations(range(k)))
     scaled = SCALES["skill"](seen(values))
-    np.testing.assert_allclose(MEANS[how](scaled[:, order], weights[order]), MEANS[how](scaled, weights), rtol=1e-9)
+    np.testing.assert_allclose(
+        MEANS[how](scaled[:, order], weights[order]), MEANS[how](scaled, weights), rtol=1e-9
+    )
 
 
 @given(values=tables, data=st.data())
@@ -137,7 +153,8 @@ def test_scales_by_hand() -> None:
     np.testing.assert_allclose(SCALES["skill"](values)[:, 0], [0.6, 0.8, 0.2])
     np.testing.assert_allclose(SCALES["minmax"](values)[:, 0], [2 / 3, 1, 0])
     np.testing.assert_allclose(SCALES["first"](values)[:, 0], [0, 0.5, -1])
-    np.testing.assert_allclose(SCALES["single"](values)[:, 0], [-1, 0, -3])  # lower is better, ten is what one reaches
+    # lower is better, ten is what one reaches
+    np.testing.assert_allclose(SCALES["single"](values)[:, 0], [-1, 0, -3])
 
 
 @pytest.mark.filterwarnings("error")
@@ -154,14 +171,18 @@ def test_means_by_hand() -> None:
     scaled, weights = np.array([[0.9, 0.1], [0.5, np.nan], [-1.0, 0.5]]), np.array([3.0, 1.0])
     np.testing.assert_allclose(MEANS["mean"](scaled, weights), [0.7, 0.5, -0.625])
     np.testing.assert_allclose(MEANS["worst"](scaled, weights), [0.1, 0.5, -1])
-    np.testing.assert_allclose(MEANS["geometric"](scaled, weights), [(0.9**3 * 0.1) ** 0.25, 0.5, 0])
+    np.testing.assert_allclose(
+        MEANS["geometric"](scaled, weights), [(0.9**3 * 0.1) ** 0.25, 0.5, 0]
+    )
 
 
 def test_a_new_extreme_rescores_all_epochs_and_this_is_said() -> None:
     """The second task's range grows a hundredfold in the last epoch, and the first task decides."""
     values = [[0.5, 0.2], [0.4, 0.5], [0.9, 50.0]]
     with pytest.warns(UserWarning, match="best so far is now epoch 1, no longer 0"):
-        callback, _, history = watched(pc.callbacks.JointScore({"a": 1.0, "b": 1.01}, scale="minmax"), values)
+        callback, _, history = watched(
+            pc.callbacks.JointScore({"a": 1.0, "b": 1.01}, scale="minmax"), values
+        )
     assert callback.best_epoch == 1
     assert history[0]["val_joint"] == 1.0
 
@@ -225,8 +246,16 @@ def test_an_undefined_metric_is_left_out_and_said_once() -> None:
         (lambda: pc.callbacks.JointEarlyStopping(patience={}), "Patience"),
         (lambda: pc.callbacks.JointEarlyStopping(min_delta=float("nan")), "min_delta"),
         (lambda: watched(pc.callbacks.JointEarlyStopping(patience={"z": 1}), [[0.5]]), "'z'"),
-        (lambda: watched(pc.callbacks.JointScore(scale="single", reference={"z": 1}), [[0.5]]), "'z'"),
-        (lambda: watched(pc.callbacks.JointScore(scale="single", reference={"a": 1}), [[0.5, 0.5]]), "'b'"),
+        (
+            lambda: watched(pc.callbacks.JointScore(scale="single", reference={"z": 1}), [[0.5]]),
+            "'z'",
+        ),
+        (
+            lambda: watched(
+                pc.callbacks.JointScore(scale="single", reference={"a": 1}), [[0.5, 0.5]]
+            ),
+            "'b'",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(make: Any, said: str) -> None:
@@ -240,7 +269,10 @@ def test_bad_input_is_one_sentence(make: Any, said: str) -> None:
 @pytest.mark.parametrize("end", [".keras", ".safetensors"])
 def test_the_best_epoch_is_saved_whenever_there_is_a_better_one(end: str, tmp_path: Path) -> None:
     path = tmp_path / f"best{end}"
-    callback, model = pc.callbacks.JointCheckpoint(path), FakeModel([[0.9], [0.95], [0.5], [0.5], [0.6], [0.4]])
+    callback, model = (
+        pc.callbacks.JointCheckpoint(path),
+        FakeModel([[0.9], [0.95], [0.5], [0.5], [0.6], [0.4]]),
+    )
     callback.set_model(model)
     callback.on_train_begin()
     saved = []
@@ -257,7 +289,9 @@ def in_file(path: Path) -> int:
     return int(*arrays.Stored(path).arrays["0000/w"])
 
 
-def test_a_file_that_was_there_stays_where_saving_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_there_stays_where_saving_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save = pc.callbacks.JointCheckpoint(tmp_path / "best.keras")
     save.path.write_text("from before")
     monkeypatch.setattr(FakeModel, "save", lambda self, path: path.write_text("half") and 1 / 0)
@@ -268,7 +302,9 @@ def test_a_file_that_was_there_stays_where_saving_fails(tmp_path: Path, monkeypa
 
 def test_what_is_no_more_than_min_delta_better_is_not_saved(tmp_path: Path) -> None:
     values = [[0.9], [0.85], [0.79], [0.75], [0.7]]
-    callback, *_ = watched(pc.callbacks.JointCheckpoint(tmp_path / "a.keras", min_delta=0.1), values)
+    callback, *_ = watched(
+        pc.callbacks.JointCheckpoint(tmp_path / "a.keras", min_delta=0.1), values
+    )
     assert (callback.saved_epoch, in_file(callback.path), callback.best_epoch) == (2, 2, 4)
 
 
@@ -285,7 +321,9 @@ def test_the_file_follows_when_past_epochs_are_rescored(end: str, tmp_path: Path
 
 @pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
 @given(values=tables)
-def test_under_minmax_the_best_epoch_ends_in_the_file(values: np.ndarray, tmp_path_factory: Any) -> None:
+def test_under_minmax_the_best_epoch_ends_in_the_file(
+    values: np.ndarray, tmp_path_factory: Any
+) -> None:
     """And early stopping goes back to the same, though an equal one may be an earlier."""
     path = tmp_path_factory.mktemp("minmax") / "best.keras"
     callback, *_ = watched(pc.callbacks.JointCheckpoint(path, scale="minmax"), values)
@@ -307,7 +345,9 @@ def test_where_nothing_is_defined_nothing_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", ["skill", "minmax"])
 @pytest.mark.parametrize("make", ["JointCheckpoint", "ParetoCheckpoint"])
-def test_weights_that_are_not_finite_are_never_written(make: str, scale: str, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_never_written(
+    make: str, scale: str, tmp_path: Path
+) -> None:
     """Though their epochs score best; and this is said once."""
     bad = {1: math.nan, 3: math.inf}
     if make == "JointCheckpoint":
@@ -315,7 +355,11 @@ def test_weights_that_are_not_finite_are_never_written(make: str, scale: str, tm
     else:
         watch = pc.callbacks.ParetoCheckpoint(tmp_path)
     with pytest.warns(UserWarning, match="not all finite") as said:
-        watched(watch, [[0.9], [0.5], [0.8], [0.4], [0.85]], weights=lambda epoch: bad.get(epoch, float(epoch)))
+        watched(
+            watch,
+            [[0.9], [0.5], [0.8], [0.4], [0.85]],
+            weights=lambda epoch: bad.get(epoch, float(epoch)),
+        )
     assert len([w for w in said if "not all finite" in str(w.message)]) == 1
     (path,) = tmp_path.iterdir()
     assert in_file(path) == 2
@@ -332,8 +376,8 @@ def test_the_kept_epochs_are_those_that_no_other_beats(
     folder, k = tmp_path_factory.mktemp("front"), values.shape[1]
     callback, model, _ = watched(pc.callbacks.ParetoCheckpoint(folder, keep=keep), values)
     skills = 1 - values  # rounded, two may be equal whose metrics are not
-    best = set(np.flatnonzero(front.undominated(skills)).tolist())
-    assert [one.epoch for one in kept.read(folder)] == list(callback.epochs)
+    best = set(np.flatnonzero(pareto_set.undominated(skills)).tolist())
+    assert [one.epoch for one in kept_epochs.read(folder)] == list(callback.epochs)
     assert len(callback.epochs) == len(list(folder.iterdir())) <= keep
     if len(values) > keep:
         return
@@ -341,14 +385,19 @@ def test_the_kept_epochs_are_those_that_no_other_beats(
     weights = data.draw(st.lists(st.floats(0, 5), min_size=k, max_size=k).filter(any))
     epoch = callback.pick(dict(zip(model.tasks, weights, strict=True)))
     assert model.at == epoch
-    np.testing.assert_allclose(skills[epoch] @ weights, (skills @ weights).max(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        skills[epoch] @ weights, (skills @ weights).max(), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_the_unit_of_a_target_changes_no_kept_epoch(tmp_path: Path) -> None:
     values = np.random.default_rng(0).uniform(0.1, 2, size=(12, 2))
     epochs = []
     for factor in (1.0, 1000.0):
-        watch, model = pc.callbacks.ParetoCheckpoint(tmp_path, keep=3), FakeModel(values * factor, trivial=factor)
+        watch, model = (
+            pc.callbacks.ParetoCheckpoint(tmp_path, keep=3),
+            FakeModel(values * factor, trivial=factor),
+        )
         watch.set_model(model)
         watch.on_train_begin()
         trained(watch, model, range(12))
@@ -360,7 +409,9 @@ def test_of_too_many_epochs_the_one_goes_that_adds_least(tmp_path: Path) -> None
     values = [[0.1, 0.9], [0.9, 0.1], [0.4, 0.4], [0.41, 0.39], [0.3, 0.6]]
     callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path, keep=4), values)
     assert callback.epochs == (0, 1, 3, 4)
-    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path, keep=2), values[:2] + values[2:3])
+    callback, *_ = watched(
+        pc.callbacks.ParetoCheckpoint(tmp_path, keep=2), values[:2] + values[2:3]
+    )
     assert callback.epochs == (0, 2)  # of the two ends, which add the same, the first stays
 
 
@@ -383,16 +434,18 @@ def test_only_what_is_watched_counts(tmp_path: Path) -> None:
 
 def test_a_new_training_begins_anew(tmp_path: Path) -> None:
     """What an earlier one left goes when there is something to put in its place, and not before."""
-    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])
+    callback, *_ = watched(
+        pc.callbacks.ParetoCheckpoint(tmp_path), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]]
+    )
     assert callback.epochs == (0, 1, 2)
     other = pc.callbacks.ParetoCheckpoint(tmp_path)
     with pytest.warns(UserWarning, match="undefined|not all finite"):
         watched(other, [[0.9, 0.1]], weights=lambda _: math.nan)
-    assert [one.epoch for one in kept.read(tmp_path)] == [0, 1, 2]
+    assert [one.epoch for one in kept_epochs.read(tmp_path)] == [0, 1, 2]
     with pytest.raises(pc.InputError, match="No epoch was kept"):
         other.pick({"a": 1.0})
     callback, *_ = watched(other, [[0.9, 0.9], [0.5, 0.5]])
-    assert [one.epoch for one in kept.read(tmp_path)] == [1] == [callback.pick({"a": 1.0})]
+    assert [one.epoch for one in kept_epochs.read(tmp_path)] == [1] == [callback.pick({"a": 1.0})]
 
 
 def test_no_validation_rows_are_said(tmp_path: Path) -> None:
@@ -417,9 +470,15 @@ def test_a_task_whose_name_begins_with_val_is_no_validation() -> None:
 MAKERS: dict[str, Callable[[Path], Any]] = {
     "score": lambda folder: pc.callbacks.JointScore(scale="minmax"),
     "stopping": lambda folder: pc.callbacks.JointEarlyStopping(patience=3),
-    "stopping by tasks": lambda folder: pc.callbacks.JointEarlyStopping(patience={"a": 1, "b": 3}, scale="minmax"),
-    "checkpoint": lambda folder: pc.callbacks.JointCheckpoint(folder / "best.keras", {"a": 2.0, "b": 1.0}),
-    "checkpoint minmax": lambda folder: pc.callbacks.JointCheckpoint(folder / "best.safetensors", scale="minmax"),
+    "stopping by tasks": lambda folder: pc.callbacks.JointEarlyStopping(
+        patience={"a": 1, "b": 3}, scale="minmax"
+    ),
+    "checkpoint": lambda folder: pc.callbacks.JointCheckpoint(
+        folder / "best.keras", {"a": 2.0, "b": 1.0}
+    ),
+    "checkpoint minmax": lambda folder: pc.callbacks.JointCheckpoint(
+        folder / "best.safetensors", scale="minmax"
+    ),
     "pareto": lambda folder: pc.callbacks.ParetoCheckpoint(folder, keep=2),
 }
 
@@ -427,7 +486,9 @@ MAKERS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
 @pytest.mark.parametrize("name", MAKERS)
 @given(values=hnp.arrays("float64", (6, 2), elements=st.floats(0.01, 100)), data=st.data())
-def test_state_that_is_put_back_goes_on_alike(name: str, values: np.ndarray, data: Any, tmp_path_factory: Any) -> None:
+def test_state_that_is_put_back_goes_on_alike(
+    name: str, values: np.ndarray, data: Any, tmp_path_factory: Any
+) -> None:
     """The state is saved after some epochs; the training was cut off some epochs later, which are trained again."""
     saved = data.draw(st.integers(0, 5))
     lost = data.draw(st.integers(saved, 6))
@@ -454,7 +515,9 @@ def test_state_that_is_put_back_goes_on_alike(name: str, values: np.ndarray, dat
 
 
 def test_a_kept_epoch_whose_file_is_gone_is_named(tmp_path: Path) -> None:
-    callback, *_ = watched(pc.callbacks.ParetoCheckpoint(tmp_path), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])
+    callback, *_ = watched(
+        pc.callbacks.ParetoCheckpoint(tmp_path), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]]
+    )
     (tmp_path / "000001.safetensors").unlink()
     with pytest.warns(UserWarning, match=r"\[1\] cannot be read"):
         assert callback.pick({"a": 1.0}) == 2
@@ -466,27 +529,60 @@ def test_a_kept_epoch_whose_file_is_gone_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda at: pc.callbacks.JointCheckpoint(at / "best.h5"), r"'best.h5': end the name in \.keras"),
+        (
+            lambda at: pc.callbacks.JointCheckpoint(at / "best.h5"),
+            r"'best.h5': end the name in \.keras",
+        ),
         (lambda at: pc.callbacks.JointCheckpoint(at / "best"), r"\.keras"),
         (lambda at: pc.callbacks.JointCheckpoint(at / "b.keras", min_delta=-1), "min_delta"),
         (lambda at: pc.callbacks.JointCheckpoint(at / "b.keras", {"a": -1}), "'a'"),
-        (lambda at: watched(pc.callbacks.JointCheckpoint(at / "no" / "b.keras"), [[0.5]]), "make the folder"),
-        (lambda at: watched(pc.callbacks.JointCheckpoint(at / "folder.keras"), [[0.5]]), "it is a folder"),
-        (lambda at: watched(pc.callbacks.JointCheckpoint(at / "b.keras", {"z": 1}), [[0.5]]), "joint score: 'z'"),
-        (lambda at: watched(pc.callbacks.JointScore({"a": 1, "a/rmse": 2}), [[0.5]]), "names a task twice"),
+        (
+            lambda at: watched(pc.callbacks.JointCheckpoint(at / "no" / "b.keras"), [[0.5]]),
+            "make the folder",
+        ),
+        (
+            lambda at: watched(pc.callbacks.JointCheckpoint(at / "folder.keras"), [[0.5]]),
+            "it is a folder",
+        ),
+        (
+            lambda at: watched(pc.callbacks.JointCheckpoint(at / "b.keras", {"z": 1}), [[0.5]]),
+            "joint score: 'z'",
+        ),
+        (
+            lambda at: watched(pc.callbacks.JointScore({"a": 1, "a/rmse": 2}), [[0.5]]),
+            "names a task twice",
+        ),
         *(
-            (lambda at, keep=keep: pc.callbacks.ParetoCheckpoint(at, keep=keep), "2 to 16 epochs, got keep=")
+            (
+                lambda at, keep=keep: pc.callbacks.ParetoCheckpoint(at, keep=keep),
+                "2 to 16 epochs, got keep=",
+            )
             for keep in (1, 17, 2.0, True, "8")
         ),
         (lambda at: pc.callbacks.ParetoCheckpoint(at, {"a": 0.0}), "at least one weight above 0"),
         (lambda at: pc.callbacks.ParetoCheckpoint(at, []), "at least one weight above 0"),
-        (lambda at: watched(pc.callbacks.ParetoCheckpoint(at, ["a", "z"]), [[0.5]]), "set of kept epochs: 'z'"),
+        (
+            lambda at: watched(pc.callbacks.ParetoCheckpoint(at, ["a", "z"]), [[0.5]]),
+            "set of kept epochs: 'z'",
+        ),
         (lambda at: watched(pc.callbacks.ParetoCheckpoint(at / "file"), [[0.5]]), "Cannot write"),
-        (lambda at: watched(pc.callbacks.ParetoCheckpoint(at), [[0.5]])[0].pick({"z": 1}), "weights: 'z'"),
-        (lambda at: pc.callbacks.WeightSchedule({"a": 2.0}), "task 'a' is 2.0; expected a function"),
+        (
+            lambda at: watched(pc.callbacks.ParetoCheckpoint(at), [[0.5]])[0].pick({"z": 1}),
+            "weights: 'z'",
+        ),
+        (
+            lambda at: pc.callbacks.WeightSchedule({"a": 2.0}),
+            "task 'a' is 2.0; expected a function",
+        ),
         (lambda at: pc.callbacks.WeightSchedule({}), "dict of task name to function"),
-        (lambda at: pc.callbacks.WeightSchedule(lambda epoch: 1.0), "dict of task name to function"),
-        (lambda at: watched(pc.callbacks.WeightSchedule({"z": float}), [[0.5]]), "weight schedule: 'z'"),
+        (
+            lambda at: pc.callbacks.WeightSchedule(lambda epoch: 1.0),
+            "dict of task name to function",
+        ),
+        (
+            lambda at: watched(pc.callbacks.WeightSchedule({"z": float}), [[0.5]]),
+            "weight schedule: 'z'",
+        ),
     ],
 )
 def test_what_cannot_be_kept_or_scheduled_is_refused(make: Any, said: str, tmp_path: Path) -> None:

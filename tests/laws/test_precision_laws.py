@@ -10,9 +10,9 @@ import pytest
 from keras import ops
 
 import polycera as pc
-from polycera.networks.trunks import CLIP, EMBEDDING
+from polycera.layers.trunk import CLIP, EMBEDDING
 from polycera.runs import Network, Training
-from polycera.training import recipe
+from polycera.tabular import recipe
 
 
 @pytest.fixture(autouse=True)

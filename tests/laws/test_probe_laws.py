@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from small import dense
 
 import polycera as pc
-from polycera.monitoring import variables
-from polycera.monitoring.pulls import MOST, Pulls
-from polycera.networks import backend
-from polycera.runs import Folder, arrays
-from polycera.training import gramians
-from polycera.training.allowance import Allowance
-from polycera.training.probe import GradientProbe
+from polycera.callbacks.gradient_history import MOST, Pulls
+from polycera.callbacks.gradient_probe import GradientProbe
+from polycera.callbacks.time_allowance import Allowance
+from polycera.layers import backend
+from polycera.model import gramians, variables
+from polycera.runs import Folder
+from polycera.storage import arrays
 
 ROWS, FEATURES = 32, 3
 ALWAYS = {"rows": 16, "batches": 2, "budget": math.inf}
@@ -31,18 +31,28 @@ ALWAYS = {"rows": 16, "batches": 2, "budget": math.inf}
 def table() -> tuple[np.ndarray, dict[str, Any]]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
-    return x, {"sold": x[:, 0] > 0, "price": 9 * x[:, 1], "cost": np.where(x[:, 2] > 1, np.nan, x[:, 2] - x[:, 0])}
+    return x, {
+        "sold": x[:, 0] > 0,
+        "price": 9 * x[:, 1],
+        "cost": np.where(x[:, 2] > 1, np.nan, x[:, 2] - x[:, 0]),
+    }
 
 
 def tasks() -> list[Any]:
-    return [pc.Binary("sold"), pc.Regression("price", weight=3.0), pc.Regression("cost", loss="mae")]
+    return [
+        pc.Binary("sold"),
+        pc.Regression("price", weight=3.0),
+        pc.Regression("cost", loss="mae"),
+    ]
 
 
 def network(order: slice = slice(None), **model: Any) -> pc.Model:
     """With all that has a state beside its weights: dropout and batch normalisation."""
     first = keras.initializers.GlorotUniform(1)
     inputs = keras.Input((FEATURES,))
-    hidden = keras.layers.Dense(5, activation="tanh", kernel_initializer=first, name="trunk")(inputs)
+    hidden = keras.layers.Dense(5, activation="tanh", kernel_initializer=first, name="trunk")(
+        inputs
+    )
     hidden = keras.layers.BatchNormalization(name="norm")(hidden)
     hidden = keras.layers.Dropout(0.3, seed=3)(hidden)
     heads = [pc.layers.Heads([task], kernel_initializer="ones")(hidden) for task in tasks()[order]]
@@ -53,7 +63,9 @@ def network(order: slice = slice(None), **model: Any) -> pc.Model:
 
 def fit(model: pc.Model, *callbacks: Any, epochs: int = 3) -> dict[str, list[float]]:
     backend.seed(0)
-    return model.fit(*table(), epochs=epochs, batch_size=8, verbose=0, callbacks=list(callbacks)).history
+    return model.fit(
+        *table(), epochs=epochs, batch_size=8, verbose=0, callbacks=list(callbacks)
+    ).history
 
 
 def everything(model: pc.Model) -> list[np.ndarray]:
@@ -91,7 +103,8 @@ def test_a_look_changes_nothing(given: dict[str, Any]) -> None:
 def test_a_training_with_looks_is_the_one_without(given: dict[str, Any]) -> None:
     plain, watched = network(**given), network(**given)
     one, other = fit(plain), fit(watched, GradientProbe(*table(), **ALWAYS))
-    if keras.backend.backend() == "tensorflow":  # whose sums differ in the last digit from training to training
+    # whose sums differ in the last digit from training to training
+    if keras.backend.backend() == "tensorflow":
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-4)
     else:
@@ -119,7 +132,9 @@ def test_a_training_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path) -> 
         np.testing.assert_allclose(a, b, rtol=1e-3 if close else 0, atol=1e-5 if close else 0)
     assert found.epochs == seen.epochs == [0, 1, 2]
     for name in ("weights", "norms", "cosines", "conflicts"):
-        np.testing.assert_allclose(getattr(found, name), getattr(seen, name), rtol=1e-2 if close else 0)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(seen, name), rtol=1e-2 if close else 0
+        )
 
 
 def test_the_order_of_the_tasks_does_not_matter() -> None:
@@ -146,7 +161,9 @@ def branched() -> keras.Model:
     branch = keras.layers.Dense(3, name="branch")(frozen)
     own = keras.layers.Dense(3, name="own")(frozen)
     ends = {"sold": branch, "price": branch, "cost": own}
-    return keras.Model(inputs, {name: keras.layers.Dense(1, name=name)(end) for name, end in ends.items()})
+    return keras.Model(
+        inputs, {name: keras.layers.Dense(1, name=name)(end) for name, end in ends.items()}
+    )
 
 
 def test_each_layer_is_seen_by_those_that_it_serves() -> None:
@@ -158,7 +175,9 @@ def test_each_layer_is_seen_by_those_that_it_serves() -> None:
     cost = probe.tasks.index("cost")
     assert np.isfinite(probe.norms[0, 0]).all() and np.isfinite(probe.cosines[0, 0]).all()
     assert np.isnan(probe.norms[0, 1, cost]) and np.isnan(probe.weights[0, 1, cost])
-    assert np.isnan(probe.cosines[0, 1, cost]).all() and np.isnan(probe.conflicts[0, 1, :, cost]).all()
+    assert (
+        np.isnan(probe.cosines[0, 1, cost]).all() and np.isnan(probe.conflicts[0, 1, :, cost]).all()
+    )
     assert np.isfinite(np.delete(probe.norms[0, 1], cost)).all()
 
 
@@ -172,13 +191,20 @@ def test_weights_in_force_are_the_tasks_times_the_methods() -> None:
     for place, (names, _, weights) in enumerate(model._shared.last()):
         for name, weight in zip(names, weights, strict=True):
             ours = probe.weights[-1, place, probe.tasks.index(name)]
-            assert ours == pytest.approx(last[name] * weight, rel=0.2), "the logs have the mean over the epoch"
+            assert ours == pytest.approx(last[name] * weight, rel=0.2), (
+                "the logs have the mean over the epoch"
+            )
 
 
 def test_towers_share_nothing() -> None:
     inputs = keras.Input((FEATURES,))
-    ends = {name: keras.layers.Dense(2, name=f"{name}_own")(inputs) for name in ("sold", "price", "cost")}
-    towers = keras.Model(inputs, {name: keras.layers.Dense(1, name=name)(end) for name, end in ends.items()})
+    ends = {
+        name: keras.layers.Dense(2, name=f"{name}_own")(inputs)
+        for name in ("sold", "price", "cost")
+    }
+    towers = keras.Model(
+        inputs, {name: keras.layers.Dense(1, name=name)(end) for name, end in ends.items()}
+    )
     model = pc.adopt(towers, tasks())
     model.compile("adam")
     probe = GradientProbe(*table(), **ALWAYS)
@@ -238,7 +264,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr("polycera.training.allowance.perf_counter", lambda: self.now)
+        monkeypatch.setattr("polycera.callbacks.time_allowance.perf_counter", lambda: self.now)
 
 
 def test_looks_stay_within_their_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +320,7 @@ def test_a_short_training_is_not_looked_at() -> None:
 @given(epochs=st.integers(1, 60), most=st.integers(2, 12))
 def test_evenly_spaced_looks_are_kept_and_the_newest(epochs: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("polycera.monitoring.pulls.MOST", 2 * 4 * most)
+        patched.setattr("polycera.callbacks.gradient_history.MOST", 2 * 4 * most)
         pulls = Pulls(["a", "b"], ["trunk"], [[0, 1]], "probe")
         for epoch in range(0, 3 * epochs, 3):
             vector, matrix = np.full((1, 2), epoch), np.full((1, 2, 2), epoch)
@@ -329,7 +355,9 @@ def frame(rows: int = 120) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("balancing", [None, "upgrad"], ids=str)
-def test_a_run_has_its_gradients(balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_has_its_gradients(
+    balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Allowance, "_allows", lambda self, seconds: True)
     training, network = {"max_steps": 200, "balancing": balancing}, {"width": 16, "members": 5}
     with warnings.catch_warnings():
@@ -375,7 +403,9 @@ def test_terms_of_one_task_are_seen_by_hand() -> None:
     probe = GradientProbe(x, y, terms=True, rows=16, budget=math.inf)
     model.fit(x, y, epochs=1, batch_size=16, verbose=0, callbacks=[probe])
     assert probe.tasks == ("price/mse", "price/mae") and probe.places == ("heads",)
-    raw = np.asarray(keras.ops.convert_to_numpy(keras.Model(inputs, model.outputs[0])(x)), "float64")[:, 0]
+    raw = np.asarray(
+        keras.ops.convert_to_numpy(keras.Model(inputs, model.outputs[0])(x)), "float64"
+    )[:, 0]
     off = raw - (y["price"] - y["price"].mean()) / y["price"].std()
     columns = np.column_stack([x, np.ones(16)])
     by_hand = np.stack([2 * off @ columns / 16, np.sign(off) @ columns / 16])
@@ -393,15 +423,22 @@ def test_terms_of_several_tasks_meet_in_the_trunk() -> None:
 
     def made() -> pc.Model:
         inputs = keras.Input((FEATURES,))
-        hidden = keras.layers.Dense(5, kernel_initializer=keras.initializers.GlorotUniform(1), name="trunk")(inputs)
-        heads = [pc.layers.Heads([task], kernel_initializer="ones", name=f"of_{task.name}")(hidden) for task in own]
+        hidden = keras.layers.Dense(
+            5, kernel_initializer=keras.initializers.GlorotUniform(1), name="trunk"
+        )(inputs)
+        heads = [
+            pc.layers.Heads([task], kernel_initializer="ones", name=f"of_{task.name}")(hidden)
+            for task in own
+        ]
         model = pc.Model(inputs, heads)
         model.compile(keras.optimizers.SGD(0.0))
         return model
 
     x, y = table()
     y = {name: y[name] for name in ("price", "sold")}
-    probes = [GradientProbe(x, y, rows=ROWS, budget=math.inf, terms=terms) for terms in (False, True)]
+    probes = [
+        GradientProbe(x, y, rows=ROWS, budget=math.inf, terms=terms) for terms in (False, True)
+    ]
     for probe in probes:
         made().fit(x, y, epochs=1, batch_size=8, verbose=0, callbacks=[probe])
     whole, parts = probes

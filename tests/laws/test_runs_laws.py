@@ -14,7 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polycera.errors import InputError, PolyceraError
-from polycera.runs import Data, Network, Parts, Spec, Training, atomic, checked, columns, next_name, read_spec, to_yaml
+from polycera.runs import (
+    Data,
+    Network,
+    Parts,
+    Spec,
+    Training,
+    checked,
+    next_name,
+    read_spec,
+    table_files,
+    to_yaml,
+)
+from polycera.storage import atomic
 
 pytestmark = pytest.mark.nobackend
 
@@ -46,7 +58,9 @@ specs = st.builds(
         columns=st.dictionaries(texts, texts, max_size=4),
         parts=parts,
     ),
-    network=st.builds(Network, width=st.integers(1, 2**14), depth=st.integers(1, 50), dropout=shares),
+    network=st.builds(
+        Network, width=st.integers(1, 2**14), depth=st.integers(1, 50), dropout=shares
+    ),
     training=st.builds(
         Training,
         learning_rate=st.floats(1e-300, 1e300),
@@ -61,7 +75,9 @@ specs = st.builds(
 
 
 @given(specs)
-def test_a_spec_comes_back_from_its_page(tmp_path_factory: pytest.TempPathFactory, spec: Spec) -> None:
+def test_a_spec_comes_back_from_its_page(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec
+) -> None:
     path = tmp_path_factory.getbasetemp() / "spec.yaml"
     path.write_bytes(to_yaml(spec))
     assert read_spec(path) == spec
@@ -70,11 +86,31 @@ def test_a_spec_comes_back_from_its_page(tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize(
     "text",
-    ["yes", "no", "null", "~", "1", "1e3", "0x1f", "2024-01-01", "- a", "a: b", "#", "'", '"', " ", "\t", "🎉", "\n"],
+    [
+        "yes",
+        "no",
+        "null",
+        "~",
+        "1",
+        "1e3",
+        "0x1f",
+        "2024-01-01",
+        "- a",
+        "a: b",
+        "#",
+        "'",
+        '"',
+        " ",
+        "\t",
+        "🎉",
+        "\n",
+    ],
 )
 def test_words_that_yaml_reads_in_its_own_way(tmp_path: Path, text: str) -> None:
     """Column names and classes stay text: 'no' does not come back as False, nor '1' as a number."""
-    spec = Spec(tasks=[{"name": text, "classes": [text, "other"]}], data=Data(columns={text: "number"}))
+    spec = Spec(
+        tasks=[{"name": text, "classes": [text, "other"]}], data=Data(columns={text: "number"})
+    )
     (tmp_path / "spec.yaml").write_bytes(to_yaml(spec))
     assert read_spec(tmp_path / "spec.yaml") == spec
 
@@ -102,12 +138,17 @@ class Failing(io.FileIO):
 
 @given(content=st.binary(max_size=40), before=st.none() | st.binary(max_size=10), data=st.data())
 def test_a_writer_that_fails_at_any_byte_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, before: bytes | None, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory,
+    content: bytes,
+    before: bytes | None,
+    data: st.DataObject,
 ) -> None:
     folder = tmp_path_factory.mktemp("disk")
     if before is not None:
         (folder / "file").write_bytes(before)
-    fails = data.draw(st.sampled_from(["write", "fsync", "replace"] if content else ["fsync", "replace"]))
+    fails = data.draw(
+        st.sampled_from(["write", "fsync", "replace"] if content else ["fsync", "replace"])
+    )
     Failing.room = data.draw(st.integers(0, len(content) - 1)) if fails == "write" else len(content)
 
     def refuse(*_: Any) -> None:
@@ -131,8 +172,12 @@ def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path, order = tmp_path / "file", []
     path.write_bytes(b"old")
     sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (order.append(("fsync", path.read_bytes())), sync(handle)))
-    monkeypatch.setattr(os, "replace", lambda *a: (order.append(("replace", path.read_bytes())), replace(*a)))
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (order.append(("fsync", path.read_bytes())), sync(handle))
+    )
+    monkeypatch.setattr(
+        os, "replace", lambda *a: (order.append(("replace", path.read_bytes())), replace(*a))
+    )
     atomic.write(path, b"new" * 1000)
     new = b"new" * 1000
     assert order == [("fsync", b"old"), ("replace", b"old"), ("fsync", new)]
@@ -141,10 +186,15 @@ def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("trouble", [RuntimeError, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("place", ["run", "a/b/run"])
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, place: str, trouble: type[BaseException]) -> None:
+def test_a_folder_appears_whole_or_not_at_all(
+    tmp_path: Path, place: str, trouble: type[BaseException]
+) -> None:
     """Folders above it that were made for it go with it; the ones that were there stay."""
     (tmp_path / "kept").mkdir()
-    with pytest.raises(PolyceraError if trouble is OSError else trouble), atomic.new_folder(tmp_path / place) as draft:
+    with (
+        pytest.raises(PolyceraError if trouble is OSError else trouble),
+        atomic.new_folder(tmp_path / place) as draft,
+    ):
         (draft / "half").write_bytes(b"x")
         assert not (tmp_path / place).exists()
         raise trouble
@@ -152,7 +202,9 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, place: str, troubl
     with atomic.new_folder(tmp_path / place) as draft:
         (draft / "whole").write_bytes(b"x")
     assert [path.name for path in (tmp_path / place).iterdir()] == ["whole"]
-    assert [path.name for path in (tmp_path / place).parent.iterdir() if path.name.startswith(".")] == []
+    assert [
+        path.name for path in (tmp_path / place).parent.iterdir() if path.name.startswith(".")
+    ] == []
 
 
 def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
@@ -187,10 +239,16 @@ def test_a_name_is_free_and_stays_in_its_folder(
     assert len(list(parent.iterdir())) == len(taken) + 3
 
 
-@given(st.dictionaries(texts, st.lists(texts | st.none(), min_size=3, max_size=3), min_size=2, max_size=4))
+@given(
+    st.dictionaries(
+        texts, st.lists(texts | st.none(), min_size=3, max_size=3), min_size=2, max_size=4
+    )
+)
 def test_columns_come_back_from_csv(found: dict[str, list[str | None]]) -> None:
     """Quotes, line ends and delimiters within a cell are a cell's own business."""
-    rows = list(csv.reader(io.StringIO(columns.as_csv(found), newline="")))
+    rows = list(csv.reader(io.StringIO(table_files.as_csv(found), newline="")))
     assert rows[0] == list(found)
-    expected = [["" if cell is None else cell for cell in row] for row in zip(*found.values(), strict=True)]
+    expected = [
+        ["" if cell is None else cell for cell in row] for row in zip(*found.values(), strict=True)
+    ]
     assert rows[1:] == expected

@@ -15,19 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polycera as pc
-from polycera.diagnostics import (
-    MinibatchCKA,
-    Similarity,
-    cka,
-    cka_unbiased,
-    probe,
-    probes,
-    representations,
-    similarity,
-    similarity_of_runs,
-)
-from polycera.diagnostics.cka import unbiased
-from polycera.diagnostics.ridge import logistic, ridge
+from polycera.interpretation import cka, linear_probe, representations, similarity
+from polycera.interpretation.cka import MinibatchCKA, cka_unbiased, unbiased
+from polycera.interpretation.linear_models import logistic, ridge
+from polycera.interpretation.linear_probe import probes
+from polycera.interpretation.similarity import Similarity, similarity_of_runs
 
 pytestmark = pytest.mark.nobackend
 
@@ -39,7 +31,10 @@ def drawn(seed: int, n: int, p: int, q: int) -> tuple[np.ndarray, np.ndarray]:
     """Two representations that are neither equal nor unrelated."""
     rng = np.random.default_rng(seed)
     common = rng.normal(size=(n, 3))
-    return (common @ rng.normal(size=(3, size)) + rng.normal(size=(n, size)) + rng.normal(size=size) for size in (p, q))
+    return (
+        common @ rng.normal(size=(3, size)) + rng.normal(size=(n, size)) + rng.normal(size=size)
+        for size in (p, q)
+    )
 
 
 def by_definition(a: np.ndarray, b: np.ndarray) -> float:
@@ -107,10 +102,15 @@ def test_orders_of_magnitude_and_rows_repeated_do_no_harm(rng: np.random.Generat
     assert cka(a.astype("float16") + np.float16(50), b) > 0.5
 
 
-def test_unrelated_representations_are_at_zero_whatever_their_width(rng: np.random.Generator) -> None:
-    found = [cka_unbiased(rng.normal(size=(64, 500)), rng.normal(size=(64, 500))) for _ in range(20)]
+def test_unrelated_representations_are_at_zero_whatever_their_width(
+    rng: np.random.Generator,
+) -> None:
+    found = [
+        cka_unbiased(rng.normal(size=(64, 500)), rng.normal(size=(64, 500))) for _ in range(20)
+    ]
     assert abs(np.mean(found)) < 0.02
-    assert cka(rng.normal(size=(64, 500)), rng.normal(size=(64, 500))) > 0.8  # the plain form is not
+    # the plain form is not
+    assert cka(rng.normal(size=(64, 500)), rng.normal(size=(64, 500))) > 0.8
 
 
 @given(seeds, sizes)
@@ -143,7 +143,9 @@ def test_a_batch_of_another_scale_counts_as_it_would_in_all() -> None:
 
 
 @pytest.mark.parametrize("measure", [cka, cka_unbiased])
-def test_what_is_the_same_for_all_rows_has_no_similarity(measure: Any, rng: np.random.Generator) -> None:
+def test_what_is_the_same_for_all_rows_has_no_similarity(
+    measure: Any, rng: np.random.Generator
+) -> None:
     constant = np.full((20, 3), 0.1) * [1, 1e8, 1e-8]
     with pytest.warns(UserWarning, match="the second representation is the same for all rows"):
         assert math.isnan(measure(rng.normal(size=(20, 3)), constant))
@@ -159,7 +161,9 @@ def network(seed: int, width: int = 8) -> keras.Model:
     h = keras.layers.Dropout(0.5, name="dropout")(h)
     wide = keras.layers.Reshape((2, width // 2), name="shaped")(h)
     read = keras.layers.LSTM(3, kernel_initializer=init, name="read")(wide)
-    return keras.Model(x, [keras.layers.Dense(1, name="a")(h), keras.layers.Dense(2, name="b")(read)])
+    return keras.Model(
+        x, [keras.layers.Dense(1, name="a")(h), keras.layers.Dense(2, name="b")(read)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +181,11 @@ def test_representations_are_what_the_layers_give(rows: np.ndarray) -> None:
     np.testing.assert_allclose(found["trunk"], np.tanh(rows @ kernel + bias), atol=1e-5)
     named = representations(model, rows, ["shaped", "dropout"])
     assert list(named) == ["shaped", "dropout"]
-    np.testing.assert_array_equal(named["shaped"], found["trunk"])  # flattened; nothing is dropped out
-    one = representations(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="only")]), rows, ["only"])
+    # flattened; nothing is dropped out
+    np.testing.assert_array_equal(named["shaped"], found["trunk"])
+    one = representations(
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="only")]), rows, ["only"]
+    )
     assert one["only"].shape == (300, 2)
 
 
@@ -198,7 +205,11 @@ def test_the_matrix_holds_what_cka_gives(rows: np.ndarray) -> None:
 
 def test_layers_are_chosen_on_both_sides_and_drawn(rows: np.ndarray) -> None:
     found = similarity(network(0), network(1), rows, (["trunk"], ["read", "b"]))
-    assert (found.layers_a, found.layers_b, found.matrix.shape) == (["trunk"], ["read", "b"], (1, 2))
+    assert (found.layers_a, found.layers_b, found.matrix.shape) == (
+        ["trunk"],
+        ["read", "b"],
+        (1, 2),
+    )
     assert "<svg" in found.picture().page() and "<svg" in found._repr_html_()
     assert json.loads(found.to_json())["matrix"] == found.matrix.tolist()
 
@@ -218,7 +229,9 @@ def test_networks_that_take_their_inputs_by_name(rows: np.ndarray) -> None:
     left, right = keras.Input((4,), name="left"), keras.Input((4,), name="right")
     h = keras.layers.Dense(3, name="h")(keras.layers.Concatenate()([left, right]))
     model = keras.Model({"left": left, "right": right}, h)
-    found = similarity(model, network(0), {"left": rows, "right": rows}, (["h"], ["trunk"]), x_b=rows)
+    found = similarity(
+        model, network(0), {"left": rows, "right": rows}, (["h"], ["trunk"]), x_b=rows
+    )
     assert 0 < found["h", "trunk"] <= 1
 
 
@@ -226,7 +239,10 @@ def test_two_epochs_of_a_run(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(160, 2))
     table = {"one": x[:, 0], "two": x[:, 1], "a": x[:, 0] + x[:, 1], "b": np.sin(3 * x[:, 0])}
-    training, network = {"max_steps": 300, "batch_size": 16}, {"width": 32, "members": 5, "landmarks": 0}
+    training, network = (
+        {"max_steps": 300, "batch_size": 16},
+        {"width": 32, "members": 5, "landmarks": 0},
+    )
     run = pc.fit(table, ["a", "b"], out=tmp_path / "r", training=training, network=network)
     found = similarity_of_runs(run.pick({"a": 1}), run, table)
     assert found.layers_a == found.layers_b and found.layers_a[-2:] == ["heads", "blend"]
@@ -240,7 +256,8 @@ def test_ridge_is_that_of_scikit_learn(rng: np.random.Generator) -> None:
     from sklearn.linear_model import RidgeCV
     from sklearn.preprocessing import StandardScaler
 
-    x = np.concatenate([rng.normal(size=(40, 60)), np.ones((40, 1))], axis=1)  # n < p, and a constant
+    # n < p, and a constant
+    x = np.concatenate([rng.normal(size=(40, 60)), np.ones((40, 1))], axis=1)
     y = x[:, :2] @ [[1.0, 0], [0, 2.0]] + 0.1 * rng.normal(size=(40, 2))
     scaler = StandardScaler().fit(x)
     peer = RidgeCV(40 * 10.0 ** np.arange(-4, 5)).fit(scaler.transform(x), y)
@@ -260,7 +277,9 @@ def test_logistic_regression_is_that_of_scikit_learn(rng: np.random.Generator) -
     peer = LogisticRegression(tol=1e-10, max_iter=10_000).fit(scaled, classes)
     raw = logistic(x, classes, 3)(x)
     ours = np.exp(raw - raw.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(ours / ours.sum(axis=1, keepdims=True), peer.predict_proba(scaled), atol=1e-5)
+    np.testing.assert_allclose(
+        ours / ours.sum(axis=1, keepdims=True), peer.predict_proba(scaled), atol=1e-5
+    )
 
 
 def test_classes_that_can_be_told_apart_and_one_that_is_not_there(rng: np.random.Generator) -> None:
@@ -286,13 +305,15 @@ TASKS = [
 
 
 @pytest.mark.parametrize(("task", "labels"), TASKS, ids=lambda each: getattr(each, "kind", ""))
-def test_a_probe_reads_what_is_there_and_not_what_is_not(task: Any, labels: Any, rng: np.random.Generator) -> None:
+def test_a_probe_reads_what_is_there_and_not_what_is_not(
+    task: Any, labels: Any, rng: np.random.Generator
+) -> None:
     x = rng.normal(size=(600, 6))
     y = labels(2 * x[:, 0])
-    found = probe(x, y, task)
+    found = linear_probe(x, y, task)
     assert found.skill > 0.7 and found.rows == 300 and not found.reason
-    assert abs(probe(x[:, 1:], y, task).skill) < 0.2
-    assert probe(x, y, task) == found
+    assert abs(linear_probe(x[:, 1:], y, task).skill) < 0.2
+    assert linear_probe(x, y, task) == found
 
 
 def test_missing_labels_are_left_out_and_too_few_give_a_reason(rng: np.random.Generator) -> None:
@@ -300,9 +321,9 @@ def test_missing_labels_are_left_out_and_too_few_give_a_reason(rng: np.random.Ge
     y = x[:, 0].copy()
     y[50:] = np.nan
     x[50:] = 1e6  # would spoil the fit
-    assert probe(x, y, pc.Regression("y")).skill > 0.99
+    assert linear_probe(x, y, pc.Regression("y")).skill > 0.99
     y[5:] = np.nan
-    found = probe(x, y, pc.Regression("y"))
+    found = linear_probe(x, y, pc.Regression("y"))
     assert math.isnan(found.skill) and found.reason == "only 5 rows have a label"
 
 

@@ -15,7 +15,7 @@ from small import compiled, from_numpy, python
 
 import polycera as pc
 from polycera import balancing, weighting
-from polycera.networks.balance import Balance
+from polycera.layers.balance import Balance
 
 N, BATCH, FEATURES = 24, 8, 3
 STEPS = N // BATCH
@@ -37,7 +37,9 @@ def brittle(y: Any, p: Any) -> Any:
 
 def tasks(price: Any = None, joint: bool = False, **sold: Any) -> list[Any]:
     """Two terms, several units, weights; and a term that nobody owns."""
-    first = pc.Regression("price", loss=price or {"mse": 0.7, "mae": 0.3}, weight=0.5, standardize=False)
+    first = pc.Regression(
+        "price", loss=price or {"mse": 0.7, "mae": 0.3}, weight=0.5, standardize=False
+    )
     own = [first, pc.Binary("sold", **sold), pc.Multiclass("colour", 3, weight=2.0)]
     return [*own, *([pc.Joint(apart, ["price", "sold"], weight=0.3)] if joint else [])]
 
@@ -56,14 +58,18 @@ def table(n: int = N, seed: int = 0, holes: bool = True) -> tuple[np.ndarray, di
     return x, y
 
 
-def part(data: tuple[np.ndarray, dict[str, Any]], *batches: int) -> tuple[np.ndarray, dict[str, Any]]:
+def part(
+    data: tuple[np.ndarray, dict[str, Any]], *batches: int
+) -> tuple[np.ndarray, dict[str, Any]]:
     """The rows of these batches."""
     x, y = data
     rows = np.concatenate([np.arange(i * BATCH, (i + 1) * BATCH) for i in batches])
     return x[rows], {name: values[rows] for name, values in y.items()}
 
 
-def network(made: list[Any] | None = None, optimizer: Any = None, shared: Any = None, **heads: Any) -> pc.Model:
+def network(
+    made: list[Any] | None = None, optimizer: Any = None, shared: Any = None, **heads: Any
+) -> pc.Model:
     """A trunk of one small layer, and heads; weights, and whatever is taken from labels, the same on every call."""
     inputs = keras.Input((FEATURES,))
     hidden = keras.layers.Dense(4, activation="tanh", name="trunk")(inputs)
@@ -75,7 +81,11 @@ def network(made: list[Any] | None = None, optimizer: Any = None, shared: Any = 
 
 
 def learned(model: pc.Model) -> list[np.ndarray]:
-    return [ops.convert_to_numpy(v).copy() for v in model.trainable_variables if not v.overwrite_with_gradient]
+    return [
+        ops.convert_to_numpy(v).copy()
+        for v in model.trainable_variables
+        if not v.overwrite_with_gradient
+    ]
 
 
 def learn(model: pc.Model, values: list[np.ndarray]) -> None:
@@ -96,7 +106,9 @@ def step(model: pc.Model, batch: tuple[np.ndarray, dict[str, Any]]) -> dict[str,
     return {"loss": found["loss"], **found["tasks"]}
 
 
-def close(ones: list[np.ndarray], others: list[np.ndarray], rtol: float = 1e-5, atol: float = 1e-6) -> None:
+def close(
+    ones: list[np.ndarray], others: list[np.ndarray], rtol: float = 1e-5, atol: float = 1e-6
+) -> None:
     for one, other in zip(ones, others, strict=True):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
 
@@ -104,14 +116,21 @@ def close(ones: list[np.ndarray], others: list[np.ndarray], rtol: float = 1e-5, 
 # -- weighting ------------------------------------------------------------------------------------------------------
 
 
-def by_hand(model: pc.Model, logs: dict[str, float], prefix: str = "", weighted: bool = True) -> float:
+def by_hand(
+    model: pc.Model, logs: dict[str, float], prefix: str = "", weighted: bool = True
+) -> float:
     """The loss from what is logged beside it."""
     total = logs.get(f"{prefix}regularization", 0.0)
     for name, task in model.tasks.items():
-        named = {f"{term.name}_loss" if term.name in task.metrics else term.name: term.weight for term in task.terms}
+        named = {
+            f"{term.name}_loss" if term.name in task.metrics else term.name: term.weight
+            for term in task.terms
+        }
         own = sum(factor * logs[f"{prefix}{name}/{term}"] for term, factor in named.items())
         total += own * (logs[f"{name}/weight"] if weighted else task.weight)
-    return total + sum(joint.weight * logs[f"{prefix}{joint.name}"] for joint in model.layout.joints)
+    return total + sum(
+        joint.weight * logs[f"{prefix}{joint.name}"] for joint in model.layout.joints
+    )
 
 
 @pytest.mark.parametrize("method", [SCHEDULE, "uncertainty", "rlw", "gradnorm"], ids=str)
@@ -130,12 +149,16 @@ def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_
     for epoch in range(2):
         logs = {name: values[epoch] for name, values in history.items()}
         assert logs["loss"] == pytest.approx(by_hand(model, logs), rel=2e-6)
-        assert logs["val_loss"] == pytest.approx(by_hand(model, logs, "val_", weighted=False), rel=2e-6)
+        assert logs["val_loss"] == pytest.approx(
+            by_hand(model, logs, "val_", weighted=False), rel=2e-6
+        )
         weights = [logs[f"{name}/weight"] / model.tasks[name].weight for name in COLUMNS]
         assert np.isfinite(weights).all() and min(weights) > 0
         assert max(weights) - min(weights) > 0.02
     if method == "rlw":
-        assert abs(np.diff([history[f"{name}/weight"] for name in COLUMNS])).max() > 0.2, "drawn anew"
+        assert abs(np.diff([history[f"{name}/weight"] for name in COLUMNS])).max() > 0.2, (
+            "drawn anew"
+        )
     if isinstance(method, dict) and method["name"] == "schedule":
         weights = [further[0][f"{name}/weight"][-1] / model.tasks[name].weight for name in COLUMNS]
         assert weights == pytest.approx([0.25, 1, 3], rel=1e-6)
@@ -143,9 +166,17 @@ def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_
 
 def test_a_weighting_is_what_is_minimised() -> None:
     """A constant one trains as the same factors in the tasks' weights do; a joint term is nobody's, and stays."""
-    constant = {"name": "schedule", "to": {"price": 0.25, "colour": 3.0}, "steps": 1, "shape": "step"}
+    constant = {
+        "name": "schedule",
+        "to": {"price": 0.25, "colour": 3.0},
+        "steps": 1,
+        "shape": "step",
+    }
     weighted = network(tasks(joint=True), weighting=constant)
-    made = [t.replace(weight=t.weight * {"price": 0.25, "colour": 3.0}.get(t.name, 1.0)) for t in tasks()]
+    made = [
+        t.replace(weight=t.weight * {"price": 0.25, "colour": 3.0}.get(t.name, 1.0))
+        for t in tasks()
+    ]
     plain = network([*made, tasks(joint=True)[-1]])
     step(weighted, part(table(), 0))  # its weights are 1 in the first step only
     learn(weighted, learned(plain))
@@ -179,7 +210,9 @@ def test_a_weighting_is_shown_losses_and_norms(whole: bool) -> None:
         losses = np.array([prices, logs["sold/bce"], logs["colour/cross_entropy"]])
         said = [logs[f"{name}/weight"] / model.tasks[name].weight for name in COLUMNS]
         assert said == pytest.approx(1 + norms + 10 * losses, rel=1e-5)
-        norms = np.sqrt(np.diag(ops.convert_to_numpy(model._shared.meetings[0].before()["gramian"])))
+        norms = np.sqrt(
+            np.diag(ops.convert_to_numpy(model._shared.meetings[0].before()["gramian"]))
+        )
         assert (norms > 0).all()
 
 
@@ -188,13 +221,23 @@ def test_what_cannot_be_is_one_sentence() -> None:
         network(weighting="dwa", shared={"weighting": "dwa"})
     with pytest.raises(pc.InputError, match="leave one of them out"):
         network(balancing="upgrad", shared={"balancing": "upgrad"})
-    for given in ({"weighting": "dwa"}, {"weighting": "gradnorm"}, {"balancing": "upgrad", "gradients": "parameters"}):
+    for given in (
+        {"weighting": "dwa"},
+        {"weighting": "gradnorm"},
+        {"balancing": "upgrad", "gradients": "parameters"},
+    ):
         inputs = keras.Input((FEATURES,))
         hidden = keras.layers.Dense(4)(inputs)
-        several = [pc.layers.Heads(tasks()[:2], **given)(hidden), pc.layers.Heads(tasks()[2:])(hidden)]
+        several = [
+            pc.layers.Heads(tasks()[:2], **given)(hidden),
+            pc.layers.Heads(tasks()[2:])(hidden),
+        ]
         with pytest.raises(pc.InputError, match=r"2 layers of Heads.*pc\.Model"):
             pc.Model(inputs, several)
-    for given, meant in (({"weighting": "uncertanty"}, "uncertainty"), ({"balancing": "upgrat"}, "upgrad")):
+    for given, meant in (
+        ({"weighting": "uncertanty"}, "uncertainty"),
+        ({"balancing": "upgrat"}, "upgrad"),
+    ):
         for where in (given, {"shared": given}):
             with pytest.raises(pc.InputError, match=f"did you mean '{meant}'"):
                 network(**where)
@@ -219,11 +262,18 @@ def spoilt(name: str, label: float) -> tuple[np.ndarray, dict[str, Any]]:
     [
         ({"mse": 0.7, "mae": 0.3}, 1e30, "price/mse", {}),
         (brittle, 777.0, "price/brittle", {"balancing": "upgrad"}),
-        (brittle, 777.0, "price/brittle", {"balancing": {"name": "gradvac"}, "weighting": SCHEDULE}),
+        (
+            brittle,
+            777.0,
+            "price/brittle",
+            {"balancing": {"name": "gradvac"}, "weighting": SCHEDULE},
+        ),
     ],
     ids=["inf", "nan and a fork", "nan, a fork and a weighting"],
 )
-def test_a_step_that_is_not_finite_teaches_nothing(loss: Any, label: float, term: str, heads: Any) -> None:
+def test_a_step_that_is_not_finite_teaches_nothing(
+    loss: Any, label: float, term: str, heads: Any
+) -> None:
     model, other = (network(tasks(loss), **heads) for _ in range(2))
     bad = spoilt("price", label)
     with pytest.warns(UserWarning, match=rf"1 of 3 steps were skipped.*{term} \(1\)"):
@@ -256,7 +306,9 @@ def test_what_a_balancing_remembers_survives_a_bad_step(name: str) -> None:
     rows[2] = 0.0
     losses = np.ones((4, 3), "float32")
     losses[2, 0] = np.inf
-    take = compiled(lambda carried, gramian, losses: balance.step(carried, lambda: gramian, losses)[1])
+    take = compiled(
+        lambda carried, gramian, losses: balance.step(carried, lambda: gramian, losses)[1]
+    )
     carried = ops.convert_to_tensor(balance.start())
     for g, loss in zip(rows, losses, strict=True):
         carried = take(carried, ops.convert_to_tensor(g @ g.T), ops.convert_to_tensor(loss))
@@ -273,7 +325,11 @@ def test_a_task_has_a_learning_rate_of_its_own(optimizer: str, tmp_path: Path) -
     """The head moves by a tenth of what it would; trunk and other heads do not notice in the first step."""
     starts, ends, models = [], [], []
     for rate in (1.0, 0.1):
-        model = network(tasks(learning_rate=rate), getattr(keras.optimizers, optimizer)(0.05), balancing="upgrad")
+        model = network(
+            tasks(learning_rate=rate),
+            getattr(keras.optimizers, optimizer)(0.05),
+            balancing="upgrad",
+        )
         heads = model.heads[0]
         if rate != 1.0:  # the same weights as they act
             heads.kernel.assign(ops.divide(heads.kernel, heads.rates))
@@ -333,7 +389,9 @@ def test_accumulated_gradients_move_what_is_carried_once_an_update() -> None:
     several.fit(*part(data, 4, 5), **PLAIN)
     single.fit(*part(data, 5), **PLAIN)
     close([state(several)], [state(single)])
-    assert (np.array(several.heads[0].balanced()[0]) < 0).any(), "gradients in conflict: negative numbers survive"
+    assert (np.array(several.heads[0].balanced()[0]) < 0).any(), (
+        "gradients in conflict: negative numbers survive"
+    )
 
 
 def test_accumulation_and_loss_scaling_are_refused() -> None:
@@ -448,7 +506,9 @@ def test_several_devices_are_one(backend: str) -> None:
         code, flags = FOUR_DEVICES + TOLD, {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     else:
         code, flags = TWO_REPLICAS, {}
-    many = json.loads(python(f"import sys\nsys.path.insert(0, {here!r})\n{code}", **flags).splitlines()[-1])
+    many = json.loads(
+        python(f"import sys\nsys.path.insert(0, {here!r})\n{code}", **flags).splitlines()[-1]
+    )
     for name, story in stories().items():
         for one, other in zip(many[name], story, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=name)

@@ -16,9 +16,9 @@ from keras import ops
 from small import compiled, dense, loss_of, unscaled, value_and_gradient
 
 import polycera as pc
-from polycera.tasks import Layout, host, task_from_config
+from polycera.model.objective import Objective
+from polycera.tasks import Layout, numpy_ops, task_from_config
 from polycera.tasks.metrics import TALLIES
-from polycera.training.objective import Objective
 
 ROWS = 6
 CLASSES = ("low", "mid", "high")
@@ -44,22 +44,39 @@ SOFT = {"soft multilabel": "multilabel", "soft multiclass": "multiclass"}
 
 
 def losses(kind: str) -> st.SearchStrategy[Any]:
-    extra = {"regression": ["huber", "mean_squared_logarithmic_error"], "binary": ["hinge"]}.get(kind, [])
+    extra = {"regression": ["huber", "mean_squared_logarithmic_error"], "binary": ["hinge"]}.get(
+        kind, []
+    )
     known = [*pc.tasks.terms.OWN[SOFT.get(kind, kind)], *extra]
     return st.dictionaries(st.sampled_from(known), weights, min_size=1) | st.sampled_from(known)
 
 
 OWN = {
     "regression": {"standardize": st.booleans()},
-    "binary": {"classes": labels.map(lambda c: c[:2]), "pos_weight": weights, "label_smoothing": smoothing},
+    "binary": {
+        "classes": labels.map(lambda c: c[:2]),
+        "pos_weight": weights,
+        "label_smoothing": smoothing,
+    },
     "multiclass": {"classes": labels | st.integers(2, 5), "label_smoothing": smoothing},
-    "multilabel": {"labels": st.integers(1, 4), "pos_weight": weights, "label_smoothing": smoothing},
+    "multilabel": {
+        "labels": st.integers(1, 4),
+        "pos_weight": weights,
+        "label_smoothing": smoothing,
+    },
     "ordinal": {"classes": labels | st.integers(2, 5)},
     "count": {},
     "proportion": {},
     "soft multilabel": {"labels": st.integers(1, 4), "pos_weight": weights, "soft": st.just(True)},
-    "soft multiclass": {"classes": labels | st.integers(2, 5), "label_smoothing": smoothing, "soft": st.just(True)},
-    "quantile": {"quantiles": st.sampled_from([(0.5,), (0.1, 0.9), (0.05, 0.5, 0.6)]), "standardize": st.booleans()},
+    "soft multiclass": {
+        "classes": labels | st.integers(2, 5),
+        "label_smoothing": smoothing,
+        "soft": st.just(True),
+    },
+    "quantile": {
+        "quantiles": st.sampled_from([(0.5,), (0.1, 0.9), (0.05, 0.5, 0.6)]),
+        "standardize": st.booleans(),
+    },
 }
 KINDS = sorted(OWN)
 
@@ -71,8 +88,11 @@ def any_task(draw: Any, kind: str | None = None, name: str | None = None) -> Any
     options |= {"weight": draw(weights), "loss": draw(losses(kind)), "metrics": draw(metrics(kind))}
     options["learning_rate"] = draw(st.sampled_from([1.0, 0.1, 3.0]))
     try:
-        return pc.tasks.kind_of(SOFT.get(kind, kind))(draw(names) if name is None else name, **options)
-    except pc.InputError as error:  # an option of the default loss without that loss is refused, by design
+        return pc.tasks.kind_of(SOFT.get(kind, kind))(
+            draw(names) if name is None else name, **options
+        )
+    except pc.InputError as error:
+        # an option of the default loss without that loss is refused, by design
         assume("is an option of the loss" not in str(error))
         raise
 
@@ -117,7 +137,9 @@ def test_classes_come_back_as_they_went_in(kind: str, data: Any) -> None:
     """Text, numbers and booleans; a missing label is missing, in whatever way it is said."""
     classes = data.draw(labels.map(lambda c: c[:2] if kind == "binary" else c))
     task = pc.tasks.kind_of(kind)("t", classes=classes)
-    said = data.draw(st.lists(st.sampled_from([*classes, *MISSING.values()]), min_size=1, max_size=12))
+    said = data.draw(
+        st.lists(st.sampled_from([*classes, *MISSING.values()]), min_size=1, max_size=12)
+    )
     hold = HOLDERS[data.draw(st.sampled_from(sorted(HOLDERS)))]
     encoded = task.encode(hold(said))
     assert encoded.shape == (len(said), 1)
@@ -129,7 +151,7 @@ def test_classes_come_back_as_they_went_in(kind: str, data: Any) -> None:
 
 def perfect(task: Any, encoded: np.ndarray) -> np.ndarray:
     """The predictions of someone who knows the labels."""
-    return np.asarray(task.as_prediction(encoded, host), "float64")
+    return np.asarray(task.as_prediction(encoded, numpy_ops), "float64")
 
 
 numbers = hnp.arrays("float64", st.integers(1, 9), elements=st.floats(-1e6, 1e6) | st.just(np.nan))
@@ -141,7 +163,13 @@ numbers = hnp.arrays("float64", st.integers(1, 9), elements=st.floats(-1e6, 1e6)
 def test_numbers_come_back_as_they_went_in(kind: str, values: np.ndarray) -> None:
     values = np.abs(values) if kind == "count" else values
     task = pc.tasks.kind_of(kind)("t")
-    for held in (values, values[:, None], list(values), pd.Series(values), np.ma.masked_invalid(values)):
+    for held in (
+        values,
+        values[:, None],
+        list(values),
+        pd.Series(values),
+        np.ma.masked_invalid(values),
+    ):
         np.testing.assert_array_equal(task.encode(held)[:, 0], values)
     as_nullable = task.encode(pd.array(values, dtype="Float64"))
     np.testing.assert_array_equal(as_nullable[:, 0], values)
@@ -155,7 +183,8 @@ def test_units_are_put_back(values: np.ndarray) -> None:
     """Standardised labels have mean 0 and deviation 1 where they vary, and come back to float32 precision."""
     task = pc.Regression("t")
     known = values[~np.isnan(values)]
-    if not len(known) or 0 < np.abs(known).max() < 1e-43:  # which float32 does not hold, and which is refused
+    # which float32 does not hold, and which is refused
+    if not len(known) or 0 < np.abs(known).max() < 1e-43:
         return
     location, scale = task.moments(values[:, None])
     standard = (known - location) / scale
@@ -170,7 +199,10 @@ def test_units_are_put_back(values: np.ndarray) -> None:
 def test_labels_of_a_row_come_back_as_they_went_in(values: np.ndarray) -> None:
     task = pc.Multilabel("t", ["a", "b", "c"])
     frame = pd.DataFrame(values, columns=["a", "b", "c"])
-    masked, nested = np.ma.masked_invalid(values), [[None if math.isnan(v) else v for v in row] for row in values]
+    masked, nested = (
+        np.ma.masked_invalid(values),
+        [[None if math.isnan(v) else v for v in row] for row in values],
+    )
     for held in (values, frame, masked, nested, frame.astype("Int64")):
         np.testing.assert_array_equal(task.encode(held), values)
     known = np.nan_to_num(values)
@@ -180,7 +212,13 @@ def test_labels_of_a_row_come_back_as_they_went_in(values: np.ndarray) -> None:
 @nobackend
 def test_numbers_in_any_dress_are_one_label() -> None:
     task = pc.Binary("t", classes=(0, 1))
-    for held in ([False, True], np.array([False, True]), [0.0, 1.0], np.array([0, 1], "uint8"), ["0", "1"]):
+    for held in (
+        [False, True],
+        np.array([False, True]),
+        [0.0, 1.0],
+        np.array([0, 1], "uint8"),
+        ["0", "1"],
+    ):
         if isinstance(held[0], str):
             with pytest.raises(pc.InputError, match="'0'"):
                 task.encode(held)
@@ -220,12 +258,17 @@ def test_every_column_belongs_to_one_task(tasks: list[Any]) -> None:
     ):
         owned = [column for own in columns.values() for column in range(own.start, own.stop)]
         assert sorted(owned) == list(range(size))
-        assert all(own.stop - own.start == getattr(layout.tasks[name], each) for name, own in columns.items())
+        assert all(
+            own.stop - own.start == getattr(layout.tasks[name], each)
+            for name, own in columns.items()
+        )
     raw = np.arange(layout.units, dtype=float)[None]
     for group in layout.groups:
         assert len({t.signature for t in group.tasks}) == 1
         for i, task in enumerate(group.tasks):
-            np.testing.assert_array_equal(group.raw(raw, host)[0, i], raw[0, layout.raw_columns[task.name]])
+            np.testing.assert_array_equal(
+                group.raw(raw, numpy_ops)[0, i], raw[0, layout.raw_columns[task.name]]
+            )
 
 
 # -- losses ---------------------------------------------------------------------------------------------------------
@@ -248,7 +291,9 @@ def pool(weight: Any) -> list[Any]:
         pc.Regression("far", loss=[("huber", 0.3), (distance, 0.7)], weight=weight(1)),
         pc.Binary("yes", loss={"bce": 1.0, "hinge": 0.2}, pos_weight=3.0, weight=weight(2)),
         pc.Binary("sure", label_smoothing=0.2, weight=weight(3)),
-        pc.Multiclass("class", CLASSES, loss=[("cross_entropy", 1.0), (distance, 0.1)], weight=weight(4)),
+        pc.Multiclass(
+            "class", CLASSES, loss=[("cross_entropy", 1.0), (distance, 0.1)], weight=weight(4)
+        ),
         pc.Multilabel("tags", 3, loss=[("bce", 1.0), (distance, 0.5)], weight=weight(5)),
         pc.Ordinal("level", 3, weight=weight(6)),
         pc.Count("visits", weight=weight(7)),
@@ -287,7 +332,9 @@ class Measured:
         self.objective = Objective(Layout.of(tasks))
         kept = unscaled(self.objective.layout)
         self.step = compiled(lambda y, raw, weight: self._step(y, raw, weight, kept))
-        self.gradient = value_and_gradient(lambda raw, y, weight: loss_of(self.objective, y, raw, weight, kept))
+        self.gradient = value_and_gradient(
+            lambda raw, y, weight: loss_of(self.objective, y, raw, weight, kept)
+        )
 
     def _step(self, *batch: Any) -> Any:
         means = self.objective.means(self.objective(*batch))
@@ -320,9 +367,13 @@ few = settings(max_examples=6)
 @given(batches())
 def test_the_loss_is_the_weighted_sum_of_what_is_logged(batch: Any) -> None:
     loss, terms = WHOLE(*batch)
-    assert set(terms) == {f"{t.name}/{logged(t, s)}" for t in LAYOUT.tasks.values() for s in t.terms} | {"apart"}
+    assert set(terms) == {
+        f"{t.name}/{logged(t, s)}" for t in LAYOUT.tasks.values() for s in t.terms
+    } | {"apart"}
     by_hand = sum(
-        t.weight * s.weight * terms[f"{t.name}/{logged(t, s)}"] for t in LAYOUT.tasks.values() for s in t.terms
+        t.weight * s.weight * terms[f"{t.name}/{logged(t, s)}"]
+        for t in LAYOUT.tasks.values()
+        for s in t.terms
     )
     assert loss == pytest.approx(by_hand + LAYOUT.joints[0].weight * terms["apart"], rel=2e-6)
 
@@ -370,7 +421,11 @@ def test_what_is_missing_costs_nothing(batch: Any, other: float) -> None:
     absent = gone(y, weight)
     other_y, other_raw = np.where(absent & ~np.isnan(y), 1.0, y).astype("float32"), raw.copy()
     for name, task in LAYOUT.tasks.items():
-        holes = absent[:, columns(name)] if task.kind == "multilabel" else absent[:, columns(name)][:, :1]
+        holes = (
+            absent[:, columns(name)]
+            if task.kind == "multilabel"
+            else absent[:, columns(name)][:, :1]
+        )
         own = other_raw[:, LAYOUT.raw_columns[name]]
         own[...] = np.where(np.broadcast_to(holes, own.shape), np.float32(other), own)
     assert WHOLE(other_y, other_raw, weight) == WHOLE(y, raw, weight)
@@ -380,7 +435,11 @@ def test_what_is_missing_costs_nothing(batch: Any, other: float) -> None:
 @given(batches())
 def test_zero_error_has_a_gradient_even_under_a_root(batch: Any) -> None:
     """All labels missing and raw outputs 0: sqrt has an infinite derivative there, and 0 x infinity is NaN."""
-    y, raw, weight = np.full_like(batch[0], np.nan), np.zeros_like(batch[1]), np.zeros_like(batch[2])
+    y, raw, weight = (
+        np.full_like(batch[0], np.nan),
+        np.zeros_like(batch[1]),
+        np.zeros_like(batch[2]),
+    )
     for labels_, weights_ in ((y, batch[2]), (np.zeros_like(y), weight), (y, weight)):
         loss, gradient = WHOLE.gradient(raw, labels_, weights_)
         assert loss == 0.0
@@ -399,9 +458,13 @@ def test_a_task_is_measured_on_its_labelled_rows_alone(batch: Any) -> None:
         rows = np.flatnonzero(~absent[:, columns(name)].all(axis=1))
         for term in [t for t in terms if t.startswith(f"{name}/")]:
             alone = [row_by_row[i][term] for i in rows]
-            assert terms[term] == pytest.approx(np.mean(alone) if alone else 0.0, rel=1e-5, abs=1e-7)
+            assert terms[term] == pytest.approx(
+                np.mean(alone) if alone else 0.0, rel=1e-5, abs=1e-7
+            )
     both = np.flatnonzero(~(absent[:, columns("number")] | absent[:, columns("yes")])[:, 0])
-    assert terms["apart"] == pytest.approx(np.mean([row_by_row[i]["apart"] for i in both]) if len(both) else 0.0)
+    assert terms["apart"] == pytest.approx(
+        np.mean([row_by_row[i]["apart"] for i in both]) if len(both) else 0.0
+    )
 
 
 @few
@@ -411,7 +474,8 @@ def test_rows_of_weight_0_are_no_rows(batch: Any, common: bool) -> None:
     y, raw, weight = batch
     weight = np.maximum(weight, 0.1)[:, :1] if common else weight
     padded = [
-        np.concatenate([a, np.full((3, a.shape[1]), fill, "float32")]) for a, fill in ((y, 1), (raw, 9), (weight, 0))
+        np.concatenate([a, np.full((3, a.shape[1]), fill, "float32")])
+        for a, fill in ((y, 1), (raw, 9), (weight, 0))
     ]
     loss, terms = WHOLE(*padded)
     expected_loss, expected = WHOLE(y, raw, weight)
@@ -425,7 +489,9 @@ def test_rows_of_weight_0_are_no_rows(batch: Any, common: bool) -> None:
 @pytest.fixture(scope="module")
 def model() -> pc.Model:
     """All tasks of the pool on one small trunk with a regulariser; trained with a learning rate of 0."""
-    trained = dense(pool(lambda i: 1.0 + 0.1 * i), optimizer=keras.optimizers.SGD(0.0), kernel_regularizer="l2")
+    trained = dense(
+        pool(lambda i: 1.0 + 0.1 * i), optimizer=keras.optimizers.SGD(0.0), kernel_regularizer="l2"
+    )
     trained.adapt(some(np.random.default_rng(0), 20)[1])
     return trained
 
@@ -446,7 +512,8 @@ def sum_of_terms(logs: dict[str, float], prefix: str = "") -> float:
     total = 0.0 if prefix is None else logs[f"{prefix}regularization"]
     for task in LAYOUT.tasks.values():
         total += sum(
-            task.weight * t.weight * np.nan_to_num(logs[f"{prefix}{task.name}/{logged(task, t)}"]) for t in task.terms
+            task.weight * t.weight * np.nan_to_num(logs[f"{prefix}{task.name}/{logged(task, t)}"])
+            for t in task.terms
         )
     return total + LAYOUT.joints[0].weight * np.nan_to_num(logs[f"{prefix}apart"])
 
@@ -458,7 +525,13 @@ def test_logs_add_up_in_training_validation_and_evaluation(model: pc.Model, seed
     x, y, weight = some(rng, 20)
     vx, vy, vweight = some(rng, 20)
     history = model.fit(
-        x, y, sample_weight=weight, validation_data=(vx, vy, vweight), batch_size=10, epochs=1, verbose=0
+        x,
+        y,
+        sample_weight=weight,
+        validation_data=(vx, vy, vweight),
+        batch_size=10,
+        epochs=1,
+        verbose=0,
     ).history
     logs = {name: values[-1] for name, values in history.items()}
     measured = model.evaluate(vx, vy, sample_weight=vweight, batch_size=10, verbose=0)
@@ -466,7 +539,9 @@ def test_logs_add_up_in_training_validation_and_evaluation(model: pc.Model, seed
     assert logs["loss"] == pytest.approx(sum_of_terms(logs), rel=1e-6)
     assert logs["val_loss"] == pytest.approx(sum_of_terms(logs, "val_"), rel=1e-6)
     assert measured["loss"] == pytest.approx(sum_of_terms(measured), rel=1e-6)
-    assert {f"val_{name}" for name in measured} == {name for name in logs if name.startswith("val_")}
+    assert {f"val_{name}" for name in measured} == {
+        name for name in logs if name.startswith("val_")
+    }
     for name, value in measured.items():
         near = 0.2 if name.split("/")[-1] in ("auc", "map") else 1e-5  # of few rows by histogram
         assert logs[f"val_{name}"] == pytest.approx(value, rel=near, abs=near, nan_ok=True), name
@@ -483,6 +558,10 @@ def test_evaluation_does_not_depend_on_batches_or_padding(model: pc.Model, seed:
     more_y = {n: np.concatenate([y[n], more_y[n]]) for n in y}
     more_weight = {n: np.concatenate([w, np.zeros(10)]) for n, w in weight.items()}
     more = model.evaluate(
-        np.concatenate([x, more_x * 100]), more_y, sample_weight=more_weight, batch_size=10, verbose=0
+        np.concatenate([x, more_x * 100]),
+        more_y,
+        sample_weight=more_weight,
+        batch_size=10,
+        verbose=0,
     )
     assert more == pytest.approx(whole, rel=1e-5, abs=1e-6, nan_ok=True)

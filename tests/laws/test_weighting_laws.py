@@ -37,12 +37,19 @@ def scene(kind: str, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """N steps of M tasks: losses, and the other parts of what is seen, each [N, M]."""
     rng = np.random.default_rng(seed)
     preference = rng.uniform(0.5, 1.5, M)
-    parts = {"preference": np.tile(preference / preference.mean(), (N, 1)), "noise": rng.random((N, M))}
+    parts = {
+        "preference": np.tile(preference / preference.mean(), (N, 1)),
+        "noise": rng.random((N, M)),
+    }
     return path(kind, M, N, seed), parts | {"slopes": 10.0 ** rng.uniform(-2, 2, (N, M))}
 
 
 def near(ours: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> bool:
-    return bool(np.allclose(ours, expected, rtol=tolerance, atol=tolerance * 1e-2 * np.abs(expected).max(initial=0)))
+    return bool(
+        np.allclose(
+            ours, expected, rtol=tolerance, atol=tolerance * 1e-2 * np.abs(expected).max(initial=0)
+        )
+    )
 
 
 # -- all methods ----------------------------------------------------------------------------------------------------
@@ -64,7 +71,10 @@ def test_the_order_of_the_tasks_does_not_matter(name: str, kind: str, seed: int)
 @few
 def test_absent_tasks_take_no_part(name: str, kind: str, seed: int) -> None:
     """Weight 0 for them, and for the others what they would have got alone; what is remembered of them stays."""
-    (losses, parts), here = scene(kind, seed), np.sort(np.random.default_rng(seed).permutation(M)[:3])
+    (losses, parts), here = (
+        scene(kind, seed),
+        np.sort(np.random.default_rng(seed).permutation(M)[:3]),
+    )
     present = np.isin(np.arange(M), here).astype(float)
     alone = {part: values[:, here] for part, values in parts.items()}
     # A preference has mean 1 over those that it is given for.
@@ -121,7 +131,9 @@ ODD = [0.0, 1e-30, 1e-10, 1.0, 1e10, 1e30, 3e38, -1.0, -1e30, np.nan, np.inf, -n
     norms=st.lists(st.sampled_from(ODD), min_size=M, max_size=M),
     present=st.lists(st.sampled_from([0.0, 1.0]), min_size=M, max_size=M),
 )
-def test_weights_are_finite_whatever_comes(name: str, losses: Any, norms: Any, present: Any) -> None:
+def test_weights_are_finite_whatever_comes(
+    name: str, losses: Any, norms: Any, present: Any
+) -> None:
     method, state, said = made(name, NAMES), None, np.ones(M)
     for k in range(3):
         state, said = step(method, state, losses[k], norms=norms, weights=said, present=present)
@@ -162,13 +174,22 @@ def test_what_a_method_does_not_see_does_not_matter(name: str, seed: int) -> Non
     losses, parts = scene("falling", seed)
     other, others = scene("plain", seed + 1)
     method = made(name, NAMES)
-    everything = {"losses": losses, "norms": parts["slopes"], "weights": parts["preference"], **parts}
+    everything = {
+        "losses": losses,
+        "norms": parts["slopes"],
+        "weights": parts["preference"],
+        **parts,
+    }
     del everything["slopes"]
     rest = {"losses": other, "norms": others["slopes"], "weights": others["preference"], **others}
-    mixed = {part: values if part in method.sees else rest[part] for part, values in everything.items()}
+    mixed = {
+        part: values if part in method.sees else rest[part] for part, values in everything.items()
+    }
     state = second = None
     for k in range(N):
-        state, expected = step(method, state, **{part: values[k] for part, values in everything.items()})
+        state, expected = step(
+            method, state, **{part: values[k] for part, values in everything.items()}
+        )
         second, ours = step(method, second, **{part: values[k] for part, values in mixed.items()})
         assert (ours == expected).all()
 
@@ -200,15 +221,23 @@ def test_the_state_resumes_exactly(name: str) -> None:
     tensors = {key: ops.convert_to_tensor(value) for key, value in state.items()}
     for k in range(N):
         noise = parts["noise"][k]
-        tensors, w = update_of(method)(tensors, seen_of(losses[k], weights=said, norms=norms, noise=noise))
+        tensors, w = update_of(method)(
+            tensors, seen_of(losses[k], weights=said, norms=norms, noise=noise)
+        )
         loaded = {key: ops.convert_to_tensor(value) for key, value in through.items()}
-        loaded, v = update_of(method)(loaded, seen_of(losses[k], weights=said, norms=norms, noise=noise))
+        loaded, v = update_of(method)(
+            loaded, seen_of(losses[k], weights=said, norms=norms, noise=noise)
+        )
         assert (ops.convert_to_numpy(w) == ops.convert_to_numpy(v)).all()
-        vector = np.concatenate([np.ravel(ops.convert_to_numpy(loaded[key])) for key in sorted(state)] or [np.zeros(0)])
+        vector = np.concatenate(
+            [np.ravel(ops.convert_to_numpy(loaded[key])) for key in sorted(state)] or [np.zeros(0)]
+        )
         through, start = {}, 0
         for key in sorted(state):
             size = state[key].size
-            through[key] = np.frombuffer(vector[start : start + size].tobytes(), "float32").reshape(state[key].shape)
+            through[key] = np.frombuffer(vector[start : start + size].tobytes(), "float32").reshape(
+                state[key].shape
+            )
             start += size
         said = ops.convert_to_numpy(w).astype("float64")
         norms = said * parts["slopes"][k]
@@ -221,16 +250,24 @@ def test_state_keeps_its_names_and_shapes(name: str) -> None:
     after, w = step(method, None, np.ones(M))
     assert w.shape == (M,) and after.keys() == state.keys()
     for key, value in state.items():
-        assert isinstance(value, np.ndarray) and value.dtype == np.float32 and after[key].dtype == np.float32
+        assert (
+            isinstance(value, np.ndarray)
+            and value.dtype == np.float32
+            and after[key].dtype == np.float32
+        )
         assert after[key].shape == value.shape and value.shape[:1] in ((), (M,)), key
 
 
 @of("equal", "gls", "dwa")
 def test_half_precision_is_welcome(name: str) -> None:
     method = made(name, NAMES)
-    seen = Seen(*(ops.cast(part, "float16") for part in seen_of(np.arange(1.0, M + 1), norms=np.zeros(M))))
+    seen = Seen(
+        *(ops.cast(part, "float16") for part in seen_of(np.arange(1.0, M + 1), norms=np.zeros(M)))
+    )
     _, ours = method.update(method.init(M), seen)
-    expected = weights(method, np.arange(1.0, M + 1), norms=np.zeros(M), noise=ops.convert_to_numpy(seen.noise))
+    expected = weights(
+        method, np.arange(1.0, M + 1), norms=np.zeros(M), noise=ops.convert_to_numpy(seen.noise)
+    )
     assert ops.convert_to_numpy(ours) == pytest.approx(expected, rel=1e-5)
     assert ops.convert_to_numpy(ours).dtype == np.float32
 
@@ -245,7 +282,11 @@ def test_a_method_written_down_is_the_same_method(name: str) -> None:
     config = json.loads(json.dumps(method.to_config()))
     assert get(config) == method and get(method) is method and hash(get(config)) == hash(method)
     assert get(config).to_config() == method.to_config()
-    assert get(method.title.lower()).name == name if name != "excess_mtl" else method.title == "ExcessMTL"
+    assert (
+        get(method.title.lower()).name == name
+        if name != "excess_mtl"
+        else method.title == "ExcessMTL"
+    )
     with pytest.raises(UnknownName, match="hyperparameter"):
         get({**config, "no such": 1})
 
@@ -262,7 +303,9 @@ def test_the_table_of_methods_is_complete(name: str) -> None:
 
 @pytest.mark.nobackend
 def test_an_unknown_method_is_named_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="Unknown weighting method 'uncertanty'; did you mean 'uncertainty'"):
+    with pytest.raises(
+        UnknownName, match="Unknown weighting method 'uncertanty'; did you mean 'uncertainty'"
+    ):
         get("uncertanty")
     with pytest.raises(UnknownName, match="Unknown weighting method 'None'"):
         get({"rate": 1.0})
@@ -316,7 +359,10 @@ def test_a_schedule_knows_its_tasks_by_name() -> None:
         method.init(2)
     bound = method.bind(["volume", "price"])
     assert bound == method and bound.to_config() == method.to_config()
-    assert bound.init(2)["to"].tolist() == [1.0, 0.5] and method.bind(["price", "volume"]).init(2)["to"][0] == 0.5
+    assert (
+        bound.init(2)["to"].tolist() == [1.0, 0.5]
+        and method.bind(["price", "volume"]).init(2)["to"][0] == 0.5
+    )
     with pytest.raises(InputError, match="is to start with 3"):
         bound.init(3)
     with pytest.raises(InputError, match="to=None: give a mapping"):
@@ -360,7 +406,9 @@ def test_weights_do_not_see_a_losss_scale(name: str, kind: str, seed: int) -> No
     scale = (10.0 ** np.random.default_rng(seed).uniform(-3, 3, M)).astype("float32")
     slopes = 100.0 if name == "gradnorm" else scale
     _, plain = run(made(name, NAMES), losses, **parts)
-    _, other = run(made(name, NAMES), losses * scale, **(parts | {"slopes": parts["slopes"] * slopes}))
+    _, other = run(
+        made(name, NAMES), losses * scale, **(parts | {"slopes": parts["slopes"] * slopes})
+    )
     assert near(other, plain, 1e-3)
 
 
@@ -386,7 +434,9 @@ def test_weighted_losses_that_stand_still_come_to_1(name: str) -> None:
 @few
 def test_uncertainty_and_imtl_l_have_the_same_weights(kind: str, seed: int) -> None:
     losses, _ = scene(kind, seed)
-    assert near(run(made("uncertainty", NAMES), losses)[1], run(made("imtl_l", NAMES), losses)[1], 1e-6)
+    assert near(
+        run(made("uncertainty", NAMES), losses)[1], run(made("imtl_l", NAMES), losses)[1], 1e-6
+    )
 
 
 @of("rlw", "uw_so", "dwa", "gradnorm", "excess_mtl")
@@ -394,7 +444,9 @@ def test_uncertainty_and_imtl_l_have_the_same_weights(kind: str, seed: int) -> N
 @few
 def test_weights_have_mean_1(name: str, kind: str, seed: int) -> None:
     losses, parts = scene(kind, seed)
-    assert run(made(name, NAMES), losses, **parts)[1].mean(axis=1) == pytest.approx(np.ones(N), rel=1e-5)
+    assert run(made(name, NAMES), losses, **parts)[1].mean(axis=1) == pytest.approx(
+        np.ones(N), rel=1e-5
+    )
 
 
 @given(seed=seeds)
@@ -407,7 +459,9 @@ def test_famo_steps_along_a_mean_of_gradients(seed: int) -> None:
 def test_random_weights_have_the_mean_and_the_spread_that_were_asked_for() -> None:
     noise = np.random.default_rng(0).random((400, M))
     for distribution, spread in (("normal", None), ("dirichlet", np.sqrt((M - 1) / (M + 1)))):
-        _, drawn = run(made("rlw", NAMES, distribution=distribution), np.ones((400, M)), noise=noise)
+        _, drawn = run(
+            made("rlw", NAMES, distribution=distribution), np.ones((400, M)), noise=noise
+        )
         assert drawn.mean(axis=0) == pytest.approx(np.ones(M), abs=0.2) and (drawn > 0).all()
         if spread:
             assert drawn.std(axis=0) == pytest.approx(np.full(M, spread), rel=0.15)

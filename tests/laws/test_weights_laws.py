@@ -62,11 +62,17 @@ def test_a_weight_that_is_set_counts_from_the_next_step_on(batch: int | None) ->
             then.get_layer("trunk").set_weights(first.get_layer("trunk").get_weights())
             then.heads[0].set_weights(first.heads[0].get_weights())
         model.train_on_batch(x[rows], {name: labels[rows] for name, labels in y.items()})
-    for one, other in zip(changed.get_layer("trunk").get_weights(), then.get_layer("trunk").get_weights(), strict=True):
+    for one, other in zip(
+        changed.get_layer("trunk").get_weights(), then.get_layer("trunk").get_weights(), strict=True
+    ):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    weights = [2.0] * (2 - len(history["sold/weight"])) + history["sold/weight"]  # logged once it has changed
+    # logged once it has changed
+    weights = [2.0] * (2 - len(history["sold/weight"])) + history["sold/weight"]
     assert weights[1] == pytest.approx(0.25)
-    by_hand = [weight * history["sold/bce"][i] + history["price/mse"][i] for i, weight in enumerate(weights)]
+    by_hand = [
+        weight * history["sold/bce"][i] + history["price/mse"][i]
+        for i, weight in enumerate(weights)
+    ]
     assert history["loss"] == pytest.approx(by_hand, rel=1e-5)
 
 

@@ -58,15 +58,25 @@ READ: dict[str, tuple[Callable[[], keras.Model], list[Any]]] = {
     ),
     "lists in the order of the outputs": (
         lambda: compiled(
-            *("loss_eur", "churn"), structure=list, loss=["mae", "bce"], loss_weights=[0.25, 1], metrics=[["mae"], []]
+            *("loss_eur", "churn"),
+            structure=list,
+            loss=["mae", "bce"],
+            loss_weights=[0.25, 1],
+            metrics=[["mae"], []],
         ),
-        [pc.Regression("loss_eur", loss="mae", weight=0.25, metrics=["mae"], standardize=False), pc.Binary("churn")],
+        [
+            pc.Regression("loss_eur", loss="mae", weight=0.25, metrics=["mae"], standardize=False),
+            pc.Binary("churn"),
+        ],
     ),
     "one output": (
         lambda: compiled("loss_eur", structure=list, loss="mse", metrics=["mae"]),
         [pc.Regression("loss_eur", metrics=["mae"], standardize=False)],
     ),
-    "one loss for all": (lambda: compiled("churn", "tags", loss="binary_crossentropy"), [pc.Binary("churn"), "tags"]),
+    "one loss for all": (
+        lambda: compiled("churn", "tags", loss="binary_crossentropy"),
+        [pc.Binary("churn"), "tags"],
+    ),
     "objects": (
         lambda: compiled(
             *("churn", "topic", "visits"),
@@ -79,11 +89,17 @@ READ: dict[str, tuple[Callable[[], keras.Model], list[Any]]] = {
         [pc.Binary("churn", label_smoothing=0.1), pc.Multiclass("topic", 3), pc.Count("visits")],
     ),
     "functions of Keras": (
-        lambda: compiled("topic", "loss_eur", loss={"topic": L.sparse_categorical_crossentropy, "loss_eur": L.huber}),
+        lambda: compiled(
+            "topic",
+            "loss_eur",
+            loss={"topic": L.sparse_categorical_crossentropy, "loss_eur": L.huber},
+        ),
         [pc.Multiclass("topic", 3), pc.Regression("loss_eur", loss="huber", standardize=False)],
     ),
     "several losses of one output": (
-        lambda: compiled("loss_eur", loss={"loss_eur": ["mse", "mae"]}, loss_weights={"loss_eur": [0.8, 0.2]}),
+        lambda: compiled(
+            "loss_eur", loss={"loss_eur": ["mse", "mae"]}, loss_weights={"loss_eur": [0.8, 0.2]}
+        ),
         [pc.Regression("loss_eur", loss={"mse": 0.8, "mae": 0.2}, standardize=False)],
     ),
     "an output without a loss": (
@@ -126,17 +142,24 @@ def test_kinds_by_name() -> None:
     assert not plain.compiled
     mixed = pc.adopt(compiled("churn", loss=large_error), {"churn": "binary"})
     assert mixed.tasks["churn"].terms[0].loss is large_error
-    ready = pc.adopt(network("churn", "visits"), {"churn": pc.Binary("churn", weight=2.0), "visits": "count"})
+    ready = pc.adopt(
+        network("churn", "visits"), {"churn": pc.Binary("churn", weight=2.0), "visits": "count"}
+    )
     assert ready.tasks["churn"].weight == 2.0
 
 
 @pytest.mark.nobackend
 def test_standardize_for_all() -> None:
-    assert pc.adopt(compiled("loss_eur", loss="mse"), standardize=True).tasks["loss_eur"].standardize
+    assert (
+        pc.adopt(compiled("loss_eur", loss="mse"), standardize=True).tasks["loss_eur"].standardize
+    )
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
-    "not compiled": (lambda: pc.adopt(network("churn")), ["not compiled", "{'churn': 'regression', ...}"]),
+    "not compiled": (
+        lambda: pc.adopt(network("churn")),
+        ["not compiled", "{'churn': 'regression', ...}"],
+    ),
     "no loss": (lambda: pc.adopt(compiled("churn")), ["without a loss", "'churn'"]),
     "a list on a dict of outputs": (
         lambda: pc.adopt(compiled("loss_eur", "churn", loss=["mse", "binary_crossentropy"])),
@@ -167,12 +190,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         ["'churn'", "large_error", "'sigmoid'", "pc.adopt(model, {'churn': 'regression', ...})"],
     ),
     "another length": (
-        lambda: pc.adopt(compiled("loss_eur", "churn", structure=list, loss="mse", loss_weights=[1.0])),
+        lambda: pc.adopt(
+            compiled("loss_eur", "churn", structure=list, loss="mse", loss_weights=[1.0])
+        ),
         ["loss_weights", "1 entries for 2 outputs"],
     ),
-    "a kind of nobody": (lambda: pc.adopt(network("churn"), {"churn": "binery"}), ["did you mean 'binary'"]),
-    "a kind for nobody": (lambda: pc.adopt(network("churn"), {"chrun": "binary"}), ["did you mean 'churn'"]),
-    "a kind that is none": (lambda: pc.adopt(network("churn"), {"churn": 3}), ["'churn'", "int", "'binary'"]),
+    "a kind of nobody": (
+        lambda: pc.adopt(network("churn"), {"churn": "binery"}),
+        ["did you mean 'binary'"],
+    ),
+    "a kind for nobody": (
+        lambda: pc.adopt(network("churn"), {"chrun": "binary"}),
+        ["did you mean 'churn'"],
+    ),
+    "a kind that is none": (
+        lambda: pc.adopt(network("churn"), {"churn": 3}),
+        ["'churn'", "int", "'binary'"],
+    ),
     "classes that are labels": (
         lambda: pc.adopt(compiled("tags", loss="categorical_crossentropy")),
         ["'tags'", "'sigmoid'", "pc.Multilabel('tags')"],
@@ -207,7 +241,12 @@ def test_one_line_trains_as_stock_keras_does() -> None:
         "topic": rng.integers(0, 3, (N, 1)),
         "tags": rng.integers(0, 2, (N, 4)).astype("float32"),
     }
-    losses = ["binary_crossentropy", "mse", "sparse_categorical_crossentropy", "binary_crossentropy"]
+    losses = [
+        "binary_crossentropy",
+        "mse",
+        "sparse_categorical_crossentropy",
+        "binary_crossentropy",
+    ]
     given = {
         "loss": dict(zip(names, losses, strict=True)),
         "loss_weights": {"loss_eur": 0.1, **dict.fromkeys(("churn", "topic", "tags"), 1.0)},

@@ -14,7 +14,7 @@ from keras import layers, ops
 from keras.layers import Dense
 
 import polycera as pc
-from polycera.networks.adopt import Outputs
+from polycera.layers.outputs_by_name import Outputs
 
 N = 48
 X = np.random.default_rng(0).normal(size=(N, 4)).astype("float32")
@@ -47,18 +47,26 @@ OWN_UNITS: dict[str, Callable[[Any], Any]] = {
     "times a number": lambda h: 500.0 * Dense(1, activation="sigmoid")(h) + 3.0,
     "Average": lambda h: layers.Average()([Dense(1, activation="sigmoid")(h) for _ in range(2)]),
     "Add": lambda h: layers.Add()([Dense(1, activation="relu")(h) for _ in range(2)]),
-    "a cut of Concatenate": lambda h: layers.Concatenate()([Dense(1, activation="relu")(h), Dense(1)(h)])[:, :1],
+    "a cut of Concatenate": lambda h: layers.Concatenate()(
+        [Dense(1, activation="relu")(h), Dense(1)(h)]
+    )[:, :1],
     "cosine": lambda h: layers.Dot(axes=1, normalize=True)([h, Dense(6)(h)]),
     "dot of what is above 0": lambda h: layers.Dot(axes=1)([h, h]),
     "unit norm": lambda h: layers.UnitNormalization()(Dense(3)(h))[:, :1],
-    "a model within": lambda h: keras.Sequential([keras.Input((6,)), Dense(1, activation="sigmoid")])(h),
+    "a model within": lambda h: keras.Sequential(
+        [keras.Input((6,)), Dense(1, activation="sigmoid")]
+    )(h),
     "pooling": lambda h: layers.GlobalAveragePooling1D()(layers.Reshape((6, 1))(h)),
-    "wrapper": lambda h: layers.TimeDistributed(Dense(1, activation="tanh"))(layers.Reshape((6, 1))(h))[:, 0],
+    "wrapper": lambda h: layers.TimeDistributed(Dense(1, activation="tanh"))(
+        layers.Reshape((6, 1))(h)
+    )[:, 0],
     "recurrent": lambda h: layers.GRU(1)(layers.Reshape((6, 1))(h)),
     "a function that calls itself linear": lambda h: Dense(1, activation=own_sigmoid)(h),
     "absolute value": lambda h: ops.abs(Dense(1)(h)),
     "maximum": lambda h: ops.maximum(Dense(1)(h), 0.0),
-    "Normalization undone": lambda h: layers.Normalization(mean=3.0, variance=4.0, invert=True)(Dense(1)(h)),
+    "Normalization undone": lambda h: layers.Normalization(mean=3.0, variance=4.0, invert=True)(
+        Dense(1)(h)
+    ),
 }
 
 STANDARDISED: dict[str, Callable[[Any], Any]] = {
@@ -76,7 +84,9 @@ STANDARDISED: dict[str, Callable[[Any], Any]] = {
 
 HIDDEN: dict[str, Callable[[Any], Any]] = {
     "Lambda": lambda h: layers.Lambda(lambda t: t[:, :1], output_shape=(1,))(Dense(2)(h)),
-    "Rescaling of a Lambda": lambda h: layers.Rescaling(2.0)(layers.Lambda(ops.sigmoid)(Dense(1)(h))),
+    "Rescaling of a Lambda": lambda h: layers.Rescaling(2.0)(
+        layers.Lambda(ops.sigmoid)(Dense(1)(h))
+    ),
     "one of two": lambda h: layers.Average()([Dense(1)(h), layers.Lambda(ops.tanh)(Dense(1)(h))]),
     "a layer of one's own": lambda h: Bent(1)(h),
 }
@@ -110,7 +120,9 @@ def test_a_new_linear_end_is_standardised_without_a_word(end: str) -> None:
 @pytest.mark.parametrize("end", HIDDEN)
 def test_an_end_that_is_hidden_is_asked_for(end: str, task: Any) -> None:
     model = ending_in(HIDDEN[end])
-    with pytest.raises(pc.InputError, match="Cannot see what output 'price' ends in, behind the") as asked:
+    with pytest.raises(
+        pc.InputError, match="Cannot see what output 'price' ends in, behind the"
+    ) as asked:
         pc.adopt(model, [task("price")])
     assert "activations={'price': 'linear'}" in str(asked.value)
     if task is pc.Regression:
@@ -126,7 +138,11 @@ def test_a_class_that_only_inherits_is_its_base() -> None:
     class Mine(Dense):
         pass
 
-    assert not pc.adopt(ending_in(Mine(1, activation="relu")), [pc.Regression("price")]).tasks["price"].standardize
+    assert (
+        not pc.adopt(ending_in(Mine(1, activation="relu")), [pc.Regression("price")])
+        .tasks["price"]
+        .standardize
+    )
     assert pc.adopt(ending_in(Mine(1)), [pc.Regression("price")]).tasks["price"].standardize
 
 
@@ -198,14 +214,17 @@ def test_a_trained_linear_head_keeps_the_users_units(made: Any, tmp_path: Path) 
 def test_a_trained_head_whose_units_cannot_be_seen_is_asked_for() -> None:
     model = stock(use_bias=False)
     model.set_weights([w * 1.5 for w in model.get_weights()])
-    with pytest.raises(pc.InputError, match=r"Cannot see whether output 'price' has been trained.*standardize=False"):
+    with pytest.raises(
+        pc.InputError,
+        match=r"Cannot see whether output 'price' has been trained.*standardize=False",
+    ):
         pc.adopt(model, [pc.Regression("price")])
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for standardize in (True, False):
-            assert pc.adopt(model, [pc.Regression("price")], standardize=standardize).tasks["price"].standardize is (
-                standardize
-            )
+            assert pc.adopt(model, [pc.Regression("price")], standardize=standardize).tasks[
+                "price"
+            ].standardize is (standardize)
 
 
 @pytest.mark.nobackend
@@ -216,7 +235,10 @@ def test_a_new_head_on_a_trained_trunk_is_new() -> None:
     base.train_on_batch(X, {"price": EURO})
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        model = pc.adopt(keras.Model(base.input, {"size": Dense(1)(base.layers[1].output)}), [pc.Regression("size")])
+        model = pc.adopt(
+            keras.Model(base.input, {"size": Dense(1)(base.layers[1].output)}),
+            [pc.Regression("size")],
+        )
     assert model.tasks["size"].standardize
 
 
@@ -245,7 +267,10 @@ def test_one_output_with_two_standardisations_is_noticed() -> None:
         pc.adopt(model, [pc.Regression("close"), pc.Regression("high")])
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        pc.adopt(model, [pc.Regression("close", standardize=False), pc.Regression("high", standardize=False)])
+        pc.adopt(
+            model,
+            [pc.Regression("close", standardize=False), pc.Regression("high", standardize=False)],
+        )
 
 
 # -- logits ----------------------------------------------------------------------------------------------------------
@@ -254,7 +279,9 @@ def test_one_output_with_two_standardisations_is_noticed() -> None:
 def saturated(head: Any) -> keras.Model:
     """A head whose probabilities are 0 or 1 to the last digit."""
     x = keras.Input((4,))
-    model = keras.Model(x, {"sold": head(Dense(1, bias_initializer=keras.initializers.Constant(-40.0))(x))})
+    model = keras.Model(
+        x, {"sold": head(Dense(1, bias_initializer=keras.initializers.Constant(-40.0))(x))}
+    )
     return model
 
 
@@ -264,7 +291,8 @@ def saturated(head: Any) -> keras.Model:
         lambda: saturated(layers.Activation("sigmoid")),
         lambda: saturated(lambda z: layers.Reshape((1,))(ops.sigmoid(z))),
         lambda: ending_in(
-            Dense(1, activation="sigmoid", bias_initializer=keras.initializers.Constant(-40.0)), name="sold"
+            Dense(1, activation="sigmoid", bias_initializer=keras.initializers.Constant(-40.0)),
+            name="sold",
         ),
     ],
     ids=["Activation", "operation", "Dense"],
@@ -277,7 +305,9 @@ def test_a_saturated_head_learns(end: Any) -> None:
     before = theirs.get_weights()[-1].copy()
     model.fit(X, {"sold": np.ones(N)}, epochs=1, batch_size=N, verbose=0)
     assert theirs.get_weights()[-1] - before == pytest.approx(1.0, abs=1e-4)
-    assert model.predict(X[:2], verbose=0)["sold"] == pytest.approx(theirs.predict(X[:2], verbose=0)["sold"][:, 0])
+    assert model.predict(X[:2], verbose=0)["sold"] == pytest.approx(
+        theirs.predict(X[:2], verbose=0)["sold"][:, 0]
+    )
 
 
 def many() -> keras.Model:
@@ -286,11 +316,21 @@ def many() -> keras.Model:
     five = Dense(4, activation="sigmoid")(h)
     kind = layers.Reshape((3,))(Dense(3, activation="softmax", name="kinds")(h))
     visits = Dense(1, activation="exponential")(h)
-    tags = layers.Concatenate()([Dense(1, activation="sigmoid")(h), Dense(1, activation="sigmoid")(h)])
-    return keras.Model(x, {"a": five[:, :1], "b": five[:, 2], "kind": kind, "visits": visits, "tags": tags})
+    tags = layers.Concatenate()(
+        [Dense(1, activation="sigmoid")(h), Dense(1, activation="sigmoid")(h)]
+    )
+    return keras.Model(
+        x, {"a": five[:, :1], "b": five[:, 2], "kind": kind, "visits": visits, "tags": tags}
+    )
 
 
-MANY = [pc.Binary("a"), pc.Binary("b"), pc.Multiclass("kind"), pc.Count("visits"), pc.Multilabel("tags")]
+MANY = [
+    pc.Binary("a"),
+    pc.Binary("b"),
+    pc.Multiclass("kind"),
+    pc.Count("visits"),
+    pc.Multilabel("tags"),
+]
 
 
 def test_logits_are_found_behind_cuts_and_train_as_the_probabilities_do(tmp_path: Path) -> None:
@@ -304,7 +344,12 @@ def test_logits_are_found_behind_cuts_and_train_as_the_probabilities_do(tmp_path
     model.compile(keras.optimizers.SGD(0.1))
     rng = np.random.default_rng(1)
     yes = (X[:, :4] > 0).astype("float32")
-    y: dict[str, Any] = {"a": yes[:, 0], "b": yes[:, 1], "kind": rng.integers(0, 3, N), "tags": yes[:, 2:]}
+    y: dict[str, Any] = {
+        "a": yes[:, 0],
+        "b": yes[:, 1],
+        "kind": rng.integers(0, 3, N),
+        "tags": yes[:, 2:],
+    }
     y["visits"] = rng.poisson(2.0, N)
     model.fit(X, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
     beside.compile(
@@ -374,20 +419,28 @@ def test_any_number_from_0_to_1_is_a_probability(end: Any, answer: Any) -> None:
     theirs = ending_in(end, name="sold")
     model = pc.adopt(theirs, [pc.Binary("sold")])
     got = model.predict(X[:5], verbose=0)["sold"]
-    np.testing.assert_allclose(got, answer(theirs.predict(X[:5], verbose=0)["sold"]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        got, answer(theirs.predict(X[:5], verbose=0)["sold"]), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.nobackend
 @pytest.mark.parametrize(
     ("activation", "labels", "said"),
     [
-        ("sigmoid", np.linspace(100, 200, N), "100% of the labels lie where its output never reaches"),
+        (
+            "sigmoid",
+            np.linspace(100, 200, N),
+            "100% of the labels lie where its output never reaches",
+        ),
         ("relu", np.linspace(-1, 1, N), "the output from 0 to inf"),
         ("sigmoid", np.linspace(0, 1, N), ""),
         ("linear", np.linspace(100, 200, N), ""),
     ],
 )
-def test_labels_that_an_output_never_reaches_are_said(activation: str, labels: np.ndarray, said: str) -> None:
+def test_labels_that_an_output_never_reaches_are_said(
+    activation: str, labels: np.ndarray, said: str
+) -> None:
     x = keras.Input((X.shape[1],))
     mine = keras.Model(x, {"price": keras.layers.Dense(1, activation=activation)(x)})
     model = pc.adopt(mine, [pc.Regression("price")])

@@ -23,7 +23,9 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 def torchjd() -> Any:
     """TorchJD's aggregators; its solvers are extras of its own."""
     for needed in ("torchjd", "quadprog", "qpsolvers", "cvxpy", "clarabel", "ecos"):
-        pytest.importorskip(needed, reason=f"TorchJD as a reference needs {needed}, which is not installed")
+        pytest.importorskip(
+            needed, reason=f"TorchJD as a reference needs {needed}, which is not installed"
+        )
     import torchjd.aggregation
 
     return torchjd.aggregation
@@ -57,13 +59,17 @@ def test_weights_are_torchjds(torchjd: Any, kind: str, m: int, name: str) -> Non
 @pytest.mark.parametrize("name", ["upgrad", "dualproj"])
 @each_size
 @each_kind
-def test_each_task_is_protected_in_its_own_units(torchjd: Any, kind: str, m: int, name: str) -> None:
+def test_each_task_is_protected_in_its_own_units(
+    torchjd: Any, kind: str, m: int, name: str
+) -> None:
     """By default regularisation goes with each task's norm: TorchJD's projector on unit vectors is the reference."""
     from torchjd.linalg import QuadprogProjector
 
     g = gramian(kind, m)
     method, d, norms = get(name), lengths(g), np.sqrt(np.diag(g))
-    matrix = tensor(cosines(g) + method.regularization * np.diag(np.diag(g) > 0) + np.diag(np.diag(g) == 0))  # type: ignore[attr-defined]
+    matrix = tensor(
+        cosines(g) + method.regularization * np.diag(np.diag(g) > 0) + np.diag(np.diag(g) == 0)
+    )  # type: ignore[attr-defined]
     project = QuadprogProjector(norm_eps=0.0, reg_eps=0.0)
     if name == "upgrad":
         expected = norms @ project(tensor(np.eye(m)), matrix).numpy() / d
@@ -71,7 +77,9 @@ def test_each_task_is_protected_in_its_own_units(torchjd: Any, kind: str, m: int
         expected = project(tensor(norms / norms.max()), matrix).numpy() * norms.max() / d
     active = np.diag(g) > 0
     ours = weights(method, g)
-    assert apart(ours[active], expected[active], d[active]) < (TOLERANCE if kind != "dependent" else 1e-3)
+    assert apart(ours[active], expected[active], d[active]) < (
+        TOLERANCE if kind != "dependent" else 1e-3
+    )
 
 
 @each_size
@@ -84,15 +92,20 @@ def test_pcgrad_and_gradvac_are_torchjds_in_one_order(
     g, noise = gramian(kind, m), np.random.default_rng(m).random(m)
     order, vaccinated, calls = list(np.argsort(noise)), torchjd.GradVac(eps=0.0), iter(range(10**6))
 
-    def one_order(n: int, **_: Any) -> Any:  # PCGrad asks for all m, GradVac for the others of task 0, 1, ...
+    # PCGrad asks for all m, GradVac for the others of task 0, 1, ...
+    def one_order(n: int, **_: Any) -> Any:
         mine = next(calls) % m
         others = [j for j in range(m) if n == m or j != mine]
         return tensor([others.index(j) for j in order if j in others]).long()
 
     monkeypatch.setattr("torch.randperm", one_order)
     d = lengths(g)
-    assert apart(weights(get("pcgrad"), g, noise=noise), theirs(torchjd.PCGrad(), g) / m, d) < TOLERANCE
-    state, tolerance = None, TOLERANCE if kind != "dependent" else 1e-2  # sines of 0 and 1e-4 are alike in float32
+    assert (
+        apart(weights(get("pcgrad"), g, noise=noise), theirs(torchjd.PCGrad(), g) / m, d)
+        < TOLERANCE
+    )
+    # sines of 0 and 1e-4 are alike in float32
+    state, tolerance = (None, TOLERANCE if kind != "dependent" else 1e-2)
     for _ in range(3):
         state, ours = step(get("gradvac"), state, g, noise=noise)
         assert apart(ours, theirs(vaccinated, g) / m, d) < tolerance
@@ -102,7 +115,8 @@ def test_pcgrad_and_gradvac_are_torchjds_in_one_order(
 @pytest.mark.parametrize("kind", EXACT)
 def test_imtl_g_is_torchjds(torchjd: Any, kind: str, m: int) -> None:
     exact = jacobian(kind, m)
-    reference = theirs(torchjd.IMTLG(), exact @ exact.T)  # of the exact Gramian: float64 must see the rank
+    # of the exact Gramian: float64 must see the rank
+    reference = theirs(torchjd.IMTLG(), exact @ exact.T)
     assert apart(weights(get("imtl_g"), exact @ exact.T), reference) < TOLERANCE
 
 
@@ -113,12 +127,17 @@ def test_imtl_g_serves_tasks_twelve_orders_of_magnitude_apart(m: int) -> None:
     assert apart(weights(get("imtl_g"), g), m * expected / expected.sum()) < TOLERANCE
 
 
-@pytest.mark.parametrize(("scale", "m"), [("min", 2), ("min", 5), ("min", 40), ("median", 5), ("rmse", 5)])
+@pytest.mark.parametrize(
+    ("scale", "m"), [("min", 2), ("min", 5), ("min", 40), ("median", 5), ("rmse", 5)]
+)
 @pytest.mark.parametrize("kind", EXACT)
 def test_aligned_mtl_is_torchjds(torchjd: Any, kind: str, m: int, scale: str) -> None:
     exact = jacobian(kind, m)
     reference = theirs(torchjd.AlignedMTL(scale_mode=scale), exact @ exact.T)
-    assert apart(weights(get({"name": "aligned_mtl", "scale": scale}), exact @ exact.T), reference) < TOLERANCE
+    assert (
+        apart(weights(get({"name": "aligned_mtl", "scale": scale}), exact @ exact.T), reference)
+        < TOLERANCE
+    )
 
 
 @each_size
@@ -127,7 +146,9 @@ def test_config_is_torchjds(torchjd: Any, kind: str, m: int) -> None:
     j = jacobian(kind, m)
     if kind == "dependent" and m == 2:
         pytest.skip("of two parallel gradients nothing is left to compare")
-    assert apart(weights(get("config"), j @ j.T) @ j, torchjd.ConFIG()(tensor(j)).numpy()) < TOLERANCE
+    assert (
+        apart(weights(get("config"), j @ j.T) @ j, torchjd.ConFIG()(tensor(j)).numpy()) < TOLERANCE
+    )
 
 
 @each_size
@@ -135,7 +156,11 @@ def test_config_is_torchjds(torchjd: Any, kind: str, m: int) -> None:
 def test_sdmgrad_takes_torchjds_steps(torchjd: Any, kind: str, m: int) -> None:
     """At a learning rate that converges: at the published one, 10, the steps jump, and roundings grow."""
     g, rate = gramian(kind, m), 0.1 / m
-    method, reference, state = get({"name": "sdmgrad", "rate": rate}), torchjd.SDMGradWeighting(lr=rate), None
+    method, reference, state = (
+        get({"name": "sdmgrad", "rate": rate}),
+        torchjd.SDMGradWeighting(lr=rate),
+        None,
+    )
     for _ in range(3):
         state, ours = step(method, state, g)
         assert apart(ours, reference(tensor(g / np.trace(g))).numpy() * m) < TOLERANCE
@@ -149,17 +174,22 @@ def test_sdmgrad_takes_torchjds_steps(torchjd: Any, kind: str, m: int) -> None:
 def test_mgda_is_shorter_than_torchjds_and_stationary(torchjd: Any, kind: str, m: int) -> None:
     g = gramian(kind, m)
     g = g / np.trace(g)
-    w, reference = weights(get("mgda"), g) / m, theirs(torchjd.MGDA(epsilon=1e-9, max_iters=1000), g) / m
+    w, reference = (
+        weights(get("mgda"), g) / m,
+        theirs(torchjd.MGDA(epsilon=1e-9, max_iters=1000), g) / m,
+    )
     assert w.sum() == pytest.approx(1, abs=1e-5) and w.min() >= 0
     assert w @ g @ w <= reference @ g @ reference * (1 + 1e-5) + 1e-8
-    if kind not in ("dependent", "apart"):  # there the minimum is lost in float32's rounding of the Gramian itself
+    # there the minimum is lost in float32's rounding of the Gramian itself
+    if kind not in ("dependent", "apart"):
         assert w @ g @ w - (g @ w).min() <= 1e-4 * (w @ g @ w)  # the duality gap
 
 
 def cagrad_gap(g: np.ndarray, w: np.ndarray, c: float) -> tuple[float, float]:
     """How far the worst-off task is from its best, and how far the step is outside its ball; in units of |mean|^2.
 
-    For any v on the simplex g_v . g_0 + c |g_0| |g_v| bounds from above what the worst-off can gain within the ball.
+    For any v on the simplex g_v . g_0 + c |g_0| |g_v| bounds from above what the worst-off can gain
+    within the ball.
     """
     m, d = len(g), np.sqrt(np.diag(g))
     size = g.sum() / m**2
@@ -196,7 +226,12 @@ def fair(g: np.ndarray, alpha: float, share: Any = 1.0) -> np.ndarray:
         utility = q * x ** (1 - 1 / alpha)
         root = np.sqrt(utility / alpha)
         scale = x / root
-        change = np.linalg.solve(np.eye(len(g)) + scale[:, None] * c * scale, (utility - x * (c @ x)) / root) / root
+        change = (
+            np.linalg.solve(
+                np.eye(len(g)) + scale[:, None] * c * scale, (utility - x * (c @ x)) / root
+            )
+            / root
+        )
         change /= max(1, np.abs(change).max())
         x = x * np.exp(change)
         if np.abs(change).max() < 1e-13:
@@ -210,7 +245,9 @@ def utility(g: np.ndarray, w: np.ndarray, alpha: float) -> float:
     return float(0.5 * w @ g @ w - gain.sum())
 
 
-@pytest.mark.parametrize(("alpha", "m"), [(0.5, 5), (1.0, 2), (1.0, 5), (2.0, 2), (2.0, 5), (2.0, 40), (5.0, 5)])
+@pytest.mark.parametrize(
+    ("alpha", "m"), [(0.5, 5), (1.0, 2), (1.0, 5), (2.0, 2), (2.0, 5), (2.0, 40), (5.0, 5)]
+)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("dependent", "idle")])
 def test_fair_weights_solve_their_equation(torchjd: Any, kind: str, m: int, alpha: float) -> None:
     g = gramian(kind, m)
@@ -248,7 +285,9 @@ def projected(g: np.ndarray, order: np.ndarray) -> np.ndarray:
     return coefficients.sum(axis=0)
 
 
-@pytest.mark.parametrize("name", ["pcgrad", "upgrad", "dualproj", "imtl_g", "config", "mgda", "cagrad"])
+@pytest.mark.parametrize(
+    "name", ["pcgrad", "upgrad", "dualproj", "imtl_g", "config", "mgda", "cagrad"]
+)
 def test_seventy_tasks_get_what_float64_says(name: str) -> None:
     m = 70
     g = gramian("aligned", m)
@@ -269,13 +308,19 @@ def test_seventy_tasks_get_what_float64_says(name: str) -> None:
         solve_qp = pytest.importorskip("qpsolvers", reason="needs qpsolvers and quadprog").solve_qp
         matrix = c + 1e-4 * np.eye(m)
         starts = np.diag(d) if name == "upgrad" else d[None, :]
-        rows = [solve_qp(matrix, np.zeros(m), -np.eye(m), -row, solver="quadprog") for row in starts]
+        rows = [
+            solve_qp(matrix, np.zeros(m), -np.eye(m), -row, solver="quadprog") for row in starts
+        ]
         assert apart(ours, np.sum(rows, axis=0) / d) < TOLERANCE
 
 
 # -- closed forms ---------------------------------------------------------------------------------------------------
 
-PAIRS = [np.array([[1.0, c * s], [c * s, s * s]]) for c in (-0.9, -0.3, 0.0, 0.4, 0.95) for s in (0.2, 1.0, 30.0)]
+PAIRS = [
+    np.array([[1.0, c * s], [c * s, s * s]])
+    for c in (-0.9, -0.3, 0.0, 0.4, 0.95)
+    for s in (0.2, 1.0, 30.0)
+]
 
 
 @pytest.mark.parametrize("g", PAIRS, ids=lambda g: f"{g[0, 1]:g},{g[1, 1]:g}")
@@ -283,12 +328,16 @@ def test_two_tasks_have_closed_forms(g: np.ndarray) -> None:
     a, b, ab = g[0, 0], g[1, 1], g[0, 1]
     first = np.clip((b - ab) / (a + b - 2 * ab), 0, 1)  # Sener & Koltun 2018, theorem 1
     assert weights(get("mgda"), single(g)) == pytest.approx([2 * first, 2 - 2 * first], abs=1e-5)
-    surgery = [1 + max(0, -ab) / a, 1 + max(0, -ab) / b]  # the projections of both on each other's normal
+    # the projections of both on each other's normal
+    surgery = [1 + max(0, -ab) / a, 1 + max(0, -ab) / b]
     assert weights(get("pcgrad"), single(g)) == pytest.approx(surgery, rel=1e-5)
-    assert weights(get("upgrad"), single(g)) == pytest.approx(surgery, rel=2e-3)  # 1e-4 / (1 - cos^2)
+    # 1e-4 / (1 - cos^2)
+    assert weights(get("upgrad"), single(g)) == pytest.approx(surgery, rel=2e-3)
     cosine = ab / np.sqrt(a * b)
     scale = np.sqrt((a + b) / 2 / (1 + cosine))
-    assert weights(get("nash_mtl"), single(g)) == pytest.approx([scale / np.sqrt(a), scale / np.sqrt(b)], rel=1e-4)
+    assert weights(get("nash_mtl"), single(g)) == pytest.approx(
+        [scale / np.sqrt(a), scale / np.sqrt(b)], rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -329,7 +378,9 @@ def test_pivrg_favours_the_task_that_lags_behind() -> None:
 STARTS = [[-8.5, 7.5], [0.0, 0.0], [9.0, 9.0], [-7.5, -0.5], [9.0, -1.0]]
 
 
-def train_toy(name: str, scale: float = 1.0, steps: int = 25_000, rate: float = 0.004) -> np.ndarray:
+def train_toy(
+    name: str, scale: float = 1.0, steps: int = 25_000, rate: float = 0.004
+) -> np.ndarray:
     """Adam from five starts; where each ends [5, 2]. The first loss is multiplied by `scale`."""
     if keras.backend.backend() != "jax":
         pytest.skip("five starts and 25,000 steps in one compiled loop: on JAX only")
@@ -343,7 +394,9 @@ def train_toy(name: str, scale: float = 1.0, steps: int = 25_000, rate: float = 
         first = jnp.log(jnp.maximum(jnp.abs(0.5 * (-x[0] - 7) + jnp.tanh(x[1])), 5e-6)) + 6
         second = jnp.log(jnp.maximum(jnp.abs(0.5 * (-x[0] + 3) - jnp.tanh(x[1]) + 2), 5e-6)) + 6
         bowls = [((x[0] + at) ** 2 + 0.1 * (x[1] + 8) ** 2) / 10 - 20 for at in (-7, 7)]
-        return jnp.stack([scale * (first * above + bowls[0] * below), second * above + bowls[1] * below])
+        return jnp.stack(
+            [scale * (first * above + bowls[0] * below), second * above + bowls[1] * below]
+        )
 
     def one(start: Any, key: Any) -> Any:
         def train(carried: Any, t: Any) -> tuple[Any, None]:
@@ -355,9 +408,13 @@ def train_toy(name: str, scale: float = 1.0, steps: int = 25_000, rate: float = 
             return (x, mean, square, state), None
 
         state = {key: jnp.asarray(value) for key, value in method.init(2).items()}
-        return jax.lax.scan(train, (start, jnp.zeros(2), jnp.zeros(2), state), jnp.arange(1.0, steps + 1))[0][0]
+        return jax.lax.scan(
+            train, (start, jnp.zeros(2), jnp.zeros(2), state), jnp.arange(1.0, steps + 1)
+        )[0][0]
 
-    return np.asarray(jax.jit(jax.vmap(one))(jnp.array(STARTS), jax.random.split(jax.random.PRNGKey(0), 5)))
+    return np.asarray(
+        jax.jit(jax.vmap(one))(jnp.array(STARTS), jax.random.split(jax.random.PRNGKey(0), 5))
+    )
 
 
 def on_the_front(ends: np.ndarray) -> np.ndarray:
@@ -374,7 +431,9 @@ def test_toy_the_mean_gets_stuck_and_cagrad_finds_the_best_mean_from_everywhere(
 
 
 @pytest.mark.nobackend
-@pytest.mark.parametrize("name", ["mgda", "pcgrad", "imtl_g", "aligned_mtl", "upgrad", "dualproj", "config"])
+@pytest.mark.parametrize(
+    "name", ["mgda", "pcgrad", "imtl_g", "aligned_mtl", "upgrad", "dualproj", "config"]
+)
 def test_toy_ends_somewhere_on_the_front(name: str) -> None:
     """Liu 2021, figure 2: methods that may stop at any Pareto optimum do."""
     assert on_the_front(train_toy(name)).all()

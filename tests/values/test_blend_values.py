@@ -14,10 +14,11 @@ from keras import ops
 from small import raw_of, straight
 
 import polycera as pc
-from polycera.networks.landmarks import Blend
+from polycera.layers.kernel_layer import Blend
+from polycera.model import ensemble
+from polycera.model.targets import encode, pack
 from polycera.runs import Network, Training
-from polycera.training import blend, finish, folds, recipe
-from polycera.training.targets import encode, pack
+from polycera.tabular import blend, folds, recipe, train_run
 
 ROWS = 200
 QUICK = {"max_steps": 300, "batch_size": 32}
@@ -40,7 +41,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish.recipe, "train", watched)
+        patch.setattr(train_run.recipe, "train", watched)
         folder = tmp_path_factory.mktemp("noise") / "run"
         run = pc.fit({**table, **labels, **numbers}, targets, test=0.0, out=folder, training=QUICK)
     return SimpleNamespace(run=run, table=table, **seen)
@@ -64,12 +65,19 @@ def test_of_pure_noise_nothing_is_known(noise: Any) -> None:
     assert 0.44 < np.mean(aucs) < 0.56
     errors = [own["r2"]["value"] for name, own in metrics.items() if name.startswith("z")]
     assert max(errors) < 0.05
-    losses = [own["log_loss"]["value"] for name, own in metrics.items() if name.startswith("y") and "log_loss" in own]
+    losses = [
+        own["log_loss"]["value"]
+        for name, own in metrics.items()
+        if name.startswith("y") and "log_loss" in own
+    ]
     assert all(loss < 0.75 for loss in losses)  # and it is not sure of what it does not know
     x, truth = noise.x, np.stack([noise.y[f"y{i}"] for i in range(12)], axis=1).astype(float)
-    seen = ops.convert_to_numpy(folds.Members(noise.model)(x)).mean(axis=1)
-    raw = np.stack([seen[:, noise.model.layout.raw_columns[f"y{i}"]][:, 0] for i in range(12)], axis=1)
-    assert np.mean((raw > np.median(raw, axis=0)) == (truth == 1)) > 0.6  # what would have leaked is there
+    seen = ops.convert_to_numpy(ensemble.Members(noise.model)(x)).mean(axis=1)
+    raw = np.stack(
+        [seen[:, noise.model.layout.raw_columns[f"y{i}"]][:, 0] for i in range(12)], axis=1
+    )
+    # what would have leaked is there
+    assert np.mean((raw > np.median(raw, axis=0)) == (truth == 1)) > 0.6
 
 
 def test_predictions_in_the_folder_are_those_that_were_measured(noise: Any) -> None:
@@ -97,7 +105,7 @@ def test_a_row_is_never_told_by_a_member_that_learned_from_it() -> None:
     outside = folds.OutOfFold(x, np.zeros((30, 2), "float32"), held)
     outside.set_model(model)
     before = outside.said()
-    each = np.asarray(ops.convert_to_numpy(folds.Members(model)(x)), "float64")
+    each = np.asarray(ops.convert_to_numpy(ensemble.Members(model)(x)), "float64")
     expected = [each[row, held[row]].mean(axis=0) for row in range(30)]
     np.testing.assert_allclose(before, expected, atol=1e-6)
     bias = np.array(ops.convert_to_numpy(model.heads[0].bias))
@@ -143,7 +151,10 @@ def test_shares_lie_between_none_and_all() -> None:
     """Where both err the same way, and one twice as much, taking from it what it has too much would be best."""
     for rows in (5, 50, 2000):
         model, y, one, _ = two_answers(rows, 1.0, 1.0)
-        for found in (blend.shares(model, y, 2 * one - y, one), blend.shares(model, y, one, 2 * one - y)):
+        for found in (
+            blend.shares(model, y, 2 * one - y, one),
+            blend.shares(model, y, one, 2 * one - y),
+        ):
             assert found.shape == (3,)
             assert (found >= 0).all() and (found <= 1).all()
 
@@ -176,12 +187,17 @@ def test_a_task_of_few_rows_follows_the_others() -> None:
 def test_the_blend_is_its_formula_and_silent_in_training() -> None:
     layer = Blend(2)
     members, beside = np.array([[1.0, 2.0]], "float32"), np.array([[3.0, -2.0]], "float32")
-    np.testing.assert_array_equal(ops.convert_to_numpy(layer([members, beside])), members)  # as it begins
+    # as it begins
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer([members, beside])), members)
     for name, value in {"share": [0.25, 1.0], "scale": [2.0, 0.5], "shift": [0.1, -1.0]}.items():
         getattr(layer, name).assign(value)
-    np.testing.assert_allclose(ops.convert_to_numpy(layer([members, beside])), [[3.1, -2.0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(layer([members, beside])), [[3.1, -2.0]], rtol=1e-6
+    )
     np.testing.assert_allclose(ops.convert_to_numpy(layer([members])), [[2.1, 0.0]], rtol=1e-6)
-    np.testing.assert_array_equal(ops.convert_to_numpy(layer([members, beside], training=True)), members)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(layer([members, beside], training=True)), members
+    )
 
 
 # -- a run -------------------------------------------------------------------------------------------------------
@@ -235,7 +251,7 @@ def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
         held.append(options["held"])
         return train(*args, **options)
 
-    monkeypatch.setattr(finish.recipe, "train", watched)
+    monkeypatch.setattr(train_run.recipe, "train", watched)
     run = pc.fit(
         learned.table,
         ["price", "sold"],
@@ -251,9 +267,17 @@ def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
     for start in range(0, 90, 3):
         assert (held[0][start : start + 3] == held[0][start]).all()
     assert run.spec.network.landmarks == 0
-    assert [one for one in sentences if one.startswith("Kernel ridge takes no part") and "'home'" in one]
+    assert [
+        one for one in sentences if one.startswith("Kernel ridge takes no part") and "'home'" in one
+    ]
     with pytest.raises(pc.errors.InputError, match=r"9 landmarks.*whole groups of 'home'"):
-        pc.fit(learned.table, ["price"], groups="home", network={"landmarks": 9}, out=tmp_path / "other")
+        pc.fit(
+            learned.table,
+            ["price"],
+            groups="home",
+            network={"landmarks": 9},
+            out=tmp_path / "other",
+        )
     assert not (tmp_path / "other").exists()
 
 

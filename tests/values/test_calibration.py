@@ -12,17 +12,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 import polycera as pc
-from polycera import quality
+from polycera import evaluation
 from polycera.errors import InputError
-from polycera.quality.calibration import ANSWERS, Calibration
-from polycera.quality.scaling import HIGHEST, LOWEST, class_losses, platt, temperature
+from polycera.evaluation.calibration import ANSWERS, Calibration
+from polycera.evaluation.logit_scaling import HIGHEST, LOWEST, class_losses, platt, temperature
 
 pytestmark = pytest.mark.nobackend
 
 GRID = np.exp(np.linspace(np.log(LOWEST), np.log(HIGHEST), 4001))
 
 
-def yes_or_no(rows: int, labels: int = 1, seed: int = 0, a: float = 1.0, b: float = 0.0) -> tuple[Any, Any]:
+def yes_or_no(
+    rows: int, labels: int = 1, seed: int = 0, a: float = 1.0, b: float = 0.0
+) -> tuple[Any, Any]:
     """Answers, and logits z of which a z + b is right."""
     rng = np.random.default_rng(seed)
     z = rng.normal(-0.5, 1.5, (rows, labels))
@@ -37,11 +39,13 @@ def of_classes(rows: int, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, 
 
 
 def binary(y: np.ndarray, z: np.ndarray) -> Calibration:
-    return quality.calibration(pc.tasks.Layout.of([pc.Binary("t")]), {"t": y}, z)
+    return evaluation.calibration(pc.tasks.Layout.of([pc.Binary("t")]), {"t": y}, z)
 
 
 def multilabel(y: np.ndarray, z: np.ndarray) -> Calibration:
-    return quality.calibration(pc.tasks.Layout.of([pc.Multilabel("t", labels=z.shape[1])]), {"t": y}, z)
+    return evaluation.calibration(
+        pc.tasks.Layout.of([pc.Multilabel("t", labels=z.shape[1])]), {"t": y}, z
+    )
 
 
 # -- fits against others -----------------------------------------------------------------------------------------
@@ -55,8 +59,13 @@ def test_platt_is_a_logistic_regression_on_the_logit() -> None:
     a, b = platt(y, z)
     for i in range(3):
         known = ~np.isnan(y[:, i])
-        theirs = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(z[known, i : i + 1], y[known, i])
-        assert (a[i], b[i]) == (pytest.approx(theirs.coef_[0, 0], rel=1e-4), pytest.approx(theirs.intercept_[0], 1e-4))
+        theirs = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(
+            z[known, i : i + 1], y[known, i]
+        )
+        assert (a[i], b[i]) == (
+            pytest.approx(theirs.coef_[0, 0], rel=1e-4),
+            pytest.approx(theirs.intercept_[0], 1e-4),
+        )
 
 
 def test_a_training_of_its_own_for_each_weight() -> None:
@@ -88,13 +97,18 @@ def test_the_temperature_of_a_label_is_found_by_search(a: float) -> None:
 @pytest.mark.parametrize("factor", [0.1, 1.0, 6.0])
 def test_the_temperature_of_classes_is_found_by_search(factor: float) -> None:
     columns = [of_classes(200, seed=seed) for seed in range(3)]
-    y, z = np.concatenate([y for y, _ in columns], axis=1), factor * np.stack([z for _, z in columns], axis=1)
+    y, z = (
+        np.concatenate([y for y, _ in columns], axis=1),
+        factor * np.stack([z for _, z in columns], axis=1),
+    )
     y[::9, 1] = np.nan
     found = temperature(y, z)
     for i in range(3):
         known = ~np.isnan(y[:, i])
         own = y[known, i].astype(int)
-        costs = [-log_softmax(one * z[known, i], axis=1)[np.arange(len(own)), own].mean() for one in GRID]
+        costs = [
+            -log_softmax(one * z[known, i], axis=1)[np.arange(len(own)), own].mean() for one in GRID
+        ]
         assert found[i] == pytest.approx(GRID[np.argmin(costs)], rel=2e-3)
         assert class_losses(y, z)[:, i].sum() / known.sum() == pytest.approx(
             log_loss(own, softmax(z[known, i], axis=1))
@@ -109,7 +123,8 @@ def test_bounds(sign: float) -> None:
     bound = LOWEST if sign < 0 else HIGHEST
     assert platt(y, z)[0] == platt(y, z, shift=False)[0] == bound
     assert temperature(y, np.stack([0 * z, z], axis=-1)) == bound
-    b = platt(y, z + 1)[1]  # the best shift beside a slope at its bound, where a step has to know of the bound
+    # the best shift beside a slope at its bound, where a step has to know of the bound
+    b = platt(y, z + 1)[1]
     best = platt(y, bound * (z + 1), around=(1.0, 0.0), strength=(1e12, 0.0))[1]
     assert b == pytest.approx(best, abs=1e-5)
 
@@ -134,7 +149,9 @@ def test_of_rows_that_are_all_right_no_probability_is_0() -> None:
     """Far apart, a hundred rows: no class gets less than a thousandth of what one wrong row in a hundred would say."""
     own = np.arange(99) % 3
     z = 2.0 * np.eye(3)[own] + 0.1 * np.random.default_rng(0).normal(size=(99, 3))
-    found = quality.calibration(pc.tasks.Layout.of([pc.Multiclass("c", classes=3)]), {"c": own[:, None]}, z)
+    found = evaluation.calibration(
+        pc.tasks.Layout.of([pc.Multiclass("c", classes=3)]), {"c": own[:, None]}, z
+    )
     assert softmax(found.applied(z), axis=1).min() > 1e-5
 
 
@@ -154,7 +171,9 @@ def test_three_times_too_sure() -> None:
     y, z = yes_or_no(2000, a=1 / 3)
     assert binary(y, z).scale[0] == pytest.approx(1 / 3, rel=0.1)
     y, z = of_classes(2000)
-    found = quality.calibration(pc.tasks.Layout.of([pc.Multiclass("c", classes=4)]), {"c": y}, 3 * z)
+    found = evaluation.calibration(
+        pc.tasks.Layout.of([pc.Multiclass("c", classes=4)]), {"c": y}, 3 * z
+    )
     np.testing.assert_allclose(found.scale, np.full(4, 1 / 3), rtol=0.1)
     assert np.ptp(found.scale) == 0 and not found.shift.any()
 
@@ -163,7 +182,9 @@ def test_a_shift() -> None:
     """As `pos_weight` leaves it: right but for a constant."""
     y, z = yes_or_no(2000, b=-1.2)
     found = binary(y, z)
-    assert found.shift[0] == pytest.approx(-1.2, abs=0.2) and found.scale[0] == pytest.approx(1, abs=0.15)
+    assert found.shift[0] == pytest.approx(-1.2, abs=0.2) and found.scale[0] == pytest.approx(
+        1, abs=0.15
+    )
 
 
 def test_levels_beyond_each_other() -> None:
@@ -174,7 +195,7 @@ def test_levels_beyond_each_other() -> None:
     level = beyond.sum(1, keepdims=True).astype(float)
     raw = z * [1, 1, 3]
     task = pc.Ordinal("o", classes=4)
-    found = quality.calibration(pc.tasks.Layout.of([task]), {"o": level}, raw)
+    found = evaluation.calibration(pc.tasks.Layout.of([task]), {"o": level}, raw)
     np.testing.assert_allclose(found.scale, [1, 1, 1 / 3], atol=0.15)
     before, after = (log_loss(level, task.link(one, Numpy())) for one in (raw, found.applied(raw)))
     assert found.before["o"] == pytest.approx(before, rel=1e-6)
@@ -184,7 +205,9 @@ def test_levels_beyond_each_other() -> None:
 class Numpy:
     """What `link` asks of a backend."""
 
-    sigmoid, cumprod, ones_like, concatenate = map(staticmethod, (expit, np.cumprod, np.ones_like, np.concatenate))
+    sigmoid, cumprod, ones_like, concatenate = map(
+        staticmethod, (expit, np.cumprod, np.ones_like, np.concatenate)
+    )
 
 
 def test_together_where_alone_is_not_enough() -> None:
@@ -195,7 +218,9 @@ def test_together_where_alone_is_not_enough() -> None:
     assert y.sum(0).max() < 2 * ANSWERS
     few = y[:, y.sum(0) < 10], z[:, y.sum(0) < 10]
     found = multilabel(few[0], 4 * few[1])
-    assert np.ptp(found.scale) == np.ptp(found.shift) == 0 and found.scale[0] == pytest.approx(0.25, abs=0.1)
+    assert np.ptp(found.scale) == np.ptp(found.shift) == 0 and found.scale[0] == pytest.approx(
+        0.25, abs=0.1
+    )
     assert not binary(few[0][:, :1], 4 * few[1][:, :1]).helps
 
 
@@ -232,13 +257,15 @@ def test_tasks_of_all_kinds() -> None:
     truth = {task.name: rng.normal(size=(rows, task.width)) for task in kinds}
     b, m, c = (layout.raw_columns[name] for name in "bmc")
     for name, where in (("b", b), ("m", m)):
-        truth[name] = (rng.random((rows, layout.tasks[name].width)) < expit(raw[:, where])).astype(float)
+        truth[name] = (rng.random((rows, layout.tasks[name].width)) < expit(raw[:, where])).astype(
+            float
+        )
         raw[:, where] *= 5
     truth["c"], raw[:, c] = of_classes(rows, 3)
     raw[:, c] *= 5
     truth["d"], raw[:, layout.raw_columns["d"]] = of_classes(rows, 3, seed=1)
     truth["empty"] = np.full((rows, 1), np.nan)
-    found = quality.calibration(layout, truth, raw)
+    found = evaluation.calibration(layout, truth, raw)
     scale = {name: found.scale[where] for name, where in layout.raw_columns.items()}
     assert all((scale[name] == 1).all() for name in "rnqd")
     assert all((abs(scale[name] - 0.2) < 0.06).all() for name in "bmc")
@@ -258,7 +285,7 @@ def test_ranking_stays() -> None:
 
 def test_nothing_to_calibrate() -> None:
     layout = pc.tasks.Layout.of([pc.Regression("r")])
-    found = quality.calibration(layout, {"r": np.zeros((5, 1))}, np.zeros((5, 1)))
+    found = evaluation.calibration(layout, {"r": np.zeros((5, 1))}, np.zeros((5, 1)))
     assert (found.scale, found.shift, found.before, found.helps) == ([1], [0], {}, False)
     none = binary(np.zeros((0, 1)), np.zeros((0, 1)))
     assert not none.helps and none.before == none.after == {"t": None}
@@ -269,7 +296,10 @@ Y, Z = np.array([[0.0], [1.0]]), np.array([[0.2], [0.9]])
 BAD: list[Any] = [
     (lambda: binary(Y, Z[:, [0, 0]]), r"Raw outputs of shape \[2, 2\].*these tasks have 1 units"),
     (lambda: binary(Y[:1], Z), r"Task 't' came with labels of shape \[1, 1\]; to calibrate 2 rows"),
-    (lambda: quality.calibration(pc.tasks.Layout.of([pc.Binary("t")]), {}, Z), "Task 't' came with no labels"),
+    (
+        lambda: evaluation.calibration(pc.tasks.Layout.of([pc.Binary("t")]), {}, Z),
+        "Task 't' came with no labels",
+    ),
 ]
 
 
@@ -282,25 +312,31 @@ def test_what_cannot_be_calibrated(call: Any, sentence: str) -> None:
 # -- thresholds that hold ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", sorted(quality.METRICS))
-def test_of_calibrated_probabilities_the_best_is_known(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("metric", sorted(evaluation.METRICS))
+def test_of_calibrated_probabilities_the_best_is_known(
+    metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half of the optimal F1 (Lipton 2014); the share of ones; one half. Also where probabilities are too sure."""
     y, z = yes_or_no(20_000, 3)
-    monkeypatch.setattr(sys.modules["polycera.quality.steady"], "TRUSTED", 1e12)  # by what is expected alone
-    found, sure = (quality.steady(y, expit(factor * z), metric) for factor in (1.0, 3.0))
-    best = {"f1": found.reached / 2, "balanced_accuracy": y.mean(0), "accuracy": np.full(3, 0.5)}[metric]
+    monkeypatch.setattr(
+        sys.modules["polycera.evaluation.smoothed_thresholds"], "TRUSTED", 1e12
+    )  # by what is expected alone
+    found, sure = (evaluation.steady(y, expit(factor * z), metric) for factor in (1.0, 3.0))
+    best = {"f1": found.reached / 2, "balanced_accuracy": y.mean(0), "accuracy": np.full(3, 0.5)}[
+        metric
+    ]
     np.testing.assert_allclose(found.value, best, atol=0.02)
     np.testing.assert_allclose(sure.value, expit(3 * np.log(best / (1 - best))), atol=0.04)
 
 
-@pytest.mark.parametrize("metric", sorted(quality.METRICS))
+@pytest.mark.parametrize("metric", sorted(evaluation.METRICS))
 def test_of_many_rows_the_labels_decide(metric: str) -> None:
     """No a z + b makes these probabilities right, for the answer depends on how far they lie from one half."""
     rng = np.random.default_rng(0)
     p = rng.random((40_000, 1))
     y = (rng.random(p.shape) < np.where(p > 0.9, 0.05, 0.8 * p)).astype(float)
-    few, many = quality.steady(y[:200], p[:200], metric), quality.steady(y, p, metric)
-    best = quality.cuts(y, p, metric).reached
+    few, many = evaluation.steady(y[:200], p[:200], metric), evaluation.steady(y, p, metric)
+    best = evaluation.cuts(y, p, metric).reached
     assert many.reached == pytest.approx(best, abs=0.002) and few.positives < 200 < many.positives
 
 
@@ -311,14 +347,19 @@ def test_on_other_rows_they_are_better_than_the_best_of_few() -> None:
         scores = []
         for seed in range(20):
             y, own = yes_or_no(80, 6, seed=seed)
-            chosen = [find(y, expit(2 * own), metric).value for find in (quality.steady, quality.cuts)]
-            scores.append([scored_at(other, expit(2 * z), at, metric) for at in (*chosen, np.full(6, 0.5))])
+            chosen = [
+                find(y, expit(2 * own), metric).value
+                for find in (evaluation.steady, evaluation.cuts)
+            ]
+            scores.append(
+                [scored_at(other, expit(2 * z), at, metric) for at in (*chosen, np.full(6, 0.5))]
+            )
         ours, best, half = np.mean(scores, axis=0)
         assert ours > best + 0.005 and ours > half - 0.006
 
 
 def scored_at(y: np.ndarray, p: np.ndarray, at: np.ndarray, metric: str) -> float:
-    from polycera.quality.cuts import scored
+    from polycera.evaluation.threshold_search import scored
 
     return float(scored(y, p, at, metric).reached.mean())
 
@@ -330,5 +371,5 @@ def test_what_ten_groups_say_is_what_ten_rows_say() -> None:
     z = np.where(np.arange(1200) % 2 == 0, 1.8, -1.8)[:, None]
     y = ((z[:, 0] > 0) == right).astype(float)[:, None]
     layout = pc.tasks.Layout.of([pc.Binary("y")])
-    assert quality.calibration(layout, {"y": y}, z).helps
-    assert not quality.calibration(layout, {"y": y}, z, group).helps
+    assert evaluation.calibration(layout, {"y": y}, z).helps
+    assert not evaluation.calibration(layout, {"y": y}, z, group).helps

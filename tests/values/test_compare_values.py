@@ -10,15 +10,15 @@ import pytest
 from scipy import stats
 
 import polycera as pc
-from polycera.diagnostics import compare
-from polycera.diagnostics.affinity import affinity, grouped, total
-from polycera.diagnostics.gains import delta_m, gain_of, relative
-from polycera.diagnostics.interval import interval, quantile
-from polycera.diagnostics.processes import expected
-from polycera.diagnostics.trainings import Job, Trained
-from polycera.diagnostics.verdict import verdict
-from polycera.runs import findings
-from polycera.training import Score
+from polycera.experiments import compare
+from polycera.experiments.affinity import affinity, grouped, total
+from polycera.experiments.comparison_verdict import verdict
+from polycera.experiments.confidence_interval import interval, quantile
+from polycera.experiments.gains import delta_m, gain_of, relative
+from polycera.experiments.jobs import Job, Trained
+from polycera.experiments.process_pool import expected
+from polycera.model import Score
+from polycera.runs import results
 
 pytestmark = pytest.mark.nobackend
 
@@ -28,7 +28,9 @@ pytestmark = pytest.mark.nobackend
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 120])
 @pytest.mark.parametrize("probability", [0.5, 0.75, 0.95, 0.975, 0.995, 0.9995])
 def test_a_quantile_is_scipys(probability: float, freedom: int) -> None:
-    assert quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-9, abs=1e-12)
+    assert quantile(probability, freedom) == pytest.approx(
+        stats.t.ppf(probability, freedom), rel=1e-9, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
@@ -63,7 +65,8 @@ def test_delta_m_is_the_hand_computed_figure() -> None:
 
 
 def test_where_a_relative_gain_is_undefined_or_its_base_is_negative() -> None:
-    assert relative(score(0.1, UP), score(-0.2, UP)) == pytest.approx(1.5)  # better, though 0.3 / -0.2 is below 0
+    # better, though 0.3 / -0.2 is below 0
+    assert relative(score(0.1, UP), score(-0.2, UP)) == pytest.approx(1.5)
     assert relative(score(0.1), score(0.0)) is None
     assert relative(score(float("nan")), score(1.0)) is None
     assert delta_m({"a": score(1.0), "b": score(1.0)}, {"a": score(0.0), "b": score(2.0)}) == 0.5
@@ -84,8 +87,11 @@ def test_a_gain_is_signed_so_that_joint_is_better_above_zero() -> None:
     assert (found.difference, found.low, found.high) == pytest.approx((1.1, low, high))
     assert found.better == "joint"
     assert gain_of(separate, joint, "rmse", 0.95).better == "separate"
-    assert gain_of(joint[:1], separate[:1], "rmse", 0.95).better == "neither"  # one seed says nothing about chance
-    up = gain_of([score(v, UP) for v in (0.7, 0.7)], [score(v, UP) for v in (0.9, 0.8)], "auc", 0.95)
+    # one seed says nothing about chance
+    assert gain_of(joint[:1], separate[:1], "rmse", 0.95).better == "neither"
+    up = gain_of(
+        [score(v, UP) for v in (0.7, 0.7)], [score(v, UP) for v in (0.9, 0.8)], "auc", 0.95
+    )
     assert up.difference == pytest.approx(-0.15)
     assert up.better == "neither"  # 0.15 is less than 12.7 standard errors of 0.05
     undefined = gain_of([score(float("nan"))], [score(1.0)], "rmse", 0.95)
@@ -114,7 +120,8 @@ def test_the_group_is_by_the_mean_over_its_members() -> None:
     assert (total([[0, 1], [2]], gain), total([[0, 1, 2]], gain)) == pytest.approx((0.25, 0.65 / 2))
     assert grouped(gain) == [[0, 1, 2]]
     assert grouped(-gain) == [[0], [1], [2]]
-    assert grouped(np.zeros((3, 3))) == [[0, 1, 2]]  # as good in one network, and that is the cheapest
+    # as good in one network, and that is the cheapest
+    assert grouped(np.zeros((3, 3))) == [[0, 1, 2]]
 
 
 def test_many_tasks_are_merged_into_the_groups_that_help_each_other() -> None:
@@ -126,19 +133,39 @@ def test_many_tasks_are_merged_into_the_groups_that_help_each_other() -> None:
 # -- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def comparison(joint: dict[str, list[float]], separate: dict[str, list[float]], **other: Any) -> findings.Comparison:
+def comparison(
+    joint: dict[str, list[float]], separate: dict[str, list[float]], **other: Any
+) -> results.Comparison:
     """Of errors, lower is better."""
     seeds = len(next(iter(joint.values())))
-    gains = {name: gain_of([*map(score, joint[name])], [*map(score, separate[name])], "rmse", 0.95) for name in joint}
+    gains = {
+        name: gain_of([*map(score, joint[name])], [*map(score, separate[name])], "rmse", 0.95)
+        for name in joint
+    }
     deltas = [
-        delta_m({n: score(v[i]) for n, v in joint.items()}, {n: score(v[i]) for n, v in separate.items()})
+        delta_m(
+            {n: score(v[i]) for n, v in joint.items()},
+            {n: score(v[i]) for n, v in separate.items()},
+        )
         for i in range(seeds)
     ]
     mean, low, high = interval(deltas)
-    one, several = findings.Cost(1000, 900), findings.Cost(2500, 2200)
+    one, several = results.Cost(1000, 900), results.Cost(2500, 2200)
     times = ([1.0] * seeds, [2.0] * seeds)
-    return findings.Comparison(
-        [*range(seeds)], "test", 0.95, gains, deltas, mean, low, high, one, several, *times, "", **other
+    return results.Comparison(
+        [*range(seeds)],
+        "test",
+        0.95,
+        gains,
+        deltas,
+        mean,
+        low,
+        high,
+        one,
+        several,
+        *times,
+        "",
+        **other,
     )
 
 
@@ -158,17 +185,33 @@ LOW, MIDDLE, HIGH = [1.0, 1.01, 0.99], [1.5, 1.6, 1.4], [2.0, 2.02, 1.98]
             {"a": LOW, "b": LOW},
             "Separate networks win on the test rows: better in 2 of 2 tasks",
         ),
-        ({"a": LOW, "b": HIGH}, {"a": HIGH, "b": LOW}, "the joint network is better in 'a', separate networks in 'b'"),
-        ({"a": MIDDLE, "b": MIDDLE[::-1]}, {"a": MIDDLE[::-1], "b": MIDDLE}, "Neither wins on the test rows"),
-        ({"a": LOW[:1], "b": LOW[:1]}, {"a": HIGH[:1], "b": HIGH[:1]}, "Undecided on the test rows"),
         (
-            {"a": LOW[:1]},
-            {"a": LOW[:1]},
-            "neither came out ahead, the joint network's mean",
+            {"a": LOW, "b": HIGH},
+            {"a": HIGH, "b": LOW},
+            "the joint network is better in 'a', separate networks in 'b'",
         ),
+        (
+            {"a": MIDDLE, "b": MIDDLE[::-1]},
+            {"a": MIDDLE[::-1], "b": MIDDLE},
+            "Neither wins on the test rows",
+        ),
+        (
+            {"a": LOW[:1], "b": LOW[:1]},
+            {"a": HIGH[:1], "b": HIGH[:1]},
+            "Undecided on the test rows",
+        ),
+        ({"a": LOW[:1]}, {"a": LOW[:1]}, "neither came out ahead, the joint network's mean"),
         ({"a": [0.0] * 3}, {"a": [0.0] * 3}, "Nothing can be said"),
-        ({"a": [1.0] * 3}, {"a": [2.0] * 3}, "Undecided on the test rows: all 3 seeds gave the same numbers"),
-        ({"a": LOW}, {"a": LOW}, "Neither wins on the test rows: with each seed both give the same numbers"),
+        (
+            {"a": [1.0] * 3},
+            {"a": [2.0] * 3},
+            "Undecided on the test rows: all 3 seeds gave the same numbers",
+        ),
+        (
+            {"a": LOW},
+            {"a": LOW},
+            "Neither wins on the test rows: with each seed both give the same numbers",
+        ),
     ],
     ids=[
         "joint",
@@ -200,7 +243,9 @@ def test_the_verdict_says_what_chance_does_among_many_tasks() -> None:
 def test_the_verdict_names_the_groups() -> None:
     gain = [[None, 0.1, 0.1], [0.1, None, 0.1], [0.1, 0.1, None]]
     found = comparison(
-        {n: LOW for n in "abc"}, {n: HIGH for n in "abc"}, affinity=findings.Affinity(gain, [[0, 2], [1]])
+        {n: LOW for n in "abc"},
+        {n: HIGH for n in "abc"},
+        affinity=results.Affinity(gain, [[0, 2], [1]]),
     )
     assert "best trained together: 'a', 'c'; and by themselves: 'b'." in verdict(found, list("abc"))
 
@@ -214,7 +259,9 @@ def test_the_time_to_expect() -> None:
 # -- data whose answer is known --------------------------------------------------------------------------------------
 
 
-def table_of(features: np.ndarray, sizes: tuple[int, int, int], **targets: np.ndarray) -> dict[str, Any]:
+def table_of(
+    features: np.ndarray, sizes: tuple[int, int, int], **targets: np.ndarray
+) -> dict[str, Any]:
     part = np.repeat(["train", "valid", "test"], sizes)
     return {**{f"x{i}": column for i, column in enumerate(features.T)}, **targets, "part": part}
 
@@ -250,15 +297,34 @@ def test_the_verdict_on_data_whose_answer_is_known(
 ) -> None:
     """Eight members, so that no verdict hangs on a single unit that is dead from the start."""
     rows = table()
-    training = {"max_steps": steps, "patience_steps": steps, "learning_rate": rate, "batch_size": 80}
+    training = {
+        "max_steps": steps,
+        "patience_steps": steps,
+        "learning_rate": rate,
+        "batch_size": 80,
+    }
     weights = {"few": 0.1} if "few" in tasks else None  # eight labels are not to rule the trunk
     network = {"width": width, "depth": 1, "dropout": 0.0, "members": 8, "bins": 0, "landmarks": 0}
-    run = pc.fit(rows, tasks, weights=weights, out=tmp_path / "run", split="part", network=network, training=training)
+    run = pc.fit(
+        rows,
+        tasks,
+        weights=weights,
+        out=tmp_path / "run",
+        split="part",
+        network=network,
+        training=training,
+    )
     found = compare(run, rows, seeds=3, processes=1)
     assert found.verdict.startswith(f"{winner} win"), found.verdict
     low, high = stats.t.interval(0.95, 2, np.mean(found.delta_m), stats.sem(found.delta_m))
     assert (found.low, found.high) == pytest.approx((low, high))
-    hand = np.mean([[(s - j) / s for j, s in zip(g.joint, g.separate, strict=True)] for g in found.tasks.values()], 0)
+    hand = np.mean(
+        [
+            [(s - j) / s for j, s in zip(g.joint, g.separate, strict=True)]
+            for g in found.tasks.values()
+        ],
+        0,
+    )
     assert found.delta_m == pytest.approx(hand.tolist())
     comparison = pc.load(run.path).comparison
     assert comparison is not None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import polycera as pc
-from polycera.data.guess import pair_of_one
+from polycera.data.infer_task import pair_of_one
 
 pytestmark = pytest.mark.nobackend
 
@@ -49,10 +49,18 @@ def test_every_kind_answers_its_one_value(tmp_path: Path) -> None:
         "guessed": ["yes"] * ROWS,
         "varies": table["a"] > 0,
     }
-    kinds = {"word": "binary", "flag": "binary", "class": "multiclass", "level": "ordinal", "count": "count"}
+    kinds = {
+        "word": "binary",
+        "flag": "binary",
+        "class": "multiclass",
+        "level": "ordinal",
+        "count": "count",
+    }
     targets = [kinds, {"number": "regression"}, pc.Binary("five"), "guessed", "varies"]
     run, said = caught(lambda: pc.fit(table, targets, out=tmp_path / "run", **QUICK))
-    assert len(said) == 1 and said[0].startswith("8 tasks or labels have a single value in the training part")
+    assert len(said) == 1 and said[0].startswith(
+        "8 tasks or labels have a single value in the training part"
+    )
     answers = run.predict({"a": [0.0, 9.0, -9.0], "b": [0.0, -9.0, 9.0]})
     for name in ("word", "flag", "five", "class", "level", "guessed"):
         assert answers[name].tolist() == [table[name][0]] * 3, name
@@ -66,13 +74,17 @@ def test_a_rare_label_may_be_missing_from_a_part(tmp_path: Path) -> None:
     table = features() | {"when": np.arange(ROWS), "late": np.arange(ROWS) >= ROWS - 4}
     table |= {"x": [0] * ROWS, "y": (table["a"] > 0).astype(int), "z": (table["b"] > 0).astype(int)}
     labels = pc.Multilabel("tags", labels=["x", "y", "z"])
-    run, said = caught(lambda: pc.fit(table, ["late", labels], time="when", out=tmp_path / "run", **QUICK))
+    run, said = caught(
+        lambda: pc.fit(table, ["late", labels], time="when", out=tmp_path / "run", **QUICK)
+    )
     assert len(said) == 1 and "'late', 'tags=x'" in said[0]
     answers = run.predict(table)
     assert not np.asarray(answers["late"]).any() and not answers["tags=x"].any()
     groups = table | {"home": np.repeat(np.arange(12), 4)}
     del groups["when"]
-    run, said = caught(lambda: pc.fit(groups, {"late": "binary"}, groups="home", out=tmp_path / "other", **QUICK))
+    run, said = caught(
+        lambda: pc.fit(groups, {"late": "binary"}, groups="home", out=tmp_path / "other", **QUICK)
+    )
     assert len(said) <= 1 and run.finished
 
 
@@ -86,7 +98,9 @@ def test_two_hundred_labels_are_one_sentence() -> None:
     assert len(said) == 1 and said[0].startswith("200 tasks or labels") and "'t0'" in said[0]
     _, said = caught(lambda: model.fit(x, y, verbose=0))
     assert said == []  # it has been said
-    one, said = caught(lambda: pc.Model(inputs, pc.layers.Heads([pc.Count("c"), pc.Binary("t")])(inputs)))
+    one, said = caught(
+        lambda: pc.Model(inputs, pc.layers.Heads([pc.Count("c"), pc.Binary("t")])(inputs))
+    )
     _, said = caught(lambda: one.adapt({"c": np.full(8, 3), "t": np.arange(8) % 2}))
     assert len(said) == 1 and said[0].startswith("Task 'c' (count): every label is the same")
 
@@ -94,7 +108,9 @@ def test_two_hundred_labels_are_one_sentence() -> None:
 def test_an_estimator_of_one_class() -> None:
     x = np.stack(list(features().values()), axis=1)
     model, said = caught(
-        lambda: pc.PolyceraClassifier(max_steps=5, width=4, random_state=0).fit(x, np.full(ROWS, "no"))
+        lambda: pc.PolyceraClassifier(max_steps=5, width=4, random_state=0).fit(
+            x, np.full(ROWS, "no")
+        )
     )
     assert len(said) == 1
     assert model.classes_.tolist() == ["no"] and set(model.predict(x)) == {"no"}

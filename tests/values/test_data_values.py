@@ -28,7 +28,7 @@ from polycera.data import (
     strata,
     tasks_for,
 )
-from polycera.data.alike import _correlations, _ranks
+from polycera.data.association import _correlations, _ranks
 from polycera.tasks import Binary, Count, Multiclass, Multilabel, Ordinal, Quantile, Regression
 
 pytestmark = pytest.mark.nobackend
@@ -43,7 +43,9 @@ def encoder(table: Table, **roles: str) -> Encoder:
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9, 1e160])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
-def test_numbers_are_those_of_standard_scaler(rng: np.random.Generator, scale: float, offset: float) -> None:
+def test_numbers_are_those_of_standard_scaler(
+    rng: np.random.Generator, scale: float, offset: float
+) -> None:
     train, new = (scale * (rng.normal(size=(200, 7)) + offset) for _ in range(2))
     ours = encoder(Table({f"x{i}": train[:, i] for i in range(7)}))
     theirs = StandardScaler().fit(train / scale).transform(new / scale)
@@ -57,7 +59,10 @@ def test_categories_are_those_of_one_hot_encoder(rng: np.random.Generator) -> No
     ours = encoder(Table({"x": train[:, 0], "y": train[:, 1]}))
     theirs = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(train)
     matrix = ours.transform(Table({"x": new[:, 0], "y": new[:, 1]}))
-    levels = [[f"{name}={level}" for level in found] for name, found in zip("xy", theirs.categories_, strict=True)]
+    levels = [
+        [f"{name}={level}" for level in found]
+        for name, found in zip("xy", theirs.categories_, strict=True)
+    ]
     assert ours.feature_names == [*levels[0], "x is other", *levels[1], "y is other"]
     other = [ours.feature_names.index(f"{name} is other") for name in "xy"]
     assert np.array_equal(np.delete(matrix, other, axis=1), theirs.transform(new))
@@ -111,15 +116,23 @@ def test_dates_are_the_calendar() -> None:
     ours = encoder(Table({"day": np.array(days, dtype="datetime64[s]")}))
     frame = dict(zip(ours.feature_names, ours.transform(Table({"day": days})).T, strict=True))
     elapsed = pd.to_datetime(pd.Series(days)).map(lambda day: day.toordinal()).to_numpy(float)
-    assert frame["day elapsed days"] == pytest.approx((elapsed - elapsed.mean()) / elapsed.std(), abs=1e-6)
+    assert frame["day elapsed days"] == pytest.approx(
+        (elapsed - elapsed.mean()) / elapsed.std(), abs=1e-6
+    )
     assert frame["day year"] == pytest.approx([-(0.5**0.5), -(0.5**0.5), 2**0.5])
     assert frame["day month (cos)"] == pytest.approx([1, -1, 1])
-    assert frame["day day of week (sin)"] == pytest.approx([0, 0, np.sin(2 * np.pi * 6 / 7)], abs=1e-6)
-    assert frame["day day of year (sin)"][0] == 0 and frame["day day of year (cos)"][1] == pytest.approx(-1, abs=1e-3)
+    assert frame["day day of week (sin)"] == pytest.approx(
+        [0, 0, np.sin(2 * np.pi * 6 / 7)], abs=1e-6
+    )
+    assert frame["day day of year (sin)"][0] == 0 and frame["day day of year (cos)"][
+        1
+    ] == pytest.approx(-1, abs=1e-3)
 
 
 def test_a_missing_date_is_nought_and_has_a_mark() -> None:
-    ours = encoder(Table({"day": np.array(["2024-03-05", "2025-11-20", "NaT"], dtype="datetime64[D]")}))
+    ours = encoder(
+        Table({"day": np.array(["2024-03-05", "2025-11-20", "NaT"], dtype="datetime64[D]")})
+    )
     assert ours.feature_names[-1] == "day is missing"
     matrix = ours.transform(Table({"day": [None, "2024-03-05"]}))
     assert matrix[0].tolist() == [0] * 8 + [1] and matrix[1, 8] == 0 and matrix[1].any()
@@ -132,7 +145,10 @@ def test_a_level_that_looks_like_a_number_survives_a_small_file(tmp_path: Path) 
     schema = infer(train)
     ours = Encoder.fit(train, schema)
     assert schema.as_text == ["zip"]
-    assert ours.transform(read(path, as_text=schema.as_text)).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+    assert ours.transform(read(path, as_text=schema.as_text)).tolist() == [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+    ]
 
 
 # -- reading ---------------------------------------------------------------------------------------------------
@@ -156,7 +172,9 @@ def test_cells_become_what_they_say(tmp_path: Path, name: str) -> None:
         "gap": pytest.approx([2.5, np.nan, np.nan], nan_ok=True),
         "flag": [True, False, None],
         "day": np.array(["2024-02-29", "NaT", "1999-12-31"], dtype="datetime64[us]").tolist(),
-        "moment": np.array(["2024-02-29T10", "2024-02-29T10", "NaT"], dtype="datetime64[us]").tolist(),
+        "moment": np.array(
+            ["2024-02-29T10", "2024-02-29T10", "NaT"], dtype="datetime64[us]"
+        ).tolist(),
         "word": ['a, "b"\nc', None, None],
         "answer": ["yes", "no", "no"],
         "nothing": pytest.approx([np.nan] * 3, nan_ok=True),
@@ -168,12 +186,20 @@ def test_cells_become_what_they_say(tmp_path: Path, name: str) -> None:
 def test_times_with_a_zone_are_brought_to_utc() -> None:
     east = datetime.timezone(datetime.timedelta(hours=2))
     noon = datetime.datetime(2024, 2, 29, 12, tzinfo=east)
-    for source in ({"t": [noon, None]}, pd.DataFrame({"t": [noon, None]}), pl.DataFrame({"t": [noon, None]})):
+    for source in (
+        {"t": [noon, None]},
+        pd.DataFrame({"t": [noon, None]}),
+        pl.DataFrame({"t": [noon, None]}),
+    ):
         assert read(source)["t"].tolist() == [datetime.datetime(2024, 2, 29, 10), None]
 
 
 def test_a_column_without_a_value_is_of_no_kind() -> None:
-    for nothing in ([None, None], np.array(["NaT"] * 2, "datetime64[us]"), np.array([None, np.nan], object)):
+    for nothing in (
+        [None, None],
+        np.array(["NaT"] * 2, "datetime64[us]"),
+        np.array([None, np.nan], object),
+    ):
         assert Table({"x": nothing})["x"].dtype == np.float64
 
 
@@ -187,9 +213,16 @@ def test_a_word_late_in_a_long_column_keeps_all_of_it_text(tmp_path: Path) -> No
 
 
 def test_nulls_of_arrow_dictionaries_are_missing(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"c": pd.Categorical(["a", "b", None, "a"]), "i": pd.Categorical([1, 2, None, 1])})
+    frame = pd.DataFrame(
+        {"c": pd.Categorical(["a", "b", None, "a"]), "i": pd.Categorical([1, 2, None, 1])}
+    )
     frame.to_parquet(tmp_path / "t.parquet")
-    for source in (tmp_path / "t.parquet", frame, pa.Table.from_pandas(frame), pl.from_pandas(frame)):
+    for source in (
+        tmp_path / "t.parquet",
+        frame,
+        pa.Table.from_pandas(frame),
+        pl.from_pandas(frame),
+    ):
         assert read(source)["c"].tolist() == ["a", "b", None, "a"]
     for table in (read(frame), read(pa.Table.from_pandas(frame))):
         assert table["i"].tolist() == ["1", "2", None, "1"]
@@ -263,15 +296,29 @@ def test_inferred_tasks(values: list[Any], expected: Any) -> None:
     task, reason = infer_task("y", values)
     assert task == expected
     classes = getattr(task, "classes", None)
-    assert [type(c) for c in classes or ()] == [type(c) for c in getattr(expected, "classes", None) or ()]
+    assert [type(c) for c in classes or ()] == [
+        type(c) for c in getattr(expected, "classes", None) or ()
+    ]
     json.dumps(task.to_config())
-    assert reason.startswith("Warning") == (len({v for v in values if v == v and v is not None}) == 1)
-    assert not isinstance(task, Binary) or len(set(values)) == 1 or repr(expected.classes[1]) in reason
+    assert reason.startswith("Warning") == (
+        len({v for v in values if v == v and v is not None}) == 1
+    )
+    assert (
+        not isinstance(task, Binary) or len(set(values)) == 1 or repr(expected.classes[1]) in reason
+    )
 
 
 def test_targets_may_be_asked_for_in_every_way() -> None:
-    table = Table({"a": [0, 1, 2], "b": ["x", "y", "z"], "c": [1, 2, 9], "d": [0, 1, 0], "e": [1, 0, 0]})
-    table = Table({**{name: table[name] for name in table.names}, "f": ["lo", "hi", "lo"], "g": [1.0, 2.0, 4.0]})
+    table = Table(
+        {"a": [0, 1, 2], "b": ["x", "y", "z"], "c": [1, 2, 9], "d": [0, 1, 0], "e": [1, 0, 0]}
+    )
+    table = Table(
+        {
+            **{name: table[name] for name in table.names},
+            "f": ["lo", "hi", "lo"],
+            "g": [1.0, 2.0, 4.0],
+        }
+    )
     asked = [
         "a",
         {"c": "count", "b": Ordinal("b")},
@@ -281,7 +328,14 @@ def test_targets_may_be_asked_for_in_every_way() -> None:
     ]
     tasks, reasons = tasks_for(table, asked)
     assert [task.name for task in tasks] == ["a", "c", "b", "tags", "f", "g"] == list(reasons)
-    assert [type(task) for task in tasks] == [Multiclass, Count, Ordinal, Multilabel, Binary, Quantile]
+    assert [type(task) for task in tasks] == [
+        Multiclass,
+        Count,
+        Ordinal,
+        Multilabel,
+        Binary,
+        Quantile,
+    ]
     assert tasks[2].classes == ("x", "y", "z") and tasks[4].classes == ("hi", "lo")
     assert labels(table, tasks[3]).tolist() == [[0, 1], [1, 0], [0, 0]]
     assert tasks_for(table, "a")[0] == tasks_for(table, {"a": None})[0] == tasks[:1]
@@ -312,7 +366,11 @@ def test_three_groups_are_one_a_part(seed: int) -> None:
 
 def test_strata_are_those_of_the_first_task_with_enough_of_each() -> None:
     table = Table({"n": [1.5] * 6, "rare": list("aaaaab"), "c": ["x", "y", "x", "y", "x", "y"]})
-    tasks = [Regression("n"), Multiclass("rare", classes=["a", "b"]), Multiclass("c", classes=["x", "y"])]
+    tasks = [
+        Regression("n"),
+        Multiclass("rare", classes=["a", "b"]),
+        Multiclass("c", classes=["x", "y"]),
+    ]
     assert strata(table, tasks).tolist() == [0, 1, 0, 1, 0, 1]
     assert strata(table, tasks[:2]) is None
 
@@ -322,7 +380,11 @@ def test_correlations_with_gaps_are_those_of_pandas(rng: np.random.Generator, me
     values = rng.normal(size=(80, 6)).round(1) + np.arange(6) * 1e3
     values[rng.random(values.shape) < 0.2] = np.nan
     values[:, 4] = values[:, 0] ** 3
-    ours = values if method == "pearson" else np.stack([_ranks(values[:, [i]])[:, 0] for i in range(6)], axis=1)
+    ours = (
+        values
+        if method == "pearson"
+        else np.stack([_ranks(values[:, [i]])[:, 0] for i in range(6)], axis=1)
+    )
     theirs = (pd.DataFrame(ours).corr()).to_numpy()
     assert _correlations(ours[:, :3], ours[:, 3:]) == pytest.approx(theirs[:3, 3:], abs=1e-9)
     whole = pd.DataFrame(values).rank() if method == "spearman" else pd.DataFrame(values)
@@ -336,7 +398,11 @@ def test_the_telco_file_as_people_download_it(shared_data: Path) -> None:
     table = read(shared_data / "telco" / "Telco-Customer-Churn.csv")
     assert table.rows == 7043 and np.isnan(table["TotalCharges"]).sum() == 11
     tasks, _ = tasks_for(table, ["Churn", {"tenure": "count"}, "TotalCharges"])
-    assert tasks == [Binary("Churn", classes=("No", "Yes")), Count("tenure"), Regression("TotalCharges")]
+    assert tasks == [
+        Binary("Churn", classes=("No", "Yes")),
+        Count("tenure"),
+        Regression("TotalCharges"),
+    ]
     schema = infer(table, ["Churn", "tenure", "TotalCharges"])
     assert schema.names("id") == ["customerID"] and len(schema.used) == 17
     parts = split(table.rows, seed=0, stratify=strata(table, tasks))
@@ -354,14 +420,20 @@ def test_the_telco_file_as_people_download_it(shared_data: Path) -> None:
     ("folder", "features", "rows"),
     [("enb", 8, None), ("tox21", 1024, (6258, 782, 783)), ("bibtex", 1836, None)],
 )
-def test_real_tables_are_read_and_encoded(shared_data: Path, folder: str, features: int, rows: Any) -> None:
+def test_real_tables_are_read_and_encoded(
+    shared_data: Path, folder: str, features: int, rows: Any
+) -> None:
     table = read(shared_data / folder / "data.parquet")
     goals = json.loads((shared_data / folder / "meta.json").read_text(encoding="utf-8"))["targets"]
     tasks, _ = tasks_for(table, list(goals))
     assert [task.kind for task in tasks] == list(goals.values())
     schema = infer(table, goals)
     assert len(schema.used) == features
-    parts = from_column(table["__split__"], seed=0) if "__split__" in table else split(table.rows, seed=0)
+    parts = (
+        from_column(table["__split__"], seed=0)
+        if "__split__" in table
+        else split(table.rows, seed=0)
+    )
     assert rows is None or rows == (len(parts.train), len(parts.validation), len(parts.test))
     train = table.take(parts.train)
     ours = Encoder.fit(train, schema)
@@ -374,7 +446,9 @@ def test_real_tables_are_read_and_encoded(shared_data: Path, folder: str, featur
 def test_two_words_of_bibtex_give_a_tag_away(shared_data: Path) -> None:
     table = read(shared_data / "bibtex" / "data.parquet")
     tasks, _ = tasks_for(table, ["TAG_statphys23", "TAG_web"])
-    found = leaks(table, infer(table, [name for name in table.names if name.startswith("TAG_")]), tasks)
+    found = leaks(
+        table, infer(table, [name for name in table.names if name.startswith("TAG_")]), tasks
+    )
     assert [text.split("'")[1] for text in found] == ["iupap", "xxiii"]
 
 
@@ -384,7 +458,7 @@ def test_a_categorical_target_of_numbers_keeps_its_numbers(wish: Any) -> None:
     import pandas as pd
 
     from polycera.runs.spec import Data
-    from polycera.training.table import prepare
+    from polycera.tabular.prepare import prepare
 
     stars = pd.Categorical(np.arange(60) % 3 + 1)
     frame = pd.DataFrame({"a": np.linspace(0, 1, 60), "floor": stars, "stars": stars})
@@ -393,7 +467,11 @@ def test_a_categorical_target_of_numbers_keeps_its_numbers(wish: Any) -> None:
     assert prepared.tasks[0].kind == (
         "ordinal" if isinstance(wish, dict) and "ordinal" in wish.values() else "multiclass"
     )
-    np.testing.assert_array_equal(prepared.tasks[0].encode(prepared.table["stars"])[:, 0], np.arange(60) % 3)
+    np.testing.assert_array_equal(
+        prepared.tasks[0].encode(prepared.table["stars"])[:, 0], np.arange(60) % 3
+    )
     assert set(prepared.table["floor"]) == {"1", "2", "3"}
-    words = pd.DataFrame({"a": np.linspace(0, 1, 60), "stars": pd.Categorical((np.arange(60) % 3).astype(str))})
+    words = pd.DataFrame(
+        {"a": np.linspace(0, 1, 60), "stars": pd.Categorical((np.arange(60) % 3).astype(str))}
+    )
     assert prepare(words, wish, Data()).tasks[0].classes == ("0", "1", "2")

@@ -21,7 +21,7 @@ from polycera.drawing import boxes as boxing
 from polycera.drawing import numerals, ramp, style
 from polycera.drawing.picture import MARGIN
 from polycera.errors import InputError, MissingExtra, PolyceraError, UnknownName
-from polycera.runs.findings import Amount, Cost, Layer, Reliability, Sharing
+from polycera.runs.results import Amount, Cost, Layer, Reliability, Sharing
 
 pytestmark = pytest.mark.nobackend
 
@@ -71,15 +71,30 @@ def test_numbers_are_short(value: float | None, said: str) -> None:
 
 
 def test_a_line_goes_through_its_points() -> None:
-    made = drawing.lines({"churn": [0.0, 0.5, None, 1.0, 0.25]}, title="Skill", x=[0, 10, 20, 30, 40])
-    plot, (path,) = _plot(made), [each for each in _all(made, "path") if each.get("class") == "pc-line"]
+    made = drawing.lines(
+        {"churn": [0.0, 0.5, None, 1.0, 0.25]}, title="Skill", x=[0, 10, 20, 30, 40]
+    )
+    plot, (path,) = (
+        _plot(made),
+        [each for each in _all(made, "path") if each.get("class") == "pc-line"],
+    )
     assert (plot.get("data-x"), plot.get("data-y")) == ("0.0 40.0", "0.0 1.0")
     wide, high = float(plot.get("width", 0)) - 10, float(plot.get("height", 0)) - 10
     expected = [(0, high), (wide / 4, high / 2), (wide * 3 / 4, 0), (wide, high * 3 / 4)]
     assert np.allclose(_points(path.get("d", "")), expected, atol=0.06)
     assert path.get("d", "").count("M") == 2  # the gap
-    assert made.numbers == [["place", "churn"], ["0", "0"], ["10", "0.5"], ["20", "–"], ["30", "1"], ["40", "0.25"]]
-    assert made.summary == "1 line: \u2068churn\u2069; \u2068churn\u2069 goes from 0 to 0.25, lowest 0, highest 1."
+    assert made.numbers == [
+        ["place", "churn"],
+        ["0", "0"],
+        ["10", "0.5"],
+        ["20", "–"],
+        ["30", "1"],
+        ["40", "0.25"],
+    ]
+    assert (
+        made.summary
+        == "1 line: \u2068churn\u2069; \u2068churn\u2069 goes from 0 to 0.25, lowest 0, highest 1."
+    )
 
 
 def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis() -> None:
@@ -94,7 +109,9 @@ def test_a_thousand_points_are_a_short_line_and_a_point_alone_is_a_dot() -> None
     (path,) = [each for each in _all(made, "path") if each.get("class") == "pc-line"]
     assert 200 < len(_points(path.get("d", ""))) <= 240
     assert len(_all(made, "circle")) == 1
-    assert len(made.numbers) == 400 and made.numbers[-1][0] == "… 602 rows between these are left out"
+    assert (
+        len(made.numbers) == 400 and made.numbers[-1][0] == "… 602 rows between these are left out"
+    )
 
 
 def test_of_200_lines_12_have_names_and_the_others_are_counted() -> None:
@@ -105,41 +122,68 @@ def test_of_200_lines_12_have_names_and_the_others_are_counted() -> None:
 
 
 def test_bars_start_at_0_and_end_at_their_numbers() -> None:
-    made = drawing.bars({"a": 0.5, "b": -0.25, "c": None}, title="t", errors={"a": 0.1}, low=-0.5, high=0.5)
+    made = drawing.bars(
+        {"a": 0.5, "b": -0.25, "c": None}, title="t", errors={"a": 0.1}, low=-0.5, high=0.5
+    )
     wide = float(_plot(made).get("width", 0)) - 10
     boxes = [(float(each.get("x", 0)), float(each.get("width", 0))) for each in _all(made, "rect")]
     assert np.allclose(boxes, [(wide / 2, wide / 2), (wide / 4, wide / 4)], atol=0.1)
-    assert made.numbers == [["name", "value", "±"], ["a", "0.5", "0.1"], ["b", "−0.25", "–"], ["c", "–", "–"]]
+    assert made.numbers == [
+        ["name", "value", "±"],
+        ["a", "0.5", "0.1"],
+        ["b", "−0.25", "–"],
+        ["c", "–", "–"],
+    ]
 
 
 def test_shares_add_up_to_1() -> None:
     made = drawing.stacked({"a": [1.0, None, 3.0], "b": [1.0, None, 1.0]}, title="t")
     assert made.numbers[1:] == [["1", "0.5", "0.5"], ["2", "–", "–"], ["3", "0.75", "0.25"]]
-    areas = [_points(each.get("d", "")) for each in _all(made, "path") if "pc-part" in each.get("class", "")]
+    areas = [
+        _points(each.get("d", ""))
+        for each in _all(made, "path")
+        if "pc-part" in each.get("class", "")
+    ]
     high = float(_plot(made).get("height", 0)) - 10
     assert min(y for _, y in areas[1]) == 0 and max(y for _, y in areas[0]) == high
     many = drawing.stacked({f"t{i}": [1.0 + i] for i in range(20)}, title="t")
-    assert many.numbers[0][-1] == "9 others" and float(many.numbers[1][-1]) == pytest.approx(45 / 210, rel=1e-4)
+    assert many.numbers[0][-1] == "9 others" and float(many.numbers[1][-1]) == pytest.approx(
+        45 / 210, rel=1e-4
+    )
 
 
 def test_cells_have_the_colours_of_their_numbers() -> None:
-    made = drawing.heat([[-1.0, 0.0], [None, 1.0]], ["a", "b"], ["c", "d"], title="t", low=-1, high=1, diverging=True)
+    made = drawing.heat(
+        [[-1.0, 0.0], [None, 1.0]],
+        ["a", "b"],
+        ["c", "d"],
+        title="t",
+        low=-1,
+        high=1,
+        diverging=True,
+    )
     fills = [each.get("fill") for each in _all(made, "rect") if "pc-part" in each.get("class", "")]
     ends = [ramp.code(colour) for colour in ramp.colours(np.array([0.0, 0.5, 1.0]), True)]
     assert fills == [ends[0], ends[1], None, ends[2]]
-    written = [each.text for each in _all(made, "text") if each.get("class", "").startswith("pc-small")]
+    written = [
+        each.text for each in _all(made, "text") if each.get("class", "").startswith("pc-small")
+    ]
     assert written == ["−1", "0", "1"]
 
 
 def test_large_tables_are_one_image_with_a_pixel_for_each_number() -> None:
     values = np.linspace(0, 1, 50 * 60).reshape(50, 60)
     names = [str(i) for i in range(60)]
-    made = drawing.heat([[None, *row[1:]] for row in values.tolist()], names[:50], names, title="t", low=0, high=1)
+    made = drawing.heat(
+        [[None, *row[1:]] for row in values.tolist()], names[:50], names, title="t", low=0, high=1
+    )
     (image,) = _all(made, "image")
     held = b64decode(image.get("href", "").partition(",")[2])
     assert struct.unpack(">II", held[16:24]) == (60, 50)
     start = held.index(b"IDAT")
-    rows = zlib.decompress(held[start + 4 : start + 4 + struct.unpack(">I", held[start - 4 : start])[0]])
+    rows = zlib.decompress(
+        held[start + 4 : start + 4 + struct.unpack(">I", held[start - 4 : start])[0]]
+    )
     levels = np.frombuffer(rows, "uint8").reshape(50, 61)[:, 1:]
     assert (levels[:, 0] == 0).all()  # undefined: clear
     assert np.allclose((levels[:, 1:] - 1.0) / 254, values[:, 1:], atol=0.002)
@@ -150,32 +194,50 @@ def test_histograms_reliability_and_forests_say_their_numbers() -> None:
     assert [float(each.get("height", 0)) for each in _all(found, "rect")] == [200.0, 1.0]
     found = drawing.reliability(Reliability([0.25, 0.5], [0.5, 0.5], [10, 30], 0.0625), title="t")
     assert "0.0625" in found.summary and "0.25 predicted, 0.5 observed" in found.summary
-    found = drawing.forest(["a", "b", "c"], [1, 0, None], [0.5, -1, None], [1.5, 1, None], title="t", x_label="x")
+    found = drawing.forest(
+        ["a", "b", "c"], [1, 0, None], [0.5, -1, None], [1.5, 1, None], title="t", x_label="x"
+    )
     assert found.summary == "3 rows: 1 above 0, 0 below, 1 with it in the interval."
     assert [each.get("class") for each in _all(found, "circle")] == ["pc-fill", "pc-hollow"]
 
 
 def test_the_chosen_point_has_a_ring_and_each_point_its_place() -> None:
-    made = drawing.scatter([(0, 0), (1, 1), (None, 1)], title="t", x_label="x", y_label="y", chosen=1, diagonal=True)
+    made = drawing.scatter(
+        [(0, 0), (1, 1), (None, 1)], title="t", x_label="x", y_label="y", chosen=1, diagonal=True
+    )
     ring = next(each for each in _all(made, "circle") if each.get("class") == "pc-chosen")
     assert (ring.get("cx"), ring.get("cy")) == ("320", "0")
     assert [each.get("data-i") for each in _all(made, "g") if each.get("data-i")] == ["0", "1"]
 
 
 def test_a_network_shows_layers_tasks_and_lines() -> None:
-    layers = [("in", [0, 1], []), ("trunk", [0, 1], ["in"]), ("a", [0], ["trunk"]), ("b", [1], ["trunk"])]
+    layers = [
+        ("in", [0, 1], []),
+        ("trunk", [0, 1], ["in"]),
+        ("a", [0], ["trunk"]),
+        ("b", [1], ["trunk"]),
+    ]
     made = drawing.network(_network(["churn", "revenue"], layers))
     said = [each.text for each in _all(made, "text")]
-    assert {"in", "trunk", "churn", "revenue", "for both tasks", "for churn", "for revenue"} <= {*said}
-    assert sum(each.get("class") == "pc-fill-axis" for each in _all(made, "path")) == 5  # arrows: 3 layers, 2 tasks
+    assert {"in", "trunk", "churn", "revenue", "for both tasks", "for churn", "for revenue"} <= {
+        *said
+    }
+    # arrows: 3 layers, 2 tasks
+    assert sum(each.get("class") == "pc-fill-axis" for each in _all(made, "path")) == 5
     assert made.numbers[3] == ["a", "Dense", "10", "10", "4", "for churn"]
 
 
 def test_200_towers_and_60_layers_are_a_few_boxes() -> None:
-    towers = [(f"{part}_{i}", [i], [f"in_{i}"] if part == "out" else []) for part in ("in", "out") for i in range(200)]
+    towers = [
+        (f"{part}_{i}", [i], [f"in_{i}"] if part == "out" else [])
+        for part in ("in", "out")
+        for i in range(200)
+    ]
     made = boxing.boxes(_network([f"t{i}" for i in range(200)], towers))
     assert [len(box.layers) for box in made] == [200, 200] and all(box.twins for box in made)
-    assert "200 tasks" in drawing.network(_network([f"t{i}" for i in range(200)], towers)).fragment("a")
+    assert "200 tasks" in drawing.network(_network([f"t{i}" for i in range(200)], towers)).fragment(
+        "a"
+    )
     chain = [(f"d{i}", [0], [f"d{j}" for j in (i - 1, i - 3) if j >= 0]) for i in range(60)]
     made = boxing.boxes(_network(["t"], chain))
     assert [len(box.layers) for box in made] == [1, 1, 56, 1, 1]
@@ -185,7 +247,11 @@ def test_200_towers_and_60_layers_are_a_few_boxes() -> None:
 def test_a_network_that_nobody_could_follow_is_a_few_slices() -> None:
     rng = np.random.default_rng(0)
     layers = [
-        (f"l{i}", [i % 7, 7 + i % 11], [f"l{j}" for j in rng.integers(max(i - 9, 0), i, 3 * (i > 0))])
+        (
+            f"l{i}",
+            [i % 7, 7 + i % 11],
+            [f"l{j}" for j in rng.integers(max(i - 9, 0), i, 3 * (i > 0))],
+        )
         for i in range(300)
     ]
     found = _network([f"t{i}" for i in range(18)], layers)
@@ -195,7 +261,11 @@ def test_a_network_that_nobody_could_follow_is_a_few_slices() -> None:
 
 
 def test_a_layer_that_is_called_twice_is_drawn_once() -> None:
-    layers = [("in", [0], []), ("twice", [0], ["in", "twice", "between"]), ("between", [0], ["twice"])]
+    layers = [
+        ("in", [0], []),
+        ("twice", [0], ["in", "twice", "between"]),
+        ("between", [0], ["twice"]),
+    ]
     found = _network(["t"], layers)
     assert [box.inputs for box in boxing.boxes(found)] == [(), (0,), (1,)]
     assert "between" in drawing.network(found).fragment("a")
@@ -233,7 +303,10 @@ def test_files_are_svg_or_png(tmp_path: Path) -> None:
     made.write(str(tmp_path / "picture.PNG"))
     held = (tmp_path / "picture.PNG").read_bytes()
     assert held[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", held[16:24]) == (2 * (made.width + 2 * MARGIN), 2 * (made.height + 2 * MARGIN))
+    assert struct.unpack(">II", held[16:24]) == (
+        2 * (made.width + 2 * MARGIN),
+        2 * (made.height + 2 * MARGIN),
+    )
     with pytest.raises(InputError, match=r"end the name in \.svg or \.png"):
         made.write(tmp_path / "picture.pdf")
     with pytest.raises(PolyceraError, match="Cannot write"):
@@ -242,7 +315,9 @@ def test_files_are_svg_or_png(tmp_path: Path) -> None:
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(MissingExtra, match=r"A picture as PNG needs resvg-py: pip install 'polycera\[png\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"A picture as PNG needs resvg-py: pip install 'polycera\[png\]'"
+    ):
         drawing.lines({"a": [1]}, title="t").write(tmp_path / "a.png")
     assert not [*tmp_path.iterdir()]
 
@@ -258,28 +333,66 @@ sys.modules["polycera"] = bare
 import polycera.drawing
 print(*{name.split(".")[0] for name in sys.modules})
 """
-    heavy = {"keras", "jax", "torch", "tensorflow", "pandas", "polars", "pyarrow", "scipy", "resvg_py", "matplotlib"}
+    heavy = {
+        "keras",
+        "jax",
+        "torch",
+        "tensorflow",
+        "pandas",
+        "polars",
+        "pyarrow",
+        "scipy",
+        "resvg_py",
+        "matplotlib",
+    }
     assert not heavy & set(python(code).split())
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "text": (lambda: drawing.lines({"a": ["x"]}, title="t"), "The series 'a' holds what is no number"),
+    "text": (
+        lambda: drawing.lines({"a": ["x"]}, title="t"),
+        "The series 'a' holds what is no number",
+    ),
     "table": (lambda: drawing.lines({"a": [[1.0]]}, title="t"), "2 dimensions"),
     "places": (lambda: drawing.lines({"a": [1, 2]}, x=[1], title="t"), "2 numbers for 1 places"),
     "place": (lambda: drawing.lines({"a": [1]}, x=[None], title="t"), "no finite number"),
     "ends": (lambda: drawing.lines({"a": [1]}, low=2, high=1, title="t"), "cannot go from 2 to 1"),
     "end": (lambda: drawing.lines({"a": [1]}, low=float("nan"), title="t"), "has no end"),
     "log": (lambda: drawing.lines({"a": [1]}, low=0, log=True, title="t"), "give positive ends"),
-    "dashed": (lambda: drawing.lines({"churn": [1]}, dashed=["chrun"], title="t"), "did you mean 'churn'"),
-    "errors": (lambda: drawing.bars({"churn": 1}, errors={"chrun": 1}, title="t"), "did you mean 'churn'"),
+    "dashed": (
+        lambda: drawing.lines({"churn": [1]}, dashed=["chrun"], title="t"),
+        "did you mean 'churn'",
+    ),
+    "errors": (
+        lambda: drawing.bars({"churn": 1}, errors={"chrun": 1}, title="t"),
+        "did you mean 'churn'",
+    ),
     "share": (lambda: drawing.stacked({"a": [-1]}, title="t"), "an amount below 0"),
-    "cells": (lambda: drawing.heat([[1]], ["a"], ["b", "c"], title="t", low=0, high=1), "one number for each cell"),
-    "scale": (lambda: drawing.heat([[1]], ["a"], ["b"], title="t", low=1, high=1), "the lower one first"),
-    "names": (lambda: drawing.scatter([(1, 1)], names=["a", "b"], title="t", x_label="", y_label=""), "2 names for 1"),
-    "chosen": (lambda: drawing.scatter([(1, 1)], chosen=1, title="t", x_label="", y_label=""), "no point 1"),
-    "edges": (lambda: drawing.histogram([0, 1], [1, 2], title="t", x_label=""), "one edge more than bins"),
+    "cells": (
+        lambda: drawing.heat([[1]], ["a"], ["b", "c"], title="t", low=0, high=1),
+        "one number for each cell",
+    ),
+    "scale": (
+        lambda: drawing.heat([[1]], ["a"], ["b"], title="t", low=1, high=1),
+        "the lower one first",
+    ),
+    "names": (
+        lambda: drawing.scatter([(1, 1)], names=["a", "b"], title="t", x_label="", y_label=""),
+        "2 names for 1",
+    ),
+    "chosen": (
+        lambda: drawing.scatter([(1, 1)], chosen=1, title="t", x_label="", y_label=""),
+        "no point 1",
+    ),
+    "edges": (
+        lambda: drawing.histogram([0, 1], [1, 2], title="t", x_label=""),
+        "one edge more than bins",
+    ),
     "order": (lambda: drawing.histogram([1, 0], [1], title="t", x_label=""), "do not ascend"),
-    "rows": (lambda: drawing.forest(["a"], [1, 2], [1], [1], title="t", x_label=""), "1 names and 2, 1, 1"),
+    "rows": (
+        lambda: drawing.forest(["a"], [1, 2], [1], [1], title="t", x_label=""),
+        "1 names and 2, 1, 1",
+    ),
 }
 
 

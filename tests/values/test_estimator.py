@@ -26,8 +26,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from small import python
 
 import polycera as pc
-from polycera.estimators.inputs import DENSE
-from polycera.training import features
+from polycera.estimators.feature_table import DENSE
+from polycera.model import predicting
 
 SMALL: dict[str, Any] = dict(width=16, depth=1, max_steps=50, learning_rate=0.03, random_state=0)
 
@@ -43,16 +43,20 @@ ESSENTIAL = {
     "check_methods_subset_invariance",
     "check_regressors_train",
 }
-"""What depends on a backend's numbers. The others look at conventions, over 100 fits, and run where a fit compiles
-nothing."""
+"""What depends on a backend's numbers. The others look at conventions, over 100 fits, and run where
+a fit compiles nothing."""
 
 
 def checks() -> Iterator[Any]:
     for estimator in (pc.PolyceraRegressor(**SMALL), pc.PolyceraClassifier(**SMALL)):
-        for own, check in estimator_checks_generator(estimator, expected_failed_checks=EXPECTED, mark="xfail"):
+        for own, check in estimator_checks_generator(
+            estimator, expected_failed_checks=EXPECTED, mark="xfail"
+        ):
             assert isinstance(check, partial)
             name = check.func.__name__
-            if keras.backend.backend() == "torch" or (name in ESSENTIAL and len(check.keywords) == 0):
+            if keras.backend.backend() == "torch" or (
+                name in ESSENTIAL and len(check.keywords) == 0
+            ):
                 yield pytest.param(own, check, id=f"{type(own).__name__}-{name}")
 
 
@@ -91,7 +95,11 @@ def made_up(rows: int = 160) -> tuple[pd.DataFrame, pd.DataFrame]:
     return X, y
 
 
-TASKS = {"calls": "count", "delay": pc.Quantile("delay"), "moods": pc.Multilabel("moods", labels=["calm", "sad"])}
+TASKS = {
+    "calls": "count",
+    "delay": pc.Quantile("delay"),
+    "moods": pc.Multilabel("moods", labels=["calm", "sad"]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +107,9 @@ def mixed() -> pc.PolyceraEstimator:
     return pc.PolyceraEstimator(TASKS, **SMALL | {"max_steps": 200}).fit(*made_up())
 
 
-def test_answers_are_the_columns_of_y_in_its_order_with_the_index_of_x(mixed: pc.PolyceraEstimator) -> None:
+def test_answers_are_the_columns_of_y_in_its_order_with_the_index_of_x(
+    mixed: pc.PolyceraEstimator,
+) -> None:
     X, y = made_up()
     said = mixed.predict(X)
     assert isinstance(said, pd.DataFrame)
@@ -115,11 +125,16 @@ def test_answers_are_the_columns_of_y_in_its_order_with_the_index_of_x(mixed: pc
 def test_probabilities_go_by_the_name_of_the_task(mixed: pc.PolyceraEstimator) -> None:
     X, _ = made_up()
     shares, said = mixed.predict_proba(X), mixed.predict(X)
-    assert {name: own.shape for name, own in shares.items()} == {"churn": (len(X), 2), "moods": (len(X), 2)}
+    assert {name: own.shape for name, own in shares.items()} == {
+        "churn": (len(X), 2),
+        "moods": (len(X), 2),
+    }
     np.testing.assert_allclose(shares["churn"].sum(axis=1), 1.0)
     assert mixed.classes_["churn"].tolist() == ["no", "yes"]
     cut = mixed.learned_.thresholds["churn"][0]  # chosen by F1, as pc.fit does
-    np.testing.assert_array_equal(said["churn"], np.where(shares["churn"][:, 1] >= cut, "yes", "no"))
+    np.testing.assert_array_equal(
+        said["churn"], np.where(shares["churn"][:, 1] >= cut, "yes", "no")
+    )
     strict = pickle.loads(pickle.dumps(mixed))
     strict.learned_.thresholds = {"churn": np.sort(shares["churn"][:, 1])[-3:-2]}
     assert (strict.predict(X)["churn"] == "yes").sum() == 3
@@ -133,7 +148,10 @@ def test_the_same_seed_gives_what_pc_fit_gives(tmp_path: Path) -> None:
     table = pd.concat([X, y], axis=1)
     run = pc.fit(
         table,
-        [{name: TASKS[name]} if name in TASKS else name for name in ("delay", "churn", "spend", "calls")]
+        [
+            {name: TASKS[name]} if name in TASKS else name
+            for name in ("delay", "churn", "spend", "calls")
+        ]
         + [TASKS["moods"]],
         test=0,
         seed=0,
@@ -142,19 +160,31 @@ def test_the_same_seed_gives_what_pc_fit_gives(tmp_path: Path) -> None:
         training={"max_steps": 50, "learning_rate": 0.03},
         out=tmp_path / "run",
     )
-    again = pc.PolyceraEstimator(TASKS, **SMALL).fit(X, y[["delay", "churn", "spend", "calls", "calm", "sad"]])
+    again = pc.PolyceraEstimator(TASKS, **SMALL).fit(
+        X, y[["delay", "churn", "spend", "calls", "calm", "sad"]]
+    )
     theirs, ours = run.predict(X), again.predict(X)
     for name in ("delay", "spend", "calls"):  # in one process, but for batches of other sizes
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(again.predict_proba(X)["churn"][:, 1], theirs["churn=yes probability"], atol=1e-5)
+    np.testing.assert_allclose(
+        again.predict_proba(X)["churn"][:, 1], theirs["churn=yes probability"], atol=1e-5
+    )
     scores = run.evaluate(table)
-    heads = {"delay": "pinball", "churn": "auc", "spend": "rmse", "calls": "deviance", "moods": "map"}
+    heads = {
+        "delay": "pinball",
+        "churn": "auc",
+        "spend": "rmse",
+        "calls": "deviance",
+        "moods": "map",
+    }
     skills = [scores[task][metric].skill for task, metric in heads.items()]
     assert again.score(X, y) == pytest.approx(np.mean(skills), abs=1e-4)
 
 
 @pytest.mark.nobackend
-@pytest.mark.parametrize("kind", ["polars", "dict", "matrix", "column", "list", "one column of a matrix"])
+@pytest.mark.parametrize(
+    "kind", ["polars", "dict", "matrix", "column", "list", "one column of a matrix"]
+)
 def test_answers_come_as_y_came(kind: str) -> None:
     X, y = made_up(60)
     y = y[["calm", "calls"]].astype(float)
@@ -198,7 +228,7 @@ def test_predictions_in_several_batches_are_those_of_one(monkeypatch: pytest.Mon
     X, y = numbers(300)
     regressor = pc.PolyceraRegressor(**SMALL).fit(X, y)
     whole = regressor.predict(X)
-    monkeypatch.setattr(features, "PREDICTED", 128)
+    monkeypatch.setattr(predicting, "PREDICTED", 128)
     # The last rows of a batch may be rounded otherwise, which the sum over landmarks makes larger.
     np.testing.assert_allclose(regressor.predict(X), whole, rtol=0, atol=1e-3 * y.std())
 
@@ -236,7 +266,9 @@ def test_many_labels_have_the_shapes_of_scikit_learns_network() -> None:
 def test_several_columns_of_classes_have_the_shapes_of_scikit_learns_forest() -> None:
     X, y = numbers(outputs=3)
     colour = np.array(["blue", "green", "red"])[np.digitize(y[:, 0], [-2.0, 8.0])]
-    classes = np.stack([np.where(y[:, 1] > 3, "up", "down"), colour, np.full(len(X), "same")], axis=1)
+    classes = np.stack(
+        [np.where(y[:, 1] > 3, "up", "down"), colour, np.full(len(X), "same")], axis=1
+    )
     theirs = RandomForestClassifier(n_estimators=2).fit(X, classes)
     ours = pc.PolyceraClassifier(**SMALL | {"max_steps": 200}).fit(X, classes)
     for one, other in zip(ours.classes_, theirs.classes_, strict=True):
@@ -249,7 +281,9 @@ def test_several_columns_of_classes_have_the_shapes_of_scikit_learns_forest() ->
         np.testing.assert_array_equal(said[:, i], ours.classes_[i][own.argmax(axis=1)])
     assert ours.score(X, classes) == (said == classes).all(axis=1).mean() > 0.7
     assert ours.score(X, classes, sample_weight=(said == classes).all(axis=1)) == 1.0
-    kinds = pd.DataFrame({"way": classes[:, 0].astype(object), "level": np.digitize(y[:, 0], [-2.0, 8.0])})
+    kinds = pd.DataFrame(
+        {"way": classes[:, 0].astype(object), "level": np.digitize(y[:, 0], [-2.0, 8.0])}
+    )
     first = pc.PolyceraClassifier(**SMALL).fit(X, kinds).predict(X)[0]
     assert [type(value) for value in first] == [str, int]
 
@@ -266,7 +300,9 @@ def test_a_threshold_is_chosen_where_one_is_asked_for() -> None:
     assert cut != 0.5 and not plain.learned_.thresholds
     at = asked.predict_proba(X)[:, 1] >= cut
     np.testing.assert_array_equal(asked.predict(X), np.where(at, "stays", "leaves"))
-    np.testing.assert_array_equal(plain.predict(X), plain.classes_[plain.predict_proba(X).argmax(axis=1)])
+    np.testing.assert_array_equal(
+        plain.predict(X), plain.classes_[plain.predict_proba(X).argmax(axis=1)]
+    )
 
 
 @pytest.mark.nobackend
@@ -274,8 +310,16 @@ def test_a_pickle_is_plain_and_opens_in_another_process_on_another_backend(
     mixed: pc.PolyceraEstimator, tmp_path: Path
 ) -> None:
     X, _ = made_up()
-    names = {argument for _, argument, _ in pickletools.genops(pickle.dumps(mixed)) if isinstance(argument, str)}
-    assert not [name for name in names if name.split(".")[0] in ("keras", "jax", "jaxlib", "torch", "tensorflow")]
+    names = {
+        argument
+        for _, argument, _ in pickletools.genops(pickle.dumps(mixed))
+        if isinstance(argument, str)
+    }
+    assert not [
+        name
+        for name in names
+        if name.split(".")[0] in ("keras", "jax", "jaxlib", "torch", "tensorflow")
+    ]
     joblib.dump(mixed, tmp_path / "mixed.joblib")
     X.to_pickle(tmp_path / "X.pickle")
     code = (
@@ -285,7 +329,8 @@ def test_a_pickle_is_plain_and_opens_in_another_process_on_another_backend(
     )
     there = np.array(eval(python(code, KERAS_BACKEND="torch").splitlines()[-1]))
     np.testing.assert_allclose(there, mixed.predict(X)["spend"], rtol=1e-5)
-    twice = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(mixed))))  # without a network built in between
+    # without a network built in between
+    twice = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(mixed))))
     pd.testing.assert_frame_equal(twice.predict(X), mixed.predict(X))
 
 
@@ -299,7 +344,9 @@ def test_it_goes_through_pipelines_searches_and_folds() -> None:
     assert search.best_params_["polyceraregressor__width"] == (2, 16)[int(scores.argmax())]
     assert search.best_estimator_.predict(X).shape == y.shape
     X, y = made_up(100)  # a frame of several kinds with missing labels is divided by rows
-    scores = cross_validate(pc.PolyceraEstimator(**SMALL), X, y[["churn", "spend"]], cv=2, error_score="raise")
+    scores = cross_validate(
+        pc.PolyceraEstimator(**SMALL), X, y[["churn", "spend"]], cv=2, error_score="raise"
+    )
     assert (scores["test_score"] > 0.2).all()
     asked = pc.PolyceraEstimator(TASKS, joint={"churn": 1.0}, threshold="none", **SMALL)
     assert clone(asked).get_params() == asked.get_params()
@@ -310,9 +357,17 @@ def test_x_of_every_form_teaches_the_same() -> None:
     X, y = numbers(60, 1)
     X = np.where(X > 0, X, 0.0)
     said = pc.PolyceraRegressor(**SMALL).fit(X, y[:, 0]).predict(X)
-    for form in (sparse.csr_matrix, sparse.csc_array, np.asfortranarray, np.ndarray.tolist, pd.DataFrame):
+    for form in (
+        sparse.csr_matrix,
+        sparse.csc_array,
+        np.asfortranarray,
+        np.ndarray.tolist,
+        pd.DataFrame,
+    ):
         given = form(X)
-        np.testing.assert_array_equal(pc.PolyceraRegressor(**SMALL).fit(given, y[:, 0]).predict(given), said)
+        np.testing.assert_array_equal(
+            pc.PolyceraRegressor(**SMALL).fit(given, y[:, 0]).predict(given), said
+        )
     assert DENSE >= 10_000 * 1_000  # of 159 labels from 1836 words of 7395 texts, say
 
 
@@ -321,7 +376,10 @@ def test_matrices_of_objects_are_read_by_column() -> None:
     rng = np.random.default_rng(0)
     town, size = rng.choice(["Oslo", "Bergen"], 60), rng.normal(size=60)
     y = np.where(town == "Oslo", 10.0, 0.0) + size
-    for X in (np.array([town, size], dtype=object).T, [[a, float(b)] for a, b in zip(town, size, strict=True)]):
+    for X in (
+        np.array([town, size], dtype=object).T,
+        [[a, float(b)] for a, b in zip(town, size, strict=True)],
+    ):
         regressor = pc.PolyceraRegressor(**SMALL | {"max_steps": 200}).fit(X, y)
         assert regressor.score(X, y) > 0.95
         assert regressor.learned_.encoder.feature_names[0] == "x1" and regressor.n_features_in_ == 2

@@ -19,7 +19,7 @@ from small import python
 import polycera as pc
 from polycera.errors import InputError, UnknownName
 from polycera.runs import Folder, Network, Training
-from polycera.training import recipe
+from polycera.tabular import recipe
 
 ROWS = 80
 FILES = {
@@ -33,7 +33,14 @@ FILES = {
         "versions.json",
         "rows.safetensors",
     ),
-    *("epochs", "manifest.json", "sharing.json", "quality.json", "thresholds.json", "importance.json"),
+    *(
+        "epochs",
+        "manifest.json",
+        "sharing.json",
+        "quality.json",
+        "thresholds.json",
+        "importance.json",
+    ),
 }
 TARGETS = ["revenue", "churn", "plan"]
 QUICK = {"max_steps": 300, "batch_size": 28}
@@ -50,7 +57,9 @@ def table(rows: int = ROWS) -> dict[str, list[Any]]:
         "a": [None if i % 9 == 0 else value for i, value in enumerate(a.tolist())],
         "b": b.tolist(),
         "town": rng.choice(["Oslo", "Bergen", "Tromsø"], rows).tolist(),
-        "revenue": [None if i % 6 == 0 else value for i, value in enumerate((30 * a + 5 * b + 100).tolist())],
+        "revenue": [
+            None if i % 6 == 0 else value for i, value in enumerate((30 * a + 5 * b + 100).tolist())
+        ],
         "churn": np.where(b > 0, "yes", "no").tolist(),
         "plan": plan.tolist(),
     }
@@ -60,7 +69,10 @@ def write_csv(path: Path, columns: dict[str, list[Any]]) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in zip(*columns.values(), strict=True))
+        writer.writerows(
+            ["" if cell is None else cell for cell in row]
+            for row in zip(*columns.values(), strict=True)
+        )
     return path
 
 
@@ -73,7 +85,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(work: Path) -> pc.Run:
-    return pc.fit(work / "table.csv", TARGETS, out=work / "run", seed=5, training=QUICK, network=SMALL)
+    return pc.fit(
+        work / "table.csv", TARGETS, out=work / "run", seed=5, training=QUICK, network=SMALL
+    )
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -87,10 +101,20 @@ def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_folder_holds_what_was_promised_and_nothing_else(run: pc.Run) -> None:
     found = {path.name for path in run.path.iterdir()}
-    assert found - {"gradients.safetensors"} == FILES  # a training of seconds may end without a look at gradients
+    # a training of seconds may end without a look at gradients
+    assert found - {"gradients.safetensors"} == FILES
     assert run.metrics["held_out"] == "test"
-    assert set(run.metrics) == {"held_out", "validation", "test", "rows", "parameters", "epochs", "seconds"}
-    assert run.metrics["rows"] == {"train": 68, "validation": 68, "test": 12}  # each row both, in its turn
+    assert set(run.metrics) == {
+        "held_out",
+        "validation",
+        "test",
+        "rows",
+        "parameters",
+        "epochs",
+        "seconds",
+    }
+    # each row both, in its turn
+    assert run.metrics["rows"] == {"train": 68, "validation": 68, "test": 12}
     assert run.metrics["parameters"] == run.model.count_params()
     assert run.spec.seed == 5
     assert [task["name"] for task in run.spec.tasks] == TARGETS
@@ -111,7 +135,11 @@ def test_history_has_a_row_for_each_epoch(run: pc.Run) -> None:
     assert len(rows) == 3  # 300 steps, 2 a pass, 50 passes an epoch
     for row in rows:
         for lead in ("", "val_"):
-            terms = row[f"{lead}revenue/mse"] + row[f"{lead}churn/bce"] + row[f"{lead}plan/cross_entropy"]
+            terms = (
+                row[f"{lead}revenue/mse"]
+                + row[f"{lead}churn/bce"]
+                + row[f"{lead}plan/cross_entropy"]
+            )
             assert row[f"{lead}loss"] == pytest.approx(terms, rel=1e-5)
         skills = [row[f"val_{name}_skill"] for name in TARGETS]
         assert row["val_joint"] == pytest.approx(np.mean(skills), rel=1e-6)
@@ -125,16 +153,24 @@ def test_predictions_are_the_model_s(run: pc.Run, work: Path) -> None:
     assert len(written) == run.metrics["rows"]["test"]
     for name in TARGETS:
         truth = [whole[name][i] for i in places]
-        assert [row[f"{name} (true)"] for row in written] == ["" if label is None else str(label) for label in truth]
-    answers = run.predict({name: [values[i] for i in places] for name, values in whole.items() if name not in TARGETS})
+        assert [row[f"{name} (true)"] for row in written] == [
+            "" if label is None else str(label) for label in truth
+        ]
+    answers = run.predict(
+        {name: [values[i] for i in places] for name, values in whole.items() if name not in TARGETS}
+    )
     assert list(written[0]) == ["row", *(f"{name} (true)" for name in TARGETS), *answers]
     assert [row["churn"] for row in written] == answers["churn"].tolist()
     assert [row["plan"] for row in written] == answers["plan"].tolist()
     for name in ("revenue", "churn=yes probability", "plan=gold probability"):
-        np.testing.assert_allclose([float(row[name]) for row in written], answers[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            [float(row[name]) for row in written], answers[name], rtol=1e-5, atol=1e-6
+        )
     shares = [answers[f"plan={label} probability"] for label in ("gold", "none at all", "silver")]
     np.testing.assert_allclose(np.sum(shares, axis=0), 1.0, rtol=1e-6)
-    assert (np.array(["gold", "none at all", "silver"])[np.argmax(shares, axis=0)] == answers["plan"]).all()
+    assert (
+        np.array(["gold", "none at all", "silver"])[np.argmax(shares, axis=0)] == answers["plan"]
+    ).all()
 
 
 def test_metrics_are_those_of_the_predictions(run: pc.Run) -> None:
@@ -143,7 +179,9 @@ def test_metrics_are_those_of_the_predictions(run: pc.Run) -> None:
     measured = run.metrics["test"]
     labelled = [row for row in written if row["revenue (true)"]]
     errors = [float(row["revenue"]) - float(row["revenue (true)"]) for row in labelled]
-    assert measured["revenue"]["rmse"]["value"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-6)
+    assert measured["revenue"]["rmse"]["value"] == pytest.approx(
+        np.sqrt(np.mean(np.square(errors))), rel=1e-6
+    )
     right = np.mean([row["churn"] == row["churn (true)"] for row in written])
     assert measured["churn"]["accuracy"]["value"] == pytest.approx(right)
     right = np.mean([row["plan"] == row["plan (true)"] for row in written])
@@ -166,16 +204,25 @@ def test_evaluate_reaches_what_metrics_say(run: pc.Run, work: Path) -> None:
         again = run.evaluate(write_csv(work / "held-out.csv", held_out))
     for task, own in run.metrics["test"].items():
         for metric, score in own.items():
-            assert again[task][metric].value == pytest.approx(score["value"], rel=1e-5), (task, metric)
+            assert again[task][metric].value == pytest.approx(score["value"], rel=1e-5), (
+                task,
+                metric,
+            )
     del held_out["churn"]
     assert list(run.evaluate(held_out)) == ["revenue", "plan"]
 
 
 def test_evaluate_counts_the_rows_that_the_network_learned_from(run: pc.Run, work: Path) -> None:
-    with pytest.warns(UserWarning, match=r"^The run began with table.csv: of its 80 rows, 68 trained and validated it"):
+    with pytest.warns(
+        UserWarning,
+        match=r"^The run began with table.csv: of its 80 rows, 68 trained and validated it",
+    ):
         run.evaluate(work / "table.csv")
     some = {name: values[::-1][:40] for name, values in table().items()}
-    with pytest.warns(UserWarning, match=r"^Of the 40 rows of the table given, \d+ trained and validated it, in folds"):
+    with pytest.warns(
+        UserWarning,
+        match=r"^Of the 40 rows of the table given, \d+ trained and validated it, in folds",
+    ):
         run.evaluate(some)
     with pytest.warns(UserWarning, match=r"^The run began with table.csv"):
         run.with_thresholds(work / "table.csv")
@@ -188,7 +235,9 @@ def test_yes_and_no_are_measured_as_they_are_answered(run: pc.Run) -> None:
     for name in ("accuracy", "f1", "precision", "recall"):
         assert own[name]["value"] == pytest.approx(getattr(label.fitted, name)), name
     rows = rows_of(run.path / "predictions.csv")
-    assert own["accuracy"]["value"] == pytest.approx(np.mean([row["churn"] == row["churn (true)"] for row in rows]))
+    assert own["accuracy"]["value"] == pytest.approx(
+        np.mean([row["churn"] == row["churn (true)"] for row in rows])
+    )
     at = run.thresholds.tasks["churn"]["yes"].value
     assert at != 0.5 and run.thresholds.tasks["churn"]["yes"].fitted
     assert {"f1", "precision", "recall"} < set(run.metrics["validation"]["churn"])
@@ -229,13 +278,19 @@ def same_numbers(one: Path, other: Path) -> None:
     )
 
 
-def test_one_seed_gives_equal_numbers_and_another_does_not(run: pc.Run, work: Path, tmp_path: Path) -> None:
+def test_one_seed_gives_equal_numbers_and_another_does_not(
+    run: pc.Run, work: Path, tmp_path: Path
+) -> None:
     """Whatever was drawn in between."""
     np.random.default_rng()
     np.random.random(3)
-    pc.fit(work / "table.csv", TARGETS, out=tmp_path / "again", seed=5, training=QUICK, network=SMALL)
+    pc.fit(
+        work / "table.csv", TARGETS, out=tmp_path / "again", seed=5, training=QUICK, network=SMALL
+    )
     same_numbers(run.path, tmp_path / "again")
-    other = pc.fit(work / "table.csv", TARGETS, out=tmp_path / "other", seed=6, training=QUICK, network=SMALL)
+    other = pc.fit(
+        work / "table.csv", TARGETS, out=tmp_path / "other", seed=6, training=QUICK, network=SMALL
+    )
     assert other.history[0]["loss"] != run.history[0]["loss"]
 
 
@@ -253,14 +308,26 @@ def test_an_edited_spec_is_followed(run: pc.Run, tmp_path: Path) -> None:
     spec["tasks"][0]["loss"] = [{"loss": "mse", "weight": 0.8}, {"loss": "mae", "weight": 0.2}]
     spec["tasks"][1]["weight"] = 3.0
     spec["data"]["columns"]["town"] = "ignore"
-    spec["network"] = {"width": 8, "depth": 1, "dropout": 0.0, "members": 1, "folds": 1, "bins": 0, "landmarks": 0}
+    spec["network"] = {
+        "width": 8,
+        "depth": 1,
+        "dropout": 0.0,
+        "members": 1,
+        "folds": 1,
+        "bins": 0,
+        "landmarks": 0,
+    }
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
     new = pc.fit(spec=tmp_path / "spec.yaml", out=tmp_path / "run")
     assert "town" not in new.encoder.columns
     assert new.model.count_params() < run.model.count_params() / 20
     row = new.history[-1]
     assert row["loss"] == pytest.approx(
-        0.8 * row["revenue/mse"] + 0.2 * row["revenue/mae"] + 3 * row["churn/bce"] + row["plan/cross_entropy"], rel=1e-5
+        0.8 * row["revenue/mse"]
+        + 0.2 * row["revenue/mae"]
+        + 3 * row["churn/bce"]
+        + row["plan/cross_entropy"],
+        rel=1e-5,
     )
 
 
@@ -272,7 +339,9 @@ def test_the_best_weights_are_kept(work: Path, tmp_path: Path) -> None:
     joints = [row["val_joint"] for row in new.history]
     best = new.history[int(np.argmax(joints))]
     for task, metric in (("revenue", "rmse"), ("plan", "accuracy")):
-        assert new.metrics["validation"][task][metric]["value"] == pytest.approx(best[f"val_{task}/{metric}"], rel=1e-4)
+        assert new.metrics["validation"][task][metric]["value"] == pytest.approx(
+            best[f"val_{task}/{metric}"], rel=1e-4
+        )
 
 
 def test_weights_and_joint_by_name(work: Path, tmp_path: Path) -> None:
@@ -286,7 +355,10 @@ def test_weights_and_joint_by_name(work: Path, tmp_path: Path) -> None:
         training=QUICK,
         network=SMALL,
     )
-    assert {task["name"]: task["weight"] for task in new.spec.tasks} == {"revenue": 1.0, "churn": 4.0}
+    assert {task["name"]: task["weight"] for task in new.spec.tasks} == {
+        "revenue": 1.0,
+        "churn": 4.0,
+    }
     row = new.history[0]
     assert row["val_joint"] == pytest.approx(row["val_churn_skill"])
     assert row["loss"] == pytest.approx(row["revenue/mse"] + 4 * row["churn/bce"], rel=1e-5)
@@ -297,7 +369,14 @@ def test_weights_and_joint_by_name(work: Path, tmp_path: Path) -> None:
 def test_data_frames_train_as_the_file_does(kind: str, run: pc.Run, tmp_path: Path) -> None:
     module = pytest.importorskip(kind)
     make = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}[kind]
-    pc.fit(getattr(module, make)(table()), TARGETS, out=tmp_path / "run", seed=5, training=QUICK, network=SMALL)
+    pc.fit(
+        getattr(module, make)(table()),
+        TARGETS,
+        out=tmp_path / "run",
+        seed=5,
+        training=QUICK,
+        network=SMALL,
+    )
     same_numbers(run.path, tmp_path / "run")
 
 
@@ -307,7 +386,9 @@ def test_warnings_point_at_the_caller(tmp_path: Path) -> None:
     columns = {**table(), "number of the row, or nearly": table()["b"]} | {"revenue": table()["b"]}
     with pytest.warns(UserWarning, match="nearly a copy of the target 'revenue'") as caught:
         pc.fit(columns, ["revenue"], out=tmp_path / "run", training=QUICK, network=SMALL)
-    assert {warning.filename for warning in caught if "nearly a copy" in str(warning.message)} == {__file__}
+    assert {warning.filename for warning in caught if "nearly a copy" in str(warning.message)} == {
+        __file__
+    }
 
 
 @pytest.mark.nobackend
@@ -323,7 +404,13 @@ def test_a_column_named_row(tmp_path: Path) -> None:
 def test_true_labels_are_written_as_the_answers_are(tmp_path: Path) -> None:
     """A column of 0 and 1 with gaps holds 0.0, 1.0 and NaN in memory, and 0, 1 and nothing in the file."""
     flag = [None if i % 7 == 0 else i % 2 for i in range(ROWS)]
-    pc.fit({**table(), "flag": flag}, ["flag"], out=tmp_path / "run", training={"max_steps": 4}, network=SMALL)
+    pc.fit(
+        {**table(), "flag": flag},
+        ["flag"],
+        out=tmp_path / "run",
+        training={"max_steps": 4},
+        network=SMALL,
+    )
     written = rows_of(tmp_path / "run" / "predictions.csv")
     assert {row["flag (true)"] for row in written} == {"", "0", "1"}
     assert {row["flag"] for row in written} <= {"0", "1"}
@@ -360,7 +447,9 @@ def test_bad_arguments(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.nobackend
 def test_numpy_numbers_are_numbers(tmp_path: Path) -> None:
     steps, network = {"max_steps": np.int32(4)}, {**SMALL, "landmarks": np.int64(9)}
-    new = pc.fit(table(), ["churn"], out=tmp_path / "run", seed=np.int64(2), training=steps, network=network)
+    new = pc.fit(
+        table(), ["churn"], out=tmp_path / "run", seed=np.int64(2), training=steps, network=network
+    )
     assert (new.spec.seed, new.spec.training.max_steps, new.spec.network.landmarks) == (2, 4, 9)
 
 
@@ -397,4 +486,5 @@ def test_what_watches_and_saves_changes_nothing_of_a_training(tmp_path: Path) ->
     probe = pc.callbacks.GradientProbe(x, y, rows=16, budget=float("inf"))
     kept = pc.callbacks.ParetoCheckpoint(tmp_path / "front")
     watched = losses(probe, kept, pc.callbacks.Checkpoint(tmp_path / "saved", every="1 epoch"))
-    assert watched == pytest.approx(losses(), rel=1e-5)  # TensorFlow adds up in another order now and then
+    # TensorFlow adds up in another order now and then
+    assert watched == pytest.approx(losses(), rel=1e-5)

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 
 import polycera as pc
-from polycera.diagnostics.swept import Point, Reached
 from polycera.drawing import lines
 from polycera.errors import InputError, UnknownName
+from polycera.experiments.sweep_result import Point, Reached
 from polycera.runs.html_table import html_table
-from polycera.training import fit, frames, watching
+from polycera.tabular import fit, interactive, run_frames
 
 pytestmark = pytest.mark.nobackend
 
@@ -52,9 +52,13 @@ def test_the_frames_hold_what_the_run_holds(run: pc.Run) -> None:
 
 def test_predictions_come_back_as_they_were_said() -> None:
     """Classes that look like numbers stay text, numbers are numbers, an empty cell is missing."""
-    tasks = [pc.Binary("b", classes=("01", "2")), pc.Multiclass("m", classes=[1, 2, 3]), pc.Regression("r")]
+    tasks = [
+        pc.Binary("b", classes=("01", "2")),
+        pc.Multiclass("m", classes=[1, 2, 3]),
+        pc.Regression("r"),
+    ]
     text = "row,b (true),m (true),r (true),b,b=2 probability,m,r\n4,01,2,,2,0.5,3,1.5\n7,,1,2.5,01,0.25,1,-2\n"
-    found = frames.predictions_columns(text, tasks)
+    found = run_frames.predictions_columns(text, tasks)
     assert found == {
         "row": [4, 7],
         "b (true)": ["01", None],
@@ -65,10 +69,10 @@ def test_predictions_come_back_as_they_were_said() -> None:
         "m": [3, 1],
         "r": [1.5, -2.0],
     }
-    for library in frames.LIBRARIES:
-        assert frames.frame(found, library) is not None
+    for library in run_frames.LIBRARIES:
+        assert run_frames.frame(found, library) is not None
     with pytest.raises(InputError, match="damaged"):
-        frames.predictions_columns("a,b\n1\n", tasks)
+        run_frames.predictions_columns("a,b\n1\n", tasks)
 
 
 @pytest.mark.parametrize(
@@ -84,18 +88,25 @@ def test_predictions_come_back_as_they_were_said() -> None:
 def test_a_run_remembers_the_library_of_its_table(
     table: Any, library: str | None, run: pc.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert frames.library_of(table) == library
+    assert run_frames.library_of(table) == library
     again = pc.load(run.path)
     again.library = library
-    expected = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.Table, None: pd.DataFrame}[library]
+    expected = {
+        "pandas": pd.DataFrame,
+        "polars": pl.DataFrame,
+        "pyarrow": pa.Table,
+        None: pd.DataFrame,
+    }[library]
     assert isinstance(again.metrics_frame(), expected)
     assert isinstance(again.metrics_frame("polars"), pl.DataFrame)
 
 
-def test_fit_tells_the_run_where_its_table_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from polycera.training import finish
+def test_fit_tells_the_run_where_its_table_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from polycera.tabular import train_run
 
-    monkeypatch.setattr(finish, "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(train_run, "train_into", lambda run, *_, **__: run)
     table = pl.DataFrame({"a": np.arange(40.0), "y": np.arange(40.0)})
     assert fit(table, ["y"], out=tmp_path / "run").library == "polars"
 
@@ -104,16 +115,22 @@ def test_no_library_is_one_sentence(run: pc.Run, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UnknownName, match="did you mean 'pandas'"):
         run.metrics_frame("panda")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(pc.PolyceraError, match=r"pandas, polars or pyarrow, and none is installed: pip install"):
+    with pytest.raises(
+        pc.PolyceraError, match=r"pandas, polars or pyarrow, and none is installed: pip install"
+    ):
         run.metrics_frame()
     with pytest.raises(pc.PolyceraError, match="polars is not installed"):
         run.metrics_frame("polars")
 
 
 def test_a_notebook_shows_plain_tables_and_runs_nothing(run: pc.Run) -> None:
-    comparison = folders.comparison(NAMES, [folders.KINDS[i % 4] for i in range(4)], np.random.default_rng(0))
+    comparison = folders.comparison(
+        NAMES, [folders.KINDS[i % 4] for i in range(4)], np.random.default_rng(0)
+    )
     reached = {name: Reached("auc", 0.5, 0.25) for name in NAMES}
-    sweep = pc.diagnostics.Sweep(Path("<b>"), "validation", [Point(dict.fromkeys(NAMES, 1.0), ["r"], reached, reached)])
+    sweep = pc.diagnostics.Sweep(
+        Path("<b>"), "validation", [Point(dict.fromkeys(NAMES, 1.0), ["r"], reached, reached)]
+    )
     picture = lines({NAMES[0]: [0.1, 0.2]}, title=NAMES[1])
     for thing in (run, run.quality, comparison, sweep, picture):
         shown = thing._repr_html_()
@@ -135,12 +152,14 @@ def test_progress_is_drawn_in_a_notebook_and_on_a_terminal(monkeypatch: pytest.M
     kernel, plain = SimpleNamespace(kernel=object()), SimpleNamespace()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
     for shell, expected in ((kernel, True), (plain, False), (None, False)):
-        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
-        assert watching.somebody_watches() == expected
+        monkeypatch.setitem(
+            sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell)
+        )
+        assert interactive.somebody_watches() == expected
     monkeypatch.delitem(sys.modules, "IPython")
-    assert not watching.somebody_watches()
+    assert not interactive.somebody_watches()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert watching.somebody_watches()
+    assert interactive.somebody_watches()
 
 
 def test_a_table_says_how_many_rows_it_leaves_out() -> None:

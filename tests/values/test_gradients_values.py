@@ -11,7 +11,7 @@ import pytest
 from small import from_numpy
 
 import polycera as pc
-from polycera.training.probe import GradientProbe
+from polycera.callbacks.gradient_probe import GradientProbe
 
 ROWS, FEATURES, HIDDEN = 24, 3, 4
 NAMES = ("up", "down", "side")
@@ -31,7 +31,8 @@ def network(activation: str, **heads: Any) -> pc.Model:
     hidden = keras.layers.Dense(HIDDEN, activation=activation, name="first")(inputs)
     hidden = keras.layers.Dense(HIDDEN, activation=activation, name="second")(hidden)
     tasks = [
-        pc.Regression(name, loss="mse", weight=weight) for name, weight in zip(NAMES, (1.0, 2.0, 0.5), strict=True)
+        pc.Regression(name, loss="mse", weight=weight)
+        for name, weight in zip(NAMES, (1.0, 2.0, 0.5), strict=True)
     ]
     model = pc.Model(inputs, pc.layers.Heads(tasks, **heads)(hidden))
     model.compile(keras.optimizers.SGD(0.0))
@@ -42,12 +43,17 @@ def network(activation: str, **heads: Any) -> pc.Model:
 def layers(model: pc.Model) -> list[tuple[np.ndarray, np.ndarray]]:
     """Kernel and bias of first, second, heads."""
     parts = [*(model.get_layer(name) for name in ("first", "second")), model.heads[0]]
-    values = [[np.asarray(keras.ops.convert_to_numpy(v), "float64") for v in (p.kernel, p.bias)] for p in parts]
+    values = [
+        [np.asarray(keras.ops.convert_to_numpy(v), "float64") for v in (p.kernel, p.bias)]
+        for p in parts
+    ]
     values[-1][1] = values[-1][1] + keras.ops.convert_to_numpy(model.heads[0].prior)
     return [(kernel, bias) for kernel, bias in values]
 
 
-def by_hand(model: pc.Model, x: np.ndarray, y: dict[str, np.ndarray], bent: bool) -> list[np.ndarray]:
+def by_hand(
+    model: pc.Model, x: np.ndarray, y: dict[str, np.ndarray], bent: bool
+) -> list[np.ndarray]:
     """The gradients [m, weights] at first and second, of the mean squared error of each task in its own units."""
     (first, b1), (second, b2), (head, b3) = layers(model)
     bend = np.tanh if bent else (lambda z: z)
@@ -78,14 +84,20 @@ def test_a_probe_of_all_rows_is_the_gradient_by_hand(activation: str) -> None:
     probe = GradientProbe(x, y, rows=ROWS, budget=math.inf)
     model.fit(x, y, epochs=1, verbose=0, callbacks=[probe])
     expected = by_hand(model, x.astype("float64"), y, activation == "tanh")
-    assert (probe.tasks, probe.places, probe.epochs) == (tuple(model.layout.tasks), ("first", "second"), [0])
+    assert (probe.tasks, probe.places, probe.epochs) == (
+        tuple(model.layout.tasks),
+        ("first", "second"),
+        [0],
+    )
     norms = np.array([np.linalg.norm(g, axis=1) for g in expected])
     np.testing.assert_allclose(probe.norms[0], norms, rtol=2e-5)
     np.testing.assert_allclose(probe.shares[0], norms / norms.sum(1, keepdims=True), rtol=2e-5)
     weights = np.array([1.0, 2.0, 0.5])
     weighted = norms * weights
     np.testing.assert_allclose(probe.weights[0], [weights, weights])
-    np.testing.assert_allclose(probe.weighted_shares[0], weighted / weighted.sum(1, keepdims=True), rtol=2e-5)
+    np.testing.assert_allclose(
+        probe.weighted_shares[0], weighted / weighted.sum(1, keepdims=True), rtol=2e-5
+    )
     cosines = np.array([cosines_of(g) for g in expected])
     np.testing.assert_allclose(probe.cosines[0], cosines, atol=2e-6)
     np.testing.assert_array_equal(probe.conflicts[0], cosines < 0)
@@ -108,7 +120,9 @@ def test_the_gradient_by_hand_is_that_of_the_loss() -> None:
             losses.append(model.evaluate(x, alone, verbose=0)["up/mse"])
         kernel.assign(before)
         difference = (losses[0] - losses[1]) / (2 * step)
-        assert difference == pytest.approx(expected[place[0] * HIDDEN + place[1]], rel=2e-3, abs=2e-4)
+        assert difference == pytest.approx(
+            expected[place[0] * HIDDEN + place[1]], rel=2e-3, abs=2e-4
+        )
 
 
 def test_batches_are_averaged_and_conflicts_counted() -> None:
@@ -117,7 +131,14 @@ def test_batches_are_averaged_and_conflicts_counted() -> None:
     model.fit(x, y, epochs=1, verbose=0, callbacks=[probe])
     each = []
     for rows in np.random.default_rng(0).permutation(ROWS).reshape(3, 8):
-        each.append(by_hand(model, x[rows].astype("float64"), {name: labels[rows] for name, labels in y.items()}, True))
+        each.append(
+            by_hand(
+                model,
+                x[rows].astype("float64"),
+                {name: labels[rows] for name, labels in y.items()},
+                True,
+            )
+        )
     for place in range(2):
         cosines = np.array([cosines_of(g[place]) for g in each])
         np.testing.assert_allclose(probe.cosines[0, place], cosines.mean(0), atol=2e-6)
@@ -159,7 +180,9 @@ def test_what_balancing_saw_counts_conflicts_too() -> None:
         for t, name in enumerate(model.layout.tasks):
             label = (y[name][rows] - units.location[t]) / units.scale[t]
             known = ~np.isnan(label)
-            d = np.where(known, 2 * (h @ head[:, t] + b3[t] - np.where(known, label, 0)) / known.sum(), 0)
+            d = np.where(
+                known, 2 * (h @ head[:, t] + b3[t] - np.where(known, label, 0)) / known.sum(), 0
+            )
             each.append(weights[t] * np.outer(d, head[:, t]).ravel())
         seen.append(np.array(each))
     cosines = np.array([cosines_of(g) for g in seen])

@@ -19,7 +19,7 @@ from small import dense, python
 import polycera as pc
 from polycera import startup
 from polycera.errors import InputError, MissingExtra
-from polycera.networks.devices import check_devices
+from polycera.layers.devices import check_devices
 
 pytestmark = pytest.mark.nobackend
 
@@ -41,8 +41,8 @@ def test_importing_is_light_and_every_name_is_there() -> None:
             "import sys, json, polycera\n"
             "light = [m.split('.')[0] for m in sys.modules]\n"
             "from polycera import Binary, fit, load, Run, report, InputError, errors\n"
-            "import polycera.training.fit, polycera.diagnostics.sweep\n"
-            "functions = [polycera.training.fit, polycera.diagnostics.sweep, polycera.fit, polycera.sweep]\n"
+            "import polycera.tabular.fit, polycera.experiments.sweep\n"
+            "functions = [polycera.tabular.fit, polycera.experiments.sweep, polycera.fit, polycera.sweep]\n"
             "read = [m.split('.')[0] for m in sys.modules]\n"
             "print(json.dumps([light, read, dir(polycera), [callable(f) for f in functions]]))"
         )
@@ -59,7 +59,7 @@ def test_every_public_name_is_found_where_its_place_says() -> None:
     assert set(pc.__all__) == set(pc.PLACES) | {"callbacks", "diagnostics", "layers"}
     for name in pc.__all__:
         assert getattr(pc, name) is not None
-    assert pc.layers.Heads.__module__ == "polycera.networks.heads"
+    assert pc.layers.Heads.__module__ == "polycera.layers.heads"
     assert pc.errors.InputError is pc.InputError
     with pytest.raises(AttributeError, match="no attribute 'Bnary'"):
         _ = pc.Bnary
@@ -82,7 +82,11 @@ def test_the_type_checker_sees_every_name() -> None:
         ("polycera.diagnostics", pc.diagnostics.__all__),
     ):
         tree = modules()[f"{package}.__init__"]
-        blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+        blocks = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        ]
         seen = {alias.asname for block in blocks for node in block.body for alias in node.names}  # type: ignore[attr-defined]
         assert set(public) <= seen
 
@@ -99,7 +103,9 @@ def test_every_class_that_a_file_may_name_is_known() -> None:
     assert found == startup.SAVED
 
 
-def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(saved: tuple[Path, np.ndarray]) -> None:
+def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(
+    saved: tuple[Path, np.ndarray],
+) -> None:
     path, expected = saved
     code = (
         "import sys, threading, polycera as pc\n"
@@ -116,10 +122,14 @@ def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(saved: tu
         "assert type(model) is pc.Model\n"
         "print(model.predict(np.ones((3, 3)), verbose=0)['a'].tolist())"
     )
-    np.testing.assert_allclose(json.loads(python(f"PATH = {str(path)!r}\n{code}")), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        json.loads(python(f"PATH = {str(path)!r}\n{code}")), expected, rtol=1e-5
+    )
 
 
-def test_keras_that_failed_before_polycera_is_imported_anew(saved: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+def test_keras_that_failed_before_polycera_is_imported_anew(
+    saved: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
     """Nobody chose a backend, and Keras looked for its default: the notebook need not be started again."""
     path, expected = saved
     code = (
@@ -141,7 +151,9 @@ def test_keras_that_failed_before_polycera_is_imported_anew(saved: tuple[Path, n
     assert json.loads((tmp_path / "keras.json").read_text())["backend"] == "tensorflow"
 
 
-def test_keras_that_is_imported_before_polycera_knows_our_classes(saved: tuple[Path, np.ndarray]) -> None:
+def test_keras_that_is_imported_before_polycera_knows_our_classes(
+    saved: tuple[Path, np.ndarray],
+) -> None:
     known = keras.saving.get_custom_objects()
     before = {name: known.pop(name) for name in list(known) if name.startswith("polycera>")}
     try:
@@ -204,7 +216,13 @@ def test_an_installed_backend_is_taken(
         ("", [1], {"jax"}, InputError, ["keras.json", "list", "delete it"]),
         ("", {"backend": "evil"}, {"jax"}, InputError, ["keras.json", "backend='evil'"]),
         ("", {"backend": ["jax"]}, {"jax"}, InputError, ["keras.json", "['jax']"]),
-        ("", {"floatx": "float8"}, {"tensorflow"}, InputError, ["keras.json", "'float8'", "float32"]),
+        (
+            "",
+            {"floatx": "float8"},
+            {"tensorflow"},
+            InputError,
+            ["keras.json", "'float8'", "float32"],
+        ),
         ("jax", [1], {"jax"}, InputError, ["keras.json", "list"]),
         ("jax", {"epsilon": "x"}, {"jax"}, InputError, ["keras.json", "epsilon='x'"]),
     ],
@@ -249,11 +267,15 @@ def test_a_device_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     check_devices()  # nobody asked for a device, so none is looked for
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    with pytest.raises(pc.PolyceraError, match="JAX_PLATFORMS is 'cuda', and jax cannot compute there: it gives no"):
+    with pytest.raises(
+        pc.PolyceraError, match="JAX_PLATFORMS is 'cuda', and jax cannot compute there: it gives no"
+    ):
         check_devices()
 
 
-def test_an_import_of_keras_that_fails_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_of_keras_that_fails_is_one_sentence(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the reason; and the next one is tried anew."""
 
     class Broken:
@@ -264,7 +286,9 @@ def test_an_import_of_keras_that_fails_is_one_sentence(home: Path, monkeypatch: 
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setattr(startup, "_forget_failed_import", lambda: None)
     loader = startup.KerasLoader(Broken())
-    with pytest.raises(pc.PolyceraError, match="cannot be imported on the backend jax: ValueError: no such thing"):
+    with pytest.raises(
+        pc.PolyceraError, match="cannot be imported on the backend jax: ValueError: no such thing"
+    ):
         loader.exec_module(SimpleNamespace(__spec__=None))  # type: ignore[arg-type]
     monkeypatch.setenv("KERAS_BACKEND", "evil")
     with pytest.raises(InputError, match="'evil'"):

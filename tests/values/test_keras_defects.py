@@ -34,13 +34,16 @@ def test_a_list_of_losses_trains_all_of_them() -> None:
         model = dense([pc.Regression("price", loss=losses)])
         logs = fitted(model, {"price": PRICE})
         assert all(logs[f"price/{loss}"] > 0 for loss in losses)
-        assert logs["loss"] == pytest.approx(sum(logs[f"price/{loss}"] for loss in losses), rel=1e-6)
+        assert logs["loss"] == pytest.approx(
+            sum(logs[f"price/{loss}"] for loss in losses), rel=1e-6
+        )
         ends[len(losses), losses[0]] = [ops.convert_to_numpy(v) for v in model.trainable_variables]
     start = dense([pc.Regression("price")])
     from_numpy(start)
     begin = [ops.convert_to_numpy(v) for v in start.trainable_variables]
     for s, a, b, both in zip(begin, ends[1, "mse"], ends[1, "mae"], ends[2, "mse"], strict=True):
-        np.testing.assert_allclose(both - s, (a - s) + (b - s), rtol=1e-3, atol=1e-6)  # one SGD step is linear
+        # one SGD step is linear
+        np.testing.assert_allclose(both - s, (a - s) + (b - s), rtol=1e-3, atol=1e-6)
 
 
 def test_weights_under_a_wrong_name_are_refused() -> None:
@@ -62,7 +65,10 @@ def test_weights_under_a_wrong_name_are_refused() -> None:
 @pytest.mark.parametrize("adopted", [False, True], ids=["heads", "adopted"])
 def test_heads_are_not_swapped_by_the_alphabet(adopted: bool) -> None:
     """Keras: a list of losses on dict outputs is assigned in sorted key order, whatever the order of the outputs."""
-    tasks = [pc.Regression("z", loss="mae", standardize=False), pc.Regression("a", loss="huber", standardize=False)]
+    tasks = [
+        pc.Regression("z", loss="mae", standardize=False),
+        pc.Regression("a", loss="huber", standardize=False),
+    ]
     if adopted:
         x = keras.Input((3,))
         model = pc.adopt(keras.Model(x, {t.name: keras.layers.Dense(1)(x) for t in tasks}), tasks)
@@ -77,7 +83,9 @@ def test_heads_are_not_swapped_by_the_alphabet(adopted: bool) -> None:
     assert predicted["z"].mean() == pytest.approx(-5.0, abs=1)
     measured = model.evaluate(X, y, verbose=0)
     assert measured["z/mae"] == pytest.approx(np.abs(predicted["z"] - y["z"]).mean(), rel=1e-4)
-    assert measured["a/rmse"] == pytest.approx(np.sqrt(np.mean((predicted["a"] - y["a"]) ** 2)), rel=1e-4)
+    assert measured["a/rmse"] == pytest.approx(
+        np.sqrt(np.mean((predicted["a"] - y["a"]) ** 2)), rel=1e-4
+    )
 
 
 def test_a_missing_label_of_weight_0_is_nothing() -> None:
@@ -134,7 +142,11 @@ def test_class_weight_goes_by_task() -> None:
     tasks = [pc.Binary("sold"), pc.Binary("paid"), pc.Regression("price")]
     y = {"sold": SOLD, "paid": 1 - SOLD, "price": PRICE}
     plain = fitted(dense(tasks, optimizer=keras.optimizers.SGD(0.0)), y)
-    heavy = fitted(dense(tasks, optimizer=keras.optimizers.SGD(0.0)), y, class_weight={"paid": {0: 2.0, 1: 2.0}})
+    heavy = fitted(
+        dense(tasks, optimizer=keras.optimizers.SGD(0.0)),
+        y,
+        class_weight={"paid": {0: 2.0, 1: 2.0}},
+    )
     assert heavy["paid/bce"] == pytest.approx(2 * plain["paid/bce"], rel=1e-5)
     assert {n: heavy[n] for n in ("sold/bce", "price/mse")} == pytest.approx(
         {n: plain[n] for n in ("sold/bce", "price/mse")}, rel=1e-6

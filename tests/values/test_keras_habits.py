@@ -27,13 +27,18 @@ def stock(outputs: str = "dict") -> keras.Model:
     x = keras.Input((3,))
     start = [keras.initializers.GlorotUniform(seed=seed) for seed in range(3)]
     h = keras.layers.Dense(4, activation="tanh", kernel_initializer=start[0])(x)
-    price = keras.layers.Dense(1, activation="softplus", name="price", kernel_initializer=start[1])(h)
+    price = keras.layers.Dense(1, activation="softplus", name="price", kernel_initializer=start[1])(
+        h
+    )
     sold = keras.layers.Dense(1, activation="sigmoid", name="sold", kernel_initializer=start[2])(h)
     return keras.Model(x, {"price": price, "sold": sold} if outputs == "dict" else [price, sold])
 
 
 def adopted(outputs: str = "dict", price: Any = None, **options: Any) -> pc.Model:
-    tasks = [price or pc.Regression("price", metrics=["mae"]), pc.Binary("sold", metrics=["accuracy"])]
+    tasks = [
+        price or pc.Regression("price", metrics=["mae"]),
+        pc.Binary("sold", metrics=["accuracy"]),
+    ]
     model = pc.adopt(stock(outputs), tasks, **options)
     model.compile(keras.optimizers.SGD(0.01))
     return model
@@ -41,15 +46,21 @@ def adopted(outputs: str = "dict", price: Any = None, **options: Any) -> pc.Mode
 
 def heads(*tasks: Any, **options: Any) -> pc.Model:
     x = keras.Input((3,))
-    model = pc.Model(x, pc.layers.Heads(list(tasks) or [pc.Regression("price"), pc.Binary("sold")])(x), **options)
+    model = pc.Model(
+        x, pc.layers.Heads(list(tasks) or [pc.Regression("price"), pc.Binary("sold")])(x), **options
+    )
     model.compile(keras.optimizers.SGD(0.01))
     return model
 
 
-def fit(model: keras.Model, *callbacks: Any, y: Any = None, epochs: int = 1, **options: Any) -> dict[str, list[float]]:
+def fit(
+    model: keras.Model, *callbacks: Any, y: Any = None, epochs: int = 1, **options: Any
+) -> dict[str, list[float]]:
     y = Y if y is None else y
     held = options.pop("validation_data", (X, y))
-    given = dict(epochs=epochs, batch_size=24, shuffle=False, verbose=0, callbacks=list(callbacks) or None)
+    given = dict(
+        epochs=epochs, batch_size=24, shuffle=False, verbose=0, callbacks=list(callbacks) or None
+    )
     return model.fit(X, y, validation_data=held, **given, **options).history
 
 
@@ -100,14 +111,20 @@ def test_an_adopted_compile_logs_every_name_that_stock_keras_logs() -> None:
     def compiled() -> keras.Model:
         model = stock("list")
         metrics = [["mean_absolute_error", "mse"], ["acc", "AUC"]]
-        model.compile(keras.optimizers.SGD(0.01), loss=["mae", "binary_crossentropy"], metrics=metrics)
+        model.compile(
+            keras.optimizers.SGD(0.01), loss=["mae", "binary_crossentropy"], metrics=metrics
+        )
         return model
 
     theirs, ours = compiled(), pc.adopt(compiled())
     y = [PRICE, SOLD]
     stock_history = fit(theirs, y=y)
     history = fit(ours, keras.callbacks.EarlyStopping("val_sold_AUC"), y=y)
-    assert {"price_mean_absolute_error", "sold_acc", "sold_AUC", "price_loss"} <= set(stock_history) < set(history)
+    assert (
+        {"price_mean_absolute_error", "sold_acc", "sold_AUC", "price_loss"}
+        <= set(stock_history)
+        < set(history)
+    )
     for name, values in stock_history.items():
         np.testing.assert_allclose(history[name], values, rtol=2e-6, atol=1e-6, err_msg=name)
 
@@ -123,7 +140,9 @@ def test_the_names_of_stock_keras_can_be_left_out_and_asked_for() -> None:
     by_hand = np.square(model.predict(X, verbose=0)["price"] - PRICE).mean()
     assert history["val_price_loss"][0] == pytest.approx(by_hand, rel=1e-5)  # in the user's units
     assert history["val_price/mse"][0] == pytest.approx(by_hand / np.var(PRICE), rel=1e-4)
-    assert "price_loss" not in fit(heads(pc.Regression("price", loss="log_cosh"), pc.Binary("sold"), keras_names=True))
+    assert "price_loss" not in fit(
+        heads(pc.Regression("price", loss="log_cosh"), pc.Binary("sold"), keras_names=True)
+    )
 
 
 @keras.saving.register_keras_serializable(package="habits")
@@ -149,7 +168,10 @@ def test_metric_objects_see_the_users_units_and_no_missing_label(tmp_path: Path)
     holes, classes = PRICE.copy(), np.array(["a", "b", "c"])[np.arange(ROWS) % 3]
     holes[::4] = np.nan
     y = {"price": holes, "kind": classes}
-    objects = [keras.metrics.SparseCategoricalAccuracy(name="sparse"), keras.metrics.CategoricalAccuracy(name="hot")]
+    objects = [
+        keras.metrics.SparseCategoricalAccuracy(name="sparse"),
+        keras.metrics.CategoricalAccuracy(name="hot"),
+    ]
     model = heads(
         pc.Regression("price", metrics=["mae", keras.metrics.MeanAbsoluteError(), Off()]),
         pc.Multiclass("kind", classes=["a", "b", "c"], metrics=["accuracy", *objects]),
@@ -160,7 +182,9 @@ def test_metric_objects_see_the_users_units_and_no_missing_label(tmp_path: Path)
         for name in ("mean_absolute_error", "off"):
             assert history[f"{lead}price/{name}"] == pytest.approx(own, rel=1e-5)
         for name in ("sparse", "hot"):
-            assert history[f"{lead}kind/{name}"] == pytest.approx(history[f"{lead}kind/accuracy"], rel=1e-5)
+            assert history[f"{lead}kind/{name}"] == pytest.approx(
+                history[f"{lead}kind/accuracy"], rel=1e-5
+            )
     by_hand = np.nanmean(np.abs(model.predict(X, verbose=0)["price"] - holes))
     assert model.evaluate(X, y, verbose=0)["price/off"] == pytest.approx(by_hand, rel=1e-5)
     scores = model.scores["price"]
@@ -179,17 +203,27 @@ def test_metric_objects_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         def update_state(self, y_true: Any, y_pred: Any) -> None:
             """One that cannot leave out rows."""
 
-    assert "a third argument, sample_weight=None" in refused(lambda: pc.Regression("price", metrics=[Blind()]))
+    assert "a third argument, sample_weight=None" in refused(
+        lambda: pc.Regression("price", metrics=[Blind()])
+    )
     two = [keras.metrics.MeanAbsoluteError(name="mae"), "mae"]
-    assert "two metrics that are called 'mae'" in refused(lambda: pc.Regression("price", metrics=two))
+    assert "two metrics that are called 'mae'" in refused(
+        lambda: pc.Regression("price", metrics=two)
+    )
     model = heads(pc.Regression("price", metrics=[type("Mine", (Off,), {})()]))
-    assert "register_keras_serializable() above the class Mine" in refused(lambda: model.save(tmp_path / "m.keras"))
+    assert "register_keras_serializable() above the class Mine" in refused(
+        lambda: model.save(tmp_path / "m.keras")
+    )
     vector = heads(pc.Multiclass("price", classes=2, metrics=[keras.metrics.F1Score()]))
     assert "gives no single number" in refused(lambda: fit(vector, y=SOLD))
     watch = pc.callbacks.JointScore({"price/off": 1.0})
-    assert "not known" in refused(lambda: fit(heads(pc.Regression("price", metrics=[Off()])), watch, y=PRICE))
+    assert "not known" in refused(
+        lambda: fit(heads(pc.Regression("price", metrics=[Off()])), watch, y=PRICE)
+    )
     strange = {"module": "os", "class_name": "system", "config": {}, "registered_name": None}
-    assert "Unknown a metric of task 'price'" in refused(lambda: pc.Regression("price", metrics=[strange]))
+    assert "Unknown a metric of task 'price'" in refused(
+        lambda: pc.Regression("price", metrics=[strange])
+    )
 
 
 @pytest.mark.nobackend
@@ -214,7 +248,9 @@ def test_a_name_to_monitor_that_is_not_logged_is_refused_before_training() -> No
     message = refused(lambda: fit(heads(), keras.callbacks.EarlyStopping("val_prize/rmse")))
     assert "'val_prize/rmse'; did you mean 'val_price/rmse'" in message
     model = heads(pc.Quantile("price", metrics=["pinball", "coverage"]))
-    message = refused(lambda: fit(model, keras.callbacks.EarlyStopping("val_price/coverage"), y=PRICE))
+    message = refused(
+        lambda: fit(model, keras.callbacks.EarlyStopping("val_price/coverage"), y=PRICE)
+    )
     assert "best at a value" in message
     fit(
         heads(),
@@ -230,7 +266,11 @@ def test_lists_are_taken_where_the_outputs_are_a_list() -> None:
     model = adopted("list")
     held = (X, [PRICE, SOLD])
     history = fit(
-        model, pc.callbacks.JointScore([0.7, 0.3]), y=[PRICE, SOLD], sample_weight=weights, validation_data=held
+        model,
+        pc.callbacks.JointScore([0.7, 0.3]),
+        y=[PRICE, SOLD],
+        sample_weight=weights,
+        validation_data=held,
     )
     assert history == fit(adopted(), pc.callbacks.JointScore({"price": 0.7, "sold": 0.3}))
     assert model.evaluate(X, [PRICE, SOLD], verbose=0) == model.evaluate(X, Y, verbose=0)
@@ -252,7 +292,9 @@ def test_the_order_of_a_list_and_the_names_survive_saving(tmp_path: Path) -> Non
     fit(model)
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
-    assert again.evaluate(X, [PRICE, SOLD], verbose=0) == pytest.approx(model.evaluate(X, Y, verbose=0))
+    assert again.evaluate(X, [PRICE, SOLD], verbose=0) == pytest.approx(
+        model.evaluate(X, Y, verbose=0)
+    )
 
 
 @pytest.mark.nobackend
@@ -298,7 +340,9 @@ def test_stock_tools_go_on_working(tmp_path: Path) -> None:
     )
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["val_price/rmse"]) for row in rows] == pytest.approx([logs["val_price/rmse"] for logs in seen])
+    assert [float(row["val_price/rmse"]) for row in rows] == pytest.approx(
+        [logs["val_price/rmse"] for logs in seen]
+    )
     assert len(list(tmp_path.glob("*.keras"))) == 2  # a / in a placeholder makes no folder
     model.summary(print_fn=lambda *text, **more: None)
 
@@ -314,6 +358,8 @@ def test_mlflow_logs_every_metric(tmp_path: Path) -> None:
     try:
         with mlflow.start_run() as run:
             heads().fit(X, Y, verbose=0)
-        assert {"loss", "price/mse", "price/rmse", "sold/auc"} <= set(mlflow.get_run(run.info.run_id).data.metrics)
+        assert {"loss", "price/mse", "price/rmse", "sold/auc"} <= set(
+            mlflow.get_run(run.info.run_id).data.metrics
+        )
     finally:
         mlflow.keras.autolog(disable=True)

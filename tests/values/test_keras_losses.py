@@ -12,19 +12,23 @@ from keras import ops
 from small import dense, from_numpy
 
 import polycera as pc
+from polycera.model.objective import Objective
 from polycera.tasks import keras_losses
 from polycera.tasks.keras_losses import FAMILIES, FITS, check_fit
-from polycera.training.objective import Objective
 
 CLASSES = sorted(
     name
     for name, value in vars(keras.losses).items()
-    if isinstance(value, type) and issubclass(value, keras.losses.Loss) and value is not keras.losses.Loss
+    if isinstance(value, type)
+    and issubclass(value, keras.losses.Loss)
+    and value is not keras.losses.Loss
 )
 FUNCTIONS = sorted(
     name
     for name, value in vars(keras.losses).items()
-    if callable(value) and not isinstance(value, type) and name not in ("get", "serialize", "deserialize")
+    if callable(value)
+    and not isinstance(value, type)
+    and name not in ("get", "serialize", "deserialize")
 )
 
 TASKS: dict[str, Any] = {
@@ -47,7 +51,11 @@ def test_every_loss_of_this_keras_is_in_the_table() -> None:
     for name in FUNCTIONS:
         assert keras_losses.named(name) is not None, name
         assert keras_losses.class_of(getattr(keras.losses, name)) is keras_losses.named(name)
-    for short, long in {"mape": "MeanAbsolutePercentageError", "kld": "KLDivergence", "MSLE": "MeanSquaredLog"}.items():
+    for short, long in {
+        "mape": "MeanAbsolutePercentageError",
+        "kld": "KLDivergence",
+        "MSLE": "MeanSquaredLog",
+    }.items():
         assert keras_losses.named(short).__name__.startswith(long)
     assert keras_losses.named("nothing") is None
     assert keras_losses.named("Loss") is None
@@ -113,12 +121,18 @@ def test_name_function_and_object_have_one_value_and_it_is_that_of_keras(kind: s
     predictions = model.predict(x, verbose=0)
     logs = model.evaluate(x, given, verbose=0)
     units = model.units
-    raw = dict(zip(model.tasks, np.split(ops.convert_to_numpy(model(x)), len(tasks), axis=1), strict=True))
+    raw = dict(
+        zip(model.tasks, np.split(ops.convert_to_numpy(model(x)), len(tasks), axis=1), strict=True)
+    )
     for i, task in enumerate(model.tasks.values()):
         loss = expected[task.name]
         family = FAMILIES[type(loss).__name__]
         encoded = task.encode(y).astype("float32")
-        true = encoded if family == "index" else np.asarray(task.as_prediction(ops.convert_to_tensor(encoded), ops))
+        true = (
+            encoded
+            if family == "index"
+            else np.asarray(task.as_prediction(ops.convert_to_tensor(encoded), ops))
+        )
         said = predictions[task.name].reshape(n, -1)
         if kind in ("regression", "quantile") and family == "distance":
             true, said = ((each - units.location[i]) / units.scale[i] for each in (true, said))
@@ -126,8 +140,11 @@ def test_name_function_and_object_have_one_value_and_it_is_that_of_keras(kind: s
             said = raw[task.name]
         if "multilabel" in kind:  # label by label, as each may be missing
             value = np.mean([float(loss(true[:, j : j + 1], said[:, j : j + 1])) for j in range(3)])
-        elif family == "index" and "Sparse" not in type(loss).__name__:  # by hand, as Keras itself is wrong for [n, 1]
-            value = float(np.mean((1 - np.take_along_axis(said, encoded.astype(int), 1) ** 0.5) / 0.5))
+        elif family == "index" and "Sparse" not in type(loss).__name__:
+            # by hand, as Keras itself is wrong for [n, 1]
+            value = float(
+                np.mean((1 - np.take_along_axis(said, encoded.astype(int), 1) ** 0.5) / 0.5)
+            )
         else:
             value = float(loss(true.astype("float32"), said.astype("float32")))
         logged = logs[f"{task.name}/{task.terms[0].name}"]
@@ -143,7 +160,10 @@ def test_terms_that_compute_the_same_are_one_part() -> None:
     tasks = [pc.Multiclass(f"t{i}", 3, loss=ways[i % 4]) for i in range(200)]
     parts = Objective(pc.tasks.Layout.of(tasks)).parts
     assert [len(part) for part in parts] == [1]
-    apart = [pc.Regression("a", loss=keras.losses.Huber(2.0)), pc.Regression("b", loss=keras.losses.Huber(3.0))]
+    apart = [
+        pc.Regression("a", loss=keras.losses.Huber(2.0)),
+        pc.Regression("b", loss=keras.losses.Huber(3.0)),
+    ]
     assert [len(part) for part in Objective(pc.tasks.Layout.of(apart)).parts] == [2]
     lambdas = [pc.Regression(f"t{i}", loss=lambda y, p: ops.abs(y - p)) for i in range(3)]
     assert [len(part) for part in Objective(pc.tasks.Layout.of(lambdas)).parts] == [1]
@@ -157,9 +177,12 @@ def network(ending: str) -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    ("ending", "loss"), [("sigmoid", "binary_crossentropy"), ("softplus", "poisson"), ("sigmoid", "poisson")]
+    ("ending", "loss"),
+    [("sigmoid", "binary_crossentropy"), ("softplus", "poisson"), ("sigmoid", "poisson")],
 )
-def test_a_bounded_head_of_ones_own_takes_what_fits_it_as_stock_does(ending: str, loss: str) -> None:
+def test_a_bounded_head_of_ones_own_takes_what_fits_it_as_stock_does(
+    ending: str, loss: str
+) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(16, 3)).astype("float32"), rng.uniform(0, 1, (16, 1)).astype("float32")
     stock, own = network(ending), network(ending)
@@ -171,7 +194,8 @@ def test_a_bounded_head_of_ones_own_takes_what_fits_it_as_stock_does(ending: str
     mine.fit(x, {"t": y}, shuffle=False, verbose=0)
     for a, b in zip(stock.get_weights(), own.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
-    for a, b in zip(stock.get_weights(), mine.get_weights(), strict=False):  # the layers' come first
+    # the layers' come first
+    for a, b in zip(stock.get_weights(), mine.get_weights(), strict=False):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
@@ -181,16 +205,21 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
         ["'c'", "'binary_crossentropy'", "pc.Proportion('c')", "pc.Binary('c')"],
     ),
     "the same without units": (
-        lambda: pc.layers.Heads([pc.Regression("c", loss=keras.losses.BinaryCrossentropy(), standardize=False)]),
+        lambda: pc.layers.Heads(
+            [pc.Regression("c", loss=keras.losses.BinaryCrossentropy(), standardize=False)]
+        ),
         ["'c'", "pc.Proportion('c')"],
     ),
     "the same on a linear head of one's own": (
-        lambda: pc.adopt(network("linear"), [pc.Regression("t", loss=keras.losses.binary_crossentropy)]),
+        lambda: pc.adopt(
+            network("linear"), [pc.Regression("t", loss=keras.losses.binary_crossentropy)]
+        ),
         ["'t'", "pc.Proportion('t')"],
     ),
     "logits asked of a probability": (
         lambda: pc.adopt(
-            network("sigmoid"), [pc.Regression("t", loss=keras.losses.BinaryCrossentropy(from_logits=True))]
+            network("sigmoid"),
+            [pc.Regression("t", loss=keras.losses.BinaryCrossentropy(from_logits=True))],
         ),
         ["'t'", "from_logits"],
     ),
@@ -200,7 +229,12 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
     ),
     "a partial of a loss": (
         lambda: pc.layers.Heads(
-            [pc.Regression("c", loss=functools.partial(keras.losses.binary_crossentropy, label_smoothing=0.1))]
+            [
+                pc.Regression(
+                    "c",
+                    loss=functools.partial(keras.losses.binary_crossentropy, label_smoothing=0.1),
+                )
+            ]
         ),
         ["'c'", "pc.Proportion('c')"],
     ),
@@ -209,8 +243,14 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
         lambda: pc.Regression("c", loss=keras.losses.MeanSquaredError(reduction="sum")),
         ["'c'", "reduction='sum'", "mean"],
     ),
-    "a percentage of 0": (lambda: _fit("mape", [1.0, 0.0, 2.0, 3.0]), ["'t'", "'mape'", "row 1", "label 0"]),
-    "a logarithm of a debt": (lambda: _fit("msle", [1.0, 2.0, -5.0, 3.0]), ["'t'", "'msle'", "row 2", "-5"]),
+    "a percentage of 0": (
+        lambda: _fit("mape", [1.0, 0.0, 2.0, 3.0]),
+        ["'t'", "'mape'", "row 1", "label 0"],
+    ),
+    "a logarithm of a debt": (
+        lambda: _fit("msle", [1.0, 2.0, -5.0, 3.0]),
+        ["'t'", "'msle'", "row 2", "-5"],
+    ),
 }
 
 
@@ -247,7 +287,9 @@ def test_terms_keep_the_names_that_the_user_gave() -> None:
 
 
 def test_a_model_from_a_file_logs_under_the_same_names(tmp_path: Any) -> None:
-    model = dense([pc.Regression("s", loss={"mean_squared_error": 1, "mape": 0.1}, metrics=["MAE"])])
+    model = dense(
+        [pc.Regression("s", loss={"mean_squared_error": 1, "mape": 0.1}, metrics=["MAE"])]
+    )
     x, y = np.ones((4, 3), "float32"), {"s": np.array([1.0, 2.0, 3.0, 5.0])}
     first = model.fit(x, y, verbose=0).history
     model.save(tmp_path / "m.keras")
@@ -274,7 +316,12 @@ def test_metrics_go_by_the_names_that_keras_and_scikit_learn_have() -> None:
     }
     for name, ours in same.items():
         assert pc.Binary("b", metrics=[name]).metrics == (ours,), name
-    several = {"precision": "macro_precision", "f1": "macro_f1", "average_precision": "map", "acc": "accuracy"}
+    several = {
+        "precision": "macro_precision",
+        "f1": "macro_f1",
+        "average_precision": "map",
+        "acc": "accuracy",
+    }
     for name, ours in several.items():
         assert pc.Multilabel("m", 2, metrics=[name]).metrics == (ours,), name
     assert pc.Regression("r", metrics=["r2_score", "MSE"]).metrics == ("r2", "mse")
@@ -282,5 +329,8 @@ def test_metrics_go_by_the_names_that_keras_and_scikit_learn_have() -> None:
         pc.Regression("r", metrics=["neg_mean_absolute_error"])
     with pytest.raises(pc.InputError, match="different metrics"):
         pc.Regression("r", metrics=["mae", "mean_absolute_error"])
-    for task in (pc.Binary("b", metrics=["mae", "accuracy"]), pc.Multilabel("m", 2, metrics=["mae", "accuracy"])):
+    for task in (
+        pc.Binary("b", metrics=["mae", "accuracy"]),
+        pc.Multilabel("m", 2, metrics=["mae", "accuracy"]),
+    ):
         assert task.metrics == ("mae", "accuracy")

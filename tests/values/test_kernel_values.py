@@ -11,9 +11,9 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression
 
 import polycera as pc
-from polycera.networks.landmarks import Landmarks, distances, spread
-from polycera.training import kernel
-from polycera.training.kernel import Kernel
+from polycera.layers.kernel_layer import Landmarks, distances, spread
+from polycera.tabular import kernel_ridge
+from polycera.tabular.kernel_ridge import Kernel
 
 pytestmark = pytest.mark.nobackend
 
@@ -32,11 +32,13 @@ def rows(count: int = ROWS, features: int = 3) -> tuple[Any, Any]:
 
 
 def one_penalty(monkeypatch: pytest.MonkeyPatch, penalty: float) -> None:
-    monkeypatch.setattr(kernel, "PENALTIES", np.array([penalty]))
+    monkeypatch.setattr(kernel_ridge, "PENALTIES", np.array([penalty]))
 
 
-def solved(x: Any, y: Any, landmarks: Any, own: Kernel = GAUSSIAN) -> kernel.Solved:
-    return kernel.solve(own, distances(x, x[landmarks], np), landmarks, y, np.arange(y.shape[1]))
+def solved(x: Any, y: Any, landmarks: Any, own: Kernel = GAUSSIAN) -> kernel_ridge.Solved:
+    return kernel_ridge.solve(
+        own, distances(x, x[landmarks], np), landmarks, y, np.arange(y.shape[1])
+    )
 
 
 def by_hand(x: Any, y: Any, marks: Any, penalty: float) -> Any:
@@ -50,28 +52,40 @@ def by_hand(x: Any, y: Any, marks: Any, penalty: float) -> Any:
 
 @pytest.mark.parametrize("penalty", [0.01, 0.3, 10.0])
 @pytest.mark.parametrize("count", [ROWS, 12])
-def test_what_is_left_out_is_what_a_loop_finds(count: int, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_out_is_what_a_loop_finds(
+    count: int, penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each row taken out, solved anew by the others, and asked for: with all rows as landmarks, and with twelve.
 
     Landmarks are places. Where a row that is one is taken out, its place stays and its label goes.
     """
     one_penalty(monkeypatch, penalty)
     x, y = rows()
-    landmarks = np.arange(ROWS) if count == ROWS else np.sort(np.random.default_rng(1).permutation(ROWS)[:count])
+    landmarks = (
+        np.arange(ROWS)
+        if count == ROWS
+        else np.sort(np.random.default_rng(1).permutation(ROWS)[:count])
+    )
     found = solved(x, y, landmarks)
     for i in range(ROWS):
         others = np.delete(np.arange(ROWS), i)
-        told = GAUSSIAN(x[i : i + 1], x[landmarks]) @ by_hand(x[others], y[others], x[landmarks], penalty)
+        told = GAUSSIAN(x[i : i + 1], x[landmarks]) @ by_hand(
+            x[others], y[others], x[landmarks], penalty
+        )
         np.testing.assert_allclose(found.left_out[i], told[0], atol=1e-4)
     np.testing.assert_allclose(found.error, ((y - found.left_out) ** 2).mean(axis=0), rtol=1e-9)
 
 
 @pytest.mark.parametrize("penalty", [0.01, 1.0])
-def test_coefficients_are_those_of_scikit_learn(penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coefficients_are_those_of_scikit_learn(
+    penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one_penalty(monkeypatch, penalty)
     x, y = rows()
     peer = KernelRidge(alpha=penalty, kernel="precomputed").fit(GAUSSIAN(x, x), y)
-    np.testing.assert_allclose(solved(x, y, np.arange(ROWS)).coefficients, peer.dual_coef_, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        solved(x, y, np.arange(ROWS)).coefficients, peer.dual_coef_, rtol=1e-6, atol=1e-8
+    )
 
 
 def test_each_task_has_the_penalty_with_which_its_rows_are_missed_least() -> None:
@@ -82,24 +96,26 @@ def test_each_task_has_the_penalty_with_which_its_rows_are_missed_least() -> Non
     y = (y - y.mean(axis=0)) / y.std(axis=0)
     found = solved(x, y, np.arange(80))
     errors = []
-    for penalty in kernel.PENALTIES:
+    for penalty in kernel_ridge.PENALTIES:
         with pytest.MonkeyPatch.context() as patch:
             one_penalty(patch, penalty)
             errors.append(solved(x, y, np.arange(80)).error)
     np.testing.assert_allclose(found.error, np.min(errors, axis=0), rtol=1e-9)
     noise, wave = np.argmin(errors, axis=0)
-    assert kernel.PENALTIES[noise] > 10 * kernel.PENALTIES[wave]
+    assert kernel_ridge.PENALTIES[noise] > 10 * kernel_ridge.PENALTIES[wave]
 
 
 def test_units_of_one_task_have_one_penalty() -> None:
     x, y = rows()
     apart = distances(x, x, np)
-    both = kernel.solve(GAUSSIAN, apart, np.arange(ROWS), y, np.array([0, 0]))
+    both = kernel_ridge.solve(GAUSSIAN, apart, np.arange(ROWS), y, np.array([0, 0]))
     errors = []
-    for penalty in kernel.PENALTIES:
+    for penalty in kernel_ridge.PENALTIES:
         with pytest.MonkeyPatch.context() as patch:
             one_penalty(patch, penalty)
-            errors.append(kernel.solve(GAUSSIAN, apart, np.arange(ROWS), y, np.array([0, 0])).error)
+            errors.append(
+                kernel_ridge.solve(GAUSSIAN, apart, np.arange(ROWS), y, np.array([0, 0])).error
+            )
     np.testing.assert_allclose(both.error, errors[int(np.mean(errors, axis=1).argmin())], rtol=1e-9)
 
 
@@ -107,7 +123,8 @@ def beside_known_rows(penalty: float, monkeypatch: pytest.MonkeyPatch) -> tuple[
     """A sixth of the labels is missing; how far that is from ridge regression on the rows that have them.
 
     Returns:
-        of the fit and of known rows left out, the largest difference; of the error, the largest relative one.
+        of the fit and of known rows left out, the largest difference; of the error, the largest
+        relative one.
     """
     one_penalty(monkeypatch, penalty)
     x, y = rows(60)
@@ -130,12 +147,14 @@ def test_missing_labels_teach_nothing(penalty: float, monkeypatch: pytest.Monkey
     """The fit is that of the known rows within 0.01 of a deviation; each round of filling in brings it nearer."""
     fit = beside_known_rows(penalty, monkeypatch)[0]
     assert fit < 0.01
-    monkeypatch.setattr(kernel, "FILLS", 1)
+    monkeypatch.setattr(kernel_ridge, "FILLS", 1)
     assert beside_known_rows(penalty, monkeypatch)[0] > 10 * fit
 
 
 @pytest.mark.parametrize("penalty", [1.0, 3.0])
-def test_rows_left_out_beside_missing_labels(penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_left_out_beside_missing_labels(
+    penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within 0.25 of a deviation, for a row's leverage is that of rows of which as many are missing everywhere."""
     _, left_out, error = beside_known_rows(penalty, monkeypatch)
     assert left_out < 0.25
@@ -162,7 +181,7 @@ def test_a_wave_asks_for_a_narrow_kernel_and_a_line_for_a_wide_one() -> None:
 
     def chosen(y: Any) -> Kernel:
         standard = ((y - y.mean()) / y.std())[:, None]
-        return kernel.best(x, standard, one, np.random.default_rng(0))
+        return kernel_ridge.best(x, standard, one, np.random.default_rng(0))
 
     wave, line = chosen(np.sin(5 * x[:, 0]) + noise), chosen(x[:, 0] + noise)
     unit = spread(x)
@@ -175,7 +194,7 @@ def test_a_wave_asks_for_a_narrow_kernel_and_a_line_for_a_wide_one() -> None:
 def test_rates_are_in_units_of_the_median_distance() -> None:
     """Of features a thousand times as large the kernel says the same."""
     x, y = rows(100)
-    one, large = (kernel.best(own, y, TWO, np.random.default_rng(0)) for own in (x, 1000 * x))
+    one, large = (kernel_ridge.best(own, y, TWO, np.random.default_rng(0)) for own in (x, 1000 * x))
     np.testing.assert_allclose(large(1000 * x, 1000 * x), one(x, x), rtol=1e-6, atol=1e-9)
 
 
@@ -208,7 +227,7 @@ def test_the_layer_says_what_the_formula_says(count: int) -> None:
     x, y = rows(50)
     y = 5 * y + [2.0, -3.0]
     layer, layout = built([pc.Regression("a"), pc.Regression("b")], 3, count)
-    left_out = kernel.fit(layer, layout, x, packed(layout, a=y[:, 0], b=y[:, 1]))
+    left_out = kernel_ridge.fit(layer, layout, x, packed(layout, a=y[:, 0], b=y[:, 1]))
     assert left_out is not None
     marks, coefficients, offset, rate, power = (
         np.asarray(ops.convert_to_numpy(value), "float64")
@@ -226,7 +245,7 @@ def test_the_layer_says_what_the_formula_says(count: int) -> None:
 def test_fewer_rows_than_landmarks() -> None:
     x, y = rows(10)
     layer, layout = built([pc.Regression("a")], 3, 25)
-    left_out = kernel.fit(layer, layout, x, packed(layout, a=y[:, 0]))
+    left_out = kernel_ridge.fit(layer, layout, x, packed(layout, a=y[:, 0]))
     assert left_out is not None and np.isfinite(left_out).all()
     assert (ops.convert_to_numpy(layer.coefficients)[10:] == 0).all()
     assert np.isfinite(ops.convert_to_numpy(layer(x.astype("float32")))).all()
@@ -235,8 +254,10 @@ def test_fewer_rows_than_landmarks() -> None:
 def test_a_kernel_that_is_given_is_kept() -> None:
     x, y = rows()
     layer, layout = built([pc.Regression("a")], 3, ROWS)
-    kernel.fit(layer, layout, x, packed(layout, a=y[:, 0]), kernel=Kernel(0.7, 0.5))
-    assert [float(ops.convert_to_numpy(value)) for value in (layer.rate, layer.power)] == pytest.approx([0.7, 0.5])
+    kernel_ridge.fit(layer, layout, x, packed(layout, a=y[:, 0]), kernel=Kernel(0.7, 0.5))
+    assert [
+        float(ops.convert_to_numpy(value)) for value in (layer.rate, layer.power)
+    ] == pytest.approx([0.7, 0.5])
 
 
 def test_classes_become_probabilities() -> None:
@@ -246,7 +267,7 @@ def test_classes_become_probabilities() -> None:
     where = x[:, 0] + 0.5 * rng.normal(size=200)
     colour, sold = np.digitize(where, [-0.7, 0.7]), (where > 0).astype(float)
     layer, layout = built([pc.Multiclass("colour", classes=3), pc.Binary("sold")], 2, 200)
-    left_out = kernel.fit(layer, layout, x, packed(layout, colour=colour, sold=sold))
+    left_out = kernel_ridge.fit(layer, layout, x, packed(layout, colour=colour, sold=sold))
     assert left_out is not None
     raw = left_out[:, layout.raw_columns["colour"]]
     share = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
@@ -257,7 +278,8 @@ def test_classes_become_probabilities() -> None:
     z = left_out[:, layout.raw_columns["sold"]][:, 0]
     assert np.mean((z > 0) == (sold == 1)) > 0.7
     assert abs((1 / (1 + np.exp(-z))).mean() - sold.mean()) < 0.02
-    said = ops.convert_to_numpy(layer(x.astype("float32")))  # rows that are known are told much the same
+    # rows that are known are told much the same
+    said = ops.convert_to_numpy(layer(x.astype("float32")))
     np.testing.assert_allclose(said.mean(axis=0), left_out.mean(axis=0), atol=0.1)
     np.testing.assert_allclose(said.std(axis=0), left_out.std(axis=0), rtol=0.2)
 
@@ -268,8 +290,11 @@ def test_tasks_that_are_not_served_and_targets_that_do_not_vary() -> None:
     count = np.arange(ROWS) % 5
     tasks = [pc.Count("calls"), pc.Regression("a"), pc.Regression("flat"), pc.Binary("always")]
     layer, layout = built(tasks, 3, ROWS)
-    left_out = kernel.fit(
-        layer, layout, x, packed(layout, calls=count, a=y[:, 0], flat=np.zeros(ROWS), always=np.ones(ROWS))
+    left_out = kernel_ridge.fit(
+        layer,
+        layout,
+        x,
+        packed(layout, calls=count, a=y[:, 0], flat=np.zeros(ROWS), always=np.ones(ROWS)),
     )
     assert left_out is not None
     own = layout.raw_columns["a"]
@@ -280,7 +305,9 @@ def test_tasks_that_are_not_served_and_targets_that_do_not_vary() -> None:
     assert np.isfinite(said).all()
     assert (ops.convert_to_numpy(layer.coefficients)[:, rest] == 0).all()
     alone, single = built([pc.Regression("a")], 3, ROWS)
-    np.testing.assert_allclose(left_out[:, own], kernel.fit(alone, single, x, packed(single, a=y[:, 0])), rtol=1e-9)
+    np.testing.assert_allclose(
+        left_out[:, own], kernel_ridge.fit(alone, single, x, packed(single, a=y[:, 0])), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -298,7 +325,7 @@ def test_tasks_that_are_not_served_and_targets_that_do_not_vary() -> None:
 def test_where_no_task_is_served_nothing_is_set(task: Any, labels: Any) -> None:
     x, _ = rows()
     layer, layout = built([task], 3, ROWS)
-    assert kernel.fit(layer, layout, x, packed(layout, t=labels)) is None
+    assert kernel_ridge.fit(layer, layout, x, packed(layout, t=labels)) is None
     assert (ops.convert_to_numpy(layer(x.astype("float32"))) == 0).all()
 
 
@@ -311,7 +338,7 @@ def test_platt_is_a_logistic_regression() -> None:
     scores = rng.normal(size=(300, 2)) * [1.0, 0.1] + [0.0, 0.05]
     labels = (rng.random((300, 2)) < 1 / (1 + np.exp(-(scores * [2.0, 15.0] - 1.0)))).astype(float)
     labels[::7, 1] = np.nan
-    slope, offset = kernel.platt(scores, labels)
+    slope, offset = kernel_ridge.platt(scores, labels)
     for column in (0, 1):
         there = ~np.isnan(labels[:, column])
         z, y = scores[there, column][:, None], labels[there, column]
@@ -328,9 +355,9 @@ def test_platt_is_a_logistic_regression() -> None:
 def test_platt_never_turns_scores_around_and_survives_a_perfect_split() -> None:
     """Rows left out of pure noise are told a little of the opposite, which is no reason to say the opposite."""
     labels = np.array([0.0, 1] * 20)[:, None]
-    slope, offset = kernel.platt(1.0 - labels, labels)
+    slope, offset = kernel_ridge.platt(1.0 - labels, labels)
     assert slope[0] == 0.0
-    slope, offset = kernel.platt(2 * labels - 1, labels)
+    slope, offset = kernel_ridge.platt(2 * labels - 1, labels)
     assert 1.0 < slope[0] < 20.0 and abs(offset[0]) < 0.1
 
 
@@ -339,7 +366,7 @@ def test_classes_that_scores_divide_get_a_slope_within_reason() -> None:
     y = np.eye(3)[np.arange(60) % 3]
     scores = y - 1 / 3 + 0.05 * np.random.default_rng(0).normal(size=y.shape)
     layout = pc.tasks.Layout.of([pc.Multiclass("c", classes=3)])
-    slope, offset = kernel.as_raw(layout, y, scores, y.mean(axis=0), np.ones(3, bool))
+    slope, offset = kernel_ridge.as_raw(layout, y, scores, y.mean(axis=0), np.ones(3, bool))
     raw = scores * slope + offset
     wrong = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True) * (1 - y)
     assert 1e-4 < wrong.sum(axis=1).mean() < 0.1

@@ -14,8 +14,8 @@ from sklearn.metrics import mean_pinball_loss
 from small import compiled, from_numpy, loss_of, unscaled, value_and_gradient
 
 import polycera as pc
+from polycera.model.objective import Objective
 from polycera.tasks import Layout
-from polycera.training.objective import Objective
 
 N = 12
 CLASSES = 4
@@ -72,7 +72,9 @@ def stock(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
 
 
 def by_label(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
-    return lambda y, raw: float(np.mean([loss(y[:, i : i + 1], raw[:, i : i + 1]) for i in range(y.shape[1])]))
+    return lambda y, raw: float(
+        np.mean([loss(y[:, i : i + 1], raw[:, i : i + 1]) for i in range(y.shape[1])])
+    )
 
 
 def of_answers(loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -92,12 +94,16 @@ def of_levels(y: np.ndarray, raw: np.ndarray) -> float:
     total = 0.0
     for level, steps in zip(y[:, 0].astype(int), raw.astype("float64"), strict=True):
         passed = 1 / (1 + np.exp(-steps))
-        total -= np.log(passed[:level]).sum() + (np.log(1 - passed[level]) if level < CLASSES - 1 else 0.0)
+        total -= np.log(passed[:level]).sum() + (
+            np.log(1 - passed[level]) if level < CLASSES - 1 else 0.0
+        )
     return total / N
 
 
 def of_quantiles(y: np.ndarray, raw: np.ndarray) -> float:
-    return float(np.mean([mean_pinball_loss(y[:, 0], raw[:, i], alpha=q) for i, q in enumerate(LEVELS)]))
+    return float(
+        np.mean([mean_pinball_loss(y[:, 0], raw[:, i], alpha=q) for i, q in enumerate(LEVELS)])
+    )
 
 
 def weighted_positives(y: np.ndarray, raw: np.ndarray) -> float:
@@ -114,20 +120,40 @@ AGAINST = {
     "log_cosh": ("regression", {"loss": "log_cosh"}, stock(kl.LogCosh())),
     "long name": ("regression", {"loss": "mean_absolute_error"}, stock(kl.MeanAbsoluteError())),
     "bce": ("binary", {}, stock(BCE(from_logits=True))),
-    "bce smooth": ("binary", {"label_smoothing": 0.2}, stock(BCE(from_logits=True, label_smoothing=0.2))),
+    "bce smooth": (
+        "binary",
+        {"label_smoothing": 0.2},
+        stock(BCE(from_logits=True, label_smoothing=0.2)),
+    ),
     "pos_weight": ("binary", {"pos_weight": 3.0}, weighted_positives),
     "labels": ("multilabel", {}, stock(BCE(from_logits=True))),
-    "labels smooth": ("multilabel", {"label_smoothing": 0.3}, stock(BCE(from_logits=True, label_smoothing=0.3))),
+    "labels smooth": (
+        "multilabel",
+        {"label_smoothing": 0.3},
+        stock(BCE(from_logits=True, label_smoothing=0.3)),
+    ),
     "labels pos_weight": ("multilabel", {"pos_weight": [3.0] * CLASSES}, weighted_positives),
     "ce": ("multiclass", {}, of_classes(CE(from_logits=True))),
-    "ce smooth": ("multiclass", {"label_smoothing": 0.2}, of_classes(CE(from_logits=True, label_smoothing=0.2))),
-    "sparse name": ("multiclass", {"loss": "sparse_categorical_crossentropy"}, of_classes(CE(from_logits=True))),
+    "ce smooth": (
+        "multiclass",
+        {"label_smoothing": 0.2},
+        of_classes(CE(from_logits=True, label_smoothing=0.2)),
+    ),
+    "sparse name": (
+        "multiclass",
+        {"loss": "sparse_categorical_crossentropy"},
+        of_classes(CE(from_logits=True)),
+    ),
     "poisson": ("count", {}, of_rates),
     "corn": ("ordinal", {}, of_levels),
     "pinball": ("quantile", {}, of_quantiles),
     "shares": ("proportion", {}, stock(BCE(from_logits=True))),
     "shares brier": ("proportion", {"loss": "brier"}, of_answers(kl.MeanSquaredError())),
-    "shares mae": ("proportion", {"loss": "mean_absolute_error"}, of_answers(kl.MeanAbsoluteError())),
+    "shares mae": (
+        "proportion",
+        {"loss": "mean_absolute_error"},
+        of_answers(kl.MeanAbsoluteError()),
+    ),
     "shares huber": ("proportion", {"loss": "huber"}, of_answers(kl.Huber())),
     "soft labels": ("soft multilabel", {}, stock(BCE(from_logits=True))),
     "soft labels smooth": (
@@ -143,7 +169,11 @@ AGAINST = {
     ),
     "brier": ("binary", {"loss": "brier"}, of_answers(kl.MeanSquaredError())),
     # from Keras
-    "msle": ("regression", {"loss": "mean_squared_logarithmic_error"}, stock(kl.MeanSquaredLogarithmicError())),
+    "msle": (
+        "regression",
+        {"loss": "mean_squared_logarithmic_error"},
+        stock(kl.MeanSquaredLogarithmicError()),
+    ),
     "object": ("regression", {"loss": kl.Huber(delta=0.3)}, stock(kl.Huber(delta=0.3))),
     "hinge": ("binary", {"loss": "hinge"}, stock(kl.Hinge())),
     "hinge function": ("binary", {"loss": kl.hinge}, stock(kl.Hinge())),
@@ -151,7 +181,11 @@ AGAINST = {
     "bce of logits": ("binary", {"loss": BCE(from_logits=True)}, stock(BCE(from_logits=True))),
     "bce of probabilities": ("binary", {"loss": BCE()}, stock(BCE(from_logits=True))),
     "bce function": ("binary", {"loss": kl.binary_crossentropy}, stock(BCE(from_logits=True))),
-    "focal": ("binary", {"loss": "binary_focal_crossentropy"}, stock(kl.BinaryFocalCrossentropy(from_logits=True))),
+    "focal": (
+        "binary",
+        {"loss": "binary_focal_crossentropy"},
+        stock(kl.BinaryFocalCrossentropy(from_logits=True)),
+    ),
     "focal object": (
         "binary",
         {"loss": kl.BinaryFocalCrossentropy(gamma=3.0)},
@@ -159,24 +193,44 @@ AGAINST = {
     ),
     "labels hinge": ("multilabel", {"loss": "hinge"}, by_label(kl.Hinge())),
     "labels object": ("multilabel", {"loss": BCE(from_logits=True)}, stock(BCE(from_logits=True))),
-    "ce of logits": ("multiclass", {"loss": CE(from_logits=True)}, of_classes(CE(from_logits=True))),
+    "ce of logits": (
+        "multiclass",
+        {"loss": CE(from_logits=True)},
+        of_classes(CE(from_logits=True)),
+    ),
     "ce of probabilities": ("multiclass", {"loss": CE()}, of_classes(CE(from_logits=True))),
     "sparse object": (
         "multiclass",
         {"loss": kl.SparseCategoricalCrossentropy(from_logits=True)},
         of_classes(CE(from_logits=True)),
     ),
-    "sparse function": ("multiclass", {"loss": kl.sparse_categorical_crossentropy}, of_classes(CE(from_logits=True))),
+    "sparse function": (
+        "multiclass",
+        {"loss": kl.sparse_categorical_crossentropy},
+        of_classes(CE(from_logits=True)),
+    ),
     "focal classes": (
         "multiclass",
         {"loss": "categorical_focal_crossentropy"},
         of_classes(kl.CategoricalFocalCrossentropy(from_logits=True)),
     ),
-    "categorical hinge": ("multiclass", {"loss": "categorical_hinge"}, of_classes(kl.CategoricalHinge())),
+    "categorical hinge": (
+        "multiclass",
+        {"loss": "categorical_hinge"},
+        of_classes(kl.CategoricalHinge()),
+    ),
     "Keras poisson": ("count", {"loss": kl.Poisson()}, of_rates),
     # a user's own
-    "function": ("regression", {"loss": lambda y, p: ops.abs(y - p)}, stock(kl.MeanAbsoluteError())),
-    "function [n]": ("regression", {"loss": lambda y, p: ops.abs(y - p)[:, 0]}, stock(kl.MeanAbsoluteError())),
+    "function": (
+        "regression",
+        {"loss": lambda y, p: ops.abs(y - p)},
+        stock(kl.MeanAbsoluteError()),
+    ),
+    "function [n]": (
+        "regression",
+        {"loss": lambda y, p: ops.abs(y - p)[:, 0]},
+        stock(kl.MeanAbsoluteError()),
+    ),
     "function of classes": (
         "multiclass",
         {"loss": lambda y, p: -ops.sum(y * ops.log(p), axis=-1)},
@@ -206,7 +260,9 @@ def test_pos_weight_is_that_of_torch(kind: str, backend: str) -> None:
     theirs = torch.nn.functional.binary_cross_entropy_with_logits(
         torch.tensor(raw), torch.tensor(y), pos_weight=torch.tensor(weight)
     )
-    assert float(ours(task(kind, pos_weight=weight), y, raw)) == pytest.approx(float(theirs), rel=1e-6)
+    assert float(ours(task(kind, pos_weight=weight), y, raw)) == pytest.approx(
+        float(theirs), rel=1e-6
+    )
 
 
 OWN_LOSSES = [(kind, name) for kind, own in pc.tasks.terms.OWN.items() for name in own]
@@ -235,8 +291,12 @@ def test_gradient_is_alive_where_probabilities_would_be_clipped(kind: str) -> No
 
 def test_several_losses_add_up_with_their_weights() -> None:
     y, raw = outputs("regression")
-    single = {loss: float(ours(task("regression", loss=loss), y, raw)) for loss in ("mse", "mae", "huber")}
-    mixed = float(ours(task("regression", loss={"mse": 0.5, "mae": 2.0, "huber": 0.0}, weight=3.0), y, raw))
+    single = {
+        loss: float(ours(task("regression", loss=loss), y, raw)) for loss in ("mse", "mae", "huber")
+    }
+    mixed = float(
+        ours(task("regression", loss={"mse": 0.5, "mae": 2.0, "huber": 0.0}, weight=3.0), y, raw)
+    )
     assert mixed == pytest.approx(3 * (0.5 * single["mse"] + 2 * single["mae"]), rel=1e-6)
     pairs = task("regression", loss=[("mse", 0.5), (kl.MeanAbsoluteError(), 2.0)], weight=3.0)
     assert float(ours(pairs, y, raw)) == pytest.approx(mixed, rel=1e-6)
@@ -250,7 +310,10 @@ def test_tasks_that_share_a_function_are_told_apart() -> None:
 
     y, raw = outputs("regression")
     other_y, other_raw = y[::-1] * 2.0, raw[::-1] + 1.0
-    tasks = [pc.Regression(name, standardize=False, loss=cubed, weight=w) for name, w in (("a", 1.0), ("b", 10.0))]
+    tasks = [
+        pc.Regression(name, standardize=False, loss=cubed, weight=w)
+        for name, w in (("a", 1.0), ("b", 10.0))
+    ]
     layout = Layout.of(tasks)
     both = [np.concatenate(pair, axis=1) for pair in ((y, other_y), (raw, other_raw))]
     together = loss_of(Objective(layout), *map(ops.convert_to_tensor, both), None, unscaled(layout))
@@ -272,7 +335,9 @@ def test_tasks_with_different_losses_in_one_group() -> None:
     value = float(loss_of(Objective(layout), *tensors, None, unscaled(layout)))
     bce, hinge = BCE(from_logits=True), kl.Hinge()
     y64, raw64 = y.astype("float64"), raw.astype("float64")
-    weighted = np.mean(2 * y64 * np.logaddexp(0, -raw64) + (1 - y64) * np.logaddexp(0, raw64), axis=0)[3]
+    weighted = np.mean(
+        2 * y64 * np.logaddexp(0, -raw64) + (1 - y64) * np.logaddexp(0, raw64), axis=0
+    )[3]
     expected = float(bce(y[:, :1], raw[:, :1])) + float(bce(y[:, 1:2], raw[:, 1:2])) + weighted
     expected += 2 * float(hinge(y[:, 1:2], raw[:, 1:2])) + float(hinge(y[:, 2:3], raw[:, 2:3]))
     assert value == pytest.approx(expected, rel=1e-5)
@@ -283,7 +348,10 @@ def rows() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     rng = np.random.default_rng(2)
     x = rng.normal(size=(40, 3)).astype("float32")
     y = {"price": (x[:, 0] - x[:, 1]).astype("float32"), "sold": (x[:, 2] > 0).astype("float32")}
-    weights = {"price": rng.uniform(0.1, 2, 40).astype("float32"), "sold": rng.uniform(0.1, 2, 40).astype("float32")}
+    weights = {
+        "price": rng.uniform(0.1, 2, 40).astype("float32"),
+        "sold": rng.uniform(0.1, 2, 40).astype("float32"),
+    }
     return x, y, weights
 
 
@@ -319,7 +387,14 @@ def test_training_is_that_of_stock_keras(rows: Any) -> None:
     assert ours_losses == pytest.approx(stock_losses, rel=1e-5)
     assert ours_losses[-1] < ours_losses[0]
     trained = [ops.convert_to_numpy(v) for v in mine.trainable_variables]
-    moved = [trained[0], trained[1], trained[2][:, :1], trained[3][:1], trained[2][:, 1:], trained[3][1:]]
+    moved = [
+        trained[0],
+        trained[1],
+        trained[2][:, :1],
+        trained[3][:1],
+        trained[2][:, 1:],
+        trained[3][1:],
+    ]
     for variable, value in zip(theirs.trainable_variables, moved, strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(variable), value, rtol=1e-4, atol=1e-6)
 
@@ -327,7 +402,8 @@ def test_training_is_that_of_stock_keras(rows: Any) -> None:
 def test_class_weight_is_a_sample_weight_by_class(rows: Any) -> None:
     x, y, _ = rows
     model = pc.Model(
-        (inputs := keras.Input((3,))), pc.layers.Heads([pc.Binary("sold"), pc.Regression("price")])(inputs)
+        (inputs := keras.Input((3,))),
+        pc.layers.Heads([pc.Binary("sold"), pc.Regression("price")])(inputs),
     )
     model.compile(keras.optimizers.SGD(0.0))
     by_class = {"sold": {0: 0.5, 1: 3.0}}
@@ -338,19 +414,26 @@ def test_class_weight_is_a_sample_weight_by_class(rows: Any) -> None:
     balanced = model.fit(x, y, class_weight={"sold": "balanced"}, verbose=0).history["sold/bce"]
     share = y["sold"].mean()
     half = {"sold": np.where(y["sold"] > 0, 0.5 / share, 0.5 / (1 - share))}
-    assert balanced == pytest.approx(model.fit(x, y, sample_weight=half, verbose=0).history["sold/bce"], rel=1e-6)
+    assert balanced == pytest.approx(
+        model.fit(x, y, sample_weight=half, verbose=0).history["sold/bce"], rel=1e-6
+    )
 
 
 def test_class_weight_leaves_validation_rows_alone(rows: Any) -> None:
     x, y, _ = rows
     model = pc.Model(
-        (inputs := keras.Input((3,))), pc.layers.Heads([pc.Binary("sold"), pc.Regression("price")])(inputs)
+        (inputs := keras.Input((3,))),
+        pc.layers.Heads([pc.Binary("sold"), pc.Regression("price")])(inputs),
     )
     model.compile(keras.optimizers.SGD(0.0))
     plain = model.fit(x, y, validation_split=0.5, verbose=0).history
     for weight in ({0: 0.5, 1: 3.0}, "balanced"):
-        weighted = model.fit(x, y, class_weight={"sold": weight}, validation_split=0.5, verbose=0).history
+        weighted = model.fit(
+            x, y, class_weight={"sold": weight}, validation_split=0.5, verbose=0
+        ).history
         assert weighted["val_sold/bce"] == pytest.approx(plain["val_sold/bce"], rel=1e-6)
         assert weighted["sold/bce"] != pytest.approx(plain["sold/bce"], rel=1e-3)
-    separate = model.fit(x[:20], {n: v[:20] for n, v in y.items()}, class_weight={"sold": "balanced"}, verbose=0)
+    separate = model.fit(
+        x[:20], {n: v[:20] for n, v in y.items()}, class_weight={"sold": "balanced"}, verbose=0
+    )
     assert weighted["sold/bce"] == pytest.approx(separate.history["sold/bce"], rel=1e-5)

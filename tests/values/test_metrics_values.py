@@ -14,7 +14,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from small import raw_of, straight
 
 import polycera as pc
-from polycera.tasks import host
+from polycera.tasks import numpy_ops
 from polycera.tasks.metrics import numbers, ranking
 from polycera.tasks.metrics.binary import MultilabelTally
 
@@ -26,12 +26,40 @@ KINDS = {
     "bin": (*_BINARY, *_ONE),
     "rare": (*_BINARY, *_ONE),
     "cls": (
-        *("accuracy", "macro_f1", "log_loss", "macro_precision", "macro_recall", "balanced_accuracy", "auc", "brier"),
+        *(
+            "accuracy",
+            "macro_f1",
+            "log_loss",
+            "macro_precision",
+            "macro_recall",
+            "balanced_accuracy",
+            "auc",
+            "brier",
+        ),
         *("mse", "mae"),
     ),
     "lab": (
-        *("map", "macro_f1", "micro_f1", "hamming", "subset_accuracy", "ranking_loss", "accuracy", "auc", "log_loss"),
-        *("macro_precision", "micro_precision", "macro_recall", "micro_recall", "brier", "mae", "mse", "rmse"),
+        *(
+            "map",
+            "macro_f1",
+            "micro_f1",
+            "hamming",
+            "subset_accuracy",
+            "ranking_loss",
+            "accuracy",
+            "auc",
+            "log_loss",
+        ),
+        *(
+            "macro_precision",
+            "micro_precision",
+            "macro_recall",
+            "micro_recall",
+            "brier",
+            "mae",
+            "mse",
+            "rmse",
+        ),
     ),
     "ord": ("mae", "kappa", "accuracy", "mse", "rmse", "macro_f1", "balanced_accuracy"),
     "cnt": ("deviance", "mae", "rmse", "mse", "r2"),
@@ -82,10 +110,13 @@ def some(n: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for values in y.values():
         values[rng.random(values.shape) < 0.2] = np.nan if values.dtype.kind == "f" else None
     logits = x[:, -7:] + rng.normal(size=(n, 7))
-    y |= {"part": host.sigmoid(logits[:, 0]).round(1), "parts": host.sigmoid(logits[:, 1:4]).round(2)}
+    y |= {
+        "part": numpy_ops.sigmoid(logits[:, 0]).round(1),
+        "parts": numpy_ops.sigmoid(logits[:, 1:4]).round(2),
+    }
     for values in (y["part"], y["parts"]):
         values[rng.random(values.shape) < 0.2] = np.nan
-    y["votes"] = host.softmax(logits[:, 4:])
+    y["votes"] = numpy_ops.softmax(logits[:, 4:])
     y["votes"][rng.random(n) < 0.2] = np.nan
     return x, y
 
@@ -99,10 +130,15 @@ def reference(model: pc.Model, x: np.ndarray, y: dict[str, np.ndarray]) -> dict[
     for i, (name, task) in enumerate(model.tasks.items()):
         encoded = task.encode(y[name])
         own = raw[:, columns[name]]
-        known = ~np.isnan(encoded).any(axis=1) if name not in ("lab", "parts") else np.ones(len(encoded), bool)
-        answers = task.link(own, host)[known] * units.scale[i] + units.location[i]
+        known = (
+            ~np.isnan(encoded).any(axis=1)
+            if name not in ("lab", "parts")
+            else np.ones(len(encoded), bool)
+        )
+        answers = task.link(own, numpy_ops)[known] * units.scale[i] + units.location[i]
         found |= {
-            f"{name}/{m}": v for m, v in by_sklearn(task.measured_as, encoded[known], own[known], answers).items()
+            f"{name}/{m}": v
+            for m, v in by_sklearn(task.measured_as, encoded[known], own[known], answers).items()
         }
     return found
 
@@ -110,7 +146,10 @@ def reference(model: pc.Model, x: np.ndarray, y: dict[str, np.ndarray]) -> dict[
 def by_sklearn(kind: str, y: np.ndarray, raw: np.ndarray, p: np.ndarray) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return {name: float(of()) for name, of in SKLEARN[kind](SimpleNamespace(y=y, raw=raw, p=p)).items()}
+        return {
+            name: float(of())
+            for name, of in SKLEARN[kind](SimpleNamespace(y=y, raw=raw, p=p)).items()
+        }
 
 
 def _of_numbers(d: Any) -> dict[str, Any]:
@@ -119,7 +158,9 @@ def _of_numbers(d: Any) -> dict[str, Any]:
         "mae": lambda: sk.mean_absolute_error(d.y, d.p),
         "r2": lambda: sk.r2_score(d.y, d.p),
         "mse": lambda: sk.mean_squared_error(d.y, d.p),
-        "deviance": lambda: sk.mean_poisson_deviance(d.y, d.p) if d.y.min() >= 0 < d.p.min() else np.nan,
+        "deviance": lambda: (
+            sk.mean_poisson_deviance(d.y, d.p) if d.y.min() >= 0 < d.p.min() else np.nan
+        ),
     }
 
 
@@ -133,7 +174,9 @@ def _of_yes_no(d: Any) -> dict[str, Any]:
         "log_loss": lambda: sk.log_loss(d.y, np.hstack([1 - d.p, d.p]), labels=[0, 1]),
         "precision": lambda: sk.precision_score(d.y, said, zero_division=np.nan),
         "recall": lambda: sk.recall_score(d.y, said, zero_division=np.nan),
-        "balanced_accuracy": lambda: sk.balanced_accuracy_score(d.y, said) if len(np.unique(d.y)) > 1 else np.nan,
+        "balanced_accuracy": lambda: (
+            sk.balanced_accuracy_score(d.y, said) if len(np.unique(d.y)) > 1 else np.nan
+        ),
         "brier": lambda: sk.brier_score_loss(d.y, d.p[:, 0]),
         **_distances(d.y, d.p),
     }
@@ -156,7 +199,9 @@ def _of_classes(d: Any) -> dict[str, Any]:
         "macro_precision": lambda: sk.precision_score(d.y, said, average="macro", zero_division=0),
         "macro_recall": lambda: sk.recall_score(d.y, said, average="macro", zero_division=0),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(d.y, said),
-        "auc": lambda: sk.roc_auc_score(d.y[:, 0], d.p, multi_class="ovr", labels=range(d.p.shape[1])),
+        "auc": lambda: sk.roc_auc_score(
+            d.y[:, 0], d.p, multi_class="ovr", labels=range(d.p.shape[1])
+        ),
         "brier": lambda: ((d.p - (d.y == np.arange(d.p.shape[1]))) ** 2).sum(1).mean(),
         **_distances(d.y == np.arange(d.p.shape[1]), d.p),
     }
@@ -166,7 +211,9 @@ def _of_levels(d: Any) -> dict[str, Any]:
     said = (np.cumsum(d.p, 1)[:, :-1] < 0.5).sum(1)
     return {
         "mae": lambda: sk.mean_absolute_error(d.y, said),
-        "kappa": lambda: sk.cohen_kappa_score(d.y[:, 0], said, weights="quadratic", labels=range(d.p.shape[1])),
+        "kappa": lambda: sk.cohen_kappa_score(
+            d.y[:, 0], said, weights="quadratic", labels=range(d.p.shape[1])
+        ),
         "accuracy": lambda: sk.accuracy_score(d.y, said),
         "mse": lambda: sk.mean_squared_error(d.y, said),
         "rmse": lambda: sk.root_mean_squared_error(d.y, said),
@@ -177,7 +224,10 @@ def _of_levels(d: Any) -> dict[str, Any]:
 
 def _of_quantiles(d: Any) -> dict[str, Any]:
     inside = (d.p[:, :1] <= d.y) & (d.y <= d.p[:, -1:])
-    each = [lambda q=q, i=i: sk.mean_pinball_loss(d.y[:, 0], d.p[:, i], alpha=q) for i, q in enumerate(QUANTILES)]
+    each = [
+        lambda q=q, i=i: sk.mean_pinball_loss(d.y[:, 0], d.p[:, i], alpha=q)
+        for i, q in enumerate(QUANTILES)
+    ]
     return {
         "pinball": lambda: np.mean([of() for of in each]),
         "coverage": lambda: inside.mean(),
@@ -212,8 +262,12 @@ def _of_labels(d: Any) -> dict[str, Any]:
     each = [(d.y[k, j], said[k, j], d.raw[k, j]) for j, k in enumerate(known.T)]
     rows = [(d.y[i, k], said[i, k], d.raw[i, k]) for i, k in enumerate(known) if k.any()]
     return {
-        "map": lambda: np.nanmean([sk.average_precision_score(y, z) if y.any() else np.nan for y, _, z in each]),
-        "macro_f1": lambda: np.nanmean([sk.f1_score(y, s, zero_division=np.nan) for y, s, _ in each]),
+        "map": lambda: np.nanmean(
+            [sk.average_precision_score(y, z) if y.any() else np.nan for y, _, z in each]
+        ),
+        "macro_f1": lambda: np.nanmean(
+            [sk.f1_score(y, s, zero_division=np.nan) for y, s, _ in each]
+        ),
         "micro_f1": lambda: sk.f1_score(d.y[known], said[known]),
         "hamming": lambda: sk.hamming_loss(d.y[known], said[known]),
         "subset_accuracy": lambda: np.mean([(y == s).all() for y, s, _ in rows]),
@@ -223,9 +277,15 @@ def _of_labels(d: Any) -> dict[str, Any]:
         "accuracy": lambda: sk.accuracy_score(d.y[known], said[known]),
         "auc": lambda: np.nanmean([sk.roc_auc_score(y, z) for y, _, z in each]),
         "log_loss": lambda: sk.log_loss(d.y[known], d.p[known]),
-        "macro_precision": lambda: np.mean([sk.precision_score(y, s, zero_division=0) for y, s, _ in each]),
-        "micro_precision": lambda: sk.precision_score(d.y[known], said[known], zero_division=np.nan),
-        "macro_recall": lambda: np.mean([sk.recall_score(y, s, zero_division=0) for y, s, _ in each]),
+        "macro_precision": lambda: np.mean(
+            [sk.precision_score(y, s, zero_division=0) for y, s, _ in each]
+        ),
+        "micro_precision": lambda: sk.precision_score(
+            d.y[known], said[known], zero_division=np.nan
+        ),
+        "macro_recall": lambda: np.mean(
+            [sk.recall_score(y, s, zero_division=0) for y, s, _ in each]
+        ),
         "micro_recall": lambda: sk.recall_score(d.y[known], said[known]),
         "brier": lambda: sk.brier_score_loss(d.y[known], d.p[known]),
         **_distances(d.y[known], d.p[known]),
@@ -253,7 +313,9 @@ def seen() -> SimpleNamespace:
     model = straight(tasks())
     x, y = some(600, 0)
     vx, vy = some(333, 1)
-    history = model.fit(x, y, batch_size=100, validation_data=(vx, vy), verbose=0, shuffle=False).history
+    history = model.fit(
+        x, y, batch_size=100, validation_data=(vx, vy), verbose=0, shuffle=False
+    ).history
     validated = model.scores
     exact = model.evaluate(vx, vy, batch_size=100, verbose=0)
     return SimpleNamespace(
@@ -291,7 +353,7 @@ def trivial_reference(seen: SimpleNamespace, name: str) -> dict[str, float]:
         shares = np.nanmean(train, axis=0)
         raw = np.tile(np.log(shares / (1 - shares)), (len(y), 1))
         known = ~np.isnan(y).all(axis=1)
-        found = by_sklearn(task.measured_as, y[known], raw[known], host.sigmoid(raw)[known])
+        found = by_sklearn(task.measured_as, y[known], raw[known], numpy_ops.sigmoid(raw)[known])
         return found | {"micro_precision": float(np.nanmean(y))} if name == "lab" else found
     train, y = train[~np.isnan(train[:, 0])], y[~np.isnan(y[:, 0])]
     nothing, rows = np.zeros((len(train), 1)), np.zeros((len(y), 1))
@@ -308,16 +370,27 @@ def trivial_reference(seen: SimpleNamespace, name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("task", "metric"), EVERY)
-def test_trivial_values_are_those_of_sklearns_dummies(seen: SimpleNamespace, task: str, metric: str) -> None:
+def test_trivial_values_are_those_of_sklearns_dummies(
+    seen: SimpleNamespace, task: str, metric: str
+) -> None:
     expected = trivial_reference(seen, task)[metric]
-    assert seen.exact_scores[task][metric].trivial == pytest.approx(expected, rel=1e-5, abs=1e-6, nan_ok=True)
-    assert seen.validated[task][metric].trivial == pytest.approx(expected, rel=1e-4, abs=1e-5, nan_ok=True)
+    assert seen.exact_scores[task][metric].trivial == pytest.approx(
+        expected, rel=1e-5, abs=1e-6, nan_ok=True
+    )
+    assert seen.validated[task][metric].trivial == pytest.approx(
+        expected, rel=1e-4, abs=1e-5, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize(("task", "metric"), EVERY)
-def test_skill_is_0_for_the_trivial_and_1_for_the_ideal(seen: SimpleNamespace, task: str, metric: str) -> None:
+def test_skill_is_0_for_the_trivial_and_1_for_the_ideal(
+    seen: SimpleNamespace, task: str, metric: str
+) -> None:
     score = seen.exact_scores[task][metric]
-    same, best = score.__class__(**{**vars(score), "value": score.trivial}), {**vars(score), "value": score.ideal}
+    same, best = (
+        score.__class__(**{**vars(score), "value": score.trivial}),
+        {**vars(score), "value": score.ideal},
+    )
     assert same.skill == pytest.approx(0.0)
     assert score.__class__(**best).skill == pytest.approx(1.0)
     better = score.value > score.trivial
@@ -352,7 +425,12 @@ def adapted() -> pc.Model:
 def test_undefined_is_nan_never_0_or_1(adapted: pc.Model, n: int, exact: bool) -> None:
     """One value or one class only: what compares has no answer, what does not has one."""
     x, y = alike(n)
-    y |= {"reg": np.full(n, 4.2), "rare": np.zeros(n), "lab": np.zeros((n, 5)), "ord": np.full(n, 3)}
+    y |= {
+        "reg": np.full(n, 4.2),
+        "rare": np.zeros(n),
+        "lab": np.zeros((n, 5)),
+        "ord": np.full(n, 3),
+    }
     columns = adapted.layout.raw_columns
     x[:, columns["ord"]] = 9.0  # answers the highest level on every row
     x[:, columns["rare"]] = x[:, columns["lab"]] = -9.0
@@ -360,10 +438,18 @@ def test_undefined_is_nan_never_0_or_1(adapted: pc.Model, n: int, exact: bool) -
         logs = adapted.evaluate(x, y, verbose=0)
     else:
         history = adapted.fit(x, y, validation_data=(x, y), verbose=0).history
-        logs = {name.removeprefix("val_"): values[-1] for name, values in history.items() if "val_" in name}
-    assert {name: logs[name] for name in (*UNDEFINED, "ord/kappa") if not np.isnan(logs[name])} == {}
+        logs = {
+            name.removeprefix("val_"): values[-1]
+            for name, values in history.items()
+            if "val_" in name
+        }
+    assert {
+        name: logs[name] for name in (*UNDEFINED, "ord/kappa") if not np.isnan(logs[name])
+    } == {}
     assert logs["rare/accuracy"] == logs["lab/subset_accuracy"] == logs["ord/accuracy"] == 1.0
-    assert np.isfinite([logs[name] for name in ("reg/rmse", "rare/log_loss", "lab/hamming", "cls/accuracy")]).all()
+    assert np.isfinite(
+        [logs[name] for name in ("reg/rmse", "rare/log_loss", "lab/hamming", "cls/accuracy")]
+    ).all()
 
 
 def test_a_task_without_a_label_measures_nan(adapted: pc.Model) -> None:
@@ -383,8 +469,10 @@ def test_answered_quantiles_never_cross(seen: SimpleNamespace) -> None:
 @pytest.mark.nobackend
 def test_a_logit_of_zero_is_a_no_while_training_too() -> None:
     """`evaluate` and `answer` say yes above one half only; a network of zeros sits on that fence."""
-    y, raw, counted = (np.array(v, "float64").reshape(-1, 1, 1) for v in ([1, 0, 0], [0.0, 0.0, 0.0], [1, 1, 1]))
-    bins = ranking.histogram(y, raw, counted, host)
+    y, raw, counted = (
+        np.array(v, "float64").reshape(-1, 1, 1) for v in ([1, 0, 0], [0.0, 0.0, 0.0], [1, 1, 1])
+    )
+    bins = ranking.histogram(y, raw, counted, numpy_ops)
     half = ranking.BINS // 2
     assert bins[0, 0, half : ranking.BINS].sum() == 0
     assert bins[0, 0, ranking.BINS + half :].sum() == 0
@@ -409,8 +497,10 @@ def test_streamed_ranking_is_as_close_as_its_docstring_says(scores: str, share: 
         y = (rng.random(20_000) < share).astype("float64")
         raw = draw(rng, y)
         shaped = [a.reshape(-1, 1, 1) for a in (y, raw, np.ones_like(y))]
-        negative, positive = np.split(ranking.histogram(*shaped, host)[0, 0], 2)
-        assert ranking.auc(positive, negative) == pytest.approx(sk.roc_auc_score(y, raw), abs=near_auc)
+        negative, positive = np.split(ranking.histogram(*shaped, numpy_ops)[0, 0], 2)
+        assert ranking.auc(positive, negative) == pytest.approx(
+            sk.roc_auc_score(y, raw), abs=near_auc
+        )
         precision = ranking.average_precision(positive, negative)
         assert precision == pytest.approx(sk.average_precision_score(y, raw), abs=near_precision)
 
@@ -427,8 +517,13 @@ def test_counts_of_zero_at_a_huge_rate_have_a_finite_deviance() -> None:
 def test_tied_labels_count_as_misordered() -> None:
     """As scikit-learn has it: a label that holds must stand above, not beside."""
     rng = np.random.default_rng(0)
-    y, raw = rng.integers(0, 2, (40, 4)).astype("float64"), rng.integers(-1, 2, (40, 4)).astype("float64")
+    y, raw = (
+        rng.integers(0, 2, (40, 4)).astype("float64"),
+        rng.integers(-1, 2, (40, 4)).astype("float64"),
+    )
     shaped = [a[:, None, :] for a in (y, raw)]
     needs = {"bins", "rows", "misordered"}
-    sums = MultilabelTally().exact(tasks()[5], *shaped, np.zeros((1, 4)), np.ones((40, 1, 4)), needs)
+    sums = MultilabelTally().exact(
+        tasks()[5], *shaped, np.zeros((1, 4)), np.ones((40, 1, 4)), needs
+    )
     assert sums["misordered"] / sums["rows"] == pytest.approx(sk.label_ranking_loss(y, raw))

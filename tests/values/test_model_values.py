@@ -61,7 +61,9 @@ def usual() -> dict[str, list[float]]:
     return trained(dense(tasks()), validation_data=rows(16, 1))
 
 
-def same(history: dict[str, list[float]], expected: dict[str, list[float]], rel: float = 1e-4) -> None:
+def same(
+    history: dict[str, list[float]], expected: dict[str, list[float]], rel: float = 1e-4
+) -> None:
     for name, values in history.items():
         assert values == pytest.approx(expected[name], rel=rel, abs=rel, nan_ok=True), name
 
@@ -114,7 +116,11 @@ def agree(y: Any, p: Any) -> Any:
 
 def test_all_that_a_task_can_hold_is_saved(tmp_path: Path) -> None:
     made = [
-        pc.Regression("price", loss=[("mse", 1.0), (beyond, 0.5), (keras.losses.LogCosh(), 0.1)], metrics=["mae"]),
+        pc.Regression(
+            "price",
+            loss=[("mse", 1.0), (beyond, 0.5), (keras.losses.LogCosh(), 0.1)],
+            metrics=["mae"],
+        ),
         pc.Binary("sold", classes=("no", "yes"), pos_weight=3.0, label_smoothing=0.1, weight=2.0),
         pc.Multiclass("colour", COLOURS, label_smoothing=0.2),
         pc.Multilabel("tags", ["a", "b"], pos_weight=[1.0, 2.0]),
@@ -154,9 +160,15 @@ def test_stock_callbacks_watch_the_joint_score(tmp_path: Path) -> None:
     model = dense(tasks(), optimizer=keras.optimizers.Adam(0.3))
     from_numpy(model)
     x, y = rows()
-    stop = keras.callbacks.EarlyStopping("val_joint", mode="max", patience=2, restore_best_weights=True)
-    best = keras.callbacks.ModelCheckpoint(str(tmp_path / "best.keras"), "val_joint", mode="max", save_best_only=True)
-    slower = keras.callbacks.ReduceLROnPlateau("val_joint", mode="max", factor=0.5, patience=1, min_delta=0.5)
+    stop = keras.callbacks.EarlyStopping(
+        "val_joint", mode="max", patience=2, restore_best_weights=True
+    )
+    best = keras.callbacks.ModelCheckpoint(
+        str(tmp_path / "best.keras"), "val_joint", mode="max", save_best_only=True
+    )
+    slower = keras.callbacks.ReduceLROnPlateau(
+        "val_joint", mode="max", factor=0.5, patience=1, min_delta=0.5
+    )
     log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
     validation = rows(16, 1)
     history = model.fit(
@@ -178,7 +190,9 @@ def test_stock_callbacks_watch_the_joint_score(tmp_path: Path) -> None:
     again = keras.models.load_model(tmp_path / "best.keras")
     loss = again.evaluate(*validation, verbose=0)["loss"]
     assert loss == pytest.approx(history["val_loss"][int(np.argmax(joint))], rel=1e-5)
-    assert loss == pytest.approx(model.evaluate(*validation, verbose=0)["loss"], rel=1e-5), "restored"
+    assert loss == pytest.approx(model.evaluate(*validation, verbose=0)["loss"], rel=1e-5), (
+        "restored"
+    )
 
 
 @pytest.mark.nobackend
@@ -188,7 +202,12 @@ def test_joint_score_is_the_mean_of_skills_by_hand() -> None:
     vx, vy = rows(16, 1)
     x, y = rows()
     watch = pc.callbacks.JointScore({"price": 2.0, "sold/accuracy": 1.0, "colour": 0.0})
-    logs = {n: v[-1] for n, v in model.fit(x, y, validation_data=(vx, vy), callbacks=[watch], **PLAIN).history.items()}
+    logs = {
+        n: v[-1]
+        for n, v in model.fit(
+            x, y, validation_data=(vx, vy), callbacks=[watch], **PLAIN
+        ).history.items()
+    }
     known = ~np.isnan(vy["price"])
     trivial = np.sqrt(np.mean((vy["price"][known] - np.nanmean(y["price"])) ** 2))
     says_yes = y["sold"].mean() > 0.5
@@ -207,7 +226,10 @@ def test_two_hundred_tasks_by_name() -> None:
     x = rows()[0]
     y = {n: (x[:, i % 3] > 0.1 * (i % 7)).astype(int) for i, n in enumerate(names)}
     logs = model.fit(x, y, verbose=0).history
-    assert {f"{n}/accuracy" for n in names} | {f"{n}/bce" for n in names} | {"loss", "skipped_steps"} == set(logs)
+    assert {f"{n}/accuracy" for n in names} | {f"{n}/bce" for n in names} | {
+        "loss",
+        "skipped_steps",
+    } == set(logs)
     assert logs["loss"][0] == pytest.approx(sum(logs[f"{n}/bce"][0] for n in names), rel=1e-5)
     assert len(model.trainable_variables) == 4
     # handed over in any other order, every task gets its own labels
@@ -232,7 +254,9 @@ def test_half_precision_trains(policy: str) -> None:
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < history["loss"][0]
     assert keras.backend.standardize_dtype(model(x).dtype) == "float32"
-    assert keras.backend.standardize_dtype(model.get_layer("trunk").compute_dtype) == policy.removeprefix("mixed_")
+    assert keras.backend.standardize_dtype(
+        model.get_layer("trunk").compute_dtype
+    ) == policy.removeprefix("mixed_")
 
 
 def test_several_steps_at_once(usual: dict[str, list[float]], backend: str) -> None:
@@ -270,7 +294,9 @@ def test_batch_by_batch() -> None:
     x, y = rows()
     first = model.test_on_batch(x, y, return_dict=True)
     model.reset_metrics()
-    assert model.train_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(first["loss"], rel=1e-5)
+    assert model.train_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(
+        first["loss"], rel=1e-5
+    )
     model.reset_metrics()
     assert model.test_on_batch(x, y, return_dict=True)["loss"] < first["loss"]
 
@@ -281,7 +307,11 @@ def test_batch_by_batch() -> None:
 def batches(x: np.ndarray, y: dict[str, Any], weight: Any = None) -> list[Any]:
     parts = [slice(i, i + 8) for i in range(0, len(x), 8)]
     pairs = [(x[p], {n: v[p] for n, v in y.items()}) for p in parts]
-    return pairs if weight is None else [(*pair, weight[p]) for pair, p in zip(pairs, parts, strict=True)]
+    return (
+        pairs
+        if weight is None
+        else [(*pair, weight[p]) for pair, p in zip(pairs, parts, strict=True)]
+    )
 
 
 class Sequence(keras.utils.PyDataset):
@@ -302,7 +332,9 @@ def test_generator_and_dataset_are_the_array_path(usual: dict[str, list[float]])
     from_numpy(model)
     validation = Sequence(batches(*rows(16, 1)))
     same(
-        model.fit(Sequence(batches(x, y)), validation_data=validation, epochs=2, shuffle=False, verbose=0).history,
+        model.fit(
+            Sequence(batches(x, y)), validation_data=validation, epochs=2, shuffle=False, verbose=0
+        ).history,
         usual,
     )
     from_numpy(model)
@@ -355,7 +387,9 @@ def test_dict_of_features_and_several_trunks() -> None:
     assert logs["loss"][-1] < logs["loss"][0]
     predicted = model.predict(x, verbose=0)
     assert predicted["colour"].shape == (N, 3)
-    np.testing.assert_allclose(ops.convert_to_numpy(model.named()(x)["price"])[:, 0], predicted["price"], rtol=1e-5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.named()(x)["price"])[:, 0], predicted["price"], rtol=1e-5
+    )
 
 
 # -- several devices, several backends ------------------------------------------------------------------------------
@@ -448,13 +482,21 @@ def recurrent() -> keras.Model:
     x = keras.Input((3,))
     h = keras.layers.LSTM(3)(keras.layers.Reshape((3, 1))(x))
     return keras.Model(
-        x, {n: keras.layers.Dense(u)(h) for n, u in (("price", 1), ("sold", 1), ("colour", 3), ("idle", 2))}
+        x,
+        {
+            n: keras.layers.Dense(u)(h)
+            for n, u in (("price", 1), ("sold", 1), ("colour", 3), ("idle", 2))
+        },
     )
 
 
 @pytest.mark.parametrize(
     "network",
-    [*(pytest.param(f, marks=pytest.mark.nobackend) for f in (shared, branches)), merged, recurrent],
+    [
+        *(pytest.param(f, marks=pytest.mark.nobackend) for f in (shared, branches)),
+        merged,
+        recurrent,
+    ],
     ids=lambda f: f.__name__,
 )
 def test_adopted(network: Any, tmp_path: Path) -> None:
@@ -464,15 +506,20 @@ def test_adopted(network: Any, tmp_path: Path) -> None:
     model.compile(keras.optimizers.Adam(0.03))
     before = [ops.convert_to_numpy(v) for v in theirs.trainable_variables]
     x, y = rows()
-    logs = model.fit(x, y, validation_split=0.25, epochs=8, callbacks=[pc.callbacks.JointScore()], verbose=0).history
+    logs = model.fit(
+        x, y, validation_split=0.25, epochs=8, callbacks=[pc.callbacks.JointScore()], verbose=0
+    ).history
     assert logs["loss"][-1] < logs["loss"][0]
-    by_hand = 0.5 * (0.7 * logs["price/mse"][-1] + 0.3 * logs["price/mae"][-1]) + logs["sold/bce"][-1]
+    by_hand = (
+        0.5 * (0.7 * logs["price/mse"][-1] + 0.3 * logs["price/mae"][-1]) + logs["sold/bce"][-1]
+    )
     assert logs["loss"][-1] == pytest.approx(by_hand + logs["colour/cross_entropy"][-1], rel=1e-5)
     moved = [
         not np.array_equal(one, ops.convert_to_numpy(v))
         for one, v in zip(before, theirs.trainable_variables, strict=True)
     ]
-    assert sum(not m for m in moved) == (2 if network is recurrent else 0)  # the kernel and bias of `idle`
+    # the kernel and bias of `idle`
+    assert sum(not m for m in moved) == (2 if network is recurrent else 0)
     predicted = model.predict(x, verbose=0)
     assert abs(np.nanmean(predicted["price"]) - 50) < 15, "in the user's units"
     np.testing.assert_allclose(predicted["colour"].sum(axis=1), 1, rtol=1e-6)
@@ -514,7 +561,9 @@ def test_adopted_sequential_and_relu(backend: str) -> None:
     logs = model.fit(x, {"price": y["price"]}, epochs=4, verbose=0).history
     assert logs["price/mse"][0] > 100, "in squared units of the user"
     assert logs["loss"][-1] < logs["loss"][0]
-    np.testing.assert_allclose(model.predict(x, verbose=0)["price"], theirs.predict(x, verbose=0)[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0)["price"], theirs.predict(x, verbose=0)[:, 0], rtol=1e-5
+    )
 
 
 def test_adopted_outputs_without_a_task_and_one_model_twice() -> None:

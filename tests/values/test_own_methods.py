@@ -52,7 +52,9 @@ class Halved(weighting.Method):
 def model_with(**how: Any) -> pc.Model:
     inputs = keras.Input((4,))
     hidden = keras.layers.Dense(4, activation="tanh")(inputs)
-    model = pc.Model(inputs, pc.layers.Heads([pc.Regression("a"), pc.Regression("b")], **how)(hidden))
+    model = pc.Model(
+        inputs, pc.layers.Heads([pc.Regression("a"), pc.Regression("b")], **how)(hidden)
+    )
     model.compile("adam")
     return model
 
@@ -96,13 +98,22 @@ def test_a_run_names_the_method_and_loads_with_it(tmp_path: Path) -> None:
 def test_what_cannot_be_found_again_is_refused_by_name(tmp_path: Path) -> None:
     model, (x, y) = model_with(balancing=Unregistered()), rows()
     model.fit(x, y, verbose=0)  # training needs no name
-    with pytest.raises(InputError, match=r"'Unregistered' is a class of your own.*register_keras_serializable"):
+    with pytest.raises(
+        InputError, match=r"'Unregistered' is a class of your own.*register_keras_serializable"
+    ):
         model.save(tmp_path / "m.keras")
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="'Unregistered' is a class of your own"):
-        pc.fit({"x": x[:, 0]} | y, ["a", "b"], out=tmp_path / "run", training={"balancing": Unregistered()})
+        pc.fit(
+            {"x": x[:, 0]} | y,
+            ["a", "b"],
+            out=tmp_path / "run",
+            training={"balancing": Unregistered()},
+        )
     assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match="'nowhere>Damped' is a class of the user's own that is not registered"):
+    with pytest.raises(
+        InputError, match="'nowhere>Damped' is a class of the user's own that is not registered"
+    ):
         balancing.get({"name": "nowhere>Damped"})
     with pytest.raises(InputError, match="registered with Keras, but it is no balancing method"):
         balancing.get({"name": "test_own_methods>Halved"})
@@ -118,5 +129,7 @@ def test_a_method_that_dataclass_did_not_see_is_refused() -> None:
         def weigh(self, state: Any, seen: Any, rows: Any) -> Any:
             return state, seen.present
 
-    with pytest.raises(InputError, match=r"'Forgotten' has hyperparameters .*'power'.*@dataclass\(frozen=True\)"):
+    with pytest.raises(
+        InputError, match=r"'Forgotten' has hyperparameters .*'power'.*@dataclass\(frozen=True\)"
+    ):
         Forgotten()

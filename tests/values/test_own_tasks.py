@@ -50,9 +50,14 @@ def test_a_kind_of_ones_own_is_not_computed_as_its_base_and_loads_as_itself(tmp_
 @pytest.mark.nobackend
 def test_a_kind_that_cannot_be_found_again_is_refused_by_name(tmp_path: Path) -> None:
     assert task_from_config(Positive("up").to_config()) == Positive("up") != pc.Regression("up")
-    with pytest.raises(InputError, match=r"'price' \(Unregistered\) is a class of your own.*register_keras_serializ"):
+    with pytest.raises(
+        InputError,
+        match=r"'price' \(Unregistered\) is a class of your own.*register_keras_serializ",
+    ):
         model_of([Unregistered("price")]).save(tmp_path / "m.keras")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match="'nowhere>Positive' is a class of the user's own that is not registered"):
+    with pytest.raises(
+        InputError, match="'nowhere>Positive' is a class of the user's own that is not registered"
+    ):
         task_from_config({"kind": "nowhere>Positive", "name": "up"})
     assert Unregistered("a") == Unregistered("a") != pc.Regression("a")

@@ -23,17 +23,26 @@ NAMES = [f"p{i}" for i in range(OUTPUTS)]
 def one_output(activation: str) -> keras.Model:
     """A user's model with one output of several numbers."""
     x = keras.Input((FEATURES,))
-    h = layers.Dense(6, activation="tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=1))(x)
-    last = layers.Dense(OUTPUTS, activation=activation, kernel_initializer=keras.initializers.GlorotUniform(seed=2))
+    h = layers.Dense(
+        6, activation="tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=1)
+    )(x)
+    last = layers.Dense(
+        OUTPUTS, activation=activation, kernel_initializer=keras.initializers.GlorotUniform(seed=2)
+    )
     return keras.Model(x, {"out": last(h)})
 
 
 def several_outputs() -> keras.Model:
     """A user's model with one output for each number."""
     x = keras.Input((FEATURES,))
-    h = layers.Dense(6, activation="tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=1))(x)
+    h = layers.Dense(
+        6, activation="tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=1)
+    )(x)
     first = [keras.initializers.GlorotUniform(seed=i + 2) for i in range(OUTPUTS)]
-    heads = {n: layers.Dense(1, "sigmoid", kernel_initializer=i, name=n)(h) for n, i in zip(NAMES, first, strict=True)}
+    heads = {
+        n: layers.Dense(1, "sigmoid", kernel_initializer=i, name=n)(h)
+        for n, i in zip(NAMES, first, strict=True)
+    }
     return keras.Model(x, heads)
 
 
@@ -142,7 +151,9 @@ def test_weights_are_those_of_stock_keras(case: str, door: str, stock: Any) -> N
 def heads() -> tuple[pc.Model, dict[str, np.ndarray]]:
     """Proportions, some of them missing, through fused heads."""
     x = keras.Input((FEATURES,))
-    model = pc.Model(x, pc.layers.Heads([pc.Proportion(name, metrics=["rmse", "r2"]) for name in NAMES])(x))
+    model = pc.Model(
+        x, pc.layers.Heads([pc.Proportion(name, metrics=["rmse", "r2"]) for name in NAMES])(x)
+    )
     model.compile(keras.optimizers.Adam(0.1))
     y = {name: SHARES[:, i].astype("float64") for i, name in enumerate(NAMES)}
     y["p0"][:5] = np.nan
@@ -150,7 +161,9 @@ def heads() -> tuple[pc.Model, dict[str, np.ndarray]]:
     return model, y
 
 
-def test_answers_are_shares_and_better_than_the_mean(heads: tuple[pc.Model, dict[str, np.ndarray]]) -> None:
+def test_answers_are_shares_and_better_than_the_mean(
+    heads: tuple[pc.Model, dict[str, np.ndarray]],
+) -> None:
     model, y = heads
     model.evaluate(X, y, verbose=0)
     for name, values in model.predict(10 * X, verbose=0).items():
@@ -186,12 +199,16 @@ def test_the_columns_of_a_frame_go_by_name() -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"b": [0.1, 0.2], "a": [0.9, 0.8]})
-    for task in (pc.Multilabel("m", ["a", "b"], soft=True), pc.Multiclass("c", ["a", "b"], soft=True)):
+    for task in (
+        pc.Multilabel("m", ["a", "b"], soft=True),
+        pc.Multiclass("c", ["a", "b"], soft=True),
+    ):
         np.testing.assert_array_equal(task.encode(frame), [[0.9, 0.1], [0.8, 0.2]])
     one_hot = pd.DataFrame({"b": [1, 0], "a": [0, 1]})
     np.testing.assert_array_equal(pc.Multiclass("c", ["a", "b"]).encode(one_hot), [[1], [0]])
     np.testing.assert_array_equal(pc.Multilabel("m", ["a", "b"]).encode(one_hot), [[0, 1], [1, 0]])
-    np.testing.assert_array_equal(pc.Multilabel("m", 2).encode(one_hot), [[1, 0], [0, 1]])  # labels without names
+    # labels without names
+    np.testing.assert_array_equal(pc.Multilabel("m", 2).encode(one_hot), [[1, 0], [0, 1]])
     with pytest.raises(pc.InputError, match=r"'m'.* 'c'.*known: 'a', 'b'"):
         pc.Multilabel("m", ["a", "b"]).encode(one_hot.rename(columns={"b": "c"}))
 
@@ -215,8 +232,14 @@ def test_a_perfect_answer_has_skill_1_in_the_cross_entropy() -> None:
 
 
 REFUSED: dict[str, tuple[Any, list[str]]] = {
-    "a share for Binary": (lambda: pc.Binary("b").encode([0, 1, 0.37]), ["'b'", "0.37", "pc.Proportion('b')"]),
-    "no share for Binary": (lambda: pc.Binary("b").encode([0, 1, 2]), ["'b'", "2", "where one is missing."]),
+    "a share for Binary": (
+        lambda: pc.Binary("b").encode([0, 1, 0.37]),
+        ["'b'", "0.37", "pc.Proportion('b')"],
+    ),
+    "no share for Binary": (
+        lambda: pc.Binary("b").encode([0, 1, 2]),
+        ["'b'", "2", "where one is missing."],
+    ),
     "a share for Multilabel": (
         lambda: pc.Multilabel("m", 2).encode([[0, 0.37]]),
         ["'m'", "0.37", "pc.Multilabel('m', soft=True)"],
@@ -225,17 +248,35 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
         lambda: pc.Multiclass("c", 2).encode([[0.4, 0.6], [1, 0]]),
         ["'c'", "row 0", "soft=True"],
     ),
-    "a percentage": (lambda: pc.Proportion("p").encode([37, 12.5]), ["'p'", "37 in row 0", "divide", "100"]),
-    "a number": (lambda: pc.Proportion("p").encode([0.5, -3]), ["'p'", "-3 in row 1", "pc.Regression"]),
+    "a percentage": (
+        lambda: pc.Proportion("p").encode([37, 12.5]),
+        ["'p'", "37 in row 0", "divide", "100"],
+    ),
+    "a number": (
+        lambda: pc.Proportion("p").encode([0.5, -3]),
+        ["'p'", "-3 in row 1", "pc.Regression"],
+    ),
     "a text": (lambda: pc.Proportion("p").encode(["37 %"]), ["'p'", "37 %"]),
     "shares that do not add up": (
         lambda: pc.Multiclass("c", 2, soft=True).encode([[0.5, 0.5], [0.5, 0.2]]),
         ["'c'", "row 1", "0.2", "add up to 1"],
     ),
-    "half a row": (lambda: pc.Multiclass("c", 2, soft=True).encode([[0.5, np.nan]]), ["'c'", "row 0"]),
-    "accuracy of shares": (lambda: pc.Proportion("p", metrics=["accuracy"]), ["'accuracy'", "hard", "pc.Binary"]),
-    "f1 of shares": (lambda: pc.Multilabel("m", 2, soft=True, metrics=["f1"]), ["'f1'", "hard", "soft=True"]),
-    "auc of votes": (lambda: pc.Multiclass("c", 2, soft=True, metrics=["AUC"]), ["'AUC'", "hard", "soft=True"]),
+    "half a row": (
+        lambda: pc.Multiclass("c", 2, soft=True).encode([[0.5, np.nan]]),
+        ["'c'", "row 0"],
+    ),
+    "accuracy of shares": (
+        lambda: pc.Proportion("p", metrics=["accuracy"]),
+        ["'accuracy'", "hard", "pc.Binary"],
+    ),
+    "f1 of shares": (
+        lambda: pc.Multilabel("m", 2, soft=True, metrics=["f1"]),
+        ["'f1'", "hard", "soft=True"],
+    ),
+    "auc of votes": (
+        lambda: pc.Multiclass("c", 2, soft=True, metrics=["AUC"]),
+        ["'AUC'", "hard", "soft=True"],
+    ),
     "a head of several": (
         lambda: pc.adopt(one_output("sigmoid"), [pc.Regression("out")]),
         ["'out'", "4 units", "pc.Multilabel('out', soft=True)"],

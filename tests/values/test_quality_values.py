@@ -21,9 +21,9 @@ from sklearn.metrics import (
 from small import dense, from_numpy, straight
 
 import polycera as pc
-from polycera import quality
-from polycera.runs import seal
-from polycera.training import importance
+from polycera import evaluation
+from polycera.interpretation import permutation_importance
+from polycera.runs import manifest
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -43,7 +43,7 @@ def drawn(rows: int, seed: int = 0, share: float = 0.3) -> tuple[np.ndarray, np.
 def test_reliability(bins: int) -> None:
     truth, probability = drawn(500)
     observed, predicted = calibration_curve(truth, probability, n_bins=bins)
-    found = quality.reliability(truth, probability, bins)
+    found = evaluation.reliability(truth, probability, bins)
     np.testing.assert_allclose(found.observed, observed, **EXACT)
     np.testing.assert_allclose(found.predicted, predicted, **EXACT)
     gaps = np.abs(np.array(found.observed) - found.predicted)
@@ -55,8 +55,12 @@ def test_reliability(bins: int) -> None:
 def test_curve() -> None:
     truth, probability = drawn(200)
     precision, recall, threshold = precision_recall_curve(truth, probability)
-    found = quality.curve(truth, probability, 1000)
-    for mine, theirs in ((found.threshold, threshold), (found.precision, precision[:-1]), (found.recall, recall[:-1])):
+    found = evaluation.curve(truth, probability, 1000)
+    for mine, theirs in (
+        (found.threshold, threshold),
+        (found.precision, precision[:-1]),
+        (found.recall, recall[:-1]),
+    ):
         np.testing.assert_allclose(np.array(mine, float), theirs, **EXACT)
 
 
@@ -64,7 +68,7 @@ def test_curve() -> None:
 @pytest.mark.parametrize("threshold", [0.0, 0.31, 0.5, 1.0])
 def test_said(threshold: float) -> None:
     truth, probability = drawn(300)
-    yes, found = probability >= threshold, quality.said(truth, probability, threshold)
+    yes, found = probability >= threshold, evaluation.said(truth, probability, threshold)
     assert found.recall == pytest.approx(recall_score(truth, yes), abs=1e-12)
     assert found.f1 == pytest.approx(f1_score(truth, yes), abs=1e-12)
     assert found.accuracy == pytest.approx(accuracy_score(truth, yes), abs=1e-12)
@@ -84,7 +88,7 @@ def test_cuts_find_the_best_threshold(metric: str) -> None:
     columns = [drawn(60, seed, share) for seed, share in enumerate([0.1, 0.3, 0.5, 0.9])]
     truth, probability = (np.stack(each, axis=1) for each in zip(*columns, strict=True))
     truth[::7, 1] = np.nan
-    found = quality.cuts(truth, probability, metric)
+    found = evaluation.cuts(truth, probability, metric)
     for i, (y, p) in enumerate(zip(truth.T, probability.T, strict=True)):
         y, p = y[~np.isnan(y)], p[~np.isnan(y)]
         best = max(SCORES[metric](y, p >= at) for at in [0.0, *p, 1.1])
@@ -99,18 +103,22 @@ TIES: list[Any] = [
     ([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], 0.25),
     ([1, 1, 1], [0.4, 0.5, 0.6], 0.2),  # always yes: between 0 and the lowest
     ([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5], 0.25),  # a tie cannot be parted
-    ([1, 0, 0, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], 0.55),  # 2/3 at 0.85 and at 0.55
+    # 2/3 at 0.85 and at 0.55
+    ([1, 0, 0, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], 0.55),
     ([1, 0, 0, 1, 0], [0.6, 0.3, 0.2, 0.1, 0.05], 0.45),  # 2/3 at 0.45 and at 0.075
     ([0, 1], [0.0, 1.0], 0.5),
     ([1, 0, 0], [0.0, 0.5, 1.0], 0.0),  # yes is said at a probability of 0
-    ([0, 1], [0.3, np.nextafter(0.3, 1)], float(np.nextafter(0.3, 1))),  # no float lies between them
+    # no float lies between them
+    ([0, 1], [0.3, np.nextafter(0.3, 1)], float(np.nextafter(0.3, 1))),
 ]
 
 
 @pytest.mark.nobackend
 @pytest.mark.parametrize(("truth", "probability", "value"), TIES, ids=lambda x: str(x)[:40])
-def test_which_of_several_best_thresholds(truth: list[int], probability: list[float], value: float) -> None:
-    found = quality.cuts(np.array(truth, float)[:, None], np.array(probability)[:, None])
+def test_which_of_several_best_thresholds(
+    truth: list[int], probability: list[float], value: float
+) -> None:
+    found = evaluation.cuts(np.array(truth, float)[:, None], np.array(probability)[:, None])
     assert found.value[0] == pytest.approx(value, abs=1e-15)
 
 
@@ -118,7 +126,7 @@ def test_which_of_several_best_thresholds(truth: list[int], probability: list[fl
 def test_confusion() -> None:
     rng = np.random.default_rng(0)
     truth, said = rng.integers(0, 5, (2, 400))
-    found = quality.confusion(truth, said, list("abcde"))
+    found = evaluation.confusion(truth, said, list("abcde"))
     assert found.labels == list("abcde")
     np.testing.assert_array_equal(found.counts, confusion_matrix(truth, said))
 
@@ -127,7 +135,7 @@ def test_confusion() -> None:
 def test_rare_classes_are_merged() -> None:
     truth = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3, 3, np.nan])
     said = np.array([3, 1, 0, 2, 2, 1, 3, 3, 3, 0, 2])
-    found = quality.confusion(truth, said, ["a", "b", "c", "d"], most=2)
+    found = evaluation.confusion(truth, said, ["a", "b", "c", "d"], most=2)
     assert found.labels == ["c", "d", "other (2 classes)"]
     assert found.counts == [[2, 0, 1], [0, 3, 1], [0, 1, 2]]
 
@@ -136,7 +144,7 @@ def test_rare_classes_are_merged() -> None:
 def test_residuals_are_counted_one_and_all() -> None:
     rng = np.random.default_rng(0)
     left = np.concatenate([rng.normal(size=2000), [1e6, -300.0]])
-    found = quality.residuals(left, np.zeros(len(left)))
+    found = evaluation.residuals(left, np.zeros(len(left)))
     np.testing.assert_array_equal(found.rows, np.histogram(left, found.edges)[0])
     assert sum(found.rows) == 2002 and len(found.rows) == 40
     assert found.edges[0] == -300.0 and found.edges[-1] == 1e6
@@ -148,7 +156,9 @@ def test_residuals_are_counted_one_and_all() -> None:
 @pytest.mark.nobackend
 def test_coverage() -> None:
     truth = np.array([1.0, 2.0, 3.0, np.nan])
-    found = quality.coverage(truth, np.array([[1.0, 5.0], [1.0, 5.0], [1.0, 2.0], [9.0, 9.0]]), [0.1, 0.9])
+    found = evaluation.coverage(
+        truth, np.array([[1.0, 5.0], [1.0, 5.0], [1.0, 2.0], [9.0, 9.0]]), [0.1, 0.9]
+    )
     assert found.level == [0.1, 0.9]
     assert found.observed == pytest.approx([1 / 3, 2 / 3])
 
@@ -179,7 +189,10 @@ def of_kinds(rows: int = 80) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         "n": rng.random((rows, 1)) + 1,
         "q": np.sort(rng.normal(size=(rows, 3))),
     }
-    truth = {name: rng.integers(0, 2, (rows, layout.tasks[name].width)).astype("float64") for name in predictions}
+    truth = {
+        name: rng.integers(0, 2, (rows, layout.tasks[name].width)).astype("float64")
+        for name in predictions
+    }
     truth["m"][0], truth["m"][1, 0], truth["r"][:5] = np.nan, np.nan, np.nan
     return layout, truth, predictions
 
@@ -187,29 +200,46 @@ def of_kinds(rows: int = 80) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 @pytest.mark.nobackend
 def test_each_kind_has_its_own() -> None:
     layout, truth, predictions = of_kinds()
-    found = quality.measured(layout, truth, predictions, "test", {"b": np.array([0.3])})
+    found = evaluation.measured(layout, truth, predictions, "test", {"b": np.array([0.3])})
     assert found.part == "test" and set(found.tasks) == set(layout.tasks)
     assert {name: own.kind for name, own in found.tasks.items()} == {t.name: t.kind for t in KINDS}
     assert [found.tasks[name].rows for name in "bmcornq"] == [80, 79, 80, 80, 75, 80, 80]
     b = found.tasks["b"]
     assert [label.name for label in b.labels] == ["yes"] and b.confusion is not None
-    assert b.labels[0].fitted == quality.said(truth["b"][:, 0], predictions["b"][:, 0], 0.3)
-    assert b.labels[0].half == quality.said(truth["b"][:, 0], predictions["b"][:, 0])
-    np.testing.assert_array_equal(b.confusion.counts, confusion_matrix(truth["b"][:, 0], predictions["b"][:, 0] >= 0.3))
+    assert b.labels[0].fitted == evaluation.said(truth["b"][:, 0], predictions["b"][:, 0], 0.3)
+    assert b.labels[0].half == evaluation.said(truth["b"][:, 0], predictions["b"][:, 0])
+    np.testing.assert_array_equal(
+        b.confusion.counts, confusion_matrix(truth["b"][:, 0], predictions["b"][:, 0] >= 0.3)
+    )
     m = found.tasks["m"].labels
     assert [(label.name, label.rows) for label in m] == [("calm", 78), ("sad", 79)]
     assert all(label.fitted == label.half for label in m)  # no threshold was given
-    for name, said in (("c", predictions["c"].argmax(1)), ("o", layout.tasks["o"].choose(predictions["o"]))):  # type: ignore[attr-defined]
+    for name, said in (
+        ("c", predictions["c"].argmax(1)),
+        ("o", layout.tasks["o"].choose(predictions["o"])),
+    ):  # type: ignore[attr-defined]
         own = found.tasks[name]
         assert own.confusion is not None and own.reliability is not None and not own.labels
-        np.testing.assert_array_equal(own.confusion.counts, confusion_matrix(truth[name], said, labels=[0, 1, 2]))
+        np.testing.assert_array_equal(
+            own.confusion.counts, confusion_matrix(truth[name], said, labels=[0, 1, 2])
+        )
         sure = predictions[name][np.arange(80), said]
-        assert own.reliability == quality.reliability((said == truth[name][:, 0]).astype(float), sure)
+        assert own.reliability == evaluation.reliability(
+            (said == truth[name][:, 0]).astype(float), sure
+        )
     for name in "rnq":
         own = found.tasks[name]
-        assert own.residuals is not None and sum(own.residuals.rows) == own.rows and own.confusion is None
-    assert found.tasks["q"].coverage == quality.coverage(truth["q"][:, 0], predictions["q"], [0.1, 0.5, 0.9])
-    assert found.tasks["q"].residuals == quality.residuals(truth["q"][:, 0], predictions["q"][:, 1])
+        assert (
+            own.residuals is not None
+            and sum(own.residuals.rows) == own.rows
+            and own.confusion is None
+        )
+    assert found.tasks["q"].coverage == evaluation.coverage(
+        truth["q"][:, 0], predictions["q"], [0.1, 0.5, 0.9]
+    )
+    assert found.tasks["q"].residuals == evaluation.residuals(
+        truth["q"][:, 0], predictions["q"][:, 1]
+    )
 
 
 MANY: list[Any] = [
@@ -227,13 +257,18 @@ def test_what_is_written_of_many_tasks_can_be_read(tasks: list[Any]) -> None:
     units = {t.name: 100 if t.kind == "multiclass" else t.units for t in tasks}
     truth = {t.name: rng.integers(0, 2, (rows, t.width)).astype("float64") for t in tasks}
     predictions = {
-        name: rng.dirichlet(np.ones(k), rows) if k == 100 else rng.random((rows, k)) for name, k in units.items()
+        name: rng.dirichlet(np.ones(k), rows) if k == 100 else rng.random((rows, k))
+        for name, k in units.items()
     }
-    at = quality.thresholds(layout, truth, predictions)
-    found = quality.measured(layout, truth, predictions, "test", quality.by_task(at, layout))
-    assert len(seal.page(found)) < 2**21 and len(seal.page(at)) < 2**19
-    if tasks[0].kind == "multilabel":  # the labels with most positive rows, in their order; a threshold for each
-        shown, counts = [int(label.name) for label in found.tasks["labels"].labels], truth["labels"].sum(axis=0)
+    at = evaluation.thresholds(layout, truth, predictions)
+    found = evaluation.measured(layout, truth, predictions, "test", evaluation.by_task(at, layout))
+    assert len(manifest.page(found)) < 2**21 and len(manifest.page(at)) < 2**19
+    # the labels with most positive rows, in their order; a threshold for each
+    if tasks[0].kind == "multilabel":
+        shown, counts = (
+            [int(label.name) for label in found.tasks["labels"].labels],
+            truth["labels"].sum(axis=0),
+        )
         assert len(shown) == 60 and shown == sorted(shown) and len(at.tasks["labels"]) == 1000
         assert counts[shown].min() >= np.sort(counts)[-60]
 
@@ -245,13 +280,22 @@ def test_thresholds_of_few_rows_stay_at_one_half() -> None:
     truth = np.zeros((40, 4))
     truth[:8, 0], truth[:1, 1], truth[:, 3] = 1, 1, 1
     rows = {"m": np.tile(np.linspace(0.4, 0.0, 40)[:, None], 4)}
-    found = quality.thresholds(layout, {"m": truth}, rows).tasks["m"]
+    found = evaluation.thresholds(layout, {"m": truth}, rows).tasks["m"]
     assert [one.fitted for one in found.values()] == [True, True, False, False]
-    assert found["rare"].value < 0.4 and [found[name].value for name in ("never", "always")] == [0.5, 0.5]
-    assert (found["rare"].at_half, found["never"].reached, found["always"].reached) == (0.0, None, 0.0)
+    assert found["rare"].value < 0.4 and [found[name].value for name in ("never", "always")] == [
+        0.5,
+        0.5,
+    ]
+    assert (found["rare"].at_half, found["never"].reached, found["always"].reached) == (
+        0.0,
+        None,
+        0.0,
+    )
     truth[:, 3] = np.nan
-    few = quality.thresholds(layout, {"m": truth}, rows).tasks["m"]
-    assert [(one.value, one.fitted, one.reached) for one in few.values()][:2] == [(0.5, False, 0.0)] * 2
+    few = evaluation.thresholds(layout, {"m": truth}, rows).tasks["m"]
+    assert [(one.value, one.fitted, one.reached) for one in few.values()][:2] == [
+        (0.5, False, 0.0)
+    ] * 2
 
 
 # -- importance --------------------------------------------------------------------------------------------------
@@ -280,8 +324,13 @@ def labelled(rows: int = 60) -> tuple[pc.Model, np.ndarray, dict[str, np.ndarray
 def test_importance_is_that_of_a_plain_loop() -> None:
     """A column at a time, a shuffling at a time, measured as `evaluate` measures."""
     model, x, y = labelled()
-    found = importance.importance(model, x, SOURCES, y, "test", repeats=3, seed=4)
-    assert found is not None and (found.part, found.rows, found.repeats, found.left_out) == ("test", 60, 3, 0)
+    found = permutation_importance.importance(model, x, SOURCES, y, "test", repeats=3, seed=4)
+    assert found is not None and (found.part, found.rows, found.repeats, found.left_out) == (
+        "test",
+        60,
+        3,
+        0,
+    )
     drawn, random = np.random.default_rng(4).permutation(60), np.random.default_rng([4, 1])
     x, y = x[drawn], {name: labels[drawn] for name, labels in y.items()}
 
@@ -302,7 +351,9 @@ def test_importance_is_that_of_a_plain_loop() -> None:
         drops = found.tasks[task.name]
         assert drops.metric == task.headline
         np.testing.assert_allclose(np.array(drops.mean, float), each.mean(0)[places, i], atol=1e-6)
-        np.testing.assert_allclose(np.array(drops.deviation, float), each.std(0, ddof=1)[places, i], atol=1e-6)
+        np.testing.assert_allclose(
+            np.array(drops.deviation, float), each.std(0, ddof=1)[places, i], atol=1e-6
+        )
     most = each.mean(0).max(axis=1)[places]
     assert (np.diff(most) <= 0).all()
     assert found.tasks["price"].mean[found.columns.index("same")] == 0.0
@@ -315,10 +366,12 @@ def test_a_column_of_one_task_matters_to_no_other() -> None:
     x = rng.normal(size=(50, 2)).astype("float32")
     y = {"price": 3.0 * x[:, 0] + 1, "spend": x[:, 1] * 10.0}
     model.adapt(y)
-    found = importance.importance(model, x, ["a", "b"], y, "test", repeats=2)
+    found = permutation_importance.importance(model, x, ["a", "b"], y, "test", repeats=2)
     assert found is not None
     a, b = found.columns.index("a"), found.columns.index("b")
-    assert found.tasks["price"].mean[b] == pytest.approx(0, abs=1e-6) == found.tasks["spend"].mean[a]
+    assert (
+        found.tasks["price"].mean[b] == pytest.approx(0, abs=1e-6) == found.tasks["spend"].mean[a]
+    )
     assert min(found.tasks["price"].mean[a], found.tasks["spend"].mean[b]) > 0.5  # type: ignore[type-var]
 
 
@@ -326,9 +379,12 @@ def test_importance_keeps_to_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by a second whenever it is looked at, so that one shuffling takes a second."""
     model, x, y = labelled()
     now = iter(range(10**6))
-    monkeypatch.setattr(importance, "perf_counter", lambda: next(now))
-    monkeypatch.setattr(importance, "SMALL", 0)
-    found = [importance.importance(model, x, SOURCES, y, "test", seconds=limit) for limit in (2, 5.5, 100)]
+    monkeypatch.setattr(permutation_importance, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(permutation_importance, "SMALL", 0)
+    found = [
+        permutation_importance.importance(model, x, SOURCES, y, "test", seconds=limit)
+        for limit in (2, 5.5, 100)
+    ]
     assert [None if one is None else one.repeats for one in found] == [None, 2, 3]
 
 
@@ -336,11 +392,11 @@ def test_importance_looks_at_more_rows_where_there_is_time(monkeypatch: pytest.M
     """256 rows are answered at once; of those drawn, as many times 256 as the time is enough for."""
     model, x, y = labelled(700)
     now = iter(range(10**6))
-    monkeypatch.setattr(importance, "perf_counter", lambda: next(now))
-    monkeypatch.setattr(importance, "SMALL", 0)
+    monkeypatch.setattr(permutation_importance, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(permutation_importance, "SMALL", 0)
     rows = []
     for limit in (8, 100):
-        found = importance.importance(model, x, SOURCES, y, "test", seconds=limit)
+        found = permutation_importance.importance(model, x, SOURCES, y, "test", seconds=limit)
         assert found is not None
         rows.append(found.rows)
     assert rows == [256, 512]
@@ -349,15 +405,15 @@ def test_importance_looks_at_more_rows_where_there_is_time(monkeypatch: pytest.M
 def test_a_small_table_is_not_timed() -> None:
     """So that a run that is resumed ends with the same bytes."""
     model, x, y = labelled()
-    found = importance.importance(model, x, SOURCES, y, "test", seconds=0)
+    found = permutation_importance.importance(model, x, SOURCES, y, "test", seconds=0)
     assert found is not None and found.repeats == 3
 
 
 def test_the_columns_that_matter_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, y = labelled()
-    whole = importance.importance(model, x, SOURCES, y, "test")
-    monkeypatch.setattr(importance, "COLUMNS", 2)
-    found = importance.importance(model, x, SOURCES, y, "test")
+    whole = permutation_importance.importance(model, x, SOURCES, y, "test")
+    monkeypatch.setattr(permutation_importance, "COLUMNS", 2)
+    found = permutation_importance.importance(model, x, SOURCES, y, "test")
     assert found is not None and whole is not None
     assert (found.columns, found.left_out) == (whole.columns[:2], 2)
     assert found.tasks["price"].mean == whole.tasks["price"].mean[:2]
@@ -374,7 +430,12 @@ def table() -> dict[str, list[Any]]:
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 260))
     churn = np.where(b + 0.7 * rng.normal(size=260) > 0.9, "yes", "no")
-    return {"a": a.tolist(), "b": b.tolist(), "price": (3 * a + b).tolist(), "churn": churn.tolist()}
+    return {
+        "a": a.tolist(),
+        "b": b.tolist(),
+        "price": (3 * a + b).tolist(),
+        "churn": churn.tolist(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -385,9 +446,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
 
 def part(run: pc.Run, name: str) -> dict[str, list[Any]]:
     """The rows of a part of the table, with which the run began."""
-    from polycera.training.table import prepare, tasks_from
+    from polycera.tabular.prepare import prepare, tasks_from
 
-    rows = prepare(table(), tasks_from(run.spec.tasks), run.spec.data, seed=run.spec.seed).named_parts[name]
+    rows = prepare(
+        table(), tasks_from(run.spec.tasks), run.spec.data, seed=run.spec.seed
+    ).named_parts[name]
     return {column: [values[i] for i in rows] for column, values in table().items()}
 
 
@@ -400,13 +463,15 @@ def test_thresholds_are_those_of_the_validation_rows(run: pc.Run) -> None:
     found = run.thresholds.tasks["churn"][label]
     assert (label, found.metric, found.part, found.fitted) == ("yes", "f1", "validation", True)
     assert list(run.thresholds.tasks) == ["churn"]
-    steady = quality.steady(truth[:, None].astype(float), share[:, None])
+    steady = evaluation.steady(truth[:, None].astype(float), share[:, None])
     assert found.value == pytest.approx(steady.value[0], abs=1e-6)
     assert found.reached == pytest.approx(f1_score(truth, answers["churn"] == "yes"))
     assert found.at_half == pytest.approx(f1_score(truth, share > 0.5))
 
 
-def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(tmp_path: Path) -> None:
+def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(
+    tmp_path: Path,
+) -> None:
     """As `predictions.csv` has them, where there is no test part: not as the network says that knows them all."""
     folds = {"width": 16, "members": 5, "folds": 5}
     run = pc.fit(table(), TARGETS, out=tmp_path / "run", training=QUICK, network=folds, test=0)
@@ -431,7 +496,7 @@ def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(t
     )
     assert run.thresholds is not None
     found = run.thresholds.tasks["churn"]["yes"]
-    steady = quality.steady(truth[:, None].astype(float), share[:, None])
+    steady = evaluation.steady(truth[:, None].astype(float), share[:, None])
     assert found.value == pytest.approx(steady.value[0], abs=1e-6)
     assert found.reached == pytest.approx(f1_score(truth, answers))
     measured = run.metrics["validation"]
@@ -450,7 +515,10 @@ def test_predictions_follow_the_threshold(run: pc.Run) -> None:
     np.testing.assert_array_equal(answers["churn"], np.where(share >= value, "yes", "no"))
     with (run.path / "predictions.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
-    assert all(row["churn"] == ("yes" if float(row["churn=yes probability"]) >= value else "no") for row in written)
+    assert all(
+        row["churn"] == ("yes" if float(row["churn=yes probability"]) >= value else "no")
+        for row in written
+    )
     bare = pc.load(run.path)
     bare.thresholds = None
     plain = bare.predict(table())
@@ -469,7 +537,9 @@ def test_the_quality_of_a_run(run: pc.Run) -> None:
     rows = part(run, "test")
     said = run.predict(rows)["churn"]
     assert label.fitted.accuracy == pytest.approx(np.mean(said == rows["churn"]))
-    assert label.fitted.f1 == pytest.approx(f1_score(np.array(rows["churn"]) == "yes", said == "yes"))
+    assert label.fitted.f1 == pytest.approx(
+        f1_score(np.array(rows["churn"]) == "yes", said == "yes")
+    )
     residuals = run.quality.tasks["price"].residuals
     assert residuals is not None and sum(residuals.rows) == run.metrics["rows"]["test"]
     left = np.array(rows["price"]) - run.predict(rows)["price"]
@@ -478,7 +548,10 @@ def test_the_quality_of_a_run(run: pc.Run) -> None:
 
 def test_the_importance_of_a_run(run: pc.Run) -> None:
     found = run.importance
-    assert found is not None and (found.part, found.repeats) == ("test", importance.REPEATS)
+    assert found is not None and (found.part, found.repeats) == (
+        "test",
+        permutation_importance.REPEATS,
+    )
     assert found.rows == run.metrics["rows"]["test"] and set(found.columns) == {"a", "b"}
     again = run.importance_of(part(run, "test"), repeats=3)
     assert again.columns == found.columns and again.part == "the table given"
@@ -487,7 +560,9 @@ def test_the_importance_of_a_run(run: pc.Run) -> None:
     assert found.tasks["churn"].mean[found.columns.index("b")] > 0.3  # type: ignore[operator]
 
 
-def test_an_epoch_that_is_picked_has_thresholds_of_its_own_or_none(run: pc.Run, tmp_path: Path) -> None:
+def test_an_epoch_that_is_picked_has_thresholds_of_its_own_or_none(
+    run: pc.Run, tmp_path: Path
+) -> None:
     with pytest.warns(UserWarning, match="belong to the weights at its end"):
         picked = run.pick({"churn": 1.0})
     assert picked.thresholds is None

@@ -21,7 +21,8 @@ from polycera.reports.history import History
 from polycera.reports.views import curves as curves_view
 from polycera.reports.views import gradients, joint, tradeoff
 from polycera.reports.views import table as data_view
-from polycera.runs import Folder, Network, Spec, atomic, findings, seal
+from polycera.runs import Folder, Network, Spec, manifest, results
+from polycera.storage import atomic
 
 pytestmark = pytest.mark.nobackend
 
@@ -42,7 +43,10 @@ def test_a_run_with_everything_has_every_view(tmp_path: Path) -> None:
     ("options", "absent"),
     [
         ({"rich": False}, {"separate", "gradients", "sharing", "quality"}),
-        ({"rich": False, "validation": False}, {"separate", "gradients", "sharing", "quality", "joint", "tradeoff"}),
+        (
+            {"rich": False, "validation": False},
+            {"separate", "gradients", "sharing", "quality", "joint", "tradeoff"},
+        ),
         ({"names": ["only"]}, {"separate", "tradeoff"}),
         (
             {"names": ["only"], "epochs": 1, "validation": False, "rich": False},
@@ -56,7 +60,9 @@ def test_a_run_with_everything_has_every_view(tmp_path: Path) -> None:
 def test_a_view_whose_data_are_not_there_is_not_there(
     tmp_path: Path, options: dict[str, Any], absent: set[str]
 ) -> None:
-    assert page(folders.make(tmp_path / "run", **options)).sections == [name for name in ALL if name not in absent]
+    assert page(folders.make(tmp_path / "run", **options)).sections == [
+        name for name in ALL if name not in absent
+    ]
 
 
 def test_the_verdict_says_what_the_files_say(tmp_path: Path) -> None:
@@ -67,14 +73,18 @@ def test_the_verdict_says_what_the_files_say(tmp_path: Path) -> None:
     joint = [row["val_joint"] for row in run.history]
     said = page(path).text
     mean = sum(skills.values()) / 3
-    assert f"it reaches a mean skill of {mean:.3f} (0 is the trivial predictor, 1 perfect): best {best} (" in said
+    assert (
+        f"it reaches a mean skill of {mean:.3f} (0 is the trivial predictor, 1 perfect): best {best} ("
+        in said
+    )
     assert f"skill {skills[best]:.3f}), worst {worst} (" in said
     assert (
         "This is one network: 4,864 of 5,059 weights serve all 3 tasks. One network is better by 2 % on average."
         in said
     )
     assert (
-        f"stopped after 7 epochs and 3.2\u202fs; the joint score was highest in epoch {int(np.argmax(joint))} (" in said
+        f"stopped after 7 epochs and 3.2\u202fs; the joint score was highest in epoch {int(np.argmax(joint))} ("
+        in said
     )
 
 
@@ -85,27 +95,39 @@ def test_who_has_not_compared_is_told_how(tmp_path: Path) -> None:
 
 def test_several_runs_side_by_side_mark_the_best_by_direction(tmp_path: Path) -> None:
     runs = [
-        folders.make(tmp_path / name, ["mass", "sex"], seed=i, rich=False) for i, name in enumerate(("a", "b", "c"))
+        folders.make(tmp_path / name, ["mass", "sex"], seed=i, rich=False)
+        for i, name in enumerate(("a", "b", "c"))
     ]
     text = reports.report(runs, tmp_path / "all.html").read_text(encoding="utf-8")
     assert Outline(text).sections[0] == "all-compared"
     for task, pick in (("mass", min), ("sex", max)):
         values = [next(iter(Folder(run).metrics["test"][task].values()))["value"] for run in runs]
-        row = next(row for row in re.findall(r"<tr>.*?</tr>", text) if f"<bdi>{task}</bdi>" in row and "best" in row)
+        row = next(
+            row
+            for row in re.findall(r"<tr>.*?</tr>", text)
+            if f"<bdi>{task}</bdi>" in row and "best" in row
+        )
         cells = re.findall(r"<td[^>]*>(.*?)</td>", row)[1:]
         assert [i for i, cell in enumerate(cells) if "best" in cell] == [values.index(pick(values))]
 
 
 def test_the_page_of_a_run_is_the_same_twice(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", folders.HOSTILE)
-    assert reports.report(path).read_bytes() == reports.report(path, tmp_path / "again.html").read_bytes()
+    assert (
+        reports.report(path).read_bytes()
+        == reports.report(path, tmp_path / "again.html").read_bytes()
+    )
 
 
 def test_every_picture_of_the_page_is_in_the_catalogue_and_can_be_written(tmp_path: Path) -> None:
     run = seen.Seen(folders.make(tmp_path / "run", ["mass", "sex", "species", "price"], epochs=3))
     drawn = catalogue.of(run)
     kinds = {known.split("/")[0] for known in reports.PICTURES}
-    assert {name.split("/")[0] for name in drawn} == kinds - {"skills-spread", "regularization", "skipped-steps"}
+    assert {name.split("/")[0] for name in drawn} == kinds - {
+        "skills-spread",
+        "regularization",
+        "skipped-steps",
+    }
     for name in ("joint", "reliability/sex", "coverage/price", f"shares/{folders.HOSTILE[0]}"):
         path = reports.plot(run.path, name, tmp_path / "one.svg")
         assert tree.parse(path).getroot().tag.endswith("svg")
@@ -158,7 +180,9 @@ def test_whose_a_column_is() -> None:
     }
 
 
-def test_skills_of_epochs_are_computed_where_the_joint_score_watched_another_metric(tmp_path: Path) -> None:
+def test_skills_of_epochs_are_computed_where_the_joint_score_watched_another_metric(
+    tmp_path: Path,
+) -> None:
     path = folders.make(tmp_path / "run", ["mass", "sex"], epochs=5)
     run, other = seen.Seen(path), seen.Seen(path)
     other.spec.training.joint = {"mass/r2": 1.0, "sex": 1.0}
@@ -192,14 +216,16 @@ def test_a_task_that_is_watched_by_two_metrics_has_one_slider() -> None:
 
 def test_the_gain_in_a_metric_that_should_reach_a_value_is_that_of_delta_m(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", ["mass"])
-    gain = findings.Gain("coverage", "target", [0.82, 0.82], [0.9, 0.7], 0.08, 0.04, 0.12, "joint")
+    gain = results.Gain("coverage", "target", [0.82, 0.82], [0.9, 0.7], 0.08, 0.04, 0.12, "joint")
     found = folders.comparison(["mass"], ["regression"], np.random.default_rng(0))
     found.tasks, found.seeds = {"mass": gain}, [0, 1]
     metrics = Folder(path).metrics
-    metrics["test"]["mass"] = {"coverage": {**metrics["test"]["mass"]["rmse"], "direction": "target", "ideal": 0.8}}
-    for name, content in ((findings.COMPARISON, found), ("metrics.json", metrics)):
-        atomic.write(path / name, seal.page(content))
-    seal.seal(path, [findings.COMPARISON, "metrics.json"])
+    metrics["test"]["mass"] = {
+        "coverage": {**metrics["test"]["mass"]["rmse"], "direction": "target", "ideal": 0.8}
+    }
+    for name, content in ((results.COMPARISON, found), ("metrics.json", metrics)):
+        atomic.write(path / name, manifest.page(content))
+    manifest.seal(path, [results.COMPARISON, "metrics.json"])
     drawn = catalogue.of(seen.Seen(path))["separate"]().numbers
     assert drawn[1][1:] == ["80", "40", "120"]
 
@@ -217,7 +243,11 @@ def test_shares_add_up_and_the_fiercest_are_shown(tmp_path: Path) -> None:
 
 
 def test_the_front_of_two_tasks() -> None:
-    assert tradeoff.along_the_front([0.1, 0.5, 0.4, 0.9, np.nan], [0.9, 0.5, 0.4, 0.1, 1.0]) == [0, 1, 3]
+    assert tradeoff.along_the_front([0.1, 0.5, 0.4, 0.9, np.nan], [0.9, 0.5, 0.4, 0.1, 1.0]) == [
+        0,
+        1,
+        3,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -245,10 +275,22 @@ def test_numbers_as_a_person_reads_them(value: Any, said: str) -> None:
 
 def test_small_words() -> None:
     assert [numbers.seconds(value) for value in (7300, 130, 3.2, 0.0012, 1e-6, 1e-9, None)] == [
-        *("2.03\u202fh", "2.17\u202fmin", "3.2\u202fs", "1.2\u202fms", "1\u202fµs", "1e-09\u202fs", "–")
+        *(
+            "2.03\u202fh",
+            "2.17\u202fmin",
+            "3.2\u202fs",
+            "1.2\u202fms",
+            "1\u202fµs",
+            "1e-09\u202fs",
+            "–",
+        )
     ]
     assert numbers.fixed(-0.0001) == "0.000" and numbers.fixed(-0.5) == "−0.500"
-    assert numbers.percent(1, 0) == "–" and numbers.plural(1, "row") == "1 row" and numbers.plural(0, "row") == "0 rows"
+    assert (
+        numbers.percent(1, 0) == "–"
+        and numbers.plural(1, "row") == "1 row"
+        and numbers.plural(0, "row") == "0 rows"
+    )
 
 
 def test_a_folder_of_runs_is_reported_side_by_side(tmp_path: Path) -> None:
@@ -263,10 +305,10 @@ def test_it_says_why_nothing_is_said_of_gradients(tmp_path: Path) -> None:
     said = "was not looked at"
     path = folders.make(tmp_path / "run")
     assert said not in reports.report(path).read_text()
-    entries = seal.entries(path)
+    entries = manifest.entries(path)
     del entries["gradients.safetensors"]
     (path / "manifest.json").unlink()
-    seal.seal(path, entries)
+    manifest.seal(path, entries)
     assert said in reports.report(path).read_text()
 
 
@@ -286,5 +328,7 @@ def test_rows_that_train_and_validate_in_turn_are_counted_once() -> None:
 
 def test_curves_say_which_rows_they_are_of() -> None:
     assert curves_view._legend(False, 5) == "There were no validation rows."
-    assert "validation rows, dashed" in curves_view._legend(True, 1) and "folds" not in curves_view._legend(True, 1)
+    assert "validation rows, dashed" in curves_view._legend(
+        True, 1
+    ) and "folds" not in curves_view._legend(True, 1)
     assert "In 5 folds every row is both" in curves_view._legend(True, 5)

@@ -15,7 +15,11 @@ pytestmark = pytest.mark.nobackend
 # What a few hundred steps reach with room to spare; a network that learned nothing is at 0.
 SETS: dict[str, tuple[str, int, dict[str, float]]] = {
     "enb": ("enb/data.parquet", 600, {"Y1": 0.6, "Y2": 0.5}),
-    "telco": ("telco/Telco-Customer-Churn.csv", 300, {"Churn": 0.5, "tenure": 0.3, "TotalCharges": 0.4}),
+    "telco": (
+        "telco/Telco-Customer-Churn.csv",
+        300,
+        {"Churn": 0.5, "tenure": 0.3, "TotalCharges": 0.4},
+    ),
     "tox21": ("tox21/data.parquet", 150, {}),
 }
 
@@ -26,14 +30,20 @@ def targets_of(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_file_and_targets_are_enough(
-    name: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    shared_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file, steps, bars = SETS[name]
     targets = targets_of(shared_data / name)
     words = [word for target in targets for word in ("--target", target)]
     with pytest.raises(SystemExit) as ended:
-        polycera_cli.main(["fit", str(shared_data / file), *words, "--max-steps", str(steps), "--json"])
+        polycera_cli.main(
+            ["fit", str(shared_data / file), *words, "--max-steps", str(steps), "--json"]
+        )
     assert not ended.value.code
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     headlines = {task: next(iter(own.values())) for task, own in result["test"].items()}

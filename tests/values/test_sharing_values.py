@@ -16,14 +16,15 @@ from small import python
 
 import polycera as pc
 import polycera_cli
-from polycera.diagnostics import Description, describe, measure
-from polycera.diagnostics.separate import separate
 from polycera.drawing.described import described
-from polycera.networks.sharing import sharing
-from polycera.networks.verdict import Part, verdict
+from polycera.interpretation import describe, step_times
+from polycera.interpretation.describe import Description
+from polycera.interpretation.separate_models import separate
+from polycera.interpretation.sharing import sharing
+from polycera.interpretation.sharing_verdict import Part, verdict
 from polycera.runs import Network, Training
-from polycera.runs.findings import Amount, Sharing
-from polycera.training import recipe
+from polycera.runs.results import Amount, Sharing
+from polycera.tabular import recipe
 
 pytestmark = pytest.mark.nobackend
 
@@ -45,7 +46,11 @@ def merged() -> keras.Model:
     read = layers.LSTM(8, name="lstm")(sequence)
     both = layers.Concatenate()([read, layers.Dense(4, name="branch")(numbers)])
     h = layers.Dropout(0.1)(layers.Dense(6, name="merged")(both))
-    heads = {"price": layers.Dense(1)(h), "sold": layers.Dense(1)(h), "topic": layers.Dense(3)(read)}
+    heads = {
+        "price": layers.Dense(1)(h),
+        "sold": layers.Dense(1)(h),
+        "topic": layers.Dense(3)(read),
+    }
     return keras.Model([sequence, numbers], heads)
 
 
@@ -80,7 +85,9 @@ def two_heads() -> pc.Model:
     x = keras.Input((7,))
     h = layers.Dense(5)(x)
     one = pc.layers.Heads([pc.Binary("churn"), pc.Binary("left")])(h)
-    return pc.Model(x, [one, pc.layers.Heads([pc.Regression("spend")], use_bias=False)(layers.Dense(4)(h))])
+    return pc.Model(
+        x, [one, pc.layers.Heads([pc.Regression("spend")], use_bias=False)(layers.Dense(4)(h))]
+    )
 
 
 def adopted(**options: Any) -> pc.Model:
@@ -95,7 +102,9 @@ def tabular(**training: Any) -> pc.Model:
 
 
 def deep() -> keras.Model:
-    return keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(1)])
+    return keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(1)]
+    )
 
 
 MODELS: list[Callable[[], Any]] = [
@@ -111,7 +120,11 @@ def test_every_weight_is_counted_once(make: Callable[[], Any]) -> None:
     model = make()
     found = sharing(model)
     assert found.parameters.total == found.joint.parameters == model.count_params()
-    assert found.multiply_adds.total == found.joint.multiply_adds == sum(each.multiply_adds for each in found.layers)
+    assert (
+        found.multiply_adds.total
+        == found.joint.multiply_adds
+        == sum(each.multiply_adds for each in found.layers)
+    )
     names = [layer.name for layer in found.layers]
     assert len(set(names)) == len(names)
     for place, layer in enumerate(found.layers):
@@ -145,7 +158,9 @@ def test_two_towers() -> None:
     assert found.verdict == "These are two networks in one object: nothing is shared."
     assert found.parameters == Amount(all=0, some=0, one=2 * (40 + 9))
     assert found.joint == found.separate
-    assert sharing(towers(3)).verdict == "These are three networks in one object: nothing is shared."
+    assert (
+        sharing(towers(3)).verdict == "These are three networks in one object: nothing is shared."
+    )
     assert sharing(towers(12)).verdict == "These are 12 networks in one object: nothing is shared."
 
 
@@ -168,7 +183,8 @@ def test_a_sequence_with_a_merged_branch() -> None:
 def test_a_layer_called_twice_serves_whom_both_calls_serve() -> None:
     found = sharing(siamese())
     assert found.parameters == Amount(all=16, some=0, one=10)
-    assert found.multiply_adds == Amount(all=0, some=0, one=12 + 12 + 4 + 4)  # each call is of one task
+    # each call is of one task
+    assert found.multiply_adds == Amount(all=0, some=0, one=12 + 12 + 4 + 4)
     assert found.verdict.startswith("This is one network: 16 of 26 weights serve both tasks")
 
 
@@ -182,7 +198,8 @@ def test_of_fused_heads_each_task_owns_its_columns() -> None:
     found = sharing(fused())
     units = 1 + 1 + 3
     own = units * (5 + 1) + units + 2 * 3  # kernel and bias; prior; location and scale
-    assert found.parameters == Amount(all=40, some=0, one=own, none=1 + 3)  # whether fitted; task weights
+    # whether fitted; task weights
+    assert found.parameters == Amount(all=40, some=0, one=own, none=1 + 3)
     assert found.multiply_adds == Amount(all=35, some=0, one=5 * units)
     assert found.verdict == (
         f"This is one network: 40 of {40 + own} weights serve all three tasks and receive the sum of their gradients."
@@ -194,7 +211,8 @@ def test_of_fused_heads_each_task_owns_its_columns() -> None:
 def test_of_members_landmarks_and_their_blend_each_task_owns_its_columns() -> None:
     found = sharing(tabular())
     units, embedding, entering = 1 + 1 + 3, 6 + 1, 3 + 8
-    taught = 2 * (embedding * 8 + (entering + 1) * 4 + (4 + 1) * 4)  # the members' bins and hidden layers
+    # the members' bins and hidden layers
+    taught = 2 * (embedding * 8 + (entering + 1) * 4 + (4 + 1) * 4)
     kept = 2 * 6 + 5 * 3 + 2  # edges and widths of bins; landmarks, rate and power
     own = units * 2 * (4 + 1) + units + 2 * 3  # heads, as of `fused`
     own += (5 + 1) * units + 3 * units  # coefficients and offset; share, scale and shift
@@ -210,8 +228,12 @@ def test_of_members_landmarks_and_their_blend_each_task_owns_its_columns() -> No
 
 def test_what_balancing_does_is_said() -> None:
     model = adopted(balancing="pcgrad")
-    assert sharing(model).verdict.endswith("serve both tasks and receive both gradients as balancing combines them.")
-    assert sharing(adopted(weighting="gradnorm")).verdict.endswith("receive the sum of both gradients.")
+    assert sharing(model).verdict.endswith(
+        "serve both tasks and receive both gradients as balancing combines them."
+    )
+    assert sharing(adopted(weighting="gradnorm")).verdict.endswith(
+        "receive the sum of both gradients."
+    )
 
 
 def test_a_frozen_trunk_and_a_stopped_gradient() -> None:
@@ -286,7 +308,11 @@ def one(layer: Any, *shapes: tuple[int | None, ...]) -> int | None:
     ("layer", "shapes", "count"),
     [
         (lambda: layers.Dense(4), [(6, 3)], 6 * 3 * 4),
-        (lambda: layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 5)), [(6, 3)], 6 * 3 * 2 * 5),
+        (
+            lambda: layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 5)),
+            [(6, 3)],
+            6 * 3 * 2 * 5,
+        ),
         (lambda: layers.EinsumDense("...x,xy->...y", output_shape=7), [(6, 3)], 6 * 3 * 7),
         (lambda: layers.Conv1D(4, 3, padding="same"), [(10, 2)], 10 * 3 * 2 * 4),
         (lambda: layers.Conv2D(4, (3, 2), strides=2), [(9, 9, 2)], 4 * 4 * 3 * 2 * 2 * 4),
@@ -298,7 +324,11 @@ def one(layer: Any, *shapes: tuple[int | None, ...]) -> int | None:
         (lambda: layers.LSTM(8), [(12, 5)], 12 * 4 * 8 * 13),
         (lambda: layers.GRU(8, return_sequences=True), [(12, 5)], 12 * 3 * 8 * 13),
         (lambda: layers.SimpleRNN(8), [(12, 5)], 12 * 8 * 13),
-        (lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)]), [(6, 5)], 6 * (4 * 4 * 9 + 3 * 3 * 7)),
+        (
+            lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)]),
+            [(6, 5)],
+            6 * (4 * 4 * 9 + 3 * 3 * 7),
+        ),
         (lambda: layers.Bidirectional(layers.LSTM(8)), [(12, 5)], 2 * 12 * 4 * 8 * 13),
         (lambda: layers.TimeDistributed(layers.Dense(4)), [(6, 3)], 6 * 3 * 4),
         (lambda: layers.Embedding(10, 4), [(6,)], 0),
@@ -315,7 +345,11 @@ def one(layer: Any, *shapes: tuple[int | None, ...]) -> int | None:
         (lambda: lambda x: ops.norm(x, axis=-1, keepdims=True), [(6, 4)], None),
         (lambda: layers.LSTM(8), [(None, 5)], None),
         (lambda: layers.Dense(4), [(None, 3)], None),
-        (lambda: keras.Sequential([layers.Dense(4), layers.ReLU(), layers.Dense(2)]), [(3,)], 12 + 8),
+        (
+            lambda: keras.Sequential([layers.Dense(4), layers.ReLU(), layers.Dense(2)]),
+            [(3,)],
+            12 + 8,
+        ),
     ],
 )
 def test_multiply_adds_by_hand(layer: Any, shapes: Any, count: int | None) -> None:
@@ -331,7 +365,10 @@ def test_multiply_adds_of_attention() -> None:
     assert found.multiply_adds == projections + 6 * 7 * heads * (key + wide)
     grouped = layers.GroupQueryAttention(head_dim=3, num_query_heads=4, num_key_value_heads=2)
     found = sharing(keras.Model([query], {"y": grouped(query, query)})).layers[-1]
-    assert found.multiply_adds == 6 * 10 * 4 * 3 + 2 * (6 * 10 * 2 * 3) + 2 * (6 * 6 * 4 * 3) + 6 * 4 * 3 * 10
+    assert (
+        found.multiply_adds
+        == 6 * 10 * 4 * 3 + 2 * (6 * 10 * 2 * 3) + 2 * (6 * 6 * 4 * 3) + 6 * 4 * 3 * 10
+    )
 
 
 def test_multiply_adds_of_a_published_network() -> None:
@@ -366,17 +403,21 @@ def test_a_description_shows_names_as_text() -> None:
 
 def test_two_hundred_tasks_are_described_on_one_screen() -> None:
     x = keras.Input((4,))
-    model = pc.Model(x, pc.layers.Heads([pc.Binary(f"label {i}") for i in range(200)])(layers.Dense(8)(x)))
+    model = pc.Model(
+        x, pc.layers.Heads([pc.Binary(f"label {i}") for i in range(200)])(layers.Dense(8)(x))
+    )
     found = describe(model)
-    assert found.verdict.startswith("This is one network: 40 of") and "all 200 tasks" in found.verdict
+    assert (
+        found.verdict.startswith("This is one network: 40 of") and "all 200 tasks" in found.verdict
+    )
     assert len(str(found).splitlines()) < 20 and "all 200" in str(found)
     assert len(found.picture().page()) < 200_000
 
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "STEPS", 3)
-    monkeypatch.setattr(measure, "REPEATS", 2)
+    monkeypatch.setattr(step_times, "STEPS", 3)
+    monkeypatch.setattr(step_times, "REPEATS", 2)
 
 
 @pytest.mark.parametrize("make", [towers, fused, tabular], ids=lambda make: make.__name__)
@@ -396,7 +437,12 @@ def test_time_is_measured_on_copies(make: Callable[[], Any]) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 2))
-    table = {"one": x[:, 0], "two": x[:, 1], "a": x[:, 0] + x[:, 1], "b": np.where(x[:, 0] > 0, "yes", "no")}
+    table = {
+        "one": x[:, 0],
+        "two": x[:, 1],
+        "a": x[:, 0] + x[:, 1],
+        "b": np.where(x[:, 0] > 0, "yes", "no"),
+    }
     few = {"training": {"max_steps": 20}, "network": {"width": 8, "members": 5}}
     return pc.fit(table, ["a", "b"], out=tmp_path_factory.mktemp("runs") / "r", **few)
 
@@ -422,7 +468,10 @@ def test_the_command_reads_the_run_without_keras(run: pc.Run, tmp_path: Path) ->
 
 
 def test_the_command_speaks_json(run: pc.Run, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["describe", str(run.path), "--json"], ["describe", str(run.path), "--json", "--measure"]):
+    for arguments in (
+        ["describe", str(run.path), "--json"],
+        ["describe", str(run.path), "--json", "--measure"],
+    ):
         with pytest.raises(SystemExit) as ended:
             polycera_cli.main(arguments)
         assert not ended.value.code

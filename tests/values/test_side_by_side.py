@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from polycera.networks.side_by_side import MemberDense, RowsFirst
+from polycera.layers.side_by_side import MemberDense, RowsFirst
 
 MEMBERS, ROWS, WIDTH, UNITS = 3, 5, 4, 2
 
@@ -25,9 +25,16 @@ def test_each_member_is_a_dense_layer(shared: bool) -> None:
         own = keras.layers.Dense(UNITS, activation="relu")
         own.build((None, WIDTH))
         kernel = ops.convert_to_numpy(layer.kernel)
-        own.set_weights([kernel[:, member] if shared else kernel[member], ops.convert_to_numpy(layer.bias)[member]])
+        own.set_weights(
+            [
+                kernel[:, member] if shared else kernel[member],
+                ops.convert_to_numpy(layer.bias)[member],
+            ]
+        )
         alone = ops.convert_to_numpy(own(x if shared else x[member]))
         np.testing.assert_allclose(found[member], alone, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(ops.convert_to_numpy(RowsFirst()(found)), found.transpose(1, 0, 2))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(RowsFirst()(found)), found.transpose(1, 0, 2)
+    )
     again = MemberDense.from_config(layer.get_config())
     assert (again.members, again.units) == (MEMBERS, UNITS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import polycera as pc
-from polycera.tasks.spec import KINDS
+from polycera.tasks.from_config import KINDS
 from polycera.tasks.task import Task, TaskOptions
 
 pytestmark = pytest.mark.nobackend
@@ -23,7 +23,9 @@ def test_a_kind_shows_its_arguments(name: str) -> None:
     found = inspect.signature(kind)
     assert set(found.parameters) >= COMMON
     assert not {"rest", "args", "kwargs"} & set(found.parameters)
-    options = {name: one.default for name, one in found.parameters.items() if one.default is not one.empty}
+    options = {
+        name: one.default for name, one in found.parameters.items() if one.default is not one.empty
+    }
     made = kind("a", **options)
     assert set(made.to_config()) - {"kind"} <= set(found.parameters)
     with pytest.raises(TypeError, match="wight"):
@@ -52,11 +54,15 @@ def test_a_callback_shows_its_arguments(thing: Any) -> None:
 
 @pytest.mark.parametrize("name", pc.ESTIMATORS)
 def test_an_estimator_shows_its_arguments(name: str) -> None:
-    assert {"width", "learning_rate", "random_state"} <= set(inspect.signature(getattr(pc, name)).parameters)
+    assert {"width", "learning_rate", "random_state"} <= set(
+        inspect.signature(getattr(pc, name)).parameters
+    )
 
 
 def test_the_layers_and_the_model_show_their_arguments() -> None:
-    assert {"tasks", "balancing", "weighting", "seed"} <= set(inspect.signature(pc.layers.Heads).parameters)
+    assert {"tasks", "balancing", "weighting", "seed"} <= set(
+        inspect.signature(pc.layers.Heads).parameters
+    )
     assert {"inputs", "outputs", "balancing"} <= set(inspect.signature(pc.Model).parameters)
 
 
@@ -66,5 +72,7 @@ def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
     assert set(TaskOptions.__annotations__) == set(ours) - {"self", "name"}
     for kind in KINDS.values():
         for base in kind.__mro__:
-            rest = inspect.signature(vars(base).get("__init__", lambda: None)).parameters.get("rest")
+            rest = inspect.signature(vars(base).get("__init__", lambda: None)).parameters.get(
+                "rest"
+            )
             assert base is object or rest is None or rest.annotation == "Unpack[TaskOptions]"

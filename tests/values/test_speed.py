@@ -12,15 +12,16 @@ import pytest
 from keras import ops
 
 import polycera as pc
+from polycera.callbacks.progress import PHASES, Progress
 from polycera.data import Batches, Encoder
 from polycera.errors import UnknownName
-from polycera.monitoring.progress import PHASES, Progress
-from polycera.networks.first_weights import Drawn
-from polycera.networks.landmarks import Landmarks
+from polycera.layers.first_weights import Drawn
+from polycera.layers.kernel_layer import Landmarks
+from polycera.model import predicting
+from polycera.model.objective import Kept, Objective
 from polycera.runs import Network, Training
+from polycera.tabular import blend, kernel_ridge, presets, recipe
 from polycera.tasks import Layout
-from polycera.training import blend, features, kernel, presets, recipe
-from polycera.training.objective import Kept, Objective
 
 pytestmark = pytest.mark.nobackend
 
@@ -28,7 +29,12 @@ pytestmark = pytest.mark.nobackend
 def table(rows: int = 60) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=rows)
-    return {"x": x, "z": rng.normal(size=rows), "price": 3 * x, "churn": np.where(x > 0, "yes", "no")}
+    return {
+        "x": x,
+        "z": rng.normal(size=rows),
+        "price": 3 * x,
+        "churn": np.where(x > 0, "yes", "no"),
+    }
 
 
 # -- each thing once ---------------------------------------------------------------------------------------------
@@ -61,10 +67,19 @@ def test_a_table_is_encoded_once_and_its_test_rows_pass_the_network_once(
     monkeypatch.setattr(pc.Model, "raw_outputs", predicted)
     quick = {"max_steps": 20}
     small = {"width": 4, "members": 2, "folds": 2}
-    pc.fit(table(), ["price", "churn"], out=tmp_path / "run", training=quick, network=small, progress=False)
+    pc.fit(
+        table(),
+        ["price", "churn"],
+        out=tmp_path / "run",
+        training=quick,
+        network=small,
+        progress=False,
+    )
     assert encoded == [60]
-    assert len(labels) <= 6  # names, training, its sample for gradients, two parts at the end, the file
-    # the test rows once; then importance: as they are, and three times with each of two columns shuffled
+    # names, training, its sample for gradients, two parts at the end, the file
+    assert len(labels) <= 6
+    # the test rows once; then importance: as they are, and three times with each of two columns
+    # shuffled
     assert len(asked) <= 1 + 1 + 3
 
 
@@ -82,7 +97,12 @@ def test_only_whole_batches_so_that_a_step_is_compiled_once() -> None:
 def test_first_weights_differ_by_seed_and_by_place() -> None:
     one, again, seed, place = (
         np.asarray(ops.convert_to_numpy(own((50, 40))))
-        for own in (Drawn(0.1, 3), Drawn.from_config(Drawn(0.1, 3).get_config()), Drawn(0.1, 4), Drawn(0.1, 3, 1))
+        for own in (
+            Drawn(0.1, 3),
+            Drawn.from_config(Drawn(0.1, 3).get_config()),
+            Drawn(0.1, 4),
+            Drawn(0.1, 3, 1),
+        )
     )
     np.testing.assert_array_equal(one, again)
     assert not np.allclose(one, seed) and not np.allclose(one, place)
@@ -92,7 +112,9 @@ def test_first_weights_differ_by_seed_and_by_place() -> None:
 def test_no_two_layers_of_a_table_begin_with_the_same_numbers() -> None:
     own = Network(width=6, depth=2, members=2, bins=4, numbers=3, landmarks=0)
     model = recipe.build(3, [pc.Regression("a")], own, Training(), 0)
-    kernels = [ops.convert_to_numpy(v).ravel()[:6] for v in model.trainable_variables if "kernel" in v.path]
+    kernels = [
+        ops.convert_to_numpy(v).ravel()[:6] for v in model.trainable_variables if "kernel" in v.path
+    ]
     scaled = [kernel / np.abs(kernel).max() for kernel in kernels]
     assert len(scaled) == 4
     for i, first in enumerate(scaled):
@@ -133,15 +155,21 @@ def test_losses_of_all_rows_on_the_host_are_those_of_a_batch() -> None:
 def straight(rows: int, bent: bool) -> tuple[Any, Any, Layout]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, 3)).astype("float32")
-    y = np.sin(2 * x[:, :1]) * np.sin(2 * x[:, 1:2]) if bent else x[:, :1] + rng.normal(size=(rows, 1))
+    y = (
+        np.sin(2 * x[:, :1]) * np.sin(2 * x[:, 1:2])
+        if bent
+        else x[:, :1] + rng.normal(size=(rows, 1))
+    )
     return x, ((y - y.mean()) / y.std()).astype("float32"), Layout.of([pc.Regression("a")])
 
 
 @pytest.mark.parametrize("bent", [False, True])
-def test_more_landmarks_only_where_they_tell_more(bent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "FEW", 30)
+def test_more_landmarks_only_where_they_tell_more(
+    bent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_ridge, "FEW", 30)
     x, y, layout = straight(300, bent)
-    found = kernel.machine(240, layout, x, y)
+    found = kernel_ridge.machine(240, layout, x, y)
     assert found is not None
     used = int((np.abs(found.values["coefficients"]).sum(axis=1) > 0).sum())
     assert used == 240 if bent else used <= 60
@@ -152,30 +180,37 @@ def test_more_landmarks_only_where_they_tell_more(bent: bool, monkeypatch: pytes
     np.testing.assert_allclose(ops.convert_to_numpy(layer(x[:9])), found.says(x[:9]), atol=2e-3)
 
 
-def test_the_kernel_of_two_rounds_is_nearly_as_good_as_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "FIRST", 100)
-    monkeypatch.setattr(kernel, "TRIED", 250)
+def test_the_kernel_of_two_rounds_is_nearly_as_good_as_the_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel_ridge, "FIRST", 100)
+    monkeypatch.setattr(kernel_ridge, "TRIED", 250)
     x, y, _ = straight(250, True)
     owner = np.zeros(1, int)
-    chosen = kernel.best(x.astype("float64"), y, owner, np.random.default_rng(0))
-    apart = kernel.distances(x.astype("float64"), x.astype("float64"), np)
+    chosen = kernel_ridge.best(x.astype("float64"), y, owner, np.random.default_rng(0))
+    apart = kernel_ridge.distances(x.astype("float64"), x.astype("float64"), np)
 
-    def error(own: kernel.Kernel) -> float:
-        return float(kernel.solve(own, apart, np.arange(250), y, owner).error[0])
+    def error(own: kernel_ridge.Kernel) -> float:
+        return float(kernel_ridge.solve(own, apart, np.arange(250), y, owner).error[0])
 
-    unit = kernel.spread(x)
-    every = [error(kernel.Kernel(rate / unit**power, power)) for rate, power in kernel.KERNELS]
+    unit = kernel_ridge.spread(x)
+    every = [
+        error(kernel_ridge.Kernel(rate / unit**power, power))
+        for rate, power in kernel_ridge.KERNELS
+    ]
     assert error(chosen) < 1.02 * min(every)
 
 
 def test_landmarks_are_solved_for_while_the_members_train() -> None:
     x, y, layout = straight(80, False)
     model = SimpleNamespace(
-        layers=[SimpleNamespace(name="landmarks")], layout=layout, get_layer=lambda name: SimpleNamespace(count=80)
+        layers=[SimpleNamespace(name="landmarks")],
+        layout=layout,
+        get_layer=lambda name: SimpleNamespace(count=80),
     )
     begun = blend.ahead(model, (x, y), 3)  # type: ignore[arg-type]
     assert begun is not None
-    found, alone = begun.result(), kernel.machine(80, layout, features_of(x), y, 3)
+    found, alone = begun.result(), kernel_ridge.machine(80, layout, features_of(x), y, 3)
     assert found is not None and alone is not None
     np.testing.assert_array_equal(found.left_out, alone.left_out)
     model.layers = []
@@ -186,14 +221,18 @@ def features_of(x: Any) -> Any:
     return x / np.sqrt(1 + np.square(x / 4.0))
 
 
-def test_what_goes_wrong_in_the_thread_is_raised_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_wrong_in_the_thread_is_raised_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fails(*args: Any) -> None:
         raise np.linalg.LinAlgError("did not converge")
 
-    monkeypatch.setattr(kernel, "machine", fails)
+    monkeypatch.setattr(kernel_ridge, "machine", fails)
     x, y, layout = straight(20, False)
     model = SimpleNamespace(
-        layers=[SimpleNamespace(name="landmarks")], layout=layout, get_layer=lambda name: SimpleNamespace(count=20)
+        layers=[SimpleNamespace(name="landmarks")],
+        layout=layout,
+        get_layer=lambda name: SimpleNamespace(count=20),
     )
     begun = blend.ahead(model, (x, y), 0)  # type: ignore[arg-type]
     assert begun is not None
@@ -205,7 +244,7 @@ def test_rows_of_zeros_that_fill_a_batch_are_not_answered_for() -> None:
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     x = np.random.default_rng(0).normal(size=(300, 2)).astype("float32")
-    found = features.raw_outputs(model, x)
+    found = predicting.raw_outputs(model, x)
     assert found.shape == (300, 1) and found.dtype == "float64"
     np.testing.assert_allclose(found, ops.convert_to_numpy(model(x)), atol=1e-6)
 
@@ -219,7 +258,9 @@ def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> str:
 
     paper, console = io.StringIO(), rich.console.Console
     monkeypatch.setattr(
-        rich.console, "Console", lambda: console(file=paper, width=columns, force_terminal=True, color_system=None)
+        rich.console,
+        "Console",
+        lambda: console(file=paper, width=columns, force_terminal=True, color_system=None),
     )
     bar = Progress(41)
     task = SimpleNamespace(headline="balanced_accuracy")
@@ -233,7 +274,9 @@ def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> str:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 160])
-def test_epoch_bar_and_time_stay_on_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epoch_bar_and_time_stay_on_a_narrow_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def epochs(bar: Progress) -> None:
         bar.on_epoch_end(20, {"val_joint": 0.5})  # goes on after an interruption
 
@@ -242,7 +285,9 @@ def test_epoch_bar_and_time_stay_on_a_narrow_terminal(columns: int, monkeypatch:
     assert ":--" in found or ":0" in found
 
 
-def test_what_comes_after_the_last_epoch_is_said_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_after_the_last_epoch_is_said_with_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def phases(bar: Progress) -> None:
         bar.on_train_end()
         for name in PHASES:
@@ -266,7 +311,12 @@ def test_a_bar_that_is_not_drawn_has_no_phases() -> None:
 
 def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None:
     network, training = presets.preset("fast", {"width": 4, "folds": 2}, {"max_steps": 10})
-    assert (network["width"], network["members"], network["folds"], training) == (4, 2, 2, {"max_steps": 10})
+    assert (network["width"], network["members"], network["folds"], training) == (
+        4,
+        2,
+        2,
+        {"max_steps": 10},
+    )
     assert presets.preset("fast", None, None)[0]["members"] == 5
     assert presets.preset(None, {"width": 4}, None) == ({"width": 4}, {})
     with pytest.raises(UnknownName, match="preset"):

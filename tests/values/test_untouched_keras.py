@@ -27,7 +27,9 @@ def stock(outputs: str = "dict", metrics: Any = None) -> keras.Model:
     h = keras.layers.Dense(4, activation="tanh")(x)
     churn = keras.layers.Dense(1, activation="sigmoid", name="churn")(h)
     price = keras.layers.Dense(1, name="price")(h)
-    model = keras.Model(x, {"churn": churn, "price": price} if outputs == "dict" else [churn, price])
+    model = keras.Model(
+        x, {"churn": churn, "price": price} if outputs == "dict" else [churn, price]
+    )
     metrics = metrics or {"churn": [keras.metrics.AUC(name="auc"), "accuracy"], "price": ["mae"]}
     losses = {"churn": "binary_crossentropy", "price": "mse"}
     if outputs == "list":
@@ -41,15 +43,24 @@ def labels(model: keras.Model) -> Any:
     return named if isinstance(model.output, dict) else list(named.values())
 
 
-def trained(model: keras.Model, *callbacks: Any, epochs: int = 3, **options: Any) -> dict[str, list[float]]:
+def trained(
+    model: keras.Model, *callbacks: Any, epochs: int = 3, **options: Any
+) -> dict[str, list[float]]:
     """The history of a short training whose second half of rows validates."""
     y = labels(model)
     first, second = (
-        keras.tree.map_structure(lambda part, own=own: part[own], y) for own in (slice(HALF), slice(HALF, None))
+        keras.tree.map_structure(lambda part, own=own: part[own], y)
+        for own in (slice(HALF), slice(HALF, None))
     )
     held = options.pop("validation_data", (X[HALF:], second))
     return model.fit(
-        X[:HALF], first, validation_data=held, epochs=epochs, verbose=0, callbacks=list(callbacks), **options
+        X[:HALF],
+        first,
+        validation_data=held,
+        epochs=epochs,
+        verbose=0,
+        callbacks=list(callbacks),
+        **options,
     ).history
 
 
@@ -73,7 +84,9 @@ def test_the_joint_score_of_an_untouched_model_is_as_by_hand(tmp_path: Path) -> 
     best = int(np.argmax(by_hand))
     assert stop.best_epoch == save.saved_epoch == best
     for found in (model, keras.saving.load_model(tmp_path / "best.keras")):
-        logs = found.evaluate(X[HALF:], {"churn": CHURN[HALF:], "price": PRICE[HALF:]}, verbose=0, return_dict=True)
+        logs = found.evaluate(
+            X[HALF:], {"churn": CHURN[HALF:], "price": PRICE[HALF:]}, verbose=0, return_dict=True
+        )
         assert logs["price_mae"] == pytest.approx(mae[best], rel=1e-5)
     assert keep.pick({"val_price_mae": 1.0}) == int(np.argmin(mae))
 
@@ -117,10 +130,16 @@ def test_one_output_has_names_without_a_prefix() -> None:
     classes = np.arange(ROWS) % 3
     classes[:6] = 2
     history = model.fit(
-        X, classes, validation_data=(X[:10], classes[:10]), verbose=0, callbacks=[pc.callbacks.JointScore([1])]
+        X,
+        classes,
+        validation_data=(X[:10], classes[:10]),
+        verbose=0,
+        callbacks=[pc.callbacks.JointScore([1])],
     ).history
     share = np.bincount(classes[:10]).max() / 10
-    assert history["val_joint"][0] == pytest.approx((history["val_accuracy"][0] - share) / (1 - share), abs=1e-6)
+    assert history["val_joint"][0] == pytest.approx(
+        (history["val_accuracy"][0] - share) / (1 - share), abs=1e-6
+    )
 
 
 def tilted(y: Any, p: Any) -> Any:
@@ -132,12 +151,18 @@ def tilted(y: Any, p: Any) -> Any:
 def test_what_is_not_known_of_a_metric_is_asked_for() -> None:
     def train(**given: Any) -> dict[str, list[float]]:
         metrics = {"churn": [], "price": [tilted]}
-        return trained(stock(metrics=metrics), pc.callbacks.JointScore({"val_price_tilted": 1.0}, **given), epochs=2)
+        return trained(
+            stock(metrics=metrics),
+            pc.callbacks.JointScore({"val_price_tilted": 1.0}, **given),
+            epochs=2,
+        )
 
     name = "val_price_tilted"
     assert "mode={'val_price_tilted': 'max'}" in refused(train)
     assert "ideal={'val_price_tilted': ...}" in refused(lambda: train(mode={name: "min"}))
-    assert "trivial={'val_price_tilted': ...}" in refused(lambda: train(mode={name: "min"}, ideal={name: 0.0}))
+    assert "trivial={'val_price_tilted': ...}" in refused(
+        lambda: train(mode={name: "min"}, ideal={name: 0.0})
+    )
     history = train(mode={name: "min"}, ideal={name: 0.0}, trivial={name: 2.0})
     np.testing.assert_allclose(history["val_joint"], 1 - np.array(history[name]) / 2.0)
     history = train(mode={name: "min"}, scale="minmax")
@@ -149,7 +174,9 @@ def test_what_is_not_known_of_a_metric_is_asked_for() -> None:
 @pytest.mark.nobackend
 def test_losses_are_watched_too() -> None:
     """Their trivial values are variance and entropy; that of a sum of losses is asked for."""
-    history = trained(stock(), pc.callbacks.JointScore({"val_churn_loss": 1.0, "val_price_loss": 1.0}), epochs=1)
+    history = trained(
+        stock(), pc.callbacks.JointScore({"val_churn_loss": 1.0, "val_price_loss": 1.0}), epochs=1
+    )
     share = CHURN[HALF:].mean()
     entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
     for name, trivial in (("churn", entropy), ("price", PRICE[HALF:].var())):
@@ -180,7 +207,9 @@ def test_a_number_that_another_callback_logs() -> None:
             logs["val_mine"] = float(epoch)
 
     known = dict(mode={"val_mine": "max"}, trivial={"val_mine": 0.0}, ideal={"val_mine": 4.0})
-    history = trained(stock(), Mine(), pc.callbacks.JointScore({"val_mine": 1.0}, **known), epochs=3)
+    history = trained(
+        stock(), Mine(), pc.callbacks.JointScore({"val_mine": 1.0}, **known), epochs=3
+    )
     assert history["val_joint"] == [0.0, 0.25, 0.5]
     late = [pc.callbacks.JointScore({"val_mine": 1.0}, **known), Mine()]
     assert "put that callback first" in refused(lambda: trained(stock(), *late, epochs=1))
@@ -205,7 +234,13 @@ def test_scales_of_ones_own() -> None:
     assert history["val_joint"][0] == pytest.approx(by_hand)
 
     def fit(scale: Any) -> Any:
-        return model.fit(X, y, validation_data=(X, y), verbose=0, callbacks=[pc.callbacks.JointScore(scale=scale)])
+        return model.fit(
+            X,
+            y,
+            validation_data=(X, y),
+            verbose=0,
+            callbacks=[pc.callbacks.JointScore(scale=scale)],
+        )
 
     history = fit(lambda seen: -seen.value).history
     assert history["val_price_skill"][0] == pytest.approx(-history["val_price/rmse"][0])
@@ -217,8 +252,12 @@ def test_scales_of_ones_own() -> None:
 
 
 @pytest.mark.nobackend
-def test_improvements_are_printed_as_keras_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    own = dict(mode={"val_mine": "max"}, trivial={"val_mine": 0.0}, ideal={"val_mine": 1.0}, verbose=1)
+def test_improvements_are_printed_as_keras_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    own = dict(
+        mode={"val_mine": "max"}, trivial={"val_mine": 0.0}, ideal={"val_mine": 1.0}, verbose=1
+    )
 
     class Mine(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -234,11 +273,16 @@ def test_improvements_are_printed_as_keras_does(capsys: pytest.CaptureFixture[st
     ]
     assert "Epoch 2: val_joint improved from 0.25000 to 0.50000" in lines
     assert lines.count("Epoch 3: val_joint did not improve from 0.50000") == 2
-    assert lines[-2:] == ["Epoch 4: early stopping", "Restoring model weights from the end of the best epoch: 2."]
+    assert lines[-2:] == [
+        "Epoch 4: early stopping",
+        "Restoring model weights from the end of the best epoch: 2.",
+    ]
 
 
 @pytest.mark.nobackend
-@pytest.mark.parametrize("kind", ["Guard", "Checkpoint", "Gradients", "GradientProbe", "WeightSchedule"])
+@pytest.mark.parametrize(
+    "kind", ["Guard", "Checkpoint", "Gradients", "GradientProbe", "WeightSchedule"]
+)
 def test_what_needs_tasks_names_the_way_to_them(kind: str, tmp_path: Path) -> None:
     made = {
         "Checkpoint": (tmp_path / "c",),
@@ -261,24 +305,32 @@ def test_a_list_for_named_tasks_is_refused_with_the_dict() -> None:
         return model.fit(X, y, validation_data=(X, y), verbose=0, callbacks=[callback])
 
     for made in (pc.callbacks.JointScore, pc.callbacks.JointEarlyStopping):
-        assert "write {'churn': 0.7, 'price': 0.3}" in refused(lambda made=made: fit(made([0.7, 0.3])))
+        assert "write {'churn': 0.7, 'price': 0.3}" in refused(
+            lambda made=made: fit(made([0.7, 0.3]))
+        )
     assert "list of 3 for 2 names" in refused(lambda: fit(pc.callbacks.JointScore([1, 1, 1])))
     assert "got names alone" in refused(lambda: pc.callbacks.JointScore(["churn", "price"]))
     assert "is a dict from a name to its weight" in refused(lambda: pc.callbacks.JointScore(0.7))
-    history = fit(pc.callbacks.JointScore({"val_churn_auc": 0.7, "val_price/r2": 0.3})).history  # as logs call them
+    # as logs call them
+    history = fit(pc.callbacks.JointScore({"val_churn_auc": 0.7, "val_price/r2": 0.3})).history
     assert history["val_price_skill"] == pytest.approx(history["val_price/r2"], abs=1e-5)
 
 
 def test_outputs_go_by_the_keys_of_the_dict_whatever_their_layers_are_called() -> None:
     x = keras.Input((3,))
-    outputs = {"price": keras.layers.Dense(1)(x), "churn": keras.layers.Dense(1, activation="sigmoid")(x)}
+    outputs = {
+        "price": keras.layers.Dense(1)(x),
+        "churn": keras.layers.Dense(1, activation="sigmoid")(x),
+    }
     model = keras.Model(x, outputs)
     model.compile(
         "sgd",
         loss={"churn": "binary_crossentropy", "price": "mse"},
         metrics={"churn": [keras.metrics.AUC(name="auc")], "price": ["mae"]},
     )
-    logs = trained(model, pc.callbacks.JointScore({"val_churn_auc": 0.5, "val_price_loss": 0.5}), epochs=1)
+    logs = trained(
+        model, pc.callbacks.JointScore({"val_churn_auc": 0.5, "val_price_loss": 0.5}), epochs=1
+    )
     held = PRICE[HALF:].astype("float64")
     skills = (logs["val_churn_auc"][0] - 0.5) / 0.5, 1 - logs["val_price_loss"][0] / held.var()
     assert logs["val_joint"][0] == pytest.approx(sum(skills) / 2, abs=1e-5)

@@ -57,7 +57,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
 @each_kind
 def test_gls_is_torchjds(torchjd: Any, kind: str, m: int) -> None:
     losses = path(kind, m, 1)[0]
-    assert apart(weights(get("gls"), losses), m * theirs(torchjd.GeometricMean(), losses)) < TOLERANCE
+    assert (
+        apart(weights(get("gls"), losses), m * theirs(torchjd.GeometricMean(), losses)) < TOLERANCE
+    )
 
 
 @each_size
@@ -102,11 +104,18 @@ def test_dwa_is_torchjds_with_a_window_for_an_epoch(torchjd: Any, kind: str, m: 
 
 
 @each_size
-def test_rlw_is_torchjds_with_the_same_numbers(torchjd: Any, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rlw_is_torchjds_with_the_same_numbers(
+    torchjd: Any, m: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noise = np.random.default_rng(m).random(m)
     drawn = [NormalDist().inv_cdf(u) for u in noise]
     monkeypatch.setattr("torch.randn", lambda *_, **__: tensor(drawn))
-    assert apart(weights(get("rlw"), np.ones(m), noise=noise), m * theirs(torchjd.Random(), np.ones(m))) < TOLERANCE
+    assert (
+        apart(
+            weights(get("rlw"), np.ones(m), noise=noise), m * theirs(torchjd.Random(), np.ones(m))
+        )
+        < TOLERANCE
+    )
 
 
 @each_size
@@ -120,7 +129,8 @@ def test_famo_is_torchjds_where_the_next_batch_is_the_same(torchjd: Any, kind: s
         if k:
             reference.update(tensor(losses[k]))
         expected = m * theirs(reference, losses[k])
-        assert apart(ours[k], expected) < (TOLERANCE if kind != "apart" else 0.05)  # theirs adds 1e-8 to a loss
+        # theirs adds 1e-8 to a loss
+        assert apart(ours[k], expected) < (TOLERANCE if kind != "apart" else 0.05)
 
 
 # -- what papers minimise -------------------------------------------------------------------------------------------
@@ -192,7 +202,9 @@ def test_dirichlet_weights_are_shares_of_exponential_variables() -> None:
 )
 def test_schedules_by_hand(shape: str, parts: list[float]) -> None:
     names = ["b", "a", "c"]
-    method = get({"name": "schedule", "to": {"a": 0.0, "b": 3.0}, "steps": 4, "shape": shape}).bind(names)
+    method = get({"name": "schedule", "to": {"a": 0.0, "b": 3.0}, "steps": 4, "shape": shape}).bind(
+        names
+    )
     state, ours = run(method, np.ones((6, 3)))
     assert ours == pytest.approx(np.array([[1 + 2 * p, 1 - p, 1] for p in parts]), abs=1e-6)
     assert state["step"] == 4
@@ -207,7 +219,9 @@ def famo(losses: np.ndarray, rate: float = 0.025, decay: float = 1e-3) -> np.nda
     for k in range(n):
         if k:
             z = softmax(w)
-            d = (np.diag(z) - np.outer(z, z)) @ (np.log(losses[k - 1]) - np.log(losses[k])) + decay * w
+            d = (np.diag(z) - np.outer(z, z)) @ (
+                np.log(losses[k - 1]) - np.log(losses[k])
+            ) + decay * w
             first, second = 0.9 * first + 0.1 * d, 0.999 * second + 0.001 * d**2
             w = w - rate * (first / (1 - 0.9**k)) / (np.sqrt(second / (1 - 0.999**k)) + 1e-8)
         share = softmax(w) / losses[k]
@@ -243,7 +257,10 @@ def test_gradnorm_by_algorithm(m: int, alpha: float) -> None:
     losses = path("falling", m, 12)
     slopes = 10.0 ** np.random.default_rng(m).uniform(-1, 1, (12, m))
     method = get({"name": "gradnorm", "alpha": alpha, "rate": 0.1})
-    assert apart(run(method, losses, slopes=slopes)[1], gradnorm(losses, slopes, alpha, 0.1)) < TOLERANCE
+    assert (
+        apart(run(method, losses, slopes=slopes)[1], gradnorm(losses, slopes, alpha, 0.1))
+        < TOLERANCE
+    )
 
 
 def test_gradnorms_step_is_the_slope_of_its_objective() -> None:
@@ -291,7 +308,9 @@ def best_groups(values: np.ndarray, groups: int) -> np.ndarray:
     """The means of the best of all ways to put values into groups."""
     best, result = np.inf, values
     for ids in product(range(groups), repeat=len(values)):
-        means = np.array([values[np.array(ids) == g].mean() if g in ids else 0.0 for g in range(groups)])
+        means = np.array(
+            [values[np.array(ids) == g].mean() if g in ids else 0.0 for g in range(groups)]
+        )
         spread = ((values - means[list(ids)]) ** 2).sum()
         if spread < best:
             best, result = spread, means[list(ids)]
@@ -342,7 +361,9 @@ def test_norms_wait_for_a_task_that_was_away() -> None:
     for name in ("gradnorm", "excess_mtl"):
         method, state, said, norms, logs = get(name), None, np.ones(3), np.zeros(3), []
         for k in range(5):
-            state, said = step(method, state, losses[k], present=present[k], weights=said, norms=norms)
+            state, said = step(
+                method, state, losses[k], present=present[k], weights=said, norms=norms
+            )
             norms = said * slopes[k]
             logs.append(state["log"])
         assert logs[2][2] == logs[1][2] == logs[3][2] != logs[4][2]

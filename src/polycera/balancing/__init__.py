@@ -1,7 +1,7 @@
 """Balancing: the Gramian of the tasks' gradients [m, m] -> weights [m]; one published method a file.
 
-state = method.init(m)
-state, weights = method.update(state, Seen(gramian, present, preference, losses, noise))
+state = method.init(m) state, weights = method.update(state, Seen(gramian, present, preference,
+losses, noise))
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from polycera.balancing.pcgrad import PCGrad
 from polycera.balancing.pivrg import PIVRG
 from polycera.balancing.sdmgrad import SDMGrad
 from polycera.balancing.upgrad import UPGrad
-from polycera.published import find
+from polycera.method_base import find
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -37,7 +37,15 @@ METHODS: dict[str, type[Method]] = {
 }
 """Every method by its name."""
 
-__all__ = ["METHODS", "Method", "Paper", "Seen", "get", "names", *sorted(c.__name__ for c in METHODS.values())]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Paper",
+    "Seen",
+    "get",
+    "names",
+    *sorted(c.__name__ for c in METHODS.values()),
+]
 
 
 def names() -> list[str]:
@@ -50,6 +58,7 @@ def get(method: str | Mapping[str, Any] | Method) -> Method:
 
     Raises:
         UnknownName: for a name that no method has.
-        InputError: for what is neither; for a class of the user's own that is not registered with Keras here.
+        InputError: for what is neither; for a class of the user's own that is not registered with
+            Keras here.
     """
     return method if isinstance(method, Method) else find(METHODS, method, "balancing method")

@@ -8,24 +8,26 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import EPSILON, MANY, eigen
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class AlignedMTL(Method):
     """Replace the gradients by the nearest ones that are orthogonal and equally long, then add those up.
 
-    Senushkin et al. 2023, arXiv:2305.19000, algorithm 1 and eq. 13: weights = sqrt(s) G^(-1/2) p, the inverse root
-    taken over the eigenvalues above rounding, with s one of them.
+    Senushkin et al. 2023, arXiv:2305.19000, algorithm 1 and eq. 13: weights = sqrt(s) G^(-1/2) p,
+    the inverse root taken over the eigenvalues above rounding, with s one of them.
 
-    Scale: every direction in which the tasks' gradients lie counts the same, however short the gradients along it.
+    Scale: every direction in which the tasks' gradients lie counts the same, however short the
+        gradients along it.
     Weights may be negative.
 
-    Where we differ: what counts as 0 is set for float32. Up to 64 tasks, directions are kept whose norm is above
-    m x 1.2e-7 of the largest; beyond, above the square root of that.
+    Where we differ: what counts as 0 is set for float32. Up to 64 tasks, directions are kept whose
+    norm is above m x 1.2e-7 of the largest; beyond, above the square root of that.
 
     Attributes:
-        scale: which eigenvalue: "min" (the paper's), "median", or "rmse" for their mean (the authors' code).
+        scale: which eigenvalue: "min" (the paper's), "median", or "rmse" for their mean (the
+            authors' code).
 
     Example:
         >>> import numpy as np
@@ -65,9 +67,9 @@ class AlignedMTL(Method):
 def singular(rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
     """Singular values [m] of the gradients, falling; their directions [m, m]; 1.0 where a value is not rounding [m].
 
-    The Gramian's eigenvalues are the squares, which float32 tells apart over half as many orders of magnitude. So up
-    to MANY tasks a factor of the Gramian is taken from the cosines and decomposed itself; that costs a few times as
-    much.
+    The Gramian's eigenvalues are the squares, which float32 tells apart over half as many orders of
+    magnitude. So up to MANY tasks a factor of the Gramian is taken from the cosines and decomposed
+    itself; that costs a few times as much.
     """
     m = rows.active.shape[0]
     if m >= MANY:

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.balancing.solvers import EPSILON, Guess, flip_until_right, is_wrong, nonnegative, several_on_support
-from polycera.shapes import Tensor
+from polycera.balancing.solvers import (
+    EPSILON,
+    Guess,
+    flip_until_right,
+    is_wrong,
+    nonnegative,
+    several_on_support,
+)
+from polycera.typing import Tensor
 
 HOLD = 1e-5
 """How strongly the multipliers are held: enough for one step only, whatever the order of the tasks."""
@@ -21,17 +28,20 @@ HALVINGS = 20
 class CAGrad(Method):
     """Within a ball around the mean gradient, take the step along which the worst-off task gains most.
 
-    Liu et al. 2021, arXiv:2110.14048, eq. 2 and algorithm 1: with the mean gradient g, maximise min_i g_i . d over
+    Liu et al. 2021, arXiv:2110.14048, eq. 2 and algorithm 1: with the mean gradient g, maximise
+    min_i g_i . d over
     |d - g| <= c |g|; the solution is d = g + (c |g| / |g_w|) g_w with w on the simplex minimising
-    g_w . g + c |g| |g_w|. c = 0 is the mean; with c < 1 the mean loss still falls; a large c tends to MGDA.
+    g_w . g + c |g| |g_w|. c = 0 is the mean; with c < 1 the mean loss still falls; a large c tends
+    to MGDA.
 
-    Scale: changes with each task's scale; long gradients make the mean, short ones are the worst-off.
+    Scale: changes with each task's scale; long gradients make the mean, short ones are the
+        worst-off.
 
-    Where we differ: instead of w we look for the level t that all tasks reach and the multipliers of those that just
-    reach it, which a few linear systems give exactly. A task without a gradient gains nothing from any step: it is left
-    out of the worst case, where the paper's text leaves the step undefined and TorchJD gives none. The step is not
-    divided by 1 + c^2, as some of the authors' scripts do. Where gradients depend on each other,
-    the shortest multipliers are taken.
+    Where we differ: instead of w we look for the level t that all tasks reach and the multipliers
+    of those that just reach it, which a few linear systems give exactly. A task without a gradient
+    gains nothing from any step: it is left out of the worst case, where the paper's text leaves the
+    step undefined and TorchJD gives none. The step is not divided by 1 + c^2, as some of the
+    authors' scripts do. Where gradients depend on each other, the shortest multipliers are taken.
 
     Attributes:
         c: the radius of the ball in norms of the mean, at least 0.
@@ -62,11 +72,13 @@ class CAGrad(Method):
         mean = rows.norms * rows.share  # in unit vectors
         toward = (mean[None, :] @ rows.cosines)[0]
         radius2 = self.c**2 * ops.relu(ops.sum(mean * toward))
-        # Where gradients depend on each other, many z give one step, and rounding would choose. So z is held,
-        # first at 0 and then at where it was, which takes out what the holding did (the proximal point method).
+        # Where gradients depend on each other, many z give one step, and rounding would choose. So
+        # z is held, first at 0 and then at where it was, which takes out what the holding did (the
+        # proximal point method).
         z = reached(rows, toward, radius2, ops.zeros_like(toward), rows.active)
         z = reached(rows, toward, radius2, z, ops.cast(z > 0, "float32"))
-        square = ops.sum(z * (z[None, :] @ rows.cosines)[0])  # radius2, unless the search was cut off
+        # radius2, unless the search was cut off
+        square = ops.sum(z * (z[None, :] @ rows.cosines)[0])
         z = z * ops.sqrt(radius2 / (ops.maximum(square, radius2) + 1e-35))
         return state, 1.0 + rows.count * z / rows.lengths
 
@@ -92,7 +104,9 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
         up, down = solved[:1], solved[1:]
         a = ops.sum(up * rows.inverse, axis=-1, keepdims=True) + 1e-35
         b = ops.sum(up * toward, axis=-1, keepdims=True)
-        c = ops.sum(down * (toward + HOLD * centre), axis=-1, keepdims=True) + HOLD * ops.sum(centre * centre)
+        c = ops.sum(down * (toward + HOLD * centre), axis=-1, keepdims=True) + HOLD * ops.sum(
+            centre * centre
+        )
         level = (b + ops.sqrt(ops.relu(b * b - a * (c - radius2)))) / a
         return level, level * up - down
 
@@ -121,14 +135,21 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
         level, _ = level_on(ops.cast(z > 0, "float32"))
         middle = 0.5 * (low + high)
         level = ops.where(ops.logical_and(level > low, level < high), level, middle)
-        z = nonnegative(held, level * rows.inverse - pulled, rows.active, ops.cast(z > 0, "float32"), True)
+        z = nonnegative(
+            held, level * rows.inverse - pulled, rows.active, ops.cast(z > 0, "float32"), True
+        )
         inside = beyond(z) < 0.5
         low, high = ops.where(inside, level, low), ops.where(inside, high, level)
         return z, checked(z), low, high
 
     z = ops.relu(flip_until_right(step, support[None]))
-    # The level moves with the support, so the search may go in circles; for one level at a time it cannot.
+    # The level moves with the support, so the search may go in circles; for one level at a time it
+    # cannot.
     shortest = rows.inverse + (1.0 - rows.active)
     low = ops.min(ops.where(rows.active > 0, toward / shortest, 1e30), keepdims=True)[None]
-    high = ops.min(ops.where(rows.active > 0, (toward + ops.sqrt(radius2)) / shortest, 1e30), keepdims=True)[None]
-    return ops.while_loop(unsettled, halve, (z, checked(z), low, high), maximum_iterations=HALVINGS)[0][0]
+    high = ops.min(
+        ops.where(rows.active > 0, (toward + ops.sqrt(radius2)) / shortest, 1e30), keepdims=True
+    )[None]
+    return ops.while_loop(
+        unsettled, halve, (z, checked(z), low, high), maximum_iterations=HALVINGS
+    )[0][0]

@@ -8,20 +8,22 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import divide
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class ConFIG(Method):
     """Point where the cosine with every task's gradient is the same, as far as the gradients together reach.
 
-    Liu et al. 2025, arXiv:2408.11104, eq. 2 and 3: u = normalised pinv([g_i / |g_i|]) p, and the step is
-    (sum_i g_i . u) u. In coefficients: x = pinv(C) p for the cosines C.
+    Liu et al. 2025, arXiv:2408.11104, eq. 2 and 3: u = normalised pinv([g_i / |g_i|]) p, and the
+    step is (sum_i g_i . u) u. In coefficients: x = pinv(C) p for the cosines C.
 
-    Scale: the direction does not depend on the scale of any task; the length is the sum of all projections.
+    Scale: the direction does not depend on the scale of any task; the length is the sum of all
+        projections.
 
-    Where we differ: eigenvalues of the cosines below max(m, 8) x 1.2e-7 of the largest count as 0. Where p cannot be
-    reached at all (two opposite gradients) the step is 0, not rounding errors scaled up.
+    Where we differ: eigenvalues of the cosines below max(m, 8) x 1.2e-7 of the largest count as 0.
+    Where p cannot be reached at all (two opposite gradients) the step is 0, not rounding errors
+    scaled up.
 
     Example:
         >>> import numpy as np

@@ -8,24 +8,27 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import REGULAR, nonnegative
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class DualProj(Method):
     """Bend the sum of the gradients as little as possible until it harms no task.
 
-    Lopez-Paz & Ranzato 2017, arXiv:1706.08840, eq. 11 (gradient episodic memory): the projection of sum_i p_i g_i on
-    the cone {d: g_j . d >= 0 for all j} is sum_j v_j g_j with v = argmin v'Gv over v >= p.
+    Lopez-Paz & Ranzato 2017, arXiv:1706.08840, eq. 11 (gradient episodic memory): the projection of
+    sum_i p_i g_i on the cone {d: g_j . d >= 0 for all j} is sum_j v_j g_j with v = argmin v'Gv over
+    v >= p.
 
-    Scale: long gradients dominate the sum that is projected; the result conflicts with no task whatever the scales.
+    Scale: long gradients dominate the sum that is projected; the result conflicts with no task
+        whatever the scales.
 
-    Where we differ: the paper projects a new task's gradient, we the weighted sum, as TorchJD does. The diagonal is
-    regularised as in `UPGrad`, which see.
+    Where we differ: the paper projects a new task's gradient, we the weighted sum, as TorchJD does.
+    The diagonal is regularised as in `UPGrad`, which see.
 
     Attributes:
         regularization: added to the diagonal of the cosines; allows conflicts of about its size.
-        relative: "task": times each task's own squared norm; "trace": times the sum of all, as TorchJD does.
+        relative: "task": times each task's own squared norm; "trace": times the sum of all, as
+            TorchJD does.
 
     Example:
         >>> import numpy as np
@@ -48,7 +51,9 @@ class DualProj(Method):
     relative: str = "task"
 
     def limits(self) -> None:
-        self.check("regularization", 0 <= self.regularization <= 1, "a number from 0 to 1, say 1e-4")
+        self.check(
+            "regularization", 0 <= self.regularization <= 1, "a number from 0 to 1, say 1e-4"
+        )
         self.check("relative", self.relative in ("task", "trace"), "'task' or 'trace'")
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
@@ -56,6 +61,10 @@ class DualProj(Method):
         linear = -rows.active * ((seen.preference * rows.norms)[None, :] @ matrix)
         scale = ops.max(ops.abs(linear)) + 1e-35
         bent = nonnegative(
-            matrix, linear / scale, rows.active, ops.cast(linear > 0, "float32"), self.regularization >= REGULAR
+            matrix,
+            linear / scale,
+            rows.active,
+            ops.cast(linear > 0, "float32"),
+            self.regularization >= REGULAR,
         )[0]
         return state, seen.preference + bent * scale / rows.lengths

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import fair
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,15 @@ class FairGrad(Method):
 
     Ban & Ji 2024, arXiv:2402.15638, eq. 6: the weights a > 0 that solve G a = a^(-1 / alpha).
 
-    Scale: the direction does not depend on the scale of a task for alpha = 1 only; above that, short gradients gain.
+    Scale: the direction does not depend on the scale of a task for alpha = 1 only; above that,
+        short gradients gain.
 
-    Where we differ: solved by Newton's method on the convex function that has this as its slope, not by least squares.
-    By the equation the weights shrink as gradients grow, which would undo loss scaling; we divide G by the mean
-    squared norm of the tasks' gradients first. The direction is the paper's, unless a weight would exceed about
-    `solvers.REACH` (70) times the largest for orthogonal gradients: where gradients cancel out nothing else bounds it.
+    Where we differ: solved by Newton's method on the convex function that has this as its slope,
+        not by least squares.
+    By the equation the weights shrink as gradients grow, which would undo loss scaling; we divide G
+    by the mean squared norm of the tasks' gradients first. The direction is the paper's, unless a
+    weight would exceed about `solvers.REACH` (70) times the largest for orthogonal gradients: where
+    gradients cancel out nothing else bounds it.
 
     Attributes:
         alpha: how much the worst-off count: 0, or from 0.2 up.
@@ -43,7 +46,9 @@ class FairGrad(Method):
     alpha: float = 2.0
 
     def limits(self) -> None:
-        self.check("alpha", self.alpha == 0 or 0.2 <= self.alpha <= 100, "0, or a number from 0.2 to 100")
+        self.check(
+            "alpha", self.alpha == 0 or 0.2 <= self.alpha <= 100, "0, or a number from 0.2 to 100"
+        )
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         if self.alpha == 0:

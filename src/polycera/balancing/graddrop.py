@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 STRIDES = (-1052792407, -1847521881)
 """1/p and 1/p^2 as fractions of 32 bits, with p = 1.3247 the plastic number: the strides of the R2 sequence."""
@@ -18,22 +18,24 @@ STRIDES = (-1052792407, -1847521881)
 class GradDrop(Method):
     """At each feature keep the gradients of one sign and drop the others; the heavier sign is the likelier.
 
-    Chen et al. 2020, arXiv:2010.06808, algorithm 1: with P = (1 + sum_i g_i / sum_i |g_i|) / 2, element by element,
-    and U uniform in (0, 1), positive gradients are kept where P > U and negative ones where P < U; f is the identity.
-    On average over U that is the plain sum.
+    Chen et al. 2020, arXiv:2010.06808, algorithm 1: with P = (1 + sum_i g_i / sum_i |g_i|) / 2,
+    element by element, and U uniform in (0, 1), positive gradients are kept where P > U and
+    negative ones where P < U; f is the identity. On average over U that is the plain sum.
 
     Scale: long gradients decide the sign; what is kept has the length it had.
 
-    It works element by element at the features that enter the heads, and is no function of the Gramian: the weights
-    that are logged are 1. Only `Heads(balancing="graddrop")` can do it.
+    It works element by element at the features that enter the heads, and is no function of the
+    Gramian: the weights that are logged are 1. Only `Heads(balancing="graddrop")` can do it.
 
-    Where we differ: U comes from a low-discrepancy sequence over rows and features that shifts from step to step, and
-    not from a generator: the same on every backend, resumed exactly, and within a step closer to its mean. With
-    `over="row"`, each row of the batch has its own P and U. `over="batch"` is the paper's treatment of batches: the
-    gradients, times the sign of the feature, are added up over the rows, and a task keeps or loses a feature in all.
+    Where we differ: U comes from a low-discrepancy sequence over rows and features that shifts from
+    step to step, and not from a generator: the same on every backend, resumed exactly, and within a
+    step closer to its mean. With `over="row"`, each row of the batch has its own P and U.
+    `over="batch"` is the paper's treatment of batches: the gradients, times the sign of the
+    feature, are added up over the rows, and a task keeps or loses a feature in all.
 
     Attributes:
-        leak: the part of what is dropped that comes through, from 0 to 1; 1 is the plain sum. One for all tasks.
+        leak: the part of what is dropped that comes through, from 0 to 1; 1 is the plain sum. One
+            for all tasks.
         over: "row" or "batch".
 
     Example:
@@ -95,14 +97,19 @@ def _above(positive: Tensor, negative: Tensor, uniform: Tensor) -> Tensor:
 def scattered(rows: Any, columns: int, noise: Tensor) -> Tensor:
     """Uniform numbers [rows, columns] in [0, 1), evenly spread: the R2 sequence (Roberts 2018), shifted by the noise.
 
-    Whole numbers of 32 bits wrap around where fractions are taken, so that the numbers are the same on every backend
-    and do not coarsen with the number of rows.
+    Whole numbers of 32 bits wrap around where fractions are taken, so that the numbers are the same
+    on every backend and do not coarsen with the number of rows.
 
     Args:
         rows, columns: how many.
         noise: the shift of this step, [].
     """
-    places = ops.arange(rows, dtype="int32")[:, None] * STRIDES[0] + ops.arange(columns, dtype="int32") * STRIDES[1]
-    fractions = ops.cast(ops.bitwise_and(ops.right_shift(places, 8), 2**24 - 1), "float32") / 2.0**24
+    places = (
+        ops.arange(rows, dtype="int32")[:, None] * STRIDES[0]
+        + ops.arange(columns, dtype="int32") * STRIDES[1]
+    )
+    fractions = (
+        ops.cast(ops.bitwise_and(ops.right_shift(places, 8), 2**24 - 1), "float32") / 2.0**24
+    )
     shifted = fractions + noise
     return shifted - ops.cast(shifted >= 1.0, "float32")

@@ -10,22 +10,25 @@ from numpy.typing import NDArray
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import EPSILON
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class GradVac(Method):
     """Where two gradients are less alike than they usually are, turn one towards the other; then add them up.
 
-    Wang et al. 2021, arXiv:2010.05874, eq. 4 and algorithm 1: for each task i and the others j in random order, with
-    phi = cos(g_i, g_j) and its running mean phi', where phi < phi', g_i <- g_i + a g_j with
-    a = |g_i| (phi' sqrt(1 - phi^2) - phi sqrt(1 - phi'^2)) / (|g_j| sqrt(1 - phi'^2)), and in any case
-    phi' <- (1 - beta) phi' + beta phi. As in PCGrad, which it is while phi' is 0, coefficients need only the Gramian.
+    Wang et al. 2021, arXiv:2010.05874, eq. 4 and algorithm 1: for each task i and the others j in
+    random order, with phi = cos(g_i, g_j) and its running mean phi', where phi < phi', g_i <- g_i +
+    a g_j with a = |g_i| (phi' sqrt(1 - phi^2) - phi sqrt(1 - phi'^2)) / (|g_j| sqrt(1 - phi'^2)),
+    and in any case phi' <- (1 - beta) phi' + beta phi. As in PCGrad, which it is while phi' is 0,
+    coefficients need only the Gramian.
 
     Scale: which pairs are turned does not depend on the scale of a task; how much is added does.
 
-    Where we differ: one random order a step serves all tasks; angles are of the whole trunk, not layer by layer.
-    Denominators have no 1e-8 added, which in TorchJD makes short gradients behave differently from long ones.
+    Where we differ: one random order a step serves all tasks; angles are of the whole trunk, not
+        layer by layer.
+    Denominators have no 1e-8 added, which in TorchJD makes short gradients behave differently from
+    long ones.
 
     Attributes:
         beta: how fast the running mean follows, 0 to 1.
@@ -74,7 +77,11 @@ class GradVac(Method):
             factor = factor * others[t] * ops.cast(phi < wanted, "float32")
             square = ops.relu(square + factor * (2.0 * inner + factor))
             at = (t, 0)
-            return ops.slice_update(added, at, factor[None]), ops.slice_update(found, at, phi[None]), square
+            return (
+                ops.slice_update(added, at, factor[None]),
+                ops.slice_update(found, at, phi[None]),
+                square,
+            )
 
         zeros = ops.zeros((m, m), dtype="float32")
         added, found, _ = ops.fori_loop(0, m, step, (zeros, zeros, ops.ones((m,), dtype="float32")))

@@ -8,7 +8,7 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import divide, pseudo_inverse
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 LONGEST = 10.0
 """The longest step, in lengths of all gradients laid end to end."""
@@ -18,15 +18,18 @@ LONGEST = 10.0
 class IMTLG(Method):
     """Choose the step whose projections on the tasks' gradient directions are all equal.
 
-    Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), eq. 3; as a formula for the
-    Gramian in Quinton & Rey 2024, arXiv:2406.16232, table 4: weights proportional to pinv(G) sqrt(diag G), with sum 1.
+    Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), eq. 3; as a
+    formula for the Gramian in Quinton & Rey 2024, arXiv:2406.16232, table 4: weights proportional
+    to pinv(G) sqrt(diag G), with sum 1.
 
-    Scale: the direction does not depend on the scale of any task, as long as gradients are linearly independent.
+    Scale: the direction does not depend on the scale of any task, as long as gradients are linearly
+        independent.
     Weights may be negative, and explode where their sum comes near 0.
 
-    Where we differ: with independent gradients we solve in unit vectors, C x = 1, which holds for tasks of any scale.
-    A task without a gradient takes no part. Weights that cancel out are 0. The step is at most `LONGEST` (10) times
-    as long as all gradients laid end to end: near a Pareto-stationary point the paper's formula grows without bound.
+    Where we differ: with independent gradients we solve in unit vectors, C x = 1, which holds for
+    tasks of any scale. A task without a gradient takes no part. Weights that cancel out are 0. The
+    step is at most `LONGEST` (10) times as long as all gradients laid end to end: near a
+    Pareto-stationary point the paper's formula grows without bound.
 
     Example:
         >>> import numpy as np
@@ -46,7 +49,11 @@ class IMTLG(Method):
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         apart, independent = divide(rows.cosines, rows.active, rows.active)
         norms = rows.norms  # made here: what is first made inside a branch cannot leave it
-        raw = ops.cond(independent, lambda: rows.inverse * apart, lambda: pseudo_inverse(rows.gramian, norms))
+        raw = ops.cond(
+            independent, lambda: rows.inverse * apart, lambda: pseudo_inverse(rows.gramian, norms)
+        )
         total, size = ops.sum(raw), ops.sum(ops.abs(raw))
         exists = ops.cast(ops.abs(total) > 1e-6 * size, "float32")
-        return state, rows.shortened(raw * exists * (rows.count / (total + (1.0 - exists))), LONGEST)
+        return state, rows.shortened(
+            raw * exists * (rows.count / (total + (1.0 - exists))), LONGEST
+        )

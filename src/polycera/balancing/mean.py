@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class Mean(Method):
     """Every task's gradient as it is: the trunk receives their sum, as in stock Keras.
 
-    With a preference p, weights_i = p_i. Nothing is balanced; a well-tuned preference is often as good as any
-    method here (Kurin 2022, arXiv:2201.04122; Xin 2022, arXiv:2209.11379), so begin with it.
+    With a preference p, weights_i = p_i. Nothing is balanced; a well-tuned preference is often as
+    good as any method here (Kurin 2022, arXiv:2201.04122; Xin 2022, arXiv:2209.11379), so begin
+    with it.
 
     Scale: a task whose gradients are twice as long counts twice.
 

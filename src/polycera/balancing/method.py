@@ -1,17 +1,21 @@
 """What every balancing method is: a frozen set of hyperparameters with the pair `init` and `update`.
 
-The convention of the whole room: the trunk receives `sum_i weights_i * g_i`, where `g_i` is the gradient of task i's
-weighted loss. Weights of 1 are the plain sum, which is what stock Keras does. A paper that averages, so that equal
-treatment reads 1/m, has its weights multiplied by m here (m counts the tasks present in the batch).
+The convention of the whole room: the trunk receives `sum_i weights_i * g_i`, where `g_i` is the
+gradient of task i's weighted loss. Weights of 1 are the plain sum, which is what stock Keras does.
+A paper that averages, so that equal treatment reads 1/m, has its weights multiplied by m here (m
+counts the tasks present in the batch).
 
 Two laws hold for every method, and `Method.update` sees to them:
 
-- A task that is absent gets weight 0 and takes no part: the others get what they would get without it.
-- The weights do not change when all gradients are multiplied by one number. Loss scaling in float16 and a learning
-  rate then keep their meaning. Where a paper's weights do change (Nash-MTL, FairGrad), its file says so.
+- A task that is absent gets weight 0 and takes no part: the others get what they would get without
+  it.
+- The weights do not change when all gradients are multiplied by one number. Loss scaling in float16
+  and a learning rate then keep their meaning. Where a paper's weights do change (Nash-MTL,
+  FairGrad), its file says so.
 
-And every method's step is bounded, also where the tasks' gradients cancel out, which is where balanced training ends:
-what a paper's equation leaves without a finite solution there is kept within a limit that the method's file states.
+And every method's step is bounded, also where the tasks' gradients cancel out, which is where
+balanced training ends: what a paper's equation leaves without a finite solution there is kept
+    within a limit that the method's file states.
 """
 
 from __future__ import annotations
@@ -23,8 +27,8 @@ from typing import ClassVar, NamedTuple
 
 from keras import ops
 
-from polycera.published import Paper, Published, State
-from polycera.shapes import Tensor
+from polycera.method_base import Paper, Published, State
+from polycera.typing import Tensor
 
 __all__ = ["Method", "Paper", "Rows", "Seen", "State"]
 
@@ -36,11 +40,13 @@ class Seen(NamedTuple):
     """What a balancing method sees of a step, in float32.
 
     Attributes:
-        gramian: [m, m] inner products of the tasks' gradients (of the weighted losses); rows of absent tasks are 0.
+        gramian: [m, m] inner products of the tasks' gradients (of the weighted losses); rows of
+            absent tasks are 0.
         present: [m] 1.0 where the task had a label in the batch, else 0.0.
         preference: [m] the user's weight per task, at least 0, mean 1.
         losses: [m] the tasks' losses in this step.
-        noise: [m] uniform(0, 1) numbers of this step, for methods with randomness; `argsort` gives a permutation.
+        noise: [m] uniform(0, 1) numbers of this step, for methods with randomness; `argsort` gives
+            a permutation.
     """
 
     gramian: Tensor
@@ -53,7 +59,8 @@ class Seen(NamedTuple):
 class Rows:
     """The Gramian taken apart into angles and lengths, so that float32 serves tasks of any scale.
 
-    Parts are computed when a method first asks for them. An entry of the Gramian that is not finite counts as 0.
+    Parts are computed when a method first asks for them. An entry of the Gramian that is not finite
+    counts as 0.
 
     Attributes:
         gramian: [m, m] of the tasks that take part, divided by the largest squared norm.
@@ -116,20 +123,25 @@ class Rows:
         eye = ops.eye(self.active.shape[0], dtype="float32")
         if relative == "task":
             return self.cosines + amount * eye
-        return self.cosines + amount * eye * (ops.sum(self._squares) / (self.lengths * self.lengths))[None, :]
+        return (
+            self.cosines
+            + amount * eye * (ops.sum(self._squares) / (self.lengths * self.lengths))[None, :]
+        )
 
 
 @dataclass(frozen=True)
 class Method(Published):
     """A published way to turn the Gramian of the tasks' gradients into weights.
 
-    A method is the frozen dataclass of its hyperparameters; whatever it remembers from step to step is in the state
-    that `init` makes and `update` hands back, in arrays of fixed shape. `update` is written in `keras.ops`, has no
-    Python branch on values and can be compiled; loops end after a fixed number of rounds at the latest.
+    A method is the frozen dataclass of its hyperparameters; whatever it remembers from step to step
+    is in the state that `init` makes and `update` hands back, in arrays of fixed shape. `update` is
+    written in `keras.ops`, has no Python branch on values and can be compiled; loops end after a
+    fixed number of rounds at the latest.
 
     Attributes:
-        elementwise: True where the method is no function of the Gramian but works at each feature of each row; its
-            weights are then 1, and `graddrop.GradDrop` shows what it offers to the fork instead.
+        elementwise: True where the method is no function of the Gramian but works at each feature
+            of each row; its weights are then 1, and `graddrop.GradDrop` shows what it offers to the
+            fork instead.
 
     Example:
         >>> import numpy as np

@@ -8,21 +8,24 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import nonnegative
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class MGDA(Method):
     """Go where even the task that gains least gains as much as it can: the shortest convex combination.
 
-    Desideri 2012; Sener & Koltun 2018, arXiv:1810.04650, eq. 3: minimise |sum_i a_i g_i|^2 over a >= 0, sum a = 1.
-    No task's loss grows along the result; it is 0 exactly where no direction serves all (Pareto stationarity).
+    Desideri 2012; Sener & Koltun 2018, arXiv:1810.04650, eq. 3: minimise |sum_i a_i g_i|^2 over a
+    >= 0, sum a = 1. No task's loss grows along the result; it is 0 exactly where no direction
+    serves all (Pareto stationarity).
 
-    Scale: changes with each task's scale, and short gradients win: a task that is nearly done decides the step.
-    A task with no gradient at all takes all the weight, and the trunk stands still. So the paper defines it.
+    Scale: changes with each task's scale, and short gradients win: a task that is nearly done
+        decides the step.
+    A task with no gradient at all takes all the weight, and the trunk stands still. So the paper
+    defines it.
 
-    Where we differ: the paper takes Frank-Wolfe steps; we solve to float32 precision. The minimum is found through
-    min z'Gz/2 - sum z over z >= 0, whose solution points the same way.
+    Where we differ: the paper takes Frank-Wolfe steps; we solve to float32 precision. The minimum
+    is found through min z'Gz/2 - sum z over z >= 0, whose solution points the same way.
 
     Example:
         >>> import numpy as np

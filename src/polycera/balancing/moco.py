@@ -10,23 +10,25 @@ from numpy.typing import NDArray
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import on_simplex
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class MoCo(Method):
     """Move the weights a little each step towards MGDA's, judged by a running mean and not by one batch.
 
-    Fernando et al. 2023, arXiv:2210.12624, eq. 5 and 6: y_i <- y_i - beta_t (y_i - g_i) tracks each task's gradient,
-    and l <- P(l - gamma_t (Y'Y + rho) l) the weights, P the projection on the simplex; the trunk steps along Y l.
+    Fernando et al. 2023, arXiv:2210.12624, eq. 5 and 6: y_i <- y_i - beta_t (y_i - g_i) tracks each
+    task's gradient, and l <- P(l - gamma_t (Y'Y + rho) l) the weights, P the projection on the
+    simplex; the trunk steps along Y l.
 
     Scale: as MGDA, reached slowly.
 
-    Where we differ, and it matters: the paper keeps m gradients as long as the trunk. A method here sees inner
-    products of one step's gradients only, which do not give those of their running means. We keep a running mean of
-    the Gramian in place of Y'Y, which holds the noise on its diagonal that the paper averages away, and the trunk
-    receives this step's gradients, not the tracked ones. With `beta` 1 and `decay` 0 the two agree. The Gramian
-    is divided by the mean squared norm, so that `gamma` has a meaning without knowing the scale of the losses.
+    Where we differ, and it matters: the paper keeps m gradients as long as the trunk. A method here
+    sees inner products of one step's gradients only, which do not give those of their running
+    means. We keep a running mean of the Gramian in place of Y'Y, which holds the noise on its
+    diagonal that the paper averages away, and the trunk receives this step's gradients, not the
+    tracked ones. With `beta` 1 and `decay` 0 the two agree. The Gramian is divided by the mean
+    squared norm, so that `gamma` has a meaning without knowing the scale of the losses.
 
     Attributes:
         beta: how fast the running mean follows, in the first step.
@@ -63,17 +65,25 @@ class MoCo(Method):
 
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         weights = np.full(m, 1.0 / m, "float32")
-        return {"gramian": np.zeros((m, m), "float32"), "weights": weights, "step": np.zeros((), "float32")}
+        return {
+            "gramian": np.zeros((m, m), "float32"),
+            "weights": weights,
+            "step": np.zeros((), "float32"),
+        }
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         now = state["step"] + 1.0
         pairs = seen.present[:, None] * seen.present[None, :]
         seen_now = ops.nan_to_num(seen.gramian, nan=0.0, posinf=0.0, neginf=0.0)
-        tracked = state["gramian"] + pairs * (self.beta / now**self.decay) * (seen_now - state["gramian"])
+        tracked = state["gramian"] + pairs * (self.beta / now**self.decay) * (
+            seen_now - state["gramian"]
+        )
         known = tracked * pairs
         mean = ops.sum(ops.diagonal(known)) / rows.count
         held = ops.sum(state["weights"] * seen.present)
-        w = state["weights"] * seen.present / (held + 1e-35) + rows.share * ops.cast(held < 1e-30, "float32")
+        w = state["weights"] * seen.present / (held + 1e-35) + rows.share * ops.cast(
+            held < 1e-30, "float32"
+        )
         slope = (w[None, :] @ known)[0] / (mean + 1e-35) + self.rho * w
         w = on_simplex(w - (self.gamma / now**self.decay) * slope, seen.present)
         kept = state["weights"] * (1.0 - seen.present) + w * seen.present * held

@@ -8,7 +8,7 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import fair
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,14 @@ class NashMTL(Method):
 
     Scale: the direction does not depend on the scale of any task.
 
-    Where we differ: the paper approximates the solution by a few convex programmes from the last weights. But G a = 1/a
-    is where the convex function a'Ga / 2 - sum log a has slope 0, so Newton's method finds it to float32 precision
-    without a memory. By the equation the step has norm sqrt(m) whatever the gradients, which would undo loss scaling;
-    we divide G by the mean squared norm of the tasks' gradients first, so weights are 1 for equally long orthogonal
-    ones. No weight exceeds about `solvers.REACH` (70) times what it would be for orthogonal gradients, where the
-    authors' code clips the step (`max_norm`): at a Pareto-stationary point no finite weights solve the equation.
-    To reuse weights for some steps is left to the layer.
+    Where we differ: the paper approximates the solution by a few convex programmes from the last
+    weights. But G a = 1/a is where the convex function a'Ga / 2 - sum log a has slope 0, so
+    Newton's method finds it to float32 precision without a memory. By the equation the step has
+    norm sqrt(m) whatever the gradients, which would undo loss scaling; we divide G by the mean
+    squared norm of the tasks' gradients first, so weights are 1 for equally long orthogonal ones.
+    No weight exceeds about `solvers.REACH` (70) times what it would be for orthogonal gradients,
+    where the authors' code clips the step (`max_norm`): at a Pareto-stationary point no finite
+    weights solve the equation. To reuse weights for some steps is left to the layer.
 
     Example:
         >>> import numpy as np
@@ -43,4 +44,6 @@ class NashMTL(Method):
     when = "tasks of very different scale; no weights to tune"
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
-        return state, fair(rows.cosines, ops.ones_like(rows.active), 1.0, rows.active) / rows.typical
+        return state, fair(
+            rows.cosines, ops.ones_like(rows.active), 1.0, rows.active
+        ) / rows.typical

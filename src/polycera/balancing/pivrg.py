@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import fair
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class PIVRG(Method):
     """FairGrad with alpha 2, in which a task that lags behind the others counts more.
 
-    Qin et al. 2025, CVPR, "Revisiting fairness in multitask learning: a performance-driven approach for variance
-    reduction" (no arXiv number): the weights a > 0 that solve G a = (w / a)^(1/2), with w = m softmax(score / T),
-    the score of a task being how many percent worse it is than a network of its own, and
-    T = max(spread of the scores / log `bound`, `temperature`).
+    Qin et al. 2025, CVPR, "Revisiting fairness in multitask learning: a performance-driven approach
+    for variance reduction" (no arXiv number): the weights a > 0 that solve G a = (w / a)^(1/2),
+    with w = m softmax(score / T), the score of a task being how many percent worse it is than a
+    network of its own, and T = max(spread of the scores / log `bound`, `temperature`).
 
     Scale: as FairGrad.
 
-    Where we differ: there is no network of its own to compare with, so a task's score is how many percent of its
-    first loss are left (a running mean), which measures progress, not quality. G is divided by the mean squared norm
-    of the gradients, and weights are bounded, as in FairGrad.
+    Where we differ: there is no network of its own to compare with, so a task's score is how many
+    percent of its first loss are left (a running mean), which measures progress, not quality. G is
+    divided by the mean squared norm of the gradients, and weights are bounded, as in FairGrad.
 
     Attributes:
         bound: the largest ratio of two tasks' w, above 1.
@@ -61,7 +61,11 @@ class PIVRG(Method):
         self.check("memory", 0 <= self.memory < 1, "a number from 0 to below 1")
 
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
-        return {"known": np.zeros(m, "float32"), "first": np.zeros(m, "float32"), "recent": np.zeros(m, "float32")}
+        return {
+            "known": np.zeros(m, "float32"),
+            "first": np.zeros(m, "float32"),
+            "recent": np.zeros(m, "float32"),
+        }
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         state = self.remember(state, seen)
@@ -69,7 +73,9 @@ class PIVRG(Method):
         highest = ops.max(ops.where(seen.present > 0, score, -1e30))
         lowest = ops.min(ops.where(seen.present > 0, score, 1e30))
         spread = ops.relu(highest - lowest) / math.log(self.bound)
-        share = seen.present * ops.exp(ops.minimum(score - highest, 0.0) / ops.maximum(spread, self.temperature))
+        share = seen.present * ops.exp(
+            ops.minimum(score - highest, 0.0) / ops.maximum(spread, self.temperature)
+        )
         share = rows.count * share / (ops.sum(share) + 1e-35)
         gain = ops.sqrt((share + (1.0 - seen.present)) / rows.typical)
         return state, fair(rows.cosines, gain, 2.0, rows.active) / rows.typical

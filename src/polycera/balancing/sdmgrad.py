@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import on_simplex
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class SDMGrad(Method):
     """The shortest convex combination of the gradients, plus `pull` times a preferred one; found step by step.
 
-    Xiao, Ban & Ji 2023, arXiv:2305.18409, eq. 7 and algorithm 1: w moves on the simplex against the gradient of
+    Xiao, Ban & Ji 2023, arXiv:2305.18409, eq. 7 and algorithm 1: w moves on the simplex against the
+    gradient of
     |sum_i (w_i + pull p_i) g_i|^2 / 2, in `steps` projected steps with momentum from where it was left; the trunk
     receives the gradients with weights (w + pull p) / (1 + pull).
 
     Scale: as MGDA, drawn towards the mean by `pull`.
 
-    Where we differ: the paper estimates the slope from two independent batches and steps with a third. A step has one
-    batch here, whose Gramian is biased upwards by noise on its diagonal. The rest is as in the authors' code: G is
-    divided by the squared mean norm, and with the published `rate` the steps do not settle but move among the corners
-    of the simplex.
+    Where we differ: the paper estimates the slope from two independent batches and steps with a
+    third. A step has one batch here, whose Gramian is biased upwards by noise on its diagonal. The
+    rest is as in the authors' code: G is divided by the squared mean norm, and with the published
+    `rate` the steps do not settle but move among the corners of the simplex.
 
     Attributes:
         pull: the weight of the preferred direction (lambda), at least 0.
@@ -77,7 +78,9 @@ class SDMGrad(Method):
             speed = self.momentum * speed + ((w + preferred)[None, :] @ gramian)[0]
             return on_simplex(w - self.rate * speed, seen.present), speed
 
-        w = state["weights"] * seen.present / (held + 1e-35) + rows.share * ops.cast(held < 1e-30, "float32")
+        w = state["weights"] * seen.present / (held + 1e-35) + rows.share * ops.cast(
+            held < 1e-30, "float32"
+        )
         w, _ = ops.fori_loop(0, self.steps, step, (w, ops.zeros_like(w)))
         kept = state["weights"] * (1.0 - seen.present) + w * seen.present * held
         return {"weights": kept}, rows.count * (w + preferred) / (1.0 + self.pull)

@@ -1,13 +1,15 @@
 """Small problems over the tasks, solved inside the step: in `keras.ops`, a batch at once, to float32 precision.
 
-The work-horse is a quadratic programme over z >= 0. It is solved by guessing which entries are positive, solving
-the linear system on those, and flipping every entry that came out with the wrong sign, until none does (Kunisch &
-Rendl 2003). That takes 2 to 6 rounds as a rule and ends at the exact solution, where a gradient method would end
-near it. Where it goes in circles, remedies follow: see `flip_until_right`.
+The work-horse is a quadratic programme over z >= 0. It is solved by guessing which entries are
+positive, solving the linear system on those, and flipping every entry that came out with the wrong
+sign, until none does (Kunisch & Rendl 2003). That takes 2 to 6 rounds as a rule and ends at the
+exact solution, where a gradient method would end near it. Where it goes in circles, remedies
+follow: see `flip_until_right`.
 
-Linear systems of few tasks are solved by LU and not by Cholesky: TensorFlow and PyTorch raise where rounding has made
-a Gramian slightly indefinite, and a training must not end over that. Those of many tasks are solved by conjugate
-gradients, which are faster there and start from the last round's solution.
+Linear systems of few tasks are solved by LU and not by Cholesky: TensorFlow and PyTorch raise where
+rounding has made a Gramian slightly indefinite, and a training must not end over that. Those of
+many tasks are solved by conjugate gradients, which are faster there and start from the last round's
+solution.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 ROUNDS = 100
 """Rounds at most. What is left then is within rounding of a solution, or cut off at 0."""
@@ -31,8 +33,9 @@ MANY_AT_ONCE = 24
 """The same where each task has a system of its own."""
 
 REACH = 70.0
-"""How many times the largest weight for orthogonal gradients a fair weight may be: see `fair`. With 70, rounding moves
-the step by less than 1e-3 of the longest gradient; well-conditioned gradients need 40 at most in our tests."""
+"""How many times the largest weight for orthogonal gradients a fair weight may be: see `fair`. With
+70, rounding moves the step by less than 1e-3 of the longest gradient; well-conditioned gradients
+need 40 at most in our tests."""
 STEEP = 16
 """The power by which the wall at `REACH` rises."""
 
@@ -46,7 +49,8 @@ class Guess(NamedTuple):
     Attributes:
         support: [k, m] 1.0 where z may be other than 0.
         z: [k, m] the solution of the round before.
-        hold: [k, 1] how strongly z is held at `centre`: adds hold |z - centre|^2 / 2 to the objective.
+        hold: [k, 1] how strongly z is held at `centre`: adds hold |z - centre|^2 / 2 to the
+            objective.
         centre: [k, m].
     """
 
@@ -65,16 +69,24 @@ def nudge(m: int) -> float:
 
 
 def on_support(
-    matrix: Tensor, support: Tensor, right: Tensor, hold: Tensor | float = 0.0, regular: bool = False
+    matrix: Tensor,
+    support: Tensor,
+    right: Tensor,
+    hold: Tensor | float = 0.0,
+    regular: bool = False,
 ) -> Tensor:
     """Solve (`matrix` + `hold`) z = `right` on each support, z = 0 elsewhere: [m, m], [k, m], [k, m, r] -> [k, m, r].
 
-    A matrix that is not `regular` is nudged, and the solution refined once, which takes out what the nudge did.
+    A matrix that is not `regular` is nudged, and the solution refined once, which takes out what
+    the nudge did.
     """
     m = support.shape[-1]
     nudged = 0.0 if regular else nudge(m)
     eye = ops.eye(m, dtype="float32")
-    system = matrix * (support[:, :, None] * support[:, None, :]) + eye * (1.0 + nudged + hold - support)[:, None, :]
+    system = (
+        matrix * (support[:, :, None] * support[:, None, :])
+        + eye * (1.0 + nudged + hold - support)[:, None, :]
+    )
     right = support[:, :, None] * right
     z = ops.solve(system, right)
     return z if regular else z + ops.solve(system, right - (system @ z - nudged * z))
@@ -123,12 +135,14 @@ def several_on_support(matrix: Tensor, support: Tensor, right: Tensor) -> Tensor
 def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
     """Find the support [k, m] at which no entry is wrong.
 
-    A problem without progress is held at where it is, by `hold`, which makes its system well-conditioned; whenever no
-    entry is wrong it is held anew, until it stays where it is (Rockafellar's proximal point method, 1976). Without
-    progress even so, entries are flipped one at a time.
+    A problem without progress is held at where it is, by `hold`, which makes its system
+    well-conditioned; whenever no entry is wrong it is held anew, until it stays where it is
+    (Rockafellar's proximal point method, 1976). Without progress even so, entries are flipped one
+    at a time.
 
     Args:
-        step: a guess -> the solution on its support [k, m], and 1.0 where an entry belongs on the other side.
+        step: a guess -> the solution on its support [k, m], and 1.0 where an entry belongs on the
+            other side.
         support: where to start; 1.0 is in, 0.0 is out.
         hold: how strongly to hold. Steps that do not look at it are not held.
 
@@ -140,7 +154,9 @@ def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
     def again(guess: Guess, wrong: Tensor, best: Tensor, left: Tensor, moved: Tensor) -> Tensor:
         return ops.any(ops.max(wrong, axis=-1, keepdims=True) + moved > 0.5)
 
-    def body(guess: Guess, wrong: Tensor, best: Tensor, left: Tensor, moved: Tensor) -> tuple[Any, ...]:
+    def body(
+        guess: Guess, wrong: Tensor, best: Tensor, left: Tensor, moved: Tensor
+    ) -> tuple[Any, ...]:
         ranked = order * wrong
         last = ops.cast(ranked >= ops.max(ranked, axis=-1, keepdims=True), "float32")
         single = ops.cast(left < -PATIENCE, "float32")
@@ -148,14 +164,19 @@ def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
         support = guess.support + flips * (1.0 - 2.0 * guess.support)
         holding = ops.cast(left < 0.5, "float32")
         # Held anew where nothing was wrong, or from the round on in which holding begins.
-        anew = ops.maximum(1.0 - ops.max(wrong, axis=-1, keepdims=True), ops.cast(guess.hold <= 0, "float32"))
+        anew = ops.maximum(
+            1.0 - ops.max(wrong, axis=-1, keepdims=True), ops.cast(guess.hold <= 0, "float32")
+        )
         centre = anew * ops.relu(guess.z) + (1.0 - anew) * guess.centre
         began = holding * ops.cast(guess.hold <= 0, "float32")
         guess = Guess(support, guess.z, hold * holding, centre)
         z, wrong = step(guess)
         number = ops.sum(wrong, axis=-1, keepdims=True)
         size = ops.sum(ops.abs(z), axis=-1, keepdims=True)
-        moved = ops.cast(guess.hold * ops.sum(ops.abs(z - centre), axis=-1, keepdims=True) > 1e-7 * size, "float32")
+        moved = ops.cast(
+            guess.hold * ops.sum(ops.abs(z - centre), axis=-1, keepdims=True) > 1e-7 * size,
+            "float32",
+        )
         better = ops.maximum(ops.cast(number < best, "float32"), began)
         best = began * number + (1.0 - began) * ops.minimum(number, best)
         fewer = ops.cast(number > 0.5, "float32") * (1.0 - better)
@@ -177,7 +198,11 @@ def is_wrong(support: Tensor, z: Tensor, gradient: Tensor, size: Tensor) -> Tens
 
 
 def nonnegative(
-    matrix: Tensor, linear: Tensor, free: Tensor, support: Tensor | None = None, regular: bool = False
+    matrix: Tensor,
+    linear: Tensor,
+    free: Tensor,
+    support: Tensor | None = None,
+    regular: bool = False,
 ) -> Tensor:
     """Minimise z' `matrix` z / 2 - `linear`' z over z >= 0, for each row of `linear`.
 
@@ -186,7 +211,8 @@ def nonnegative(
         linear: [k, m] one problem a row.
         free: [m] 1.0 where z may be positive, 0.0 where it stays 0.
         support: [k, m] a guess where z is positive; all that are free if left out.
-        regular: whether the matrix is invertible whatever is rounded, because its diagonal is regularised.
+        regular: whether the matrix is invertible whatever is rounded, because its diagonal is
+            regularised.
 
     Returns:
         z [k, m].
@@ -209,7 +235,11 @@ def nonnegative(
 def eigen(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Eigenvalues [m] in rising order, eigenvectors [m, m], and 1.0 where an eigenvalue is more than rounding [m]."""
     values, vectors = ops.eigh(matrix)
-    return values, vectors, ops.cast(values > max(matrix.shape[0], 8) * EPSILON * values[-1], "float32")
+    return (
+        values,
+        vectors,
+        ops.cast(values > max(matrix.shape[0], 8) * EPSILON * values[-1], "float32"),
+    )
 
 
 def divided(values: Tensor, vectors: Tensor, kept: Tensor, right: Tensor) -> Tensor:
@@ -226,8 +256,8 @@ def pseudo_inverse(matrix: Tensor, right: Tensor) -> Tensor:
 def divide(matrix: Tensor, right: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     """As `pseudo_inverse`, and whether the matrix is invertible on what is active ([m], []).
 
-    Many tasks are tried by LU first, which takes a fifth of the time. Its answer for a second, arbitrary right side
-    would be large if the matrix were near to singular.
+    Many tasks are tried by LU first, which takes a fifth of the time. Its answer for a second,
+    arbitrary right side would be large if the matrix were near to singular.
     """
     m = matrix.shape[0]
 
@@ -247,7 +277,8 @@ def divide(matrix: Tensor, right: Tensor, active: Tensor) -> tuple[Tensor, Tenso
 def on_simplex(point: Tensor, free: Tensor) -> Tensor:
     """The nearest point [m] that adds up to 1, is nowhere negative, and 0 where not free (Duchi et al. 2008).
 
-    What is taken off every entry is the largest, over k, of the mean by which the k largest add up to more than 1.
+    What is taken off every entry is the largest, over k, of the mean by which the k largest add up
+    to more than 1.
     """
     m = point.shape[0]
     falling = ops.flip(ops.sort(ops.where(free > 0, point, -1e30)))
@@ -258,12 +289,15 @@ def on_simplex(point: Tensor, free: Tensor) -> Tensor:
 def fair(cosines: Tensor, gain: Tensor, alpha: float, active: Tensor) -> Tensor:
     """Solve C x = `gain` * x^(-1 / alpha) for x > 0 where active, with x kept within `REACH`.
 
-    The solution minimises x'Cx / 2 less the tasks' utility. Where gradients cancel out it does not exist: x grows
-    without bound along directions that leave x'Cx at 0, and rounding decides. So the convex function has one term
-    more, a wall that rises from about half of `REACH` times the solution for C = 1: below, the term is nothing
-    beside rounding; near it, the solution is unique and does not see the order of the tasks.
+    The solution minimises x'Cx / 2 less the tasks' utility. Where gradients cancel out it does not
+    exist: x grows without bound along directions that leave x'Cx at 0, and rounding decides. So the
+        convex function has one term
+    more, a wall that rises from about half of `REACH` times the solution for C = 1: below, the term
+    is nothing beside rounding; near it, the solution is unique and does not see the order of the
+    tasks.
 
-    Newton's method on a convex function, in the logarithm of x, from the best multiple of the solution for C = 1.
+    Newton's method on a convex function, in the logarithm of x, from the best multiple of the
+    solution for C = 1.
 
     Args:
         cosines: [m, m] positive semi-definite with a diagonal of 1.
@@ -298,7 +332,8 @@ def fair(cosines: Tensor, gain: Tensor, alpha: float, active: Tensor) -> Tensor:
 
     slope = ops.sum(active * gain * alone**power)
     steep = ops.sum(active * alone * (safer @ (active * alone)[:, None])[:, 0])
-    steep = ops.maximum(steep, 1e-6 * ops.sum(active * alone * alone))  # rounding can make it negative
+    # rounding can make it negative
+    steep = ops.maximum(steep, 1e-6 * ops.sum(active * alone * alone))
     x = alone * ((slope + 1e-35) / (steep + 1e-35)) ** (alpha / (alpha + 1.0))
     loop = (ops.minimum(x, farthest), active)
     return active * ops.while_loop(again, body, loop, maximum_iterations=ROUNDS)[0]

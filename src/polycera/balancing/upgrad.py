@@ -8,28 +8,30 @@ from keras import ops
 
 from polycera.balancing.method import Method, Paper, Rows, Seen, State
 from polycera.balancing.solvers import REGULAR, nonnegative
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
 class UPGrad(Method):
     """Bend each task's gradient as little as possible until it harms no task, then add up the bent ones.
 
-    Quinton & Rey 2024, arXiv:2406.16232, eq. 4 and proposition 1: the projection of p_i g_i on the cone
-    {d: g_j . d >= 0 for all j} is sum_j v_j g_j with v = argmin v'Gv over v >= p_i e_i. The m programmes share one
-    matrix and are solved as one batch. The sum conflicts with no task.
+    Quinton & Rey 2024, arXiv:2406.16232, eq. 4 and proposition 1: the projection of p_i g_i on the
+    cone {d: g_j . d >= 0 for all j} is sum_j v_j g_j with v = argmin v'Gv over v >= p_i e_i. The m
+    programmes share one matrix and are solved as one batch. The sum conflicts with no task.
 
-    Scale: the projection of a gradient grows with its length and does not see the length of the others; so does the
+    Scale: the projection of a gradient grows with its length and does not see the length of the
+        others; so does the
     result. A step conflicts with no task whatever the scales.
 
-    Where we differ: TorchJD adds 1e-4 of the trace to the diagonal, so that tasks whose gradients are a hundred times
-    shorter than the rest are trodden on; we add to each task's own squared norm. `relative="trace"` gives TorchJD's
-    weights.
+    Where we differ: TorchJD adds 1e-4 of the trace to the diagonal, so that tasks whose gradients
+    are a hundred times shorter than the rest are trodden on; we add to each task's own squared
+    norm. `relative="trace"` gives TorchJD's weights.
 
     Attributes:
-        regularization: added to the diagonal of the cosines. It makes the weights unique where gradients are
-            linearly dependent, and allows conflicts of about its size.
-        relative: "task": times each task's own squared norm; "trace": times the sum of all, as TorchJD does.
+        regularization: added to the diagonal of the cosines. It makes the weights unique where
+            gradients are linearly dependent, and allows conflicts of about its size.
+        relative: "task": times each task's own squared norm; "trace": times the sum of all, as
+            TorchJD does.
 
     Example:
         >>> import numpy as np
@@ -52,12 +54,20 @@ class UPGrad(Method):
     relative: str = "task"
 
     def limits(self) -> None:
-        self.check("regularization", 0 <= self.regularization <= 1, "a number from 0 to 1, say 1e-4")
+        self.check(
+            "regularization", 0 <= self.regularization <= 1, "a number from 0 to 1, say 1e-4"
+        )
         self.check("relative", self.relative in ("task", "trace"), "'task' or 'trace'")
 
     def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
         linear = -matrix * rows.active[:, None] * rows.active[None, :]
-        bent = nonnegative(matrix, linear, rows.active, ops.cast(linear > 0, "float32"), self.regularization >= REGULAR)
+        bent = nonnegative(
+            matrix,
+            linear,
+            rows.active,
+            ops.cast(linear > 0, "float32"),
+            self.regularization >= REGULAR,
+        )
         lent = ((seen.preference * rows.norms)[None, :] @ bent)[0]
         return state, seen.preference + lent / rows.lengths

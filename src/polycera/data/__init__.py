@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from polycera import lazy_names
 from polycera.data.encode import Encoder
-from polycera.data.guess import infer_task
+from polycera.data.infer_task import infer_task
 from polycera.data.leaks import leaks
 from polycera.data.read import read
 from polycera.data.schema import Column, Schema, infer
 from polycera.data.split import Split, copies, from_column, split, strata
 from polycera.data.standardise import outlying
 from polycera.data.table import Table
-from polycera.data.targets import columns_asked_for, columns_of, labels, tasks_for
+from polycera.data.target_columns import columns_asked_for, columns_of, labels, tasks_for
 
 if TYPE_CHECKING:
     from polycera.data.batches import Batches as Batches

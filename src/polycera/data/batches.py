@@ -22,18 +22,20 @@ def marked(packed: Any) -> dict[str, Any]:
 class Batches(keras.utils.PyDataset):
     """Arrays as batches for `fit`.
 
-    Keras shuffles by generators whose state nobody can save. Here epoch 7 has the same order whenever it begins, on
-    each backend.
+    Keras shuffles by generators whose state nobody can save. Here epoch 7 has the same order
+    whenever it begins, on each backend.
 
     Args:
-        x: features; arrays, data frames or tensors with rows along the first axis, in any nest of dicts and lists.
+        x: features; arrays, data frames or tensors with rows along the first axis, in any nest of
+            dicts and lists.
         y: packed targets, [n, width].
         weights: [n, tasks], [n, 1], or None.
         batch_size: rows a step; the last batch of an epoch may have fewer.
         seed: of the order of rows; None leaves them in theirs.
         passes: how often an epoch passes over the rows, each time in another order.
-        whole: whether to leave out the last batch of an epoch where it has fewer rows than the others: a training
-            step is then compiled once, and not for both sizes. The next epoch has another order, so no row is
+        whole: whether to leave out the last batch of an epoch where it has fewer rows than the
+            others: a training step is then compiled once, and not for both sizes. The next epoch
+                has another order, so no row is
             left out for good.
     """
 
@@ -95,8 +97,9 @@ class Batches(keras.utils.PyDataset):
 class Left:
     """How many batches are left of the epoch, asked anew each time: an epoch that goes on is shorter than the next.
 
-    Keras takes the number once, before the first epoch. It runs a step too many where an epoch ends before that number,
-    and on TensorFlow such a step counts and draws numbers although it has no rows.
+    Keras takes the number once, before the first epoch. It runs a step too many where an epoch ends
+    before that number, and on TensorFlow such a step counts and draws numbers although it has no
+    rows.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -119,7 +122,12 @@ class Left:
 
 
 def of(
-    x: Any, y: np.ndarray, weights: np.ndarray | None, batch_size: int, shuffle: bool, validation_split: float
+    x: Any,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    batch_size: int,
+    shuffle: bool,
+    validation_split: float,
 ) -> tuple[Batches, Any]:
     """What `fit` was given as arrays -> batches to train with, and rows held out for validation, or None.
 
@@ -148,7 +156,9 @@ def of(
 def _order(rows: int, passes: int, seed: int | None, epoch: int) -> np.ndarray:
     if seed is None:
         return np.tile(np.arange(rows), passes)
-    orders = [np.random.default_rng([seed, epoch, turn]).permutation(rows) for turn in range(passes)]
+    orders = [
+        np.random.default_rng([seed, epoch, turn]).permutation(rows) for turn in range(passes)
+    ]
     return np.concatenate(orders)
 
 

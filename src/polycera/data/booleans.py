@@ -21,7 +21,8 @@ class Booleans:
 
     Attributes:
         columns: names [k].
-        share: share of True in training [k]; it stands in where a value is missing and none had been.
+        share: share of True in training [k]; it stands in where a value is missing and none had
+            been.
         gaps: whether values were missing [k].
     """
 
@@ -35,7 +36,9 @@ class Booleans:
         values = [as_kind(table[column], "boolean", column) for column in columns]
         present = [[value for value in part if value is not None] for part in values]
         share = [sum(part) / len(part) if part else 0.0 for part in present]
-        return cls(tuple(columns), tuple(share), tuple(bool(is_missing(part).any()) for part in values))
+        return cls(
+            tuple(columns), tuple(share), tuple(bool(is_missing(part).any()) for part in values)
+        )
 
     @property
     def features(self) -> list[tuple[str, str]]:
@@ -46,7 +49,9 @@ class Booleans:
     def write(self, table: Table, out: NDArray[np.float32]) -> None:
         """Fills out [n, features]."""
         mark = len(self.columns)
-        for place, (column, share, gap) in enumerate(zip(self.columns, self.share, self.gaps, strict=True)):
+        for place, (column, share, gap) in enumerate(
+            zip(self.columns, self.share, self.gaps, strict=True)
+        ):
             values = as_kind(table[column], "boolean", column)
             missing = is_missing(values)
             out[:, place] = np.where(missing, 0.0 if gap else share, np.equal(values, True))
@@ -57,7 +62,10 @@ class Booleans:
     def notices(self, table: Table) -> list[str]:
         """Missing values where none had been, counted."""
         whole = [column for column, gap in zip(self.columns, self.gaps, strict=True) if not gap]
-        counts = {column: int(is_missing(as_kind(table[column], "boolean", column)).sum()) for column in whole}
+        counts = {
+            column: int(is_missing(as_kind(table[column], "boolean", column)).sum())
+            for column in whole
+        }
         return [missing_notice(column, count) for column, count in counts.items() if count]
 
     def to_config(self) -> dict[str, Any]:

@@ -81,7 +81,9 @@ class Categories:
     @classmethod
     def fit(cls, table: Table, columns: Sequence[str]) -> Categories:
         """Learns the levels of the rows given."""
-        return cls(tuple(Levels.fit(as_kind(table[column], "text", column), column) for column in columns))
+        return cls(
+            tuple(Levels.fit(as_kind(table[column], "text", column), column) for column in columns)
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -102,17 +104,28 @@ class Categories:
 
     def notices(self, table: Table) -> list[str]:
         """Unseen categories, counted for each column."""
-        found = [part.notice(as_kind(table[part.column], "text", part.column)) for part in self.parts]
+        found = [
+            part.notice(as_kind(table[part.column], "text", part.column)) for part in self.parts
+        ]
         return [notice for notice in found if notice]
 
     def to_config(self) -> list[dict[str, Any]]:
         """JSON values."""
         return [
-            {"column": part.column, "levels": list(part.levels), "rare": list(part.rare), "gap": part.gap}
+            {
+                "column": part.column,
+                "levels": list(part.levels),
+                "rare": list(part.rare),
+                "gap": part.gap,
+            }
             for part in self.parts
         ]
 
     @classmethod
     def from_config(cls, config: Sequence[Mapping[str, Any]]) -> Categories:
         """What `to_config` wrote down."""
-        return cls(tuple(Levels(c["column"], tuple(c["levels"]), tuple(c["rare"]), c["gap"]) for c in config))
+        return cls(
+            tuple(
+                Levels(c["column"], tuple(c["levels"]), tuple(c["rare"]), c["gap"]) for c in config
+            )
+        )

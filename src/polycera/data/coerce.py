@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from polycera.data import cells
+from polycera.data import parse_text
 from polycera.data.column import Kind, Values, as_text, is_missing, kind_of
 from polycera.errors import InputError, shorten
 
@@ -23,7 +23,8 @@ _BLANK: dict[str, tuple[Any, Any]] = {
 def as_kind(column: Values, kind: Kind, name: str) -> Values:
     """A canonical column [n] as another kind, exactly or not at all.
 
-    Text is read as a CSV cell would be (whitespace and NA are missing); 0, 1, yes and no may be booleans.
+    Text is read as a CSV cell would be (whitespace and NA are missing); 0, 1, yes and no may be
+    booleans.
 
     Args:
         column: [n].
@@ -41,7 +42,7 @@ def as_kind(column: Values, kind: Kind, name: str) -> Values:
     if is_missing(column).all():
         return np.full(len(column), *_BLANK[kind])
     if (came, kind) == ("boolean", "number"):
-        return cells.spread(column, {True: 1.0, False: 0.0}, *_BLANK[kind])
+        return parse_text.spread(column, {True: 1.0, False: 0.0}, *_BLANK[kind])
     if kind == "boolean" or came == "text":
         return _read_again(column, kind, name)
     raise _cannot(name, kind, column, int(np.argmin(is_missing(column))))
@@ -49,7 +50,9 @@ def as_kind(column: Values, kind: Kind, name: str) -> Values:
 
 def stray(column: Values) -> tuple[list[str], int]:
     """The different cells of a text column [n] that are no number, and the row of the first (-1 for none)."""
-    bad = {cell for cell in set(column) if not _is_blank(cell) and not _reads(cells.numbers, cell)}
+    bad = {
+        cell for cell in set(column) if not _is_blank(cell) and not _reads(parse_text.numbers, cell)
+    }
     return list(bad), next((row for row, cell in enumerate(column) if cell in bad), -1)
 
 
@@ -59,15 +62,21 @@ def truths(written: Iterable[str]) -> list[bool]:
 
 
 def _read_again(column: Values, kind: Kind, name: str) -> Values:
-    read: Callable[[Iterable[str]], Any] = {"number": cells.numbers, "boolean": truths, "date": cells.dates}[kind]
+    read: Callable[[Iterable[str]], Any] = {
+        "number": parse_text.numbers,
+        "boolean": truths,
+        "date": parse_text.dates,
+    }[kind]
     written = as_text(column)
     present = [cell for cell in set(written) if not _is_blank(cell)]
     try:
         known = dict(zip(present, read(present), strict=True))
     except (ValueError, KeyError):
         bad = {cell for cell in present if not _reads(read, cell)}
-        raise _cannot(name, kind, column, next(row for row, cell in enumerate(written) if cell in bad)) from None
-    return cells.spread(written, known, *_BLANK[kind])
+        raise _cannot(
+            name, kind, column, next(row for row, cell in enumerate(written) if cell in bad)
+        ) from None
+    return parse_text.spread(written, known, *_BLANK[kind])
 
 
 def _reads(read: Callable[[Iterable[str]], Any], cell: str) -> bool:
@@ -78,7 +87,7 @@ def _reads(read: Callable[[Iterable[str]], Any], cell: str) -> bool:
 
 
 def _is_blank(cell: str | None) -> bool:
-    return cell is None or cells.is_blank(cell)
+    return cell is None or parse_text.is_blank(cell)
 
 
 def _cannot(name: str, kind: str, column: Values, row: int) -> InputError:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.data import objects
+from polycera.data import parse_objects
 from polycera.errors import InputError, shorten
 
 Values: TypeAlias = NDArray[Any]
@@ -43,7 +43,7 @@ def canonical(values: Any, name: str = "values") -> Values:
         case "m":
             return np.asarray(array / np.timedelta64(1, "s"), dtype=np.float64)
         case "U" | "T" | "O":
-            return objects.read(array.astype(object, copy=False), name)
+            return parse_objects.read(array.astype(object, copy=False), name)
     raise InputError(
         f"Column {shorten(name)!r} holds {array.dtype} values; numbers, text, booleans or dates are expected."
     )
@@ -76,15 +76,23 @@ def distinct(column: Values) -> list[Any]:
     if column.dtype.kind == "O":
         return sorted(set(present))
     values = np.unique(present).tolist()
-    return [int(value) for value in values] if column.dtype.kind == "f" and is_whole(column) else values
+    return (
+        [int(value) for value in values]
+        if column.dtype.kind == "f" and is_whole(column)
+        else values
+    )
 
 
 def as_text(column: Values) -> Values:
     """A canonical column [n] as str and None: 1.0 is '1', True is 'True', a date is ISO."""
     if column.dtype.kind == "O":
-        return column if kind_of(column) == "text" else objects.array([v if v is None else str(v) for v in column])
+        return (
+            column
+            if kind_of(column) == "text"
+            else parse_objects.array([v if v is None else str(v) for v in column])
+        )
     values, places = np.unique(column, return_inverse=True)
-    texts = objects.array([_written(value) for value in values.tolist()])
+    texts = parse_objects.array([_written(value) for value in values.tolist()])
     texts[is_missing(values)] = None
     return texts[places.reshape(-1)]
 
@@ -106,12 +114,14 @@ def _one_dimensional(values: Any, name: str) -> Values:
             f"Column {shorten(name)!r} came with shape {array.shape}; shape (rows,), one value a row, is expected."
         )
     if isinstance(array, np.ma.MaskedArray):
-        return objects.array([None if value is np.ma.masked else value for value in array])
+        return parse_objects.array([None if value is np.ma.masked else value for value in array])
     return array
 
 
 def _sequence(values: Any, name: str) -> Values:
     """A sequence as an array without NumPy's guesses ([1, 'a'] as two texts, [True, 2] as two numbers)."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__"):
-        raise InputError(f"Column {shorten(name)!r} is one {type(values).__name__}; one value a row is expected.")
-    return np.asarray(values) if hasattr(values, "__array__") else objects.array(list(values))
+        raise InputError(
+            f"Column {shorten(name)!r} is one {type(values).__name__}; one value a row is expected."
+        )
+    return np.asarray(values) if hasattr(values, "__array__") else parse_objects.array(list(values))

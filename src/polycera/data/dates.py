@@ -15,7 +15,11 @@ from polycera.data.standardise import Floats, missing_notice, moments, scaled
 from polycera.data.table import Table
 
 _TURNS = ("month", "day of week", "day of year")
-_PARTS = ("year", "elapsed days", *(f"{turn} ({wave})" for turn in _TURNS for wave in ("sin", "cos")))
+_PARTS = (
+    "year",
+    "elapsed days",
+    *(f"{turn} ({wave})" for turn in _TURNS for wave in ("sin", "cos")),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,12 @@ class Dates:
         values = [as_kind(table[column], "date", column) for column in columns]
         found = [moments(_elapsed(dates)) for dates in values]
         mean, deviation = (np.array([part[i] for part in found]).reshape(-1, 2) for i in (0, 1))
-        return cls(tuple(columns), mean, deviation, tuple(bool(is_missing(dates).any()) for dates in values))
+        return cls(
+            tuple(columns),
+            mean,
+            deviation,
+            tuple(bool(is_missing(dates).any()) for dates in values),
+        )
 
     @property
     def features(self) -> list[tuple[str, str]]:
@@ -65,7 +74,10 @@ class Dates:
     def notices(self, table: Table) -> list[str]:
         """Missing values where none had been, counted."""
         whole = [column for column, gap in zip(self.columns, self.gaps, strict=True) if not gap]
-        counts = {column: int(is_missing(as_kind(table[column], "date", column)).sum()) for column in whole}
+        counts = {
+            column: int(is_missing(as_kind(table[column], "date", column)).sum())
+            for column in whole
+        }
         return [missing_notice(column, count) for column, count in counts.items() if count]
 
     def to_config(self) -> dict[str, Any]:
@@ -76,7 +88,9 @@ class Dates:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Dates:
         """What `to_config` wrote down."""
-        mean, deviation = (np.array(config[key], dtype=np.float64).reshape(-1, 2) for key in ("mean", "deviation"))
+        mean, deviation = (
+            np.array(config[key], dtype=np.float64).reshape(-1, 2) for key in ("mean", "deviation")
+        )
         return cls(tuple(config["columns"]), mean, deviation, tuple(config["gaps"]))
 
 
@@ -95,11 +109,8 @@ def _waves(dates: Values) -> Floats:
     year = dates.astype("datetime64[Y]").astype("datetime64[D]")
     since = (days - year).astype(np.float64)
     turns = np.stack(
-        [
-            months.astype(np.int64) % 12 / 12,
-            (days.astype(np.int64) + 3) % 7 / 7,
-            since / 365.25,
-        ]  # 0 is a Monday
+        # 0 is a Monday
+        [months.astype(np.int64) % 12 / 12, (days.astype(np.int64) + 3) % 7 / 7, since / 365.25]
     )
     angles = 2 * np.pi * turns
     return np.stack([np.sin(angles), np.cos(angles)], axis=1).reshape(6, -1)

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.data import cells
+from polycera.data import parse_text
 from polycera.data.column import Values
 from polycera.data.table import Table, check_names
 from polycera.errors import InputError, listing, shorten
 
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE, _SAMPLE_ROWS = 1_000_000, 50  # characters, rows
-_BLOCK = 256  # rows turned into columns at once: few enough to stay in the cache, twice as fast as all at once
+# rows turned into columns at once: few enough to stay in the cache, twice as fast as all at once
+_BLOCK = 256
 
 
 def read_text(text: str, label: str, as_text: Collection[str] = ()) -> Table:
@@ -34,15 +35,20 @@ def read_text(text: str, label: str, as_text: Collection[str] = ()) -> Table:
     """
     text = text.removeprefix("\ufeff")
     if not text.strip():
-        raise InputError(f"{label} is empty; a line of column names and at least one row are expected.")
+        raise InputError(
+            f"{label} is empty; a line of column names and at least one row are expected."
+        )
     delimiter = sniff(text)
     columns = _columns(text, delimiter, label, frozenset(as_text))
-    # where a column turned out to be none of numbers only later, its first cells are read once more, as text
+    # where a column turned out to be none of numbers only later, its first cells are read once
+    # more, as text
     if late := {column.name for column in columns if column.late}:
         columns = _columns(text, delimiter, label, frozenset(as_text) | late)
     if not columns[0].rows:
         names = listing((column.name for column in columns), 5)
-        raise InputError(f"{label} has column names ({names}) and 0 rows; at least one row is expected.")
+        raise InputError(
+            f"{label} has column names ({names}) and 0 rows; at least one row is expected."
+        )
     return Table((column.name, column.values(column.name in as_text)) for column in columns)
 
 
@@ -58,7 +64,7 @@ class _Growing:
         """Takes the cells of some more rows."""
         if self._numbers is not None:
             try:
-                self._numbers.append(cells.all_numbers(part))
+                self._numbers.append(parse_text.all_numbers(part))
             except ValueError:
                 self._numbers, self.late = None, self.rows > 0
         if self._numbers is None:
@@ -69,7 +75,7 @@ class _Growing:
         """The whole column [rows]."""
         if self._numbers is not None:
             return np.concatenate(self._numbers)
-        return cells.as_written(self._cells) if as_text else cells.parse(self._cells)
+        return parse_text.as_written(self._cells) if as_text else parse_text.parse(self._cells)
 
 
 def sniff(text: str) -> str:
@@ -91,7 +97,10 @@ def _columns(text: str, delimiter: str, label: str, as_text: Collection[str]) ->
     """Each column, read to the end; blank lines are no rows."""
     reader = _reader(text, delimiter)
     try:
-        header = [name.strip() or f"column {place}" for place, name in enumerate(next(filter(None, reader)), 1)]
+        header = [
+            name.strip() or f"column {place}"
+            for place, name in enumerate(next(filter(None, reader)), 1)
+        ]
         check_names(header)  # before a large file is read, not after
         columns = [_Growing(name, name in as_text) for name in header]
         while block := list(islice(reader, _BLOCK)):
@@ -108,7 +117,9 @@ def _columns(text: str, delimiter: str, label: str, as_text: Collection[str]) ->
 
 
 def _ragged(text: str, delimiter: str, expected: int, label: str) -> InputError:
-    line, record = next((line, record) for line, record in _numbered(text, delimiter) if len(record) != expected)
+    line, record = next(
+        (line, record) for line, record in _numbered(text, delimiter) if len(record) != expected
+    )
     found = f"{len(record)} field{'s' * (len(record) != 1)}"
     left_open = len(record) < expected and any("\n" in cell for cell in record)
     hint = "; is a quotation mark left open there?" if left_open else "."

@@ -49,11 +49,13 @@ class Encoder:
         """Learns means, deviations and levels.
 
         Args:
-            table: the training rows, and no others: what validation and test hold must not be known.
+            table: the training rows, and no others: what validation and test hold must not be
+                known.
             schema: the columns' roles.
 
         Raises:
-            InputError: no column to learn from, one missing, an infinite number, a value of another kind.
+            InputError: no column to learn from, one missing, an infinite number, a value of another
+                kind.
         """
         if not schema.used:
             names = listing(column.name for column in schema.columns)
@@ -90,7 +92,8 @@ class Encoder:
     def transform(self, table: Table) -> NDArray[np.float32]:
         """The matrix, float32 [n, width], finite throughout.
 
-        A missing number is 0 (the training mean), and 1 in the column's mark if training had missing ones.
+        A missing number is 0 (the training mean), and 1 in the column's mark if training had
+        missing ones.
 
         Raises:
             InputError: for a column that is missing, an infinite number, a value of another kind.
@@ -113,7 +116,11 @@ class Encoder:
         _check_columns(self.columns, table)
         known = {*self.columns, *self.left_out}
         extra = [name for name in table.names if name not in known]
-        found = [f"These columns were not there in training and are ignored: {listing(extra)}."] if extra else []
+        found = (
+            [f"These columns were not there in training and are ignored: {listing(extra)}."]
+            if extra
+            else []
+        )
         return found + [notice for block in self._blocks for notice in block.notices(table)]
 
     def to_config(self) -> dict[str, Any]:

@@ -17,7 +17,8 @@ def is_frame(source: Any) -> bool:
     """Whether narwhals knows it as a data frame (pandas, polars, pyarrow, lazy ones too)."""
     try:
         return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)
-    except nw.exceptions.DuplicateError:  # a data frame all right; `read_frame` says what is wrong with it
+    except nw.exceptions.DuplicateError:
+        # a data frame all right; `read_frame` says what is wrong with it
         return True
 
 
@@ -34,7 +35,9 @@ def read_frame(source: Any) -> Table:
     table = Table((str(series.name), _column(series)) for series in frame.iter_columns())
     # who made a column categorical meant levels, even where the levels are numbers
     categorical = [str(series.name) for series in frame.iter_columns() if _has_levels(series)]
-    return table.with_levels({name: table[name] for name in categorical if kind_of(table[name]) != "text"})
+    return table.with_levels(
+        {name: table[name] for name in categorical if kind_of(table[name]) != "text"}
+    )
 
 
 def read_mapping(source: Mapping[Any, Any]) -> Table:
@@ -54,7 +57,8 @@ def _column(series: nw.Series[Any]) -> Values:
     if isinstance(dtype, nw.Decimal):
         series = series.cast(nw.Float64)
     elif _has_levels(series) and series.implementation.is_pyarrow():
-        series = series.cast(nw.String)  # to_numpy of pyarrow's dictionaries turns nulls into the last level
+        # to_numpy of pyarrow's dictionaries turns nulls into the last level
+        series = series.cast(nw.String)
     elif isinstance(dtype, nw.Date):
         series = series.cast(nw.Datetime("us"))
     elif isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.data import alike
+from polycera.data import association
 from polycera.data.coerce import as_kind
 from polycera.data.column import Values, as_text, is_missing, kind_of
 from polycera.data.schema import Schema
 from polycera.data.table import Table
-from polycera.data.targets import columns_of
+from polycera.data.target_columns import columns_of
 from polycera.errors import shorten
 from polycera.tasks import Task
 
@@ -36,8 +36,8 @@ class _Numeric:
 def leaks(table: Table, schema: Schema, tasks: Iterable[Task]) -> list[str]:
     """Looks for inputs that are nearly a copy of a target.
 
-    Numbers and booleans are compared by correlation, of values and of ranks; categories by whether their
-    levels and the target's values go together one to one. Only rows that have both count.
+    Numbers and booleans are compared by correlation, of values and of ranks; categories by whether
+    their levels and the target's values go together one to one. Only rows that have both count.
 
     Args:
         table: the rows.
@@ -48,9 +48,13 @@ def leaks(table: Table, schema: Schema, tasks: Iterable[Task]) -> list[str]:
         one sentence for each pair found: which, how alike, and what to do.
     """
     targets = [column for task in tasks for column in columns_of(task.name, task)]
-    found = dict(_numeric_copies(table, schema, targets)) | dict(_level_copies(table, schema, targets))
+    found = dict(_numeric_copies(table, schema, targets)) | dict(
+        _level_copies(table, schema, targets)
+    )
     order = {name: place for place, name in enumerate(table.names)}
-    return [found[pair] for pair in sorted(found, key=lambda pair: (order[pair[1]], order[pair[0]]))]
+    return [
+        found[pair] for pair in sorted(found, key=lambda pair: (order[pair[1]], order[pair[0]]))
+    ]
 
 
 Found = Iterator[tuple[tuple[str, str], str]]
@@ -64,8 +68,8 @@ def _numeric_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Fou
     inputs = schema.names("number") + schema.names("boolean")
     for start in range(0, len(inputs), _BLOCK):
         block = _matrix(table, inputs[start : start + _BLOCK])
-        for place, goal in alike.candidates(block.values[rows], goals.values[rows]):
-            how = alike.correlation(block.values[:, place], goals.values[:, goal])
+        for place, goal in association.candidates(block.values[rows], goals.values[rows]):
+            how = association.correlation(block.values[:, place], goals.values[:, goal])
             if how is not None:
                 pair = (block.names[place], goals.names[goal])
                 yield pair, _sentence(*pair, how)
@@ -78,12 +82,16 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Found
     classes = {name: len(np.unique(goals[name][goals[name] >= 0])) for name in words}
     for column in schema.columns:
         values = table[column.name]
-        against = targets if column.role == "category" else [n for n in words if _may_have(values, classes[n])]
+        against = (
+            targets
+            if column.role == "category"
+            else [n for n in words if _may_have(values, classes[n])]
+        )
         if not against or not column.used:
             continue
         codes = _codes(values)
         for goal in against:
-            how = alike.one_to_one(codes, goals[goal])
+            how = association.one_to_one(codes, goals[goal])
             if how is not None:
                 yield (column.name, goal), _sentence(column.name, goal, how)
 
@@ -94,7 +102,7 @@ def _may_have(values: Values, levels: int) -> bool:
         return True
     if len(np.unique(values[:_GLANCE])) > levels + 1:  # NaN may be one of them
         return False
-    return levels == 2 or alike.has_many(values)
+    return levels == 2 or association.has_many(values)
 
 
 def _codes(column: Values) -> Codes:
@@ -103,7 +111,9 @@ def _codes(column: Values) -> Codes:
     values = as_text(column) if column.dtype.kind == "O" else column
     if column.dtype.kind == "O":
         places: dict[str, int] = {}
-        codes = np.array([-1 if value is None else places.setdefault(value, len(places)) for value in values])
+        codes = np.array(
+            [-1 if value is None else places.setdefault(value, len(places)) for value in values]
+        )
     else:
         codes = np.unique(column, return_inverse=True)[1].reshape(-1)
     return np.where(missing, -1, codes).astype(np.int64)

@@ -21,8 +21,8 @@ FEWEST = 10
 def limits(values: Floats) -> tuple[float, float] | None:
     """Return the range outside of which values [n] are outliers, or None where there are none.
 
-    A value is one where the few farthest from the median make the deviation `TIMES` as large as it is without them:
-    all ordinary values would then be nearly one number to a network.
+    A value is one where the few farthest from the median make the deviation `TIMES` as large as it
+    is without them: all ordinary values would then be nearly one number to a network.
 
     Args:
         values: finite or NaN.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from polycera.data import content, delimited, frames
+from polycera.data import decode_file, delimited, frames
 from polycera.data.table import Table
 from polycera.errors import InputError, MissingExtra, shorten
 
@@ -17,16 +17,18 @@ _TEXT = (".csv", ".tsv", ".txt")
 def read(source: Any, *, encoding: str = "utf-8", as_text: Collection[str] = ()) -> Table:
     """Reads a table.
 
-    In text files the delimiter is one of `, ; tab |`, and the first line names the columns. A column is a
-    number, a boolean (true, false), an ISO date, or else text; one stray word keeps it text, whole.
-    Missing are cells of nothing or whitespace, NA, N/A, NaN, nan, null, None and ?. Blank lines are skipped.
-    Data frames keep the kinds they declare; None, NaN, NaT and pandas NA are missing in them.
+    In text files the delimiter is one of `, ; tab |`, and the first line names the columns. A
+    column is a number, a boolean (true, false), an ISO date, or else text; one stray word keeps it
+    text, whole. Missing are cells of nothing or whitespace, NA, N/A, NaN, nan, null, None and ?.
+    Blank lines are skipped. Data frames keep the kinds they declare; None, NaN, NaT and pandas NA
+    are missing in them.
 
     Args:
-        source: the path of a .csv, .tsv, .txt (also .gz) or .parquet file; a pandas, polars or pyarrow table;
-            a dict of name to values [rows]; a Table, returned as it is.
+        source: the path of a .csv, .tsv, .txt (also .gz) or .parquet file; a pandas, polars or
+            pyarrow table; a dict of name to values [rows]; a Table, returned as it is.
         encoding: of text files.
-        as_text: columns of text files to leave as written: '01' stays '01' where a model learned it so.
+        as_text: columns of text files to leave as written: '01' stays '01' where a model learned it
+            so.
 
     Returns:
         the table, of at least one row.
@@ -64,8 +66,8 @@ def _file(path: Path, encoding: str, as_text: Collection[str]) -> Table:
             f"{label} has the extension {path.suffix!r}; .csv, .tsv, .txt (also .gz) and .parquet can be read."
         )
     raw = _bytes(path, label)
-    raw = content.unzip(raw, label) if suffix.endswith(".gz") else raw
-    return delimited.read_text(content.decode(raw, encoding, label), label, as_text)
+    raw = decode_file.unzip(raw, label) if suffix.endswith(".gz") else raw
+    return delimited.read_text(decode_file.decode(raw, encoding, label), label, as_text)
 
 
 def _suffix(path: Path) -> str:
@@ -104,7 +106,9 @@ def _parquet(path: Path, label: str) -> Table:
         with path.open("rb") as file:
             table = pyarrow.parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{label} is no readable Parquet file: {shorten(str(error).splitlines()[0], 160)}") from None
+        raise InputError(
+            f"{label} is no readable Parquet file: {shorten(str(error).splitlines()[0], 160)}"
+        ) from None
     if table.num_rows == 0:
         raise InputError(f"{label} has 0 rows; at least one is expected.")
     return frames.read_frame(table)

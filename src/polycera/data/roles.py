@@ -15,9 +15,12 @@ Verdict: TypeAlias = tuple[str, str, bool]
 """Role, reason, and whether the user should hear of it."""
 
 NEARLY_ALL = 0.9  # from this share of distinct texts on, a level says nothing about another row
-LONG = 30  # characters; text of this mean length with blanks in it was written by a person, not by a counter
+# characters; text of this mean length with blanks in it was written by a person, not by a counter
+LONG = 30
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_KEYS = frozenset({"id", "ids", "uuid", "guid", "key", "index", "idx", "rowid", "rownum", "unnamed", "no", "nr"})
+_KEYS = frozenset(
+    {"id", "ids", "uuid", "guid", "key", "index", "idx", "rowid", "rownum", "unnamed", "no", "nr"}
+)
 
 
 def of(name: str, values: Values) -> Verdict:
@@ -72,7 +75,9 @@ def _of_text(values: Values, missing: int) -> Verdict:
         return "constant", f"every row holds {shorten(str(values[0]), 40)!r}.", True
     if len(levels) >= NEARLY_ALL * present and len(values) > 1:
         return _of_distinct(values, levels, missing, remark)
-    examples = listing(sorted(levels), 3) if len(levels) <= 3 else listing(sorted(levels)[:3], 3) + ", …"
+    examples = (
+        listing(sorted(levels), 3) if len(levels) <= 3 else listing(sorted(levels)[:3], 3) + ", …"
+    )
     count = f"{len(levels)} level{'s' * (len(levels) != 1)}"
     return "category", f"text of {count} ({examples}){_gaps(missing)}.{remark}", bool(remark)
 

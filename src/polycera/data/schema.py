@@ -12,7 +12,9 @@ from polycera.data.column import Kind, Values, kind_of
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, listing, shorten
 
-Role: TypeAlias = Literal["number", "category", "boolean", "date", "id", "constant", "text", "group", "time", "ignore"]
+Role: TypeAlias = Literal[
+    "number", "category", "boolean", "date", "id", "constant", "text", "group", "time", "ignore"
+]
 ROLES: tuple[str, ...] = get_args(Role)
 USED = ("number", "category", "boolean", "date")
 
@@ -26,7 +28,8 @@ class Column:
         role: what it is used for; only number, category, boolean and date reach the network.
         kind: what its cells hold: number, text, boolean or date.
         reason: one sentence that says why it has the role.
-        notable: whether the user should be told, because the column is left out or holds something strange.
+        notable: whether the user should be told, because the column is left out or holds something
+            strange.
     """
 
     name: str
@@ -59,7 +62,11 @@ class Schema:
     @property
     def as_text(self) -> list[str]:
         """Names of the columns to read as they are written, so that '01' does not come back as 1."""
-        return [column.name for column in self.columns if (column.role, column.kind) == ("category", "text")]
+        return [
+            column.name
+            for column in self.columns
+            if (column.role, column.kind) == ("category", "text")
+        ]
 
     @property
     def notices(self) -> list[str]:
@@ -90,7 +97,9 @@ class Schema:
         return cls(columns)
 
 
-def infer(table: Table, targets: Iterable[str] = (), overrides: Mapping[str, str] | None = None) -> Schema:
+def infer(
+    table: Table, targets: Iterable[str] = (), overrides: Mapping[str, str] | None = None
+) -> Schema:
     """Gives every column that is no target a role, with a reason.
 
     Args:
@@ -100,8 +109,8 @@ def infer(table: Table, targets: Iterable[str] = (), overrides: Mapping[str, str
 
     Raises:
         UnknownName: for a target, column or role that does not exist.
-        InputError: for a target with a role, and for a column that cannot be what it is declared to be
-            (naming the row and the value).
+        InputError: for a target with a role, and for a column that cannot be what it is declared to
+            be (naming the row and the value).
 
     Example:
         >>> infer(Table({"town": ["Oslo", "Bergen", "Oslo"], "rent": [9.0, 8.0, 7.0]}), ["rent"]).used
@@ -112,8 +121,16 @@ def infer(table: Table, targets: Iterable[str] = (), overrides: Mapping[str, str
     for name in [*goals, *declared]:
         table[name]
     if both := sorted(set(goals) & set(declared)):
-        raise InputError(f"Targets have no role as inputs, and these were given one: {listing(both)}.")
-    return Schema(tuple(_column(name, table[name], declared.get(name)) for name in table.names if name not in goals))
+        raise InputError(
+            f"Targets have no role as inputs, and these were given one: {listing(both)}."
+        )
+    return Schema(
+        tuple(
+            _column(name, table[name], declared.get(name))
+            for name in table.names
+            if name not in goals
+        )
+    )
 
 
 def _column(name: str, values: Values, declared: str | None) -> Column:

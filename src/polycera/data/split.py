@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polycera.data import draw
+from polycera.data import assign_rows
 from polycera.data.column import canonical, is_missing
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, shorten
@@ -17,7 +17,16 @@ from polycera.tasks import Binary, Multiclass, Ordinal, Task
 
 Indices = NDArray[np.int64]
 
-_PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+_PARTS = {
+    "train": 0,
+    "training": 0,
+    "valid": 1,
+    "validation": 1,
+    "val": 1,
+    "dev": 1,
+    "test": 2,
+    "testing": 2,
+}
 _ENOUGH = 3  # rows of each class, one a part
 
 
@@ -67,13 +76,16 @@ def split(
         seed: of the draw.
         validation: share of the rows, 0 for none.
         test: share of the rows, 0 for none.
-        stratify: codes of classes [rows], with one further code for a missing label: each part gets its share
-            of each, and a class of at least three rows is in every part. Groups and time go before it.
-        groups: what belongs together [rows]; no group is divided, and rows without a group are one group.
+        stratify: codes of classes [rows], with one further code for a missing label: each part gets
+            its share of each, and a class of at least three rows is in every part. Groups and time
+            go before it.
+        groups: what belongs together [rows]; no group is divided, and rows without a group are one
+            group.
         time: when each row was [rows]; the last are the test, those before them the validation.
 
     Raises:
-        InputError: too few rows or groups, shares that leave nothing to train on, a time that is missing.
+        InputError: too few rows or groups, shares that leave nothing to train on, a time that is
+            missing.
 
     Example:
         >>> split(100, seed=0)
@@ -84,11 +96,13 @@ def split(
         raise InputError("A split is by groups or by time, not by both; give one of them.")
     random = np.random.default_rng([abs(int(seed)), rows])
     if groups is not None:
-        return Split._of(draw.by_groups(_codes(groups, rows, "groups"), quota, random))
+        return Split._of(assign_rows.by_groups(_codes(groups, rows, "groups"), quota, random))
     if time is not None:
-        return Split._of(draw.by_time(_moments(time, rows), quota))
-    codes = np.zeros(rows, dtype=np.int64) if stratify is None else _codes(stratify, rows, "stratify")
-    return Split._of(draw.by_strata(codes, quota, random))
+        return Split._of(assign_rows.by_time(_moments(time, rows), quota))
+    codes = (
+        np.zeros(rows, dtype=np.int64) if stratify is None else _codes(stratify, rows, "stratify")
+    )
+    return Split._of(assign_rows.by_strata(codes, quota, random))
 
 
 def from_column(
@@ -102,12 +116,13 @@ def from_column(
 ) -> Split:
     """Return the parts that a column names: train, valid or validation, test, in any case.
 
-    Where it names no validation, that share of the training rows is drawn for it: whole groups, where there are
-    groups, and the last of them, where there is a time.
+    Where it names no validation, that share of the training rows is drawn for it: whole groups,
+    where there are groups, and the last of them, where there is a time.
 
     Raises:
         UnknownName: for another name.
-        InputError: a row without a part, no row to train on, a group in two parts, groups and a time together.
+        InputError: a row without a part, no row to train on, a group in two parts, groups and a
+            time together.
     """
     column = canonical(values, "split")
     if is_missing(column).any():
@@ -129,7 +144,13 @@ def from_column(
             for values, what in ((stratify, "stratify"), (groups, "groups"), (time, "time"))
         )
         drawn = split(
-            len(train), seed=seed, validation=validation, test=0.0, stratify=strata, groups=together, time=moments
+            len(train),
+            seed=seed,
+            validation=validation,
+            test=0.0,
+            stratify=strata,
+            groups=together,
+            time=moments,
         )
         parts[train[drawn.validation]] = 1
     return Split._of(parts)
@@ -195,9 +216,13 @@ def _quota(rows: int, validation: float, test: float) -> tuple[int, int, int]:
     """Rows of training, validation and test."""
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
-            raise InputError(f"The share of {name} is {share:g}; a number from 0 up to, not including, 1 is expected.")
+            raise InputError(
+                f"The share of {name} is {share:g}; a number from 0 up to, not including, 1 is expected."
+            )
     if validation + test >= 1:
-        raise InputError(f"Validation ({validation:g}) and test ({test:g}) together leave no row to train on.")
+        raise InputError(
+            f"Validation ({validation:g}) and test ({test:g}) together leave no row to train on."
+        )
     wanted = [max(1, round(rows * share)) if share else 0 for share in (validation, test)]
     needed = 1 + sum(share > 0 for share in (validation, test))
     if rows < needed:
@@ -215,7 +240,9 @@ def _moments(time: ArrayLike, rows: int) -> NDArray[Any]:
     _check_length(len(column), rows, "time")
     if is_missing(column).any():
         row = int(is_missing(column).argmax())
-        raise InputError(f"The time of row {row} is missing; a split by time needs the time of every row.")
+        raise InputError(
+            f"The time of row {row} is missing; a split by time needs the time of every row."
+        )
     return column
 
 
@@ -231,4 +258,6 @@ def _codes(values: ArrayLike, rows: int, what: str) -> Indices:
 
 def _check_length(came: int, rows: int, what: str) -> None:
     if came != rows:
-        raise InputError(f"{shorten(what)} has {came} values for {rows} rows; one a row is expected.")
+        raise InputError(
+            f"{shorten(what)} has {came} values for {rows} rows; one a row is expected."
+        )

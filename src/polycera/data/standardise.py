@@ -16,7 +16,8 @@ from polycera.errors import InputError, shorten
 
 Floats = NDArray[np.float64]
 
-FAR = 1e6  # no row that was fitted lies as many deviations off; further out is cut, lest float32 overflow
+# no row that was fitted lies as many deviations off; further out is cut, lest float32 overflow
+FAR = 1e6
 _CELLS = 1 << 22  # of one block: 32 MB, however many rows and columns the table has
 
 
@@ -29,7 +30,8 @@ class Numbers:
         mean: [k].
         deviation: [k], 1 where the column does not vary.
         gaps: bool [k], whether values were missing.
-        low, high: [k], the smallest and largest value there was; empty where an older version wrote the encoder.
+        low, high: [k], the smallest and largest value there was; empty where an older version wrote
+            the encoder.
     """
 
     columns: tuple[str, ...]
@@ -49,7 +51,9 @@ class Numbers:
         for _, block in blocks(table, columns):
             mean, deviation, _ = moments(_ordinary(block))
             found.append((mean, deviation, np.isnan(block).any(axis=1), *ranges(block)))
-        parts = [np.concatenate([part[i] for part in found]) if found else np.empty(0) for i in range(5)]
+        parts = [
+            np.concatenate([part[i] for part in found]) if found else np.empty(0) for i in range(5)
+        ]
         return cls(tuple(columns), parts[0], parts[1], parts[2].astype(bool), parts[3], parts[4])
 
     @property
@@ -71,7 +75,10 @@ class Numbers:
         found: list[str] = []
         for part, block in blocks(table, self.columns):
             counts = np.isnan(block).sum(axis=1) * ~self.gaps[part]
-            found += [missing_notice(self.columns[part][i], int(counts[i])) for i in np.flatnonzero(counts)]
+            found += [
+                missing_notice(self.columns[part][i], int(counts[i]))
+                for i in np.flatnonzero(counts)
+            ]
             if len(self.low):
                 found += self._far(part, block)
         return found
@@ -92,7 +99,9 @@ class Numbers:
     def to_config(self) -> dict[str, Any]:
         """JSON values."""
         numbers = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
-        ranges_seen = {"low": self.low.tolist(), "high": self.high.tolist()} if len(self.low) else {}
+        ranges_seen = (
+            {"low": self.low.tolist(), "high": self.high.tolist()} if len(self.low) else {}
+        )
         return {"columns": list(self.columns), **numbers, "gaps": self.gaps.tolist(), **ranges_seen}
 
     @classmethod
@@ -100,7 +109,14 @@ class Numbers:
         """What `to_config` wrote down."""
         mean, deviation = (np.array(config[key], dtype=np.float64) for key in ("mean", "deviation"))
         low, high = (np.array(config.get(key, []), dtype=np.float64) for key in ("low", "high"))
-        return cls(tuple(config["columns"]), mean, deviation, np.array(config["gaps"], dtype=bool), low, high)
+        return cls(
+            tuple(config["columns"]),
+            mean,
+            deviation,
+            np.array(config["gaps"], dtype=bool),
+            low,
+            high,
+        )
 
 
 def blocks(table: Table, columns: Sequence[str]) -> Iterator[tuple[slice, Floats]]:

@@ -53,9 +53,12 @@ class Table:
         """Return the table with these columns as levels, which are text; their values are remembered for `labelled`.
 
         Args:
-            levels: categorical columns whose categories are numbers or booleans, canonical, [rows] each.
+            levels: categorical columns whose categories are numbers or booleans, canonical, [rows]
+                each.
         """
-        table = Table._of(self._columns | {name: as_text(values) for name, values in levels.items()})
+        table = Table._of(
+            self._columns | {name: as_text(values) for name, values in levels.items()}
+        )
         table._values = dict(levels)
         return table
 
@@ -108,7 +111,9 @@ class Table:
     def without(self, names: Iterable[str]) -> Table:
         """All columns but these; UnknownName for one that is not there."""
         unwanted = {name for name in names if self[name] is not None}
-        return Table._of({name: values for name, values in self._columns.items() if name not in unwanted})
+        return Table._of(
+            {name: values for name, values in self._columns.items() if name not in unwanted}
+        )
 
     def _check_lengths(self) -> None:
         if not self._columns:
@@ -126,4 +131,6 @@ def check_names(names: Iterable[str]) -> None:
     """Refuses a name that comes twice."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(f"Column names must differ, and these come more than once: {listing(twice)}.")
+        raise InputError(
+            f"Column names must differ, and these come more than once: {listing(twice)}."
+        )

@@ -38,7 +38,11 @@ class Axis:
         seen, low, high = np.asarray(values, "float64"), self.low, self.high
         if self.log:
             with np.errstate(divide="ignore", invalid="ignore"):
-                seen, low, high = np.log10(np.where(seen > 0, seen, np.nan)), math.log10(low), math.log10(high)
+                seen, low, high = (
+                    np.log10(np.where(seen > 0, seen, np.nan)),
+                    math.log10(low),
+                    math.log10(high),
+                )
         return (seen / 2 - low / 2) / (high / 2 - low / 2)
 
 
@@ -67,10 +71,19 @@ def axis(
     """
     _checked(low, high, log)
     first, last = _range(values, log)
-    first, last = _apart(first if low is None else low, last if high is None else high, low, high, log, whole)
-    found = ticks.logarithmic(first, last, count) if log else ticks.linear(first, last, count, whole=whole)
+    first, last = _apart(
+        first if low is None else low, last if high is None else high, low, high, log, whole
+    )
+    found = (
+        ticks.logarithmic(first, last, count)
+        if log
+        else ticks.linear(first, last, count, whole=whole)
+    )
     if not tight:
-        first, last = found[0].value if low is None else first, found[-1].value if high is None else last
+        first, last = (
+            found[0].value if low is None else first,
+            found[-1].value if high is None else last,
+        )
     return Axis(first, last, [tick for tick in found if first <= tick.value <= last], log)
 
 
@@ -78,16 +91,26 @@ def _checked(low: float | None, high: float | None, log: bool) -> None:
     if any(end is not None and not math.isfinite(end) for end in (low, high)):
         raise InputError(f"An axis from {low} to {high} has no end: give finite numbers, or None.")
     if low is not None and high is not None and low >= high:
-        raise InputError(f"An axis cannot go from {low} to {high}: give a low end below the high one, or None.")
+        raise InputError(
+            f"An axis cannot go from {low} to {high}: give a low end below the high one, or None."
+        )
     if log and any(end is not None and end <= 0 for end in (low, high)):
-        raise InputError(f"A logarithmic axis cannot go from {low} to {high}: give positive ends, or None.")
+        raise InputError(
+            f"A logarithmic axis cannot go from {low} to {high}: give positive ends, or None."
+        )
 
 
 def _range(values: Iterable[np.ndarray], log: bool) -> tuple[float, float]:
     """The least and the greatest number; where there is none, something to draw an empty axis by."""
     found = [each[each >= _LEAST if log else ~np.isnan(each)] for each in values]
     known = np.concatenate([*found, np.empty(0)])
-    return (float(known.min()), float(known.max())) if len(known) else (1.0, 10.0) if log else (0.0, 1.0)
+    return (
+        (float(known.min()), float(known.max()))
+        if len(known)
+        else (1.0, 10.0)
+        if log
+        else (0.0, 1.0)
+    )
 
 
 def _apart(
@@ -97,7 +120,12 @@ def _apart(
     if last - first > _NOISE * max(abs(first), abs(last)):
         return first, last
     if log:
-        return (min(first, last) / 2 if low is None else low), (max(first, last) * 2 if high is None else high)
+        return (min(first, last) / 2 if low is None else low), (
+            max(first, last) * 2 if high is None else high
+        )
     size = max(abs(first), abs(last))
-    pad = 0.5 if whole and size < 1e9 else size * 0.1 or 1.0  # of one whole number, no mark beside it
-    return (min(first, last) - pad if low is None else low), (max(first, last) + pad if high is None else high)
+    # of one whole number, no mark beside it
+    pad = 0.5 if whole and size < 1e9 else size * 0.1 or 1.0
+    return (min(first, last) - pad if low is None else low), (
+        max(first, last) + pad if high is None else high
+    )

@@ -56,13 +56,17 @@ def bars(
         return nothing(title, "no number is defined", numbers)
     x = _axis(lengths, halves, low, high, reference)
     shown = names[: rows.LIMIT]
-    said = [_said(length, half) for length, half in zip(lengths[: rows.LIMIT], halves, strict=False)]
+    said = [
+        _said(length, half) for length, half in zip(lengths[: rows.LIMIT], halves, strict=False)
+    ]
     frame = rows.frame(shown, x, max(width(text, SMALL) for text in said) + 14)
     drawn = [_bar(frame, i, len(shown), shown[i], lengths[i], halves[i]) for i in range(len(shown))]
     ground = frame.ground(x_label, rows=False)
     body = [ground, frame.floor, frame.inside(*drawn, _zero(frame), _reference(frame, reference))]
     summary, notes = _summary(names, lengths, reference), rows.cut(len(names))
-    return picture(title, summary, numbers, frame.below, *body, rows.written(frame, shown, said), notes=notes)
+    return picture(
+        title, summary, numbers, frame.below, *body, rows.written(frame, shown, said), notes=notes
+    )
 
 
 def _halves(errors: Mapping[str, float], names: list[str]) -> np.ndarray:
@@ -72,7 +76,13 @@ def _halves(errors: Mapping[str, float], names: list[str]) -> np.ndarray:
     return np.abs(array([errors.get(name) for name in names], "The errors"))
 
 
-def _axis(lengths: np.ndarray, halves: np.ndarray, low: float | None, high: float | None, line: float | None) -> Axis:
+def _axis(
+    lengths: np.ndarray,
+    halves: np.ndarray,
+    low: float | None,
+    high: float | None,
+    line: float | None,
+) -> Axis:
     more = np.nan_to_num(halves)
     marks = np.array([0.0, *([] if line is None else [line])])
     ends = (lengths - more, lengths + more, marks)
@@ -85,14 +95,26 @@ def _bar(frame: Frame, row: int, count: int, name: str, length: float, half: flo
     if np.isnan(length):
         return Xml("")
     start, end = np.clip(frame.across(np.array([0.0, length])), -1, frame.width + 1).tolist()
-    box = tag("rect", x=min(start, end), y=y - thick / 2, width=abs(end - start), height=thick, rx=1.5, cls="pc-fill")
-    return lettered(f"{name}: {_said(length, half)}", box, _whisker(frame, y, length, half), cls=colour(0))
+    box = tag(
+        "rect",
+        x=min(start, end),
+        y=y - thick / 2,
+        width=abs(end - start),
+        height=thick,
+        rx=1.5,
+        cls="pc-fill",
+    )
+    return lettered(
+        f"{name}: {_said(length, half)}", box, _whisker(frame, y, length, half), cls=colour(0)
+    )
 
 
 def _whisker(frame: Frame, y: float, length: float, half: float) -> Xml:
     if np.isnan(half):
         return Xml("")
-    a, b = np.clip(frame.across(np.array([length - half, length + half])), -99, frame.width + 99).tolist()
+    a, b = np.clip(
+        frame.across(np.array([length - half, length + half])), -99, frame.width + 99
+    ).tolist()
     return tag("path", d=f"M{a:.1f} {y - 3:.1f}v6m0 -3H{b:.1f}m0 -3v6", cls="pc-whisker")
 
 
@@ -108,7 +130,11 @@ def _reference(frame: Frame, value: float | None) -> Xml:
 
 
 def _said(length: float, half: float) -> str:
-    return short(float(length)) if np.isnan(half) else f"{short(float(length))} ± {short(float(half), 2)}"
+    return (
+        short(float(length))
+        if np.isnan(half)
+        else f"{short(float(length))} ± {short(float(half), 2)}"
+    )
 
 
 def _cells(names: list[str], lengths: np.ndarray, halves: np.ndarray | None) -> list[list[object]]:

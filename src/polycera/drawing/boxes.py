@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from polycera.runs.findings import Layer, Sharing
+from polycera.runs.results import Layer, Sharing
 
 Labelled = Callable[[Sequence["Box"]], list[Hashable]]
 TWINS = 6
@@ -40,7 +40,9 @@ class Box:
     @property
     def twins(self) -> bool:
         """Whether it is several layers side by side, of one kind and for one task each."""
-        alike = len({layer.kind for layer in self.layers}) == 1 and all(len(layer.tasks) == 1 for layer in self.layers)
+        alike = len({layer.kind for layer in self.layers}) == 1 and all(
+            len(layer.tasks) == 1 for layer in self.layers
+        )
         return len(self.layers) > 1 and not self.folded and alike
 
     @property
@@ -51,7 +53,10 @@ class Box:
     @property
     def units(self) -> int | None:
         """Length of the last axis of what it gives, where that is fixed and of layers side by side the same."""
-        lengths = {layer.shape[-1] if layer.shape else None for layer in self.layers[-1 if self.folded else 0 :]}
+        lengths = {
+            layer.shape[-1] if layer.shape else None
+            for layer in self.layers[-1 if self.folded else 0 :]
+        }
         return lengths.pop() if len(lengths) == 1 else None
 
 
@@ -74,14 +79,19 @@ def levels(drawn: Sequence[Box]) -> list[int]:
     for i, box in enumerate(drawn):
         for j in box.inputs:
             takers[j].append(found[i])
-    return [min(takers[i], default=level + 1) - 1 if not drawn[i].inputs else level for i, level in enumerate(found)]
+    return [
+        min(takers[i], default=level + 1) - 1 if not drawn[i].inputs else level
+        for i, level in enumerate(found)
+    ]
 
 
 def _single(layers: Sequence[Layer]) -> list[Box]:
     """A layer that is called twice may take what comes after it: such ways back are not drawn."""
     place = {layer.name: i for i, layer in reversed([*enumerate(layers)])}
     known = [{place[name] for name in layer.inputs if name in place} for layer in layers]
-    return [Box((layer,), tuple(sorted(j for j in known[i] if j < i))) for i, layer in enumerate(layers)]
+    return [
+        Box((layer,), tuple(sorted(j for j in known[i] if j < i))) for i, layer in enumerate(layers)
+    ]
 
 
 def _merged(drawn: list[Box], labelled: Labelled, *, folded: bool = False) -> list[Box]:
@@ -90,15 +100,24 @@ def _merged(drawn: list[Box], labelled: Labelled, *, folded: bool = False) -> li
     members: dict[Hashable, list[int]] = defaultdict(list)
     for i, key in enumerate(labels):
         members[key].append(i)
-    takes = {key: {labels[j] for i in held for j in drawn[i].inputs} - {key} for key, held in members.items()}
+    takes = {
+        key: {labels[j] for i in held for j in drawn[i].inputs} - {key}
+        for key, held in members.items()
+    }
     order = _in_order(takes, members)
     place = {key: i for i, key in enumerate(order)}
-    return [_as_one(drawn, members[key], sorted(place[k] for k in takes[key]), folded) for key in order]
+    return [
+        _as_one(drawn, members[key], sorted(place[k] for k in takes[key]), folded) for key in order
+    ]
 
 
-def _in_order(takes: dict[Hashable, set[Hashable]], members: dict[Hashable, list[int]]) -> list[Hashable]:
+def _in_order(
+    takes: dict[Hashable, set[Hashable]], members: dict[Hashable, list[int]]
+) -> list[Hashable]:
     first = {key: held[0] for key, held in members.items()}
-    sorter = TopologicalSorter({key: sorted(before, key=first.__getitem__) for key, before in takes.items()})
+    sorter = TopologicalSorter(
+        {key: sorted(before, key=first.__getitem__) for key, before in takes.items()}
+    )
     return [*sorter.static_order()]
 
 
@@ -110,15 +129,24 @@ def _as_one(drawn: Sequence[Box], held: Sequence[int], inputs: Sequence[int], fo
 def _alike(drawn: Sequence[Box]) -> list[Hashable]:
     """Layers of one kind and shape that serve one task each and take the same, or what is itself alike."""
     keys: list[int] = []
-    known: dict[Hashable, int] = {}  # keys are counted: as nested tuples they would grow with every layer
+    # keys are counted: as nested tuples they would grow with every layer
+    known: dict[Hashable, int] = {}
     for box in drawn:
         layer = box.layers[0]
-        seen = (layer.kind, tuple(layer.shape), len(layer.tasks) == 1, tuple(keys[j] for j in box.inputs))
+        seen = (
+            layer.kind,
+            tuple(layer.shape),
+            len(layer.tasks) == 1,
+            tuple(keys[j] for j in box.inputs),
+        )
         keys.append(known.setdefault(seen, len(known)))
     sizes: dict[int, int] = defaultdict(int)
     for i, key in enumerate(keys):
         sizes[key] += len(drawn[i].tasks) == 1
-    return [("twins", key) if sizes[key] > TWINS and len(drawn[i].tasks) == 1 else i for i, key in enumerate(keys)]
+    return [
+        ("twins", key) if sizes[key] > TWINS and len(drawn[i].tasks) == 1 else i
+        for i, key in enumerate(keys)
+    ]
 
 
 def _stretches(drawn: Sequence[Box], longest: int) -> list[Hashable]:

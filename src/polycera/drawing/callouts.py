@@ -38,8 +38,16 @@ def callouts(
         route: places of those that a line leads through.
     """
     across, down = frame.left + frame.across(x), frame.top + frame.down(y)
-    order = sorted(shown, key=lambda i: i != chosen) if len(shown) <= NAMED else [i for i in shown if i == chosen]
-    taken = [_around(float(across[i]), float(down[i]), 4.0) for i in shown] if len(shown) <= NAMED else []
+    order = (
+        sorted(shown, key=lambda i: i != chosen)
+        if len(shown) <= NAMED
+        else [i for i in shown if i == chosen]
+    )
+    taken = (
+        [_around(float(across[i]), float(down[i]), 4.0) for i in shown]
+        if len(shown) <= NAMED
+        else []
+    )
     taken += _along(across[[*route]], down[[*route]]) if len(shown) <= NAMED else []
     return together(*(_callout(float(across[i]), float(down[i]), names[i], taken) for i in order))
 

@@ -33,14 +33,23 @@ def cells(ground: Grid, values: np.ndarray, at: np.ndarray, diverging: bool, sho
     drawn = []
     for r, c in np.ndindex(*values.shape):
         fill, said = fills[r, c] if known[r, c] else None, write(float(values[r, c]))
-        words = [_number(ground, r, c, said, fill)] if show and width(said, SMALL) <= ground.wide - 4 else []
+        words = (
+            [_number(ground, r, c, said, fill)]
+            if show and width(said, SMALL) <= ground.wide - 4
+            else []
+        )
         tip = f"{plain(ground.rows[r])}, {plain(ground.columns[c])}: {short(float(values[r, c]))}"
         drawn.append(lettered(tip, _box(ground, r, c, fill), *words))
     return together(*drawn)
 
 
 def _box(ground: Grid, r: int, c: int, fill: np.ndarray | None) -> Xml:
-    place = {"x": ground.wide * c, "y": ground.high * r, "width": ground.wide, "height": ground.high}
+    place = {
+        "x": ground.wide * c,
+        "y": ground.high * r,
+        "width": ground.wide,
+        "height": ground.high,
+    }
     if fill is None:
         return tag("rect", cls="pc-part pc-fill-soft", **place)
     return tag("rect", cls="pc-part", fill=ramp.code(fill), **place)
@@ -50,7 +59,15 @@ def _number(ground: Grid, r: int, c: int, said: str, fill: np.ndarray | None) ->
     x, y = ground.wide * (c + 0.5), ground.high * (r + 0.5) + 4
     if fill is None:
         return label(x, y, said, cls="pc-mute", anchor="middle", small=True)
-    return tag("text", escape(said), x=x, y=y, cls="pc-small", text_anchor="middle", style=f"fill:{ramp.ink(fill)}")
+    return tag(
+        "text",
+        escape(said),
+        x=x,
+        y=y,
+        cls="pc-small",
+        text_anchor="middle",
+        style=f"fill:{ramp.ink(fill)}",
+    )
 
 
 def _writer(values: np.ndarray) -> Callable[[float], str]:
@@ -64,16 +81,21 @@ def _writer(values: np.ndarray) -> Callable[[float], str]:
 def raster(at: np.ndarray, diverging: bool) -> Xml:
     """One pixel for each number, as an image within the picture; undefined ones are clear."""
     level = np.where(np.isnan(at), 0, 1 + np.round(np.nan_to_num(at) * 254)).astype("uint8")
-    palette = np.concatenate([np.zeros((1, 3), "uint8"), ramp.colours(np.linspace(0, 1, 255), diverging)])
+    palette = np.concatenate(
+        [np.zeros((1, 3), "uint8"), ramp.colours(np.linspace(0, 1, 255), diverging)]
+    )
     held = base64.b64encode(_png(level, palette)).decode()
     size = {"width": level.shape[1], "height": level.shape[0]}
-    return tag("image", href=f"data:image/png;base64,{held}", style="image-rendering:pixelated", **size)
+    return tag(
+        "image", href=f"data:image/png;base64,{held}", style="image-rendering:pixelated", **size
+    )
 
 
 def _png(level: np.ndarray, palette: np.ndarray) -> bytes:
     """A PNG image of indexed colours, of which the first is clear."""
     high, wide = level.shape
-    rows = np.concatenate([np.zeros((high, 1), "uint8"), level], axis=1)  # 0: the row is stored as it is
+    # 0: the row is stored as it is
+    rows = np.concatenate([np.zeros((high, 1), "uint8"), level], axis=1)
     head = struct.pack(">IIBBBBB", wide, high, 8, 3, 0, 0, 0)
     parts = [
         (b"IHDR", head),
@@ -81,7 +103,9 @@ def _png(level: np.ndarray, palette: np.ndarray) -> bytes:
         (b"tRNS", b"\0"),
         (b"IDAT", zlib.compress(rows.tobytes(), 9)),
     ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, held) for kind, held in [*parts, (b"IEND", b"")])
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        _chunk(kind, held) for kind, held in [*parts, (b"IEND", b"")]
+    )
 
 
 def _chunk(kind: bytes, held: bytes) -> bytes:
@@ -94,10 +118,14 @@ def legend(x: float, y: float, low: float, high: float, diverging: bool) -> Xml:
     first, last = (-max(-low, high), max(-low, high)) if both else (low, high)
     fills = ramp.colours((np.arange(_STEPS) + 0.5) / _STEPS, diverging)
     boxes = [
-        tag("rect", x=x + _STEP * i, y=y, width=_STEP + 0.3, height=9, fill=ramp.code(f)) for i, f in enumerate(fills)
+        tag("rect", x=x + _STEP * i, y=y, width=_STEP + 0.3, height=9, fill=ramp.code(f))
+        for i, f in enumerate(fills)
     ]
     ends = [("start", 0.0, first), ("end", 1.0, last), *([("middle", 0.5, 0.0)] if both else [])]
-    return together(*boxes, *(_end(x + _STEP * _STEPS * part, y + 22, value, anchor) for anchor, part, value in ends))
+    return together(
+        *boxes,
+        *(_end(x + _STEP * _STEPS * part, y + 22, value, anchor) for anchor, part, value in ends),
+    )
 
 
 def _end(x: float, y: float, value: float, anchor: str) -> Xml:

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from polycera.errors import shorten
-from polycera.runs.findings import Layer, Sharing
+from polycera.runs.results import Layer, Sharing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,11 +21,11 @@ def described(found: Sharing, width: int = 110) -> str:
     """The verdict, the layers, how much serves whom, and what separate networks would cost.
 
     Args:
-        found: of `polycera.networks.sharing`.
+        found: of `polycera.interpretation.sharing`.
         width: columns of the terminal.
 
     Examples:
-        >>> from polycera.runs.findings import Amount, Cost, Sharing
+        >>> from polycera.runs.results import Amount, Cost, Sharing
         >>> nothing = Amount(0, 0, 0)
         >>> print(described(Sharing(["price"], [], nothing, nothing, Cost(0, 0), Cost(0, 0), "There is no layer.")))
         There is no layer.
@@ -33,7 +33,9 @@ def described(found: Sharing, width: int = 110) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    console = Console(file=file, width=width, force_terminal=False, color_system=None, legacy_windows=False)
+    console = Console(
+        file=file, width=width, force_terminal=False, color_system=None, legacy_windows=False
+    )
     for part in parts(found):
         console.print(part)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
@@ -95,10 +97,16 @@ def _amounts(found: Sharing) -> Table:
 
 def _sentences(found: Sharing) -> list[str]:
     said = []
-    unknown = [f"{plain(layer.name, 40)} ({plain(layer.kind, 30)})" for layer in found.layers if _unknown(layer)]
+    unknown = [
+        f"{plain(layer.name, 40)} ({plain(layer.kind, 30)})"
+        for layer in found.layers
+        if _unknown(layer)
+    ]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        said.append(f"Multiply-adds are not known of {', '.join(unknown[:5])}{more}: the sums are without these.")
+        said.append(
+            f"Multiply-adds are not known of {', '.join(unknown[:5])}{more}: the sums are without these."
+        )
     if found.joint.step is not None and found.separate.step is not None:
         said += [
             _timed(f"A training step of {ROWS} rows takes", found.joint.step, found.separate.step),
@@ -128,4 +136,6 @@ def _ratio(separate: float, joint: float) -> str:
 
 def plain(name: str, limit: int) -> str:
     """A name as text that cannot steer a terminal, shortened."""
-    return shorten("".join(sign if sign.isprintable() or sign in KEPT else "\ufffd" for sign in name), limit)
+    return shorten(
+        "".join(sign if sign.isprintable() or sign in KEPT else "\ufffd" for sign in name), limit
+    )

@@ -56,7 +56,14 @@ def _named(end: End, right: float, y: float) -> Xml:
     """The lead is dotted where the line ends long before: it is no part of it."""
     start = max(right, end.x) + 4
     early = "1 4" if end.x < right - 4 else None
-    far = tag("path", d=f"M{end.x + 5:.1f} {end.y:.1f}H{start:.1f}", cls="pc-thin", stroke_dasharray=early)
-    lead = tag("path", d=f"M{start:.1f} {end.y:.1f}L{right + 15:.1f} {y:.1f}h3", cls="pc-thin", stroke_opacity=0.5)
+    far = tag(
+        "path", d=f"M{end.x + 5:.1f} {end.y:.1f}H{start:.1f}", cls="pc-thin", stroke_dasharray=early
+    )
+    lead = tag(
+        "path",
+        d=f"M{start:.1f} {end.y:.1f}L{right + 15:.1f} {y:.1f}h3",
+        cls="pc-thin",
+        stroke_opacity=0.5,
+    )
     words = label(right + 21, y + 4, end.name, room=WIDEST, cls="pc-name pc-strong")
     return tag("g", *([far] if early else []), lead, words, cls=end.cls)

@@ -47,16 +47,26 @@ def forest(
         >>> forest(["churn"], [0.02], [0.01], [0.03], title="Gain", x_label="AUC").summary
         '1 row: 1 above 0, 0 below, 0 with it in the interval.'
     """
-    parts = [array(part, f"The {word}") for part, word in ((means, "means"), (lows, "lows"), (highs, "highs"))]
+    parts = [
+        array(part, f"The {word}")
+        for part, word in ((means, "means"), (lows, "lows"), (highs, "highs"))
+    ]
     if {len(part) for part in parts} != {len(names)}:
         counts = ", ".join(str(len(part)) for part in parts)
-        raise InputError(f"There are {len(names)} names and {counts} means, lows and highs: give as many of each.")
+        raise InputError(
+            f"There are {len(names)} names and {counts} means, lows and highs: give as many of each."
+        )
     found = [(float(m), float(a), float(b)) for m, a, b in zip(*parts, strict=True)]
-    numbers = table(["name", x_label, "low", "high"], [[name, *row] for name, row in zip(names, found, strict=True)])
+    numbers = table(
+        ["name", x_label, "low", "high"],
+        [[name, *row] for name, row in zip(names, found, strict=True)],
+    )
     if all(np.isnan(row[0]) for row in found):
         return nothing(title, "no difference is defined", numbers)
     shown, said = list(names[: rows.LIMIT]), [_said(row) for row in found[: rows.LIMIT]]
-    frame = rows.frame(shown, axis([*parts, np.array([zero])]), max(width(text, SMALL) for text in said) + 14)
+    frame = rows.frame(
+        shown, axis([*parts, np.array([zero])]), max(width(text, SMALL) for text in said) + 14
+    )
     drawn = [_row(frame, i, len(shown), shown[i], found[i], zero) for i in range(len(shown))]
     line = tag("path", d=f"M{float(frame.across(zero)):.1f} 0v{frame.height:.1f}", cls="pc-mark")
     body = [
@@ -65,15 +75,24 @@ def forest(
         frame.inside(line, *drawn),
         rows.written(frame, shown, said),
     ]
-    return picture(title, _summary(found, zero), numbers, frame.below, *body, notes=rows.cut(len(names)))
+    return picture(
+        title, _summary(found, zero), numbers, frame.below, *body, notes=rows.cut(len(names))
+    )
 
 
 def _row(frame: Frame, place: int, count: int, name: str, row: Row, zero: float) -> Xml:
     mean, low, high = row
     if np.isnan(mean):
         return Xml("")
-    y, (x, a, b) = rows.middle(frame, place, count) - frame.top, frame.across(np.array(row)).tolist()
-    bar = [] if np.isnan(low) or np.isnan(high) else [tag("path", d=f"M{a:.1f} {y:.1f}H{b:.1f}", cls="pc-line")]
+    y, (x, a, b) = (
+        rows.middle(frame, place, count) - frame.top,
+        frame.across(np.array(row)).tolist(),
+    )
+    bar = (
+        []
+        if np.isnan(low) or np.isnan(high)
+        else [tag("path", d=f"M{a:.1f} {y:.1f}H{b:.1f}", cls="pc-line")]
+    )
     sure = low > zero or high < zero
     dot = tag("circle", cx=x, cy=y, r=4.5, cls="pc-fill" if sure else "pc-hollow")
     cls = (colour(0) if low > zero else colour(1)) if sure else "pc-neutral"

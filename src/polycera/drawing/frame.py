@@ -40,13 +40,18 @@ class Frame:
 
     def inside(self, *parts: Xml) -> Xml:
         """Shapes with places of the rectangle, cut off beyond it. Scripts find the ends of the axes in it."""
-        ends = {"data_x": f"{self.x.low!r} {self.x.high!r}", "data_y": f"{self.y.low!r} {self.y.high!r}"}
+        ends = {
+            "data_x": f"{self.x.low!r} {self.x.high!r}",
+            "data_y": f"{self.y.low!r} {self.y.high!r}",
+        }
         wide, high = self.width + 2 * _BEYOND, self.height + 2 * _BEYOND
         place = {"x": self.left - _BEYOND, "y": self.top - _BEYOND, "width": wide, "height": high}
         view = f"{-_BEYOND} {-_BEYOND} {wide:.1f} {high:.1f}"
         return tag("svg", *parts, cls="pc-plot", overflow="hidden", viewBox=view, **place, **ends)
 
-    def ground(self, x_label: str = "", y_label: str = "", *, rows: bool = True, columns: bool = True) -> Xml:
+    def ground(
+        self, x_label: str = "", y_label: str = "", *, rows: bool = True, columns: bool = True
+    ) -> Xml:
         """Grid, marks and labels.
 
         Args:
@@ -58,14 +63,24 @@ class Frame:
         parts = [self._row(tick) for tick in self.y.ticks if rows]
         parts += [self._column(tick, not rows) for tick in self.readable if columns]
         middle, below = self.left + self.width / 2, self.top + self.height + 33
-        parts += [label(middle, below, x_label, room=self.width, cls="pc-mute", anchor="middle")] if x_label else []
-        parts += [label(0.0, self.top - 12, y_label, room=self.width, cls="pc-mute")] if y_label else []
+        parts += (
+            [label(middle, below, x_label, room=self.width, cls="pc-mute", anchor="middle")]
+            if x_label
+            else []
+        )
+        parts += (
+            [label(0.0, self.top - 12, y_label, room=self.width, cls="pc-mute")] if y_label else []
+        )
         return together(*parts)
 
     @property
     def floor(self) -> Xml:
         """The line that the horizontal axis is."""
-        return tag("path", d=f"M{self.left:.1f} {self.top + self.height:.1f}h{self.width:.1f}", cls="pc-axis")
+        return tag(
+            "path",
+            d=f"M{self.left:.1f} {self.top + self.height:.1f}h{self.width:.1f}",
+            cls="pc-axis",
+        )
 
     @property
     def readable(self) -> list[Tick]:
@@ -77,7 +92,9 @@ class Frame:
     def _row(self, tick: Tick) -> Xml:
         y = self.top + float(self.down(tick.value))
         line = tag("path", d=f"M{self.left:.1f} {y:.1f}h{self.width:.1f}", cls="pc-grid")
-        return together(line, label(self.left - 6, y + 4, tick.label, cls="pc-mute", anchor="end", small=True))
+        return together(
+            line, label(self.left - 6, y + 4, tick.label, cls="pc-mute", anchor="end", small=True)
+        )
 
     def _column(self, tick: Tick, long: bool) -> Xml:
         x, bottom = self.left + float(self.across(tick.value)), self.top + self.height

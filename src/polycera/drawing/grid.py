@@ -51,7 +51,14 @@ class Grid:
         x, y = self.left + self.wide * (i + 0.5), self.top - 8
         if not self.turned:
             return label(x, y, self.columns[i], room=self.wide, anchor="middle", small=True)
-        return label(x + 3, y, self.columns[i], room=_ABOVE, small=True, turn=f"rotate(-45 {x + 3:.1f} {y:.1f})")
+        return label(
+            x + 3,
+            y,
+            self.columns[i],
+            room=_ABOVE,
+            small=True,
+            turn=f"rotate(-45 {x + 3:.1f} {y:.1f})",
+        )
 
     def axes(self, x_label: str, y_label: str) -> Xml:
         """What the columns and the rows are."""
@@ -59,7 +66,9 @@ class Grid:
         middle = self.top + high / 2
         above = label(self.left, 12.0, x_label, room=WIDTH - self.left, cls="pc-mute")
         turn = f"rotate(-90 12 {middle:.1f})"
-        beside = label(12.0, middle, y_label, room=max(high, 60.0), cls="pc-mute", anchor="middle", turn=turn)
+        beside = label(
+            12.0, middle, y_label, room=max(high, 60.0), cls="pc-mute", anchor="middle", turn=turn
+        )
         return together(above if x_label else Xml(""), beside if y_label else Xml(""))
 
 

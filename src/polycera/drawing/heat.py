@@ -48,8 +48,8 @@ def heat(
         x_label, y_label: what columns and rows are.
 
     Raises:
-        InputError: where the numbers are not as many as the names say, something is no number, or `low` is not
-            below `high`.
+        InputError: where the numbers are not as many as the names say, something is no number, or
+            `low` is not below `high`.
 
     Example:
         >>> from polycera.drawing import heat
@@ -57,16 +57,26 @@ def heat(
         [['', 'churn', 'revenue'], ['churn', '1', '−0.2']]
     """
     found = _checked(values, rows, columns, low, high)
-    numbers = table(["", *columns], [[name, *map(float, row)] for name, row in zip(rows, found, strict=True)])
+    numbers = table(
+        ["", *columns], [[name, *map(float, row)] for name, row in zip(rows, found, strict=True)]
+    )
     if np.isnan(found).all():
         return nothing(title, "no number is defined", numbers)
     part = found[:LIMIT, :LIMIT]
     ground = grid(rows[:LIMIT], columns[:LIMIT], x_label, y_label)
     at = ramp.places(part, low, high, diverging)
-    body = [_inside(ground, part, at, diverging, show), ground.names(), ground.axes(x_label, y_label)]
+    body = [
+        _inside(ground, part, at, diverging, show),
+        ground.names(),
+        ground.axes(x_label, y_label),
+    ]
     scale = legend(ground.left, ground.bottom + 12, low, high, diverging)
-    more = [f"Only the first {LIMIT} rows and columns are drawn."] if max(found.shape) > LIMIT else []
-    return picture(title, _summary(found, rows, columns), numbers, ground.bottom + 40, *body, scale, notes=more)
+    more = (
+        [f"Only the first {LIMIT} rows and columns are drawn."] if max(found.shape) > LIMIT else []
+    )
+    return picture(
+        title, _summary(found, rows, columns), numbers, ground.bottom + 40, *body, scale, notes=more
+    )
 
 
 def _inside(ground: Grid, part: np.ndarray, at: np.ndarray, diverging: bool, show: bool) -> Xml:
@@ -75,13 +85,24 @@ def _inside(ground: Grid, part: np.ndarray, at: np.ndarray, diverging: bool, sho
     single = part.size <= _SINGLE
     shown = show and max(part.shape) <= SHOWN
     drawn = cells(ground, part, at, diverging, shown) if single else raster(at, diverging)
-    place = {"x": ground.left, "y": ground.top, "width": ground.wide * columns, "height": ground.high * rows}
-    stretched = {} if single else {"viewBox": f"0 0 {columns} {rows}", "preserveAspectRatio": "none"}
+    place = {
+        "x": ground.left,
+        "y": ground.top,
+        "width": ground.wide * columns,
+        "height": ground.high * rows,
+    }
+    stretched = (
+        {} if single else {"viewBox": f"0 0 {columns} {rows}", "preserveAspectRatio": "none"}
+    )
     return tag("svg", drawn, **place, **stretched)
 
 
 def _checked(
-    values: Sequence[Sequence[float | None]], rows: Sequence[str], columns: Sequence[str], low: float, high: float
+    values: Sequence[Sequence[float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    low: float,
+    high: float,
 ) -> np.ndarray:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError(
@@ -93,7 +114,9 @@ def _checked(
             f"There are {len(rows)} names of rows and {len(columns)} of columns, but {len(wide)} rows of "
             f"{listing(sorted(set(wide)))} numbers: give one number for each cell."
         )
-    found = [array(row, f"The row {shorten(name)!r}") for row, name in zip(values, rows, strict=True)]
+    found = [
+        array(row, f"The row {shorten(name)!r}") for row, name in zip(values, rows, strict=True)
+    ]
     return np.array(found).reshape(len(rows), len(columns))
 
 
@@ -101,8 +124,9 @@ def _summary(found: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> 
     said = []
     for place in (np.nanargmin(found), np.nanargmax(found)):
         r, c = divmod(int(place), len(columns))
-        said.append(f"{short(float(found[r, c]))} ({isolated(shorten(rows[r]))}, {isolated(shorten(columns[c]))})")
-    count = (
-        f"{len(rows)} row{'s' if len(rows) != 1 else ''} and {len(columns)} column{'s' if len(columns) != 1 else ''}"
-    )
-    return f"{count}; from {said[0]} to {said[1]}."
+        said.append(
+            f"{short(float(found[r, c]))} ({isolated(shorten(rows[r]))}, {isolated(shorten(columns[c]))})"
+        )
+    down = f"{len(rows)} row{'s' if len(rows) != 1 else ''}"
+    across = f"{len(columns)} column{'s' if len(columns) != 1 else ''}"
+    return f"{down} and {across}; from {said[0]} to {said[1]}."

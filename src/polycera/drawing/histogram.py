@@ -18,7 +18,12 @@ from polycera.errors import InputError
 
 
 def histogram(
-    edges: Sequence[float], counts: Sequence[float], *, title: str, x_label: str, y_label: str = "rows"
+    edges: Sequence[float],
+    counts: Sequence[float],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str = "rows",
 ) -> Picture:
     """A column for each bin, as high as there are rows in it.
 
@@ -29,7 +34,8 @@ def histogram(
         x_label, y_label: of the axes, with units.
 
     Raises:
-        InputError: where the edges do not ascend, are not one more than the counts, or something is no number.
+        InputError: where the edges do not ascend, are not one more than the counts, or something is
+            no number.
 
     Example:
         >>> from polycera.drawing import histogram
@@ -38,10 +44,16 @@ def histogram(
     """
     at, high = array(edges, "The edges"), array(counts, "The counts")
     if len(at) != len(high) + 1:
-        raise InputError(f"A histogram has {len(at)} edges for {len(high)} bins: give one edge more than bins.")
+        raise InputError(
+            f"A histogram has {len(at)} edges for {len(high)} bins: give one edge more than bins."
+        )
     if np.isnan(at).any() or (np.diff(at) < 0).any():
-        raise InputError("The edges of a histogram do not ascend: give finite numbers from low to high.")
-    numbers = table(["from", "to", y_label], [[*map(float, row)] for row in zip(at, at[1:], high, strict=False)])
+        raise InputError(
+            "The edges of a histogram do not ascend: give finite numbers from low to high."
+        )
+    numbers = table(
+        ["from", "to", y_label], [[*map(float, row)] for row in zip(at, at[1:], high, strict=False)]
+    )
     if not np.nansum(high) > 0:
         return nothing(title, "there are no rows", numbers)
     y = axis([high], low=0.0, whole=True)
@@ -62,11 +74,20 @@ def _columns(frame: Frame, at: np.ndarray, high: np.ndarray) -> list[Xml]:
 def _column(start: float, end: float, top: float, bottom: float) -> Xml:
     """With a gap to the next one; a single row among thousands is still to be seen."""
     high = max(bottom - top, 1.0) if bottom > top else 0.0
-    return tag("rect", x=start + 0.5, y=bottom - high, width=max(end - start - 1, 0.5), height=high, cls="pc-fill")
+    return tag(
+        "rect",
+        x=start + 0.5,
+        y=bottom - high,
+        width=max(end - start - 1, 0.5),
+        height=high,
+        cls="pc-fill",
+    )
 
 
 def _summary(at: np.ndarray, high: np.ndarray, unit: str) -> str:
     most = int(np.nanargmax(high))
     ends = [short(float(v)) for v in (at[0], at[-1], at[most], at[most + 1])]
-    total = f"{short(float(np.nansum(high)))} {unit} in {len(high)} bin{'s' if len(high) != 1 else ''}"
+    total = (
+        f"{short(float(np.nansum(high)))} {unit} in {len(high)} bin{'s' if len(high) != 1 else ''}"
+    )
     return f"{total} from {ends[0]} to {ends[1]}; most are between {ends[2]} and {ends[3]}: {short(float(high[most]))}."

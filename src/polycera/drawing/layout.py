@@ -97,11 +97,15 @@ def _bent(nodes: Sequence[Node]) -> list[Node]:
     found = list(nodes)
     bends: dict[tuple[int, int], int] = {}
     for i, node in enumerate(nodes):
-        found[i] = replace(node, inputs=tuple(_stretched(found, bends, j, node.level) for j in node.inputs))
+        found[i] = replace(
+            node, inputs=tuple(_stretched(found, bends, j, node.level) for j in node.inputs)
+        )
     return found
 
 
-def _stretched(found: list[Node], bends: dict[tuple[int, int], int], source: int, level: int) -> int:
+def _stretched(
+    found: list[Node], bends: dict[tuple[int, int], int], source: int, level: int
+) -> int:
     last = source
     for between in range(found[source].level + 1, level):
         if (source, between) not in bends:
@@ -143,7 +147,13 @@ def _tall(nodes: Sequence[Node], column: Sequence[int]) -> float:
 
 
 def _stacked(
-    nodes: Sequence[Node], column: Sequence[int], x: float, top: float, tall: float, wide: float, band: int
+    nodes: Sequence[Node],
+    column: Sequence[int],
+    x: float,
+    top: float,
+    tall: float,
+    wide: float,
+    band: int,
 ) -> dict[int, Placed]:
     """Boxes in the middle; lines that pass above or below all of them at the edges, where they are straight."""
     y, found = top + (tall - _tall(nodes, column)) / 2, {}
@@ -152,5 +162,9 @@ def _stacked(
         y += nodes[i].height + _ROW
     for edge, order, step in ((top, column, _ROW), (top + tall, column[::-1], -_ROW)):
         passing = [*takewhile(lambda i: nodes[i].thing is None, order)]
-        found |= {i: replace(found[i], y=edge + step * k) for k, i in enumerate(passing) if len(passing) < len(column)}
+        found |= {
+            i: replace(found[i], y=edge + step * k)
+            for k, i in enumerate(passing)
+            if len(passing) < len(column)
+        }
     return found

@@ -50,7 +50,12 @@ def fit(value: object, room: float, size: float = SIZE) -> str:
 def _belongs_to_the_one_before(text: str, at: int) -> bool:
     """Whether cutting here would take an accent, a skin tone or half of a joined emoji away from its letter."""
     tone = "\U0001f3fb" <= text[at] <= "\U0001f3ff"
-    return bool(unicodedata.combining(text[at])) or text[at] in _JOINERS or text[at - 1] == "\u200d" or tone
+    return (
+        bool(unicodedata.combining(text[at]))
+        or text[at] in _JOINERS
+        or text[at - 1] == "\u200d"
+        or tone
+    )
 
 
 def label(
@@ -79,7 +84,9 @@ def label(
     shown = whole if room is None else fit(whole, room, SMALL if small else SIZE)
     title = () if shown == whole else (tag("title", escape(whole)),)
     classes = f"{cls} pc-small" if small else cls
-    return tag("text", *title, escape(shown), x=x, y=y, cls=classes, text_anchor=anchor, transform=turn)
+    return tag(
+        "text", *title, escape(shown), x=x, y=y, cls=classes, text_anchor=anchor, transform=turn
+    )
 
 
 def lettered(value: object, *inside: Xml, **attributes: object) -> Xml:

@@ -40,8 +40,8 @@ def lines(
 ) -> Picture:
     """Lines over one horizontal axis, each with its name at its end.
 
-    A line is drawn through 240 points at most: of each stretch its lowest and its highest. Lines after the twelfth are
-    grey and only counted.
+    A line is drawn through 240 points at most: of each stretch its lowest and its highest. Lines
+    after the twelfth are grey and only counted.
 
     Args:
         series: name -> numbers [n]; None, NaN and infinities are gaps.
@@ -72,7 +72,10 @@ def lines(
     held = marking.drawable(marks)
     y = axis(found.values(), low=low, high=high, log=log)
     frame, spots = _frame(found, _across(places, held), y, held, bool(y_label))
-    drawn = [_line(frame, i, found[name], places, name, len(found), name in dashed) for i, name in enumerate(found)]
+    drawn = [
+        _line(frame, i, found[name], places, name, len(found), name in dashed)
+        for i, name in enumerate(found)
+    ]
     ground = [frame.ground(x_label), _above(y_label), frame.floor, frame.inside(*reversed(drawn))]
     body = [*ground, marking.drawn(frame, spots), _names(frame, found, places)]
     return picture(title, _summary(found), numbers, frame.below, *body, notes=_notes(found))
@@ -85,7 +88,9 @@ def _known(dashed: Collection[str], found: Mapping[str, np.ndarray]) -> None:
 
 
 def _across(places: np.ndarray, marks: Mapping[str, float]) -> Axis:
-    return axis([places, np.array([*marks.values()], "float64")], tight=True, whole=whole(places), count=8)
+    return axis(
+        [places, np.array([*marks.values()], "float64")], tight=True, whole=whole(places), count=8
+    )
 
 
 def _frame(
@@ -94,23 +99,39 @@ def _frame(
     """The rectangle, below the label of the vertical axis and the words of the marks."""
     left, right = max(room_for(y), 28.0), ends.room([*found][:NAMED])
     spots = marking.spots(marks, x, WIDTH - left - right)
-    return Frame(x, y, left, 10 + 16 * named + marking.height(spots), WIDTH - left - right, _HEIGHT), spots
+    return Frame(
+        x, y, left, 10 + 16 * named + marking.height(spots), WIDTH - left - right, _HEIGHT
+    ), spots
 
 
 def _above(y_label: str) -> Xml:
     return label(0.0, 12.0, y_label, room=float(WIDTH), cls="pc-mute") if y_label else Xml("")
 
 
-def _line(frame: Frame, place: int, values: np.ndarray, places: np.ndarray, name: str, count: int, dashed: bool) -> Xml:
+def _line(
+    frame: Frame,
+    place: int,
+    values: np.ndarray,
+    places: np.ndarray,
+    name: str,
+    count: int,
+    dashed: bool,
+) -> Xml:
     limit = max(24, min(thinning.VERTICES, _ALL // count))
     across, down = frame.across(places), frame.down(values)
     runs = thinning.runs(values, thinning.kept(values, limit))
     path = "".join(_path(across[run], down[run]) for run in runs if len(run) > 1)
     single = [int(run[0]) for run in runs if len(run) == 1]
-    dots = [tag("circle", cx=float(across[i]), cy=float(down[i]), r=3, cls="pc-fill") for i in single]
+    dots = [
+        tag("circle", cx=float(across[i]), cy=float(down[i]), r=3, cls="pc-fill") for i in single
+    ]
     if place >= NAMED:
-        return lettered(name, *([tag("path", d=path, cls="pc-faint")] if path else []), *dots, cls="pc-neutral")
-    curve = [tag("path", d=path, cls="pc-line", stroke_dasharray=dash(place, dashed))] if path else []
+        return lettered(
+            name, *([tag("path", d=path, cls="pc-faint")] if path else []), *dots, cls="pc-neutral"
+        )
+    curve = (
+        [tag("path", d=path, cls="pc-line", stroke_dasharray=dash(place, dashed))] if path else []
+    )
     return lettered(name, *curve, *dots, cls=colour(place))
 
 
@@ -120,8 +141,16 @@ def _path(x: np.ndarray, y: np.ndarray) -> str:
 
 
 def _names(frame: Frame, found: Mapping[str, np.ndarray], places: np.ndarray) -> Xml:
-    at = [_end(frame, i, name, values, places) for i, (name, values) in enumerate([*found.items()][:NAMED])]
-    return ends.names([end for end in at if end], frame.left + frame.width, frame.top + 2, frame.top + frame.height)
+    at = [
+        _end(frame, i, name, values, places)
+        for i, (name, values) in enumerate([*found.items()][:NAMED])
+    ]
+    return ends.names(
+        [end for end in at if end],
+        frame.left + frame.width,
+        frame.top + 2,
+        frame.top + frame.height,
+    )
 
 
 def _end(frame: Frame, place: int, name: str, values: np.ndarray, places: np.ndarray) -> End | None:
@@ -129,30 +158,49 @@ def _end(frame: Frame, place: int, name: str, values: np.ndarray, places: np.nda
     if not len(known):
         return None
     y = float(np.clip(frame.down(values[known[-1]]), 0, frame.height))
-    return End(name, colour(place), frame.left + float(frame.across(places[known[-1]])), frame.top + y)
+    return End(
+        name, colour(place), frame.left + float(frame.across(places[known[-1]])), frame.top + y
+    )
 
 
 def _notes(found: Mapping[str, np.ndarray]) -> list[str]:
     more = len(found) - NAMED
-    grey = [f"{more} more lines are grey; their names and numbers are in the table."] if more > 0 else []
+    grey = (
+        [f"{more} more lines are grey; their names and numbers are in the table."]
+        if more > 0
+        else []
+    )
     empty = [name for name, values in found.items() if np.isnan(values).all()]
     return [*grey, *([f"Without a number: {several(empty, 'line')}."] if empty else [])]
 
 
 def _numbers(found: Mapping[str, np.ndarray], places: np.ndarray, x_label: str) -> list[list[str]]:
     if len(found) <= NAMED:
-        rows = [[float(p), *map(float, row)] for p, row in zip(places, np.array([*found.values()]).T, strict=False)]
+        rows = [
+            [float(p), *map(float, row)]
+            for p, row in zip(places, np.array([*found.values()]).T, strict=False)
+        ]
         return table([x_label or "place", *found], rows)
-    return table(["line", "first", "last", "lowest", "highest"], [[name, *_four(v)] for name, v in found.items()])
+    return table(
+        ["line", "first", "last", "lowest", "highest"],
+        [[name, *_four(v)] for name, v in found.items()],
+    )
 
 
 def _four(values: np.ndarray) -> list[float | None]:
     known = values[~np.isnan(values)]
-    return [float(v) for v in (known[0], known[-1], known.min(), known.max())] if len(known) else [None] * 4
+    return (
+        [float(v) for v in (known[0], known[-1], known.min(), known.max())]
+        if len(known)
+        else [None] * 4
+    )
 
 
 def _summary(found: Mapping[str, np.ndarray]) -> str:
-    said = [f"{isolated(shorten(name))} {_course(*_four(values))}" for name, values in [*found.items()][:3]]
+    said = [
+        f"{isolated(shorten(name))} {_course(*_four(values))}"
+        for name, values in [*found.items()][:3]
+    ]
     return f"{several([*found], 'line')}; {'; '.join(said)}."
 
 

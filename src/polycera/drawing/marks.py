@@ -19,7 +19,11 @@ Spot = tuple[str, float, float, int]
 
 def drawable(marks: Mapping[str, float]) -> dict[str, float]:
     """The marks that have a place."""
-    return {text: float(value) for text, value in marks.items() if value is not None and math.isfinite(value)}
+    return {
+        text: float(value)
+        for text, value in marks.items()
+        if value is not None and math.isfinite(value)
+    }
 
 
 def spots(marks: Mapping[str, float], x: Axis, wide: float) -> list[Spot]:
@@ -34,8 +38,12 @@ def spots(marks: Mapping[str, float], x: Axis, wide: float) -> list[Spot]:
     for text, value in sorted(marks.items(), key=lambda mark: (mark[1], mark[0])):
         at, half = float(x.at(value)) * wide, width(fit(text, _WIDEST, SMALL), SMALL) / 2
         middle = min(max(at, half), max(wide - half, half))
-        taken = [lane for said, _, other, lane in found if abs(middle - other) < half + _half(said) + 8]
-        found.append((text, at, middle, next(i for i in range(len(found) + 1) if i not in taken) % _LANES))
+        taken = [
+            lane for said, _, other, lane in found if abs(middle - other) < half + _half(said) + 8
+        ]
+        found.append(
+            (text, at, middle, next(i for i in range(len(found) + 1) if i not in taken) % _LANES)
+        )
     return found
 
 
@@ -56,5 +64,7 @@ def drawn(frame: Frame, found: list[Spot]) -> Xml:
 def _mark(frame: Frame, text: str, at: float, middle: float, lane: int) -> Xml:
     x, y = frame.left + at, frame.top - 7 - LANE * lane
     line = tag("path", d=f"M{x:.1f} {y + 3:.1f}V{frame.top + frame.height:.1f}", cls="pc-mark")
-    words = label(frame.left + middle, y, text, room=_WIDEST, cls="pc-halo", anchor="middle", small=True)
+    words = label(
+        frame.left + middle, y, text, room=_WIDEST, cls="pc-halo", anchor="middle", small=True
+    )
     return together(line, words)

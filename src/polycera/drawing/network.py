@@ -18,7 +18,7 @@ from polycera.drawing.style import colour
 from polycera.drawing.table import table
 from polycera.drawing.xml import Xml, plain, tag, together
 from polycera.errors import shorten
-from polycera.runs.findings import Layer, Sharing
+from polycera.runs.results import Layer, Sharing
 
 CHIPS = 12
 """More tasks than these are not drawn one by one."""
@@ -35,8 +35,9 @@ class Chip:
 def network(found: Sharing, *, title: str = "Who shares what") -> Picture:
     """Layers as boxes, in colour where they serve one task, grey where they serve all.
 
-    Boxes are higher the more units a layer has. Layers that are alike and serve a task each are one box where there
-    are many, and of long stretches only the ends are drawn; the table has all layers.
+    Boxes are higher the more units a layer has. Layers that are alike and serve a task each are one
+    box where there are many, and of long stretches only the ends are drawn; the table has all
+    layers.
 
     Args:
         found: which layer serves which tasks.
@@ -51,7 +52,15 @@ def network(found: Sharing, *, title: str = "Who shares what") -> Picture:
     placed = layout(_nodes(drawn, chips, len(found.tasks)), WIDTH, _WIDEST)
     shapes = [_shape(found, place) for place in placed.placed]
     notes = _notes(found, drawn)
-    return picture(title, _summary(found), numbers, placed.height + 12, wires.wires(placed), *shapes, notes=notes)
+    return picture(
+        title,
+        _summary(found),
+        numbers,
+        placed.height + 12,
+        wires.wires(placed),
+        *shapes,
+        notes=notes,
+    )
 
 
 def _chips(found: Sharing, drawn: Sequence[Box]) -> list[tuple[Chip, tuple[int, ...]]]:
@@ -66,9 +75,14 @@ def _chips(found: Sharing, drawn: Sequence[Box]) -> list[tuple[Chip, tuple[int, 
     return [(Chip(tuple(tasks)), held) for held, tasks in ends.items()]
 
 
-def _nodes(drawn: Sequence[Box], chips: Sequence[tuple[Chip, tuple[int, ...]]], tasks: int) -> list[Node]:
+def _nodes(
+    drawn: Sequence[Box], chips: Sequence[tuple[Chip, tuple[int, ...]]], tasks: int
+) -> list[Node]:
     at = levels(drawn)
-    found = [Node(at[i], _height(box), _rank(sorted(box.tasks), tasks), box.inputs, box) for i, box in enumerate(drawn)]
+    found = [
+        Node(at[i], _height(box), _rank(sorted(box.tasks), tasks), box.inputs, box)
+        for i, box in enumerate(drawn)
+    ]
     last = max(at) + 1
     return found + [Node(last, _CHIP, _rank(chip.tasks, tasks), held, chip) for chip, held in chips]
 
@@ -94,7 +108,11 @@ def _box(found: Sharing, place: Placed, box: Box) -> Xml:
     dashes = None if box.tasks else "3 3"
     ground = tag("rect", x=place.x, y=place.y, cls=cls, stroke_dasharray=dashes, **size)
     whole = ", ".join(shorten(layer.name, 300) for layer in box.layers[:20])
-    behind = [tag("rect", x=place.x + 4, y=place.y - 4, cls="pc-box pc-fill-soft", **size)] if box.twins else []
+    behind = (
+        [tag("rect", x=place.x + 4, y=place.y - 4, cls="pc-box pc-fill-soft", **size)]
+        if box.twins
+        else []
+    )
     shapes = [*behind, ground, _edge(found, place, box), *_words(found, place, box)]
     return lettered(f"{whole}: {served(found, box.tasks, 300)}", *shapes, cls=_hue(box.tasks))
 
@@ -104,7 +122,10 @@ def _words(found: Sharing, place: Placed, box: Box) -> list[Xml]:
     said = [(_name(box), "pc-strong"), (_kind(box), "pc-mute"), (_weights(box), "pc-mute")]
     said.append(("for one task each" if box.twins else served(found, box.tasks), "pc-text"))
     lines = [(place.x + 10, start + 15 * i, text, cls, i > 0) for i, (text, cls) in enumerate(said)]
-    return [label(x, y, text, room=place.width - 15, cls=cls, small=small) for x, y, text, cls, small in lines]
+    return [
+        label(x, y, text, room=place.width - 15, cls=cls, small=small)
+        for x, y, text, cls, small in lines
+    ]
 
 
 def _edge(found: Sharing, place: Placed, box: Box) -> Xml:
@@ -114,7 +135,12 @@ def _edge(found: Sharing, place: Placed, box: Box) -> Xml:
         return Xml("")
     high = (place.node.height - 8) / len(tasks)
     tops = [(place.y + 4 + high * k, colour(task)) for k, task in enumerate(tasks)]
-    return together(*(tag("rect", x=place.x + 2, y=y, width=4, height=high, cls=f"pc-fill {c}") for y, c in tops))
+    return together(
+        *(
+            tag("rect", x=place.x + 2, y=y, width=4, height=high, cls=f"pc-fill {c}")
+            for y, c in tops
+        )
+    )
 
 
 def _chip(found: Sharing, place: Placed, chip: Chip) -> Xml:
@@ -135,7 +161,9 @@ def _hue(tasks: frozenset[int]) -> str:
 def _name(box: Box) -> str:
     if len(box.layers) == 1:
         return box.layers[0].name
-    return f"… {len(box.layers)} layers" if box.folded else f"{len(box.layers)} × {box.layers[0].kind}"
+    return (
+        f"… {len(box.layers)} layers" if box.folded else f"{len(box.layers)} × {box.layers[0].kind}"
+    )
 
 
 def _weights(box: Box) -> str:
@@ -162,19 +190,33 @@ def served(found: Sharing, tasks: frozenset[int], limit: int = 40) -> str:
 
 def _row(found: Sharing, layer: Layer) -> list[object]:
     shape = " × ".join("any" if length is None else str(length) for length in layer.shape)
-    return [layer.name, layer.kind, layer.parameters, layer.multiply_adds, shape, served(found, frozenset(layer.tasks))]
+    return [
+        layer.name,
+        layer.kind,
+        layer.parameters,
+        layer.multiply_adds,
+        shape,
+        served(found, frozenset(layer.tasks)),
+    ]
 
 
 def _notes(found: Sharing, drawn: Sequence[Box]) -> list[str]:
     folded = len(found.layers) - len(drawn)
-    more = [f"{len(found.layers)} layers as {len(drawn)} boxes; the table has all of them."] if folded else []
+    more = (
+        [f"{len(found.layers)} layers as {len(drawn)} boxes; the table has all of them."]
+        if folded
+        else []
+    )
     colours = "Grey: for all tasks; in colour: for one; with a striped edge: for some."
     return [f"{colours} Higher boxes have more units.", *more]
 
 
 def _summary(found: Sharing) -> str:
     amount = found.parameters
-    parts = [f"{short(part)} {word}" for part, word in ((amount.all, "serve all tasks"), (amount.some, "some"))]
+    parts = [
+        f"{short(part)} {word}"
+        for part, word in ((amount.all, "serve all tasks"), (amount.some, "some"))
+    ]
     weights = f"of {short(amount.total)} weights {', '.join(parts)}, {short(amount.one)} one"
     layers = f"{len(found.layers)} layer{'s' if len(found.layers) != 1 else ''}"
     return f"{several(found.tasks, 'task')}; {layers}; {weights}. {found.verdict}"

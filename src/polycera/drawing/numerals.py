@@ -43,7 +43,8 @@ def exact(number: Decimal, *, scientific: bool | None = None, decimals: int = 0)
 
     Args:
         number: finite.
-        scientific: as 1.5e-7; None: where it is very small or large. Else with thin spaces between thousands.
+        scientific: as 1.5e-7; None: where it is very small or large. Else with thin spaces between
+            thousands.
         decimals: at least so many where it is not scientific.
     """
     sign = _MINUS if number < 0 else ""
@@ -75,7 +76,11 @@ def array(values: Sequence[float | None] | np.ndarray, what: str) -> np.ndarray:
     try:
         found = np.array(values, "float64")
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{shorten(what)} holds what is no number: give numbers, and None for gaps.") from None
+        raise InputError(
+            f"{shorten(what)} holds what is no number: give numbers, and None for gaps."
+        ) from None
     if found.ndim != 1:
-        raise InputError(f"{shorten(what)} is no list of numbers, it has {found.ndim} dimensions: give one.")
+        raise InputError(
+            f"{shorten(what)} is no list of numbers, it has {found.ndim} dimensions: give one."
+        )
     return np.where(np.abs(found) <= HUGE, found, np.nan)

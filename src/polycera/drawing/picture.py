@@ -11,8 +11,8 @@ from polycera.drawing.lettering import label
 from polycera.drawing.style import PLAIN
 from polycera.drawing.xml import Xml, escape, plain, tag, together
 from polycera.errors import InputError, shorten
-from polycera.runs import atomic, paths
 from polycera.runs.html_table import html_table
+from polycera.storage import atomic, paths
 
 WIDTH = 640
 """Of a picture in pixels, but for those that need more."""
@@ -60,7 +60,9 @@ class Picture:
         """The picture as an SVG file: on white, with its style in it."""
         ground = tag("rect", x=-MARGIN, y=-MARGIN, width="100%", height="100%", cls="pc-fill-paper")
         style = tag("style", Xml(PLAIN.replace("&", "&amp;").replace("<", "&lt;")))
-        return self._svg("pc", style, ground, margin=MARGIN, xmlns="http://www.w3.org/2000/svg") + "\n"
+        return (
+            self._svg("pc", style, ground, margin=MARGIN, xmlns="http://www.w3.org/2000/svg") + "\n"
+        )
 
     def _svg(self, id: str, *before: Xml, margin: int = 0, **attributes: object) -> str:
         known = [tag(name, escape(text), id=f"{id}-{name}") for name, text in self._spoken]
@@ -69,7 +71,9 @@ class Picture:
         wide, high = self.width + 2 * margin, self.height + 2 * margin
         size = {"width": wide, "height": high, "viewBox": f"{-margin} {-margin} {wide} {high}"}
         named = {"role": "img", "aria_labelledby": f"{id}-title {id}-desc"}
-        return tag("svg", *known, *before, title, shapes, cls="pc-picture", **attributes, **size, **named)
+        return tag(
+            "svg", *known, *before, title, shapes, cls="pc-picture", **attributes, **size, **named
+        )
 
     def __repr__(self) -> str:
         return f"Picture({self.title!r}, {self.width} x {self.height})"
@@ -77,7 +81,9 @@ class Picture:
     def _repr_html_(self) -> str:
         headings = self.numbers[0] if self.numbers else []
         numbers = html_table(self.summary, headings, self.numbers[1:])
-        return f"<figure>{self.page()}<details><summary>Numbers</summary>{numbers}</details></figure>"
+        return (
+            f"<figure>{self.page()}<details><summary>Numbers</summary>{numbers}</details></figure>"
+        )
 
     @property
     def _spoken(self) -> list[tuple[str, str]]:
@@ -97,7 +103,9 @@ class Picture:
             ".png": lambda: png.rendered(self.page(), self.width + 2 * MARGIN),
         }
         if path.suffix.lower() not in makers:
-            raise InputError(f"A picture cannot be written to {shorten(path)!r}: end the name in .svg or .png.")
+            raise InputError(
+                f"A picture cannot be written to {shorten(path)!r}: end the name in .svg or .png."
+            )
         paths.check_output(path)
         atomic.write(path, makers[path.suffix.lower()]())
 
@@ -114,7 +122,9 @@ def picture(
     """A picture of these shapes, with notes in small letters below them."""
     below = [_note(height + _LINE * (i + 1), note, width) for i, note in enumerate(notes)]
     whole = TITLE + height + _LINE * len(notes) + 8
-    return Picture(plain(title), plain(summary), width, int(whole), numbers, together(*parts, *below))
+    return Picture(
+        plain(title), plain(summary), width, int(whole), numbers, together(*parts, *below)
+    )
 
 
 def _note(y: float, said: str, width: int) -> Xml:
@@ -124,4 +134,6 @@ def _note(y: float, said: str, width: int) -> Xml:
 def nothing(title: str, why: str, numbers: list[list[str]]) -> Picture:
     """A picture that says that there is nothing in it, and why."""
     said = f"Nothing to draw: {why}."
-    return picture(title, said, numbers, 48.0, label(0.0, 28.0, said, cls="pc-mute", room=float(WIDTH)))
+    return picture(
+        title, said, numbers, 48.0, label(0.0, 28.0, said, cls="pc-mute", room=float(WIDTH))
+    )

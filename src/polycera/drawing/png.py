@@ -22,4 +22,6 @@ def rendered(page: str, width: int) -> bytes:
     try:
         return bytes(resvg_py.svg_to_bytes(svg_string=page, width=width * SCALE))
     except ValueError as error:
-        raise PolyceraError(f"The picture could not be made a PNG ({error}): write it as .svg.") from None
+        raise PolyceraError(
+            f"The picture could not be made a PNG ({error}): write it as .svg."
+        ) from None

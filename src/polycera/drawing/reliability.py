@@ -12,7 +12,7 @@ from polycera.drawing.picture import Picture, nothing, picture
 from polycera.drawing.style import colour
 from polycera.drawing.table import table
 from polycera.drawing.xml import Xml, tag
-from polycera.runs.findings import Reliability
+from polycera.runs.results import Reliability
 
 _SIDE, _STRIP = 300.0, 56.0
 
@@ -25,13 +25,15 @@ def reliability(found: Reliability, *, title: str) -> Picture:
         title: what is shown.
 
     Example:
-        >>> from polycera.runs.findings import Reliability
+        >>> from polycera.runs.results import Reliability
         >>> from polycera.drawing import reliability
         >>> reliability(Reliability([0.2, 0.8], [0.25, 0.7], [40, 60], 0.08), title="churn").summary
         '2 bins of 100 rows; expected calibration error 0.08; farthest apart: 0.8 predicted, 0.7 observed.'
     """
     parts = [array(part, "A bin") for part in (found.predicted, found.observed, found.rows)]
-    numbers = table(["predicted", "observed", "rows"], [[*map(float, row)] for row in zip(*parts, strict=True)])
+    numbers = table(
+        ["predicted", "observed", "rows"], [[*map(float, row)] for row in zip(*parts, strict=True)]
+    )
     x, y, rows = (part[~np.isnan(parts).any(axis=0)] for part in parts)
     if not len(rows):
         return nothing(title, "no bin has rows", numbers)
@@ -41,11 +43,21 @@ def reliability(found: Reliability, *, title: str) -> Picture:
     frame = Frame(unit, unit, left, 26.0, _SIDE, _SIDE)
     below = Frame(unit, amount, left, 26 + _SIDE + 36, _SIDE, _STRIP)
     shapes = [_ideal(), *_gaps(frame, x, y), _curve(frame, x, y), *_dots(frame, x, y, rows)]
-    body = [frame.ground("", "observed frequency", columns=False), frame.floor, frame.inside(*shapes)]
-    body += [below.ground("predicted probability", "rows"), below.inside(*_counts(below, x, rows)), below.floor]
+    body = [
+        frame.ground("", "observed frequency", columns=False),
+        frame.floor,
+        frame.inside(*shapes),
+    ]
+    body += [
+        below.ground("predicted probability", "rows"),
+        below.inside(*_counts(below, x, rows)),
+        below.floor,
+    ]
     said = enumerate(_aside(found, rows))
     aside = [label(left + _SIDE + 24, 32.0 + 18 * i, words, cls=cls) for i, (words, cls) in said]
-    return picture(title, _summary(found, x, y, rows), numbers, below.below, *body, *aside, width=540)
+    return picture(
+        title, _summary(found, x, y, rows), numbers, below.below, *body, *aside, width=540
+    )
 
 
 def _ideal() -> Xml:
@@ -53,13 +65,19 @@ def _ideal() -> Xml:
 
 
 def _gaps(frame: Frame, x: np.ndarray, y: np.ndarray) -> list[Xml]:
-    places = zip(frame.across(x).tolist(), frame.down(y).tolist(), frame.down(x).tolist(), strict=True)
-    return [tag("path", d=f"M{a:.1f} {b:.1f}V{c:.1f}", cls=f"pc-thin {colour(1)}") for a, b, c in places]
+    places = zip(
+        frame.across(x).tolist(), frame.down(y).tolist(), frame.down(x).tolist(), strict=True
+    )
+    return [
+        tag("path", d=f"M{a:.1f} {b:.1f}V{c:.1f}", cls=f"pc-thin {colour(1)}") for a, b, c in places
+    ]
 
 
 def _curve(frame: Frame, x: np.ndarray, y: np.ndarray) -> Xml:
     pixels = zip(frame.across(x).tolist(), frame.down(y).tolist(), strict=True)
-    return tag("path", d="M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in pixels), cls=f"pc-line {colour(0)}")
+    return tag(
+        "path", d="M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in pixels), cls=f"pc-line {colour(0)}"
+    )
 
 
 def _dots(frame: Frame, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> list[Xml]:
@@ -67,7 +85,10 @@ def _dots(frame: Frame, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> list[
     size = 3 + 4 * np.sqrt(rows / max(float(rows.max()), 1.0))
     said = [_said(*map(float, row)) for row in zip(x, y, rows, strict=True)]
     places = zip(frame.across(x).tolist(), frame.down(y).tolist(), size.tolist(), said, strict=True)
-    return [lettered(s, tag("circle", cx=a, cy=b, r=r, cls="pc-dot"), cls=colour(0)) for a, b, r, s in places]
+    return [
+        lettered(s, tag("circle", cx=a, cy=b, r=r, cls="pc-dot"), cls=colour(0))
+        for a, b, r, s in places
+    ]
 
 
 def _said(predicted: float, observed: float, rows: float) -> str:

@@ -24,7 +24,14 @@ def frame(names: Sequence[str], x: Axis, right: float) -> Frame:
         right: pixels for what is written to the right of it.
     """
     left = min(max((width(plain(name), SIZE) for name in names), default=0.0), _WIDEST) + 12
-    return Frame(x, Axis(0.0, float(len(names)), []), left, 6.0, WIDTH - left - right, len(names) * pitch(len(names)))
+    return Frame(
+        x,
+        Axis(0.0, float(len(names)), []),
+        left,
+        6.0,
+        WIDTH - left - right,
+        len(names) * pitch(len(names)),
+    )
 
 
 def pitch(count: int) -> float:
@@ -40,7 +47,10 @@ def middle(frame: Frame, row: int, count: int) -> float:
 def written(frame: Frame, names: Sequence[str], said: Sequence[str]) -> Xml:
     """The names at the left, and what is said of each at the right."""
     ys = [middle(frame, i, len(names)) + 4 for i in range(len(names))]
-    left = [label(frame.left - 8, y, name, room=_WIDEST, anchor="end") for y, name in zip(ys, names, strict=True)]
+    left = [
+        label(frame.left - 8, y, name, room=_WIDEST, anchor="end")
+        for y, name in zip(ys, names, strict=True)
+    ]
     return together(*left, *(_aside(y, text) for y, text in zip(ys, said, strict=True)))
 
 

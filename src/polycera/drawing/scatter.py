@@ -48,7 +48,8 @@ def scatter(
         connect: places of points that a line leads through, as a front.
 
     Raises:
-        InputError: where something is no number, names are not as many, or a place is none of a point.
+        InputError: where something is no number, names are not as many, or a place is none of a
+            point.
 
     Example:
         >>> from polycera.drawing import scatter
@@ -59,7 +60,8 @@ def scatter(
     both = ~np.isnan(x) & ~np.isnan(y)
     called = [str(name) for name in names] or [str(i + 1) for i in range(len(points))]
     numbers = table(
-        ["point", x_label, y_label], [[n, float(a), float(b)] for n, a, b in zip(called, x, y, strict=True)]
+        ["point", x_label, y_label],
+        [[n, float(a), float(b)] for n, a, b in zip(called, x, y, strict=True)],
     )
     if not both.any():
         return nothing(title, "no point has both numbers", numbers)
@@ -68,25 +70,41 @@ def scatter(
     front = frozenset(connect)
     shown = _shown(both, [*connect, *([] if chosen is None else [chosen])])
     small = line and len(shown) > _CURVE
-    drawn += [_dot(frame, i, x[i], y[i], called[i], i in front, small) for i in sorted(shown, key=front.__contains__)]
+    drawn += [
+        _dot(frame, i, x[i], y[i], called[i], i in front, small)
+        for i in sorted(shown, key=front.__contains__)
+    ]
     drawn += [_ring(frame, x[chosen], y[chosen])] if chosen is not None and both[chosen] else []
     body = [frame.ground(x_label, y_label), frame.floor, frame.inside(*drawn)]
     body += [callouts(frame, x, y, called, shown, chosen, route)] if names else []
     left = int(both.sum()) - len(shown)
     notes = [f"{left} more points are not drawn."] if left else []
     ring = "" if chosen is None else _chosen(x, y, called[chosen], chosen)
-    return picture(title, _summary(x, y, both, (x_label, y_label), ring), numbers, frame.below, *body, notes=notes)
+    return picture(
+        title,
+        _summary(x, y, both, (x_label, y_label), ring),
+        numbers,
+        frame.below,
+        *body,
+        notes=notes,
+    )
 
 
 def _checked(
     points: Points, names: Sequence[str], chosen: int | None, connect: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     if names and len(names) != len(points):
-        raise InputError(f"There are {len(names)} names for {len(points)} points: give one for each, or none.")
-    wrong = [i for i in [*connect, *([] if chosen is None else [chosen])] if not 0 <= i < len(points)]
+        raise InputError(
+            f"There are {len(names)} names for {len(points)} points: give one for each, or none."
+        )
+    wrong = [
+        i for i in [*connect, *([] if chosen is None else [chosen])] if not 0 <= i < len(points)
+    ]
     if wrong:
         raise InputError(f"There is no point {wrong[0]}: there are {len(points)}, counted from 0.")
-    return array([a for a, _ in points], "The horizontal axis"), array([b for _, b in points], "The vertical axis")
+    return array([a for a, _ in points], "The horizontal axis"), array(
+        [b for _, b in points], "The vertical axis"
+    )
 
 
 def _frame(x: np.ndarray, y: np.ndarray, diagonal: bool) -> Frame:
@@ -119,13 +137,20 @@ def _through(frame: Frame, x: np.ndarray, y: np.ndarray, route: Sequence[int]) -
 
 
 def _diagonal(frame: Frame) -> Xml:
-    return tag("path", d=f"M0 {frame.height:.1f}L{frame.width:.1f} 0", cls="pc-axis", stroke_dasharray="4 3")
+    return tag(
+        "path",
+        d=f"M0 {frame.height:.1f}L{frame.width:.1f} 0",
+        cls="pc-axis",
+        stroke_dasharray="4 3",
+    )
 
 
 def _dot(frame: Frame, i: int, x: float, y: float, name: str, front: bool, small: bool) -> Xml:
     words = f"{name}: {short(float(x))}, {short(float(y))}"
     radius = 2.0 if small else 4.5 if front else 3.5
-    shape = tag("circle", cx=float(frame.across(x)), cy=float(frame.down(y)), r=radius, cls="pc-dot")
+    shape = tag(
+        "circle", cx=float(frame.across(x)), cy=float(frame.down(y)), r=radius, cls="pc-dot"
+    )
     return lettered(words, shape, cls=colour(1 if front else 0), data_i=i)
 
 
@@ -133,10 +158,14 @@ def _ring(frame: Frame, x: float, y: float) -> Xml:
     return tag("circle", cx=float(frame.across(x)), cy=float(frame.down(y)), r=8, cls="pc-chosen")
 
 
-def _summary(x: np.ndarray, y: np.ndarray, both: np.ndarray, labels: tuple[str, str], chosen: str) -> str:
+def _summary(
+    x: np.ndarray, y: np.ndarray, both: np.ndarray, labels: tuple[str, str], chosen: str
+) -> str:
     ends = []
     for what, values in zip(labels, (x[both], y[both]), strict=True):
-        ends.append(f"{plain(what)} from {short(float(values.min()))} to {short(float(values.max()))}")
+        ends.append(
+            f"{plain(what)} from {short(float(values.min()))} to {short(float(values.max()))}"
+        )
     return f"{int(both.sum())} point{'s' if both.sum() != 1 else ''}: {', '.join(ends)}{chosen}."
 
 

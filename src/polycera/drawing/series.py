@@ -13,7 +13,9 @@ from polycera.errors import InputError, shorten
 Values = Sequence[float | None]
 
 
-def checked(series: Mapping[str, Values], x: Values | None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def checked(
+    series: Mapping[str, Values], x: Values | None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The series as arrays, and their places: 1, 2, ... where none are given.
 
     Args:
@@ -23,15 +25,21 @@ def checked(series: Mapping[str, Values], x: Values | None) -> tuple[dict[str, n
     Raises:
         InputError: where places and numbers are not as many, or a place is no number.
     """
-    found = {name: array(values, f"The series {shorten(name)!r}") for name, values in series.items()}
+    found = {
+        name: array(values, f"The series {shorten(name)!r}") for name, values in series.items()
+    }
     longest = max(map(len, found.values()), default=0)
     places = np.arange(1.0, longest + 1) if x is None else array(x, "The horizontal axis")
     if np.isnan(places).any():
-        raise InputError("The horizontal axis holds what is no finite number: give a place for each point.")
+        raise InputError(
+            "The horizontal axis holds what is no finite number: give a place for each point."
+        )
     for name, values in found.items():
         if x is not None and len(values) != len(places):
             count = f"{len(values)} numbers for {len(places)} places"
-            raise InputError(f"The series {shorten(name)!r} has {count} on the horizontal axis: give as many.")
+            raise InputError(
+                f"The series {shorten(name)!r} has {count} on the horizontal axis: give as many."
+            )
     return {name: _filled(values, longest) for name, values in found.items()}, places
 
 

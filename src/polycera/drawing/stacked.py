@@ -25,12 +25,18 @@ _PLACES = 240
 
 
 def stacked(
-    series: Mapping[str, Values], *, title: str, x: Values | None = None, x_label: str = "", y_label: str = "share"
+    series: Mapping[str, Values],
+    *,
+    title: str,
+    x: Values | None = None,
+    x_label: str = "",
+    y_label: str = "share",
 ) -> Picture:
     """Areas that add up to 1 wherever anything is defined, each with its name at its end.
 
     Args:
-        series: name -> amounts of 0 or more, [n]; None counts as 0, and as a gap where nothing is defined.
+        series: name -> amounts of 0 or more, [n]; None counts as 0, and as a gap where nothing is
+            defined.
         title: what is shown.
         x: where the amounts are, ascending, [n]; None: 1, 2, ...
         x_label, y_label: of the axes.
@@ -56,10 +62,22 @@ def stacked(
         return nothing(title, "no amount is above 0", numbers)
     y = axis([], low=0.0, high=1.0)
     left, right = max(room_for(y), 28.0), ends.room(names)
-    frame = Frame(axis([places], tight=True, whole=whole(places), count=8), y, left, 26.0, WIDTH - left - right, 240.0)
+    frame = Frame(
+        axis([places], tight=True, whole=whole(places), count=8),
+        y,
+        left,
+        26.0,
+        WIDTH - left - right,
+        240.0,
+    )
     edges = np.concatenate([np.zeros((1, shares.shape[1])), np.cumsum(shares, axis=0)])
     drawn = [_area(frame, i, name, edges[i], edges[i + 1], places) for i, name in enumerate(names)]
-    body = [frame.ground(x_label, y_label), frame.inside(*drawn), frame.floor, _names(frame, names, edges)]
+    body = [
+        frame.ground(x_label, y_label),
+        frame.inside(*drawn),
+        frame.floor,
+        _names(frame, names, edges),
+    ]
     return picture(title, _summary(names, shares), numbers, frame.below, *body)
 
 
@@ -72,17 +90,25 @@ def _shares(found: Mapping[str, np.ndarray], count: int) -> tuple[list[str], np.
         return names, shares
     large = np.sort(np.argsort(-np.nan_to_num(shares).sum(axis=1), kind="stable")[: AREAS - 1])
     rest = np.delete(shares, large, axis=0).sum(axis=0)
-    return [*(names[i] for i in large), f"{len(names) - AREAS + 1} others"], np.concatenate([shares[large], rest[None]])
+    return [*(names[i] for i in large), f"{len(names) - AREAS + 1} others"], np.concatenate(
+        [shares[large], rest[None]]
+    )
 
 
-def _area(frame: Frame, place: int, name: str, low: np.ndarray, high: np.ndarray, places: np.ndarray) -> Xml:
+def _area(
+    frame: Frame, place: int, name: str, low: np.ndarray, high: np.ndarray, places: np.ndarray
+) -> Xml:
     known = np.flatnonzero(~np.isnan(high))
     if len(known) > _PLACES:
         known = known[np.linspace(0, len(known) - 1, _PLACES).astype(int)]
     gaps = np.isnan(high).cumsum()[known]
     pieces = [run for run in np.split(known, np.flatnonzero(np.diff(gaps)) + 1) if len(run)]
     path = "".join(_piece(frame, low[run], high[run], places[run]) for run in pieces)
-    return lettered(name, tag("path", d=path, cls="pc-fill pc-part", fill_opacity=_depth(place)), cls=_hue(place))
+    return lettered(
+        name,
+        tag("path", d=path, cls="pc-fill pc-part", fill_opacity=_depth(place)),
+        cls=_hue(place),
+    )
 
 
 def _depth(place: int) -> float | None:
@@ -98,7 +124,10 @@ def _piece(frame: Frame, low: np.ndarray, high: np.ndarray, places: np.ndarray) 
     x, top, bottom = frame.across(places), frame.down(high), frame.down(low)
     if len(x) == 1:  # a moment has no width of its own
         x, top, bottom = np.array([x[0] - 3, x[0] + 3]), top.repeat(2), bottom.repeat(2)
-    around = [*zip(x.tolist(), top.tolist(), strict=True), *zip(x[::-1].tolist(), bottom[::-1].tolist(), strict=True)]
+    around = [
+        *zip(x.tolist(), top.tolist(), strict=True),
+        *zip(x[::-1].tolist(), bottom[::-1].tolist(), strict=True),
+    ]
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in around) + "Z"
 
 
@@ -106,11 +135,17 @@ def _names(frame: Frame, names: list[str], edges: np.ndarray) -> Xml:
     last = int(np.flatnonzero(~np.isnan(edges[-1]))[-1])
     middles = frame.down((edges[:-1, last] + edges[1:, last]) / 2).tolist()
     right = frame.left + frame.width
-    at = [End(name, _hue(i), right, frame.top + y) for i, (name, y) in enumerate(zip(names, middles, strict=True))]
+    at = [
+        End(name, _hue(i), right, frame.top + y)
+        for i, (name, y) in enumerate(zip(names, middles, strict=True))
+    ]
     return ends.names(at, right, frame.top + 2, frame.top + frame.height)
 
 
 def _summary(names: list[str], shares: np.ndarray) -> str:
     last = shares[:, np.flatnonzero(~np.isnan(shares[0]))[-1]]
-    said = [f"{isolated(shorten(name))} {short(float(share), 3)}" for name, share in zip(names, last, strict=True)]
+    said = [
+        f"{isolated(shorten(name))} {short(float(share), 3)}"
+        for name, share in zip(names, last, strict=True)
+    ]
     return f"{several(names, 'area')}; at the end: {', '.join(said[:3])}{', …' if len(said) > 3 else ''}."

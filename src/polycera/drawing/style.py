@@ -1,7 +1,8 @@
 """The colours and letters of all pictures, as CSS: by variables for a page, by plain values for a file.
 
-The eight colours begin with those of Okabe and Ito (2008), made darker for a light ground and lighter for a dark one,
-so that each has a contrast of 3:1 to it at least. No picture tells two things apart by colour alone.
+The eight colours begin with those of Okabe and Ito (2008), made darker for a light ground and
+lighter for a dark one, so that each has a contrast of 3:1 to it at least. No picture tells two
+things apart by colour alone.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ _RULES = (
     ".pc-box{stroke:currentColor;stroke-width:1.25px}"
     ".pc-whisker{stroke:var(--pc-text);stroke-width:1.25px;fill:none}"
     ".pc-chosen{fill:none;stroke:var(--pc-text);stroke-width:2px}"
-    ".pc-neutral{color:var(--pc-mute)}" + "".join(f".pc-c{i}{{color:var(--pc-c{i})}}" for i in range(COLOURS))
+    ".pc-neutral{color:var(--pc-mute)}"
+    + "".join(f".pc-c{i}{{color:var(--pc-c{i})}}" for i in range(COLOURS))
 )
 
 

@@ -22,10 +22,20 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[lis
         rows: text and numbers.
     """
     limit = min(ROWS, max(CELLS // max(len(headings), 1), 20)) - 1
-    shown = range(len(rows)) if len(rows) <= limit else np.linspace(0, len(rows) - 1, limit - 1).astype(int)
+    shown = (
+        range(len(rows))
+        if len(rows) <= limit
+        else np.linspace(0, len(rows) - 1, limit - 1).astype(int)
+    )
     left = len(rows) - len(shown)
-    more = [[f"… {left} rows between these are left out", *[""] * (len(headings) - 1)]] if left else []
-    return [[plain(name) for name in headings], *([_cell(value) for value in rows[i]] for i in shown), *more]
+    more = (
+        [[f"… {left} rows between these are left out", *[""] * (len(headings) - 1)]] if left else []
+    )
+    return [
+        [plain(name) for name in headings],
+        *([_cell(value) for value in rows[i]] for i in shown),
+        *more,
+    ]
 
 
 def _cell(value: object) -> str:

@@ -28,7 +28,10 @@ def linear(low: float, high: float, count: int = 5, *, whole: bool = False) -> l
         >>> [tick.label for tick in linear(0.13, 0.87)]
         ['0.0', '0.2', '0.4', '0.6', '0.8', '1.0']
     """
-    start, end = Decimal(repr(float(low))), Decimal(repr(float(high)))  # 0.3 is meant, and not what a float makes of it
+    start, end = (
+        Decimal(repr(float(low))),
+        Decimal(repr(float(high))),
+    )  # 0.3 is meant, and not what a float makes of it
     step = _step((end - start) / count)
     if whole:
         step = max(step, Decimal(1))
@@ -66,4 +69,7 @@ def _written(numbers: list[Decimal], step: Decimal | None = None) -> list[Tick]:
     size = max(abs(number) for number in numbers).adjusted()
     scientific = not PLAIN[0] <= size < PLAIN[1] if step is not None else None
     decimals = 0 if step is None or scientific else len(f"{step.normalize():f}".partition(".")[2])
-    return [Tick(float(number), exact(number, scientific=scientific, decimals=decimals)) for number in numbers]
+    return [
+        Tick(float(number), exact(number, scientific=scientific, decimals=decimals))
+        for number in numbers
+    ]

@@ -33,9 +33,13 @@ def _lanes(starts: list[Placed]) -> Mapping[tuple[int, float], Lane]:
     return {key: Lane(i - first[key[0]], bands.count(key[0])) for i, key in enumerate(known)}
 
 
-def _wire(found: Layout, start: Placed, end: Placed, lanes: Mapping[tuple[int, float], Lane]) -> Xml:
+def _wire(
+    found: Layout, start: Placed, end: Placed, lanes: Mapping[tuple[int, float], Lane]
+) -> Xml:
     near = start.band == end.band
-    path = _curve(start, end) if near else _around(found, start, end, lanes[start.band, start.middle])
+    path = (
+        _curve(start, end) if near else _around(found, start, end, lanes[start.band, start.middle])
+    )
     if end.node.thing is None:  # it only passes this column
         return tag("path", d=f"{path}h{end.width:.1f}", cls="pc-axis")
     head = tag("path", d=f"M{end.x:.1f} {end.middle:.1f}l-6 -3.5v7z", cls="pc-fill-axis")

@@ -9,7 +9,8 @@ from typing import NewType
 Xml = NewType("Xml", str)
 """Text that is well-formed XML; a plain `str` is not, and mypy keeps the two apart."""
 
-# XML 1.0 has no place for these, not even as numbers: controls, halves of surrogate pairs, two non-characters.
+# XML 1.0 has no place for these, not even as numbers: controls, halves of surrogate pairs, two
+#     non-characters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _SPACES = re.compile(r"\s+")
 

@@ -16,19 +16,19 @@ from sklearn.utils.validation import check_is_fitted
 from polycera.data import Table
 from polycera.data.column import kind_of
 from polycera.errors import UnknownName
-from polycera.estimators.inputs import table_of
+from polycera.estimators.feature_table import table_of
 from polycera.runs import Data, Network, Parts, Spec, Training, checked
-from polycera.shapes import Array, TaskName
+from polycera.tabular.in_memory import Learned, learn
+from polycera.tabular.prepare import prepare
 from polycera.tasks import Task
-from polycera.training.learn import Learned, learn
-from polycera.training.table import prepare
+from polycera.typing import Array, TaskName
 
 
 class Learner(BaseEstimator):
     """An estimator whose `fit` trains one network for all columns of y.
 
-    Its parameters are those of the spec of a run under the same names, None where `pc.fit`'s own default is meant; the
-    estimators say what each does.
+    Its parameters are those of the spec of a run under the same names, None where `pc.fit`'s own
+    default is meant; the estimators say what each does.
     """
 
     learned_: Learned
@@ -101,10 +101,15 @@ class Learner(BaseEstimator):
         for values in y.values():
             check_consistent_length(X[X.names[0]], values)
         spec = self._spec(X)
-        prepared = prepare({**{name: X[name] for name in X.names}, **y}, targets, spec.data, seed=spec.seed)
+        prepared = prepare(
+            {**{name: X[name] for name in X.names}, **y}, targets, spec.data, seed=spec.seed
+        )
         prepared = dataclasses.replace(prepared, tasks=self._weighted(prepared.tasks))
         for sentence in prepared.warnings:  # columns are left out of X here, not by an argument
-            warnings.warn(sentence.replace("with exclude=", "of X: ").replace(" (--exclude)", ""), stacklevel=3)
+            warnings.warn(
+                sentence.replace("with exclude=", "of X: ").replace(" (--exclude)", ""),
+                stacklevel=3,
+            )
         self.learned_ = learn(prepared, spec, progress=bool(self.verbose))
 
     def _spec(self, X: Table) -> Spec:
@@ -131,7 +136,10 @@ class Learner(BaseEstimator):
         for name in weights:
             if name not in names:
                 raise UnknownName("output in weights:", name, names)
-        return [task.replace(weight=weights[task.name]) if task.name in weights else task for task in tasks]
+        return [
+            task.replace(weight=weights[task.name]) if task.name in weights else task
+            for task in tasks
+        ]
 
     def _table(self, X: Any) -> Table:
         """X as the network was trained on it; what is unlike is said in a warning."""

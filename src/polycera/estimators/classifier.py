@@ -11,10 +11,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from polycera.estimators.base import Learner
-from polycera.estimators.inputs import table_of
+from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import names_of, whole
-from polycera.shapes import Array
 from polycera.tasks import Binary, Multiclass, Task
+from polycera.typing import Array
 
 
 class PolyceraClassifier(ClassifierMixin, Learner):
@@ -26,25 +26,30 @@ class PolyceraClassifier(ClassifierMixin, Learner):
     | [n, labels] of 0 and 1 | [n, labels] | [n, labels], of yes, as `MLPClassifier` | 0, 1, ..., one a label |
     | [n, outputs] of classes | [n, outputs] | list of [n, classes], as forests | list of [classes] |
 
-    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame with text, categories,
-    booleans and dates; missing values in X are legal. Labels are whole: for missing ones see `PolyceraEstimator`.
+    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame
+    with text, categories, booleans and dates; missing values in X are legal. Labels are whole: for
+    missing ones see `PolyceraEstimator`.
 
     Args:
-        threshold: the metric by which it is chosen, on the validation rows, from which probability on yes is said to
-            a label or to the second of two classes: `f1`, `balanced_accuracy`, `accuracy`. Default `none`: above one
+        threshold: the metric by which it is chosen, on the validation rows, from which probability
+            on yes is said to a label or to the second of two classes: `f1`, `balanced_accuracy`,
+            `accuracy`. Default
+                `none`: above one
             half, so that `predict` says what `predict_proba` holds for most likely.
         width, depth, dropout: of the trunk. None, here and below: as `pc.fit` has it.
-        folds: parts of the rows, each held out from as many of the members of the network, so that no row is wasted; 1:
+        folds: parts of the rows, each held out from as many of the members of the network, so that
+            no row is wasted; 1:
             the validation rows are held out from all. Default: 5, and 1 of more than 20,000 rows.
         learning_rate, weight_decay: of AdamW.
         batch_size: rows a step; None: by the number of rows.
         max_steps: steps at most.
         patience_steps: steps without a better score before the training stops.
-        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera methods`.
-        weights: output -> factor in the total loss; 1 where it is not named. Outputs have the names of y's columns,
-            y0, y1, ... where it has none.
-        columns: column of X -> role, where the inferred one is wrong: number, category, boolean, date, ignore. Columns
-            without a name are x0, x1, ...
+        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera
+            methods`.
+        weights: output -> factor in the total loss; 1 where it is not named. Outputs have the names
+            of y's columns, y0, y1, ... where it has none.
+        columns: column of X -> role, where the inferred one is wrong: number, category, boolean,
+            date, ignore. Columns without a name are x0, x1, ...
         validation: share of the rows on which the training stops; 0 for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
         verbose: whether to draw a progress bar.
@@ -121,7 +126,8 @@ class PolyceraClassifier(ClassifierMixin, Learner):
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
-            y: classes of any type, [n] or [n, outputs]; or 0 and 1 for each label, [n, labels], sparse too.
+            y: classes of any type, [n] or [n, outputs]; or 0 and 1 for each label, [n, labels],
+                sparse too.
         """
         table = table_of(self, X, y, reset=True)
         labels = whole(y, self, None)
@@ -130,7 +136,9 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             check_classification_targets(column)
         names = names_of(y, len(columns), table.names)
         self._multilabel = len(columns) > 1 and all(map(_is_label, columns))
-        classes = [np.array([0, 1]) if self._multilabel else np.unique(column) for column in columns]
+        classes = [
+            np.array([0, 1]) if self._multilabel else np.unique(column) for column in columns
+        ]
         codes = [np.searchsorted(own, column) for own, column in zip(classes, columns, strict=True)]
         tasks = [_task(name, len(own)) for name, own in zip(names, classes, strict=True)]
         self._learn(table, dict(zip(names, codes, strict=True)), tasks)
@@ -148,14 +156,21 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             classes[_chosen(task, found[task.name], at.get(task.name), len(classes))]
             for task, classes in zip(self.learned_.tasks, self._each, strict=True)
         ]
-        return said[0] if self.n_outputs_ == 1 else np.stack([one.astype(self._dtype) for one in said], axis=1)
+        return (
+            said[0]
+            if self.n_outputs_ == 1
+            else np.stack([one.astype(self._dtype) for one in said], axis=1)
+        )
 
     def predict_proba(self, X: Any) -> Any:
         """Probabilities, in the order of `classes_`: [n, classes]; [n, labels]; or a list of [n, classes]."""
         found = list(self._predicted(X).values())
         if self._multilabel:
             return np.concatenate(found, axis=1)
-        shares = [_of_each(values, len(classes)) for values, classes in zip(found, self._each, strict=True)]
+        shares = [
+            _of_each(values, len(classes))
+            for values, classes in zip(found, self._each, strict=True)
+        ]
         return shares if self.n_outputs_ > 1 else shares[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

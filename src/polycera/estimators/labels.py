@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_array, column_or_1d
 from polycera.data import Table, read
 from polycera.data.frames import is_frame
 from polycera.errors import InputError
-from polycera.estimators.inputs import dense
-from polycera.tasks.labels import missing
+from polycera.estimators.feature_table import dense
+from polycera.tasks.user_labels import missing
 
 
 def whole(y: Any, estimator: BaseEstimator, dtype: Any) -> np.ndarray:

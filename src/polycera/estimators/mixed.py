@@ -11,42 +11,48 @@ from sklearn.utils import check_consistent_length
 from polycera.data import Table, columns_of
 from polycera.errors import InputError, UnknownName, listing
 from polycera.estimators.base import Learner
-from polycera.estimators.inputs import table_of
+from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import came_as, given_back, is_named, labels_of
-from polycera.shapes import Array, TaskName
 from polycera.tasks import Binary, Multiclass, Multilabel, Quantile, Task
 from polycera.tasks.task import ClassTask
+from polycera.typing import Array, TaskName
 
 
 class PolyceraEstimator(Learner):
     """One network for columns of several kinds, any label of which may be missing.
 
-    y is a data frame, a dict of columns, a matrix or one column; missing labels are NaN, None or NaT. What each column
-    is, is inferred as `pc.fit` does (two values are binary, text is multiclass, many numbers are regression), or
-    declared by `tasks`. What `predict` gives has the columns of y, in their order, and comes as y came.
+    y is a data frame, a dict of columns, a matrix or one column; missing labels are NaN, None or
+    NaT. What each column is, is inferred as `pc.fit` does (two values are binary, text is
+    multiclass, many numbers are regression), or declared by `tasks`. What `predict` gives has the
+    columns of y, in their order, and comes as y came.
 
-    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame with text, categories,
-    booleans and dates; missing values in X are legal.
+    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame
+    with text, categories, booleans and dates; missing values in X are legal.
 
     Args:
-        tasks: name of a column of y -> kind (`"count"`) or task (`pc.Regression("price", loss="mae")`); or a list of
-            tasks. A `pc.Multilabel` takes the columns that its labels are named after. Columns that are not named are
-            inferred.
-        threshold: the metric by which it is chosen, on the validation rows, from which probability on yes is said of a
-            binary task or a label: `f1`, `balanced_accuracy`, `accuracy`; `none`: above one half.
-        joint: task -> weight in the score by which training stops and that `score` gives; default: all alike.
+        tasks: name of a column of y -> kind (`"count"`) or task (`pc.Regression("price",
+            loss="mae")`); or a list of tasks. A `pc.Multilabel` takes the columns that its labels
+            are named after. Columns that are not named are inferred.
+        threshold: the metric by which it is chosen, on the validation rows, from which probability
+            on yes is said of a binary task or a label: `f1`, `balanced_accuracy`, `accuracy`;
+            `none`: above one half.
+        joint: task -> weight in the score by which training stops and that `score` gives; default:
+            all alike.
         width, depth, dropout: of the trunk. None, here and below: as `pc.fit` has it.
-        folds: parts of the rows, each held out from as many of the members of the network, so that no row is wasted; 1:
+        folds: parts of the rows, each held out from as many of the members of the network, so that
+            no row is wasted; 1:
             the validation rows are held out from all. Default: 5, and 1 of more than 20,000 rows.
         learning_rate, weight_decay: of AdamW.
         batch_size: rows a step; None: by the number of rows.
         max_steps: steps at most.
         patience_steps: steps without a better score before the training stops.
-        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera methods`.
+        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera
+            methods`.
         weights: task -> factor in the total loss, where it is not the task's own (1).
-        columns: column of X -> role, where the inferred one is wrong: number, category, boolean, date, ignore. Columns
-            without a name are x0, x1, ...
-        validation: share of the rows on which the training stops and thresholds are chosen; 0 for none.
+        columns: column of X -> role, where the inferred one is wrong: number, category, boolean,
+            date, ignore. Columns without a name are x0, x1, ...
+        validation: share of the rows on which the training stops and thresholds are chosen; 0 for
+            none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
         verbose: whether to draw a progress bar.
 
@@ -59,7 +65,8 @@ class PolyceraEstimator(Learner):
         learned_: the network, and what makes features of a table.
 
     Raises:
-        UnknownName, InputError, ValueError: from `fit` and `predict`, one sentence for whatever cannot be used.
+        UnknownName, InputError, ValueError: from `fit` and `predict`, one sentence for whatever
+            cannot be used.
 
     Examples:
         >>> import numpy as np, polycera as pc
@@ -124,16 +131,23 @@ class PolyceraEstimator(Learner):
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
-            y: labels, as a data frame, a dict of name to [n], a matrix [n, outputs] or one column [n].
+            y: labels, as a data frame, a dict of name to [n], a matrix [n, outputs] or one column
+                [n].
         """
         table = table_of(self, X, y, reset=True)
         labels = labels_of(y, table.names)
         if both := [name for name in labels.names if name in table]:
-            raise InputError(f"X and y both have the columns {listing(both)}: leave them out of X, or rename them.")
-        self._learn(table, {name: labels[name] for name in labels.names}, _asked(self.tasks, labels.names))
+            raise InputError(
+                f"X and y both have the columns {listing(both)}: leave them out of X, or rename them."
+            )
+        self._learn(
+            table, {name: labels[name] for name in labels.names}, _asked(self.tasks, labels.names)
+        )
         self._names, self.n_outputs_, self._like = labels.names, len(labels.names), came_as(y)
         self.tasks_ = self.learned_.tasks
-        own = {task.name: task.known_classes() for task in self.tasks_ if isinstance(task, ClassTask)}
+        own = {
+            task.name: task.known_classes() for task in self.tasks_ if isinstance(task, ClassTask)
+        }
         self.classes_ = {name: np.array(classes) for name, classes in own.items()}
         return self
 
@@ -141,24 +155,29 @@ class PolyceraEstimator(Learner):
         """The answer one would give to each column of y: a number, a class, 0 or 1 for a label.
 
         Returns:
-            the columns of y, [n] each, in what y was: a data frame of the same library, a dict, an array. A frame of
-            pandas has the index of X, where that has one.
+            the columns of y, [n] each, in what y was: a data frame of the same library, a dict, an
+            array. A frame of pandas has the index of X, where that has one.
         """
         found = self._predicted(X)
         said: dict[str, np.ndarray] = {}
         for task in self.tasks_:
             said |= _said(task, found[task.name], self.learned_.thresholds.get(task.name))
         answers = given_back(self._like, {name: said[name] for name in self._names})
-        return answers.set_axis(X.index) if self._like == "pandas" and hasattr(X, "index") else answers
+        return (
+            answers.set_axis(X.index) if self._like == "pandas" and hasattr(X, "index") else answers
+        )
 
     def predict_proba(self, X: Any) -> dict[TaskName, Array]:
         """Probabilities of each task that has classes or labels.
 
         Returns:
-            task -> [n, classes], in the order of `classes_`; for a multilabel task [n, labels], of yes.
+            task -> [n, classes], in the order of `classes_`; for a multilabel task [n, labels], of
+            yes.
         """
         found = self._predicted(X)
-        return {task.name: _shares(task, found[task.name]) for task in self.tasks_ if _has_shares(task)}
+        return {
+            task.name: _shares(task, found[task.name]) for task in self.tasks_ if _has_shares(task)
+        }
 
     def predict_quantiles(self, X: Any) -> dict[TaskName, Array]:
         """What each quantile task answers: task -> [n, quantiles], in the order of its levels."""
@@ -176,7 +195,9 @@ class PolyceraEstimator(Learner):
         labels = labels_of(y, table.names)
         names = labels.names if is_named(y) else self._names
         if len(names) != len(labels.names):
-            raise InputError(f"y has {len(labels.names)} columns without a name, and {len(names)} were learned.")
+            raise InputError(
+                f"y has {len(labels.names)} columns without a name, and {len(names)} were learned."
+            )
         for name in names:
             if name not in self._names:
                 raise UnknownName("column of y:", name, self._names)
@@ -206,7 +227,9 @@ def _declared(tasks: Any) -> dict[TaskName, Any]:
         return dict(tasks)
     listed: list[Any] = [tasks] if isinstance(tasks, Task | str) else list(tasks)
     if strange := [task for task in listed if not isinstance(task, Task)]:
-        raise InputError(f"tasks holds {listing(strange, 3)}; tasks, or a dict of name to kind or task, are expected.")
+        raise InputError(
+            f"tasks holds {listing(strange, 3)}; tasks, or a dict of name to kind or task, are expected."
+        )
     if len({task.name for task in listed}) < len(listed):
         raise InputError(f"tasks names one twice: {listing(task.name for task in listed)}.")
     return {task.name: task for task in listed}

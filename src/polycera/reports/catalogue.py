@@ -10,9 +10,29 @@ from typing import Any
 from polycera.drawing import Picture
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.reports.seen import Seen
-from polycera.reports.views import curves, gradients, joint, quality, separate, sharing, skills, tradeoff, weights
+from polycera.reports.views import (
+    curves,
+    gradients,
+    joint,
+    quality,
+    separate,
+    sharing,
+    skills,
+    tradeoff,
+    weights,
+)
 
-DRAWERS: tuple[ModuleType, ...] = (skills, separate, joint, tradeoff, curves, weights, gradients, sharing, quality)
+DRAWERS: tuple[ModuleType, ...] = (
+    skills,
+    separate,
+    joint,
+    tradeoff,
+    curves,
+    weights,
+    gradients,
+    sharing,
+    quality,
+)
 
 PICTURES: dict[str, str] = {
     "skills": "skill of every task on the held-out rows, beside the trivial predictor",
@@ -53,7 +73,9 @@ def of(seen: Seen) -> dict[str, Callable[[], Picture]]:
 
 def meaning(name: str) -> str:
     """What a picture of a run shows."""
-    return next((said for known, said in PICTURES.items() if known.split("/")[0] == name.split("/")[0]), "")
+    return next(
+        (said for known, said in PICTURES.items() if known.split("/")[0] == name.split("/")[0]), ""
+    )
 
 
 def plot(run: Any, name: str, path: str | Path) -> Path:
@@ -61,7 +83,8 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
 
     Args:
         run: its folder, or an opened run.
-        name: of the picture; `PICTURES` says which there are, and `polycera plot RUN` which the run has.
+        name: of the picture; `PICTURES` says which there are, and `polycera plot RUN` which the run
+            has.
         path: of the file: `.svg`, or `.png` (needs `pip install 'polycera[png]'`).
 
     Returns:
@@ -87,6 +110,8 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
 def _unknown(seen: Seen, name: str, known: list[str]) -> InputError:
     """Which pictures there are; where this one may be missing because a file is damaged, that."""
     if name in PICTURES and seen.faults:
-        return InputError(f"The run {shorten(seen.path)!r} has no picture {name!r}: {seen.faults[0]}")
+        return InputError(
+            f"The run {shorten(seen.path)!r} has no picture {name!r}: {seen.faults[0]}"
+        )
     hint = f"It shows {PICTURES[name]}; this run has not what it takes." if name in PICTURES else ""
     return UnknownName(f"picture of the run {shorten(seen.path)!r}:", name, known, hint)

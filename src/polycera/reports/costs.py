@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from polycera.reports import markup
 from polycera.reports.markup import Html
 from polycera.reports.numbers import NONE, count, percent, seconds
-from polycera.runs.findings import Cost
+from polycera.runs.results import Cost
 
 Times = Sequence[tuple[str, float | None, float | None]]
 """What takes time, with the seconds of the one network and of the others."""

@@ -44,9 +44,15 @@ class History:
     def of(cls, rows: Sequence[Mapping[str, Any]], tasks: Iterable[str]) -> History:
         """From one dict an epoch, as a run's folder reads it."""
         names = list(rows[0]) if rows else []
-        columns = {name: np.array([_number(row.get(name)) for row in rows]) for name in names if name != "epoch"}
+        columns = {
+            name: np.array([_number(row.get(name)) for row in rows])
+            for name in names
+            if name != "epoch"
+        }
         numbers = [real(row.get("epoch")) for row in rows]
-        return cls([i if n is None else int(n) for i, n in enumerate(numbers)], columns, tuple(tasks))
+        return cls(
+            [i if n is None else int(n) for i, n in enumerate(numbers)], columns, tuple(tasks)
+        )
 
     @classmethod
     def of_state(cls, state: Any, tasks: Iterable[str]) -> History | None:
@@ -55,9 +61,16 @@ class History:
         epochs, columns = state.get("epoch"), state.get("history")
         if not isinstance(epochs, list | tuple) or not isinstance(columns, Mapping):
             return None
-        lists = {name: v for name, v in columns.items() if isinstance(name, str) and isinstance(v, list | tuple)}
+        lists = {
+            name: v
+            for name, v in columns.items()
+            if isinstance(name, str) and isinstance(v, list | tuple)
+        }
         whole = {name: v for name, v in lists.items() if len(v) == len(epochs)}
-        rows = [{"epoch": epoch, **{name: v[i] for name, v in whole.items()}} for i, epoch in enumerate(epochs)]
+        rows = [
+            {"epoch": epoch, **{name: v[i] for name, v in whole.items()}}
+            for i, epoch in enumerate(epochs)
+        ]
         return cls.of(rows, tasks)
 
     @cached_property
@@ -70,7 +83,9 @@ class History:
         """The longest name of a task that the column begins with; a task's own name may begin with val_ and hold /."""
         for start, validation in (("", False), ("val_", True)):
             rest = name.removeprefix(start)
-            cuts = [i for i, sign in enumerate(rest) if sign == "/"] if name.startswith(start) else []
+            cuts = (
+                [i for i, sign in enumerate(rest) if sign == "/"] if name.startswith(start) else []
+            )
             task = next((rest[:i] for i in reversed(cuts) if rest[:i] in self._known), None)
             if task is not None:
                 return Column(task, rest[len(task) + 1 :], validation)

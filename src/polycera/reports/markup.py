@@ -11,7 +11,9 @@ from polycera.errors import shorten
 
 VOID = {"br", "input", "link", "meta"}
 
-FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 """Signs that a page may not hold: they show as a replacement sign."""
 
 LONG = 80
@@ -49,15 +51,19 @@ def element(name: str, /, *inside: Inside, **attributes: Any) -> Html:
     Args:
         name: such as `section`.
         *inside: what is in it.
-        **attributes: `class_` stands for class, `for_` for for, `aria_label` for aria-label; True is an attribute
-            without a value, None and False are no attribute.
+        **attributes: `class_` stands for class, `for_` for for, `aria_label` for aria-label; True
+            is an attribute without a value, None and False are no attribute.
 
     Examples:
         >>> element("p", "a < b", class_="note")
         '<p class="note">a &lt; b</p>'
     """
-    written = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
-    return Html(f"<{name}{written}>" if name in VOID else f"<{name}{written}>{join(*inside)}</{name}>")
+    written = "".join(
+        _attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items()
+    )
+    return Html(
+        f"<{name}{written}>" if name in VOID else f"<{name}{written}>{join(*inside)}</{name}>"
+    )
 
 
 def _attribute(key: str, value: Any) -> str:
@@ -94,14 +100,19 @@ def table(
         element(
             "tr",
             [
-                element("td", cell, class_=right.get(i)) if i else element("th", cell, scope="row", class_=right.get(0))
+                element("td", cell, class_=right.get(i))
+                if i
+                else element("th", cell, scope="row", class_=right.get(0))
                 for i, cell in enumerate(row)
             ],
         )
         for row in rows
     ]
     inner = element(
-        "table", element("caption", caption), element("thead", element("tr", heads)), element("tbody", body)
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", heads)),
+        element("tbody", body),
     )
     said = label or (str(caption) if not isinstance(caption, Html) else "Table")
     return element("div", inner, class_="scroll", tabindex="0", role="group", aria_label=said)

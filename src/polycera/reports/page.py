@@ -32,9 +32,22 @@ from polycera.reports.views import (
     verdict,
     weights,
 )
-from polycera.runs import atomic, paths, seal
+from polycera.runs import manifest
+from polycera.storage import atomic, paths
 
-VIEWS = (skills, separate, joint, tradeoff, curves, weights, gradients, sharing, quality, table, repeat)
+VIEWS = (
+    skills,
+    separate,
+    joint,
+    tradeoff,
+    curves,
+    weights,
+    gradients,
+    sharing,
+    quality,
+    table,
+    repeat,
+)
 """After the verdict, in the page's order."""
 
 ROWS, ALL = 200, 12_000
@@ -46,21 +59,24 @@ NAME = "report.html"
 def report(runs: Any, path: str | Path | None = None) -> Path:
     """Write one HTML page about a run, or about several side by side, from their folders alone.
 
-    The file needs no network and no other file, shows in light and dark, on a phone and on paper, and can be read with
-    a keyboard and a screen reader. Of a training that has not ended it shows what there is so far; a file of the run
-    that is damaged is named on the page, and what it would have shown is left out.
+    The file needs no network and no other file, shows in light and dark, on a phone and on paper,
+    and can be read with a keyboard and a screen reader. Of a training that has not ended it shows
+    what there is so far; a file of the run that is damaged is named on the page, and what it would
+    have shown is left out.
 
     Args:
-        runs: a run's folder, or an opened run, or a folder of runs such as `pc.sweep` leaves, or a list of these.
-        path: of the file, ending in .html. Default: `report.html` in the run's folder; of several runs, in the current
-            folder.
+        runs: a run's folder, or an opened run, or a folder of runs such as `pc.sweep` leaves, or a
+            list of these.
+        path: of the file, ending in .html. Default: `report.html` in the run's folder; of several
+            runs, in the current folder.
 
     Returns:
         the path of the file.
 
     Raises:
         InputError: where there is no run, one is named twice, or the file has another ending.
-        PolyceraError: where the manifest or the spec of a run is damaged, or the page cannot be written.
+        PolyceraError: where the manifest or the spec of a run is damaged, or the page cannot be
+            written.
 
     Examples:
         >>> from polycera import reports
@@ -69,7 +85,9 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
     """
     given = list(runs) if isinstance(runs, list | tuple) else [runs]
     found = read([folder for run in given for folder in _folders(getattr(run, "path", run))])
-    place = Path(path) if path is not None else (found[0].path if len(found) == 1 else Path()) / NAME
+    place = (
+        Path(path) if path is not None else (found[0].path if len(found) == 1 else Path()) / NAME
+    )
     if place.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"Cannot write the report to {shorten(place)!r}: end the name in .html.")
     paths.check_output(place, allowed=NAME)
@@ -80,9 +98,9 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
 def _folders(path: str | Path) -> list[str | Path]:
     """A run's folder, or the runs in a folder that is none itself."""
     place = Path(path)
-    if not place.is_dir() or (place / seal.MANIFEST).exists():
+    if not place.is_dir() or (place / manifest.MANIFEST).exists():
         return [path]
-    return [inner.parent for inner in sorted(place.glob(f"*/{seal.MANIFEST}"))] or [path]
+    return [inner.parent for inner in sorted(place.glob(f"*/{manifest.MANIFEST}"))] or [path]
 
 
 def page(runs: Sequence[Seen]) -> str:
@@ -90,7 +108,11 @@ def page(runs: Sequence[Seen]) -> str:
     called = several.names(runs)
     title = called[0] if len(runs) == 1 else f"{len(runs)} runs side by side"
     inside = _alone(runs[0]) if len(runs) == 1 else _together(runs, called)
-    return "<!doctype html>\n" + element("html", _head(title), _body(title, runs, *inside), lang="en") + "\n"
+    return (
+        "<!doctype html>\n"
+        + element("html", _head(title), _body(title, runs, *inside), lang="en")
+        + "\n"
+    )
 
 
 def _alone(run: Seen) -> tuple[Html, Html]:
@@ -125,19 +147,24 @@ def _views(sheet: Sheet) -> list[View]:
 
 def _run(sheet: Sheet, views: Sequence[View]) -> Html:
     """A run's views, and what the script wants to know of it."""
-    return element("div", [view.markup for view in views], _data(sheet), class_="run", data_prefix=sheet.prefix)
+    return element(
+        "div", [view.markup for view in views], _data(sheet), class_="run", data_prefix=sheet.prefix
+    )
 
 
 def _data(sheet: Sheet) -> Html:
     """As JSON in which no sign can end the element that it is in."""
-    text = json.dumps(joint.data(sheet.seen), separators=(",", ":"))  # a name may hold what is no UTF-8
+    # a name may hold what is no UTF-8
+    text = json.dumps(joint.data(sheet.seen), separators=(",", ":"))
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return element("script", Html(text), type="application/json", class_="data")
 
 
 def _links(links: Sequence[tuple[str, str]]) -> Html:
-    items = [element("li", element("a", markup.name(title, 40), href=where)) for where, title in links]
+    items = [
+        element("li", element("a", markup.name(title, 40), href=where)) for where, title in links
+    ]
     return element("nav", element("ol", items), aria_label="Views")
 
 
@@ -166,12 +193,24 @@ def _head(title: str) -> Html:
 
 def _body(title: str, runs: Sequence[Seen], links: Html, views: Html) -> Html:
     tasks = plural(len(runs[0].tasks), "task")
-    under = f"Report of a training of one network for {tasks}" if len(runs) == 1 else "Report of several trainings"
+    under = (
+        f"Report of a training of one network for {tasks}"
+        if len(runs) == 1
+        else "Report of several trainings"
+    )
     header = element("header", element("h1", markup.name(title, 200)), element("p", under))
     footer = element(
-        "footer", element("p", "Written by polycera from the run's folder. Nothing on this page was fetched.")
+        "footer",
+        element(
+            "p", "Written by polycera from the run's folder. Nothing on this page was fetched."
+        ),
     )
-    skip = element("a", "Skip to the verdict" if len(runs) == 1 else "Skip to the runs", href="#main", class_="skip")
+    skip = element(
+        "a",
+        "Skip to the verdict" if len(runs) == 1 else "Skip to the runs",
+        href="#main",
+        class_="skip",
+    )
     main = element("main", views, id="main", tabindex="-1")
     return element(
         "body",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from polycera.errors import shorten
-from polycera.runs.arrays import Damaged, Stored
+from polycera.storage.arrays import Damaged, Stored
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Pulls:
         weights: by which what is shared took each task's gradient, [e, p, m].
         norms: of the gradients before those weights, [e, p, m].
         cosines: between tasks, [k, p, m, m].
-        conflicts: share of the steps with a negative cosine, [k, p, m, m]; None where they were not counted.
+        conflicts: share of the steps with a negative cosine, [k, p, m, m]; None where they were not
+            counted.
     """
 
     tasks: list[str]
@@ -52,7 +53,10 @@ def read(stored: Stored) -> Pulls:
         Damaged: where its arrays do not fit its notes.
     """
     try:
-        return _read(stored.notes, {name: np.asarray(array, "float64") for name, array in stored.arrays.items()})
+        return _read(
+            stored.notes,
+            {name: np.asarray(array, "float64") for name, array in stored.arrays.items()},
+        )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Damaged(stored.path, shorten(" ".join(str(error).split()), 160)) from None
 
@@ -68,17 +72,28 @@ def _read(notes: Any, arrays: dict[str, np.ndarray]) -> Pulls:
     places = _names(notes, "places")
     epochs, looks = ([int(number) for number in notes[name]] for name in ("epochs", "looks"))
     m, p, e, k = len(tasks), len(places), len(epochs), len(looks)
-    wanted = {"weights": (e, p, m), "norms": (e, p, m), "cosines": (k, p, m, m), "conflicts": (k, p, m, m)}
+    wanted = {
+        "weights": (e, p, m),
+        "norms": (e, p, m),
+        "cosines": (k, p, m, m),
+        "conflicts": (k, p, m, m),
+    }
     for name, shape in wanted.items():
         if name in arrays and arrays[name].shape != shape:
             came = list(arrays[name].shape)
-            raise ValueError(f"its {name} are {came}, and {list(shape)} follows from its tasks, places and epochs")
+            raise ValueError(
+                f"its {name} are {came}, and {list(shape)} follows from its tasks, places and epochs"
+            )
     found = (arrays["weights"], arrays["norms"], arrays["cosines"], arrays.get("conflicts"))
     return Pulls(tasks, places, str(notes.get("source", "balancing")), epochs, looks, *found)
 
 
 def _names(notes: Any, what: str) -> list[str]:
     found = notes[what] if isinstance(notes, dict) else None
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(name, str) for name in found):
+    if (
+        not isinstance(found, list | tuple)
+        or not found
+        or not all(isinstance(name, str) for name in found)
+    ):
         raise ValueError(f"its {what} are no list of names")
     return list(found)

@@ -16,9 +16,9 @@ from polycera.reports import pulls
 from polycera.reports.history import History
 from polycera.reports.numbers import mean, real
 from polycera.reports.pulls import Pulls
-from polycera.runs import Folder, Spec, findings, folder, seal, spec
+from polycera.runs import Folder, Spec, folder, manifest, results, spec
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.kept import Kept
+from polycera.runs.kept_epochs import Kept
 from polycera.runs.verify import verify
 
 Part = TypeVar("Part")
@@ -70,11 +70,14 @@ class Seen:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found = read()
-            self.faults += [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+            self.faults += [
+                str(one.message) for one in caught if issubclass(one.category, UserWarning)
+            ]
             return found
         except PolyceraError as error:
             said = shorten(" ".join(str(error).split()), 300)
-            self.faults.append(said if name in said else f"{name}: {said}")  # a long path was cut off before it
+            # a long path was cut off before it
+            self.faults.append(said if name in said else f"{name}: {said}")
             return None
 
     @cached_property
@@ -85,12 +88,15 @@ class Seen:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Task -> kind, where the spec says it."""
-        return {name: str(task.get("kind", "")) for name, task in zip(self.tasks, self.spec.tasks, strict=True)}
+        return {
+            name: str(task.get("kind", ""))
+            for name, task in zip(self.tasks, self.spec.tasks, strict=True)
+        }
 
     @cached_property
     def text(self) -> str | None:
         """The spec as it stands in its file."""
-        found = self._part(folder.SPEC, lambda: seal.content(self.path, folder.SPEC, spec.SIZE))
+        found = self._part(folder.SPEC, lambda: manifest.content(self.path, folder.SPEC, spec.SIZE))
         return None if found is None else found.decode(errors="replace")
 
     @cached_property
@@ -116,7 +122,9 @@ class Seen:
             return None
         notes = found.notes
         states = {one["class"]: one["state"] for one in notes["callbacks"]}
-        return Cut(notes["epoch"], notes["batch"], History.of_state(states.get("History"), self.tasks))
+        return Cut(
+            notes["epoch"], notes["batch"], History.of_state(states.get("History"), self.tasks)
+        )
 
     def _newest(self) -> Any:
         return Checkpoints(self.path / folder.CHECKPOINTS).newest()
@@ -137,9 +145,9 @@ class Seen:
         return self._part(folder.EPOCHS, lambda: _of_one_form(self.folder.epochs)) or []
 
     @cached_property
-    def sharing(self) -> findings.Sharing | None:
+    def sharing(self) -> results.Sharing | None:
         """Which layers serve which tasks."""
-        return self._part(findings.SHARING, lambda: self.folder.sharing)
+        return self._part(results.SHARING, lambda: self.folder.sharing)
 
     @property
     def weights(self) -> int | None:
@@ -150,24 +158,24 @@ class Seen:
         return None if counted is None else int(counted)
 
     @cached_property
-    def quality(self) -> findings.Quality | None:
+    def quality(self) -> results.Quality | None:
         """How good the answers are, task by task."""
-        return self._part(findings.QUALITY, lambda: self.folder.quality)
+        return self._part(results.QUALITY, lambda: self.folder.quality)
 
     @cached_property
-    def importance(self) -> findings.Importance | None:
+    def importance(self) -> results.Importance | None:
         """What each input column is worth to each task."""
-        return self._part(findings.IMPORTANCE, lambda: self.folder.importance)
+        return self._part(results.IMPORTANCE, lambda: self.folder.importance)
 
     @cached_property
-    def thresholds(self) -> findings.Thresholds | None:
+    def thresholds(self) -> results.Thresholds | None:
         """From which probability on a label is said."""
-        return self._part(findings.THRESHOLDS, lambda: self.folder.thresholds)
+        return self._part(results.THRESHOLDS, lambda: self.folder.thresholds)
 
     @cached_property
-    def comparison(self) -> findings.Comparison | None:
+    def comparison(self) -> results.Comparison | None:
         """The network against separate ones."""
-        return self._part(findings.COMPARISON, lambda: self.folder.comparison)
+        return self._part(results.COMPARISON, lambda: self.folder.comparison)
 
     @cached_property
     def pulls(self) -> Pulls | None:
@@ -212,12 +220,17 @@ class Seen:
     def joint(self) -> dict[str, float]:
         """Task -> weight in the joint score by which the training stopped."""
         named = self.spec.training.joint or dict.fromkeys(self.tasks, 1.0)
-        return {task: sum(weight for name, weight in named.items() if name in self._ways(task)) for task in self.tasks}
+        return {
+            task: sum(weight for name, weight in named.items() if name in self._ways(task))
+            for task in self.tasks
+        }
 
     def _ways(self, task: str) -> set[str]:
         """How the joint score may name a task: as it is, or with a metric."""
         named = {
-            name for name in self.spec.training.joint if name.rpartition("/")[0] == task and name not in self.tasks
+            name
+            for name in self.spec.training.joint
+            if name.rpartition("/")[0] == task and name not in self.tasks
         }
         return {task} | named
 
@@ -233,7 +246,9 @@ class Seen:
         column, named = self.history.skill(task), self.spec.training.joint
         if column is not None and (not named or task in named):
             return column
-        own: dict[str, dict[str, Any]] = ((self.metrics or {}).get("validation") or {}).get(task, {})
+        own: dict[str, dict[str, Any]] = ((self.metrics or {}).get("validation") or {}).get(
+            task, {}
+        )
         metric = next(iter(own), "")
         trivial, ideal = (real(own.get(metric, {}).get(name)) for name in ("trivial", "ideal"))
         values = self.history.get(f"val_{task}/{metric}")
@@ -258,7 +273,13 @@ def read(runs: Sequence[str | Path]) -> list[Seen]:
     if not runs:
         raise InputError("Name at least one run folder: polycera report RUN.")
     found = [Seen(path) for path in runs]
-    twice = {str(one.path) for one in found if sum(other.path.resolve() == one.path.resolve() for other in found) > 1}
+    twice = {
+        str(one.path)
+        for one in found
+        if sum(other.path.resolve() == one.path.resolve() for other in found) > 1
+    }
     if twice:
-        raise InputError(f"A report shows a run once: {shorten(', '.join(sorted(twice)))} is named twice.")
+        raise InputError(
+            f"A report shows a run once: {shorten(', '.join(sorted(twice)))} is named twice."
+        )
     return found

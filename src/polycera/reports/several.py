@@ -20,15 +20,22 @@ from polycera.reports.sheet import CROWD, Sheet, View, sentence
 def names(runs: Sequence[Seen]) -> list[str]:
     """What each run is called on the page: its folder, and where two have one name, its whole path."""
     short = [Path(run.path).resolve().name or str(run.path) for run in runs]
-    return [name if short.count(name) == 1 else str(run.path) for name, run in zip(short, runs, strict=True)]
+    return [
+        name if short.count(name) == 1 else str(run.path)
+        for name, run in zip(short, runs, strict=True)
+    ]
 
 
 def pictures(runs: Sequence[Seen]) -> dict[str, Any]:
     """The joint scores of all runs that have one."""
     found = {
-        name: (run.history, run.history.get(JOINT)) for name, run in zip(names(runs), runs, strict=True) if run.history
+        name: (run.history, run.history.get(JOINT))
+        for name, run in zip(names(runs), runs, strict=True)
+        if run.history
     }
-    known = {name: (history, column) for name, (history, column) in found.items() if column is not None}
+    known = {
+        name: (history, column) for name, (history, column) in found.items() if column is not None
+    }
     return {"joint": lambda: _joint(known)} if known else {}
 
 
@@ -39,7 +46,11 @@ def _joint(known: dict[str, Any]) -> drawing.Picture:
         at = dict(zip(history.epochs, plain(column), strict=True))
         series[name] = [at.get(epoch) for epoch in epochs]
     return drawing.lines(
-        series, title="Joint score of every run (validation rows)", x=epochs, x_label="epoch", y_label="joint score"
+        series,
+        title="Joint score of every run (validation rows)",
+        x=epochs,
+        x_label="epoch",
+        y_label="joint score",
     )
 
 
@@ -52,7 +63,12 @@ def view(sheet: Sheet, runs: Sequence[Seen]) -> View:
         ", all measured on the same part of their rows." if unlike else ".",
     )
     return sheet.view(
-        "compared", "Side by side", said, _runs(runs, called), sheet.figure("joint"), _metrics(runs, called)
+        "compared",
+        "Side by side",
+        said,
+        _runs(runs, called),
+        sheet.figure("joint"),
+        _metrics(runs, called),
     )
 
 
@@ -78,15 +94,21 @@ def _facts(run: Seen) -> list[str]:
 
 
 def _metrics(runs: Sequence[Seen], called: Sequence[str]) -> Html | None:
-    pairs = dict.fromkeys((task, metric) for run in runs for task, own in run.scores.items() for metric in own)
+    pairs = dict.fromkeys(
+        (task, metric) for run in runs for task, own in run.scores.items() for metric in own
+    )
     if len({task for task, _ in pairs}) > CROWD:
-        pairs = dict.fromkeys((task, metric) for run in runs for task, (metric, _) in run.headlines.items())
+        pairs = dict.fromkeys(
+            (task, metric) for run in runs for task, (metric, _) in run.headlines.items()
+        )
     if not pairs:
         return None
     rows = [_row(runs, task, metric) for task, metric in pairs]
     head = ["task", "metric", *(markup.name(name, 40) for name in called)]
     found = markup.table("Every metric, run by run", head, rows, range(2, len(head)))
-    return markup.folded(f"All {len(rows)} metrics", found, class_="more") if len(rows) > 60 else found
+    return (
+        markup.folded(f"All {len(rows)} metrics", found, class_="more") if len(rows) > 60 else found
+    )
 
 
 def _row(runs: Sequence[Seen], task: str, metric: str) -> list[Html | str]:
@@ -107,4 +129,8 @@ def _distance(score: dict[str, Any] | None) -> float:
 
 def _cell(score: dict[str, Any] | None, best: bool) -> Html:
     value = say(score["value"] if score else None)
-    return join(element("strong", value), " ", element("span", "best", class_="best")) if best else join(value)
+    return (
+        join(element("strong", value), " ", element("span", "best", class_="best"))
+        if best
+        else join(value)
+    )

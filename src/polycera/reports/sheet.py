@@ -22,7 +22,12 @@ MANY = 12
 CROWD = 40
 """Tasks beyond which what there is of each is kept short, so that a page of hundreds still opens at once."""
 
-SHORT = {"separate": "Separate networks", "joint": "Joint score", "tradeoff": "Trade-off", "repeat": "Repeat it"}
+SHORT = {
+    "separate": "Separate networks",
+    "joint": "Joint score",
+    "tradeoff": "Trade-off",
+    "repeat": "Repeat it",
+}
 """View -> its title in the navigation, where that is not its name."""
 
 CELLS = 4000
@@ -76,7 +81,14 @@ class Sheet:
         """A view with its heading."""
         heading = self.id(f"{name}-title")
         top = element(f"h{self.level}", title, id=heading)
-        found = element("section", top, *inside, id=self.id(name), class_=f"view {name}", aria_labelledby=heading)
+        found = element(
+            "section",
+            top,
+            *inside,
+            id=self.id(name),
+            class_=f"view {name}",
+            aria_labelledby=heading,
+        )
         return View(self.id(name), SHORT.get(name, name.capitalize()), found)
 
     def heading(self, title: Inside) -> Html:
@@ -86,7 +98,8 @@ class Sheet:
     def figure(self, name: str, note: Inside = None, live: str = "") -> Html | None:
         """A picture, what is to be said of it, and its numbers; nothing where the run has no such picture.
 
-        Where what a file holds cannot be drawn, that is a fault of the run, and the page does without.
+        Where what a file holds cannot be drawn, that is a fault of the run, and the page does
+        without.
 
         Args:
             name: of the picture.
@@ -102,22 +115,36 @@ class Sheet:
             return None
         self.drawn.append(name)
         place = self.id(f"p{len(self.drawn)}")
-        drawing = element("div", Html(picture.fragment(place)), class_="drawing", data_live=live or None)
+        drawing = element(
+            "div", Html(picture.fragment(place)), class_="drawing", data_live=live or None
+        )
         said = element("figcaption", note) if note else None
         return element("figure", drawing, said, self._numbers(name, picture), data_picture=name)
 
     def _numbers(self, name: str, picture: Picture) -> Html:
         head, *rows = picture.numbers or [[]]
         most = max(10, min(self.rows, CELLS // max(len(head), 1)))
-        shown = [rows[i * (len(rows) - 1) // (most - 1)] for i in range(most)] if len(rows) > most else rows
-        right = [i for i in range(1, len(head)) if all(NUMBER.fullmatch(row[i]) for row in shown if i < len(row))]
+        shown = (
+            [rows[i * (len(rows) - 1) // (most - 1)] for i in range(most)]
+            if len(rows) > most
+            else rows
+        )
+        right = [
+            i
+            for i in range(1, len(head))
+            if all(NUMBER.fullmatch(row[i]) for row in shown if i < len(row))
+        ]
         part = f" ({len(shown)} of {len(rows)} rows)" if len(shown) < len(rows) else ""
         caption = join(picture.title, part)
         label = f"Numbers: {picture.title}"[:120]
-        command = f"polycera plot {shlex.quote(str(self.seen.path))} {shlex.quote(name)} -o picture.svg"
+        command = (
+            f"polycera plot {shlex.quote(str(self.seen.path))} {shlex.quote(name)} -o picture.svg"
+        )
         return folded(
             "Numbers",
-            markup.table(caption, [markup.name(cell) for cell in head], _named(shown), right, label),
+            markup.table(
+                caption, [markup.name(cell) for cell in head], _named(shown), right, label
+            ),
             element("p", "As a file: ", element("code", command)),
             class_="numbers",
         )
@@ -144,7 +171,9 @@ class Sheet:
             )
             for task, inside in tasks.items()
         ]
-        box = element("div", found, class_="tasks", data_print="open" if len(tasks) <= MANY else None)
+        box = element(
+            "div", found, class_="tasks", data_print="open" if len(tasks) <= MANY else None
+        )
         return join(self._filter(what, len(tasks)) if len(tasks) > MANY else None, box)
 
     def _filter(self, what: str, count: int) -> Html:
@@ -155,7 +184,10 @@ class Sheet:
 
 
 def _named(rows: Sequence[Sequence[str]]) -> list[list[Html]]:
-    return [[markup.name(cell) if i == 0 else markup.text(cell) for i, cell in enumerate(row)] for row in rows]
+    return [
+        [markup.name(cell) if i == 0 else markup.text(cell) for i, cell in enumerate(row)]
+        for row in rows
+    ]
 
 
 def beside(*parts: Inside) -> Html:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from polycera.errors import PolyceraError, shorten
-from polycera.runs import arrays, atomic, forms
-from polycera.runs.arrays import Damaged, Stored
+from polycera.runs import schemas
+from polycera.storage import arrays, atomic
+from polycera.storage.arrays import Damaged, Stored
 
 NAME = re.compile(r"\d{6}-\d{8}\.safetensors")
 KEPT = 2
@@ -33,7 +34,9 @@ class Checkpoints:
         self.unreadable: list[str] = []
         self._good: list[Path] = []
 
-    def save(self, epoch: int, batch: int, values: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> Path:
+    def save(
+        self, epoch: int, batch: int, values: Mapping[str, np.ndarray], notes: Mapping[str, Any]
+    ) -> Path:
         """Write a checkpoint, and let go of all but this one and the one before.
 
         Args:
@@ -60,10 +63,13 @@ class Checkpoints:
         for path in reversed(self.all()):
             try:
                 stored = Stored(path)
-                _check(path, stored.notes)  # read now, so that what is wrong with them counts as damage too
+                # read now, so that what is wrong with them counts as damage too
+                _check(path, stored.notes)
             except PolyceraError as error:
                 self.unreadable.append(str(error))
-                warnings.warn(f"{error} The checkpoint before it is used, or the beginning.", stacklevel=2)
+                warnings.warn(
+                    f"{error} The checkpoint before it is used, or the beginning.", stacklevel=2
+                )
                 continue
             self._good = [path]
             return stored
@@ -86,7 +92,7 @@ class Checkpoints:
 def _check(path: Path, notes: Any) -> None:
     """Hold notes against their form, and against the name of their file."""
     try:
-        forms.checked(notes, forms.Checkpoint)
+        schemas.checked(notes, schemas.Checkpoint)
         if path.stem != f"{notes['epoch']:06d}-{notes['batch']:08d}":
             raise ValueError(f"it is of epoch {notes['epoch']}, batch {notes['batch']}")
     except (TypeError, ValueError) as error:  # TypeError: a key that is no text

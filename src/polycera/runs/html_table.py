@@ -22,7 +22,9 @@ def html_table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[ob
     """
     listed = list(rows)
     head = "".join(f"<th>{_text(name)}</th>" for name in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>" for row in listed[:MANY])
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>" for row in listed[:MANY]
+    )
     if len(listed) > MANY:
         body += f'<tr><td colspan="{len(headings)}">… {len(listed) - MANY} more rows</td></tr>'
     title = f"<caption>{_text(caption)}</caption>"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from polycera.errors import InputError, PolyceraError, shorten
-from polycera.runs import reading
+from polycera.storage import safe_read
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -64,8 +64,9 @@ class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         depth: hidden layers.
         dropout: share of units left out in training.
         members: multilayer perceptrons side by side, whose mean answers.
-        folds: parts of the rows, each held out from as many of the members as from any other: what the others say of
-            them is honest, and no row is wasted; 1: the validation rows are held out from all.
+        folds: parts of the rows, each held out from as many of the members as from any other: what
+            the others say of them is honest, and no row is wasted; 1: the validation rows are held
+            out from all.
         bins: of each number's embedding; 0: numbers go in as they are.
         numbers: how many of the first features are numbers.
         landmarks: training rows to which the path beside the members compares; 0: no such path.
@@ -87,17 +88,20 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         learning_rate, weight_decay: of AdamW.
         batch_size: rows a step; None: by the number of rows.
-        max_steps: steps at most; one pass over the rows is made in any case. None: by the number of rows.
-        patience_steps: steps without a better joint score before the training stops. None: by the number of rows.
+        max_steps: steps at most; one pass over the rows is made in any case. None: by the number of
+            rows.
+        patience_steps: steps without a better joint score before the training stops. None: by the
+            number of rows.
         joint: weights of the joint score; empty: every task alike.
-        weighting: how whole losses are weighted while training: a method's name, or a mapping of `name` and its
-            hyperparameters; None leaves the tasks' own weights.
+        weighting: how whole losses are weighted while training: a method's name, or a mapping of
+            `name` and its hyperparameters; None leaves the tasks' own weights.
         balancing: how the tasks' gradients meet in the trunk, in the same way; None adds them up.
         gradients: what is balanced: `features` or `parameters`.
         preference: task -> weight in a weighting or balancing that knows preferences.
-        guard: what happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
-        threshold: the metric by which it is chosen, on the validation rows, from which probability on yes is said:
-            `f1`, `balanced_accuracy` or `accuracy`; `none` says yes above one half.
+        guard: what happens where a loss or gradient is NaN or infinite: the training stops, or that
+            step is skipped.
+        threshold: the metric by which it is chosen, on the validation rows, from which probability
+            on yes is said: `f1`, `balanced_accuracy` or `accuracy`; `none` says yes above one half.
     """
 
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
@@ -139,10 +143,11 @@ def read_spec(path: str | Path) -> Spec:
     """The spec in a YAML file, checked.
 
     Raises:
-        InputError: where it is not there, no YAML, or says something that is not known, with the place.
+        InputError: where it is not there, no YAML, or says something that is not known, with the
+            place.
     """
     try:
-        with reading.opened(Path(path), linked=True) as (file, _):
+        with safe_read.opened(Path(path), linked=True) as (file, _):
             text = file.read(SIZE + 1)
     except PolyceraError as error:
         raise InputError(str(error).replace("Cannot read", "Cannot read the spec")) from None
@@ -179,13 +184,20 @@ def _check_size(text: bytes) -> None:
     depth = 0
     try:
         for count, event in enumerate(yaml.parse(text, Loader=loader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                event, yaml.CollectionEndEvent
+            )
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it refers to a part of itself (*name), which no spec needs")
             if count > PARTS or depth > DEEP:
                 raise ValueError(f"it has more than {PARTS} parts, or {DEEP} within each other")
-            if isinstance(event, yaml.ScalarEvent) and len(event.value) > DIGITS and not event.value.strip(NUMBER):
-                raise ValueError(f"it has a number of more than {DIGITS} digits")  # 1:1:1:... takes hours to read
+            if (
+                isinstance(event, yaml.ScalarEvent)
+                and len(event.value) > DIGITS
+                and not event.value.strip(NUMBER)
+            ):
+                # 1:1:1:... takes hours to read
+                raise ValueError(f"it has a number of more than {DIGITS} digits")
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
 
@@ -199,7 +211,9 @@ def _check_counts(spec: Spec) -> None:
     for place, task in enumerate(spec.tasks):
         for name in ("classes", "labels"):
             if isinstance(task.get(name), int) and task[name] > PARTS:
-                raise ValueError(f"{task[name]} {name}, and {PARTS} are the most - at `$.tasks[{place}].{name}`")
+                raise ValueError(
+                    f"{task[name]} {name}, and {PARTS} are the most - at `$.tasks[{place}].{name}`"
+                )
 
 
 def checked(spec: Spec) -> Spec:
@@ -216,7 +230,9 @@ def checked(spec: Spec) -> Spec:
         place = place.rstrip("`")
         for name in place.split("."):
             values = values.get(name, values) if isinstance(values, dict) else values
-        raise InputError(f"The option {place} is {shorten(repr(values))}, which is not valid: {expected}.") from None
+        raise InputError(
+            f"The option {place} is {shorten(repr(values))}, which is not valid: {expected}."
+        ) from None
 
 
 def _plain(value: Any) -> Any:

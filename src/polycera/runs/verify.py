@@ -9,14 +9,24 @@ from pathlib import Path
 import msgspec
 
 from polycera.errors import InputError, PolyceraError, shorten
-from polycera.runs import arrays, kept, lock, paths, seal
+from polycera.runs import kept_epochs, manifest
 from polycera.runs.checkpoints import NAME as CHECKPOINT
-from polycera.runs.folder import CHECKPOINTS, EPOCHS, HISTORY, METRICS, MODEL, SCHEMA, SPEC, VERSIONS
+from polycera.runs.folder import (
+    CHECKPOINTS,
+    EPOCHS,
+    HISTORY,
+    METRICS,
+    MODEL,
+    SCHEMA,
+    SPEC,
+    VERSIONS,
+)
+from polycera.storage import arrays, lock, paths
 
 REPORT = "report.html"
 """A page that `polycera report` makes of a run; it may be made anew or removed, so it stands in no manifest."""
 
-KEPT = re.compile(rf"{EPOCHS}/{kept.NAME.pattern}")
+KEPT = re.compile(rf"{EPOCHS}/{kept_epochs.NAME.pattern}")
 
 HALF = re.compile(r"(.*/)?\.\d+\.[^/]*")
 """A file that was being written when its process was killed."""
@@ -70,7 +80,8 @@ def verify(path: str | Path) -> Verified:
         path: of the run's folder.
 
     Returns:
-        what was seen: `findings` has one sentence for each fault, `whole` says whether there is none.
+        what was seen: `findings` has one sentence for each fault, `whole` says whether there is
+            none.
 
     Raises:
         InputError: where there is no run.
@@ -84,30 +95,34 @@ def verify(path: str | Path) -> Verified:
     if not run.is_dir():
         raise InputError(f"There is no run folder {shorten(path)!r}.")
     there = paths.all_within(run)
-    if not {seal.MANIFEST, SPEC, SCHEMA, MODEL} & set(there):
+    if not {manifest.MANIFEST, SPEC, SCHEMA, MODEL} & set(there):
         raise InputError(f"The folder {shorten(path)!r} is no run: it holds none of a run's files.")
     seen = Verified(str(path), False, [], [], [])
-    if seal.MANIFEST not in there:
-        _found(seen, seal.MANIFEST, f"The file {seal.MANIFEST!r} is missing from {shorten(run)!r}.")
+    if manifest.MANIFEST not in there:
+        _found(
+            seen,
+            manifest.MANIFEST,
+            f"The file {manifest.MANIFEST!r} is missing from {shorten(run)!r}.",
+        )
         return seen
     try:
-        manifest = seal.manifest(run)
-        identity = seal.identity(run)
+        listed = manifest.manifest(run)
+        identity = manifest.identity(run)
     except PolyceraError as error:
-        _found(seen, seal.MANIFEST, str(error))
+        _found(seen, manifest.MANIFEST, str(error))
         return seen
-    seen.ended = MODEL in manifest.files
-    for name in manifest.files:
+    seen.ended = MODEL in listed.files
+    for name in listed.files:
         if name in there:
-            _note(seen, name, lambda name=name: seal.check(run, name))  # type: ignore[misc]
+            _note(seen, name, lambda name=name: manifest.check(run, name))  # type: ignore[misc]
         else:
             _found(seen, name, f"The file {shorten(name)!r} is missing from {shorten(run)!r}.")
     if seen.ended:
-        for name in {METRICS, HISTORY, VERSIONS} - manifest.files.keys():
+        for name in {METRICS, HISTORY, VERSIONS} - listed.files.keys():
             _found(seen, name, f"The manifest of {shorten(run)!r} does not name {name!r}.")
-    for name in [name for name in there if name not in {*manifest.files, seal.MANIFEST, REPORT}]:
-        _extra(seen, run, name, manifest.version, identity)
-    for name in [name for name in manifest.files if KEPT.fullmatch(name) and name in seen.files]:
+    for name in [name for name in there if name not in {*listed.files, manifest.MANIFEST, REPORT}]:
+        _extra(seen, run, name, listed.version, identity)
+    for name in [name for name in listed.files if KEPT.fullmatch(name) and name in seen.files]:
         _note(seen, name, lambda name=name: _check_owner(run / name, identity))  # type: ignore[misc]
     seen.files = sorted(set(seen.files))
     return seen
@@ -132,15 +147,19 @@ def _extra(seen: Verified, folder: Path, name: str, version: int, identity: str)
     inside, _, last = name.rpartition("/")
     if HALF.fullmatch(name):
         where = f"The file {shorten(name)!r} in {shorten(folder)!r} is half a file"
-        _found(seen, name, f"{where} of a process that was killed; polycera resume {shorten(folder)} removes it.")
+        _found(
+            seen,
+            name,
+            f"{where} of a process that was killed; polycera resume {shorten(folder)} removes it.",
+        )
     elif inside == CHECKPOINTS and not seen.ended:
         if CHECKPOINT.fullmatch(last):
             _note(seen, name, lambda: _check_owner(folder / name, identity))
         elif last not in (lock.LOCK, ""):
             _say_foreign(seen, folder, name)
-    elif inside == EPOCHS and kept.NAME.fullmatch(last) and not seen.ended:
+    elif inside == EPOCHS and kept_epochs.NAME.fullmatch(last) and not seen.ended:
         _note(seen, name, lambda: _check_owner(folder / name, identity))
-    elif inside == EPOCHS and kept.NAME.fullmatch(last) and version == 1:
+    elif inside == EPOCHS and kept_epochs.NAME.fullmatch(last) and version == 1:
         _note(seen, name, lambda: _check_owner(folder / name, identity))
         seen.unchecked.append(
             f"The manifest is of an older version and does not name {shorten(name)!r}: whether it belongs to this run "
@@ -166,5 +185,9 @@ def _check_owner(path: Path, identity: str) -> None:
     owner = notes.get("run") if isinstance(notes, dict) else None
     if owner is not None and owner != identity:
         raise arrays.Damaged(path, "it belongs to another run")
-    if "epoch" in path.parts[-2] and isinstance(notes, dict) and notes.get("epoch") != int(path.stem):
+    if (
+        "epoch" in path.parts[-2]
+        and isinstance(notes, dict)
+        and notes.get("epoch") != int(path.stem)
+    ):
         raise arrays.Damaged(path, f"it holds epoch {notes.get('epoch')}")

@@ -1,10 +1,10 @@
 """What is asked: tasks, their kinds, loss terms and metrics."""
 
-from polycera.tasks.classes import Binary, Multiclass, Multilabel, Ordinal
+from polycera.tasks.class_kinds import Binary, Multiclass, Multilabel, Ordinal
+from polycera.tasks.from_config import KINDS, kind_of, task_from_config
 from polycera.tasks.joint import Joint
 from polycera.tasks.layout import Group, Layout
-from polycera.tasks.numbers import Count, Proportion, Quantile, Regression
-from polycera.tasks.spec import KINDS, kind_of, task_from_config
+from polycera.tasks.number_kinds import Count, Proportion, Quantile, Regression
 from polycera.tasks.task import Task
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from polycera.errors import InputError, listing, shorten
-from polycera.shapes import TaskName, Tensor
-from polycera.tasks import safe, terms
+from polycera.tasks import loss_from_config, terms
+from polycera.typing import TaskName, Tensor
 
 JointFunction = Callable[[dict[TaskName, Tensor], dict[TaskName, Tensor]], Tensor]
 
@@ -15,9 +15,10 @@ JointFunction = Callable[[dict[TaskName, Tensor], dict[TaskName, Tensor]], Tenso
 class Joint:
     """A loss over several outputs: `fn(y_true, y_pred) -> [n]`, both dicts of task name to [n, p].
 
-    It sees the user's units, as `predict` gives them, so that tasks can be compared: numbers, probabilities (labels
-    one-hot), rates. Its value is in those units too: choose the weight accordingly. Rows in which any of the tasks has
-    no label take no part; sample weights do not apply.
+    It sees the user's units, as `predict` gives them, so that tasks can be compared: numbers,
+    probabilities (labels one-hot), rates. Its value is in those units too: choose the weight
+    accordingly. Rows in which any of the tasks has no label take no part; sample weights do not
+    apply.
 
     Args:
         fn: the function; written in `keras.ops`. Register it with
@@ -39,17 +40,26 @@ class Joint:
     """
 
     def __init__(
-        self, fn: JointFunction, tasks: Sequence[TaskName], *, weight: float = 1.0, name: str | None = None
+        self,
+        fn: JointFunction,
+        tasks: Sequence[TaskName],
+        *,
+        weight: float = 1.0,
+        name: str | None = None,
     ) -> None:
         if not callable(fn):
-            raise InputError(f"A joint term needs a function (y_true, y_pred) -> [n], got {type(fn).__name__}.")
+            raise InputError(
+                f"A joint term needs a function (y_true, y_pred) -> [n], got {type(fn).__name__}."
+            )
         if isinstance(tasks, str):
             raise InputError(
                 f"A joint term takes a list of tasks, got the text {shorten(tasks)!r}: put it in brackets."
             )
         self.fn, self.tasks = fn, tuple(tasks)
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
-            raise InputError(f"A joint term needs one or more different tasks, got {listing(self.tasks)}.")
+            raise InputError(
+                f"A joint term needs one or more different tasks, got {listing(self.tasks)}."
+            )
         self.name = name or getattr(fn, "__name__", type(fn).__name__).strip("<>")
         self.weight = terms.factor(weight, f"the weight of joint term {shorten(self.name)!r}")
 
@@ -83,7 +93,12 @@ class Joint:
             raise InputError(
                 f"{what} has the function {shorten(repr(config.get('fn')))}: what Keras writes is expected."
             )
-        return cls(safe.loss(config["fn"], what), own["tasks"], weight=own["weight"], name=own["name"])
+        return cls(
+            loss_from_config.loss(config["fn"], what),
+            own["tasks"],
+            weight=own["weight"],
+            name=own["name"],
+        )
 
     def __repr__(self) -> str:
         return f"Joint({self.name!r}, tasks={list(self.tasks)})"

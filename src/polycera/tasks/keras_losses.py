@@ -1,7 +1,7 @@
 """What each loss of Keras compares: a task gives it just that, or refuses it in one sentence.
 
-Keras has each loss under a name, as a function and as a class. Here the three are one, so that no loss has another
-value, other units or another speed for the way in which it was written.
+Keras has each loss under a name, as a function and as a class. Here the three are one, so that no
+loss has another value, other units or another speed for the way in which it was written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polycera.errors import InputError, shorten
-from polycera.shapes import Array, TaskName
+from polycera.typing import Array, TaskName
 
 if TYPE_CHECKING:
     from polycera.tasks.task import Task
@@ -142,7 +142,11 @@ def _classes() -> dict[str, Any]:
 
     found = {}
     for name, value in vars(keras.losses).items():
-        if isinstance(value, type) and issubclass(value, keras.losses.Loss) and value is not keras.losses.Loss:
+        if (
+            isinstance(value, type)
+            and issubclass(value, keras.losses.Loss)
+            and value is not keras.losses.Loss
+        ):
             found[_plain(name)] = value
     return found
 
@@ -168,9 +172,14 @@ def family_of(loss: Any) -> str | None:
 def settings_of(loss: Any) -> dict[str, Any]:
     """Return the settings of a loss of Keras that shape its value, by name."""
     config = loss.get_config() if hasattr(loss, "get_config") else {}
-    own = getattr(loss, "_fn_kwargs", {})  # Keras 3.15.1 leaves the delta of Huber out of the config
+    # Keras 3.15.1 leaves the delta of Huber out of the config
+    own = getattr(loss, "_fn_kwargs", {})
     settings = {**config, **own}
-    return {name: value for name, value in settings.items() if name not in ("name", "reduction", "dtype", "fn")}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in ("name", "reduction", "dtype", "fn")
+    }
 
 
 def key_of(loss: Any) -> Any:
@@ -182,15 +191,17 @@ def key_of(loss: Any) -> Any:
     code = getattr(loss, "__code__", None)
     plain = code is not None and loss.__closure__ is None and not loss.__dict__
     if plain and loss.__defaults__ is None and loss.__kwdefaults__ is None:
-        return (code, id(loss.__globals__))  # a lambda made anew for each of 200 tasks is one function
+        # a lambda made anew for each of 200 tasks is one function
+        return (code, id(loss.__globals__))
     return id(loss)
 
 
 def from_raw(task: Task, loss: Any) -> Callable[[Any, Any], Any] | None:
     """Return the function of labels and raw outputs that computes a loss of Keras, or None where it needs answers.
 
-    A cross-entropy is computed from logits wherever the task has those of the same link, whatever `from_logits` says:
-    the value is the same, and it is right at any logit. Margin losses take scores.
+    A cross-entropy is computed from logits wherever the task has those of the same link, whatever
+    `from_logits` says: the value is the same, and it is right at any logit. Margin losses take
+        scores.
     """
     own = class_of(loss)
     if own is None:
@@ -201,7 +212,11 @@ def from_raw(task: Task, loss: Any) -> Callable[[Any, Any], Any] | None:
     if not _logits_of(task, family):
         return None
     config = dict(loss.get_config()) if isinstance(loss, own) else {}
-    made = own.from_config({**config, "from_logits": True}) if "from_logits" in own().get_config() else None
+    made = (
+        own.from_config({**config, "from_logits": True})
+        if "from_logits" in own().get_config()
+        else None
+    )
     return None if made is None else made.call
 
 
@@ -214,7 +229,10 @@ def from_answers(loss: Any) -> Callable[[Any, Any], Any]:
         import keras
 
         # Keras 3.15.1 broadcasts indices [n, 1] against answers [n, classes] into [n, n]
-        q, generalized = settings_of(loss).get("q", 0.5), keras.losses.categorical_generalized_cross_entropy
+        q, generalized = (
+            settings_of(loss).get("q", 0.5),
+            keras.losses.categorical_generalized_cross_entropy,
+        )
         return lambda y, p: generalized(y[:, 0], p, q=q)
     return _call(loss, own)
 
@@ -231,7 +249,12 @@ def takes_index(loss: Any) -> bool:
 
 def in_user_units(task: Task, loss: Any) -> bool:
     """Return whether a loss means something else in standardised numbers, so that it gets the user's own."""
-    return task.kind in ("regression", "quantile") and family_of(loss) in ("ratio", "logarithm", "rate", "share")
+    return task.kind in ("regression", "quantile") and family_of(loss) in (
+        "ratio",
+        "logarithm",
+        "rate",
+        "share",
+    )
 
 
 def _logits_of(task: Task, family: str | None) -> bool:
@@ -265,7 +288,11 @@ def check_fit(task: Task, answers: str = "any") -> None:
                 f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} {TAKES[family]}, "
                 f"and {GIVES[kind]}; {_way_out(task.name, kind, family)}."
             )
-        if settings_of(term.loss).get("from_logits") and not _logits_of(task, family) and family is not None:
+        if (
+            settings_of(term.loss).get("from_logits")
+            and not _logits_of(task, family)
+            and family is not None
+        ):
             raise InputError(
                 f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} has from_logits=True, and "
                 f"{GIVES[kind]}, no logit of this loss; leave from_logits out."
@@ -333,7 +360,7 @@ def defined(task: Task, labels: Any, xp: Any) -> Any:
     Args:
         task: with its terms.
         labels: encoded, in the user's units, [..., width]; NaN anywhere.
-        xp: `keras.ops` or `polycera.tasks.host`.
+        xp: `keras.ops` or `polycera.tasks.numpy_ops`.
     """
     found = None
     for term in task.terms:

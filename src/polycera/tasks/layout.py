@@ -1,6 +1,7 @@
 """Which columns belong to whom, when all tasks lie side by side in one array.
 
-Tasks that can be computed as one (equal `signature`) are neighbours, so that a group is a slice and never a gather.
+Tasks that can be computed as one (equal `signature`) are neighbours, so that a group is a slice and
+never a gather.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.shapes import Array, TaskName, Tensor
 from polycera.tasks.joint import Joint
 from polycera.tasks.task import Task
+from polycera.typing import Array, TaskName, Tensor
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ class Group:
 
     def per_task(self, packed: Tensor) -> Tensor:
         """[n, all tasks] -> [n, k]; [n, 1], one weight for all, stays."""
-        return packed if packed.shape[-1] == 1 else packed[:, self.first : self.first + len(self.tasks)]
+        return (
+            packed
+            if packed.shape[-1] == 1
+            else packed[:, self.first : self.first + len(self.tasks)]
+        )
 
     def _part(self, packed: Tensor, start: int, each: int, xp: Any) -> Tensor:
         stop = start + each * len(self.tasks)
@@ -58,7 +63,9 @@ class Group:
 
     def stack(self, attribute: str, default: float) -> Any:
         """The attribute of all tasks as float32 [k, 1 or width]; None where all have the default."""
-        values = [np.atleast_1d(np.asarray(getattr(task, attribute), "float32")) for task in self.tasks]
+        values = [
+            np.atleast_1d(np.asarray(getattr(task, attribute), "float32")) for task in self.tasks
+        ]
         if all((value == default).all() for value in values):
             return None
         size = max(len(value) for value in values)
@@ -86,7 +93,9 @@ class Layout:
         """
         everything = list(tasks)
         if strange := [t for t in everything if not isinstance(t, Task | Joint)]:
-            raise InputError(f"Expected tasks such as pc.Binary('churn'), got {shorten(repr(strange[0]))}.")
+            raise InputError(
+                f"Expected tasks such as pc.Binary('churn'), got {shorten(repr(strange[0]))}."
+            )
         by_signature: dict[Any, list[Task]] = {}
         for task in everything:
             if isinstance(task, Task):
@@ -135,7 +144,9 @@ class Layout:
     @cached_property
     def owner(self) -> np.ndarray:
         """Which task each column of the raw outputs belongs to, [units]."""
-        return np.repeat(np.arange(len(self.tasks)), [task.units for task in self.tasks.values()]).astype("int32")
+        return np.repeat(
+            np.arange(len(self.tasks)), [task.units for task in self.tasks.values()]
+        ).astype("int32")
 
     @cached_property
     def target_columns(self) -> dict[TaskName, slice]:
@@ -179,14 +190,20 @@ def _check_names(layout: Layout) -> None:
         raise InputError("A network needs at least one task, got none.")
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(f"Two tasks of one name: {listing(twice)}; each task needs a name of its own.")
+        raise InputError(
+            f"Two tasks of one name: {listing(twice)}; each task needs a name of its own."
+        )
     for joint in layout.joints:
         plain = joint.name.removeprefix("val_")
         if plain in RESERVED or any(plain.startswith(f"{name}/") for name in names):
-            raise InputError(f"A joint term cannot be called {shorten(joint.name)!r}: the logs have that already.")
+            raise InputError(
+                f"A joint term cannot be called {shorten(joint.name)!r}: the logs have that already."
+            )
     logged = set(names) | {joint.name for joint in layout.joints}
     if len(logged) < len(names) + len(layout.joints):
-        raise InputError(f"A joint term and another term share a name among {listing(j.name for j in layout.joints)}.")
+        raise InputError(
+            f"A joint term and another term share a name among {listing(j.name for j in layout.joints)}."
+        )
     for name in logged:
         if f"val_{name}" in logged:
             raise InputError(

@@ -12,9 +12,9 @@ import numpy as np
 
 from polycera import registered
 from polycera.errors import InputError, listing, shorten
-from polycera.shapes import Array, TaskName, Tensor
-from polycera.tasks import labels, terms
-from polycera.tasks.metrics import check_metrics, of_keras
+from polycera.tasks import terms, user_labels
+from polycera.tasks.metrics import check_metrics, user_metrics
+from polycera.typing import Array, TaskName, Tensor
 
 
 class _Sealing(ABCMeta):
@@ -57,23 +57,28 @@ class TaskOptions(TypedDict, total=False):
 class Task(metaclass=_Sealing):
     """One thing to predict, by its kind.
 
-    The kinds: `Regression`, `Proportion`, `Binary`, `Multiclass`, `Multilabel`, `Ordinal`, `Count`, `Quantile`.
+    The kinds: `Regression`, `Proportion`, `Binary`, `Multiclass`, `Multilabel`, `Ordinal`, `Count`,
+        `Quantile`.
 
-    A kind fixes the head (`units` raw outputs, a link to predictions), how labels are encoded (`width` columns,
-    NaN where one is missing), the loss and metrics used when none are named, and the trivial predictor.
+    A kind fixes the head (`units` raw outputs, a link to predictions), how labels are encoded
+    (`width` columns, NaN where one is missing), the loss and metrics used when none are named, and
+    the trivial predictor.
     Tasks are immutable descriptions: the trained numbers live in the model.
 
     Args:
         name: what the task is called everywhere: targets, weights, logs, answers. Any text.
-        loss: the terms: the name of a loss, a `keras.losses.Loss`, a function `(y_true, y_pred) -> [n]`,
-            a dict of these to their weights, or a list of them or of `(loss, weight)` pairs. Default: the kind's own.
+        loss: the terms: the name of a loss, a `keras.losses.Loss`, a function `(y_true, y_pred) ->
+            [n]`, a dict of these to their weights, or a list of them or of `(loss, weight)` pairs.
+            Default: the kind's own.
         weight: factor of the whole task in the total loss; 0 only watches it.
-        metrics: names of the kind's metrics; the first is the headline, by which skill is measured. Metric objects of
-            Keras, or of your own in its form, are logged beside them, and never the headline.
+        metrics: names of the kind's metrics; the first is the headline, by which skill is measured.
+            Metric objects of Keras, or of your own in its form, are logged beside them, and never
+            the headline.
         learning_rate: factor of the optimizer's learning rate in the task's own head; above 0.
 
     Raises:
-        InputError: for an empty name, a negative or infinite weight, a loss or metric that is not known.
+        InputError: for an empty name, a negative or infinite weight, a loss or metric that is not
+            known.
     """
 
     kind: ClassVar[str]
@@ -93,17 +98,26 @@ class Task(metaclass=_Sealing):
         learning_rate: float = 1.0,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise InputError(f"A task's name must be a text of at least one character, got {name!r}.")
+            raise InputError(
+                f"A task's name must be a text of at least one character, got {name!r}."
+            )
         self.name = name
         self._weight = terms.factor(weight, f"the weight of task {shorten(name)!r}")
-        self.learning_rate = terms.factor(learning_rate, f"the learning rate of task {shorten(name)!r}")
+        self.learning_rate = terms.factor(
+            learning_rate, f"the learning rate of task {shorten(name)!r}"
+        )
         if not self.learning_rate > 0:
-            raise InputError(f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1.")
+            raise InputError(
+                f"Task {shorten(name)!r} got learning_rate=0: give a factor above 0, such as 0.1."
+            )
         self.terms = terms.parse(self.default_loss if loss is None else loss, task=self)
-        metrics, self.metric_objects = of_keras.split(name, metrics)
+        metrics, self.metric_objects = user_metrics.split(name, metrics)
         objects = [metric.name for metric in self.metric_objects]
         if metrics is None:
-            metrics = tuple(own for own in self.default_metrics if own not in objects) or self.default_metrics
+            metrics = (
+                tuple(own for own in self.default_metrics if own not in objects)
+                or self.default_metrics
+            )
         self.metrics = check_metrics(self.measured_as, name, metrics)
         if twice := [own for own in self.metrics if own in objects]:
             raise InputError(
@@ -111,7 +125,9 @@ class Task(metaclass=_Sealing):
                 "give the object another name=."
             )
         written = [metrics] if isinstance(metrics, str) else metrics
-        self.metric_spellings = {own: str(one) for own, one in zip(self.metrics, written, strict=True) if own != one}
+        self.metric_spellings = {
+            own: str(one) for own, one in zip(self.metrics, written, strict=True) if own != one
+        }
 
     def __setattr__(self, name: str, value: Any) -> None:
         live = self.__dict__.get("_live")
@@ -119,7 +135,11 @@ class Task(metaclass=_Sealing):
             live[1](terms.factor(value, f"the weight of task {shorten(self.name)!r}"))
             return
         if self.__dict__.get("_sealed", False):
-            hint = f"; for a model that has it: model.tasks[{shorten(self.name)!r}].weight" if name == "weight" else ""
+            hint = (
+                f"; for a model that has it: model.tasks[{shorten(self.name)!r}].weight"
+                if name == "weight"
+                else ""
+            )
             raise InputError(
                 f"Task {shorten(self.name)!r} cannot be changed, a model may be using it: "
                 f"give {name}=... when you make it, or make another with task.replace({name}=...){hint}."
@@ -213,7 +233,9 @@ class Task(metaclass=_Sealing):
         """
         kind = self.kind
         if registered.is_own(type(self)):
-            kind = registered.name_of(type(self), f"Task {shorten(self.name)!r} ({type(self).__name__})")
+            kind = registered.name_of(
+                type(self), f"Task {shorten(self.name)!r} ({type(self).__name__})"
+            )
         return self._described(kind)
 
     def get_config(self) -> dict[str, Any]:
@@ -224,7 +246,10 @@ class Task(metaclass=_Sealing):
         """The task as plain JSON values, as of this kind."""
         config: dict[str, Any] = {"kind": kind, "name": self.name, "weight": self.weight}
         config["loss"] = [term.to_config() for term in self.terms]
-        config["metrics"] = [*self.metrics, *(of_keras.written(self.name, each) for each in self.metric_objects)]
+        config["metrics"] = [
+            *self.metrics,
+            *(user_metrics.written(self.name, each) for each in self.metric_objects),
+        ]
         if self.learning_rate != 1.0:
             config["learning_rate"] = self.learning_rate
         return config | self.own_config()
@@ -248,7 +273,9 @@ class Task(metaclass=_Sealing):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return type(other) is type(self) and self._described(self.kind) == other._described(self.kind)
+        return type(other) is type(self) and self._described(self.kind) == other._described(
+            self.kind
+        )
 
     def __hash__(self) -> int:
         return hash((self.kind, self.name))
@@ -257,7 +284,9 @@ class Task(metaclass=_Sealing):
 class ClassTask(Task):
     """A task whose labels are the user's own values, one of several: what binary, multiclass and ordinal share."""
 
-    def __init__(self, name: TaskName, classes: Sequence[Any] | int | None, **rest: Unpack[TaskOptions]) -> None:
+    def __init__(
+        self, name: TaskName, classes: Sequence[Any] | int | None, **rest: Unpack[TaskOptions]
+    ) -> None:
         self.classes = _classes(name, classes)
         super().__init__(name, **rest)
 
@@ -279,11 +308,13 @@ class ClassTask(Task):
             InputError: listing labels that are none of the classes.
         """
         classes = self.known_classes()
-        array = labels.read(self.name, labels.in_order(self.name, values, [str(each) for each in classes]))
+        array = user_labels.read(
+            self.name, user_labels.in_order(self.name, values, [str(each) for each in classes])
+        )
         if array.ndim == 2 and array.shape[1] == len(classes) > 1:
-            return self._from_one_hot(labels.numbers(self.name, array))[:, None]
-        array = labels.column(self.name, array, f"{self.kind}, {len(classes)} classes")
-        gone = labels.missing(array)
+            return self._from_one_hot(user_labels.numbers(self.name, array))[:, None]
+        array = user_labels.column(self.name, array, f"{self.kind}, {len(classes)} classes")
+        gone = user_labels.missing(array)
         index = np.full(len(array), np.nan)
         present, inverse = _unique(array[~gone])
         codes = {_key(label): code for code, label in enumerate(classes)}
@@ -303,7 +334,9 @@ class ClassTask(Task):
         return ""
 
     def valid(self, y: Tensor, xp: Any) -> Tensor:
-        inside = xp.logical_and(xp.greater_equal(y, 0.0), xp.less_equal(y, len(self.known_classes()) - 1.0))
+        inside = xp.logical_and(
+            xp.greater_equal(y, 0.0), xp.less_equal(y, len(self.known_classes()) - 1.0)
+        )
         return xp.logical_and(inside, xp.equal(y, xp.floor(y)))
 
     @property
@@ -324,7 +357,11 @@ class ClassTask(Task):
         ok = gone | (np.isin(array, (0.0, 1.0)).all(axis=1) & (array.sum(axis=1) == 1))
         if not ok.all():
             row = int(np.argmin(ok))
-            near = self.kind == "multiclass" and (array[row] >= 0).all() and abs(array[row].sum() - 1) < 0.01
+            near = (
+                self.kind == "multiclass"
+                and (array[row] >= 0).all()
+                and abs(array[row].sum() - 1) < 0.01
+            )
             raise InputError(
                 f"Task {shorten(self.name)!r}: the target has shape {list(array.shape)} but row "
                 f"{row} is not one-hot; pass one label a row, or rows with a single 1"
@@ -347,9 +384,13 @@ class ClassTask(Task):
 def _classes(name: TaskName, classes: Sequence[Any] | int | None) -> tuple[Any, ...] | None:
     if classes is None:
         return None
-    listed = tuple(range(classes)) if isinstance(classes, int) else tuple(_plain(c) for c in classes)
+    listed = (
+        tuple(range(classes)) if isinstance(classes, int) else tuple(_plain(c) for c in classes)
+    )
     if len(listed) < 2 or len({_key(c) for c in listed}) < len(listed):
-        raise InputError(f"Task {shorten(name)!r} needs two or more different classes, got {listing(listed)}.")
+        raise InputError(
+            f"Task {shorten(name)!r} needs two or more different classes, got {listing(listed)}."
+        )
     return listed
 
 
@@ -360,7 +401,11 @@ def _plain(value: Any) -> Any:
 
 def _key(value: Any) -> Any:
     """1, 1.0, True and their NumPy twins are one label; '1' is another."""
-    return float(value) if isinstance(value, int | float | np.generic) and not isinstance(value, str) else value
+    return (
+        float(value)
+        if isinstance(value, int | float | np.generic) and not isinstance(value, str)
+        else value
+    )
 
 
 def _unique(array: np.ndarray) -> tuple[list[Any], np.ndarray]:
@@ -368,10 +413,16 @@ def _unique(array: np.ndarray) -> tuple[list[Any], np.ndarray]:
         present, inverse = np.unique(array, return_inverse=True)
         return present.tolist(), inverse
     codes: dict[Any, int] = {}
-    inverse = np.fromiter((codes.setdefault(_plain(v), len(codes)) for v in array), "int64", len(array))
+    inverse = np.fromiter(
+        (codes.setdefault(_plain(v), len(codes)) for v in array), "int64", len(array)
+    )
     return list(codes), inverse
 
 
 def _as_labels(classes: tuple[Any, ...]) -> np.ndarray:
     array = np.asarray(classes)
-    return array if array.dtype.kind in "biuf" and len(array) == len(classes) else np.array(classes, dtype=object)
+    return (
+        array
+        if array.dtype.kind in "biuf" and len(array) == len(classes)
+        else np.array(classes, dtype=object)
+    )

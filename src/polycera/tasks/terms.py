@@ -1,7 +1,7 @@
 """Loss terms: any number per task, each with a weight, each giving one value a row.
 
-The default losses take raw outputs and are numerically stable at any logit. What a loss of Keras gets, `keras_losses`
-says; a plain function gets predictions.
+The default losses take raw outputs and are numerically stable at any logit. What a loss of Keras
+gets, `keras_losses` says; a plain function gets predictions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polycera.errors import InputError, UnknownName, shorten
-from polycera.shapes import Tensor
-from polycera.tasks import keras_losses, safe
+from polycera.tasks import keras_losses, loss_from_config
+from polycera.typing import Tensor
 
 if TYPE_CHECKING:
     from polycera.tasks.layout import Group
@@ -69,7 +69,8 @@ def cross_entropy(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
 def corn(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     """Minus log-likelihood of the level reached, step by step (CORN, Shi 2021, arXiv:2111.08851).
 
-    Where we differ: the paper averages over steps, we add them up, so that the term is a likelihood.
+    Where we differ: the paper averages over steps, we add them up, so that the term is a
+        likelihood.
     """
     steps = np.arange(group.task.units, dtype="float32")
     asked = xp.cast(xp.greater_equal(y, steps), "float32")
@@ -86,7 +87,11 @@ def pinball(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     """Pinball (quantile) loss, averaged over the task's quantiles (Koenker & Bassett 1978)."""
     levels = np.asarray(group.task.own_config()["quantiles"], dtype="float32")
     error = y - raw
-    return xp.mean(xp.maximum(xp.multiply(error, levels), xp.multiply(error, levels - 1.0)), axis=-1, keepdims=True)
+    return xp.mean(
+        xp.maximum(xp.multiply(error, levels), xp.multiply(error, levels - 1.0)),
+        axis=-1,
+        keepdims=True,
+    )
 
 
 def squared_answer(group: Group, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
@@ -202,7 +207,7 @@ class Term:
                 "put @keras.saving.register_keras_serializable() above its definition."
             )
         saved = keras.saving.serialize_keras_object(self.loss)
-        again = safe.loss(saved, f"Loss {self.name!r}")
+        again = loss_from_config.loss(saved, f"Loss {self.name!r}")
         kept, settings = (getattr(loss, "_fn_kwargs", None) for loss in (again, self.loss))
         if kept != settings:  # Keras 3.15.1 forgets the delta of Huber
             raise InputError(
@@ -216,7 +221,8 @@ class Term:
 def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     """A Keras loss or a user's function, called once on all rows of all tasks that share it.
 
-    Rows and tasks are folded into one axis: a loss gives one value a row, so it cannot tell them apart.
+    Rows and tasks are folded into one axis: a loss gives one value a row, so it cannot tell them
+        apart.
     """
     function = keras_losses.from_raw(task, term.loss)
     logits = function is not None or wants_logits(term.loss)
@@ -226,9 +232,12 @@ def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     true = y if index else task.as_prediction(y, xp)
     shape = tuple(predicted.shape)
     lead, depth = shape[1:-1], shape[-1]
-    if task.kind == "multilabel":  # each label is a row of its own, so that a missing one can be left out
+    # each label is a row of its own, so that a missing one can be left out
+    if task.kind == "multilabel":
         lead, depth = (*lead, depth), 1
-    values = function(xp.reshape(true, (-1, 1 if index else depth)), xp.reshape(predicted, (-1, depth)))
+    values = function(
+        xp.reshape(true, (-1, 1 if index else depth)), xp.reshape(predicted, (-1, depth))
+    )
     count = math.prod(lead) if shape[0] is None else shape[0] * math.prod(lead)
     wrong = len(values.shape) < 1 or tuple(values.shape[1:]) not in ((), (1,))
     if wrong or values.shape[0] not in (None, None if shape[0] is None else count):
@@ -254,7 +263,9 @@ def _averaged(values: Tensor) -> str:
 def wants_logits(loss: Any) -> bool:
     """Return whether a loss of the user's own says that it takes raw outputs."""
     own = keras_losses.class_of(loss) is None and hasattr(loss, "get_config")
-    return own and bool(loss.get_config().get("from_logits", keras_losses.family_of(loss) == "margin"))
+    return own and bool(
+        loss.get_config().get("from_logits", keras_losses.family_of(loss) == "margin")
+    )
 
 
 def parse(spec: Any, task: Task) -> tuple[Term, ...]:
@@ -274,8 +285,14 @@ def parse(spec: Any, task: Task) -> tuple[Term, ...]:
     names = [term.name for term in found]
     same = [term.loss for term in found if isinstance(term.loss, str)]
     if not found or len(set(names)) < len(names) or len(set(same)) < len(same):
-        what = "has no loss term" if not found else f"has two loss terms of one name: {', '.join(names)}"
-        raise InputError(f"Task {shorten(task.name)!r} {what}; give one or more, each with a name of its own.")
+        what = (
+            "has no loss term"
+            if not found
+            else f"has two loss terms of one name: {', '.join(names)}"
+        )
+        raise InputError(
+            f"Task {shorten(task.name)!r} {what}; give one or more, each with a name of its own."
+        )
     return found
 
 
@@ -285,13 +302,17 @@ def factor(value: Any, what: str) -> float:
     Raises:
         InputError: unless it is a finite number, 0 or more.
     """
-    ok = isinstance(value, int | float) or (hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0)
+    ok = isinstance(value, int | float) or (
+        hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0
+    )
     try:
         number = float(value) if ok else math.nan
     except OverflowError:  # an integer that no float is
         number = math.inf
     if not 0 <= number < math.inf:
-        raise InputError(f"Expected {what} to be a finite number, 0 or more, got {shorten(value)!r}.")
+        raise InputError(
+            f"Expected {what} to be a finite number, 0 or more, got {shorten(value)!r}."
+        )
     return number
 
 
@@ -301,7 +322,9 @@ def _pair(item: Any, task: Task) -> tuple[Any, float]:
     if isinstance(item, Mapping) and {"loss", "weight"} <= set(item) <= {"loss", "weight", "name"}:
         named = item.get("name")
         if not isinstance(named, str | None):
-            raise InputError(f"A loss of task {shorten(task.name)!r} has the name {shorten(repr(named))}, no text.")
+            raise InputError(
+                f"A loss of task {shorten(task.name)!r} has the name {shorten(repr(named))}, no text."
+            )
         if named is not None:
             term = _term(item["loss"], item["weight"], task)
             return Term(named, term.weight, term.loss), term.weight
@@ -323,7 +346,7 @@ def _term(loss: Any, weight: Any, task: Task) -> Term:
     if isinstance(loss, str):
         return _by_name(loss, weight, task)
     if isinstance(loss, Mapping):
-        loss = safe.loss(loss, f"A loss of task {shorten(task.name)!r}")
+        loss = loss_from_config.loss(loss, f"A loss of task {shorten(task.name)!r}")
     if isinstance(loss, type):
         raise InputError(
             f"A loss of task {shorten(task.name)!r} is the class {loss.__name__}; expected an instance: "
@@ -357,5 +380,7 @@ def _by_name(name: str, weight: float, task: Task) -> Term:
     found = keras_losses.named(name)
     if found is None:
         names = [*known, *(alias for alias, one in ALIASES.items() if one in known)]
-        raise UnknownName("loss", name, names, f"Task {shorten(task.name)!r} also takes any name of keras.losses.")
+        raise UnknownName(
+            "loss", name, names, f"Task {shorten(task.name)!r} also takes any name of keras.losses."
+        )
     return Term(name.replace("/", "_"), weight, found())

@@ -1,7 +1,7 @@
 """Weighting: the tasks' losses [m] -> weights [m] of whole losses; one published method a file.
 
-state = method.init(m)
-state, weights = method.update(state, Seen(losses, present, norms, preference, noise, weights))
+state = method.init(m) state, weights = method.update(state, Seen(losses, present, norms,
+preference, noise, weights))
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polycera.published import find
+from polycera.method_base import find
 from polycera.weighting.dwa import DWA
 from polycera.weighting.equal import Equal
 from polycera.weighting.excess_mtl import ExcessMTL
@@ -35,7 +35,15 @@ METHODS: dict[str, type[Method]] = {
 }
 """Every method by its name."""
 
-__all__ = ["METHODS", "Method", "Paper", "Seen", "get", "names", *sorted(c.__name__ for c in METHODS.values())]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Paper",
+    "Seen",
+    "get",
+    "names",
+    *sorted(c.__name__ for c in METHODS.values()),
+]
 
 
 def names() -> list[str]:
@@ -48,6 +56,7 @@ def get(method: str | Mapping[str, Any] | Method) -> Method:
 
     Raises:
         UnknownName: for a name that no method has.
-        InputError: for what is neither; for a class of the user's own that is not registered with Keras here.
+        InputError: for what is neither; for a class of the user's own that is not registered with
+            Keras here.
     """
     return method if isinstance(method, Method) else find(METHODS, method, "weighting method")

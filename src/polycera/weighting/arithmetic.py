@@ -6,8 +6,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.published import State
-from polycera.shapes import Tensor
+from polycera.method_base import State
+from polycera.typing import Tensor
 from polycera.weighting.method import LARGEST, Seen
 
 FLOOR = 1e-3
@@ -48,16 +48,20 @@ def shares(logits: Tensor, present: Tensor) -> Tensor:
 def usual(state: State, seen: Seen) -> Tensor:
     """[m] a running mean of the losses' absolute values, from the task's first loss that is not 0.
 
-    A loss counts as at most twice the mean: one that explodes once does not raise the floor for long.
+    A loss counts as at most twice the mean: one that explodes once does not raise the floor for
+        long.
     """
     now, before = ops.abs(seen.losses), state["usual"]
-    return ops.where(before > 0, before + (1.0 - MEMORY) * (ops.minimum(now, 2.0 * before) - before), now)
+    return ops.where(
+        before > 0, before + (1.0 - MEMORY) * (ops.minimum(now, 2.0 * before) - before), now
+    )
 
 
 def positive(losses: Tensor, usual: Tensor) -> Tensor:
     """[m] the losses, raised to a thousandth of what is usual: safe to divide by and to take logs of.
 
-    A loss may come out 0 or below 0 in some steps. For one that stays there these methods are not made.
+    A loss may come out 0 or below 0 in some steps. For one that stays there these methods are not
+    made.
     """
     return ops.maximum(ops.maximum(losses, FLOOR * usual), LEAST)
 
@@ -83,10 +87,13 @@ def unweighted(seen: Seen) -> tuple[Tensor, Tensor]:
 def adam(state: State, gradient: Tensor, rate: float) -> tuple[State, Tensor]:
     """The moments `mean` and `square` after `count` steps of each task, and by how much to step [m].
 
-    Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, with its constants; a task's steps are counted by themselves.
+    Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, with its constants; a task's steps are counted
+    by themselves.
     """
     steps = state["count"] + 1.0
     first = 0.9 * state["mean"] + 0.1 * gradient
     second = 0.999 * state["square"] + 0.001 * gradient * gradient
     size = ops.sqrt(second / (1.0 - ops.power(0.999, steps))) + 1e-8
-    return {"count": steps, "mean": first, "square": second}, rate * first / (1.0 - ops.power(0.9, steps)) / size
+    return {"count": steps, "mean": first, "square": second}, rate * first / (
+        1.0 - ops.power(0.9, steps)
+    ) / size

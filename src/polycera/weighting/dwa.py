@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import count, shares, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -20,14 +20,15 @@ STEEPEST = 1000.0
 class DWA(Method):
     """Weight each task by how its loss moved: the mean of one window of steps over that of the window before.
 
-    Liu, Johns & Davison 2019, arXiv:1803.10704, eq. 7: weights = m softmax(r / T), r_t the mean loss of the last epoch
-    over that of the epoch before it; r = 1 until two epochs have passed.
+    Liu, Johns & Davison 2019, arXiv:1803.10704, eq. 7: weights = m softmax(r / T), r_t the mean
+    loss of the last epoch over that of the epoch before it; r = 1 until two epochs have passed.
 
     Scale: a task's weight does not depend on the scale of any loss.
 
-    Where we differ: a step does not know of epochs. Windows of `window` steps take their place, and each task counts
-    those in which it was present; at the number of steps in an epoch this is the paper's method. A window whose mean
-    is not above 0 says nothing: r = 1. |r| counts as at most 1000.
+    Where we differ: a step does not know of epochs. Windows of `window` steps take their place, and
+    each task counts those in which it was present; at the number of steps in an epoch this is the
+    paper's method. A window whose mean is not above 0 says nothing: r = 1. |r| counts as at most
+    1000.
 
     Attributes:
         window: how many steps are averaged.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.method import Method, Paper, Seen, State
 
 
@@ -14,12 +14,14 @@ from polycera.weighting.method import Method, Paper, Seen, State
 class Equal(Method):
     """Weight 1 for every task: the tasks' own weights decide alone, as in stock Keras.
 
-    The baseline that is hard to beat: with tuned task weights it does as well as the methods here in the comparisons
-    of Kurin et al. 2022, arXiv:2201.04122, and Xin et al. 2022, arXiv:2209.11379. Begin with it.
+    The baseline that is hard to beat: with tuned task weights it does as well as the methods here
+    in the comparisons of Kurin et al. 2022, arXiv:2201.04122, and Xin et al. 2022,
+    arXiv:2209.11379. Begin with it.
 
     Scale: a task whose loss is twice as large counts twice.
 
-    Where we differ: papers that average divide by the number of tasks, we do not (see `weighting.method`).
+    Where we differ: papers that average divide by the number of tasks, we do not (see
+        `weighting.method`).
 
     Example:
         >>> from polycera.weighting import get

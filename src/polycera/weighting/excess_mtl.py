@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import LEAST, count, moved, shares, unweighted, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -20,17 +20,18 @@ MOST = 1000.0
 class ExcessMTL(Method):
     """Weight tasks by their excess risk, how far the loss is above the least it can be, and not by the loss itself.
 
-    A noisy task has a large loss that cannot fall, and would get all the weight from methods that look at losses.
-    He et al. 2024, arXiv:2402.02009, algorithm 1: the excess risk is estimated as e = g' H^-1 g with the square root of
-    the sum of all g^2 so far, parameter by parameter, as diagonal H; then weights <- weights exp(rate e / e_1),
-    divided by their mean, e_1 being the first estimate.
+    A noisy task has a large loss that cannot fall, and would get all the weight from methods that
+    look at losses. He et al. 2024, arXiv:2402.02009, algorithm 1: the excess risk is estimated as e
+    = g' H^-1 g with the square root of the sum of all g^2 so far, parameter by parameter, as
+    diagonal H; then weights <- weights exp(rate e / e_1), divided by their mean, e_1 being the
+    first estimate.
 
     Scale: does not depend on the scale of any loss, as e is divided by e_1.
 
-    Where we differ, and it matters: only norms are seen, not gradients. We estimate e = |g|^2 / sqrt(sum of all |g|^2),
-    one curvature for the whole network: what is lost is that parameters with much gradient behind them count less
-    than fresh ones. Norms are those of the step before, at the fork. e / e_1 counts as at most 1000, and weights stay
-    within e^24 of each other.
+    Where we differ, and it matters: only norms are seen, not gradients. We estimate e = |g|^2 /
+    sqrt(sum of all |g|^2), one curvature for the whole network: what is lost is that parameters
+    with much gradient behind them count less than fresh ones. Norms are those of the step before,
+    at the fork. e / e_1 counts as at most 1000, and weights stay within e^24 of each other.
 
     Attributes:
         rate: how fast weights move.
@@ -69,4 +70,6 @@ class ExcessMTL(Method):
         risen = ops.minimum(excess / ops.maximum(state["first"], LEAST), MOST)
         log = moved(state["log"], self.rate * risen, later)
         first = ops.where(state["first"] > 0, state["first"], excess)
-        return {"log": log, "root": root, "first": first}, count(seen.present) * shares(log, seen.present)
+        return {"log": log, "root": root, "first": first}, count(seen.present) * shares(
+            log, seen.present
+        )

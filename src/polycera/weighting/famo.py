@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import adam, count, mean, positive, shares, usual, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -18,16 +18,17 @@ class FAMO(Method):
     """Learn weights of the losses' logarithms that favour the task whose loss fell least, in relation to itself.
 
     Liu et al. 2023, arXiv:2306.03792, algorithm 2: with z = softmax(w) the network descends along
-    c sum_t z_t grad log L_t, 1 / c = sum_t z_t / L_t. Then w has a step of Adam, with weight decay, along
-    J' (log L - log L'), J the Jacobian of the softmax and L' the losses after the network's step.
-    weights_t = m c z_t / L_t, whose weighted mean is 1 whatever the losses.
+    c sum_t z_t grad log L_t, 1 / c = sum_t z_t / L_t. Then w has a step of Adam, with weight decay,
+    along J' (log L - log L'), J the Jacobian of the softmax and L' the losses after the network's
+    step. weights_t = m c z_t / L_t, whose weighted mean is 1 whatever the losses.
 
     Scale: the direction of the step does not depend on the scale of any loss.
 
-    Where we differ, and it matters: the authors compute the losses of the batch a second time to see what the step has
-    done to them. We take those of the next step, which come from other rows. No second forward pass is needed,
-    and a difference holds the noise of two batches: use large ones, or a smaller `rate`. Multiplied by the number of
-    tasks present; a loss counts as at least a thousandth of its usual absolute value.
+    Where we differ, and it matters: the authors compute the losses of the batch a second time to
+    see what the step has done to them. We take those of the next step, which come from other rows.
+    No second forward pass is needed, and a difference holds the noise of two batches: use large
+    ones, or a smaller `rate`. Multiplied by the number of tasks present; a loss counts as at least
+    a thousandth of its usual absolute value.
 
     Attributes:
         rate: the learning rate of w.
@@ -67,7 +68,8 @@ class FAMO(Method):
         fallen = ops.log(ops.where(met > 0, state["last"], losses)) - ops.log(losses)
         gradient = z * met * (fallen - mean(fallen, z * met)) + self.decay * state["w"]
         moments, step = adam(state, gradient, self.rate)
-        # A task that is here for the first time has nothing to compare with: it keeps its w, and Adam its count.
+        # A task that is here for the first time has nothing to compare with: it keeps its w, and
+        # Adam its count.
         learnt = {name: ops.where(met > 0, part, state[name]) for name, part in moments.items()}
         learnt["w"] = ops.where(met > 0, state["w"] - step, state["w"])
         # c z / L, in logs.

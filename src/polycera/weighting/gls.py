@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import mean, positive, usual, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -17,14 +17,16 @@ from polycera.weighting.method import Method, Paper, Seen, State
 class GLS(Method):
     """Minimise the geometric mean of the losses, so that halving any of them is worth the same.
 
-    Chennupati et al. 2019, arXiv:1904.08492: f = (prod_t L_t)^(1 / m). weights_t = f / L_t, which is m times its
-    derivative; equal losses have weights of 1. Computed in logs, where the product of many losses is harmless.
+    Chennupati et al. 2019, arXiv:1904.08492: f = (prod_t L_t)^(1 / m). weights_t = f / L_t, which
+    is m times its derivative; equal losses have weights of 1. Computed in logs, where the product
+    of many losses is harmless.
 
-    Scale: a change of one loss's unit multiplies all of f, and the direction of the step stays. weight x loss is the
+    Scale: a change of one loss's unit multiplies all of f, and the direction of the step stays.
+        weight x loss is the
     same for all tasks.
 
-    Where we differ: m times the paper's gradient. A loss counts as at least a thousandth of its usual absolute value,
-    which a running mean keeps.
+    Where we differ: m times the paper's gradient. A loss counts as at least a thousandth of its
+    usual absolute value, which a running mean keeps.
 
     Example:
         >>> import numpy as np

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import LEAST, count, mean, positive, shares, usual, zeros
 from polycera.weighting.method import LARGEST, Method, Paper, Seen, State
 
@@ -20,15 +20,18 @@ FURTHEST = 10.0
 class GO4Align(Method):
     """Bring all losses to one scale, lean towards tasks whose losses have been small, and even out within groups.
 
-    Shen et al. 2024, arXiv:2404.06486, as in the authors' code: q_t <- q_t exp(-rate L_t), divided by their sum;
-    v_t = q_t sum(L) / L_t; k-means puts the v into `groups`, and each task gets the mean v of its group.
+    Shen et al. 2024, arXiv:2404.06486, as in the authors' code: q_t <- q_t exp(-rate L_t), divided
+    by their sum; v_t = q_t sum(L) / L_t; k-means puts the v into `groups`, and each task gets the
+    mean v of its group.
 
-    Scale: v x loss is the same for all tasks at first; groups bring differences back. `rate` works on losses in
+    Scale: v x loss is the same for all tasks at first; groups bring differences back. `rate` works
+        on losses in
     their units.
 
-    Where we differ: groups of numbers on a line are found exactly, by dynamic programming over the sorted v, where
-    k-means from random centres may end in a worse split or another one in the next step. A loss counts as at least a
-    thousandth of its usual absolute value. A task that is absent fares as one of mean loss would.
+    Where we differ: groups of numbers on a line are found exactly, by dynamic programming over the
+    sorted v, where k-means from random centres may end in a worse split or another one in the next
+    step. A loss counts as at least a thousandth of its usual absolute value. A task that is absent
+    fares as one of mean loss would.
 
     Attributes:
         groups: how many, at least 1; with 1 all tasks have one weight.
@@ -79,7 +82,8 @@ def grouped(values: Tensor, present: Tensor, groups: int) -> Tensor:
     counts, sums, squares = (_before(part) for part in (here, x, x * x))
     size, total = counts[None, :] - counts[:, None], sums[None, :] - sums[:, None]
     spread = squares[None, :] - squares[:, None] - total * total / ops.maximum(size, 1.0)
-    # cost[i, j]: of one group from place i to before j; best[j]: of all places before j, in as many groups as rounds.
+    # cost[i, j]: of one group from place i to before j; best[j]: of all places before j, in as many
+    # groups as rounds.
     cost = ops.where(ops.triu(ops.ones((m + 1, m + 1))) > 0, ops.relu(spread), LARGEST)
     best, starts = cost[0], []
     for _ in range(groups - 1):
@@ -87,7 +91,10 @@ def grouped(values: Tensor, present: Tensor, groups: int) -> Tensor:
         starts.append(ops.argmin(both, axis=0))
         best = ops.min(both, axis=0)
     place, result, end = ops.arange(m), ops.zeros_like(x), ops.convert_to_tensor(m, "int32")
-    for start in [*(ops.cast(start, "int32") for start in reversed(starts)), ops.zeros((m + 1,), "int32")]:
+    for start in [
+        *(ops.cast(start, "int32") for start in reversed(starts)),
+        ops.zeros((m + 1,), "int32"),
+    ]:
         start = ops.take(start, end)
         inside = here * ops.cast(ops.logical_and(place >= start, place < end), "float32")
         result, end = result + inside * mean(x, inside), start

@@ -8,8 +8,18 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
-from polycera.weighting.arithmetic import LEAST, count, mean, moved, positive, shares, unweighted, usual, zeros
+from polycera.typing import Tensor
+from polycera.weighting.arithmetic import (
+    LEAST,
+    count,
+    mean,
+    moved,
+    positive,
+    shares,
+    unweighted,
+    usual,
+    zeros,
+)
 from polycera.weighting.method import Method, Paper, Seen, State
 
 FURTHEST = 1e6
@@ -20,17 +30,20 @@ FURTHEST = 1e6
 class GradNorm(Method):
     """Learn weights that bring the norm of each task's gradient to the mean norm, times how far the task lags behind.
 
-    Chen et al. 2018, arXiv:1711.02257, eq. 2 and algorithm 1: with G_t = |weights_t grad L_t| and the inverse training
-    rate r_t, which is L_t over its first value, divided by the mean over tasks, weights descend along the derivative
-    of sum_t |G_t - mean(G) r_t^alpha|, targets held constant, and are then divided by their mean.
+    Chen et al. 2018, arXiv:1711.02257, eq. 2 and algorithm 1: with G_t = |weights_t grad L_t| and
+    the inverse training rate r_t, which is L_t over its first value, divided by the mean over
+    tasks, weights descend along the derivative of sum_t |G_t - mean(G) r_t^alpha|, targets held
+    constant, and are then divided by their mean.
 
-    Scale: which norms are reached does not depend on the scale of any loss. The tasks' own weights are part of the
+    Scale: which norms are reached does not depend on the scale of any loss. The tasks' own weights
+        are part of the
     norms, and are evened out like any other scale.
 
-    Where we differ: norms are those of the step before and are used with the losses of that step, which are kept, so
-    nothing is late. Norms are taken at the fork and not of the last shared layer's parameters. The derivative is taken
-    by log weights and divided by mean(G): weights stay above 0, within e^24 of each other, and `rate` has a meaning
-    without knowing the scale of the gradients. A loss counts as at least a thousandth of its usual absolute value.
+    Where we differ: norms are those of the step before and are used with the losses of that step,
+    which are kept, so nothing is late. Norms are taken at the fork and not of the last shared
+    layer's parameters. The derivative is taken by log weights and divided by mean(G): weights stay
+    above 0, within e^24 of each other, and `rate` has a meaning without knowing the scale of the
+    gradients. A loss counts as at least a thousandth of its usual absolute value.
 
     Attributes:
         alpha: how much a task that lags behind gets, at least 0.
@@ -66,7 +79,9 @@ class GradNorm(Method):
         known = unweighted(seen)[1] * ops.cast(state["last"] > 0, "float32")
         lengths = ops.where(known > 0, seen.norms, 0.0)
         lengths = lengths / ops.maximum(mean(lengths, known), LEAST)
-        left = ops.clip(state["last"] / ops.maximum(state["first"], LEAST), 1.0 / FURTHEST, FURTHEST)
+        left = ops.clip(
+            state["last"] / ops.maximum(state["first"], LEAST), 1.0 / FURTHEST, FURTHEST
+        )
         lag = left / ops.maximum(mean(left, known), 1.0 / FURTHEST)
         slope = lengths * ops.sign(lengths - lag**self.alpha)
         log = moved(state["log"], -self.rate * slope, known)

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 from polycera.weighting.uncertainty import slope
@@ -18,14 +18,16 @@ from polycera.weighting.uncertainty import slope
 class IMTLL(Method):
     """Learn s beside the network so that the scaled losses exp(s) L become 1, and weight each loss by exp(s).
 
-    Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), section 3.2: minimise
-    sum_t (exp(s_t) L_t - s_t) over network and s, which start at 0. The derivative by s is exp(s) L - 1.
+    Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), section 3.2:
+    minimise sum_t (exp(s_t) L_t - s_t) over network and s, which start at 0. The derivative by s is
+    exp(s) L - 1.
 
     Scale: where a loss stands still, weight x loss tends to 1, whatever its scale.
 
-    Where we differ: s has plain gradient steps with a learning rate of its own, see `uncertainty`. That method comes
-    from another thought and has the same formula with -s for s: at equal `rate` the weights are the same.
-    A derivative counts as at most 10. Losses below 0 raise the weight as one of 0 does.
+    Where we differ: s has plain gradient steps with a learning rate of its own, see `uncertainty`.
+    That method comes from another thought and has the same formula with -s for s: at equal `rate`
+    the weights are the same. A derivative counts as at most 10. Losses below 0 raise the weight as
+    one of 0 does.
 
     Attributes:
         rate: the learning rate of s.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import positive, usual, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -16,15 +16,17 @@ from polycera.weighting.method import Method, Paper, Seen, State
 class Log(Method):
     """Minimise the sum of the losses' logarithms, which no unit of a loss can change.
 
-    Lin et al. 2023, arXiv:2308.12029, section 3.1, balances scales of losses in this way before it turns to gradients;
-    Navon et al. 2022, arXiv:2202.01017, have the same as the baseline "scale-invariant" (SI): f = sum_t log L_t.
-    weights_t = 1 / L_t is its derivative.
+    Lin et al. 2023, arXiv:2308.12029, section 3.1, balances scales of losses in this way before it
+    turns to gradients; Navon et al. 2022, arXiv:2202.01017, have the same as the baseline
+    "scale-invariant" (SI): f = sum_t log L_t. weights_t = 1 / L_t is its derivative.
 
-    Scale: none: weight x loss is 1 for every task in every step. The total loss is then the number of tasks, whatever
+    Scale: none: weight x loss is 1 for every task in every step. The total loss is then the number
+        of tasks, whatever
     is learnt; watch the tasks' own.
 
-    Where we differ: a loss counts as at least a thousandth of its usual absolute value, which a running mean keeps,
-    where others add 1e-8 or so, which is much to a small loss. The other half of DB-MTL is a matter for balancing.
+    Where we differ: a loss counts as at least a thousandth of its usual absolute value, which a
+    running mean keeps, where others add 1e-8 or so, which is much to a small loss. The other half
+    of DB-MTL is a matter for balancing.
 
     Example:
         >>> import numpy as np

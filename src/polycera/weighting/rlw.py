@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import count, shares
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -19,14 +19,15 @@ EDGE = 1e-6
 class RLW(Method):
     """Draw the weights at random: a litmus test that cleverer weights should pass.
 
-    Lin et al. 2022, arXiv:2111.10603, algorithm 2: weights = softmax(z), z of a standard normal distribution, or
-    weights uniform on the simplex, which is the Dirichlet distribution with parameters 1.
+    Lin et al. 2022, arXiv:2111.10603, algorithm 2: weights = softmax(z), z of a standard normal
+    distribution, or weights uniform on the simplex, which is the Dirichlet distribution with
+    parameters 1.
 
     Scale: does not look at the losses; on average a task whose loss is twice as large counts twice.
 
-    Where we differ: multiplied by the number of tasks present, so that the mean weight is 1. The numbers come from
-    the noise of the step by the inverse of the distribution (Dirichlet: shares of exponential variables), which makes
-    them the same on every backend.
+    Where we differ: multiplied by the number of tasks present, so that the mean weight is 1. The
+    numbers come from the noise of the step by the inverse of the distribution (Dirichlet: shares of
+    exponential variables), which makes them the same on every backend.
 
     Attributes:
         distribution: "normal" or "dirichlet".
@@ -49,7 +50,9 @@ class RLW(Method):
     distribution: str = "normal"
 
     def limits(self) -> None:
-        self.check("distribution", self.distribution in ("normal", "dirichlet"), "'normal' or 'dirichlet'")
+        self.check(
+            "distribution", self.distribution in ("normal", "dirichlet"), "'normal' or 'dirichlet'"
+        )
 
     def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
         noise = ops.clip(seen.noise, EDGE, 1.0 - EDGE)

@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from polycera.errors import InputError, UnknownName
-from polycera.shapes import TaskName, Tensor
+from polycera.typing import TaskName, Tensor
 from polycera.weighting.method import Method, Paper, Seen, State
 
 
@@ -21,14 +21,16 @@ from polycera.weighting.method import Method, Paper, Seen, State
 class Schedule(Method):
     """From weight 1 to a factor of the user's for each task, over a number of steps.
 
-    As Bowman et al. 2016, arXiv:1511.06349, section 3.1, raise the weight of one part of their loss while training:
-    weights_t = 1 + (to_t - 1) p, with p from 0 in the first step to 1 after `steps` steps, and 1 from then on.
-    p = k / steps in step k (linear), (1 - cos(pi k / steps)) / 2 (cosine), or 0 until the last (step).
+    As Bowman et al. 2016, arXiv:1511.06349, section 3.1, raise the weight of one part of their loss
+    while training: weights_t = 1 + (to_t - 1) p, with p from 0 in the first step to 1 after `steps`
+        steps, and 1 from then on.
+    p = k / steps in step k (linear), (1 - cos(pi k / steps)) / 2 (cosine), or 0 until the last
+    (step).
 
     Scale: does not look at the losses.
 
-    Where we differ: they start at 0 and follow a sigmoid; here a task starts at its own weight. For a task to come in
-    late, give it a task weight of 0.01, say, and a factor of 100.
+    Where we differ: they start at 0 and follow a sigmoid; here a task starts at its own weight. For
+    a task to come in late, give it a task weight of 0.01, say, and a factor of 100.
 
     Attributes:
         to: the factor of each task that is to change, by the task's name, at least 0.
@@ -61,9 +63,13 @@ class Schedule(Method):
     tasks: ClassVar[tuple[TaskName, ...] | None] = None
 
     def limits(self) -> None:
-        self.check("to", all(factor >= 0 for factor in (self.to or {}).values()), "factors of at least 0")
+        self.check(
+            "to", all(factor >= 0 for factor in (self.to or {}).values()), "factors of at least 0"
+        )
         self.check("steps", 1 <= self.steps <= 10**7, "a whole number from 1 to ten million")
-        self.check("shape", self.shape in ("linear", "cosine", "step"), "'linear', 'cosine' or 'step'")
+        self.check(
+            "shape", self.shape in ("linear", "cosine", "step"), "'linear', 'cosine' or 'step'"
+        )
 
     def bind(self, names: Sequence[TaskName]) -> Self:
         self.check("to", bool(self.to), "a mapping from task names to factors, say {'price': 0.1}")
@@ -77,7 +83,9 @@ class Schedule(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         if self.tasks is None or len(self.tasks) != m:
             known = "no task" if self.tasks is None else f"{len(self.tasks)} tasks"
-            raise InputError(f"Weighting 'schedule' knows {known} by name and is to start with {m}: bind(names) first.")
+            raise InputError(
+                f"Weighting 'schedule' knows {known} by name and is to start with {m}: bind(names) first."
+            )
         factors = [(self.to or {}).get(name, 1.0) for name in self.tasks]
         return {"step": np.zeros((), "float32"), "to": np.array(factors, "float32")}
 

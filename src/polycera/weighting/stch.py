@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import LEAST, count, mean, positive, shares, usual, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -17,20 +17,22 @@ from polycera.weighting.method import Method, Paper, Seen, State
 class STCH(Method):
     """Minimise a smooth version of the largest of the losses, each measured against a loss of its own.
 
-    Lin et al. 2024, arXiv:2402.19078: f = mu log sum_t exp(y_t / mu), y_t = p_t (L_t - z_t), which tends to the
-    maximum of y as mu tends to 0. Two forms:
+    Lin et al. 2024, arXiv:2402.19078: f = mu log sum_t exp(y_t / mu), y_t = p_t (L_t - z_t), which
+    tends to the maximum of y as mu tends to 0. Two forms:
 
-    - "log", as in the authors' multi-task code: y_t = log(L_t / n_t), n_t the mean loss of the first steps.
-      weights_t = m softmax(y / mu)_t / L_t, m times its derivative. At mu = 1 these are m / n_t over the sum of the
-      L / n: losses in units of their first ones.
+    - "log", as in the authors' multi-task code: y_t = log(L_t / n_t), n_t the mean loss of the
+      first steps. weights_t = m softmax(y / mu)_t / L_t, m times its derivative. At mu = 1 these
+      are m / n_t over the sum of the L / n: losses in units of their first ones.
     - "plain", the equation with the ideal point z = 0 and p_t = preference / m:
-      weights_t = m preference_t softmax(y / mu)_t, m^2 times its derivative. Equal losses have weights of 1.
+      weights_t = m preference_t softmax(y / mu)_t, m^2 times its derivative. Equal losses have
+      weights of 1.
 
     Scale: "log" does not depend on the scale of any loss; "plain" serves the largest.
 
-    Where we differ: in "log" the authors train some epochs on the sum of the logs before n is taken; here n_t is the
-    mean of what was seen until `warmup` steps have passed, and in use from the first. There the preference multiplies
-    L_t / n_t; the authors have none. In "log" a loss counts as at least a thousandth of its usual absolute value.
+    Where we differ: in "log" the authors train some epochs on the sum of the logs before n is
+    taken; here n_t is the mean of what was seen until `warmup` steps have passed, and in use from
+    the first. There the preference multiplies L_t / n_t; the authors have none. In "log" a loss
+    counts as at least a thousandth of its usual absolute value.
 
     Attributes:
         mu: how smooth, above 0: small values serve the worst task alone.
@@ -70,12 +72,18 @@ class STCH(Method):
         m = count(seen.present)
         preferred = seen.preference / ops.maximum(mean(seen.preference, seen.present), LEAST)
         if self.form == "plain":
-            return state, m * preferred * shares(preferred / m * seen.losses / self.mu, seen.present)
+            return state, m * preferred * shares(
+                preferred / m * seen.losses / self.mu, seen.present
+            )
         often = usual(state, seen)
         losses = positive(seen.losses, often)
         steps = ops.minimum(state["steps"] + 1.0, float(self.warmup))
         early = ops.cast(state["steps"] < self.warmup, "float32")
         nadir = state["nadir"] + early * (losses - state["nadir"]) / steps
-        logs = ops.log(losses) - ops.log(ops.maximum(nadir, LEAST)) + ops.log(ops.maximum(preferred, LEAST))
+        logs = (
+            ops.log(losses)
+            - ops.log(ops.maximum(nadir, LEAST))
+            + ops.log(ops.maximum(preferred, LEAST))
+        )
         weights = m * shares(logs / self.mu, seen.present) / losses
         return {"usual": often, "nadir": nadir, "steps": steps}, weights

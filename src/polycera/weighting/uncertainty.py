@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -20,17 +20,19 @@ PULL = 10.0
 class Uncertainty(Method):
     """Learn s, the log of each task's noise variance, beside the network, and weight each loss by exp(-s).
 
-    Kendall, Gal & Cipolla 2018, arXiv:1705.07115, eq. 7 with s = log sigma^2: minimise
-    sum_t (exp(-s_t) L_t + s_t) / 2 over network and s. We drop the half: weights = exp(-s), which start at 1, and s
-    descends along 1 - exp(-s) L, its derivative. The network's gradient is twice the paper's.
+    Kendall, Gal & Cipolla 2018, arXiv:1705.07115, eq. 7 with s = log sigma^2: minimise sum_t
+    (exp(-s_t) L_t + s_t) / 2 over network and s. We drop the half: weights = exp(-s), which start
+    at 1, and s descends along 1 - exp(-s) L, its derivative. The network's gradient is twice the
+    paper's.
 
     Scale: where a loss stands still, weight x loss tends to 1, whatever its scale.
 
-    Where we differ: the half belongs to squared errors; for classification the paper (eq. 10) has exp(-s) L + s / 2,
-    which starts at twice the weight and ends at the same. We treat all tasks alike. s has plain gradient steps with a
-    learning rate of its own, and not the network's optimizer: near the optimum such a step takes s a share `rate` of
-    the way to log L, and a bad batch leaves no trace in moments. A derivative counts as at most 10.
-    Losses below 0 raise the weight as one of 0 does.
+    Where we differ: the half belongs to squared errors; for classification the paper (eq. 10) has
+    exp(-s) L + s / 2, which starts at twice the weight and ends at the same. We treat all tasks
+    alike. s has plain gradient steps with a learning rate of its own, and not the network's
+    optimizer: near the optimum such a step takes s a share `rate` of the way to log L, and a bad
+    batch leaves no trace in moments. A derivative counts as at most 10. Losses below 0 raise the
+    weight as one of 0 does.
 
     Attributes:
         rate: the learning rate of s.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.shapes import Tensor
+from polycera.typing import Tensor
 from polycera.weighting.arithmetic import count, positive, shares, usual, zeros
 from polycera.weighting.method import Method, Paper, Seen, State
 
@@ -20,12 +20,13 @@ class UWSO(Method):
 
     Scale: the weights depend on the losses' units: dividing all losses by 2 is as halving T.
 
-    Where we differ: multiplied by the number of tasks present. A loss counts as at least a thousandth of its usual
-    absolute value, which a running mean keeps.
+    Where we differ: multiplied by the number of tasks present. A loss counts as at least a
+    thousandth of its usual absolute value, which a running mean keeps.
 
     Attributes:
-        temperature: T, to be tuned for the data, as the paper does. About the usual size of 1 / L for a start: with a
-            much smaller one the task with the smallest loss gets all the weight.
+        temperature: T, to be tuned for the data, as the paper does. About the usual size of 1 / L
+            for a start: with a much smaller one the task with the smallest loss gets all the
+                weight.
 
     Example:
         >>> import numpy as np
@@ -53,4 +54,6 @@ class UWSO(Method):
     def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
         often = usual(state, seen)
         inverse = 1.0 / positive(seen.losses, often)
-        return {"usual": often}, count(seen.present) * shares(inverse / self.temperature, seen.present)
+        return {"usual": often}, count(seen.present) * shares(
+            inverse / self.temperature, seen.present
+        )

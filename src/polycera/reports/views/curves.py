@@ -71,7 +71,9 @@ def _legend(validated: bool, folds: int) -> str:
     if not validated:
         return "There were no validation rows."
     lines = "Solid lines are validation rows, dashed ones training rows."
-    turns = f" In {folds} folds every row is both: it validates the members that do not learn from it."
+    turns = (
+        f" In {folds} folds every row is both: it validates the members that do not learn from it."
+    )
     return lines + turns if folds > 1 else lines
 
 

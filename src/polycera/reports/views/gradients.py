@@ -34,7 +34,10 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
             ("conflicts", found.conflicts, "How often two gradients oppose each other", 0.0, False),
         ):
             if array is not None and not np.isnan(array[:, p]).all():
-                yield f"{name}/{place}", partial(_heat, found, array[:, p], f"{title} {where}", low, diverging)
+                yield (
+                    f"{name}/{place}",
+                    partial(_heat, found, array[:, p], f"{title} {where}", low, diverging),
+                )
         if len(found.looks) > 1 and not np.isnan(found.cosines[:, p]).all():
             yield f"opposition/{place}", partial(_opposition, found, p, where)
 
@@ -50,7 +53,9 @@ def _shares(found: Pulls, p: int, where: str) -> drawing.Picture:
     )
 
 
-def _heat(found: Pulls, array: np.ndarray, title: str, low: float, diverging: bool) -> drawing.Picture:
+def _heat(
+    found: Pulls, array: np.ndarray, title: str, low: float, diverging: bool
+) -> drawing.Picture:
     """Means over the looks; of a crowd of tasks those that conflict most."""
     matrix = _mean(array)
     chosen = fiercest(matrix, CROWD, lowest=diverging)
@@ -79,7 +84,10 @@ def _mean(array: np.ndarray) -> np.ndarray:
     known = ~np.isnan(array)
     count = known.sum(axis=0)
     return np.divide(
-        np.where(known, array, 0.0).sum(axis=0), count, out=np.full(array.shape[1:], np.nan), where=count > 0
+        np.where(known, array, 0.0).sum(axis=0),
+        count,
+        out=np.full(array.shape[1:], np.nan),
+        where=count > 0,
     )
 
 
@@ -93,14 +101,18 @@ def fiercest(matrix: np.ndarray, most: int, lowest: bool = True) -> list[int]:
     """
     if len(matrix) <= most:
         return list(range(len(matrix)))
-    signed = np.where(np.eye(len(matrix), dtype=bool) | np.isnan(matrix), np.inf, matrix if lowest else -matrix)
+    signed = np.where(
+        np.eye(len(matrix), dtype=bool) | np.isnan(matrix), np.inf, matrix if lowest else -matrix
+    )
     return sorted(int(i) for i in np.argsort(signed.min(axis=1), kind="stable")[:most])
 
 
 def view(sheet: Sheet) -> View | None:
     """One part a place."""
     found = sheet.seen.pulls
-    if found is None or not any(name.startswith(("shares/", "cosines/")) for name in sheet.pictures):
+    if found is None or not any(
+        name.startswith(("shares/", "cosines/")) for name in sheet.pictures
+    ):
         return None
     said = (
         "They were read from the training itself."
@@ -114,7 +126,9 @@ def view(sheet: Sheet) -> View | None:
 def _place_view(sheet: Sheet, found: Pulls, p: int, place: str) -> Html:
     kinds = ("shares", "opposition", "cosines", "conflicts")
     heading = sheet.heading(join("In ", markup.name(place)))
-    few = sentence(f"Of {len(found.tasks)} tasks the heat maps show the {CROWD} in the sharpest conflicts.")
+    few = sentence(
+        f"Of {len(found.tasks)} tasks the heat maps show the {CROWD} in the sharpest conflicts."
+    )
     return join(
         heading,
         _worst_pair(found, p),

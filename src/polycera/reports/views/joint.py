@@ -44,7 +44,8 @@ def data(seen: Seen) -> dict[str, Any] | None:
     """What the page's script chooses an epoch by; None where there is nothing to choose from.
 
     Returns:
-        `tasks`: names, m; `weights`: that the sliders begin with, [m]; `epochs`: numbers, [e]; `skills`: [m, e];
+        `tasks`: names, m; `weights`: that the sliders begin with, [m]; `epochs`: numbers, [e];
+            `skills`: [m, e];
         `kept`: of each kept epoch `epoch` and `skills` [m]. None stands for what is not defined.
     """
     tasks, skills = weighable(seen), seen.epoch_skills
@@ -56,14 +57,24 @@ def data(seen: Seen) -> dict[str, Any] | None:
         "tasks": tasks,
         "weights": _start(seen, tasks),
         "epochs": epochs,
-        "skills": [_defined(skills[task], DIGITS) if task in skills else [None] * len(epochs) for task in tasks],
-        "kept": [{"epoch": one.epoch, "skills": _defined(one.skills[task] for task in tasks)} for one in seen.kept],
+        "skills": [
+            _defined(skills[task], DIGITS) if task in skills else [None] * len(epochs)
+            for task in tasks
+        ],
+        "kept": [
+            {"epoch": one.epoch, "skills": _defined(one.skills[task] for task in tasks)}
+            for one in seen.kept
+        ],
     }
 
 
 def weighable(seen: Seen) -> list[str]:
     """The tasks whose skills are known, epoch by epoch or of the epochs that were kept; each has a slider."""
-    return list(dict.fromkeys(task for task, _ in seen.kept[0].watched)) if seen.kept else list(seen.epoch_skills)
+    return (
+        list(dict.fromkeys(task for task, _ in seen.kept[0].watched))
+        if seen.kept
+        else list(seen.epoch_skills)
+    )
 
 
 def _start(seen: Seen, tasks: list[str]) -> list[float]:
@@ -81,7 +92,9 @@ def _start(seen: Seen, tasks: list[str]) -> list[float]:
 def _defined(values: Iterable[float], digits: int = 0) -> list[float | None]:
     """Numbers for the script: infinite ones keep their rank, what is no number is None."""
     kept = (min(max(float(value), -1e300), 1e300) if value == value else None for value in values)
-    return [float(f"{value:.{digits}g}") if digits and value is not None else value for value in kept]
+    return [
+        float(f"{value:.{digits}g}") if digits and value is not None else value for value in kept
+    ]
 
 
 def view(sheet: Sheet) -> View | None:
@@ -93,14 +106,18 @@ def view(sheet: Sheet) -> View | None:
         "How much is each task worth to you? Move the sliders: the joint score is the weighted mean of the tasks' "
         "skills on the validation rows, and the epoch with the highest is the one to have."
     )
-    return sheet.view("joint", "Joint score, and the epoch it chooses", sentence(said), _board(sheet, found))
+    return sheet.view(
+        "joint", "Joint score, and the epoch it chooses", sentence(said), _board(sheet, found)
+    )
 
 
 def _board(sheet: Sheet, found: dict[str, Any]) -> Html:
     figure = sheet.figure("joint", live="joint") or element(
         "figure", element("div", class_="drawing", data_live="joint")
     )
-    script = "The sliders need scripts, which are switched off here; polycera pick chooses an epoch too."
+    script = (
+        "The sliders need scripts, which are switched off here; polycera pick chooses an epoch too."
+    )
     return element(
         "div",
         element("noscript", sentence(script)),
@@ -127,7 +144,12 @@ def _sliders(sheet: Sheet, found: dict[str, Any]) -> Html:
     field = element("input", type="search", id=place, autocomplete="off", spellcheck="false")
     reset = element("button", "Back to the weights of the training", type="button", class_="reset")
     return element(
-        "div", element("p", label, field, element("output", for_=place), class_="filter") if many else None, box, reset
+        "div",
+        element("p", label, field, element("output", for_=place), class_="filter")
+        if many
+        else None,
+        box,
+        reset,
     )
 
 
@@ -135,9 +157,17 @@ def _slider(sheet: Sheet, i: int, task: str, weight: float) -> Html:
     place = sheet.id(f"weight-{i}")
     label = element("label", markup.name(task, 60), for_=place)
     slider = element(
-        "input", type="range", id=place, min="0", max="1", step="0.01", value=f"{weight:g}", data_task=str(i)
+        "input",
+        type="range",
+        id=place,
+        min="0",
+        max="1",
+        step="0.01",
+        value=f"{weight:g}",
+        data_task=str(i),
     )
-    shown = element("output", f"{weight:.2f}", for_=place, aria_live="off")  # the slider says it itself
+    # the slider says it itself
+    shown = element("output", f"{weight:.2f}", for_=place, aria_live="off")
     return element("div", label, slider, shown, class_="slider", data_name=task.casefold()[:300])
 
 
@@ -147,9 +177,20 @@ def _outcome(sheet: Sheet) -> Html:
     every = element("output", "–", class_="epoch", id=sheet.id("best"))
     return element(
         "div",
-        element("dl", _pair("best of the kept epochs", kept), _pair("best of all epochs", every), class_="tiles"),
+        element(
+            "dl",
+            _pair("best of the kept epochs", kept),
+            _pair("best of all epochs", every),
+            class_="tiles",
+        ),
         element("p", class_="skills", id=sheet.id("reached")),
-        element("pre", element("code", class_="command"), tabindex="0", role="group", aria_label="Command"),
+        element(
+            "pre",
+            element("code", class_="command"),
+            tabindex="0",
+            role="group",
+            aria_label="Command",
+        ),
         class_="outcome",
         aria_live="polite",
     )

@@ -17,9 +17,17 @@ def view(sheet: Sheet) -> View:
     if not seen.finished:
         commands.insert(0, f"polycera resume {place}")
     elif seen.kept:
-        commands.append(f"polycera pick {place} --weight {shlex.quote(seen.tasks[0])}=1 --out chosen")
+        commands.append(
+            f"polycera pick {place} --weight {shlex.quote(seen.tasks[0])}=1 --out chosen"
+        )
     commands.append(f"polycera report {place}")
-    code = element("pre", element("code", "\n".join(commands)), tabindex="0", role="group", aria_label="Commands")
+    code = element(
+        "pre",
+        element("code", "\n".join(commands)),
+        tabindex="0",
+        role="group",
+        aria_label="Commands",
+    )
     return sheet.view("repeat", "How to repeat it", code, _versions(sheet), _spec(seen.text))
 
 
@@ -27,7 +35,10 @@ def _versions(sheet: Sheet) -> Html | None:
     found = sheet.seen.versions
     if found is None:
         return None
-    rows = [["seed", str(sheet.seen.spec.seed)], *([name, version] for name, version in found.items())]
+    rows = [
+        ["seed", str(sheet.seen.spec.seed)],
+        *([name, version] for name, version in found.items()),
+    ]
     return markup.table("Seed and versions", ["", "in this run"], rows)
 
 

@@ -12,9 +12,13 @@ from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import mean, plural, real, reals, say
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
-from polycera.runs.findings import Comparison, Gain
+from polycera.runs.results import Comparison, Gain
 
-WHO = {"joint": "one network", "separate": "separate networks", "neither": "neither, as far as can be seen"}
+WHO = {
+    "joint": "one network",
+    "separate": "separate networks",
+    "neither": "neither, as far as can be seen",
+}
 
 
 def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
@@ -35,7 +39,10 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
     if found.affinity is not None:
         chosen = list(range(len(found.tasks)))[:CROWD]
         gain = [[_times(found.affinity.gain[i][j], 100.0) for j in chosen] for i in chosen]
-        most = max((abs(value) for row in gain for value in row if value is not None), default=1.0) or 1.0
+        most = (
+            max((abs(value) for row in gain for value in row if value is not None), default=1.0)
+            or 1.0
+        )
         shown = [list(found.tasks)[i] for i in chosen]
         yield (
             "affinity",
@@ -53,7 +60,11 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
 
 def _ideal(seen: Seen, task: str, gain: Gain) -> float | None:
     """The value that a metric should reach, where neither more nor less is better; of others 0."""
-    return 0.0 if gain.direction != "target" else real(seen.scores.get(task, {}).get(gain.metric, {}).get("ideal"))
+    return (
+        0.0
+        if gain.direction != "target"
+        else real(seen.scores.get(task, {}).get(gain.metric, {}).get("ideal"))
+    )
 
 
 def _relative(gain: Gain, ideal: float | None) -> tuple[float | None, float | None, float | None]:
@@ -61,7 +72,9 @@ def _relative(gain: Gain, ideal: float | None) -> tuple[float | None, float | No
 
     Of a metric that should reach a value, its distance to that counts, as in delta-m.
     """
-    far = [value - ideal for value in reals(gain.separate) if value is not None and ideal is not None]
+    far = [
+        value - ideal for value in reals(gain.separate) if value is not None and ideal is not None
+    ]
     base = mean(map(abs, far) if gain.direction == "target" else far)
     scale = 100.0 / abs(base) if base else None
     low, middle, high = (_times(value, scale) for value in (gain.low, gain.difference, gain.high))
@@ -120,10 +133,15 @@ def _delta(found: Comparison) -> Html | None:
         return None
     ends = [_times(value, 100.0) for value in (found.delta, found.low, found.high)]
     interval = (
-        f" ({100 * found.confidence:.3g} % interval {say(ends[1], 3)} to {say(ends[2], 3)})" if None not in ends else ""
+        f" ({100 * found.confidence:.3g} % interval {say(ends[1], 3)} to {say(ends[2], 3)})"
+        if None not in ends
+        else ""
     )
     return sentence(
-        "Mean relative gain over the tasks, delta-m: ", element("strong", f"{say(ends[0], 3)} %"), interval, "."
+        "Mean relative gain over the tasks, delta-m: ",
+        element("strong", f"{say(ends[0], 3)} %"),
+        interval,
+        ".",
     )
 
 
@@ -139,7 +157,9 @@ def _affinity(sheet: Sheet, found: Comparison) -> Html | None:
     if found.affinity is None:
         return None
     tasks = list(found.tasks)
-    groups = [join("{", names([tasks[i] for i in group], 20), "}") for group in found.affinity.groups]
+    groups = [
+        join("{", names([tasks[i] for i in group], 20), "}") for group in found.affinity.groups
+    ]
     said = join(*(part for group in groups for part in (group, " ")))
     note = f"The first {CROWD} of {len(tasks)} tasks." if len(tasks) > CROWD else None
     return join(

@@ -12,7 +12,7 @@ from polycera.reports.markup import Html, element
 from polycera.reports.numbers import count, percent
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import Sheet, View, beside, sentence
-from polycera.runs.findings import Sharing
+from polycera.runs.results import Sharing
 
 WHOM = {"all": "all tasks", "some": "some tasks", "one": "a single task", "none": "no task"}
 
@@ -42,7 +42,11 @@ def view(sheet: Sheet) -> View | None:
 
 def _unseen(seen: Seen, found: Sharing) -> Html | None:
     """Why nothing is said of gradients that do meet."""
-    if seen.pulls is not None or not seen.finished or not found.parameters.all + found.parameters.some:
+    if (
+        seen.pulls is not None
+        or not seen.finished
+        or not found.parameters.all + found.parameters.some
+    ):
         return None
     return sentence(
         "Who pulls how hard in what is shared was not looked at: looks may take 5 % of the time of a training, and "
@@ -71,8 +75,13 @@ def _served(found: Sharing) -> Html:
 
 def _cost(found: Sharing) -> Html:
     one, many = found.joint, found.separate
-    times = [("a training step", one.step, many.step), ("answering for a row", one.predict, many.predict)]
-    return costs("What it costs against a network for each task, of the same layers", one, many, times)
+    times = [
+        ("a training step", one.step, many.step),
+        ("answering for a row", one.predict, many.predict),
+    ]
+    return costs(
+        "What it costs against a network for each task, of the same layers", one, many, times
+    )
 
 
 def _layers(found: Sharing) -> Html:
@@ -88,4 +97,6 @@ def _layers(found: Sharing) -> Html:
         for layer in found.layers
     ]
     head = ["layer", "kind", "tasks served", "gives, for a row", "weights", "multiply-adds"]
-    return markup.folded(f"All {len(rows)} layers", markup.table("Layer by layer", head, rows, (4, 5)), class_="more")
+    return markup.folded(
+        f"All {len(rows)} layers", markup.table("Layer by layer", head, rows, (4, 5)), class_="more"
+    )

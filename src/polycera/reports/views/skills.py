@@ -24,7 +24,11 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
     yield (
         "skills",
         lambda: drawing.bars(
-            seen.skills, title=title, x_label="skill: 0 the trivial predictor, 1 perfect", high=1.0, reference=0.0
+            seen.skills,
+            title=title,
+            x_label="skill: 0 the trivial predictor, 1 perfect",
+            high=1.0,
+            reference=0.0,
         ),
     )
     known = np.array([skill for skill in seen.skills.values() if skill is not None])
@@ -52,8 +56,12 @@ def view(sheet: Sheet) -> View | None:
     )
     bars: Any = sheet.figure("skills")
     if sheet.crowded:
-        bars = markup.join(sheet.figure("skills-spread"), markup.folded("Each task", bars, class_="more"))
-    return sheet.view("skills", "Against the trivial predictor", sentence(said), beside(bars, _table(seen)))
+        bars = markup.join(
+            sheet.figure("skills-spread"), markup.folded("Each task", bars, class_="more")
+        )
+    return sheet.view(
+        "skills", "Against the trivial predictor", sentence(said), beside(bars, _table(seen))
+    )
 
 
 def _table(seen: Seen) -> Html | None:
@@ -74,7 +82,9 @@ def _table(seen: Seen) -> Html | None:
     ]
     head = ["task", "kind", "metric", "value", "trivial", "skill", "best is"]
     found = markup.table(f"Every metric on the {seen.held_out} rows", head, rows, (3, 4, 5))
-    return markup.folded(f"All {len(rows)} metrics", found, class_="more") if len(rows) > 60 else found
+    return (
+        markup.folded(f"All {len(rows)} metrics", found, class_="more") if len(rows) > 60 else found
+    )
 
 
 def _best(score: dict[str, Any]) -> str:

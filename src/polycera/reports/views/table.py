@@ -18,7 +18,12 @@ def view(sheet: Sheet) -> View | None:
     schema = sheet.seen.schema
     if schema is None:
         return None
-    parts = (_warnings(schema["warnings"]), _rows(sheet), _targets(sheet), _columns(schema["columns"]))
+    parts = (
+        _warnings(schema["warnings"]),
+        _rows(sheet),
+        _targets(sheet),
+        _columns(schema["columns"]),
+    )
     return sheet.view("data", "Data", *parts)
 
 
@@ -36,10 +41,15 @@ def _rows(sheet: Sheet) -> Html | None:
     folds = sheet.seen.spec.network.folds or 1
     if folds > 1:  # the same rows: each validates the members that do not learn from it
         both = f"train and, in {folds} folds, validation"
-        rows = {both: rows.get("train"), **{part: rows[part] for part in rows if part not in ("train", "validation")}}
+        rows = {
+            both: rows.get("train"),
+            **{part: rows[part] for part in rows if part not in ("train", "validation")},
+        }
     total = sum(real(number) or 0 for number in rows.values())
     body = [[part, count(number), percent(number, total)] for part, number in rows.items()]
-    return markup.table("Rows", ["part", "rows", "share"], [*body, ["all", count(total), ""]], (1, 2))
+    return markup.table(
+        "Rows", ["part", "rows", "share"], [*body, ["all", count(total), ""]], (1, 2)
+    )
 
 
 def _targets(sheet: Sheet) -> Html:
@@ -53,14 +63,22 @@ def _targets(sheet: Sheet) -> Html:
         ]
         for name, task in zip(sheet.seen.tasks, sheet.seen.spec.tasks, strict=True)
     ]
-    found = markup.table("Tasks", ["task", "kind", "loss", "weight", "classes or labels"], rows, (3,))
-    return markup.folded(f"All {len(rows)} tasks", found, class_="more") if len(rows) > SHOWN else found
+    found = markup.table(
+        "Tasks", ["task", "kind", "loss", "weight", "classes or labels"], rows, (3,)
+    )
+    return (
+        markup.folded(f"All {len(rows)} tasks", found, class_="more")
+        if len(rows) > SHOWN
+        else found
+    )
 
 
 def _terms(found: Any) -> str:
     if not isinstance(found, list):
         return str(found or "")
-    named = [(term.get("loss", ""), term.get("weight", 1.0)) for term in found if isinstance(term, dict)]
+    named = [
+        (term.get("loss", ""), term.get("weight", 1.0)) for term in found if isinstance(term, dict)
+    ]
     return " + ".join(str(loss) if weight == 1 else f"{weight} × {loss}" for loss, weight in named)
 
 
@@ -83,5 +101,11 @@ def _columns(found: list[dict[str, Any]]) -> Html:
         ]
         for column in (*notable, *(column for column in found if not column["notable"]))
     ]
-    table = markup.table("Columns, and why each is what it is", ["column", "role", "kind", "reason", ""], rows)
-    return markup.folded(f"All {len(rows)} columns", table, class_="more") if len(rows) > SHOWN else table
+    table = markup.table(
+        "Columns, and why each is what it is", ["column", "role", "kind", "reason", ""], rows
+    )
+    return (
+        markup.folded(f"All {len(rows)} columns", table, class_="more")
+        if len(rows) > SHOWN
+        else table
+    )

@@ -13,7 +13,7 @@ from polycera.reports.markup import Html, element
 from polycera.reports.seen import Seen
 from polycera.reports.sheet import Sheet, View, sentence
 from polycera.reports.views import joint
-from polycera.runs import front
+from polycera.runs import pareto_set
 
 
 def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
@@ -27,7 +27,9 @@ def _scatter(seen: Seen, across: str, up: str) -> drawing.Picture:
     assert seen.history is not None
     x, y = (seen.epoch_skills[task] for task in (across, up))
     kept = {one.epoch for one in seen.kept}
-    names = [f"epoch {epoch}" + (", kept" if epoch in kept else "") for epoch in seen.history.epochs]
+    names = [
+        f"epoch {epoch}" + (", kept" if epoch in kept else "") for epoch in seen.history.epochs
+    ]
     return drawing.scatter(
         list(zip(plain(x), plain(y), strict=True)),
         title="Skills of every epoch in two tasks (validation rows)",
@@ -41,7 +43,7 @@ def _scatter(seen: Seen, across: str, up: str) -> drawing.Picture:
 def along_the_front(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> list[int]:
     """Places of the epochs that no other beats on both tasks, from the lowest x to the highest."""
     both = np.column_stack([x, y])
-    places = np.flatnonzero(front.undominated(both) & np.isfinite(both).all(axis=1))
+    places = np.flatnonzero(pareto_set.undominated(both) & np.isfinite(both).all(axis=1))
     return [int(i) for i in places[np.argsort(both[places, 0], kind="stable")]]
 
 
@@ -49,7 +51,11 @@ def view(sheet: Sheet) -> View | None:
     """Two selects and the picture."""
     if "tradeoff" not in sheet.pictures:
         return None
-    kept = " Ringed epochs were kept: each of them can be had with polycera pick." if sheet.seen.kept else ""
+    kept = (
+        " Ringed epochs were kept: each of them can be had with polycera pick."
+        if sheet.seen.kept
+        else ""
+    )
     said = (
         "An epoch further right is better in one task, one further up in the other; along the line no epoch beats "
         f"another.{kept}"
@@ -57,7 +63,11 @@ def view(sheet: Sheet) -> View | None:
     selects = [_select(sheet, axis, i) for i, axis in enumerate(("across", "up"))]
     chosen = element("div", selects, class_="selects")
     return sheet.view(
-        "tradeoff", "Trade-off between epochs", sentence(said), chosen, sheet.figure("tradeoff", live="tradeoff")
+        "tradeoff",
+        "Trade-off between epochs",
+        sentence(said),
+        chosen,
+        sheet.figure("tradeoff", live="tradeoff"),
     )
 
 
@@ -66,7 +76,8 @@ def _select(sheet: Sheet, axis: str, chosen: int) -> Html:
     place, known = sheet.id(f"axis-{axis}"), sheet.seen.epoch_skills
     tasks = [(i, task) for i, task in enumerate(joint.weighable(sheet.seen)) if task in known]
     options = [
-        element("option", task, value=str(i), selected=nth == chosen, dir="auto") for nth, (i, task) in enumerate(tasks)
+        element("option", task, value=str(i), selected=nth == chosen, dir="auto")
+        for nth, (i, task) in enumerate(tasks)
     ]
     label = element("label", "Across" if axis == "across" else "Up", for_=place)
     return element("p", label, element("select", options, id=place, data_axis=axis))

@@ -33,10 +33,14 @@ def _tiles(seen: Seen) -> Html:
     tiles = [
         (fixed(seen.mean_skill), where) if seen.mean_skill is not None else None,
         (count(len(seen.tasks)), "task" if len(seen.tasks) == 1 else "tasks"),
-        (count(best[0]), f"best epoch of {count(len(seen.history.epochs))}") if best and seen.history else None,
+        (count(best[0]), f"best epoch of {count(len(seen.history.epochs))}")
+        if best and seen.history
+        else None,
         (count(seen.weights), "weights") if seen.weights is not None else None,
     ]
-    each = [element("div", element("dt", tile[1]), element("dd", tile[0])) for tile in tiles if tile]
+    each = [
+        element("div", element("dt", tile[1]), element("dd", tile[0])) for tile in tiles if tile
+    ]
     return element("dl", each, class_="tiles")
 
 
@@ -44,7 +48,12 @@ def _faults(seen: Seen) -> Html | None:
     if not seen.faults:
         return None
     said = [element("li", fault) for fault in dict.fromkeys(seen.faults)]
-    return element("div", element("p", "Not all of this run can be read:"), element("ul", said), class_="note bad")
+    return element(
+        "div",
+        element("p", "Not all of this run can be read:"),
+        element("ul", said),
+        class_="note bad",
+    )
 
 
 def _state(seen: Seen) -> Html | None:
@@ -52,7 +61,11 @@ def _state(seen: Seen) -> Html | None:
     if seen.finished:
         return None
     command = element("code", f"polycera resume {shlex.quote(str(seen.path))}")
-    where = f"; its newest checkpoint is in epoch {seen.cut.epoch}, before batch {seen.cut.batch}" if seen.cut else ""
+    where = (
+        f"; its newest checkpoint is in epoch {seen.cut.epoch}, before batch {seen.cut.batch}"
+        if seen.cut
+        else ""
+    )
     return element(
         "p",
         f"This training has not ended{where}. What is known so far is below; to go on with it: ",
@@ -67,11 +80,19 @@ def _how_good(seen: Seen) -> Html:
     if seen.mean_skill is None:
         return sentence(what, ".")
     known = {task: skill for task, skill in seen.skills.items() if skill is not None}
-    part = f"on the {seen.held_out} rows" if seen.held_out else "on the validation rows, in its latest epoch,"
-    reach = join("; ", part, " it reaches a mean skill of ", element("strong", fixed(seen.mean_skill)))
+    part = (
+        f"on the {seen.held_out} rows"
+        if seen.held_out
+        else "on the validation rows, in its latest epoch,"
+    )
+    reach = join(
+        "; ", part, " it reaches a mean skill of ", element("strong", fixed(seen.mean_skill))
+    )
     undefined = len(seen.skills) - len(known)
     over = f" over the {len(known)} tasks in which it is defined" if undefined else ""
-    return sentence(what, reach, over, " (0 is the trivial predictor, 1 perfect)", _ends(seen, known), ".")
+    return sentence(
+        what, reach, over, " (0 is the trivial predictor, 1 perfect)", _ends(seen, known), "."
+    )
 
 
 def _rows(seen: Seen) -> str:
@@ -102,17 +123,28 @@ def _how_shared(seen: Seen) -> Html:
         return sentence(shared, seen.comparison.verdict)
     command = element("code", f"polycera compare {shlex.quote(str(seen.path))}")
     if not seen.finished:
-        return sentence(shared or "Whether separate networks would be better can be measured once it has ended.")
+        return sentence(
+            shared or "Whether separate networks would be better can be measured once it has ended."
+        )
     if len(seen.tasks) < 2:
         return sentence(shared or "It has a single task, so there is nothing to share.")
-    return sentence(shared, "Whether separate networks would be better was not measured; to find out: ", command, ".")
+    return sentence(
+        shared,
+        "Whether separate networks would be better was not measured; to find out: ",
+        command,
+        ".",
+    )
 
 
 def _how_long(seen: Seen) -> Html | None:
     history, metrics = seen.history, seen.metrics or {}
     if history is None:
         return None
-    time = f" and {seconds(metrics.get('seconds'))}" if real(metrics.get("seconds")) is not None else ""
+    time = (
+        f" and {seconds(metrics.get('seconds'))}"
+        if real(metrics.get("seconds")) is not None
+        else ""
+    )
     verb = "The training stopped after" if seen.finished else "So far it took"
     start = f"{verb} {plural(len(history.epochs), 'epoch')}{time}"
     picked = real(metrics.get("picked"))

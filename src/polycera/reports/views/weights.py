@@ -15,8 +15,16 @@ from polycera.reports.sheet import Sheet, View, sentence
 
 LOGGED = {
     "weights": ("weight", "Weight of each task's loss", "weight"),
-    "trunk-weights": ("trunk_weight", "Weight of each task's gradient in the shared layers", "weight"),
-    "gradient-norms": ("gradient_norm", "Norm of each task's gradient before it is weighted", "norm"),
+    "trunk-weights": (
+        "trunk_weight",
+        "Weight of each task's gradient in the shared layers",
+        "weight",
+    ),
+    "gradient-norms": (
+        "gradient_norm",
+        "Norm of each task's gradient before it is weighted",
+        "norm",
+    ),
 }
 """Picture -> what is logged of a task, title, label."""
 
@@ -29,7 +37,9 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
             yield name, partial(_lines, seen.history, columns, title, label)
 
 
-def _lines(history: History, columns: dict[str, np.ndarray], title: str, label: str) -> drawing.Picture:
+def _lines(
+    history: History, columns: dict[str, np.ndarray], title: str, label: str
+) -> drawing.Picture:
     return drawing.lines(
         {task: plain(column) for task, column in columns.items()},
         title=title,
@@ -44,12 +54,18 @@ def view(sheet: Sheet) -> View | None:
     if not any(name in sheet.pictures for name in LOGGED):
         return None
     plan = sheet.seen.spec.training
-    losses = "by the weights of the spec" if plan.weighting is None else f"by {_method(plan.weighting)}"
+    losses = (
+        "by the weights of the spec" if plan.weighting is None else f"by {_method(plan.weighting)}"
+    )
     gradients = "added up" if plan.balancing is None else f"balanced by {_method(plan.balancing)}"
-    said = f"Whole losses are weighted {losses}; in the shared layers the gradients are {gradients}."
+    said = (
+        f"Whole losses are weighted {losses}; in the shared layers the gradients are {gradients}."
+    )
     return sheet.view("weights", "Weights over time", sentence(said), sheet.figures(*LOGGED))
 
 
 def _method(found: Any) -> str:
     """A method of the spec by its name."""
-    return str(found.get("name", "a method without a name")) if isinstance(found, dict) else str(found)
+    return (
+        str(found.get("name", "a method without a name")) if isinstance(found, dict) else str(found)
+    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.tasks.metrics import names as spellings
+from polycera.tasks.metrics import aliases as spellings
 from polycera.tasks.metrics.binary import BinaryTally, MultilabelTally
-from polycera.tasks.metrics.confusion import MulticlassTally, OrdinalTally
+from polycera.tasks.metrics.classes import MulticlassTally, OrdinalTally
 from polycera.tasks.metrics.metric import Metric, Tallies, skill
 from polycera.tasks.metrics.numbers import CountTally, QuantileTally, RegressionTally
-from polycera.tasks.metrics.shares import ShareTally, SoftClassesTally
+from polycera.tasks.metrics.proportions import ShareTally, SoftClassesTally
 from polycera.tasks.metrics.tally import Tally
 
 TALLIES: dict[str, Tally] = {
@@ -44,14 +44,17 @@ def check_metrics(kind: str, task: str, names: Sequence[str]) -> tuple[str, ...]
         names: of metrics, in our spelling, that of Keras or that of scikit-learn.
 
     Raises:
-        InputError: for none, or one twice; for a metric that needs hard labels where the labels are shares.
+        InputError: for none, or one twice; for a metric that needs hard labels where the labels are
+            shares.
         UnknownName: with the nearest one.
     """
     if isinstance(names, str):
         names = (names,)
     found = [_known(kind, task, name) for name in names]
     if not found or len(set(found)) < len(found):
-        raise InputError(f"Task {shorten(task)!r} needs one or more different metrics, got {list(names)}.")
+        raise InputError(
+            f"Task {shorten(task)!r} needs one or more different metrics, got {list(names)}."
+        )
     return tuple(found)
 
 

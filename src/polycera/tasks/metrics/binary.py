@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polycera.shapes import Array, Tensor
-from polycera.tasks import host
+from polycera.tasks import numpy_ops
 from polycera.tasks.metrics import ranking
 from polycera.tasks.metrics.metric import Metric, Tallies, divide, mean_of_defined
 from polycera.tasks.metrics.tally import Tally
+from polycera.typing import Array, Tensor
 
 CONFUSION = ("true_positive", "false_positive", "positive", "negative")
 
@@ -58,7 +58,9 @@ def trivial_log_loss(t: Tallies) -> Array:
 
 
 def _trivial_surprise(t: Tallies) -> Array:
-    return np.asarray(t["positive"] * np.logaddexp(0, -t["prior"]) + t["negative"] * np.logaddexp(0, t["prior"]))
+    return np.asarray(
+        t["positive"] * np.logaddexp(0, -t["prior"]) + t["negative"] * np.logaddexp(0, t["prior"])
+    )
 
 
 def prevalence(t: Tallies) -> Array:
@@ -73,7 +75,7 @@ def coin(t: Tallies) -> Array:
 
 def share_of(t: Tallies) -> Array:
     """The trivial predictor's probability."""
-    return host.sigmoid(t["prior"])
+    return numpy_ops.sigmoid(t["prior"])
 
 
 def trivial_squared(t: Tallies) -> Array:
@@ -90,7 +92,9 @@ def trivial_absolute(t: Tallies) -> Array:
 
 def pooled(total: Any) -> Any:
     """The mean of a sum [k, labels] over all labels of a task, [k]."""
-    return lambda t: divide((t[total] if isinstance(total, str) else total(t)).sum(-1), t["labels"].sum(-1))
+    return lambda t: divide(
+        (t[total] if isinstance(total, str) else total(t)).sum(-1), t["labels"].sum(-1)
+    )
 
 
 def rooted(metric: Any) -> Any:
@@ -103,7 +107,9 @@ _SQUARED, _ABSOLUTE = (*_SUMS, "squared"), (*_SUMS, "absolute")
 DISTANCES = (
     Metric("brier", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
     Metric("mse", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
-    Metric("rmse", "min", rooted(pooled("squared")), rooted(pooled(trivial_squared)), 0.0, _SQUARED),
+    Metric(
+        "rmse", "min", rooted(pooled("squared")), rooted(pooled(trivial_squared)), 0.0, _SQUARED
+    ),
     Metric("mae", "min", pooled("absolute"), pooled(trivial_absolute), 0.0, _ABSOLUTE),
 )
 """Distances of probabilities from labels of 0 and 1, over all labels of a task."""
@@ -121,7 +127,8 @@ def _bins(metric: Any) -> Any:
 class BinaryTally(Tally):
     """Counts by score. Accuracy, F1 and log-loss are exact in training too; AUC and average precision are not.
 
-    Two sums for each task: a histogram of logits, of which every count follows, and minus log-likelihood.
+    Two sums for each task: a histogram of logits, of which every count follows, and minus
+        log-likelihood.
     """
 
     metrics: ClassVar[dict[str, Metric]] = {
@@ -136,11 +143,27 @@ class BinaryTally(Tally):
                 1.0,
                 ("bins",),
             ),
-            Metric("accuracy", "max", _squeezed(accuracy), _squeezed(trivially(accuracy)), 1.0, ("bins",)),
+            Metric(
+                "accuracy",
+                "max",
+                _squeezed(accuracy),
+                _squeezed(trivially(accuracy)),
+                1.0,
+                ("bins",),
+            ),
             Metric("f1", "max", _squeezed(f1), _squeezed(trivially(f1)), 1.0, ("bins",)),
             Metric("precision", "max", _squeezed(precision), _squeezed(prevalence), 1.0, ("bins",)),
-            Metric("recall", "max", _squeezed(recall), _squeezed(trivially(recall)), 1.0, ("bins",)),
-            Metric("balanced_accuracy", "max", _squeezed(balanced_accuracy), _squeezed(coin), 1.0, ("bins",)),
+            Metric(
+                "recall", "max", _squeezed(recall), _squeezed(trivially(recall)), 1.0, ("bins",)
+            ),
+            Metric(
+                "balanced_accuracy",
+                "max",
+                _squeezed(balanced_accuracy),
+                _squeezed(coin),
+                1.0,
+                ("bins",),
+            ),
             Metric(
                 "log_loss",
                 "min",
@@ -187,7 +210,9 @@ class BinaryTally(Tally):
             "false_positive": negative[..., half:].sum(-1),
         }
 
-    def exact(self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]) -> Tallies:
+    def exact(
+        self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
+    ) -> Tallies:
         found = super().exact(task, y, raw, prior, counted, needs - {"bins"})
         if "bins" not in needs:
             return found
@@ -242,7 +267,8 @@ def _rows(name: str) -> Any:
 class MultilabelTally(BinaryTally):
     """What binary tasks count, label by label, and what only whole rows show.
 
-    Exact in training: F1, Hamming loss, subset accuracy, ranking loss. Mean average precision (`map`) is not.
+    Exact in training: F1, Hamming loss, subset accuracy, ranking loss. Mean average precision
+        (`map`) is not.
     A row's missing labels are left out: `subset_accuracy` asks that all labels it has be right.
     """
 
@@ -276,7 +302,9 @@ class MultilabelTally(BinaryTally):
                 "log_loss",
                 "min",
                 lambda t: divide(t["surprise"].sum(-1), (t["positive"] + t["negative"]).sum(-1)),
-                lambda t: divide(_trivial_surprise(t).sum(-1), (t["positive"] + t["negative"]).sum(-1)),
+                lambda t: divide(
+                    _trivial_surprise(t).sum(-1), (t["positive"] + t["negative"]).sum(-1)
+                ),
                 0.0,
                 ("bins", "surprise"),
             ),
@@ -317,7 +345,9 @@ class MultilabelTally(BinaryTally):
                 right = xp.cast(xp.equal(xp.sum(wrong, axis=-1), 0.0), "float32")
                 found[f"{lead}all_right"] = xp.sum(row * right, axis=0)
             if f"{lead}misordered" in needs:
-                found[f"{lead}misordered"] = xp.sum(row * _misordered(y, scores, counted, xp), axis=0)
+                found[f"{lead}misordered"] = xp.sum(
+                    row * _misordered(y, scores, counted, xp), axis=0
+                )
         return found
 
 

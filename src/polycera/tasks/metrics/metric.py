@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polycera.shapes import Array
+from polycera.typing import Array
 
 Tallies = dict[str, Array]
 """Sums over rows by name, each with the k tasks of a group in front; see `Tally`."""
@@ -20,13 +20,16 @@ class Metric:
 
     Attributes:
         name: as it is logged.
-        direction: `"max"`, `"min"`, or `"target"` where neither more nor less is better, but nearer to the ideal.
+        direction: `"max"`, `"min"`, or `"target"` where neither more nor less is better, but nearer
+            to the ideal.
         value: tallies -> [k]; NaN where it is undefined.
         trivial: tallies -> [k], the value that the trivial predictor reaches on the same rows.
         ideal: the value of a perfect predictor; a function of the task where it depends on it.
         needs: names of the tallies it is computed from.
-        scaled: power of the label's scale by which the value is multiplied: 1 where it is in units of the label.
-        best: tallies -> [k], the value of a perfect predictor where it depends on the labels; in place of `ideal`.
+        scaled: power of the label's scale by which the value is multiplied: 1 where it is in units
+            of the label.
+        best: tallies -> [k], the value of a perfect predictor where it depends on the labels; in
+            place of `ideal`.
     """
 
     name: str
@@ -46,8 +49,8 @@ class Metric:
 def skill(value: Array | float, trivial: Array | float, ideal: Array | float) -> Array:
     """A metric on the common scale: 0 the trivial predictor, 1 perfect, below 0 worse than trivial.
 
-    One minus the distance from the ideal, in units of the trivial predictor's distance. NaN where either value is
-    undefined, or where the trivial predictor is perfect already.
+    One minus the distance from the ideal, in units of the trivial predictor's distance. NaN where
+    either value is undefined, or where the trivial predictor is perfect already.
 
     Examples:
         >>> import numpy as np

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polycera.shapes import Array, Tensor
 from polycera.tasks.metrics.metric import Metric, Tallies, divide
 from polycera.tasks.metrics.tally import Tally
+from polycera.typing import Array, Tensor
 
 
 def _root_mean(total: str) -> Any:
@@ -40,9 +40,23 @@ RMSE = Metric(
     ("squared", "trivial_squared"),
     scaled=1,
 )
-MSE = Metric("mse", "min", _mean("squared"), _mean("trivial_squared"), 0.0, ("squared", "trivial_squared"), scaled=2)
+MSE = Metric(
+    "mse",
+    "min",
+    _mean("squared"),
+    _mean("trivial_squared"),
+    0.0,
+    ("squared", "trivial_squared"),
+    scaled=2,
+)
 MAE = Metric(
-    "mae", "min", _mean("absolute"), _mean("trivial_absolute"), 0.0, ("absolute", "trivial_absolute"), scaled=1
+    "mae",
+    "min",
+    _mean("absolute"),
+    _mean("trivial_absolute"),
+    0.0,
+    ("absolute", "trivial_absolute"),
+    scaled=1,
 )
 R2 = Metric("r2", "max", r2, trivial_r2, 1.0, ("squared", "trivial_squared", "deviation"))
 
@@ -59,7 +73,9 @@ def _errors(predicted: Tensor, trivial: Tensor, y: Tensor, xp: Any) -> dict[str,
     }
 
 
-def _totals(values: dict[str, Tensor], counted: Tensor, needs: set[str], xp: Any) -> dict[str, Tensor]:
+def _totals(
+    values: dict[str, Tensor], counted: Tensor, needs: set[str], xp: Any
+) -> dict[str, Tensor]:
     rows = counted[..., 0]
     found = {"rows": xp.sum(rows, axis=0)}
     for name, value in values.items():
@@ -82,7 +98,8 @@ class RegressionTally(Tally):
         return _totals(_errors(raw, prior, y, xp), counted, needs, xp)
 
     def read(self, sums: Tallies) -> Tallies:
-        return sums | {"noise": np.array(1e-5)}  # of float32 sums: labels that vary less than this do not vary
+        # of float32 sums: labels that vary less than this do not vary
+        return sums | {"noise": np.array(1e-5)}
 
 
 def _deviance(y: Tensor, rate: Tensor, xp: Any) -> Tensor:
@@ -95,7 +112,12 @@ class CountTally(Tally):
 
     metrics: ClassVar[dict[str, Metric]] = {
         "deviance": Metric(
-            "deviance", "min", _mean("deviance"), _mean("trivial_deviance"), 0.0, ("deviance", "trivial_deviance")
+            "deviance",
+            "min",
+            _mean("deviance"),
+            _mean("trivial_deviance"),
+            0.0,
+            ("deviance", "trivial_deviance"),
         ),
         "mae": MAE,
         "rmse": RMSE,
@@ -109,7 +131,10 @@ class CountTally(Tally):
     def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
         rate, trivial = task.link(raw, xp), task.link(prior, xp)
         values = _errors(rate, trivial, y, xp)
-        values |= {"deviance": _deviance(y, rate, xp), "trivial_deviance": _deviance(y, trivial, xp)}
+        values |= {
+            "deviance": _deviance(y, rate, xp),
+            "trivial_deviance": _deviance(y, trivial, xp),
+        }
         return _totals(values, counted, needs, xp)
 
     def read(self, sums: Tallies) -> Tallies:
@@ -160,9 +185,13 @@ def nominal_coverage(task: Any) -> float:
 
 
 def _pinball(task: Any, y: Tensor, quantiles: Tensor, xp: Any) -> Tensor:
-    levels = np.asarray(task.quantiles, "float32" if xp.__name__ != "polycera.tasks.host" else "float64")
+    levels = np.asarray(
+        task.quantiles, "float32" if xp.__name__ != "polycera.tasks.numpy_ops" else "float64"
+    )
     error = y - quantiles
-    return xp.mean(xp.maximum(xp.multiply(error, levels), xp.multiply(error, levels - 1.0)), axis=-1)
+    return xp.mean(
+        xp.maximum(xp.multiply(error, levels), xp.multiply(error, levels - 1.0)), axis=-1
+    )
 
 
 def _inside(y: Tensor, quantiles: Tensor, xp: Any) -> Tensor:

@@ -1,10 +1,10 @@
 """Area under the ROC curve and average precision, from counts of positives and negatives by score.
 
-In training the scores fall into `BINS` bins and rows in one bin count as tied, so both are approximations. In our
-tests AUC is within 0.001 and average precision within 0.01 of the exact value for logits around 0; within 0.005 and
-0.025 where all logits lie around -8 and spread over several; and no nearer than 0.05 and 0.15 where they crowd there
-within one, because bins widen away from 0. At evaluation every distinct score is a bin of its own, which makes the
-same formulas exact.
+In training the scores fall into `BINS` bins and rows in one bin count as tied, so both are
+approximations. In our tests AUC is within 0.001 and average precision within 0.01 of the exact
+value for logits around 0; within 0.005 and 0.025 where all logits lie around -8 and spread over
+several; and no nearer than 0.05 and 0.15 where they crowd there within one, because bins widen away
+from 0. At evaluation every distinct score is a bin of its own, which makes the same formulas exact.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from polycera.shapes import Array, Tensor
 from polycera.tasks.metrics.metric import divide
+from polycera.typing import Array, Tensor
 
 BINS = 256
 """Bins of a streaming histogram; an even number, so that a logit of 0 is an edge, and belongs below it: a no."""
@@ -45,7 +45,9 @@ def histogram(y: Tensor, logits: Tensor, counted: Tensor, xp: Any) -> Tensor:
     bin_ = xp.clip(-1.0 - xp.floor((0.5 * BINS) * (-1.0 - place)), 0, BINS - 1)
     offset = xp.cast((np.arange(columns) * 2 * BINS).reshape(lead), "int32")
     index = xp.cast(bin_ + BINS * y, "int32") + offset
-    sums = xp.segment_sum(xp.reshape(counted, (-1,)), xp.reshape(index, (-1,)), num_segments=columns * 2 * BINS)
+    sums = xp.segment_sum(
+        xp.reshape(counted, (-1,)), xp.reshape(index, (-1,)), num_segments=columns * 2 * BINS
+    )
     return xp.reshape(sums, (*lead, 2 * BINS))
 
 
@@ -59,5 +61,8 @@ def exact_counts(y: Array, logits: Array, counted: Array) -> tuple[Array, Array]
     place = (np.cumsum(new, axis=0) - 1 + n * np.arange(columns)).ravel()
     weight = np.take_along_axis(counted, order, 0)
     positive = weight * np.take_along_axis(y, order, 0)
-    counts = [np.bincount(place, w.ravel(), n * columns).reshape(columns, n) for w in (positive, weight - positive)]
+    counts = [
+        np.bincount(place, w.ravel(), n * columns).reshape(columns, n)
+        for w in (positive, weight - positive)
+    ]
     return counts[0].astype(float), counts[1].astype(float)

@@ -1,8 +1,8 @@
 """A tally: the sums over rows from which all metrics of a kind are computed.
 
-In a training step the sums are formed on the device for all tasks of a group at once and added up over batches; at
-evaluation the very same formulas run in float64 over the predictions. What a histogram approximates while training
-(`ranking.py`) is replaced by the exact order there.
+In a training step the sums are formed on the device for all tasks of a group at once and added up
+over batches; at evaluation the very same formulas run in float64 over the predictions. What a
+histogram approximates while training (`ranking.py`) is replaced by the exact order there.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polycera.shapes import Array, Tensor
-from polycera.tasks import host
+from polycera.tasks import numpy_ops
 from polycera.tasks.metrics.metric import Metric, Tallies
+from polycera.typing import Array, Tensor
 
 CHUNK = 2048
 """Rows at a time in an exact evaluation: bounds the memory of pairwise metrics."""
@@ -35,7 +35,14 @@ class Tally(ABC):
 
     @abstractmethod
     def batch(
-        self, task: Any, y: Tensor, raw: Tensor, prior: Tensor, counted: Tensor, needs: set[str], xp: Any
+        self,
+        task: Any,
+        y: Tensor,
+        raw: Tensor,
+        prior: Tensor,
+        counted: Tensor,
+        needs: set[str],
+        xp: Any,
     ) -> dict[str, Tensor]:
         """The sums over a batch.
 
@@ -60,11 +67,16 @@ class Tally(ABC):
         """Sums gathered in training -> what the metrics take; completes what follows from others."""
         return sums
 
-    def exact(self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]) -> Tallies:
+    def exact(
+        self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
+    ) -> Tallies:
         """What the metrics take, from all rows at once, in float64."""
         total: Tallies = {}
         for start in range(0, max(len(y), 1), CHUNK):
             rows = slice(start, start + CHUNK)
-            part = self.batch(task, y[rows], raw[rows], prior, counted[rows], needs, host)
-            total = {name: total.get(name, 0.0) + np.asarray(value, float) for name, value in part.items()}
+            part = self.batch(task, y[rows], raw[rows], prior, counted[rows], needs, numpy_ops)
+            total = {
+                name: total.get(name, 0.0) + np.asarray(value, float)
+                for name, value in part.items()
+            }
         return total

@@ -1,0 +1,142 @@
+"""Stop, and keep, by the joint score: one line in place of three callbacks, and no direction to get wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from polycera.callbacks.joint_checkpoint import Holding, checked_delta
+from polycera.callbacks.joint_score import Scale
+from polycera.errors import InputError, UnknownName
+from polycera.typing import Array, TaskName
+
+
+class JointEarlyStopping(Holding):
+    """Stops when the joint score has not improved for a while, and goes back to the best epoch.
+
+    It logs what `JointScore` logs. Where the scale may rescore past epochs ("minmax"), the weights
+    of all epochs that no other beats on every task are held, so that whichever comes out best can
+    be gone back to; eight at most.
+
+    Args:
+        weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
+        patience: epochs without an improvement of the joint score; or task name -> epochs: training
+            then stops when each of these tasks has gone longer than that without an improvement of
+            its own.
+        least: where given, patience grows with the time that the best epoch took: a training waits
+            as many epochs as it needed to get there, at least this many, at most `patience`. What
+            is best early and falls from then on is soon over (as the patience of Bengio 2012,
+            arXiv:1206.5533, section 3.1.1).
+        min_delta: what counts as an improvement: more than this.
+        restore_best: whether the model goes back to the weights of the best epoch, however the
+            training ends.
+        verbose: 1 prints each improvement, when the training is stopped, and which epoch is gone
+            back to.
+
+    Attributes:
+        stopped_epoch: at whose end the training was stopped; None where it ran to its end.
+
+    Examples:
+        >>> import polycera as pc
+        >>> watch = pc.callbacks.JointEarlyStopping({"churn": 0.7, "revenue_loss": 0.3}, patience=10)
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float] | None = None,
+        *,
+        patience: int | Mapping[str, int] = 10,
+        least: int | None = None,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        scale: Scale = "skill",
+        how: str = "mean",
+        reference: Mapping[TaskName, float] | None = None,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        given: dict[str, Any] = dict(mode=mode, trivial=trivial, ideal=ideal, verbose=verbose)
+        super().__init__(weights, scale=scale, how=how, reference=reference, **given)
+        counts = list(patience.values()) if isinstance(patience, Mapping) else [patience]
+        if not counts or any(
+            isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts
+        ):
+            raise InputError(
+                "Patience is a number of epochs, 0 or more, or a dict of such a number for each task, "
+                f"as {{'churn': 5, 'price': 10}}; got {patience!r}."
+            )
+        if least is not None and (
+            isinstance(least, bool) or not isinstance(least, int) or least < 1
+        ):
+            raise InputError(f"The least patience is a number of epochs, 1 or more, got {least!r}.")
+        if least is not None and isinstance(patience, Mapping):
+            raise InputError(
+                "JointEarlyStopping takes least= beside one patience for all tasks, not one for each."
+            )
+        self.least = least
+        self.patience, self.min_delta, self.restore_best = (
+            patience,
+            checked_delta(min_delta),
+            restore_best,
+        )
+        self.stopped_epoch: int | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin anew."""
+        super().on_train_begin(logs)
+        self.stopped_epoch = None
+        if isinstance(self.patience, Mapping):
+            for name in self.patience:
+                if name not in self.tasks:
+                    raise UnknownName("task in patience=:", name, self.tasks)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Score, hold the weights if they may be wanted, stop if it is time."""
+        seen = len(self.scores)
+        super().on_epoch_end(epoch, logs)
+        if len(self.scores) == seen:
+            return
+        if self.restore_best:
+            self._hold(seen)
+        if self._is_over():
+            self.model.stop_training = True
+            self.stopped_epoch = epoch
+
+    def _is_over(self) -> bool:
+        if isinstance(self.patience, Mapping):
+            scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
+            return all(
+                _waited(scaled[name], self.min_delta) > n for name, n in self.patience.items()
+            )
+        waited = _waited(self.scores, self.min_delta)
+        patience = self.patience
+        if self.least is not None:
+            best = len(self.scores) - waited  # epochs that it took, the best one among them
+            patience = min(patience, max(self.least, best))
+        return waited > max(patience - 1, 0)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Go back to the best epoch."""
+        super().on_train_end(logs)
+        if self.verbose and self.stopped_epoch is not None:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self._held:
+            best = self.best_of(self._held)
+            self.model.set_weights(self._held[best])
+            if self.verbose:
+                print(
+                    f"Restoring model weights from the end of the best epoch: {self._numbers[best] + 1}."
+                )
+        self._held = {}
+
+
+def _waited(scores: Array, min_delta: float) -> int:
+    """How many epochs ago the last improvement was."""
+    top, last = -math.inf, -1
+    for epoch, score in enumerate(scores):
+        if score > top + (min_delta if top > -math.inf else 0.0):
+            top, last = score, epoch
+    return len(scores) - 1 - last

@@ -1,0 +1,218 @@
+"""Keep the model of the best epoch: in memory while past epochs may yet be rescored, and in a file."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from polycera.callbacks.joint_score import JointScore, Scale
+from polycera.errors import InputError, shorten
+from polycera.model import variables
+from polycera.runs import pareto_set
+from polycera.storage import arrays, atomic
+from polycera.typing import TaskName
+
+HELD = 8
+"""Epochs whose weights are held in memory at most, where past epochs may be rescored."""
+
+
+class Holding(JointScore):
+    """A joint score that holds the weights of the best epoch, and of those that may yet become it."""
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._held: dict[int, list[np.ndarray]] = {}
+
+    def best_of(self, epochs: Iterable[int]) -> int:
+        """The first of these epochs with the highest joint score, as it stands now."""
+        return max(sorted(epochs), key=self._score)
+
+    def _score(self, epoch: int) -> float:
+        score = float(self.scores[epoch])
+        return -math.inf if math.isnan(score) else score
+
+    def _hold(self, now: int) -> None:
+        """Hold this epoch's weights where it is the best, or may yet become it; let go of those that cannot."""
+        if math.isnan(self.scores[now]):
+            return
+        epochs = [*self._held, now]
+        if self.rescores:
+            epochs = [
+                e
+                for e, may in zip(epochs, pareto_set.undominated(self.scaled[epochs]), strict=True)
+                if may
+            ]
+            epochs = sorted(epochs, key=self._score, reverse=True)[:HELD]
+        else:
+            epochs = [self.best_of(epochs)]
+        if now in epochs:
+            self._held[now] = self.model.get_weights()
+        self._held = {e: self._held[e] for e in sorted(epochs)}
+
+
+class JointCheckpoint(Holding):
+    """Saves the model whenever the joint score improves: one line, and no direction to get wrong.
+
+    It logs what `JointScore` logs. The file is whole at any moment: it is replaced once the new one
+    is written. Weights that are not finite are never written.
+
+    Where the scale may rescore past epochs ("minmax"), the weights of those that may yet come out
+    best are held, eight at most, and the file is rewritten when the best moves to one of them. The
+    optimizer's state in a `.keras` file is then that of the epoch in which this was seen.
+
+    Args:
+        path: of the file: `.keras` for the whole model, `.safetensors` for its weights.
+        weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
+        min_delta: what counts as an improvement: more than this.
+        verbose: 1 prints each improvement, and where the model was saved.
+
+    Attributes:
+        saved_epoch: whose weights are in the file, counted as `best_epoch` is; None before there is
+            one.
+
+    Raises:
+        InputError: for another ending; at the beginning of training, for a folder that is not
+            there.
+
+    Examples:
+        >>> import polycera as pc
+        >>> watch = pc.callbacks.JointCheckpoint("best.keras", {"churn": 0.7, "revenue_loss": 0.3})
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        weights: Mapping[str, float] | None = None,
+        *,
+        min_delta: float = 0.0,
+        scale: Scale = "skill",
+        how: str = "mean",
+        reference: Mapping[TaskName, float] | None = None,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        given: dict[str, Any] = dict(mode=mode, trivial=trivial, ideal=ideal, verbose=verbose)
+        super().__init__(weights, scale=scale, how=how, reference=reference, **given)
+        self.path, self.min_delta = Path(path), checked_delta(min_delta)
+        if self.path.suffix not in (".keras", arrays.SUFFIX):
+            raise InputError(
+                f"JointCheckpoint cannot write {shorten(self.path.name)!r}: end the name in .keras for the whole "
+                f"model, or in {arrays.SUFFIX} for its weights."
+            )
+
+    def _begin(self) -> None:
+        super()._begin()
+        self.saved_epoch: int | None = None
+        self._refused = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin anew, and find out whether there is a place for the file."""
+        super().on_train_begin(logs)
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            raise InputError(
+                f"JointCheckpoint cannot write {shorten(self.path)!r}: "
+                + (
+                    "it is a folder."
+                    if self.path.is_dir()
+                    else f"make the folder {shorten(self.path.parent)!r} first."
+                )
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Score, and save if it is better than what was saved."""
+        now = len(self.scores)
+        super().on_epoch_end(epoch, logs)
+        if len(self.scores) > now:
+            before = None if self.saved_epoch is None else float(self.scores[self.saved_epoch])
+            self._consider(now, epoch)
+            self._print(epoch, now, before)
+
+    def _consider(self, now: int, epoch: int) -> None:
+        rescored = self.rescores
+        if rescored and self._is_sound(epoch):
+            self._hold(now)
+        candidates = list(self._held) if rescored else [now]
+        if (
+            candidates
+            and self._is_better(best := self.best_of(candidates))
+            and (rescored or self._is_sound(epoch))
+        ):
+            self._save(best, now)
+
+    def _is_better(self, epoch: int) -> bool:
+        saved = (
+            -math.inf
+            if self.saved_epoch is None
+            else self._score(self.saved_epoch) + self.min_delta
+        )
+        return self._score(epoch) > saved
+
+    def _is_sound(self, epoch: int) -> bool:
+        sound = finite(variables.read(variables.weights(self.model)))
+        if not sound and not self._refused:
+            self._refused = True
+            say_not_finite(self, epoch)
+        return sound
+
+    def _save(self, best: int, now: int) -> None:
+        if best == now:
+            self._write(best)
+        else:
+            own = self.model.get_weights()
+            self.model.set_weights(self._held[best])
+            try:
+                self._write(best)
+            finally:
+                self.model.set_weights(own)
+        self.saved_epoch = best
+
+    def _report(self, epoch: int, before: float | None) -> None:
+        """Nothing yet: what is printed depends on whether the file is written."""
+
+    def _print(self, epoch: int, now: int, before: float | None) -> None:
+        """Print whether the file was written, in the words of Keras."""
+        if not self.verbose:
+            return
+        was, score = "None" if before is None else f"{before:.5f}", float(self.scores[now])
+        if self.saved_epoch == now:
+            print(
+                f"\nEpoch {epoch + 1}: val_joint improved from {was} to {score:.5f}, saving model to {self.path}"
+            )
+        else:
+            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {was}")
+
+    def _write(self, best: int) -> None:
+        if self.path.suffix == arrays.SUFFIX:
+            arrays.write(self.path, variables.read(variables.weights(self.model)), {"epoch": best})
+        else:
+            with atomic.replacing(self.path) as temporary:
+                self.model.save(temporary)
+
+
+def checked_delta(value: Any) -> float:
+    """What counts as an improvement, as a finite number, 0 or more."""
+    if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+        raise InputError(f"min_delta is a finite number, 0 or more, got {value!r}.")
+    return float(value)
+
+
+def finite(values: Mapping[str, np.ndarray]) -> bool:
+    """Whether none of these numbers is NaN or infinite."""
+    return all(bool(np.isfinite(array).all()) for array in values.values())
+
+
+def say_not_finite(callback: keras.callbacks.Callback, epoch: int) -> None:
+    """Say why an epoch is passed over."""
+    warnings.warn(
+        f"{type(callback).__name__}: the weights after epoch {epoch} are not all finite, so they are not written; "
+        "lower the learning rate, or look for enormous values in the features. This is said once.",
+        stacklevel=4,
+    )

@@ -1,0 +1,291 @@
+"""Several metrics watched as one: each brought to one scale, averaged with weights, put into the logs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from polycera.callbacks.score_scale import MEANS, NEEDS, SCALES, Seen, best, own_scale
+from polycera.callbacks.watched_metrics import Given, LogWatch, watch
+from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.tasks.terms import factor
+from polycera.typing import Array, TaskName
+
+Scale = str | Callable[[Seen], Any] | Mapping[str, Callable[[float], float]]
+"""The name of a scale, a function of what was seen, or a function of the value for each name."""
+
+
+class JointScore(keras.callbacks.Callback):
+    """Logs `val_joint`, the weighted mean of the tasks' skills, so that stock callbacks can monitor it.
+
+    A skill brings any metric to one scale and one direction: 0 is what the trivial predictor of
+    that task reaches on the same rows, 1 is perfect, below 0 is worse than trivial. It costs no
+    second pass over the
+    data: it uses what `fit` has just measured. Put it before the callbacks that monitor it, and
+        monitor with `mode="max"`.
+
+    A metric that is undefined in an epoch (a single class among the validation rows) is left out of
+    that epoch's mean, and this is said once.
+
+    Args:
+        weights: task name -> weight, or `"task/metric"` -> weight for another metric than the
+            task's headline.
+            Default: every task's headline metric, equally. For a Keras model without tasks: name in
+                the logs ->
+            weight, `{"val_churn_auc": 0.7, "val_price_mae": 0.3}`. A list of weights where the
+            model's outputs are a list.
+        scale: how metrics come to one scale. "skill": see above. "minmax": 0 the worst epoch so
+            far, 1 the best; a new extreme rescores all past epochs, and if that moves the best one
+            it is said. "first": 0 the first epoch, 1 perfect. "single": the gain over separate
+            networks given in `reference`, as a part of what those reach (delta-m in the
+            literature). A scale of your own: a dict from each name to a function of the metric's
+            value, `{"churn": lambda auc: auc, "price": lambda mae: 1 - mae / 600}`, or one function
+            of all epochs so far, which gets `seen.value` [epochs, metrics] and gives as many
+            numbers; higher is better.
+        how: "mean"; "geometric", which no single task can make up for; or "worst", the lowest
+            alone.
+        reference: for `scale="single"`: task name -> what a network of its own reaches in the
+            watched metric.
+        mode, trivial, ideal: for names in the logs of a Keras model of which these are not known:
+            which way is better (`{"val_f": "max"}`), what a constant answer reaches, what a perfect
+            one reaches. They are known for Keras's own metrics; the trivial value is that of the
+            best constant answer on the validation rows.
+        verbose: 1 prints each improvement.
+
+    Logs:
+        `val_joint`: the joint score. `val_<task>_skill`: each task's part in it. Without validation
+            data, nothing.
+
+    Attributes:
+        scores: the joint score of every epoch so far, as it stands now, [epochs].
+        best_epoch: the first epoch with the highest; None before there is one.
+
+    Raises:
+        UnknownName: for a scale or mean that there is not; at the beginning of training, for a task
+            or metric that the model does not have.
+        InputError: for weights that are not finite, 0 or more, with a positive sum; for a reference
+            that is missing.
+
+    Examples:
+        >>> import keras, polycera as pc
+        >>> watch = [
+        ...     pc.callbacks.JointScore({"churn": 0.7, "revenue_loss": 0.3}),
+        ...     keras.callbacks.EarlyStopping("val_joint", mode="max", patience=10, restore_best_weights=True),
+        ... ]
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float] | None = None,
+        *,
+        scale: Scale = "skill",
+        how: str = "mean",
+        reference: Mapping[TaskName, float] | None = None,
+        mode: Mapping[str, str] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__()
+        self.weights, self.reference = weights, dict(reference or {})
+        _check_scale(scale)
+        if how not in MEANS:
+            raise UnknownName("mean of the joint score", how, MEANS)
+        self.scale, self.how, self.verbose = scale, how, verbose
+        if (scale == "single") != bool(reference):
+            raise InputError(
+                'scale="single" and reference={task: value} of separate networks go together.'
+            )
+        if weights is not None:
+            check_weights(weights, "joint score")
+        given = Given.of(mode, trivial, ideal)
+        self.mode, self.trivial, self.ideal = given.mode, given.trivial, given.ideal
+        self._watch: Any = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._values: list[list[float]] = []
+        self._trivials: list[list[float]] = []
+        self._ideals: list[float] = []
+        self._left_out: set[TaskName] = set()
+        self._numbers: list[int] = []  # of the epochs that had validation rows
+        self.scores: Array = np.zeros(0)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Counted from the first epoch of this training that had validation rows, from 0."""
+        return best(self.scores) if len(self.scores) else None
+
+    @property
+    def tasks(self) -> tuple[TaskName, ...]:
+        """The tasks that are watched; of a Keras model without tasks, the names in its logs."""
+        return () if self._watch is None else self._watch.names
+
+    @property
+    def rescores(self) -> bool:
+        """Whether a later epoch may change the score of an earlier one."""
+        return self.scale == "minmax" or callable(self.scale)
+
+    @property
+    def scaled(self) -> Array:
+        """Every watched metric of every epoch on one scale, higher is better, [epochs, tasks]."""
+        reference = [float(self.reference.get(task, math.nan)) for task in self.tasks]
+        arrays = (self._values, self._trivials, self._ideals, reference)
+        seen = Seen(*(np.array(each, "float64") for each in arrays))
+        return (
+            SCALES[self.scale](seen)
+            if isinstance(self.scale, str)
+            else own_scale(self.scale, self.tasks, seen)
+        )
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Find the metrics that the weights name."""
+        needs = NEEDS[self.scale] if isinstance(self.scale, str) else ()
+        given = Given(self.mode, self.trivial, self.ideal)
+        self._watch = watch(self.model, self.weights, "joint score", given, needs)
+        names = self._watch.names
+        for values, what in ((self.reference, "the reference"), (self._own_scales, "scale=")):
+            for name in values if names else ():
+                if name not in names:
+                    raise UnknownName(f"task in {what}:", name, names)
+            if values and names and (absent := [name for name in names if name not in values]):
+                needed = (
+                    "what a network of its own reaches there"
+                    if values is self.reference
+                    else "a function"
+                )
+                raise InputError(f"{what.capitalize()} lacks {listing(absent)}: give {needed}.")
+        self._begin()
+
+    @property
+    def _own_scales(self) -> Mapping[str, Any]:
+        return self.scale if isinstance(self.scale, Mapping) else {}
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the names, where Keras knows them only from the first batch on."""
+        if batch == 0 and isinstance(self._watch, LogWatch):
+            self._watch.first_batch()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the scaled metrics and their mean to this epoch's logs."""
+        if not self._watch.measured(logs):
+            return
+        assert logs is not None
+        found = self._watch.read(logs)
+        self._numbers.append(epoch)
+        self._values.append([score.value for score in found])
+        self._trivials.append([score.trivial for score in found])
+        self._ideals = [score.ideal for score in found]
+        before, best_before = self.best_epoch, self._best
+        scaled = self.scaled
+        self.scores = MEANS[self.how](scaled, np.array(list(self._watch.weights.values())))
+        parts = zip(
+            self._watch.names, self._watch.keys, self._watch.metrics, scaled[-1], strict=True
+        )
+        for name, key, metric, part in parts:
+            logs[f"val_{key}_skill"] = float(part)
+            if math.isnan(part):
+                self._say_once(name, metric)
+        logs["val_joint"] = float(self.scores[-1])
+        after = self.best_epoch
+        if self.rescores and before is not None and after not in (before, len(self.scores) - 1):
+            warnings.warn(
+                f"{type(self).__name__}: with this epoch the range of a metric grew, all epochs were rescored, and the "
+                f"best so far is now epoch {after}, no longer {before}.",
+                stacklevel=2,
+            )
+        self._report(epoch, best_before)
+
+    @property
+    def _best(self) -> float | None:
+        return None if self.best_epoch is None else float(self.scores[self.best_epoch])
+
+    def _report(self, epoch: int, before: float | None) -> None:
+        """Print whether the score improved, in the words of Keras."""
+        if not self.verbose:
+            return
+        now, was = float(self.scores[-1]), "None" if before is None else f"{before:.5f}"
+        if self.best_epoch == len(self.scores) - 1:
+            print(
+                f"\nEpoch {epoch + 1}: val_joint improved from {was} to {now:.5f}{self._and_then()}"
+            )
+        else:
+            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {was}")
+
+    def _and_then(self) -> str:
+        """What an improvement leads to, for the printed line."""
+        return ""
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Say so where there was nothing to watch."""
+        if not len(self.scores):
+            warnings.warn(
+                f"{type(self).__name__} has no validation rows to look at, so val_joint is not logged: "
+                "pass validation_data or validation_split to fit.",
+                stacklevel=2,
+            )
+
+    def _say_once(self, name: str, metric: str) -> None:
+        if name not in self._left_out:
+            self._left_out.add(name)
+            warnings.warn(
+                f"{metric} is undefined on the validation rows; it is left out of the joint score.",
+                stacklevel=2,
+            )
+
+
+def _check_scale(scale: Any) -> None:
+    """Refuse what is neither the name of a scale nor a function, or a function for each name.
+
+    Raises:
+        UnknownName, InputError: for anything else.
+    """
+    if isinstance(scale, Mapping):
+        for name, function in scale.items():
+            if not callable(function):
+                raise InputError(
+                    f"scale= of {shorten(name)!r} is {shorten(repr(function))}; expected a function of the metric's "
+                    "value, such as lambda mae: 1 - mae / 600."
+                )
+    elif not callable(scale) and (not isinstance(scale, str) or scale not in SCALES):
+        hint = "A function, or a dict of functions by name, is a scale of your own."
+        raise UnknownName("scale of the joint score", scale, SCALES, hint)
+
+
+def check_weights(weights: Any, what: str) -> None:
+    """Refuse weights that are not finite, 0 or more, with a positive sum.
+
+    Args:
+        weights: name -> weight; or a list of weights, which has its names only once there is a
+            model.
+        what: what they are for, as errors call it.
+
+    Raises:
+        InputError: for the first that is none, and for anything but a dict or a list.
+    """
+    if (
+        isinstance(weights, list | tuple)
+        and weights
+        and not any(isinstance(one, str) for one in weights)
+    ):
+        weights = {f"number {i + 1} of the list": value for i, value in enumerate(weights)}
+    elif isinstance(weights, list | tuple | set) and weights:
+        names = dict.fromkeys(map(str, weights), 1.0)
+        raise InputError(
+            f"The {what} has a weight for each name, got names alone: write {shorten(names, 200)}."
+        )
+    if not isinstance(weights, Mapping):
+        raise InputError(
+            f"The {what} is a dict from a name to its weight, such as {{'churn': 0.7, 'price': 0.3}}, "
+            f"got {shorten(repr(weights))}."
+        )
+    total = sum(
+        factor(value, f"the weight of {shorten(name)!r}") for name, value in weights.items()
+    )
+    if not total > 0:
+        raise InputError(f"The {what} needs at least one weight above 0, got {dict(weights)}.")

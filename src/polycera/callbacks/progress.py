@@ -1,0 +1,109 @@
+"""A bar of epochs with each task's headline metric and the time left, and a line for what comes after them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import keras
+
+from polycera.errors import shorten
+
+PHASES = (
+    "kernel part, mixture and calibration",
+    "metrics and quality",
+    "importance of columns",
+    "writing the run",
+)
+"""What is done after the last epoch, in this order."""
+
+BAR, NARROW = 30, 100
+"""Characters of the bar; two thirds of them where the terminal has fewer columns than `NARROW`."""
+
+
+class Progress(keras.callbacks.Callback):
+    """One line that moves, on a terminal or in a notebook: epochs first, then the phases after them.
+
+    Where the line is too long for the terminal, metrics are cut off; epoch, bar and time stay.
+
+    Args:
+        epochs: at most.
+        shown: tasks whose headline metric is shown; the first few of many.
+        phases: names of what comes after the last epoch; none for a training that ends there.
+    """
+
+    def __init__(self, epochs: int, shown: int = 4, phases: tuple[str, ...] = PHASES) -> None:
+        super().__init__()
+        self.epochs, self.shown, self.phases = epochs, shown, phases
+        self.bar: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Draw the bar."""
+        from rich.progress import TimeRemainingColumn
+
+        self._start("epoch", self.epochs, "at most", TimeRemainingColumn())
+
+    def _start(self, what: str, total: int, before_time: str, time: Any) -> None:
+        """Draw a bar in the place of the one there is."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.table import Column
+
+        self.stop()
+        console = Console()
+        width = BAR if console.width >= NARROW else BAR * 2 // 3
+        cut = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        whole = Column(no_wrap=True)
+        self.bar = Progress(
+            TextColumn(what, table_column=whole),
+            MofNCompleteColumn(table_column=whole),
+            BarColumn(width, table_column=Column(min_width=width)),
+            TextColumn("{task.description}", table_column=cut, markup=False),
+            TextColumn(before_time, table_column=whole),
+            time,
+            console=console,
+            transient=True,
+            expand=True,
+        )
+        self.bar.start()
+        self.line = self.bar.add_task("", total=total)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Move it on."""
+        logs = logs or {}
+        parts = []
+        for name, task in list(self.model.tasks.items())[: self.shown]:
+            value = logs.get(
+                f"val_{name}/{task.headline}", logs.get(f"{name}/{task.headline}", float("nan"))
+            )
+            parts.append(f"{shorten(name, 16)} {task.headline} {value:.4g}")
+        more = len(self.model.tasks) - self.shown
+        parts += [f"and {more} more"] if more > 0 else []
+        joint = f"joint {logs['val_joint']:.3f}  " if "val_joint" in logs else ""
+        # the terminal is gone; the training ends in good order, see `signals`
+        with suppress(OSError):
+            self.bar.update(self.line, completed=epoch + 1, description=joint + "  ".join(parts))
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Go over to the first phase after the epochs."""
+        if self.bar is None or not self.phases:
+            return
+        from rich.progress import TimeElapsedColumn
+
+        with suppress(OSError):
+            self._start("finish", len(self.phases), "", TimeElapsedColumn())
+            self.bar.update(self.line, description=self.phases[0])
+
+    def phase(self, name: str) -> None:
+        """Say what is done now, one of `phases`; nothing where no bar is drawn."""
+        if self.bar is None:
+            return
+        with suppress(OSError):
+            self.bar.update(self.line, completed=self.phases.index(name), description=name)
+
+    def stop(self) -> None:
+        """Take it away, after an interruption too: the table that follows says more, and the cursor comes back."""
+        if self.bar is not None:
+            with suppress(OSError):
+                self.bar.stop()
+            self.bar = None

@@ -1,0 +1,111 @@
+"""How alike two columns are: by correlation, by ranks, and level by level."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+COPY = 0.999  # correlation, or share of rows that agree, from which on a column is a copy
+FEWEST = 20  # rows that both columns must have, beyond which an agreement is no accident
+_SCREEN = 0.99  # what a sample must show before all rows are looked at
+
+
+def candidates(inputs: Floats, goals: Floats) -> list[tuple[int, int]]:
+    """Places of the pairs that a sample [n, k], [n, m] shows to be worth a look at all rows."""
+    near = np.abs(_correlations(inputs, goals)) >= _SCREEN
+    # two values have no other order than their own: ranks say more only where there are more
+    left, right = (
+        np.flatnonzero([has_many(column) for column in part.T]) for part in (inputs, goals)
+    )
+    if len(left) and len(right):
+        ranked = _correlations(_ranks(inputs[:, left]), _ranks(goals[:, right]))
+        near[np.ix_(left, right)] |= np.abs(ranked) >= _SCREEN
+    return [(int(i), int(j)) for i, j in np.argwhere(near)]
+
+
+def _correlations(left: Floats, right: Floats) -> Floats:
+    """Pearson's correlation [k, m] of columns [n, k] and [n, m], over the rows that both have; 0 for none."""
+    (a, has_a), (b, has_b) = _centred(left), _centred(right)
+    if has_a.all() and has_b.all():  # nothing is missing: one product is enough
+        return np.asarray(a.T @ b / len(a))
+    count = np.maximum(has_a.T @ has_b, 1)
+    sum_a, sum_b = a.T @ has_b, has_a.T @ b
+    cross = a.T @ b - sum_a * sum_b / count
+    spread_a = (a**2).T @ has_b - sum_a**2 / count
+    spread_b = has_a.T @ b**2 - sum_b**2 / count
+    size = np.sqrt(np.maximum(spread_a, 0) * np.maximum(spread_b, 0))
+    return np.divide(cross, size, out=np.zeros_like(cross), where=size > 1e-9 * count)
+
+
+def _centred(columns: Floats) -> tuple[Floats, Floats]:
+    """Columns [n, k] of mean 0 and deviation 1, 0 where missing, and where they have values."""
+    has = np.isfinite(columns)
+    size = np.abs(np.where(has, columns, 0.0)).max(axis=0, initial=0.0)
+    values = np.where(has, columns, 0.0) / np.where(size > 0, size, 1.0)
+    count = np.maximum(has.sum(axis=0), 1)
+    values = np.where(has, values - values.sum(axis=0) / count, 0.0)
+    deviation = np.sqrt((values**2).sum(axis=0) / count)
+    return values / np.where(deviation > 1e-14, deviation, np.inf), has.astype(np.float64)
+
+
+def correlation(left: Floats, right: Floats) -> str | None:
+    """How alike two columns [n] are over all rows, in words; None if they are not, or share too few rows."""
+    both = np.isfinite(left) & np.isfinite(right)
+    if both.sum() <= FEWEST:
+        return None
+    a, b = left[both][:, None], right[both][:, None]
+    if (a == b).all():
+        return f"equal in all {len(a)} rows"
+    for what, value in (
+        ("correlation", _correlations(a, b)),
+        ("rank correlation", _correlations(_ranks(a), _ranks(b))),
+    ):
+        if abs(value[0, 0]) >= COPY:
+            return f"{what} {value[0, 0]:.4f} over {len(a)} rows"
+    return None
+
+
+def _ranks(columns: Floats) -> Floats:
+    """Ranks [n, k] of each column's values, ties sharing their mean; NaN where missing."""
+    return np.stack([_rank(column) for column in columns.T], axis=1)
+
+
+def _rank(column: Floats) -> Floats:
+    _, places, counts = np.unique(column, return_inverse=True, return_counts=True)
+    means = np.cumsum(counts) - (counts - 1) / 2.0
+    return np.where(np.isfinite(column), means[places.reshape(-1)], np.nan)
+
+
+def has_many(column: Floats) -> bool:
+    """Whether a column [n] has more than two values."""
+    present = column[np.isfinite(column)]
+    return bool(len(present) and ((present != present.min()) & (present != present.max())).any())
+
+
+def one_to_one(left: Codes, right: Codes) -> str | None:
+    """How two codings [n], -1 where missing, are one but for names, in words; None if they are not."""
+    both = (left >= 0) & (right >= 0)
+    a, b, rows = left[both], right[both], int(both.sum())
+    if rows <= FEWEST:
+        return None
+    levels, classes = len(np.unique(a)), len(np.unique(b))
+    if levels != classes or levels < 2 or levels > rows / 2:
+        return None
+    width = int(b.max()) + 1
+    pairs, counts = np.unique(a * width + b, return_counts=True)
+    # of each level, were it one to one, its own class
+    best = np.argsort(-counts, kind="stable")[:levels]
+    if (
+        len(np.unique(pairs[best] // width)) < levels
+        or len(np.unique(pairs[best] % width)) < levels
+    ):
+        return None
+    share = counts[best].sum() / rows
+    return (
+        f"their values go together one to one in {share:.2%} of {rows} rows"
+        if share >= COPY
+        else None
+    )

@@ -1,0 +1,195 @@
+"""Columns to predict -> tasks, with the reason for each kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from polycera.data.coerce import as_kind
+from polycera.data.column import Values, as_text, kind_of
+from polycera.data.infer_task import (
+    infer_task,
+    levels_of,
+    nothing_to_learn,
+    pair_of_one,
+    poles,
+    two,
+)
+from polycera.data.table import Table
+from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.tasks import (
+    KINDS,
+    Binary,
+    Count,
+    Multiclass,
+    Multilabel,
+    Ordinal,
+    Proportion,
+    Quantile,
+    Regression,
+    Task,
+)
+from polycera.tasks.keras_losses import check_fit
+
+_NUMERIC = (Regression, Proportion, Count, Quantile)
+
+Asked: TypeAlias = "str | Task | Mapping[str, str | Task]"
+
+
+def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task], dict[str, str]]:
+    """The tasks for the columns to predict.
+
+    Args:
+        table: the rows.
+        targets: column names, tasks, dicts of a name to a kind (`"count"`) or a task; one or
+            several.
+
+    Returns:
+        the tasks in the order asked for, and name to reason.
+
+    Raises:
+        UnknownName: for a column or kind that does not exist, with the nearest.
+        InputError: a target twice, none at all, no label in it, labels that the kind cannot take.
+    """
+    asked = list(_pairs(targets))
+    if not asked:
+        raise InputError("No target was named; name at least one column to predict.")
+    names = [column for name, wish in asked for column in columns_of(name, wish)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(
+            f"Each target is predicted once, and these were named more often: {listing(twice)}."
+        )
+    built = {name: _task(table, name, wish) for name, wish in asked}
+    return [task for task, _ in built.values()], {
+        name: reason for name, (_, reason) in built.items()
+    }
+
+
+def columns_asked_for(targets: Asked | Iterable[Asked]) -> list[str]:
+    """Return the names of all columns that hold labels of these targets, as `tasks_for` takes them."""
+    return [column for name, wish in _pairs(targets) for column in columns_of(name, wish)]
+
+
+def columns_of(name: str, wish: str | Task | None = None) -> list[str]:
+    """The columns that hold a task's labels: one a label for multilabel, or a class with soft=True, else its own."""
+    if isinstance(wish, Multilabel):
+        return list(wish.labels)
+    return [str(each) for each in wish.known_classes()] if _is_soft(wish) else [name]  # type: ignore[union-attr]
+
+
+def _is_soft(wish: Any) -> bool:
+    """Whether a task has a column for each class, with its share."""
+    return isinstance(wish, Multiclass) and wish.soft
+
+
+def labels(table: Table, task: Task) -> Values:
+    """A task's labels as it encodes them: [n], or [n, labels] for multilabel; NaN or None where missing.
+
+    Raises:
+        UnknownName: for a column that is not there.
+        InputError: for text where the task takes numbers, naming the row.
+    """
+    if isinstance(task, Multilabel) or _is_soft(task):
+        return np.stack(
+            [as_kind(table[name], "number", name) for name in columns_of(task.name, task)], axis=1
+        )
+    if isinstance(task, _NUMERIC):
+        return as_kind(table[task.name], "number", task.name)
+    classes = getattr(task, "classes", None) or ()
+    words = all(isinstance(label, str) for label in classes)
+    return as_kind(table[task.name], "text", task.name) if classes and words else table[task.name]
+
+
+def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
+    match targets:
+        case str():
+            yield targets, None
+        case Task():
+            yield targets.name, targets
+        case Mapping():
+            for name, wish in targets.items():
+                if isinstance(wish, Task) and wish.name != name:
+                    raise InputError(
+                        f"The target {shorten(name)!r} was given a task of another name, {wish!r}."
+                    )
+                yield name, wish
+        case Iterable():
+            for part in targets:
+                yield from _pairs(part)
+        case _:
+            raise InputError(
+                f"A target is a column's name or a task, and a {type(targets).__name__} came."
+            )
+
+
+def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
+    task: Task
+    columns = {column: table[column] for column in columns_of(name, wish)}
+    for column, values in columns.items():
+        levels_of(column, values)
+    if wish is None and name in table.levels:  # classes, although they are numbers
+        task, reason = infer_task(name, as_text(table[name]))
+        return _of_kind(type(task), name, table[name]), reason
+    if isinstance(wish, Task):
+        check_fit(wish)
+    if wish is None:
+        return infer_task(name, table[name])
+    if isinstance(wish, Multilabel) or (isinstance(wish, Multiclass) and wish.soft):
+        task, reason = wish, f"asked for, of {len(columns)} columns."
+    elif isinstance(wish, Task):
+        task, reason = _completed(wish, table[name]), "asked for."
+    else:
+        levels = levels_of(name, table[name])
+        single = f" {nothing_to_learn(levels[0])}." if len(levels) == 1 else ""
+        task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}.{single}"
+    if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
+        # numbers of any size are refused here, not when the training has begun
+        task.encode(labels(table, task))
+    return task, reason
+
+
+def _kind(name: str) -> type[Task]:
+    if name not in KINDS:
+        raise UnknownName("kind", name, KINDS)
+    return KINDS[name]
+
+
+def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
+    """A task of the kind that was asked for by name."""
+    if kind is Multilabel:
+        raise InputError(
+            f"Target {shorten(name)!r} cannot be multilabel by its name alone; give a task with its columns: "
+            "Multilabel(name, labels=[...])."
+        )
+    levels = _two_or_more(levels_of(name, column))
+    if kind is Binary:
+        return Binary(name, classes=poles(two(name, levels)))
+    if kind in _NUMERIC:
+        as_kind(column, "number", name)
+        return kind(name)
+    return kind(name, classes=levels)  # type: ignore[call-arg]
+
+
+def _completed(task: Task, column: Values) -> Task:
+    """The task as it was given; with the column's classes where it came without any of its own."""
+    levels = levels_of(task.name, column)
+    if isinstance(task, Multiclass | Ordinal) and task.classes is None:
+        return task.replace(classes=_two_or_more(levels))
+    # text is never 0 and 1: those are only what Binary has when nobody names classes; nor is a
+    # single other number
+    single = len(levels) == 1 and levels[0] not in (0, 1)
+    if (
+        isinstance(task, Binary)
+        and task.classes == (0, 1)
+        and (kind_of(column) == "text" or single)
+    ):
+        return task.replace(classes=poles(two(task.name, _two_or_more(levels))))
+    return task
+
+
+def _two_or_more(levels: list[Any]) -> list[Any]:
+    """The levels; beside a single one that which is not it, so that the task can be built and answers the one."""
+    return list(pair_of_one(levels[0])) if len(levels) == 1 else levels

@@ -1,0 +1,95 @@
+"""X as scikit-learn lets it come -> a table of named columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from polycera.data import Table, read
+from polycera.data.frames import is_frame
+from polycera.errors import InputError
+
+DENSE = 100_000_000
+"""Cells up to which a sparse X is made dense, zeros included: 0.8 GB as float64."""
+
+
+def table_of(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, reset: bool) -> Table:
+    """X, held against scikit-learn's rules, as a table.
+
+    Columns keep the names of a data frame whose names are all text; others are called x0, x1, ... A
+    data frame keeps what its columns are: numbers, text, categories, booleans, dates. A matrix of
+    numbers is numbers.
+
+    Args:
+        estimator: remembers names and number of the columns, or is asked for them.
+        X: matrix, list of rows, SciPy sparse matrix or data frame, [n, k].
+        y: looked at only for being there at all.
+        reset: whether to learn names and number of the columns, as `fit` does.
+
+    Raises:
+        ValueError: in scikit-learn's words, for another number of columns, other names, no rows,
+            infinite numbers.
+        InputError: for a sparse X of more cells than `DENSE`; for one row to learn from.
+    """
+    there = None if y is None else "no_validation"
+    columns = (_of_frame if is_frame(X) else _of_matrix)(estimator, X, there, reset)
+    names = getattr(estimator, "feature_names_in_", [f"x{place}" for place in range(len(columns))])
+    return Table(zip(map(str, names), columns, strict=True))
+
+
+def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> list[Any]:
+    validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+    table = read(X)
+    if table.rows < _least(reset):
+        name = type(estimator).__name__
+        raise InputError(
+            f"X has {table.rows} sample; {name} needs 2, one to learn from and one to stop by."
+        )
+    return [table[name] for name in table.names]
+
+
+def _of_matrix(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> list[Any]:
+    matrix = validate_data(
+        estimator,
+        _in_its_types(X),
+        y,
+        reset=reset,
+        accept_sparse=("csr", "csc"),
+        dtype=None,
+        ensure_all_finite="allow-nan",
+        ensure_min_samples=_least(reset),
+    )
+    matrix = dense(matrix, "X") if issparse(matrix) else matrix
+    matrix = matrix.astype(np.float64, copy=False) if matrix.dtype.kind in "biuf" else matrix
+    return list(matrix.T)
+
+
+def _least(reset: bool) -> int:
+    """Rows: to train, one to learn from and one to stop by."""
+    return 2 if reset else 1
+
+
+def _in_its_types(X: Any) -> Any:
+    """Rows that mix numbers and text as objects, where NumPy would make text of all."""
+    if issparse(X) or isinstance(X, np.ndarray) or np.asarray(X).dtype.kind not in "US":
+        return X
+    return np.asarray(X, dtype=object)
+
+
+def dense(matrix: Any, what: str) -> np.ndarray:
+    """A sparse matrix with its zeros, [n, k].
+
+    Raises:
+        InputError: for one of more cells than `DENSE`.
+    """
+    rows, columns = matrix.shape
+    if rows * columns > DENSE:
+        raise InputError(
+            f"The sparse {what} has {rows} x {columns} cells, and up to {DENSE:,} are made dense: give fewer rows at a "
+            "time, or fewer columns (sklearn.feature_selection, sklearn.decomposition.TruncatedSVD)."
+        )
+    return np.asarray(matrix.toarray())

@@ -1,0 +1,1 @@
+"""What trains again: separate networks beside the joint one, and several weightings of the losses."""

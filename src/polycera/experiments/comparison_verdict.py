@@ -1,0 +1,143 @@
+"""What a comparison says, in words: who wins, by how much, at what cost, and what cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polycera.errors import listing
+from polycera.experiments.gains import flat
+from polycera.runs.results import Comparison
+
+SHOWN = 5
+"""Tasks that are named; of more, the first."""
+
+
+def verdict(found: Comparison, names: Sequence[str]) -> str:
+    """Return a comparison in three sentences or more.
+
+    Args:
+        found: the comparison.
+        names: of all tasks of the run, of which it may have compared some.
+    """
+    parts = [
+        _winner(found),
+        _judged(found),
+        _cost(found, len(names)),
+        _chance(found),
+        _groups(found),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _winner(found: Comparison) -> str:
+    joint, separate = _better(found, "joint"), _better(found, "separate")
+    rows = f"on the {found.part} rows"
+    if found.delta is None:
+        return f"Nothing can be said: no metric of these tasks is defined {rows}."
+    if len(found.seeds) == 1:
+        ahead = (
+            "the joint network"
+            if found.delta > 0
+            else "separate networks"
+            if found.delta < 0
+            else "neither"
+        )
+        return f"Undecided {rows}: {ahead} came out ahead, {_mean(found)}, and one seed says nothing about chance."
+    if _all_flat(found):
+        if not found.delta:
+            return f"Neither wins {rows}: with each seed both give the same numbers."
+        return (
+            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they say nothing about chance; "
+            f"{_mean(found)}."
+        )
+    of, on_mean = f"of {len(found.tasks)} tasks", _decided(found)
+    winners = {
+        side for side, own in (("joint", joint), ("separate", separate), (on_mean, True)) if own
+    } - {"neither"}
+    if not winners:
+        return f"Neither wins {rows}: no difference can be told from chance in any {of}; {_mean(found)}."
+    if len(winners) == 2:
+        return (
+            f"It depends on the task {rows}: the joint network is better in {_named(joint)}, "
+            f"separate networks in {_named(separate)}; {_mean(found)}."
+        )
+    wins = {"joint": "The joint network wins", "separate": "Separate networks win"}
+    leads = {"joint": "The joint network is ahead", "separate": "Separate networks are ahead"}
+    who = (wins if on_mean != "neither" else leads)[winners.pop()]
+    count = len(joint or separate)
+    tasks = f"better in {count} {of} and worse in none" if count else "though in no task by itself"
+    return f"{who} {rows}: {tasks}; {_mean(found)}."
+
+
+def _all_flat(found: Comparison) -> bool:
+    """Whether no seed changed any difference."""
+    ends = [(gain.low, gain.high) for gain in found.tasks.values()]
+    return all(low is not None and high is not None and flat(low, high) for low, high in ends)
+
+
+def _judged(found: Comparison) -> str:
+    if not found.network_alone:
+        return ""
+    return "Judged are the networks alone: the run's kernel ridge, solved for each task by itself, takes no part."
+
+
+def _better(found: Comparison, side: str) -> list[str]:
+    return [name for name, gain in found.tasks.items() if gain.better == side]
+
+
+def _decided(found: Comparison) -> str:
+    """Who is better by the mean over the tasks: seeds that change every task may leave their ratio as it is."""
+    if found.low is None or found.high is None:
+        return "neither"
+    return "joint" if found.low > 0 else "separate" if found.high < 0 else "neither"
+
+
+def _named(names: Sequence[str]) -> str:
+    return listing(names, SHOWN)
+
+
+def _mean(found: Comparison) -> str:
+    assert found.delta is not None
+    text = f"the joint network's mean relative gain (delta-m) is {found.delta:+.1%}"
+    if found.low is None or found.high is None:
+        return text
+    interval = f"{found.confidence:.0%} interval over {len(found.seeds)} seeds"
+    return f"{text} ({found.low:+.1%} to {found.high:+.1%}, {interval})"
+
+
+def _cost(found: Comparison, tasks: int) -> str:
+    """Size of one network for each task of the run; time of those that were trained."""
+    one, several = found.joint.parameters, found.separate.parameters
+    joint = sum(found.joint_seconds) / len(found.seeds)
+    separate = sum(found.separate_seconds) / len(found.seeds)
+    each = "each task" if len(found.tasks) == tasks else f"each of the {tasks} tasks"
+    trained = "" if len(found.tasks) == tasks else f" for the {len(found.tasks)} that were trained"
+    return (
+        f"A network for {each} has {several / max(one, 1):.1f} times the weights ({several:,} against {one:,}) and "
+        f"took {separate / max(joint, 1e-9):.1f} times as long to train{trained} ({separate:.1f} against {joint:.1f} "
+        "seconds)."
+    )
+
+
+def _chance(found: Comparison) -> str:
+    """What the intervals do not say."""
+    count, wrong = len(found.tasks), (1 - found.confidence) * len(found.tasks)
+    text = "Seeds vary first weights, order of rows and dropout, not which rows are held out"
+    if found.part == "validation":
+        text += ", and these are the rows by which training stopped"
+    if wrong < 0.5 or len(found.seeds) == 1:
+        return f"{text}."
+    return f"{text}; of {count} tasks about {wrong:.0f} would seem to differ by chance alone."
+
+
+def _groups(found: Comparison) -> str:
+    if found.affinity is None:
+        return ""
+    names = list(found.tasks)
+    groups = [[names[task] for task in group] for group in found.affinity.groups]
+    together = [_named(group) for group in groups if len(group) > 1]
+    if not together:
+        return "By pairs, no task gains from another on the mean: each is best trained by itself."
+    alone = [group[0] for group in groups if len(group) == 1]
+    text = "By pairs, these are best trained together: " + "; ".join(together)
+    return f"{text}; and by themselves: {_named(alone)}." if alone else f"{text}."

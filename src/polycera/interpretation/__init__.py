@@ -1,0 +1,1 @@
+"""What a network does with its tasks: who shares what, what its layers hold, which column matters."""

@@ -1,0 +1,145 @@
+"""Which tasks each call of a network reaches, and whose gradients come back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import keras
+
+from polycera.errors import InputError, UnknownName
+from polycera.layers.graph import Call, Graph, Key
+from polycera.layers.heads import Heads, TaskLayer
+from polycera.layers.outputs_by_name import named_outputs
+from polycera.tasks import Layout
+from polycera.typing import TaskName
+
+CUT = "StopGradient"
+"""The operation through which no gradient goes back."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The calls of a network with the tasks of each, as a set of bits: bit i stands for the i-th task.
+
+    Attributes:
+        tasks: name -> its bit.
+        graph: the calls.
+        serving: call -> the tasks whose answers it takes part in.
+        teaching: call -> the tasks whose gradients come back to it.
+        entering: input of the network -> the tasks whose answers it takes part in.
+        ours: whether the tasks are those of layers that end in tasks; else they are named outputs.
+    """
+
+    tasks: dict[TaskName, int]
+    graph: Graph
+    serving: dict[Call, int]
+    teaching: dict[Call, int]
+    entering: dict[Key, int]
+    ours: bool
+
+    @classmethod
+    def of(cls, model: Any, tasks: Collection[TaskName] | None = None) -> Reach:
+        """Of a functional or sequential model.
+
+        Args:
+            model: of polycera, or with named outputs, each of which is then a task.
+            tasks: those to look at; None for all.
+
+        Raises:
+            InputError: for a model whose layers cannot be seen.
+            UnknownName: for a task that it does not have.
+        """
+        _check_seen(model)
+        layout = getattr(model, "layout", None)
+        ends = None if isinstance(layout, Layout) else _ends(model)
+        names = list(layout.tasks if ends is None else ends)  # type: ignore[union-attr]
+        for name in tasks or ():
+            if name not in names:
+                raise UnknownName("task", name, names)
+        bits = {
+            name: 1 << i for i, name in enumerate(n for n in names if tasks is None or n in tasks)
+        }
+        graph = Graph.of(model)
+        wanted = dict.fromkeys(graph.outputs, _all(bits.values()))
+        if ends is not None:
+            wanted = _wanted(model, graph, ends, bits)
+        serving, entering = _back(graph, wanted, bits, ends is None, cut=False)
+        teaching, _ = _back(graph, wanted, bits, ends is None, cut=True)
+        return cls(bits, graph, serving, teaching, entering, ends is None)
+
+
+def _check_seen(model: Any) -> None:
+    """Refuse what has no graph of layers."""
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"Expected a keras.Model, got {type(model).__name__}; of a run: pc.describe(run.model), "
+            "or polycera describe RUN."
+        )
+    if not getattr(model, "outputs", None):
+        raise InputError(
+            f"The layers of {type(model).__name__} {model.name!r} cannot be seen: who serves which task is known of "
+            "functional and sequential models that begin with keras.Input, not of subclassed ones."
+        )
+
+
+def _ends(model: keras.Model) -> dict[TaskName, Any]:
+    """The tensor of each named output."""
+    ends = named_outputs(model)
+    strange = [
+        name for name, tensor in ends.items() if id(tensor) not in set(map(id, model.outputs))
+    ]
+    if strange:
+        raise InputError(
+            f"The output {strange[0]!r} is no tensor but holds several; give each a name of its own."
+        )
+    return ends
+
+
+def _wanted(
+    model: Any, graph: Graph, ends: Mapping[TaskName, Any], bits: Mapping[TaskName, int]
+) -> dict[Key, int]:
+    keys = {id(tensor): key for tensor, key in zip(model.outputs, graph.outputs, strict=True)}
+    found = dict.fromkeys(graph.outputs, 0)
+    for name, tensor in ends.items():
+        found[keys[id(tensor)]] |= bits.get(name, 0)
+    return found
+
+
+def _back(
+    graph: Graph, wanted: Mapping[Key, int], bits: Mapping[TaskName, int], ours: bool, cut: bool
+) -> tuple[dict[Call, int], dict[Key, int]]:
+    """From the outputs back to the inputs: the tasks of each call, and of each input.
+
+    Args:
+        graph: the calls.
+        wanted: the tasks of each output.
+        bits: of the tasks.
+        ours: whether layers that end in tasks say which; else the outputs do.
+        cut: whether to stop where no gradient goes through.
+    """
+    found: dict[Call, int] = {}
+    asked = dict(wanted)
+    for call in reversed(graph.calls):
+        own = _all(asked.get(key, 0) for key in call.outputs)
+        if ours and isinstance(call.operation, TaskLayer):
+            own = _all(bits.get(name, 0) for name in call.operation.layout.tasks)
+        found[call] = own
+        if not (cut and type(call.operation).__name__ == CUT):
+            for key, mask in zip(call.inputs, _asked(call, own, bits, ours), strict=True):
+                asked[key] = asked.get(key, 0) | mask
+    return found, {key: asked.get(key, 0) for key in graph.inputs}
+
+
+def _asked(call: Call, own: int, bits: Mapping[TaskName, int], ours: bool) -> list[int]:
+    """The tasks for which a call takes each of its inputs: for the outputs of someone's own heads, one each."""
+    if ours and isinstance(call.operation, TaskLayer) and not isinstance(call.operation, Heads):
+        return [bits.get(name, 0) for name in call.operation.layout.tasks]
+    return [own] * len(call.inputs)
+
+
+def _all(masks: Any) -> int:
+    return reduce(or_, masks, 0)

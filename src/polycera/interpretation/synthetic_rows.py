@@ -1,0 +1,62 @@
+"""Rows and labels that are made up to measure time with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from polycera.errors import InputError, shorten
+from polycera.tasks import Task
+
+
+def rows(model: Any, x: Any, count: int) -> list[np.ndarray]:
+    """So many rows for each input of a model: those given, over and over, or random ones where none are.
+
+    Raises:
+        InputError: where rows are given and do not fit; where an input's length is not fixed, or it
+            takes texts, and none are given.
+    """
+    if x is None:
+        rng = np.random.default_rng(0)
+        return [_random(tensor, count, rng) for tensor in model.inputs]
+    given = (
+        [x[name] for name in model.input]
+        if isinstance(x, dict) and isinstance(model.input, dict)
+        else x
+    )
+    arrays = [np.asarray(each) for each in (given if isinstance(given, list | tuple) else [given])]
+    if len(arrays) != len(model.inputs) or not all(len(each) for each in arrays):
+        raise InputError(
+            f"The rows to measure with are {len(arrays)} arrays; the model takes {len(model.inputs)}."
+        )
+    return [each[np.arange(count) % len(each)] for each in arrays]
+
+
+def _random(tensor: Any, count: int, rng: np.random.Generator) -> np.ndarray:
+    name, shape = tensor._keras_history.operation.name, tensor.shape[1:]
+    if None in shape or tensor.dtype == "string":
+        what = "texts" if tensor.dtype == "string" else f"shape {list(shape)}, which is not fixed"
+        raise InputError(
+            f"Input {shorten(name)!r} takes {what}: give rows to measure with, pc.describe(model, x, measure=True)."
+        )
+    if "int" in tensor.dtype or tensor.dtype == "bool":
+        return np.zeros((count, *shape), tensor.dtype)  # a code that every vocabulary has
+    return rng.normal(size=(count, *shape)).astype("float32")
+
+
+def labels(task: Task, count: int) -> np.ndarray:
+    """Made-up labels that the task takes."""
+    rng = np.random.default_rng(0)
+    classes = getattr(task, "classes", None)
+    if task.measured_as == "soft multilabel":
+        return rng.random((count, task.units))
+    if task.measured_as == "soft multiclass":
+        return rng.dirichlet(np.ones(task.units), count)
+    if task.kind == "proportion":
+        return rng.random(count)
+    if classes is not None:
+        return np.resize(np.array(classes, dtype=object), count)
+    if task.kind == "multilabel":
+        return rng.integers(0, 2, (count, task.units))
+    return rng.integers(0, 5, count) if task.kind == "count" else rng.normal(size=count)

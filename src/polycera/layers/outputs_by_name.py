@@ -1,0 +1,521 @@
+"""Any Keras model with named outputs, taken over as it is."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+from keras import ops
+
+from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.layers.heads import TaskLayer
+from polycera.layers.output_endings import LINEAR, RANGES, WIDE, Ending, Walk
+from polycera.layers.trained_heads import Standing, remember, standing
+from polycera.layers.without_activation import Twins, reached
+from polycera.tasks import Joint, Task
+from polycera.tasks.keras_losses import check_fit
+from polycera.typing import Raw, TaskName, Tensor
+
+LOGITS_OF = {
+    "binary": "sigmoid",
+    "proportion": "sigmoid",
+    "multilabel": "sigmoid",
+    "multiclass": "softmax",
+    "count": "exponential",
+}
+"""The activation that a head of each kind may already end in; its inverse gives back what the losses take."""
+OWN_UNITS = ("regression", "quantile")
+"""Kinds whose head may end in any activation: it then answers in the user's units, not standardised."""
+EDGE = 1e-7
+"""Probabilities are kept this far from 0 and 1, as Keras does, so that their logits are finite."""
+ACTIVATIONS = sorted({LINEAR, "elu", "gelu", "leaky_relu", "selu", "silu", *RANGES})
+"""What `activations=` may say."""
+
+
+@keras.saving.register_keras_serializable(package="polycera")
+class Outputs(TaskLayer):
+    """The outputs of someone's own heads, brought side by side as raw outputs.
+
+    Args:
+        tasks: tasks, in any order.
+        activations: task name -> the activation its head ends in, to be undone; None for raw
+            outputs.
+
+    Input: a dict of task name to [n, units]. Output shape: [n, units], all tasks side by side;
+        float32.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Any], activations: dict[TaskName, str | None], **kwargs: Any
+    ) -> None:
+        super().__init__(tasks, **kwargs)
+        self.activations = dict(activations)
+        # what activations= said and no layer shows: held against a batch
+        self.declared: dict[TaskName, str] = {}
+        self.behind: dict[TaskName, str] = {}  # the activation before what hides it
+        # between which numbers a regression can answer
+        self.reach: dict[TaskName, tuple[float, float]] = {}
+        self.when_fitted: Callable[[], None] | None = None
+
+    def call(self, outputs: list[Tensor]) -> Raw:
+        parts = zip(self.layout.tasks, outputs, strict=True)
+        return ops.concatenate([self._raw(name, value) for name, value in parts], axis=-1)
+
+    def fit_to(self, *numbers: Any) -> None:
+        super().fit_to(*numbers)
+        if self.when_fitted is not None:
+            self.when_fitted()
+
+    def _raw(self, name: TaskName, value: Tensor) -> Tensor:
+        value = ops.cast(value, "float32")
+        undone = self.activations[name] if self.layout.tasks[name].kind not in OWN_UNITS else None
+        if undone == "sigmoid":
+            p = ops.clip(value, EDGE, 1.0 - EDGE)
+            return ops.log(p) - ops.log(1.0 - p)
+        if undone == "softmax":
+            return ops.log(ops.clip(value, EDGE, 1.0))
+        return ops.log(ops.maximum(value, EDGE)) if undone == "exponential" else value
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activations": self.activations}
+
+
+@dataclass(frozen=True)
+class Head:
+    """An output of someone's own model as one task takes it.
+
+    Attributes:
+        task: the task, completed by what the head shows.
+        tensor: the output, [n, units].
+        ending: what it ends in.
+        undone: the activation to be undone before the loss; None for raw outputs.
+        declared: what `activations=` says and no layer shows.
+        units: where a linear head stands; None for other endings.
+    """
+
+    task: Task
+    tensor: Any
+    ending: Ending
+    undone: str | None = None
+    declared: str | None = None
+    units: Standing | None = None
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """Return between which numbers a regression in the user's units can answer; None where it can answer any."""
+        if self.task.kind != "regression" or self.standardised:
+            return None
+        low, high = (
+            RANGES.get(self.declared, WIDE)
+            if self.declared
+            else (self.ending.low, self.ending.high)
+        )
+        return (float(low), float(high)) if math.isfinite(low) or math.isfinite(high) else None
+
+    @property
+    def standardised(self) -> bool:
+        """Whether its task takes mean and spread out of the labels."""
+        return bool(getattr(self.task, "standardize", False))
+
+
+def gathered(
+    model: keras.Model,
+    tasks: Sequence[Task | Joint],
+    activations: Mapping[TaskName, str] | None = None,
+    standardize: bool | None = None,
+) -> Raw:
+    """The outputs that tasks name, side by side: what `polycera.adopt` puts a model around.
+
+    Where the model shows what goes into a sigmoid, a softmax or an exponential, that is taken, on
+    the same weights.
+
+    Raises:
+        UnknownName, InputError: see `polycera.adopt`.
+    """
+    outputs = named_outputs(model)
+    said = dict(activations or {})
+    unknown = [n for n in said if n not in outputs]
+    if unknown:
+        raise UnknownName("output", unknown[0], outputs)
+    for name, activation in said.items():
+        if activation not in ACTIVATIONS:
+            raise UnknownName(f"activation of output {shorten(name)!r}:", activation, ACTIVATIONS)
+    walk = Walk()
+    heads: dict[TaskName, Head] = {}
+    adopted: list[Task | Joint] = []
+    for task in tasks:
+        if isinstance(task, Task):
+            if task.name not in outputs:
+                raise UnknownName(
+                    "output for task", task.name, outputs, _renaming(model, outputs, tasks)
+                )
+            tensor = column_of(task.name, outputs[task.name])
+            found = fitted(
+                task, tensor, walk.ending(tensor), said.get(task.name), standardize, model
+            )
+            task = found.task
+            check_fit(task, _numbers(found.ending))
+            heads[task.name] = found
+        adopted.append(task)
+    _warn(heads)
+    raw = _rewired(heads, walk.twins)
+    undone = {
+        name: None if raw[name] is not head.tensor else head.undone for name, head in heads.items()
+    }
+    layer = Outputs(adopted, undone)
+    layer.declared = {
+        name: head.declared for name, head in heads.items() if head.declared is not None
+    }
+    layer.behind = {
+        name: head.ending.behind for name, head in heads.items() if head.ending.behind is not None
+    }
+    layer.reach = {name: head.reach for name, head in heads.items() if head.reach is not None}
+    standardised = [
+        own for head in heads.values() if head.standardised for own in head.ending.heads
+    ]
+    layer.when_fitted = lambda: remember(standardised)
+    return layer([raw[n] for n in layer.layout.tasks])
+
+
+def named_outputs(model: keras.Model) -> dict[str, Any]:
+    """The model's outputs by name.
+
+    Raises:
+        InputError: where it has none yet, or two of one name.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            "pc.adopt takes a keras.Model, functional or sequential, that begins with keras.Input(shape); "
+            f"got {type(model).__name__}."
+        )
+    if not getattr(model, "outputs", None):
+        raise InputError(_unseen(model))
+    structure = getattr(model, "output", None)
+    if isinstance(structure, dict):
+        return dict(structure)
+    names = list(
+        getattr(model, "output_names", None)
+        or [t._keras_history.operation.name for t in model.outputs]
+    )
+    if len(set(names)) < len(names):
+        example = listing(f"name{place}" for place in range(len(names)))
+        raise InputError(
+            f"Two outputs of one name: {listing(names)}; name them by a dict of outputs: "
+            f"keras.Model(model.input, dict(zip([{example}], model.outputs)))."
+        )
+    return dict(zip(names, model.outputs, strict=True))
+
+
+def traced(model: Any) -> Any:
+    """Return a model that begins with an input: a subclassed one that was called before is called on one.
+
+    The class is one layer of it then: what it ends in is asked for.
+    """
+    subclassed = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
+    if not subclassed or getattr(model, "outputs", None) or not model.built:
+        return model
+    shapes = [shape for shape in (model.get_build_config() or {}).values() if shape]
+    if (
+        len(shapes) != 1
+        or isinstance(shapes[0], dict)
+        or not all(isinstance(n, int | None) for n in shapes[0])
+    ):
+        return model
+    inputs = keras.Input(tuple(shapes[0][1:]))
+    try:
+        return keras.Model(inputs, model(inputs), name=model.name)
+    except Exception:  # whatever someone's own call raises where it is not given data
+        return model
+
+
+def fitted(
+    task: Task,
+    tensor: Any,
+    ending: Ending,
+    declared: str | None,
+    standardize: bool | None,
+    model: keras.Model,
+) -> Head:
+    """Return an output as a task takes it.
+
+    Args:
+        task: the task.
+        tensor: the output, [n, units].
+        ending: what its layers show that it ends in.
+        declared: what `activations=` says.
+        standardize: what `pc.adopt` was given for all tasks.
+        model: whose output it is.
+
+    Raises:
+        InputError: where head and task do not fit, or where what must be known cannot be seen.
+    """
+    name = shorten(task.name)
+    task = _counted(task, tensor, ending, model)
+    if declared is not None:
+        certain = ending.name in ACTIVATIONS and not ending.changed
+        if certain and declared != ending.name:
+            raise InputError(
+                f"Output {name!r} ends in {ending.name!r}, as its layers show, but activations= says "
+                f"{declared!r}: leave that out."
+            )
+        if certain:
+            declared = None
+        else:
+            low, high = RANGES.get(declared, WIDE)
+            ending = replace(ending, name=declared, low=low, high=high, changed=False, logits=None)
+    if task.kind in OWN_UNITS:
+        return _in_units(Head(task, tensor, ending, declared=declared), standardize, model)
+    if ending.name is None:
+        raise InputError(
+            f"Cannot see what output {name!r} ends in, behind {ending.hidden}: say so, "
+            f"activations={{{name!r}: 'linear'}} for logits, or {LOGITS_OF.get(task.kind, LINEAR)!r}."
+        )
+    return Head(task, tensor, ending, undone=_undone(task, ending), declared=declared)
+
+
+def _numbers(ending: Ending) -> str:
+    """Return which numbers an output can answer, as losses ask for it."""
+    if ending.low >= 0.0:
+        return "unit" if ending.high <= 1.0 else "positive"
+    return "any"
+
+
+def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
+    """Return a head whose task is a number in the user's units, where it is or may be one already.
+
+    Raises:
+        InputError: where that cannot be seen; where the task is to be standardised and its head
+            cannot.
+    """
+    task, ending, name = head.task, head.ending, shorten(head.task.name)
+    own = getattr(task, "standardize_given", None)
+    asked = standardize if own is None else own
+    if asked is False:
+        return replace(head, task=task.replace(standardize=False))
+    if own and ending.name is not None and not ending.linear:
+        raise InputError(
+            f"Task {name!r} says standardize=True, but its output ends in {ending.text}, which does not reach both "
+            "sides of the mean: leave standardize out, or let the output end linear."
+        )
+    if asked and (ending.linear or ending.name is None):
+        return replace(head, task=task.replace(standardize=True))
+    if ending.name is None:
+        raise InputError(
+            f"Cannot see what output {name!r} ends in, behind {ending.hidden}: say so, "
+            f"activations={{{name!r}: 'linear'}}, 'sigmoid' or what it is; or give its task standardize=False, "
+            "with which it answers in your units, as in stock Keras."
+        )
+    if not ending.linear:
+        return replace(head, task=task.replace(standardize=False))
+    units = (
+        Standing("own", "a fixed scale or offset follows")
+        if ending.changed
+        else standing(ending, model)
+    )
+    if units.units == "unknown":
+        raise InputError(
+            f"Cannot see whether output {name!r} has been trained: {units.reason}. Give its task standardize=False "
+            "where it answers in your units already, or standardize=True where it is new."
+        )
+    if units.units == "own":
+        task = task.replace(standardize=False)
+    return replace(head, task=task, units=units)
+
+
+def _undone(task: Task, ending: Ending) -> str | None:
+    """Return the activation that is to be undone before the loss of a task that is no number in units.
+
+    Raises:
+        InputError: for an activation that the kind cannot end in.
+    """
+    wanted = LOGITS_OF.get(task.kind)
+    if ending.linear or (
+        ending.name == "log_softmax" and wanted == "softmax" and not ending.changed
+    ):
+        return None
+    within = ending.low >= 0.0 and ending.high <= 1.0
+    one_of_many = ending.name == "softmax" and (task.units > 1 or not ending.changed)
+    if wanted == "sigmoid" and within and not one_of_many:
+        return wanted
+    if wanted == "softmax" and ending.name == "softmax" and not ending.changed:
+        return wanted
+    if wanted == "exponential" and ending.name in ("exponential", "softplus") and ending.low >= 0.0:
+        return wanted
+    fits = " or ".join(dict.fromkeys([LINEAR, wanted or LINEAR]))
+    raise InputError(
+        f"Output {shorten(task.name)!r} ends in {ending.text}, but a {task.kind} head ends in {fits}"
+        f"{_instead(task, ending)}."
+    )
+
+
+def _instead(task: Task, ending: Ending) -> str:
+    """Return what to write where an activation shows another kind."""
+    name = shorten(task.name)
+    if ending.name == "softmax" and not ending.changed:
+        return f": for classes of which one is true write pc.Multiclass({name!r})"
+    if ending.name == "sigmoid" and not ending.changed and task.units > 1:
+        return f": for labels of which several may be true write pc.Multilabel({name!r})"
+    if ending.changed and LOGITS_OF.get(task.kind) in (ending.name, "sigmoid"):
+        return f": its values lie between {ending.low:g} and {ending.high:g}"
+    return (
+        f": for a number in your own units write pc.Regression({name!r})" if task.units == 1 else ""
+    )
+
+
+def _counted(task: Task, tensor: Any, ending: Ending, model: keras.Model) -> Task:
+    """Return the task with as many classes or labels as its head has columns, where it has none yet.
+
+    Raises:
+        InputError: where the shapes do not fit.
+    """
+    name = shorten(task.name)
+    if len(tensor.shape) != 2 or tensor.shape[-1] is None:
+        raise InputError(
+            f"Output {name!r} has shape {list(tensor.shape)}; a head gives [n, units]: put keras.layers.Flatten(), "
+            "a pooling or a slice behind it."
+        )
+    columns = tensor.shape[-1]
+    if task.kind in ("multiclass", "ordinal") and getattr(task, "classes", 0) is None:
+        if columns == 1 and task.kind == "multiclass":
+            raise InputError(
+                f"Output {name!r} has 1 unit, but a multiclass head needs one for each class, two or more: "
+                f"for yes or no write pc.Binary({name!r})."
+            )
+        task = task.replace(classes=columns + (task.kind == "ordinal"))
+    if task.kind == "multilabel" and not getattr(task, "labels", ()):
+        task = task.replace(labels=columns)
+    if columns != task.units:
+        raise InputError(
+            f"Output {name!r} has {columns} unit{'s' if columns > 1 else ''}, but its task ({task.kind}) needs "
+            f"{task.units}{_split(task, columns, ending, model)}."
+        )
+    return task
+
+
+def _split(task: Task, columns: int, ending: Ending, model: keras.Model) -> str:
+    """Return what to write for an output of several columns that was given to a task of one."""
+    if task.units != 1 or columns < 2:
+        return ""
+    name = shorten(task.name)
+    together = ""
+    if ending.name == "sigmoid":
+        soft = "" if task.kind == "binary" else ", soft=True"
+        together = f" for all of them as one task write pc.Multilabel({name!r}{soft});"
+    elif ending.name == "softmax":
+        together = f" for classes of which one is true write pc.Multiclass({name!r});"
+    outputs = named_outputs(model)
+    # Keras sorts the tensors of a dict of outputs in model.outputs, so there they go by name.
+    by_name = isinstance(getattr(model, "output", None), dict)
+    source = (
+        f"model.output[{task.name!r}]"
+        if by_name
+        else f"model.outputs[{list(outputs).index(task.name)}]"
+    )
+    others = ", ".join(f"{shorten(other)!r}: ..." for other in outputs if other != task.name)
+    cut = f"**{{f{name + '_{i}'!r}: {source}[:, i:i + 1] for i in range({columns})}}"
+    inside = f"{{{others}, {cut}}}" if others else f"{{{cut}}}"
+    kind = type(task).__name__
+    return (
+        f":{together} for a task each cut it into columns, keras.Model(model.input, {inside}), "
+        f"with pc.{kind}({name + '_0'!r}) and so on"
+    )
+
+
+def column_of(name: TaskName, tensor: Any) -> Any:
+    """Return an output [n] as [n, 1]; any other as it is.
+
+    Raises:
+        InputError: for an output that holds several tensors.
+    """
+    if not hasattr(tensor, "_keras_history"):
+        raise InputError(
+            f"Output {shorten(name)!r} is a {type(tensor).__name__}, expected one tensor: give each a name of its own."
+        )
+    return ops.expand_dims(tensor, -1) if len(tensor.shape) == 1 else tensor
+
+
+def _rewired(heads: Mapping[TaskName, Head], twins: Twins) -> dict[TaskName, Any]:
+    """Return the tensor of each task that raw outputs are made from: its logits, where they can be had.
+
+    A layer whose activated answer is needed elsewhere in the model, too, stays as it is: a file
+    would hold its weights twice, and read back they would go apart.
+    """
+    found = {name: head.tensor for name, head in heads.items()}
+    for name, head in heads.items():
+        if head.undone is not None and head.ending.logits is not None:
+            found[name] = head.ending.logits()
+    behind = reached(found.values())
+    clashing = {
+        id(twins.twin_of(layer)) for layer in twins.originals.values() if id(layer) in behind
+    }
+    while clashing:
+        for name, head in heads.items():
+            if found[name] is not head.tensor and clashing & set(reached([found[name]])):
+                found[name] = head.tensor
+        behind = reached(found.values())
+        still = {
+            id(twins.twin_of(layer)) for layer in twins.originals.values() if id(layer) in behind
+        }
+        clashing = still & set(behind)
+    return found
+
+
+def _warn(heads: Mapping[TaskName, Head]) -> None:
+    """Say which outputs keep the user's units, and which output would have two units at once."""
+    own = [
+        (name, head.units)
+        for name, head in heads.items()
+        if head.units is not None and head.units.units == "own"
+    ]
+    if own:
+        reasons = ", ".join(f"{shorten(name, 40)!r} ({units.reason})" for name, units in own[:5])
+        more = f" and {len(own) - 5} more" if len(own) > 5 else ""
+        warnings.warn(
+            f"Answers in your own units already, and goes on to: {reasons}{more}. So its targets are not "
+            "standardised, and its losses are in these units: weigh them with weight=; or give its task "
+            "standardize=True.",
+            stacklevel=4,
+        )
+    by_tensor: dict[int, list[TaskName]] = {}
+    for name, head in heads.items():
+        if head.standardised:
+            by_tensor.setdefault(id(head.tensor), []).append(name)
+    for names in by_tensor.values():
+        if len(names) > 1:
+            warnings.warn(
+                f"The tasks {listing(names)} are one output, and each takes mean and spread out of its own targets: "
+                "the one output then answers two numbers. Give each standardize=False to let it answer one.",
+                stacklevel=4,
+            )
+
+
+def _renaming(model: keras.Model, outputs: Mapping[str, Any], tasks: Sequence[Any]) -> str:
+    """Return how to give outputs the names of the tasks."""
+    if isinstance(getattr(model, "output", None), dict):  # Keras sorts model.outputs then
+        first = shorten(next(iter(outputs)))
+        return f"To rename outputs: keras.Model(model.input, {{'new_name': model.output[{first!r}], ...}})."
+    names = [task.name for task in tasks if isinstance(task, Task)]
+    if len(names) != len(outputs) or len(names) > 20:
+        names = [f"name{place}" for place in range(len(outputs))][:3]
+    return (
+        f"To name the outputs of a finished model: keras.Model(model.input, dict(zip([{listing(names)}], "
+        "model.outputs)))."
+    )
+
+
+def _unseen(model: keras.Model) -> str:
+    """Return how to make a model show its inputs and outputs."""
+    if isinstance(model, keras.Sequential):
+        return (
+            f"pc.adopt: the Sequential {model.name!r} does not know its inputs yet: begin it with "
+            "keras.Input(shape), or call it once on data."
+        )
+    return (
+        f"pc.adopt: {type(model).__name__} {model.name!r} is a subclassed model, which shows no outputs: wrap it, "
+        "x = keras.Input(shape); pc.adopt(keras.Model(x, model(x)), tasks, activations={...}), with a dict of "
+        "outputs and what each ends in."
+    )

@@ -1,0 +1,253 @@
+"""What a weighting and a balancing method share: a published paper, a frozen set of hyperparameters, a name.
+
+A method of one's own is a subclass of `polycera.balancing.Method` or `polycera.weighting.Method`,
+registered with
+Keras: a saved model or run holds the registered name and never code.
+
+A method is a frozen dataclass. What it remembers from step to step is not in it but in a state of
+arrays, which `init` makes and the room's own `update` hands back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polycera import registered
+from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.typing import Tensor
+
+State: TypeAlias = dict[str, Tensor]
+
+
+class Paper(NamedTuple):
+    """Where a method was published."""
+
+    authors: str
+    year: int
+    arxiv: str
+
+
+NAMES = {
+    "weighting": (
+        *("equal", "schedule", "rlw", "uncertainty", "imtl_l", "uw_so", "log", "gls"),
+        *("stch", "dwa", "famo", "go4align", "gradnorm", "excess_mtl"),
+    ),
+    "balancing": (
+        *("mean", "mgda", "pcgrad", "gradvac", "cagrad", "imtl_g", "nash_mtl", "aligned_mtl"),
+        *("upgrad", "dualproj", "fairgrad", "sdmgrad", "moco", "config", "pivrg", "graddrop"),
+    ),
+}
+"""The built-in methods of each room, so that a wrong name is found without importing the rooms, which need Keras."""
+
+
+@dataclass(frozen=True)
+class Published(ABC):
+    """A published method: its hyperparameters are the fields of a dataclass, each with a default.
+
+    A field is a float, an int, a bool or a text, as its default is; a default of None makes it a
+    mapping from task names to numbers. Values are checked when a method is made, so that a method
+    that exists can be used.
+
+    Attributes:
+        room: what the method does, as error messages begin: "Balancing", "Weighting".
+        name: what the user writes; of a class of one's own that gives none, the name of the class.
+        title: what people call it.
+        paper: where it was published.
+        year: when.
+        sees: the parts of the room's `Seen` that it uses.
+        cost: how its work grows with the number of tasks m.
+        when: one line for the table of methods.
+        preferring: True where the user's preference has a meaning in the method; the others ignore
+            it.
+    """
+
+    room: ClassVar[str]
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[Paper]
+    year: ClassVar[int]
+    sees: ClassVar[tuple[str, ...]]
+    cost: ClassVar[str]
+    when: ClassVar[str]
+    preferring: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "paper" in vars(cls):
+            cls.year = cls.paper.year
+        if "name" not in vars(cls):  # not the parent's: that would be loaded in its place
+            cls.name = cls.__name__
+
+    def __post_init__(self) -> None:
+        self._check_made()
+        for field in fields(self):
+            kind = KINDS.get(type(field.default))
+            if kind is None:
+                raise InputError(
+                    f"{self.room} {self.name!r} has the hyperparameter {field.name!r} without a default that is a "
+                    "number, True or False, a text or None: give it one."
+                )
+            value = getattr(self, field.name)
+            self.check(field.name, kind.fits(value), kind.called)
+            object.__setattr__(self, field.name, kind.plain(value))
+        self.limits()
+
+    def _check_made(self) -> None:
+        """Refuse a subclass whose hyperparameters dataclass did not see: they would be ignored."""
+        own = [
+            name
+            for name, what in vars(type(self)).get("__annotations__", {}).items()
+            if "ClassVar" not in str(what)
+        ]
+        if own and "__dataclass_fields__" not in vars(type(self)):
+            raise InputError(
+                f"{self.room} {self.name!r} has hyperparameters ({listing(own)}) but is no dataclass: "
+                "put @dataclass(frozen=True) above the class."
+            )
+
+    def limits(self) -> None:  # noqa: B027
+        """Refuse hyperparameters that make no sense, one `check` each."""
+
+    def init(self, m: int) -> dict[str, NDArray[np.float32]]:
+        """The state before the first step of m tasks; {} for methods without memory."""
+        return {}
+
+    def to_config(self) -> dict[str, Any]:
+        """Return name and hyperparameters as plain JSON values.
+
+        Raises:
+            InputError: for a class of one's own that is not registered with Keras, so that nothing
+                could find it again.
+        """
+        return {"name": self.written_name(), **asdict(self)}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `to_config` gives: Keras registers only classes that have a method of this name."""
+        return self.to_config()
+
+    def written_name(self) -> str:
+        """Return the name that stands in a file: our own, or that under which the class is registered with Keras."""
+        if not registered.is_own(type(self)):
+            return self.name
+        return registered.name_of(type(self), f"{self.room} {self.name!r}")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The method that `to_config` described.
+
+        Raises:
+            UnknownName: for a hyperparameter that the method does not have.
+        """
+        values = {key: value for key, value in config.items() if key != "name"}
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise UnknownName(f"hyperparameter of {cls.name}", key, known)
+        return cls(**values)
+
+    def check(self, what: str, good: bool, expected: str) -> None:
+        """Refuse a hyperparameter that makes no sense.
+
+        Raises:
+            InputError: where `good` is false.
+        """
+        if not good:
+            came = getattr(self, what)
+            raise InputError(f"{self.room} {self.name!r} got {what}={came!r}: give {expected}.")
+
+
+M = TypeVar("M", bound=Published)
+
+
+def find(methods: Mapping[str, type[M]], method: str | Mapping[str, Any], what: str) -> M:
+    """Return a method of a room by its name, or by what `to_config` gave. Case does not matter, nor `-` for `_`.
+
+    Args:
+        methods: the room's methods by name.
+        method: the name, or a mapping with `name` and hyperparameters.
+        what: what the room calls its methods, for the message.
+
+    Raises:
+        UnknownName: for a name that no method has, with the nearest that there is.
+        InputError: for what is no name; for a registered name that nothing here is registered
+            under.
+    """
+    given: Any = method  # whatever a user passes
+    if not isinstance(given, str | Mapping):
+        what_came = (
+            f"the class {given.__name__}"
+            if isinstance(given, type)
+            else f"a {type(given).__name__}"
+        )
+        raise InputError(
+            f"A {what} is given by its name or as an instance such as Mean(), got {what_came}."
+        )
+    config = dict(method) if isinstance(method, Mapping) else {"name": method}
+    if ">" in str(config.get("name")):
+        return _registered(methods, config, what)
+    name = str(config.get("name")).lower().replace("-", "_")
+    if name not in methods:
+        raise UnknownName(what, config.get("name"), methods)
+    return methods[name].from_config(config)
+
+
+def _registered(methods: Mapping[str, type[M]], config: Mapping[str, Any], what: str) -> M:
+    """Return a method that the user registered with Keras, looked up by its name and never imported."""
+    found = registered.find(config["name"], what)
+    room = next(iter(methods.values())).room
+    if not (
+        isinstance(found, type)
+        and issubclass(found, Published)
+        and getattr(found, "room", None) == room
+    ):
+        raise InputError(
+            f"{shorten(repr(config['name']))} is registered with Keras, but it is no {what}."
+        )
+    return found.from_config(config)  # type: ignore[return-value]
+
+
+class Kind(NamedTuple):
+    """What a hyperparameter may be: a test, a word for the message, and the way to a plain Python value."""
+
+    fits: Callable[[Any], bool]
+    called: str
+    plain: Callable[[Any], Any]
+
+
+def whole(value: object) -> bool:
+    """An integer of Python or NumPy, and not a truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def finite(value: object) -> bool:
+    """A number of Python or NumPy, neither a truth value nor NaN nor infinite."""
+    return whole(value) or (isinstance(value, float | np.floating) and bool(np.isfinite(value)))
+
+
+def by_task(value: object) -> bool:
+    """None, or finite numbers by the name of a task."""
+    if not isinstance(value, Mapping):
+        return value is None
+    return all(isinstance(name, str) and finite(number) for name, number in value.items())
+
+
+KINDS = {
+    float: Kind(finite, "a finite number", float),
+    int: Kind(whole, "a whole number", int),
+    bool: Kind(lambda value: isinstance(value, bool | np.bool_), "True or False", bool),
+    str: Kind(lambda value: isinstance(value, str), "a text", str),
+    type(None): Kind(
+        by_task,
+        "a mapping from task names to finite numbers",
+        lambda value: (
+            None if value is None else {name: float(number) for name, number in value.items()}
+        ),
+    ),
+}
+"""Hyperparameters by the type of their default."""

@@ -1,0 +1,58 @@
+"""A weighting at work in a model: what is carried from step to step, and what a step makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from polycera.layers.packed_arrays import Carrier
+from polycera.typing import Tensor
+from polycera.weighting import Method, Seen
+
+
+@dataclass(frozen=True)
+class Weighing(Carrier):
+    """How the losses of some tasks are weighted.
+
+    Attributes:
+        method: losses -> weights.
+        tasks: their number, m.
+        preference: the user's weight of each task in the method, or None for all alike.
+        seed: of the numbers that a method with randomness draws.
+    """
+
+    method: Method
+    tasks: int
+    preference: tuple[float, ...] | None = None
+    seed: int = 0
+
+    def step(
+        self, carried: Tensor, losses: Tensor, present: Tensor, norms: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The weights of this step [m], and what is carried into the next.
+
+        Args:
+            carried: from the step before, [size].
+            losses, present: of the global batch, [m]; see `weighting.Seen`.
+            norms: of the tasks' gradients in the step before, [m].
+        """
+        before = self.packed.read(carried)
+        seen = Seen(
+            losses=losses,
+            present=present,
+            norms=norms,
+            preference=ops.convert_to_tensor(
+                np.array(self.preference or (1.0,) * self.tasks, "float32")
+            ),
+            noise=before["noise"],
+            weights=before["weights"],
+        )
+        memory, weights = self.method.update(self.recalled(before), seen)
+        after = {
+            "weights": weights,
+            "noise": self.noise.after(before["noise"]),
+            **self.named(memory),
+        }
+        return ops.stop_gradient(weights), ops.stop_gradient(self.packed.pack(after))

@@ -1,0 +1,318 @@
+"""Data that comes in batches: encoded on the host where it can be, else packed and checked in the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from polycera.data.batches import PACKED, marked
+from polycera.errors import InputError, listing, shorten
+from polycera.model import named_inputs, step_batches, target_scaling
+from polycera.model.predicting import check_features
+from polycera.model.scores import predictions
+from polycera.model.target_scaling import Learned
+from polycera.model.targets import Units, encode, pack, pack_weights, rows_alike
+from polycera.tasks import Layout
+from polycera.tasks.keras_losses import labels_wanted
+from polycera.tasks.task import ClassTask
+from polycera.typing import Array
+
+COUNTED = "\0counted"
+"""The key under which packed targets of a stream travel: checked on the host, and to be counted in the step."""
+
+
+class PackedDataset(keras.utils.PyDataset):
+    """A PyDataset whose batches carry packed targets."""
+
+    def __init__(self, source: keras.utils.PyDataset, packed: Callable[[Any], Any]) -> None:
+        workers = dict(
+            workers=source.workers, use_multiprocessing=False, max_queue_size=source.max_queue_size
+        )
+        super().__init__(**workers)
+        self.source, self.packed = source, packed
+
+    @property
+    def num_batches(self) -> Any:
+        return self.source.num_batches
+
+    def __getitem__(self, index: int) -> Any:
+        return self.packed(self.source[index])
+
+    def on_epoch_begin(self) -> None:
+        self.source.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.source.on_epoch_end()
+
+
+def prepared(
+    model: Any,
+    source: Any,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    trains: bool = False,
+    what: str = "x",
+) -> Any:
+    """Return a source of batches `(x, y)` or `(x, y, sample_weight)`, y by name, made ready for Keras.
+
+    A `keras.utils.PyDataset` or a Python generator is encoded on the host, so labels may be the
+    user's own. Others (`tf.data`, a torch DataLoader, grain) are packed and checked in the step:
+    classes that are text come as their places 0..K-1.
+
+    Args:
+        model: that trains or is measured.
+        source: the batches.
+        class_weight: task name -> {label: weight} or "balanced", for sources encoded on the host.
+        sample_weight: refused: weights come with the batches.
+        trains: whether the scaling of the targets is learned from it where the model has none.
+        what: how messages call it.
+
+    Raises:
+        InputError: for weights given beside a source, or a scaling that cannot be learned from it.
+    """
+    if source is None or not target_scaling.is_source(source):
+        raise InputError(
+            f"y is missing: pass a dict of task name to labels; tasks: {listing(model.layout.tasks)}."
+        )
+    host = target_scaling.on_host(source)
+    if sample_weight is not None:
+        raise InputError(
+            "sample_weight goes with arrays; a source of batches yields (x, y, sample_weight)."
+        )
+    if class_weight is not None and not host:
+        raise InputError(
+            f"class_weight goes with arrays, a PyDataset or a generator; batches of a {type(source).__name__} "
+            "yield (x, y, sample_weight)."
+        )
+    if (announced := getattr(source, "element_spec", None)) is not None:
+        step_batches.check_announced(model, announced)
+    if trains and not model.fitted:
+        _learn(model, source)
+    if not host:
+        return source
+    layout, units = model.layout, model.units
+    weights_of_classes = _class_weights(layout, units, class_weight)
+
+    def packed(batch: Any) -> Any:
+        try:
+            return checked(batch)
+        except InputError as error:
+            model._refused = error  # see `refusals`
+            raise
+
+    def checked(batch: Any) -> Any:
+        x, y, weights = (
+            (*batch, None)[:3] if isinstance(batch, list | tuple) else (batch, None, None)
+        )
+        named_inputs.check_names(model, x, f"{what} of a batch")
+        check_features(x, f"{what} of a batch")
+        encoded = encode(layout, y, "a batch")
+        rows_alike(x, encoded, "y of a batch")
+        each = pack_weights(
+            layout, encoded, weights, weights_of_classes, what="sample_weight of a batch"
+        )
+        y = {COUNTED: pack(layout, encoded, units)}
+        return (x, y) if each is None else (x, y, marked(each))
+
+    if isinstance(source, keras.utils.PyDataset):
+        return PackedDataset(source, packed)
+    return _mapped(source, packed, again=not target_scaling.is_iterator(source))
+
+
+@contextmanager
+def refusals(model: Any) -> Iterator[None]:
+    """Raise what was refused in a batch as it is: TensorFlow, which reads in its graph, raises an error of its own."""
+    model._refused = None
+    try:
+        yield
+    except Exception:
+        if (refused := model._refused) is not None:
+            raise refused from None
+        raise
+    finally:
+        model._refused = None
+
+
+def shuffles(source: Any) -> bool:
+    """Return whether Keras draws the order of the batches, as it does of a finite PyDataset."""
+    return isinstance(source, PackedDataset) and source.num_batches is not None
+
+
+def steps_of(source: Any) -> int | None:
+    """Return how many batches an epoch of a plain Python iterable has; None for sources that Keras counts itself.
+
+    Raises:
+        InputError: for an iterable without a length.
+    """
+    known = isinstance(source, keras.utils.PyDataset) or not target_scaling.is_source(source)
+    if known or not target_scaling.on_host(source) or target_scaling.is_iterator(source):
+        return None
+    if not hasattr(source, "__len__"):
+        raise InputError(
+            f"The source is a {type(source).__name__} without a length: give it __len__, "
+            "or pass a generator with steps_per_epoch=..."
+        )
+    return len(source)
+
+
+def _mapped(source: Any, packed: Callable[[Any], Any], again: bool) -> Iterator[Any]:
+    """Yield what is made of each batch; for ever where the source can be read again, since Keras counts the steps."""
+    while True:
+        for batch in source:
+            yield packed(batch)
+        if not again:
+            return
+
+
+def _learn(model: Any, source: Any) -> None:
+    """Take the scaling of the targets from the first batches, and say so where these are not all."""
+    if target_scaling.is_iterator(source):
+        raise InputError(
+            "A generator can be read only once: call model.adapt(targets) with some targets first, "
+            "so that polycera knows their scale."
+        )
+    model._take_scaling(*target_scaling.read(model, source, target_scaling.PEEK))
+
+
+def _class_weights(layout: Layout, units: Units, class_weight: Any) -> Any:
+    """Return class weights as a dict for each task; balanced ones by the shares of classes that the model knows.
+
+    Raises:
+        UnknownName, InputError: as for arrays, before the first batch.
+    """
+    if class_weight is None:
+        return None
+    blank = {task.name: np.full((1, task.width), np.nan) for task in layout.tasks.values()}
+    pack_weights(layout, blank, None, class_weight)  # raises where something is wrong
+    answers = predictions(layout, units.prior[None, :], units)
+    found = {}
+    for name, weights in class_weight.items():
+        task = layout.tasks[name]
+        if isinstance(weights, str) and isinstance(task, ClassTask):
+            shares = (
+                answers[name][0]
+                if task.kind != "binary"
+                else np.array([1 - answers[name][0, 0], answers[name][0, 0]])
+            )
+            classes = task.known_classes()
+            weights = {
+                label: 1.0 / (len(classes) * share)
+                for label, share in zip(classes, shares, strict=True)
+            }
+        found[name] = weights
+    return found
+
+
+# -- in a step -----------------------------------------------------------------------------------------------------
+
+
+def trusted(y: Any) -> Any | None:
+    """Return packed targets that the host has checked; None for targets as a user gives them."""
+    if isinstance(y, Mapping):
+        return y.get(PACKED, y.get(COUNTED))
+    return None
+
+
+def unpacked(model: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
+    """Return packed targets and weights of a batch in a step, and count what a stream brings.
+
+    Args:
+        model: whose step it is.
+        x: features.
+        y: packed by the host, or as a source yields them.
+        weights: [n], [n, 1], [n, tasks], or by name; or None.
+    """
+    if (packed := trusted(y)) is not None:
+        weights = weights[PACKED] if isinstance(weights, Mapping) else weights
+        if weights is not None and len(weights.shape) == 1:
+            weights = ops.expand_dims(weights, -1)
+        if isinstance(y, Mapping) and COUNTED in y and model._stream is not None:
+            step_batches.count(model._stream, step_batches.seen(model.layout, packed))
+        return packed, weights
+    batch = step_batches.batch(model, x, y, weights, model._kept())
+    if model._stream is not None:
+        step_batches.count(model._stream, batch.counts, batch.strange)
+    return batch.y, batch.weights
+
+
+# -- at the end of an epoch ----------------------------------------------------------------------------------------
+
+
+def sentences(model: Any, sums: Mapping[str, Array], training: bool) -> list[str]:
+    """Return what is to be said of the batches of an epoch: labels, features and weights that were left out."""
+    found = []
+    where = "in training" if training else "when measuring"
+    rows = int(sums["rows"])
+    if sums["wrong"].any():
+        found.append(_wrong_labels(model.layout, sums, where))
+    if sums["lost"]:
+        places = listing_of(named_inputs.named_columns(model, sums["features"]))
+        found.append(
+            f"{int(sums['lost']):,} of {rows:,} rows were left out {where}, because features are NaN or infinite: "
+            f"{places}; fill them in before they come here."
+        )
+    if sums["weights"]:
+        found.append(
+            f"{int(sums['weights']):,} sample weights of {rows:,} rows were negative, NaN or infinite {where}: "
+            "these rows were left out; weights are finite and 0 or more."
+        )
+    return found
+
+
+def _wrong_labels(layout: Layout, sums: Mapping[str, Array], where: str) -> str:
+    parts = []
+    for i, task in enumerate(layout.tasks.values()):
+        if sums["wrong"][i]:
+            example = sums["example"][i]
+            came = f", such as {example:g}" if example else ""
+            parts.append(
+                f"{shorten(task.name, 40)!r} {int(sums['wrong'][i]):,}{came} (expected {labels_wanted(task)})"
+            )
+    return (
+        f"Labels that their task does not take were left out {where}: {listing_of(parts)}; "
+        "write them as the task takes them, or NaN where one is missing."
+    )
+
+
+def listing_of(parts: list[str], limit: int = 5) -> str:
+    """Return phrases in a row, the first few of many."""
+    more = f", … ({len(parts)} in all)" if len(parts) > limit else ""
+    return ", ".join(parts[:limit]) + more
+
+
+def adapted(model: Any, y: Any, steps: int | None) -> None:
+    """Take the scaling of the targets from labels, from a source, or from numbers: what `Model.adapt` does."""
+    layout = model.layout
+    if target_scaling.is_source(y):
+        encoded, learned = target_scaling.read(model, y, steps)
+        model._take_scaling(encoded, replace(learned, what="batches"), quiet=True)
+        return
+    if steps is not None:
+        raise InputError("steps= goes with a source of batches: of arrays all rows are read.")
+    if isinstance(y, Mapping) and any(isinstance(values, Mapping) for values in y.values()):
+        _from_numbers(model, y)
+        return
+    model._take_units(encode(layout, y))
+    model._learned = None
+
+
+def _from_numbers(model: Any, y: Mapping[str, Any]) -> None:
+    """Take numbers for some tasks, labels for the others."""
+    layout = model.layout
+    for name in y:
+        layout.known(name, "task in y:")
+    labels = {name: values for name, values in y.items() if not isinstance(values, Mapping)}
+    if absent := [name for name in layout.tasks if name not in y]:
+        raise InputError(
+            f"y lacks the task{'s' if len(absent) > 1 else ''} {listing(absent)}: give labels or numbers."
+        )
+    rest = Layout.of([layout.tasks[name] for name in labels]) if labels else None
+    encoded = encode(rest, labels) if rest is not None else {}
+    model._set_units(target_scaling.units_of(layout, y, encoded))
+    model._learned = Learned(0, 0, True, "numbers")

@@ -1,0 +1,53 @@
+"""Where a training adds up its sums: one vector on the device, one addition a step, whatever the number of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from polycera.layers.packed_arrays import Packed
+from polycera.typing import Tensor
+
+
+class Ledger(keras.metrics.Metric):
+    """A vector of sums over the batches of an epoch; Keras resets it with the other metrics.
+
+    Args:
+        shapes: what is added up: name -> shape.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], name: str = "ledger") -> None:
+        super().__init__(name=name, dtype="float32")
+        self.packed = Packed(dict(shapes))
+        self.sums = self.add_variable(
+            (self.packed.size,), initializer="zeros", name="sums", aggregation="sum"
+        )
+
+    def update_state(self, entries: Mapping[str, Tensor]) -> None:
+        """Add what a batch contributes; what is not named stays."""
+        zeros = {
+            name: np.zeros(shape, "float32")
+            for name, shape in self.packed.shapes.items()
+            if name not in entries
+        }
+        self.sums.assign(self.sums + ops.stop_gradient(self.packed.pack({**entries, **zeros})))
+
+    def untouched(self, name: str) -> Tensor:
+        """1.0 where nothing was added to this scalar since the last reset, else 0.0."""
+        return ops.cast(self.so_far(name) <= 0, "float32")
+
+    def so_far(self, name: str) -> Tensor:
+        """What was added to this entry since the last reset."""
+        return self.packed.read(ops.convert_to_tensor(self.sums))[name]
+
+    def result(self) -> Any:
+        """Nothing by itself: names and values are made on the host, once an epoch (`scores.py`)."""
+        return {}
+
+    def read(self) -> dict[str, np.ndarray]:
+        """The sums by name, as float64 on the host."""
+        return self.packed.read(ops.convert_to_numpy(self.sums).astype("float64"))

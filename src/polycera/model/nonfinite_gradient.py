@@ -1,0 +1,32 @@
+"""A step whose loss is not finite teaches nothing: its gradient is 0, it is counted, and the term is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from polycera.layers.backend import replicas, sum_over_replicas, with_backward
+from polycera.typing import Raw, Tensor
+
+
+def guarded(raw: Raw) -> Raw:
+    """The raw outputs, through which no gradient passes in a step in which any of it is not finite.
+
+    One row with an infinite loss would otherwise make every weight NaN. Weights that are NaN stay
+    so, for ever.
+    """
+
+    def backward(inputs: tuple[Any, ...], cotangent: Tensor) -> tuple[Tensor]:
+        wrong = ops.cast(ops.logical_not(ops.all(ops.isfinite(cotangent))), "float32")
+        return (ops.where(sum_over_replicas(wrong) > 0, ops.zeros_like(cotangent), cotangent),)
+
+    return with_backward(lambda raw: raw + 0.0, backward)(raw)
+
+
+def finite(means: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether every term is finite, [] bool, and 1.0 for each that is not, [terms]."""
+    spoilt = ops.cast(
+        ops.logical_not(ops.isfinite(sum_over_replicas(ops.stop_gradient(means)))), "float32"
+    )
+    return ops.max(spoilt) < 0.5, spoilt / replicas()

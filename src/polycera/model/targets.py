@@ -1,0 +1,302 @@
+"""Targets and weights as users give them, by name -> one packed array each; checked, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.model.predicting import rows_of
+from polycera.tasks import Layout, Multilabel, Task
+from polycera.tasks.keras_losses import check_labels
+from polycera.tasks.terms import factor
+from polycera.tasks.user_labels import read
+from polycera.typing import Array, TaskName
+
+
+class Encoded(dict[TaskName, Array]):
+    """Each task's encoded labels [n, width] in the user's units, NaN where missing.
+
+    What takes targets by name takes these as well, and does not encode them a second time.
+    """
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is taken out of the labels and put back into the answers, in the layout's order.
+
+    Attributes:
+        location, scale: [tasks].
+        prior: raw outputs of the trivial predictors, [units].
+    """
+
+    location: Array
+    scale: Array
+    prior: Array
+
+    @classmethod
+    def of(cls, layout: Layout, encoded: Mapping[TaskName, Array]) -> Units:
+        """Fitted to the labels there are.
+
+        Raises:
+            InputError: for a task without a single label.
+        """
+        location, scale, prior = [], [], []
+        for task in layout.tasks.values():
+            labels = encoded[task.name]
+            if np.isnan(labels).all():
+                raise InputError(
+                    f"Task {shorten(task.name)!r} has no label at all in the training part; "
+                    "give it some, or leave the task out."
+                )
+            middle, spread = task.moments(labels)
+            location.append(middle)
+            scale.append(spread)
+            prior.append(task.prior((labels - middle) / spread))
+        return cls(np.array(location), np.array(scale), np.concatenate(prior))
+
+
+def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
+    """Targets by name -> encoded labels by name.
+
+    Args:
+        layout: the tasks.
+        y: a dict or data frame, task name -> labels; None for a task without labels here. With a
+            single task, its labels alone. What this function returned is returned as it is.
+        what: how messages call it.
+
+    Raises:
+        UnknownName: for a name that is no task.
+        InputError: for a task that is not mentioned, unequal lengths, or labels that its kind does
+            not take.
+    """
+    if isinstance(y, Encoded):
+        return y
+    targets = by_name(layout, y, what)
+    encoded = {
+        name: layout.tasks[name].encode(_squeezed(layout.tasks[name], name, values))
+        for name, values in targets.items()
+        if values is not None
+    }
+    for name, labels in encoded.items():
+        check_labels(layout.tasks[name], labels)
+    rows = {name: len(values) for name, values in encoded.items()}
+    if len(set(rows.values())) > 1:
+        raise InputError(f"The targets in {what} differ in length: {rows}.")
+    if not rows:
+        raise InputError(f"{what} holds no labels for any task.")
+    n = next(iter(rows.values()))
+    if n == 0:
+        raise InputError(f"{what} has 0 rows; there is nothing to learn from or to measure.")
+    return Encoded(
+        {t.name: encoded.get(t.name, np.full((n, t.width), np.nan)) for t in layout.tasks.values()}
+    )
+
+
+def by_name(layout: Layout, y: Any, what: str) -> dict[TaskName, Any]:
+    """The targets as a dict with exactly the tasks' names."""
+    if hasattr(y, "columns") and hasattr(y, "__getitem__"):
+        y = {str(name): y[name] for name in y.columns}
+    if not isinstance(y, Mapping):
+        if len(layout.tasks) > 1 or y is None or isinstance(y, list | tuple):
+            raise InputError(
+                f"{what} must be a dict of task name to labels, got {type(y).__name__}; tasks: {listing(layout.tasks)}."
+            )
+        y = {next(iter(layout.tasks)): y}
+    for name in y:
+        if name not in layout.tasks:
+            raise UnknownName(f"task in {what}:", name, layout.tasks)
+    if absent := [name for name in layout.tasks if name not in y]:
+        raise InputError(
+            f"{what} lacks the task{'s' if len(absent) > 1 else ''} {listing(absent)}; "
+            "pass None for a task without labels here."
+        )
+    return dict(y)
+
+
+def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
+    if hasattr(values, "columns"):  # a frame, whose columns the task knows by name
+        return values
+    array = read(name, values)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        return array[..., 0]
+    return array
+
+
+def pack(layout: Layout, encoded: Mapping[TaskName, Array], units: Units) -> np.ndarray:
+    """Encoded labels -> float32 [n, width], standardised where the task asks for it."""
+    columns = []
+    for name, middle, spread in zip(layout.tasks, units.location, units.scale, strict=True):
+        columns.append((encoded[name] - middle) / spread)
+    return np.concatenate(columns, axis=1).astype("float32")
+
+
+def pack_weights(
+    layout: Layout,
+    encoded: Mapping[TaskName, Array],
+    sample_weight: Any,
+    class_weight: Any = None,
+    what: str = "sample_weight",
+    last: int | None = None,
+) -> np.ndarray | None:
+    """Sample and class weights -> float32 [n, tasks], or [n, 1] where one serves all, or None.
+
+    Args:
+        layout: the tasks.
+        encoded: their labels, which class weights look at.
+        sample_weight: [n] for all tasks, or a dict of task name to [n]; tasks not named have weight
+            1.
+        class_weight: task name -> {label: weight} or `"balanced"`.
+        what: how messages call it.
+        last: where the training rows end; class weights leave the rows behind alone.
+
+    Raises:
+        UnknownName, InputError: for a name or label that is not known, a wrong length, a weight
+            below 0.
+    """
+    n = len(next(iter(encoded.values())))
+    given = sample_weight if isinstance(sample_weight, Mapping) else None
+    if class_weight is not None and not isinstance(class_weight, Mapping):
+        raise InputError(
+            "class_weight must be a dict of task name to {label: weight} or 'balanced', "
+            f"got {shorten(repr(class_weight))}."
+        )
+    if sample_weight is not None and given is None:
+        common = _weights(sample_weight, n, what)[:, None]
+        if not class_weight:
+            return common.astype("float32")
+    else:
+        common = np.ones((n, 1))
+    if given is None and not class_weight:
+        return None
+    packed = np.tile(common, (1, len(layout.tasks)))
+    places = {name: i for i, name in enumerate(layout.tasks)}
+    for name, values in (given or {}).items():
+        layout.known(name, f"task in {what}:")
+        packed[:, places[name]] *= _weights(values, n, f"{what} of task {shorten(name)!r}")
+    for name, weights in (class_weight or {}).items():
+        task = layout.known(name, "task in class_weight:")
+        packed[:last, places[name]] *= _of_classes(task, weights, encoded[name][:last])
+    return packed.astype("float32")
+
+
+def _weights(values: Any, n: int, what: str) -> Array:
+    try:
+        array = np.asarray(values, dtype="float64")
+    except (TypeError, ValueError):
+        first = shorten(repr(np.ravel(np.asarray(values, dtype=object))[0]))
+        raise InputError(
+            f"The {what} holds {first}, which is no number, expected one weight a row."
+        ) from None
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.shape != (n,):
+        raise InputError(
+            f"The {what} has shape {list(array.shape)}, expected one weight a row: [{n}]."
+        )
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"The {what} is {array[row]:g} in row {row}; weights are finite and 0 or more."
+        )
+    return array
+
+
+def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
+    """The class weight of every row of a task; 1 where the label is missing."""
+    classes = getattr(task, "classes", None)
+    if getattr(task, "soft", False):
+        raise InputError(
+            f"Task {shorten(task.name)!r} has shares for labels (soft=True); class_weight is for tasks with classes: "
+            "give sample_weight, one weight a row."
+        )
+    if classes is None:
+        raise InputError(
+            f"Task {shorten(task.name)!r} is {task.kind}; class_weight is for tasks with classes."
+        )
+    index = np.where(np.isnan(encoded[:, 0]), -1, encoded[:, 0]).astype(int)
+    if isinstance(weights, str):
+        if weights != "balanced":
+            raise InputError(
+                f"class_weight of task {shorten(task.name)!r} is {weights!r}; known: 'balanced', a dict."
+            )
+        counts = np.bincount(index[index >= 0], minlength=len(classes))
+        table = (index >= 0).sum() / (len(classes) * np.maximum(counts, 1.0))
+    elif not isinstance(weights, Mapping):
+        kind = type(weights).__name__
+        raise InputError(
+            f"class_weight of task {shorten(task.name)!r} is a {kind}; known: 'balanced', a dict."
+        )
+    else:
+        labels = list(weights)
+        codes = task.encode(np.array(labels, dtype=object))[:, 0].astype(int)
+        table = np.ones(len(classes))
+        table[codes] = [
+            factor(weights[label], f"class_weight of task {shorten(task.name)!r}")
+            for label in labels
+        ]
+    return np.where(index >= 0, table[index], 1.0)
+
+
+def rows_alike(x: Any, encoded: Mapping[TaskName, Array], what: str) -> None:
+    """Raise an error where features and labels differ in their number of rows."""
+    rows, labels = rows_of(x), rows_of(encoded)
+    if rows is not None and rows != labels:
+        raise InputError(f"The features have {rows} rows but {what} has {labels}.")
+
+
+def constant(layout: Layout, encoded: Mapping[TaskName, Array]) -> list[str]:
+    """Return a warning on labels that do not vary, one for all of them; none where all vary.
+
+    Nothing can be learned of such a task: it answers its one label, and metrics that compare are
+        undefined.
+    """
+    found = [
+        label for name, labels in encoded.items() for label in _alike(layout.tasks[name], labels)
+    ]
+    if not found:
+        return []
+    undefined = "there is nothing to learn, and metrics that compare are undefined (NaN)."
+    if len(found) == 1:
+        name, kind, what = found[0]
+        return [f"Task {shorten(name)!r} ({kind}): {what} in the training part; {undefined}"]
+    names = listing([name for name, _, _ in found], 5)
+    return [
+        f"{len(found)} tasks or labels have a single value in the training part and answer that alone: {names}; "
+        f"{undefined}"
+    ]
+
+
+def _alike(task: Task, labels: Array) -> list[tuple[str, str, str]]:
+    """Name, kind and what is alike, where all known labels are one: of the task, or of each label of several."""
+    known = ~np.isnan(labels)
+    highest = np.where(known, labels, -np.inf).max(axis=0, initial=-np.inf)
+    same = known.any(axis=0) & (
+        highest == np.where(known, labels, np.inf).min(axis=0, initial=np.inf)
+    )
+    if isinstance(task, Multilabel) and not same.all():
+        return [
+            (f"{task.name}={label}", task.kind, "only one value")
+            for label, alike in zip(task.labels, same, strict=True)
+            if alike
+        ]
+    if not same.all():
+        return []
+    numbers = (
+        "regression",
+        "proportion",
+        "quantile",
+        "count",
+        "soft multilabel",
+        "soft multiclass",
+    )
+    return [
+        (
+            task.name,
+            task.kind,
+            "every label is the same" if task.measured_as in numbers else "only one class",
+        )
+    ]

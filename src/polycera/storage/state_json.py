@@ -1,0 +1,120 @@
+"""Any state made of plain values and arrays, as JSON with the arrays beside it: no class, no code, exact to the bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from polycera.errors import InputError, shorten
+
+MARK = "~"
+"""The key of a dict that stands for what JSON has no word for."""
+
+MANY = 16
+"""Numbers from which a list of them is an array: smaller, and no number is lost that JSON cannot say."""
+
+
+def split(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """A tree of dicts, lists, tuples, sets, numbers, text, None and arrays -> what JSON can say, and its arrays.
+
+    Raises:
+        TypeError: for anything else, saying what and where.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    return _down(tree, "", arrays), arrays
+
+
+def join(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The tree that was split.
+
+    Raises:
+        InputError: for what `split` does not write.
+    """
+    try:
+        return _up(value, dict(arrays))
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise InputError(f"A state holds what nobody wrote: {shorten(repr(error))}.") from None
+
+
+def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
+    if (
+        value is None
+        or isinstance(value, bool | str)
+        or (type(value) is int and abs(value) < 2**53)
+    ):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {MARK: "float", "of": repr(value)}
+    if type(value) is int:
+        return {MARK: "int", "of": str(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return _array(
+            np.asarray(value), "scalar" if isinstance(value, np.generic) else "array", place, arrays
+        )
+    if (
+        isinstance(value, list | tuple)
+        and len(value) >= MANY
+        and all(type(part) is float for part in value)
+    ):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {MARK: kind, "of": _array(np.array(value), "array", place, arrays)}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        found = [_down(part, f"{place}/{i}", arrays) for i, part in enumerate(parts)]
+        kind = next(name for name, known in SEQUENCES.items() if isinstance(value, known))
+        return found if kind == "list" else {MARK: kind, "of": found}
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value) and MARK not in value:
+            return {key: _down(part, f"{place}/{key}", arrays) for key, part in value.items()}
+        pairs = [
+            [_down(key, place, arrays), _down(part, f"{place}/{key}", arrays)]
+            for key, part in value.items()
+        ]
+        return {MARK: "dict", "of": pairs}
+    raise TypeError(f"{place.strip('/') or 'it'} is a {type(value).__name__}")
+
+
+SEQUENCES: Mapping[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+
+
+def _array(
+    array: np.ndarray, kind: str, place: str, arrays: dict[str, np.ndarray]
+) -> dict[str, str]:
+    if array.dtype.kind in "OUSMm":
+        raise TypeError(f"{place.strip('/') or 'it'} is an array of {array.dtype}")
+    name = place
+    while name in arrays:
+        name += "'"
+    arrays[name] = array
+    return {MARK: kind, "of": name}
+
+
+def _up(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """What was split; each array is taken once, as it was written once, or a file could say much in few words."""
+    if isinstance(value, list):
+        return [_up(part, arrays) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if MARK not in value:
+        return {key: _up(part, arrays) for key, part in value.items()}
+    kind, of = value[MARK], value["of"]
+    if kind in ("float", "int"):
+        return float(of) if kind == "float" else int(of)
+    if kind in ("array", "scalar"):
+        return arrays.pop(of) if kind == "array" else arrays.pop(of)[()]
+    if kind == "dict":
+        return {_up(key, arrays): _up(part, arrays) for key, part in of}
+    parts = _up(of, arrays)
+    if isinstance(parts, np.ndarray) and (parts.dtype != np.float64 or parts.ndim != 1):
+        raise TypeError(f"a {kind} of numbers is an array of {parts.dtype}, {list(parts.shape)}")
+    return SEQUENCES[kind](parts.tolist() if isinstance(parts, np.ndarray) else parts)

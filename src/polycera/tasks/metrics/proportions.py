@@ -1,0 +1,195 @@
+"""Metrics of shares from 0 to 1: proportions, and labels and classes whose labels are soft."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from polycera.tasks.metrics.metric import Metric, Tallies, divide, mean_of_defined
+from polycera.tasks.metrics.tally import Tally
+from polycera.typing import Array, Tensor
+
+SMALL = 1e-30
+"""Shares are kept this far from 0 inside a logarithm: 0 log 0 is 0."""
+
+
+def _pooled(total: str) -> Any:
+    """The mean of a sum [k, labels] over all labels of a task, [k]."""
+    return lambda t: divide(t[total].sum(-1), t["labels"].sum(-1))
+
+
+def _root(total: str) -> Any:
+    return lambda t: np.sqrt(_pooled(total)(t))
+
+
+def r2(t: Tallies) -> Array:
+    """Coefficient of determination, mean over the labels for which it is defined; undefined for constant labels."""
+    spread = t["trivial_squared"] - divide(t["deviation"] ** 2, t["labels"])
+    spread = np.where(spread > t.get("noise", 1e-12) * t["trivial_squared"], spread, 0.0)
+    return mean_of_defined(1.0 - divide(t["squared"], spread))
+
+
+def trivial_r2(t: Tallies) -> Array:
+    """What the training mean reaches: 0 at best, less where the rows' own mean is another."""
+    return r2({**t, "squared": t["trivial_squared"]})
+
+
+def _pair(name: str) -> tuple[str, ...]:
+    """The tallies of a distance, and of the trivial predictor's."""
+    return ("labels", name, f"trivial_{name}")
+
+
+def _distances() -> tuple[Metric, ...]:
+    """Metrics of the distance between shares, over all labels of a task."""
+    return (
+        Metric("rmse", "min", _root("squared"), _root("trivial_squared"), 0.0, _pair("squared")),
+        Metric(
+            "mae", "min", _pooled("absolute"), _pooled("trivial_absolute"), 0.0, _pair("absolute")
+        ),
+        Metric("mse", "min", _pooled("squared"), _pooled("trivial_squared"), 0.0, _pair("squared")),
+    )
+
+
+def _log_loss() -> Metric:
+    """The cross-entropy; that of a perfect predictor is the entropy of the labels, and not 0."""
+    needs = (*_pair("surprise"), "entropy")
+    value, trivial, best = (_pooled(name) for name in ("surprise", "trivial_surprise", "entropy"))
+    return Metric("log_loss", "min", value, trivial, 0.0, needs, best=best)
+
+
+def _differences(
+    y: Tensor, answer: Tensor, trivial: Tensor, needs: set[str], xp: Any
+) -> dict[str, Tensor]:
+    """Distances of answers and of the trivial predictor's from the labels; all [n, k, units]."""
+    found: dict[str, Tensor] = {}
+    for name, of in (("squared", xp.square), ("absolute", xp.abs)):
+        if name in needs:
+            found[name] = of(answer - y)
+            found[f"trivial_{name}"] = of(trivial - y)
+    return found
+
+
+class ShareTally(Tally):
+    """Sums over shares, label by label: proportions have one, soft labels of a task several. Exact in training too."""
+
+    metrics: ClassVar[dict[str, Metric]] = {
+        m.name: m
+        for m in (
+            *_distances(),
+            Metric(
+                "brier",
+                "min",
+                _pooled("squared"),
+                _pooled("trivial_squared"),
+                0.0,
+                _pair("squared"),
+            ),
+            Metric("r2", "max", r2, trivial_r2, 1.0, (*_pair("squared"), "deviation")),
+            _log_loss(),
+        )
+    }
+
+    def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
+        sums = ("squared", "absolute", "surprise")
+        names = ("labels", "deviation", "entropy", *sums, *(f"trivial_{name}" for name in sums))
+        return dict.fromkeys(names, (task.units,))
+
+    def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
+        answer, trivial = task.link(raw, xp), task.link(prior, xp)
+        values = _differences(y, answer, trivial, needs, xp)
+        values["deviation"] = y - trivial
+        if "surprise" in needs:
+            values["surprise"] = xp.softplus(raw) - y * raw
+            values["trivial_surprise"] = xp.softplus(prior) - y * prior
+            values["entropy"] = _surprise(y, xp) + _surprise(1.0 - y, xp)
+        found = {
+            name: xp.sum(counted * value, axis=0) for name, value in values.items() if name in needs
+        }
+        return found | {"labels": xp.sum(counted, axis=0)}
+
+    def read(self, sums: Tallies) -> Tallies:
+        # of float32 sums: labels that vary less than this do not vary
+        return sums | {"noise": np.array(1e-5)}
+
+
+def _surprise(share: Tensor, xp: Any) -> Tensor:
+    """-share log share, 0 where it is 0."""
+    return -share * xp.log(xp.maximum(share, SMALL))
+
+
+def _rows(total: str) -> Any:
+    return lambda t: divide(t[total], t["labels"])
+
+
+class SoftClassesTally(Tally):
+    """Sums over rows whose label is a share of each class. Exact in training too.
+
+    `accuracy` compares the likeliest class with the one of the largest share. `brier` adds up the
+    squared distances of all classes; `mse` and `mae` are their means.
+    """
+
+    metrics: ClassVar[dict[str, Metric]] = {
+        m.name: m
+        for m in (
+            Metric(
+                "log_loss",
+                "min",
+                _rows("surprise"),
+                _rows("trivial_surprise"),
+                0.0,
+                (*_pair("surprise"), "entropy"),
+                best=_rows("entropy"),
+            ),
+            Metric("accuracy", "max", _rows("right"), _rows("trivial_right"), 1.0, _pair("right")),
+            Metric("brier", "min", _rows("total"), _rows("trivial_total"), 0.0, _pair("total")),
+            Metric(
+                "mae", "min", _rows("absolute"), _rows("trivial_absolute"), 0.0, _pair("absolute")
+            ),
+            Metric("mse", "min", _rows("squared"), _rows("trivial_squared"), 0.0, _pair("squared")),
+            Metric(
+                "rmse",
+                "min",
+                lambda t: np.sqrt(_rows("squared")(t)),
+                lambda t: np.sqrt(_rows("trivial_squared")(t)),
+                0.0,
+                _pair("squared"),
+            ),
+        )
+    }
+
+    def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
+        sums = ("surprise", "right", "total", "squared", "absolute")
+        return dict.fromkeys(
+            ("labels", "entropy", *sums, *(f"trivial_{name}" for name in sums)), ()
+        )
+
+    def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
+        rows, classes = counted[..., 0], task.units
+        found = {"labels": xp.sum(rows, axis=0)}
+        values: dict[str, Tensor] = {}
+        for lead, scores in (("", raw), ("trivial_", prior + 0.0 * raw)):
+            off = task.link(scores, xp) - y
+            values[f"{lead}total"] = xp.sum(xp.square(off), axis=-1)
+            values[f"{lead}squared"] = values[f"{lead}total"] / classes
+            values[f"{lead}absolute"] = xp.sum(xp.abs(off), axis=-1) / classes
+            values[f"{lead}surprise"] = -xp.sum(y * xp.log_softmax(scores, axis=-1), axis=-1)
+            same = xp.equal(xp.argmax(scores, axis=-1), xp.argmax(y, axis=-1))
+            values[f"{lead}right"] = xp.cast(same, "float32")
+        values["entropy"] = xp.sum(_surprise(y, xp), axis=-1)
+        return found | {
+            name: xp.sum(rows * value, axis=0) for name, value in values.items() if name in needs
+        }
+
+
+def trivial_distances(t: Tallies, power: int) -> Array:
+    """Return the distances of the trivial predictor's probabilities from one-hot labels, added up over rows, [k].
+
+    Args:
+        t: with the confusion matrix [k, classes, classes], the truth in rows, and the trivial
+            log-probabilities.
+        power: of the distances, 1 or 2.
+    """
+    counts = t["confusion"].sum(-1)
+    off = np.exp(t["trivial_log_probability"])[..., None, :] - np.eye(counts.shape[-1])
+    return np.asarray((counts * (np.abs(off) ** power).sum(-1)).sum(-1))
