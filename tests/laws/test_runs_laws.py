@@ -23,10 +23,9 @@ from polycera.runs import (
     checked,
     next_name,
     read_spec,
-    table_files,
     to_yaml,
 )
-from polycera.storage import atomic
+from polycera.storage import atomic, table_files
 
 pytestmark = pytest.mark.nobackend
 

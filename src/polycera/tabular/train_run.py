@@ -25,13 +25,10 @@ from polycera.model import scores, variables
 from polycera.model.model import Model
 from polycera.model.predicting import raw_outputs
 from polycera.model.targets import Encoded, encode, pack
-from polycera.runs import folder, manifest, results
-from polycera.runs import kept_epochs as kept_epochs
-from polycera.storage import table_files
-from polycera.runs import as files
+from polycera.runs import folder, kept_epochs, manifest, results
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.spec import Spec
-from polycera.storage import arrays, atomic, lock
+from polycera.storage import arrays, atomic, lock, table_files
 from polycera.tabular import post_fit, prediction_columns, recipe
 from polycera.tabular.fit_data import Lesson
 from polycera.tabular.prepare import Prepared
@@ -213,9 +210,11 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
     table = _metrics(prepared, trained, checked, encoded, raw, at)
     atomic.write(place / folder.METRICS, manifest.page(table))
-    files.write(place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history})
+    table_files.write(
+        place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history}
+    )
     said = prediction_columns.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
-    files.write(place / folder.PREDICTIONS, said)
+    table_files.write(place / folder.PREDICTIONS, said)
     written += post_fit.write(place, found, say)
     if trained.pulls is not None and trained.pulls.epochs:
         arrays.write(place / folder.GRADIENTS, trained.pulls.arrays(), trained.pulls.notes())
