@@ -38,7 +38,7 @@ def own(path: Path, identity: str) -> None:
     """Have a file of arrays say of which run it is."""
     from polycera.storage import arrays
 
-    stored = arrays.Stored(path)
+    stored = arrays.StoredArrays(path)
     if stored.notes["run"] != identity:
         arrays.write(path, {**stored.arrays}, {**stored.notes, "run": identity})
 
@@ -87,7 +87,7 @@ def notes(path: Path, change: Callable[[Any], Any]) -> None:
     """Change the notes of a file of arrays, as the library itself would write them."""
     from polycera.storage import arrays
 
-    stored = arrays.Stored(path)
+    stored = arrays.StoredArrays(path)
     values, found = {**stored.arrays}, stored.notes
     change(found)
     arrays.write(path, values, found)

@@ -85,7 +85,7 @@ def longer(place: Place) -> None:
     path = place.run / "model.safetensors"
     import numpy as np
 
-    found = {**arrays.Stored(path).arrays, "9999/more": np.zeros(10**8, "float32")}
+    found = {**arrays.StoredArrays(path).arrays, "9999/more": np.zeros(10**8, "float32")}
     arrays.write(path, found)
     _build.reseal(place.run)
 
@@ -121,7 +121,7 @@ def groups(place: Place) -> None:
     from polycera.storage import arrays
 
     for path in (place.run / "checkpoints").glob("*.safetensors"):
-        stored = arrays.Stored(path)
+        stored = arrays.StoredArrays(path)
         arrays.write(path, {**stored.arrays, "os/system": np.zeros(3)}, stored.notes)
 
 

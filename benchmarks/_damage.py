@@ -85,7 +85,7 @@ def read_all(run):
     """Everything that a run folder holds, as whoever opens it reads it."""
     from polycera.runs import folder, manifest
     from polycera.runs.checkpoints import Checkpoints
-    from polycera.storage.arrays import Stored
+    from polycera.storage.arrays import StoredArrays
 
     found = folder.Folder(run)
     parts = [found.spec, found.schema, found.versions]
@@ -98,15 +98,15 @@ def read_all(run):
         ]
         if (run / folder.GRADIENTS).exists():
             parts += [
-                Stored(run / folder.GRADIENTS).arrays,
+                StoredArrays(run / folder.GRADIENTS).arrays,
                 manifest.content(run, folder.GRADIENTS),
             ]
-    parts += [Stored(one.path).arrays for one in found.epochs]
+    parts += [StoredArrays(one.path).arrays for one in found.epochs]
     checkpoints = Checkpoints(run / folder.CHECKPOINTS)
     newest = checkpoints.newest()
     # the one before it, as it would be read in need
     if newest is not None and not checkpoints.unreadable:
-        parts += [Stored(path).notes for path in checkpoints.all()]
+        parts += [StoredArrays(path).notes for path in checkpoints.all()]
     return parts, newest
 
 
@@ -173,9 +173,9 @@ def saves(folder, source, full, steps):
     """
     from polycera.errors import PolyceraError
     from polycera.runs.checkpoints import Checkpoints
-    from polycera.storage.arrays import Stored
+    from polycera.storage.arrays import StoredArrays
 
-    stored, kept, failed, intact, said = Stored(source), Checkpoints(folder), 0, 0, set()
+    stored, kept, failed, intact, said = StoredArrays(source), Checkpoints(folder), 0, 0, set()
     good = kept.save(1, 0, stored.arrays, stored.notes)
     before, size = digest(good), good.stat().st_size
     for room in range(0, size, max(size // steps, 1)):

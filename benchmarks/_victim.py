@@ -90,7 +90,7 @@ def spoilt(folder, kind, batch, guarded):
     from keras import ops
 
     import polycera as pc
-    from polycera.storage.arrays import Stored
+    from polycera.storage.arrays import StoredArrays
 
     def price(y, predicted):
         error, wrong = ops.square(y - predicted), y > 5.0
@@ -102,7 +102,7 @@ def spoilt(folder, kind, batch, guarded):
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             for path in folder.rglob("*.safetensors"):
-                for name, array in Stored(path).arrays.items():
+                for name, array in StoredArrays(path).arrays.items():
                     if array.dtype.kind == "f" and not np.isfinite(array).all():
                         print(path.name, name)
                         os._exit(3)

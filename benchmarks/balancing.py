@@ -108,14 +108,14 @@ def alone(method, m):
     import keras
     import numpy as np
 
-    from polycera.balancing import Seen, get
+    from polycera.balancing import StepGradients, get
 
     rng = np.random.default_rng(m)
     gradients = rng.normal(size=(m, 3 * m + 5))
     gradients -= 0.9 * gradients.mean(axis=0)
     ones = np.ones(m)
     parts = [gradients @ gradients.T, ones, ones, ones, rng.random(m)]
-    seen = Seen(*(keras.ops.convert_to_tensor(part.astype("float32")) for part in parts))
+    seen = StepGradients(*(keras.ops.convert_to_tensor(part.astype("float32")) for part in parts))
     update, state = (
         get(method).update,
         {k: keras.ops.convert_to_tensor(v) for k, v in get(method).init(m).items()},

@@ -14,7 +14,7 @@ import numpy as np
 import polycera as pc
 from polycera.callbacks.gradient_probe import GradientProbe
 from polycera.layers.graph import Graph
-from polycera.layers.shared_layers import places
+from polycera.layers.shared_layers import shared_layers
 from polycera.model.gramians import Gramians
 
 ROWS, FEATURES, WIDTH, BATCH, ROUNDS, SECONDS = 8192, 32, 128, 128, 9, 20.0
@@ -55,7 +55,7 @@ def batch_seconds(model, x, y):
     batch = GradientProbe(x, y, rows=BATCH, batches=1)
     batch.set_model(model)
     batch.on_train_begin()
-    look = Gramians(model, places(Graph.of(model), model.layout))
+    look = Gramians(model, shared_layers(Graph.of(model), model.layout))
     found = []
     for _ in range(ROUNDS + 1):
         begun = time.perf_counter()

@@ -45,7 +45,7 @@ def half(y: Array, p: Array, metric: str) -> Array:
 
 
 def best(y: Array, p: Array, metric: str) -> Array:
-    return evaluation.cuts(y, p, metric).value
+    return evaluation.search_thresholds(y, p, metric).value
 
 
 LAST: list[tuple[Array, str, Array]] = []
@@ -55,7 +55,13 @@ LAST: list[tuple[Array, str, Array]] = []
 def resampled(y: Array, p: Array, metric: str) -> Array:
     if not (LAST and LAST[0][0] is y and LAST[0][1] == metric):
         rows = np.random.default_rng(0).integers(0, len(y), (RESAMPLES, len(y)))
-        LAST[:] = [(y, metric, np.stack([evaluation.cuts(y[i], p[i], metric).value for i in rows]))]
+        LAST[:] = [
+            (
+                y,
+                metric,
+                np.stack([evaluation.search_thresholds(y[i], p[i], metric).value for i in rows]),
+            )
+        ]
     return LAST[0][2]
 
 
@@ -92,22 +98,24 @@ def shrunk(y: Array, p: Array, metric: str) -> Array:
 def lipton(y: Array, p: Array, metric: str) -> Array:
     """Half of the optimal F1; of calibrated probabilities the share of ones, or one half, are best for the others."""
     if metric == "f1":
-        return np.nan_to_num(evaluation.cuts(y, p).reached, nan=1.0) / 2
+        return np.nan_to_num(evaluation.search_thresholds(y, p).reached, nan=1.0) / 2
     return np.nanmean(y, axis=0) if metric == "balanced_accuracy" else half(y, p, metric)
 
 
 def expected(y: Array, p: Array, metric: str) -> Array:
-    return evaluation.cuts(np.where(np.isfinite(y), p, np.nan), p, metric).value
+    return evaluation.search_thresholds(np.where(np.isfinite(y), p, np.nan), p, metric).value
 
 
 def alone(y: Array, p: Array, metric: str) -> Array:
     z = logit(p)
     a, b = platt(y, z, strength=(1.0, 1.0))
-    return evaluation.cuts(np.where(np.isfinite(y), sigmoid(a * z + b), np.nan), p, metric).value
+    return evaluation.search_thresholds(
+        np.where(np.isfinite(y), sigmoid(a * z + b), np.nan), p, metric
+    ).value
 
 
 def ours(y: Array, p: Array, metric: str) -> Array:
-    return evaluation.steady(y, p, metric).value
+    return evaluation.smoothed_thresholds(y, p, metric).value
 
 
 RULES: dict[str, Rule] = {

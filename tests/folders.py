@@ -340,7 +340,10 @@ def _quality(kind: str, rng: Any) -> results.TaskQuality:
         return results.TaskQuality(kind, 60, reliability=reliability, confusion=confusion)
     steps = np.linspace(0, 1, 21)
     curve = results.Curve(steps.tolist(), (0.4 + 0.6 * steps).tolist(), (1 - steps**2).tolist())
-    fitted, half = results.Said(0.31, 0.7, 0.9, 0.79, 0.8), results.Said(0.5, 0.8, 0.7, 0.75, 0.82)
+    fitted, half = (
+        results.ThresholdQuality(0.31, 0.7, 0.9, 0.79, 0.8),
+        results.ThresholdQuality(0.5, 0.8, 0.7, 0.75, 0.82),
+    )
     return results.TaskQuality(
         kind, 60, [results.Label("yes", 60, 25, reliability, curve, fitted, half)]
     )

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from small import compiled
 
-from polycera.balancing import Method, Seen
+from polycera.balancing import BalancingMethod, StepGradients
 
 KINDS = ("plain", "aligned", "conflicting", "near", "dependent", "idle", "unequal", "apart")
 """What the tasks' gradients are like: see `jacobian`."""
@@ -84,7 +84,7 @@ def gramian(kind: str, m: int, seed: int = 0) -> np.ndarray:
 
 
 @cache
-def _update(method: Method) -> Any:
+def _update(method: BalancingMethod) -> Any:
     """As a training step has it: compiled on JAX, a graph in TensorFlow."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -94,16 +94,16 @@ def _update(method: Method) -> Any:
 
 
 def step(
-    method: Method, state: dict[str, Any] | None, gramian: np.ndarray, **parts: Any
+    method: BalancingMethod, state: dict[str, Any] | None, gramian: np.ndarray, **parts: Any
 ) -> tuple[Any, np.ndarray]:
     """One update: (state, weights [m] as float64). Parts of `Seen` that are left out are 1, the noise 0, 1/m, ..."""
     m = len(gramian)
     given = (
-        {name: np.ones(m) for name in Seen._fields}
+        {name: np.ones(m) for name in StepGradients._fields}
         | {"gramian": gramian, "noise": np.arange(m) / m}
         | parts
     )
-    seen = Seen(
+    seen = StepGradients(
         **{name: ops.convert_to_tensor(np.asarray(part, "float32")) for name, part in given.items()}
     )
     state = method.init(m) if state is None else state
@@ -113,7 +113,7 @@ def step(
     ).astype("float64")
 
 
-def weights(method: Method, gramian: np.ndarray, **parts: Any) -> np.ndarray:
+def weights(method: BalancingMethod, gramian: np.ndarray, **parts: Any) -> np.ndarray:
     """The weights [m] of a first step."""
     return step(method, None, gramian, **parts)[1]
 

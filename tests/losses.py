@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from small import compiled
 
-from polycera.weighting import Method, Seen, get
+from polycera.weighting import StepLosses, WeightingMethod, get
 
 KINDS = ("plain", "falling", "still", "apart")
 """How the tasks' losses go on: see `path`."""
@@ -49,7 +49,7 @@ def named(m: int) -> list[str]:
     return [f"task {k}" for k in range(m)]
 
 
-def made(name: str, names: Sequence[str], **given: Any) -> Method:
+def made(name: str, names: Sequence[str], **given: Any) -> WeightingMethod:
     """A method of this name, for tasks of these names."""
     config: dict[str, Any] = {"name": name, **SETTINGS.get(name, {}), **given}
     if name == "schedule" and "to" not in given:
@@ -58,7 +58,7 @@ def made(name: str, names: Sequence[str], **given: Any) -> Method:
 
 
 @cache
-def update_of(method: Method) -> Any:
+def update_of(method: WeightingMethod) -> Any:
     """As a training step has it: compiled on JAX, a graph in TensorFlow."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -67,21 +67,21 @@ def update_of(method: Method) -> Any:
     return compiled(method.update)
 
 
-def seen_of(losses: Any, **parts: Any) -> Seen:
+def seen_of(losses: Any, **parts: Any) -> StepLosses:
     """What is seen of a step; parts that are left out are 1, the noise 0, 1/m, ..."""
     m = len(losses)
     given = (
-        {name: np.ones(m) for name in Seen._fields}
+        {name: np.ones(m) for name in StepLosses._fields}
         | {"losses": losses, "noise": np.arange(m) / m}
         | parts
     )
-    return Seen(
+    return StepLosses(
         **{name: ops.convert_to_tensor(np.asarray(part, "float32")) for name, part in given.items()}
     )
 
 
 def step(
-    method: Method, state: dict[str, Any] | None, losses: Any, **parts: Any
+    method: WeightingMethod, state: dict[str, Any] | None, losses: Any, **parts: Any
 ) -> tuple[Any, np.ndarray]:
     """One update: (state, weights [m] as float64)."""
     state = method.init(len(losses)) if state is None else state
@@ -93,7 +93,7 @@ def step(
 
 
 def run(
-    method: Method, losses: np.ndarray, state: Any = None, slopes: Any = 1.0, **parts: Any
+    method: WeightingMethod, losses: np.ndarray, state: Any = None, slopes: Any = 1.0, **parts: Any
 ) -> tuple[Any, np.ndarray]:
     """Steps one after the other: (state, weights [n, m]).
 
@@ -116,6 +116,6 @@ def run(
     return state, np.array(weights)
 
 
-def weights(method: Method, losses: Any, **parts: Any) -> np.ndarray:
+def weights(method: WeightingMethod, losses: Any, **parts: Any) -> np.ndarray:
     """The weights [m] of a first step."""
     return step(method, None, np.asarray(losses), **parts)[1]

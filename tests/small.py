@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 import polycera as pc
-from polycera.model.objective import Kept, Objective
+from polycera.model.objective import HeadConstants, Objective
 
 
 def straight(tasks: list[Any], name: str | None = None) -> pc.Model:
@@ -51,13 +51,13 @@ def from_numpy(model: keras.Model, seed: int = 0) -> None:
         variable.assign(rng.normal(0, 0.5, tuple(variable.shape)).astype("float32"))
 
 
-def unscaled(layout: Any) -> Kept:
+def unscaled(layout: Any) -> HeadConstants:
     """What the heads of these tasks keep before they have seen data: no units, and trivial predictors of 0."""
     tasks = len(layout.tasks)
-    return Kept(ops.zeros((tasks,)), ops.ones((tasks,)), ops.zeros((layout.units,)))
+    return HeadConstants(ops.zeros((tasks,)), ops.ones((tasks,)), ops.zeros((layout.units,)))
 
 
-def loss_of(objective: Objective, y: Any, raw: Any, weight: Any, kept: Kept) -> Any:
+def loss_of(objective: Objective, y: Any, raw: Any, weight: Any, kept: HeadConstants) -> Any:
     """The total loss of a batch."""
     return objective.loss(objective.means(objective(y, raw, weight, kept)))
 

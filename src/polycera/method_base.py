@@ -47,7 +47,7 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Published(ABC):
+class MethodBase(ABC):
     """A published method: its hyperparameters are the fields of a dataclass, each with a default.
 
     A field is a float, an int, a bool or a text, as its default is; a default of None makes it a
@@ -162,7 +162,7 @@ class Published(ABC):
             raise InputError(f"{self.room} {self.name!r} got {what}={came!r}: give {expected}.")
 
 
-M = TypeVar("M", bound=Published)
+M = TypeVar("M", bound=MethodBase)
 
 
 def find(methods: Mapping[str, type[M]], method: str | Mapping[str, Any], what: str) -> M:
@@ -203,7 +203,7 @@ def _registered(methods: Mapping[str, type[M]], config: Mapping[str, Any], what:
     room = next(iter(methods.values())).room
     if not (
         isinstance(found, type)
-        and issubclass(found, Published)
+        and issubclass(found, MethodBase)
         and getattr(found, "room", None) == room
     ):
         raise InputError(

@@ -39,13 +39,13 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
     """
     package()
     from polycera.reports import catalogue
-    from polycera.reports.seen import Seen
+    from polycera.reports.seen import RunView
     from polycera.storage import paths
 
     if output is not None:
         paths.check_output(output)
     if name is None:
-        _list({known: catalogue.meaning(known) for known in catalogue.of(Seen(run))}, json_)
+        _list({known: catalogue.meaning(known) for known in catalogue.of(RunView(run))}, json_)
         return 0
     path = catalogue.plot(run, name, output or Path(_file_name(name)))
     print_json({"picture": name, "output": str(path)}) if json_ else written("Picture: ", path)

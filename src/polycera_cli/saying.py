@@ -16,7 +16,7 @@ MANY = 30
 
 
 @dataclass
-class Settings:
+class OutputSettings:
     """What the options of every command say.
 
     Attributes:
@@ -30,7 +30,7 @@ class Settings:
     closed: bool = False
 
 
-settings = Settings()
+settings = OutputSettings()
 """Of this process."""
 
 

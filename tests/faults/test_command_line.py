@@ -579,9 +579,9 @@ def test_a_disk_that_is_full_leaves_no_run(
     trained: list[Any] = []
     monkeypatch.setattr(os, "replace", full)
 
-    def train(model: Any, rows: Any, *_: Any, **__: Any) -> recipe.Trained:
+    def train(model: Any, rows: Any, *_: Any, **__: Any) -> recipe.TrainingResult:
         trained.append(model.adapt(rows[1]))
-        return recipe.Trained({"loss": [1.0]}, None)
+        return recipe.TrainingResult({"loss": [1.0]}, None)
 
     monkeypatch.setattr(recipe, "train", train)
     assert call(*GOOD, *QUICK, "--out", "kept") == 1
@@ -822,7 +822,7 @@ def test_steps_at_most(work: Path, tmp_path: Path) -> None:
         == 0
     )
     assert len((tmp_path / "r" / "history.csv").read_text().splitlines()) == 1 + 1
-    plan = recipe.Plan.of(28, recipe.Training(batch_size=10, max_steps=7))
+    plan = recipe.StepPlan.of(28, recipe.Training(batch_size=10, max_steps=7))
     assert plan.epochs * plan.passes * 3 <= 7
 
 

@@ -26,9 +26,9 @@ from small import environment
 from polycera.errors import InputError, PolyceraError
 from polycera.runs import Spec, folder, kept_epochs, manifest, to_yaml
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.save_interval import Every
+from polycera.runs.save_interval import SaveInterval
 from polycera.storage import arrays, atomic, lock, state_json
-from polycera.storage.arrays import Damaged, Stored
+from polycera.storage.arrays import Damaged, StoredArrays
 
 pytestmark = pytest.mark.nobackend
 
@@ -186,12 +186,12 @@ def read_all(place: Path) -> list[str]:
         found = folder.Folder(place)
         assert found.finished
         found.spec, found.schema, found.versions, found.metrics, found.history, found.weights.arrays  # noqa: B018
-        Stored(place / folder.GRADIENTS).arrays  # noqa: B018
+        StoredArrays(place / folder.GRADIENTS).arrays  # noqa: B018
         assert len(found.epochs) == 2 or said
         points = Checkpoints(place / folder.CHECKPOINTS)
         assert points.newest() is not None
         for path in points.all()[: 1 if points.unreadable else 2]:
-            assert Stored(path).notes  # the one before is read only in need
+            assert StoredArrays(path).notes  # the one before is read only in need
     return [str(one.message) for one in said]
 
 
@@ -240,7 +240,7 @@ def test_every_bit_of_a_file_of_arrays(tmp_path: Path) -> None:
             before[: bit // 8] + bytes([before[bit // 8] ^ 1 << bit % 8]) + before[bit // 8 + 1 :]
         )
         with pytest.raises(Damaged, match="damaged or was changed"):
-            Stored(path)
+            StoredArrays(path)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_which_stays_until_the_next_is_safe(
@@ -344,7 +344,7 @@ def test_arrays_and_notes_come_back_to_the_bit(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round.safetensors"
     arrays.write(path, values, notes)
-    found = Stored(path)
+    found = StoredArrays(path)
     assert found.arrays.keys() == found.shapes.keys() == values.keys()
     assert all(same(found.arrays[name], value) for name, value in values.items())
     assert {name: shape for name, (shape, _) in found.shapes.items()} == {
@@ -365,7 +365,7 @@ def test_numbers_that_numpy_only_borrows(name: str, tmp_path: Path) -> None:
         tmp_path / "a.safetensors",
         {"a": values, "b": np.arange(3, dtype=">f4"), "c": np.eye(3)[:, 1:].T},
     )
-    found = Stored(tmp_path / "a.safetensors").arrays
+    found = StoredArrays(tmp_path / "a.safetensors").arrays
     assert same(found["a"], values)
     assert same(found["b"], np.arange(3, dtype="<f4"))
     assert same(found["c"], np.eye(3)[:, 1:].T)
@@ -392,7 +392,7 @@ def test_numbers_that_numpy_only_borrows(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_how_often(text: str, number: float, unit: str) -> None:
-    assert Every.of(text) == Every(number, unit)
+    assert SaveInterval.of(text) == SaveInterval(number, unit)
 
 
 @given(
@@ -404,7 +404,7 @@ def test_how_often(text: str, number: float, unit: str) -> None:
 @example("9" * 400 + " s")
 def test_any_text_is_a_time_or_refused_in_a_sentence(text: str) -> None:
     try:
-        found = Every.of(text)
+        found = SaveInterval.of(text)
     except InputError as error:
         assert "'5 minutes', '200 batches' or '1 epoch'" in str(error)
     else:

@@ -12,9 +12,9 @@ import pytest
 from small import dense
 
 import polycera as pc
-from polycera.callbacks.gradient_history import Pulls
+from polycera.callbacks.gradient_history import GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
-from polycera.callbacks.time_allowance import Allowance
+from polycera.callbacks.time_allowance import TimeAllowance
 from polycera.errors import InputError, PolyceraError
 
 pytestmark = pytest.mark.nobackend
@@ -106,7 +106,7 @@ def test_labels_that_are_all_missing_are_no_gradient() -> None:
 
 
 def kept() -> dict[str, Any]:
-    pulls = Pulls(["price", "sold"], ["trunk"], [[0, 1]], "probe")
+    pulls = GradientHistory(["price", "sold"], ["trunk"], [[0, 1]], "probe")
     for epoch in range(3):
         pulls.add(epoch, np.ones((1, 2)), np.ones((1, 2)), np.ones((1, 2, 2)), np.ones((1, 2, 2)))
     return pulls.state()
@@ -131,10 +131,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_a_state_that_no_training_left(change: Callable[[dict[str, Any]], Any]) -> None:
     state = copy.deepcopy(kept())
-    assert Pulls.of(copy.deepcopy(state)).looks == [0, 1, 2]
+    assert GradientHistory.of(copy.deepcopy(state)).looks == [0, 1, 2]
     change(state)
     with pytest.raises(InputError, match="gradients that no training saw"):
-        Pulls.of(state)
+        GradientHistory.of(state)
 
 
 def test_the_state_of_another_training() -> None:
@@ -153,4 +153,4 @@ def test_the_state_of_another_training() -> None:
 )
 def test_times_that_are_none(time: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="times that are no seconds"):
-        Allowance(0.05).set_state(time)
+        TimeAllowance(0.05).set_state(time)

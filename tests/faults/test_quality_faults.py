@@ -29,13 +29,13 @@ Y, P = np.array([0.0, 1.0]), np.array([0.2, 0.9])
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: evaluation.reliability(Y + 1, P), r"hold 2; expected 0, 1, or NaN"),
     (lambda: evaluation.curve(Y, P + 0.5), r"hold 1\.4; expected probabilities from 0 to 1"),
-    (lambda: evaluation.said(Y, -P, 0.5), r"hold -0\.2; expected probabilities"),
-    (lambda: evaluation.said(Y, P[:1]), r"shape \[2\] and predictions of shape \[1\]"),
-    (lambda: evaluation.said(Y[:, None], P), r"shape \[2, 1\]"),
+    (lambda: evaluation.at_threshold(Y, -P, 0.5), r"hold -0\.2; expected probabilities"),
+    (lambda: evaluation.at_threshold(Y, P[:1]), r"shape \[2\] and predictions of shape \[1\]"),
+    (lambda: evaluation.at_threshold(Y[:, None], P), r"shape \[2, 1\]"),
     (lambda: evaluation.reliability(Y, P, 0), "1 bin or more, got 0"),
     (lambda: evaluation.curve(Y, P, 1), "2 points or more, got 1"),
     (
-        lambda: evaluation.cuts(Y[:, None], P[:, None], "F1"),
+        lambda: evaluation.search_thresholds(Y[:, None], P[:, None], "F1"),
         "Unknown metric of thresholds 'F1'; known: 'f1'",
     ),
     (
@@ -63,7 +63,7 @@ def test_one_class_or_no_label(truth: np.ndarray) -> None:
     found = [
         evaluation.reliability(truth, p),
         evaluation.curve(truth, p),
-        evaluation.said(truth, p, 0.5),
+        evaluation.at_threshold(truth, p, 0.5),
     ]
     found += [evaluation.residuals(truth, p), evaluation.coverage(truth, p[:, None], [0.5])]
     found += [evaluation.confusion(truth, (p > 0.5).astype(float), ["no", "yes"])]
@@ -87,7 +87,9 @@ def test_predictions_that_are_no_numbers_are_left_out() -> None:
     truth = np.array([1.0, 1.0, -1e308, 0.0])
     found = evaluation.residuals(truth, wild)
     assert sum(found.rows) == len(found.true) == 1  # the third lies too far off for a number
-    assert evaluation.said(np.array([1.0, 0.0]), np.array([np.nan, 0.2]), 0.1).accuracy == 0.0
+    assert (
+        evaluation.at_threshold(np.array([1.0, 0.0]), np.array([np.nan, 0.2]), 0.1).accuracy == 0.0
+    )
     far = evaluation.residuals(np.array([1.5e308, -1.5e308]), np.zeros(2))
     assert np.isfinite(far.edges).all() and sum(far.rows) == 2
 
@@ -101,7 +103,9 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     truth = {task.name: rng.integers(0, 2, (40, task.width)).astype("float64") for task in tasks}
     predictions = {name: rng.random(y.shape) for name, y in truth.items()}
     at = evaluation.thresholds(layout, truth, predictions)
-    found = evaluation.measured(layout, truth, predictions, "test", evaluation.by_task(at, layout))
+    found = evaluation.task_quality(
+        layout, truth, predictions, "test", evaluation.by_task(at, layout)
+    )
     again = [msgspec.json.decode(manifest.page(one), type=type(one)) for one in (at, found)]
     assert again == [at, found]
     assert [label.name for label in found.tasks["m"].labels] == [HOSTILE, '"],\n']

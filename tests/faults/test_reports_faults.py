@@ -18,7 +18,7 @@ from polycera.errors import InputError, PolyceraError, UnknownName
 from polycera.reports import markup, pulls, seen
 from polycera.runs import folder, manifest, results
 from polycera.storage import arrays, atomic
-from polycera.storage.arrays import Damaged, Stored
+from polycera.storage.arrays import Damaged, StoredArrays
 
 pytestmark = pytest.mark.nobackend
 
@@ -183,11 +183,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 GOOD = {"tasks": ["a", "b"], "source": "probe", "places": ["trunk"], "epochs": [0, 1], "looks": [0]}
 
 
-def gradients(path: Path, notes: Any, **shapes: tuple[int, ...]) -> Stored:
+def gradients(path: Path, notes: Any, **shapes: tuple[int, ...]) -> StoredArrays:
     """A file of gradients of these shapes."""
     wanted = {"weights": (2, 1, 2), "norms": (2, 1, 2), "cosines": (1, 1, 2, 2)} | shapes
     arrays.write(path, {name: np.ones(shape) for name, shape in wanted.items()}, notes)
-    return Stored(path)
+    return StoredArrays(path)
 
 
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ def test_kept_epochs_of_two_trainings_are_not_compared(tmp_path: Path) -> None:
         path / "epochs" / "000001.safetensors",
         (other / "epochs" / "000001.safetensors").read_bytes(),
     )
-    run = seen.Seen(path)
+    run = seen.RunView(path)
     assert len(run.kept) == 2 and "the manifest of the run does not name it" in run.faults[0]
     manifest.seal(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
-    run = seen.Seen(path)
+    run = seen.RunView(path)
     assert run.kept == [] and "several trainings" in run.faults[0]

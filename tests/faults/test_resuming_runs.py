@@ -26,7 +26,7 @@ import polycera_cli
 from polycera.errors import InputError, Interrupted, Terminated, shorten
 from polycera.runs import Network, Training, manifest, to_yaml
 from polycera.runs.folder import GRADIENTS
-from polycera.storage.arrays import Stored
+from polycera.storage.arrays import StoredArrays
 from polycera.tabular import recipe, train_run
 
 pytestmark = pytest.mark.nobackend
@@ -75,7 +75,7 @@ def files(run: Path) -> dict[str, Any]:
         str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()
     }
     timed = {"metrics.json"}
-    if GRADIENTS not in found or Stored(run / GRADIENTS).notes["source"] == "probe":
+    if GRADIENTS not in found or StoredArrays(run / GRADIENTS).notes["source"] == "probe":
         found.pop(GRADIENTS, None)
         timed.add(GRADIENTS)
     metrics, listed = json.loads(found["metrics.json"]), json.loads(found["manifest.json"])

@@ -16,8 +16,8 @@ from small import python
 
 import polycera as pc
 from polycera.model import variables
-from polycera.model.variable_access import Access, InTraining
-from polycera.tabular.in_memory import Learned
+from polycera.model.variable_access import InTraining, VariableAccess
+from polycera.tabular.in_memory import FittedNetwork
 
 X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
 Y = {"churn": X[:, 0] > 0, "spend": 40 * X[:, 1]}
@@ -110,7 +110,7 @@ def test_while_one_thread_trains_the_others_are_refused(model: pc.Model) -> None
 
 
 def test_a_training_waits_until_threads_have_their_answers() -> None:
-    access, order = Access(), []
+    access, order = VariableAccess(), []
     inside, go_on = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -147,7 +147,9 @@ def test_threads_share_a_run_and_an_estimator(tmp_path: Path) -> None:
     assert all(found == scores for found in at_once(lambda: run.evaluate(table), times=1))
     # what an estimator keeps, as if it came from a file
     weights = variables.read(variables.weights(run.model))
-    learned = Learned(run.spec, list(run.model.tasks.values()), run.encoder, {}, {}, None, weights)
+    learned = FittedNetwork(
+        run.spec, list(run.model.tasks.values()), run.encoder, {}, {}, None, weights
+    )
     read = run.read(table)
     for found in at_once(lambda: (learned.predict(read)["spend"], learned.skill(read)), times=1):
         np.testing.assert_array_equal(found[0][:, 0], answers["spend"])

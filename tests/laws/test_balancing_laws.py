@@ -26,7 +26,7 @@ from gramians import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from polycera.balancing import METHODS, Method, Paper, Seen, get, names
+from polycera.balancing import METHODS, BalancingMethod, Paper, StepGradients, get, names
 from polycera.errors import InputError, UnknownName
 
 M = 5
@@ -50,7 +50,7 @@ def of(*chosen: str) -> Any:
 
 
 def two_steps(
-    method: Method, g: list[np.ndarray], parts: list[dict[str, Any]]
+    method: BalancingMethod, g: list[np.ndarray], parts: list[dict[str, Any]]
 ) -> tuple[Any, np.ndarray]:
     state, _ = step(method, None, g[0], **parts[0])
     return step(method, state, g[1], **parts[1])
@@ -74,7 +74,9 @@ def scene(kind: str, seed: int) -> tuple[list[np.ndarray], list[dict[str, np.nda
 @each_method
 @given(kind=regular, seed=seeds)
 @few
-def test_the_order_of_the_tasks_does_not_matter(method: Method, kind: str, seed: int) -> None:
+def test_the_order_of_the_tasks_does_not_matter(
+    method: BalancingMethod, kind: str, seed: int
+) -> None:
     (g, parts), order = scene(kind, seed), np.random.default_rng(seed).permutation(M)
     _, expected = two_steps(method, g, parts)
     turned = [{name: part[order] for name, part in step_.items()} for step_ in parts]
@@ -86,7 +88,7 @@ def test_the_order_of_the_tasks_does_not_matter(method: Method, kind: str, seed:
 @given(kind=regular, seed=seeds, factor=st.sampled_from([1e-6, 0.03, 20.0, 1e6]))
 @few
 def test_the_scale_of_all_gradients_does_not_matter(
-    method: Method, kind: str, seed: int, factor: float
+    method: BalancingMethod, kind: str, seed: int, factor: float
 ) -> None:
     """So that loss scaling in float16 does not change what is learnt."""
     g, parts = scene(kind, seed)
@@ -98,7 +100,7 @@ def test_the_scale_of_all_gradients_does_not_matter(
 @each_method
 @given(kind=regular, seed=seeds)
 @few
-def test_absent_tasks_take_no_part(method: Method, kind: str, seed: int) -> None:
+def test_absent_tasks_take_no_part(method: BalancingMethod, kind: str, seed: int) -> None:
     """Weight 0 for them, and for the others what they would have got alone; also where noise is in their rows."""
     (g, parts), here = scene(kind, seed), np.sort(np.random.default_rng(seed).permutation(M)[:3])
     alone = [{name: part[here] for name, part in step_.items()} for step_ in parts]
@@ -141,7 +143,7 @@ def degenerate() -> dict[str, np.ndarray]:
 
 @each_method
 @pytest.mark.parametrize("name", degenerate())
-def test_weights_are_finite_whatever_comes(method: Method, name: str) -> None:
+def test_weights_are_finite_whatever_comes(method: BalancingMethod, name: str) -> None:
     state = None
     for _ in range(3):
         state, ours = step(method, state, degenerate()[name])
@@ -155,14 +157,14 @@ def test_weights_are_finite_whatever_comes(method: Method, name: str) -> None:
 @given(kind=kinds, seed=seeds)
 @few
 def test_weights_are_finite_for_gradients_of_every_kind(
-    method: Method, kind: str, seed: int
+    method: BalancingMethod, kind: str, seed: int
 ) -> None:
     g, parts = scene(kind, seed)
     assert np.isfinite(two_steps(method, g, parts)[1]).all()
 
 
 @each_method
-def test_state_keeps_its_names_and_shapes(method: Method) -> None:
+def test_state_keeps_its_names_and_shapes(method: BalancingMethod) -> None:
     state = method.init(M)
     after, w = step(method, None, gramian("plain", M))
     assert w.shape == (M,) and after.keys() == state.keys()
@@ -172,7 +174,7 @@ def test_state_keeps_its_names_and_shapes(method: Method) -> None:
 
 @pytest.mark.nobackend
 @each_method
-def test_a_method_written_down_is_the_same_method(method: Method) -> None:
+def test_a_method_written_down_is_the_same_method(method: BalancingMethod) -> None:
     config = json.loads(json.dumps(method.to_config()))
     assert get(config) == method and get(method) is method and hash(get(config)) == hash(method)
     assert get(method.title.lower()) == type(method)() or method.name == "dualproj"
@@ -182,11 +184,11 @@ def test_a_method_written_down_is_the_same_method(method: Method) -> None:
 
 @pytest.mark.nobackend
 @each_method
-def test_the_table_of_methods_is_complete(method: Method) -> None:
+def test_the_table_of_methods_is_complete(method: BalancingMethod) -> None:
     kind = type(method)
     assert METHODS[method.name] is kind
     assert isinstance(kind.paper, Paper) and kind.paper.authors and 1990 < kind.paper.year < 2030
-    assert kind.title and kind.cost and kind.when and set(kind.sees) <= set(Seen._fields)
+    assert kind.title and kind.cost and kind.when and set(kind.sees) <= set(StepGradients._fields)
     assert ("preference" in kind.sees) == kind.preferring
 
 
@@ -221,7 +223,7 @@ def test_hyperparameters_out_of_range_are_refused(config: dict[str, Any]) -> Non
 
 
 def steps_of(
-    method: Method, kind: str, m: int, rank: int, seed: int
+    method: BalancingMethod, kind: str, m: int, rank: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients, the step of a method, and its step for the same tasks in another order."""
     rng = np.random.default_rng(seed)
@@ -236,7 +238,7 @@ def steps_of(
 @given(kind=st.sampled_from(STATIONARY), rank=st.integers(1, M - 1), seed=seeds)
 @settings(max_examples=20)
 def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
-    method: Method, kind: str, rank: int, seed: int
+    method: BalancingMethod, kind: str, rank: int, seed: int
 ) -> None:
     """No longer than all gradients end to end, or the times that its file states; the same to 1e-3 in another order."""
     j, plain, turned = steps_of(method, kind, M, rank, seed)
@@ -254,7 +256,7 @@ def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
 @pytest.mark.parametrize("kind", STATIONARY)
 @pytest.mark.parametrize("rank", [1, 7, 19])
 @of("nash_mtl", "fairgrad", "pivrg", "cagrad", "imtl_g")
-def test_the_same_holds_for_twenty_tasks(method: Method, kind: str, rank: int) -> None:
+def test_the_same_holds_for_twenty_tasks(method: BalancingMethod, kind: str, rank: int) -> None:
     j, plain, turned = steps_of(method, kind, 20, rank, rank)
     each = np.linalg.norm(j, axis=1)
     assert np.linalg.norm(plain) <= (10.0 if method.name == "imtl_g" else 1.4) * each.sum() * (
@@ -280,7 +282,7 @@ def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(
 
 @of("upgrad", "dualproj", "mgda")
 @given(kind=kinds, seed=seeds)
-def test_no_task_gets_worse(method: Method, kind: str, seed: int) -> None:
+def test_no_task_gets_worse(method: BalancingMethod, kind: str, seed: int) -> None:
     """The step's inner product with each unit gradient, against the longest pull there is."""
     g = gramian(kind, M, seed)
     w, d = weights(method, g), lengths(g)
@@ -289,7 +291,7 @@ def test_no_task_gets_worse(method: Method, kind: str, seed: int) -> None:
 
 @of("mgda")
 @given(kind=kinds, seed=seeds)
-def test_mgda_is_stationary(method: Method, kind: str, seed: int) -> None:
+def test_mgda_is_stationary(method: BalancingMethod, kind: str, seed: int) -> None:
     """Along the shortest vector no task gains less than its squared length."""
     g = gramian(kind, M, seed)
     w = weights(method, g) / M
@@ -300,7 +302,7 @@ def test_mgda_is_stationary(method: Method, kind: str, seed: int) -> None:
 
 @of("upgrad", "dualproj")
 @given(kind=regular, seed=seeds)
-def test_projections_meet_their_conditions(method: Method, kind: str, seed: int) -> None:
+def test_projections_meet_their_conditions(method: BalancingMethod, kind: str, seed: int) -> None:
     """v >= p, and where v > p the regularised gradient is 0 (DualProj: KKT; UPGrad: at least v >= p)."""
     g, p = gramian(kind, M, seed), scene(kind, seed)[1][0]["preference"]
     v = weights(method, g, preference=p)
@@ -314,7 +316,9 @@ def test_projections_meet_their_conditions(method: Method, kind: str, seed: int)
 
 @of("imtl_g", "config", "nash_mtl")
 @given(kind=st.sampled_from(["plain", "aligned", "conflicting"]), seed=seeds)
-def test_the_direction_does_not_see_a_tasks_scale(method: Method, kind: str, seed: int) -> None:
+def test_the_direction_does_not_see_a_tasks_scale(
+    method: BalancingMethod, kind: str, seed: int
+) -> None:
     j = jacobian(kind, M, seed)
     scale = 10.0 ** np.random.default_rng(seed).uniform(-3, 3, (M, 1))
     one, other = (
@@ -334,7 +338,7 @@ def test_the_direction_does_not_see_a_tasks_scale(method: Method, kind: str, see
 
 @of("imtl_g", "config")
 @given(kind=st.sampled_from(["plain", "aligned", "unequal", "near"]), seed=seeds)
-def test_projections_on_all_tasks_are_equal(method: Method, kind: str, seed: int) -> None:
+def test_projections_on_all_tasks_are_equal(method: BalancingMethod, kind: str, seed: int) -> None:
     g = gramian(kind, M, seed)
     along = (g @ weights(method, g)) / lengths(g)
     assert np.ptp(along) < TIGHT * np.abs(along).max()
@@ -343,7 +347,7 @@ def test_projections_on_all_tasks_are_equal(method: Method, kind: str, seed: int
 @of("mean", "upgrad", "dualproj", "aligned_mtl")
 @given(kind=regular, seed=seeds)
 @few
-def test_weights_grow_with_the_preference(method: Method, kind: str, seed: int) -> None:
+def test_weights_grow_with_the_preference(method: BalancingMethod, kind: str, seed: int) -> None:
     g, p = gramian(kind, M, seed), scene(kind, seed)[1][0]["preference"]
     assert apart(weights(method, g, preference=3 * p), 3 * weights(method, g, preference=p)) < 1e-4
 
@@ -372,7 +376,7 @@ def test_gradvac_begins_as_pcgrad(kind: str, seed: int) -> None:
 
 
 @of("pcgrad", "gradvac")
-def test_without_conflict_gradients_are_added_up(method: Method) -> None:
+def test_without_conflict_gradients_are_added_up(method: BalancingMethod) -> None:
     g = np.abs(gramian("plain", M))
     assert weights(method, g) == pytest.approx(np.ones(M))
 

@@ -139,8 +139,8 @@ def test_thresholds_do_not_see_the_order_of_rows_or_labels(seed: int, metric: st
     rng = np.random.default_rng(seed)
     rows, labels = rng.permutation(len(y)), rng.permutation(y.shape[1])
     one, other = (
-        evaluation.steady(y, p, metric),
-        evaluation.steady(y[rows][:, labels], p[rows][:, labels], metric),
+        evaluation.smoothed_thresholds(y, p, metric),
+        evaluation.smoothed_thresholds(y[rows][:, labels], p[rows][:, labels], metric),
     )
     np.testing.assert_allclose(np.array(one)[:, labels], np.array(other), **EXACT)
 
@@ -153,8 +153,8 @@ def test_missing_labels_move_no_threshold(seed: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
     other = np.where(np.isnan(y), rng.choice([np.nan, 0.0, 1.0, 0.7], p.shape), p)
     np.testing.assert_allclose(
-        np.array(evaluation.steady(y, p, metric)),
-        np.array(evaluation.steady(y, other, metric)),
+        np.array(evaluation.smoothed_thresholds(y, p, metric)),
+        np.array(evaluation.smoothed_thresholds(y, other, metric)),
         **EXACT,
     )
 
@@ -171,12 +171,15 @@ def test_a_threshold_is_a_probability_and_says_what_it_is_worth(
             float, (n, 2), elements=st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1))
         )
     )
-    found, best = evaluation.steady(y, p, metric), evaluation.cuts(y, p, metric)
+    found, best = (
+        evaluation.smoothed_thresholds(y, p, metric),
+        evaluation.search_thresholds(y, p, metric),
+    )
     assert ((found.value >= 0) & (found.value <= 1)).all()
     np.testing.assert_array_equal(found.half, best.half)
     assert not (found.reached > best.reached + 1e-12).any()
     for i in range(2):
-        if (said := evaluation.said(y[:, i], p[:, i], found.value[i])) and metric in (
+        if (said := evaluation.at_threshold(y[:, i], p[:, i], found.value[i])) and metric in (
             "f1",
             "accuracy",
         ):

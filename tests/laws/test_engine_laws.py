@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 
 import polycera as pc
-from polycera.balancing import Seen, get
+from polycera.balancing import StepGradients, get
 from polycera.layers.graph import Graph
 
 ROWS, FEATURES = 24, 6
@@ -273,7 +273,7 @@ def test_parameter_gradients_are_those_of_finite_differences(kind: Any, trunk: i
         ones = np.ones(len(chosen), "float32")
         method = get("mgda")
         weights = method.update(
-            method.init(len(chosen)), Seen(rows @ rows.T, ones, ones, ones, ones)
+            method.init(len(chosen)), StepGradients(rows @ rows.T, ones, ones, ones, ones)
         )[1]
         np.testing.assert_allclose(seen[2], ops.convert_to_numpy(weights), atol=2e-3)
         for i in region.variables:

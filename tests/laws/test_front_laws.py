@@ -45,13 +45,13 @@ def test_the_undominated_are_those_that_no_other_beats(scores: np.ndarray) -> No
         and not any((row == earlier).all() for earlier in rows[:i])
         for i, row in enumerate(rows)
     ]
-    assert pareto_set.undominated(scores).tolist() == expected
+    assert pareto_set.non_dominated(scores).tolist() == expected
 
 
 def test_the_undominated_by_hand() -> None:
     nan = math.nan
     scores = [[1, 0], [0, 1], [0, 0], [1, 0], [nan, 1], [0.5, 0.5], [nan, 2], [nan, nan]]
-    assert pareto_set.undominated(np.array(scores)).tolist() == [
+    assert pareto_set.non_dominated(np.array(scores)).tolist() == [
         True,
         True,
         False,
@@ -61,7 +61,7 @@ def test_the_undominated_by_hand() -> None:
         True,
         False,
     ]
-    assert pareto_set.undominated(np.array([[nan]])).tolist() == [True]
+    assert pareto_set.non_dominated(np.array([[nan]])).tolist() == [True]
 
 
 @given(scores=tables, data=st.data())
@@ -69,7 +69,7 @@ def test_no_row_is_lost_that_any_weights_like_best(scores: np.ndarray, data: Any
     """The best of all rows under weights is the best of those that no other beats, for every mean."""
     k = scores.shape[1]
     weights = np.array(data.draw(st.lists(st.floats(0, 5), min_size=k, max_size=k).filter(any)))
-    some = scores[pareto_set.undominated(scores)]
+    some = scores[pareto_set.non_dominated(scores)]
     for how in MEANS:
         np.testing.assert_allclose(
             MEANS[how](some, weights).max(), MEANS[how](scores, weights).max(), rtol=1e-9
@@ -87,7 +87,7 @@ def test_the_order_and_the_unit_of_tasks_are_irrelevant(
     scores, k = np.round(scores, 3), scores.shape[1]
     order = data.draw(st.permutations(range(k)))
     there = (scores * np.array(factors[:k]))[:, order]
-    np.testing.assert_array_equal(pareto_set.undominated(there), pareto_set.undominated(scores))
+    np.testing.assert_array_equal(pareto_set.non_dominated(there), pareto_set.non_dominated(scores))
     np.testing.assert_allclose(
         pareto_set.contributions(there), pareto_set.contributions(scores), rtol=1e-6, atol=1e-9
     )
@@ -138,7 +138,7 @@ def test_what_is_beaten_adds_nothing_and_the_best_of_a_task_adds_something(
     scores: np.ndarray,
 ) -> None:
     adds = pareto_set.contributions(scores)
-    assert (adds[~pareto_set.undominated(scores)] < 1e-9).all()
+    assert (adds[~pareto_set.non_dominated(scores)] < 1e-9).all()
     twice = pareto_set.contributions(np.concatenate([scores, scores]))
     assert (twice < 1e-9).all()
     for column in scores.T:
@@ -159,7 +159,7 @@ def test_contributions_of_seventeen_rows(k: int) -> None:
     """Of one task and of thousands: the product of as many edges is no float, and still tells rows apart."""
     scores = np.random.default_rng(0).uniform(size=(17, k))
     adds = pareto_set.contributions(scores)
-    assert np.isfinite(adds).all() and (adds > 0).sum() == pareto_set.undominated(scores).sum()
+    assert np.isfinite(adds).all() and (adds > 0).sum() == pareto_set.non_dominated(scores).sum()
     assert len(set(adds[adds > 0])) == (adds > 0).sum()
 
 
@@ -220,7 +220,7 @@ def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
     assert twelve.table["a"]["rmse"] == row == twelve.scores["a"]["rmse"]
     assert twelve.table["b"]["rmse"]["value"] is None
     assert last.skills["t/17"] == 0.17 and list(last.scores["t/17"]) == ["rmse", "r2"]
-    np.testing.assert_array_equal(arrays.Stored(twelve.path).arrays["w"], [12, 12, 12])
+    np.testing.assert_array_equal(arrays.StoredArrays(twelve.path).arrays["w"], [12, 12, 12])
 
 
 def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path: Path) -> N
 
 def test_notes_that_do_not_fit_together_are_damage(tmp_path: Path) -> None:
     write(tmp_path, 1, a=0.5)
-    notes = arrays.Stored(tmp_path / "000001.safetensors").notes
+    notes = arrays.StoredArrays(tmp_path / "000001.safetensors").notes
     wrong = [
         notes | {"watched": ["a/mae"]},
         notes | {"names": ["a/rmse"]},

@@ -14,7 +14,7 @@ from small import compiled, dense, from_numpy
 import polycera as pc
 from polycera.balancing import get
 from polycera.balancing.graddrop import scattered
-from polycera.layers.balance import Balance
+from polycera.layers.balance import ActiveBalancing
 from polycera.layers.fork import Fork
 from polycera.tasks import Layout
 
@@ -42,7 +42,7 @@ def ours(
     tasks: list[Any], method: Any, dtype: str, noise: np.ndarray, *arrays: np.ndarray
 ) -> np.ndarray:
     """What goes on into the trunk, in float64, for each of the noises."""
-    fork = Fork(Layout.of(tasks), Balance.of([task.name for task in tasks], method))
+    fork = Fork(Layout.of(tasks), ActiveBalancing.of([task.name for task in tasks], method))
     tensors = [ops.cast(ops.convert_to_tensor(array), dtype) for array in arrays]
 
     def backward(noise: Any, features: Any, cotangent: Any, kernel: Any) -> Any:

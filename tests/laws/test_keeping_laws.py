@@ -16,7 +16,7 @@ import polycera as pc
 from polycera.callbacks import pareto_checkpoint
 from polycera.model import variables
 from polycera.runs import kept_epochs
-from polycera.storage.arrays import Stored
+from polycera.storage.arrays import StoredArrays
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
 
@@ -82,7 +82,7 @@ def test_the_file_has_the_best_epoch(end: str, scale: str, tmp_path: Path) -> No
         loaded = keras.saving.load_model(save.path)
     else:
         loaded = network()
-        variables.write(variables.weights(loaded), Stored(save.path).arrays, "it")
+        variables.write(variables.weights(loaded), StoredArrays(save.path).arrays, "it")
     again = loaded.evaluate(*HELD, verbose=0)
     assert again["spend/rmse"] == pytest.approx(
         history["val_spend/rmse"][save.saved_epoch], rel=1e-5

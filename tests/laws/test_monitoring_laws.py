@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import polycera as pc
-from polycera.callbacks.score_scale import MEANS, SCALES, Seen, best
+from polycera.callbacks.score_scale import MEANS, SCALES, EpochMetrics, best
 from polycera.model.scores import Score
 from polycera.runs import kept_epochs, pareto_set
 from polycera.storage import arrays, state_json
@@ -107,9 +107,9 @@ tables = hnp.arrays(
 )
 
 
-def seen(values: np.ndarray, ideal: float = 0.0, trivial: float = 50.0) -> Seen:
+def seen(values: np.ndarray, ideal: float = 0.0, trivial: float = 50.0) -> EpochMetrics:
     k = values.shape[1]
-    return Seen(values, np.full(values.shape, trivial), np.full(k, ideal), np.full(k, 10.0))
+    return EpochMetrics(values, np.full(values.shape, trivial), np.full(k, ideal), np.full(k, 10.0))
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -119,7 +119,9 @@ def test_the_unit_of_a_target_changes_nothing(
 ) -> None:
     """Metrics, trivial values, ideals and references in other units: all scales but delta-m ignore a shift as well."""
     shift = 0.0 if scale == "single" else shift
-    there = Seen(*(np.asarray(part) * factor + shift for part in seen(values).__dict__.values()))
+    there = EpochMetrics(
+        *(np.asarray(part) * factor + shift for part in seen(values).__dict__.values())
+    )
     np.testing.assert_allclose(
         SCALES[scale](there), SCALES[scale](seen(values)), rtol=1e-6, atol=1e-6
     )
@@ -286,7 +288,7 @@ def test_the_best_epoch_is_saved_whenever_there_is_a_better_one(end: str, tmp_pa
 def in_file(path: Path) -> int:
     if path.suffix == ".keras":
         return int(path.read_text())
-    return int(*arrays.Stored(path).arrays["0000/w"])
+    return int(*arrays.StoredArrays(path).arrays["0000/w"])
 
 
 def test_a_file_that_was_there_stays_where_saving_fails(
@@ -376,7 +378,7 @@ def test_the_kept_epochs_are_those_that_no_other_beats(
     folder, k = tmp_path_factory.mktemp("front"), values.shape[1]
     callback, model, _ = watched(pc.callbacks.ParetoCheckpoint(folder, keep=keep), values)
     skills = 1 - values  # rounded, two may be equal whose metrics are not
-    best = set(np.flatnonzero(pareto_set.undominated(skills)).tolist())
+    best = set(np.flatnonzero(pareto_set.non_dominated(skills)).tolist())
     assert [one.epoch for one in kept_epochs.read(folder)] == list(callback.epochs)
     assert len(callback.epochs) == len(list(folder.iterdir())) <= keep
     if len(values) > keep:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from small import dense
 
 import polycera as pc
-from polycera.callbacks.gradient_history import MOST, Pulls
+from polycera.callbacks.gradient_history import MOST, GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
-from polycera.callbacks.time_allowance import Allowance
+from polycera.callbacks.time_allowance import TimeAllowance
 from polycera.layers import backend
 from polycera.model import gramians, variables
 from polycera.runs import Folder
@@ -272,7 +272,7 @@ def test_looks_stay_within_their_part_of_the_time(monkeypatch: pytest.MonkeyPatc
     clock, rng = Clock(monkeypatch), np.random.default_rng(0)
     for _ in range(200):
         epoch, compiling, batch = rng.lognormal(size=3) * (1.0, 2.0, 0.02)
-        allowance, tried, looks, compiles = Allowance(0.05), False, 0, bool(rng.integers(2))
+        allowance, tried, looks, compiles = TimeAllowance(0.05), False, 0, bool(rng.integers(2))
         for i in range(60):
             allowance.begin_epoch()
             clock.now += epoch + (compiling if i == 0 else 0.0)
@@ -295,14 +295,14 @@ def test_looks_stay_within_their_part_of_the_time(monkeypatch: pytest.MonkeyPatc
 
 def test_an_account_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    first = Allowance(0.05)
+    first = TimeAllowance(0.05)
     clock.now += 60
     with first.spending(2):
         clock.now += 2
     state = json.loads(json.dumps(first.state()))
     assert state == {"spent": 2.0, "trained": 60.0}
     clock.now += 1000
-    again = Allowance(0.05)
+    again = TimeAllowance(0.05)
     again.set_state(state)
     clock.now += 40
     assert (again.spent, again.trained) == (2.0, 100.0)
@@ -321,11 +321,11 @@ def test_a_short_training_is_not_looked_at() -> None:
 def test_evenly_spaced_looks_are_kept_and_the_newest(epochs: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("polycera.callbacks.gradient_history.MOST", 2 * 4 * most)
-        pulls = Pulls(["a", "b"], ["trunk"], [[0, 1]], "probe")
+        pulls = GradientHistory(["a", "b"], ["trunk"], [[0, 1]], "probe")
         for epoch in range(0, 3 * epochs, 3):
             vector, matrix = np.full((1, 2), epoch), np.full((1, 2, 2), epoch)
             pulls.add(epoch, vector, vector, matrix, matrix)
-            pulls = Pulls.of(pulls.state())
+            pulls = GradientHistory.of(pulls.state())
             assert pulls.looks[-1] == epoch
         assert 1 <= len(pulls.looks) <= most
         assert len(pulls.looks) >= min(epochs, most // 2)
@@ -337,7 +337,7 @@ def test_evenly_spaced_looks_are_kept_and_the_newest(epochs: int, most: int) -> 
 
 def test_the_numbers_that_are_kept_have_a_bound() -> None:
     tasks = [f"t{i}" for i in range(200)]
-    pulls = Pulls(tasks, ["a", "b", "c"], [range(200)] * 3, "balancing")
+    pulls = GradientHistory(tasks, ["a", "b", "c"], [range(200)] * 3, "balancing")
     matrix = np.zeros((3, 200, 200))
     for epoch in range(40):
         pulls.add(epoch, matrix[0, :3], matrix[0, :3], matrix, matrix)
@@ -358,7 +358,7 @@ def frame(rows: int = 120) -> dict[str, Any]:
 def test_a_run_has_its_gradients(
     balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Allowance, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(TimeAllowance, "_allows", lambda self, seconds: True)
     training, network = {"max_steps": 200, "balancing": balancing}, {"width": 16, "members": 5}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -379,7 +379,10 @@ def test_a_run_has_its_gradients(
     }
     assert {str(found.arrays[name].dtype) for name in ("cosines", "conflicts")} == {"float32"}
     assert (found.arrays["conflicts"] >= 0).all() and (found.arrays["conflicts"] <= 1).all()
-    assert arrays.Stored(run.path / "gradients.safetensors").notes["tasks"] == ["price", "<script>"]
+    assert arrays.StoredArrays(run.path / "gradients.safetensors").notes["tasks"] == [
+        "price",
+        "<script>",
+    ]
 
 
 def test_a_run_with_one_task_has_none(tmp_path: Path) -> None:
@@ -456,7 +459,7 @@ def test_terms_of_several_tasks_meet_in_the_trunk() -> None:
 def test_a_run_of_one_task_with_two_terms_has_the_gradients_of_the_terms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Allowance, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(TimeAllowance, "_allows", lambda self, seconds: True)
     few = {"training": {"max_steps": 10}, "network": {"width": 8, "members": 1, "bins": 0}}
     price = pc.Regression("price", loss={"mse": 0.8, "mae": 0.2})
     run = pc.fit(frame(), [price], out=tmp_path / "run", progress=False, **few)

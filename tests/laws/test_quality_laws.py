@@ -41,7 +41,7 @@ def score(metric: str, truth: np.ndarray, yes: np.ndarray) -> float:
 @given(answered(), st.sampled_from(sorted(evaluation.METRICS)))
 def test_no_threshold_is_better_than_the_one_chosen(pair: Pair, metric: str) -> None:
     truth, probability = pair
-    found = evaluation.cuts(truth[:, None], probability[:, None], metric)
+    found = evaluation.search_thresholds(truth[:, None], probability[:, None], metric)
     known = ~np.isnan(truth)
     truth, probability = truth[known], probability[known]
     assert 0 <= found.value[0] <= 1
@@ -59,14 +59,14 @@ def test_the_order_of_rows_is_irrelevant(pair: Pair, random: Any, metric: str) -
     order = list(range(len(truth)))
     random.shuffle(order)
     one, other = (
-        evaluation.cuts(y[:, None], p[:, None], metric)
+        evaluation.search_thresholds(y[:, None], p[:, None], metric)
         for y, p in (pair, (truth[order], probability[order]))
     )
     np.testing.assert_array_equal(np.array(one), np.array(other))
     assert evaluation.curve(truth, probability) == evaluation.curve(
         truth[order], probability[order]
     )
-    assert evaluation.said(truth, probability, 0.3) == evaluation.said(
+    assert evaluation.at_threshold(truth, probability, 0.3) == evaluation.at_threshold(
         truth[order], probability[order], 0.3
     )
 
@@ -77,13 +77,15 @@ def test_labels_do_not_see_each_other(pairs: list[Pair], metric: str) -> None:
     n = min(len(truth) for truth, _ in pairs)
     truth, probability = (np.stack([each[i][:n] for each in pairs], axis=1) for i in range(2))
     with pytest.MonkeyPatch.context() as patch:
-        whole = np.array(evaluation.cuts(truth, probability, metric))
+        whole = np.array(evaluation.search_thresholds(truth, probability, metric))
         patch.setattr(
             importlib.import_module("polycera.evaluation.threshold_search"), "CELLS", 2 * n
         )
-        np.testing.assert_array_equal(np.array(evaluation.cuts(truth, probability, metric)), whole)
+        np.testing.assert_array_equal(
+            np.array(evaluation.search_thresholds(truth, probability, metric)), whole
+        )
     for i in range(len(pairs)):
-        alone = evaluation.cuts(truth[:, i : i + 1], probability[:, i : i + 1], metric)
+        alone = evaluation.search_thresholds(truth[:, i : i + 1], probability[:, i : i + 1], metric)
         np.testing.assert_array_equal(np.array(alone)[:, 0], whole[:, i])
 
 
@@ -123,7 +125,7 @@ def test_each_point_of_a_curve_is_exact(pair: Pair, points: int) -> None:
         found.threshold[:1] == whole.threshold[:1] and found.threshold[-1:] == whole.threshold[-1:]
     )
     for at, precision, recall in zip(found.threshold, found.precision, found.recall, strict=True):
-        said = evaluation.said(*pair, at)
+        said = evaluation.at_threshold(*pair, at)
         assert (precision, recall) == (
             pytest.approx(said.precision),
             said.recall and pytest.approx(said.recall),

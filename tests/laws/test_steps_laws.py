@@ -15,7 +15,7 @@ from small import compiled, from_numpy, python
 
 import polycera as pc
 from polycera import balancing, weighting
-from polycera.layers.balance import Balance
+from polycera.layers.balance import ActiveBalancing
 
 N, BATCH, FEATURES = 24, 8, 3
 STEPS = N // BATCH
@@ -186,7 +186,7 @@ def test_a_weighting_is_what_is_minimised() -> None:
 
 
 @dataclass(frozen=True)
-class Echo(weighting.Method):
+class Echo(weighting.WeightingMethod):
     """Says what it is shown."""
 
     name = "echo"
@@ -300,7 +300,7 @@ def test_a_step_that_is_not_finite_teaches_nothing(
 @pytest.mark.parametrize("name", balancing.names())
 def test_what_a_balancing_remembers_survives_a_bad_step(name: str) -> None:
     """No gradient and an infinite loss: a step in which no task takes part."""
-    balance = Balance.of(["a", "b", "c"], name)
+    balance = ActiveBalancing.of(["a", "b", "c"], name)
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(4, 3, 5)).astype("float32")
     rows[2] = 0.0

@@ -16,7 +16,7 @@ from losses import KINDS, made, named, path, run, seen_of, step, update_of, weig
 from small import value_and_gradient
 
 from polycera.errors import InputError, UnknownName
-from polycera.weighting import METHODS, Method, Paper, Seen, get, names
+from polycera.weighting import METHODS, Paper, StepLosses, WeightingMethod, get, names
 
 M = 5
 N = 4
@@ -261,7 +261,7 @@ def test_state_keeps_its_names_and_shapes(name: str) -> None:
 @of("equal", "gls", "dwa")
 def test_half_precision_is_welcome(name: str) -> None:
     method = made(name, NAMES)
-    seen = Seen(
+    seen = StepLosses(
         *(ops.cast(part, "float16") for part in seen_of(np.arange(1.0, M + 1), norms=np.zeros(M)))
     )
     _, ours = method.update(method.init(M), seen)
@@ -297,7 +297,7 @@ def test_the_table_of_methods_is_complete(name: str) -> None:
     kind = METHODS[name]
     assert kind.name == name and kind.room == "Weighting"
     assert isinstance(kind.paper, Paper) and kind.paper.authors and 1990 < kind.year < 2030
-    assert kind.title and kind.cost and kind.when and set(kind.sees) <= set(Seen._fields)
+    assert kind.title and kind.cost and kind.when and set(kind.sees) <= set(StepLosses._fields)
     assert ("preference" in kind.sees) == kind.preferring
 
 
@@ -501,5 +501,5 @@ def test_the_examples_run(name: str) -> None:
 
 @pytest.mark.nobackend
 def test_the_example_of_the_room_runs() -> None:
-    found = doctest.testmod(sys.modules[Method.__module__])
+    found = doctest.testmod(sys.modules[WeightingMethod.__module__])
     assert found.attempted > 1 and found.failed == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gramians import KINDS, apart, cosines, gramian, jacobian, lengths, single, step, weights
 
-from polycera.balancing import Seen, get, names
+from polycera.balancing import StepGradients, get, names
 
 SIZES = (2, 5, 40)
 TOLERANCE = 1e-4
@@ -402,7 +402,7 @@ def train_toy(
         def train(carried: Any, t: Any) -> tuple[Any, None]:
             x, mean, square, state = carried
             j, noise = jax.jacobian(losses)(x), jax.random.uniform(jax.random.fold_in(key, t), (2,))
-            state, w = method.update(state, Seen(j @ j.T, ones, ones, losses(x), noise))
+            state, w = method.update(state, StepGradients(j @ j.T, ones, ones, losses(x), noise))
             mean, square = 0.9 * mean + 0.1 * (w @ j), 0.999 * square + 0.001 * (w @ j) ** 2
             x = x - rate * (mean / (1 - 0.9**t)) / (jnp.sqrt(square / (1 - 0.999**t)) + 1e-8)
             return (x, mean, square, state), None

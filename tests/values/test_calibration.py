@@ -321,7 +321,9 @@ def test_of_calibrated_probabilities_the_best_is_known(
     monkeypatch.setattr(
         sys.modules["polycera.evaluation.smoothed_thresholds"], "TRUSTED", 1e12
     )  # by what is expected alone
-    found, sure = (evaluation.steady(y, expit(factor * z), metric) for factor in (1.0, 3.0))
+    found, sure = (
+        evaluation.smoothed_thresholds(y, expit(factor * z), metric) for factor in (1.0, 3.0)
+    )
     best = {"f1": found.reached / 2, "balanced_accuracy": y.mean(0), "accuracy": np.full(3, 0.5)}[
         metric
     ]
@@ -335,8 +337,11 @@ def test_of_many_rows_the_labels_decide(metric: str) -> None:
     rng = np.random.default_rng(0)
     p = rng.random((40_000, 1))
     y = (rng.random(p.shape) < np.where(p > 0.9, 0.05, 0.8 * p)).astype(float)
-    few, many = evaluation.steady(y[:200], p[:200], metric), evaluation.steady(y, p, metric)
-    best = evaluation.cuts(y, p, metric).reached
+    few, many = (
+        evaluation.smoothed_thresholds(y[:200], p[:200], metric),
+        evaluation.smoothed_thresholds(y, p, metric),
+    )
+    best = evaluation.search_thresholds(y, p, metric).reached
     assert many.reached == pytest.approx(best, abs=0.002) and few.positives < 200 < many.positives
 
 
@@ -349,7 +354,7 @@ def test_on_other_rows_they_are_better_than_the_best_of_few() -> None:
             y, own = yes_or_no(80, 6, seed=seed)
             chosen = [
                 find(y, expit(2 * own), metric).value
-                for find in (evaluation.steady, evaluation.cuts)
+                for find in (evaluation.smoothed_thresholds, evaluation.search_thresholds)
             ]
             scores.append(
                 [scored_at(other, expit(2 * z), at, metric) for at in (*chosen, np.full(6, 0.5))]

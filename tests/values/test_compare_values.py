@@ -15,7 +15,7 @@ from polycera.experiments.affinity import affinity, grouped, total
 from polycera.experiments.comparison_verdict import verdict
 from polycera.experiments.confidence_interval import interval, quantile
 from polycera.experiments.gains import delta_m, gain_of, relative
-from polycera.experiments.jobs import Job, Trained
+from polycera.experiments.jobs import Job, TrainedJob
 from polycera.experiments.process_pool import expected
 from polycera.model import Score
 from polycera.runs import results
@@ -104,9 +104,11 @@ def test_a_gain_is_signed_so_that_joint_is_better_above_zero() -> None:
 def test_affinity_is_the_gain_over_training_alone() -> None:
     alone = {"a": 2.0, "b": 4.0, "c": 1.0}
     pairs = {("a", "b"): (1.0, 3.0), ("a", "c"): (3.0, 1.0), ("b", "c"): (4.0, 2.0)}
-    trained = {Job((name,), 0): Trained({name: score(value)}, 1.0) for name, value in alone.items()}
+    trained = {
+        Job((name,), 0): TrainedJob({name: score(value)}, 1.0) for name, value in alone.items()
+    }
     for pair, values in pairs.items():
-        trained[Job(pair, 0)] = Trained(dict(zip(pair, map(score, values), strict=True)), 1.0)
+        trained[Job(pair, 0)] = TrainedJob(dict(zip(pair, map(score, values), strict=True)), 1.0)
     found = affinity(["a", "b", "c"], [0], trained)
     assert found.gain == [[None, 0.5, -0.5], [0.25, None, 0.0], [0.0, -1.0, None]]
     assert found.groups == [[0, 1], [2]]

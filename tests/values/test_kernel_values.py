@@ -35,7 +35,7 @@ def one_penalty(monkeypatch: pytest.MonkeyPatch, penalty: float) -> None:
     monkeypatch.setattr(kernel_ridge, "PENALTIES", np.array([penalty]))
 
 
-def solved(x: Any, y: Any, landmarks: Any, own: Kernel = GAUSSIAN) -> kernel_ridge.Solved:
+def solved(x: Any, y: Any, landmarks: Any, own: Kernel = GAUSSIAN) -> kernel_ridge.RidgeSolution:
     return kernel_ridge.solve(
         own, distances(x, x[landmarks], np), landmarks, y, np.arange(y.shape[1])
     )

@@ -17,7 +17,7 @@ from polycera.errors import InputError
 
 @keras.saving.register_keras_serializable("test_own_methods")
 @dataclass(frozen=True)
-class Damped(balancing.Method):
+class Damped(balancing.BalancingMethod):
     """Weigh each task down by the length of its gradient."""
 
     power: float = 0.5
@@ -40,7 +40,7 @@ class Unregistered(balancing.Mean):
 
 @keras.saving.register_keras_serializable("test_own_methods")
 @dataclass(frozen=True)
-class Halved(weighting.Method):
+class Halved(weighting.WeightingMethod):
     """Half of each loss."""
 
     part: float = 0.5
@@ -67,7 +67,7 @@ def rows() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 @pytest.mark.nobackend
 @pytest.mark.parametrize("method", [Damped(0.25), Twice(), Halved(0.3)], ids=lambda m: m.name)
 def test_a_method_of_ones_own_is_found_again_as_itself(method: Any) -> None:
-    get = balancing.get if isinstance(method, balancing.Method) else weighting.get
+    get = balancing.get if isinstance(method, balancing.BalancingMethod) else weighting.get
     config = method.to_config()
     assert config["name"] == f"test_own_methods>{type(method).__name__}"
     assert get(config) == method and type(get(config)) is type(method)
@@ -123,7 +123,7 @@ def test_what_cannot_be_found_again_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.nobackend
 def test_a_method_that_dataclass_did_not_see_is_refused() -> None:
-    class Forgotten(balancing.Method):
+    class Forgotten(balancing.BalancingMethod):
         power: float = 0.5
 
         def weigh(self, state: Any, seen: Any, rows: Any) -> Any:

@@ -68,7 +68,7 @@ def test_curve() -> None:
 @pytest.mark.parametrize("threshold", [0.0, 0.31, 0.5, 1.0])
 def test_said(threshold: float) -> None:
     truth, probability = drawn(300)
-    yes, found = probability >= threshold, evaluation.said(truth, probability, threshold)
+    yes, found = probability >= threshold, evaluation.at_threshold(truth, probability, threshold)
     assert found.recall == pytest.approx(recall_score(truth, yes), abs=1e-12)
     assert found.f1 == pytest.approx(f1_score(truth, yes), abs=1e-12)
     assert found.accuracy == pytest.approx(accuracy_score(truth, yes), abs=1e-12)
@@ -88,7 +88,7 @@ def test_cuts_find_the_best_threshold(metric: str) -> None:
     columns = [drawn(60, seed, share) for seed, share in enumerate([0.1, 0.3, 0.5, 0.9])]
     truth, probability = (np.stack(each, axis=1) for each in zip(*columns, strict=True))
     truth[::7, 1] = np.nan
-    found = evaluation.cuts(truth, probability, metric)
+    found = evaluation.search_thresholds(truth, probability, metric)
     for i, (y, p) in enumerate(zip(truth.T, probability.T, strict=True)):
         y, p = y[~np.isnan(y)], p[~np.isnan(y)]
         best = max(SCORES[metric](y, p >= at) for at in [0.0, *p, 1.1])
@@ -118,7 +118,9 @@ TIES: list[Any] = [
 def test_which_of_several_best_thresholds(
     truth: list[int], probability: list[float], value: float
 ) -> None:
-    found = evaluation.cuts(np.array(truth, float)[:, None], np.array(probability)[:, None])
+    found = evaluation.search_thresholds(
+        np.array(truth, float)[:, None], np.array(probability)[:, None]
+    )
     assert found.value[0] == pytest.approx(value, abs=1e-15)
 
 
@@ -200,14 +202,16 @@ def of_kinds(rows: int = 80) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 @pytest.mark.nobackend
 def test_each_kind_has_its_own() -> None:
     layout, truth, predictions = of_kinds()
-    found = evaluation.measured(layout, truth, predictions, "test", {"b": np.array([0.3])})
+    found = evaluation.task_quality(layout, truth, predictions, "test", {"b": np.array([0.3])})
     assert found.part == "test" and set(found.tasks) == set(layout.tasks)
     assert {name: own.kind for name, own in found.tasks.items()} == {t.name: t.kind for t in KINDS}
     assert [found.tasks[name].rows for name in "bmcornq"] == [80, 79, 80, 80, 75, 80, 80]
     b = found.tasks["b"]
     assert [label.name for label in b.labels] == ["yes"] and b.confusion is not None
-    assert b.labels[0].fitted == evaluation.said(truth["b"][:, 0], predictions["b"][:, 0], 0.3)
-    assert b.labels[0].half == evaluation.said(truth["b"][:, 0], predictions["b"][:, 0])
+    assert b.labels[0].fitted == evaluation.at_threshold(
+        truth["b"][:, 0], predictions["b"][:, 0], 0.3
+    )
+    assert b.labels[0].half == evaluation.at_threshold(truth["b"][:, 0], predictions["b"][:, 0])
     np.testing.assert_array_equal(
         b.confusion.counts, confusion_matrix(truth["b"][:, 0], predictions["b"][:, 0] >= 0.3)
     )
@@ -261,7 +265,9 @@ def test_what_is_written_of_many_tasks_can_be_read(tasks: list[Any]) -> None:
         for name, k in units.items()
     }
     at = evaluation.thresholds(layout, truth, predictions)
-    found = evaluation.measured(layout, truth, predictions, "test", evaluation.by_task(at, layout))
+    found = evaluation.task_quality(
+        layout, truth, predictions, "test", evaluation.by_task(at, layout)
+    )
     assert len(manifest.page(found)) < 2**21 and len(manifest.page(at)) < 2**19
     # the labels with most positive rows, in their order; a threshold for each
     if tasks[0].kind == "multilabel":
@@ -463,7 +469,7 @@ def test_thresholds_are_those_of_the_validation_rows(run: pc.Run) -> None:
     found = run.thresholds.tasks["churn"][label]
     assert (label, found.metric, found.part, found.fitted) == ("yes", "f1", "validation", True)
     assert list(run.thresholds.tasks) == ["churn"]
-    steady = evaluation.steady(truth[:, None].astype(float), share[:, None])
+    steady = evaluation.smoothed_thresholds(truth[:, None].astype(float), share[:, None])
     assert found.value == pytest.approx(steady.value[0], abs=1e-6)
     assert found.reached == pytest.approx(f1_score(truth, answers["churn"] == "yes"))
     assert found.at_half == pytest.approx(f1_score(truth, share > 0.5))
@@ -496,7 +502,7 @@ def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(
     )
     assert run.thresholds is not None
     found = run.thresholds.tasks["churn"]["yes"]
-    steady = evaluation.steady(truth[:, None].astype(float), share[:, None])
+    steady = evaluation.smoothed_thresholds(truth[:, None].astype(float), share[:, None])
     assert found.value == pytest.approx(steady.value[0], abs=1e-6)
     assert found.reached == pytest.approx(f1_score(truth, answers))
     measured = run.metrics["validation"]

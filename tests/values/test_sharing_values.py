@@ -21,7 +21,7 @@ from polycera.interpretation import describe, step_times
 from polycera.interpretation.describe import Description
 from polycera.interpretation.separate_models import separate
 from polycera.interpretation.sharing import sharing
-from polycera.interpretation.sharing_verdict import Part, verdict
+from polycera.interpretation.sharing_verdict import WeightShare, verdict
 from polycera.runs import Network, Training
 from polycera.runs.results import Amount, Sharing
 from polycera.tabular import recipe
@@ -294,7 +294,7 @@ A, B, C, D = 1, 2, 4, 8
     ],
 )
 def test_the_wording(masks: list[int], tasks: int, said: str) -> None:
-    assert verdict([Part(10, mask, mask) for mask in masks], tasks) == said
+    assert verdict([WeightShare(10, mask, mask) for mask in masks], tasks) == said
 
 
 def one(layer: Any, *shapes: tuple[int | None, ...]) -> int | None:

@@ -18,7 +18,7 @@ from polycera.errors import UnknownName
 from polycera.layers.first_weights import Drawn
 from polycera.layers.kernel_layer import Landmarks
 from polycera.model import predicting
-from polycera.model.objective import Kept, Objective
+from polycera.model.objective import HeadConstants, Objective
 from polycera.runs import Network, Training
 from polycera.tabular import blend, kernel_ridge, presets, recipe
 from polycera.tasks import Layout
@@ -142,7 +142,9 @@ def test_losses_of_all_rows_on_the_host_are_those_of_a_batch() -> None:
     y = rng.integers(0, 2, size=(n, layout.width)).astype("float32")
     y[rng.random(y.shape) < 0.2] = np.nan
     raw = rng.normal(size=(n, layout.units)).astype("float32")
-    kept = Kept(*(ops.convert_to_tensor(np.ones(size, "float32")) for size in (8, 8, layout.units)))
+    kept = HeadConstants(
+        *(ops.convert_to_tensor(np.ones(size, "float32")) for size in (8, 8, layout.units))
+    )
     sums, rows = objective.sums(y, raw, kept)
     batch = objective(ops.convert_to_tensor(y), ops.convert_to_tensor(raw), None, kept)
     np.testing.assert_allclose(sums, ops.convert_to_numpy(batch.sums), rtol=1e-5)
@@ -325,10 +327,10 @@ def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None
 
 
 def test_scores_of_few_rows_are_waited_for_longer() -> None:
-    few, many = (recipe.Plan.of(rows, Training()) for rows in (400, 6000))
+    few, many = (recipe.StepPlan.of(rows, Training()) for rows in (400, 6000))
     assert few.least == few.patience
     assert 4 <= many.least < many.patience
     assert (
-        recipe.Plan.of(6000, Training(patience_steps=900)).least
-        == recipe.Plan.of(6000, Training(patience_steps=900)).patience
+        recipe.StepPlan.of(6000, Training(patience_steps=900)).least
+        == recipe.StepPlan.of(6000, Training(patience_steps=900)).patience
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from losses import made, named, path, run, step, weights
 
-from polycera.weighting import Method, get
+from polycera.weighting import WeightingMethod, get
 
 TOLERANCE = 1e-4
 
@@ -135,7 +135,7 @@ def test_famo_is_torchjds_where_the_next_batch_is_the_same(torchjd: Any, kind: s
 
 # -- what papers minimise -------------------------------------------------------------------------------------------
 
-MINIMISED: dict[str, tuple[Method, Callable[[np.ndarray], float], float]] = {
+MINIMISED: dict[str, tuple[WeightingMethod, Callable[[np.ndarray], float], float]] = {
     "gls": (get("gls"), lambda x: np.prod(x) ** (1 / 5), 5),
     "log": (get("log"), lambda x: np.log(x).sum(), 1),
     "uncertainty": (get("uncertainty"), lambda x: (np.exp(-0.0) * x + 0.0).sum(), 1),

@@ -18,7 +18,7 @@ from polycera.balancing.graddrop import GradDrop
 from polycera.balancing.gradvac import GradVac
 from polycera.balancing.imtl_g import IMTLG
 from polycera.balancing.mean import Mean
-from polycera.balancing.method import Method, Paper, Seen
+from polycera.balancing.method import BalancingMethod, Paper, StepGradients
 from polycera.balancing.mgda import MGDA
 from polycera.balancing.moco import MoCo
 from polycera.balancing.nash_mtl import NashMTL
@@ -28,7 +28,10 @@ from polycera.balancing.sdmgrad import SDMGrad
 from polycera.balancing.upgrad import UPGrad
 from polycera.method_base import find
 
-METHODS: dict[str, type[Method]] = {
+Method = BalancingMethod
+"""The base of a method of one's own."""
+
+METHODS: dict[str, type[BalancingMethod]] = {
     method.name: method
     for method in (
         *(Mean, MGDA, PCGrad, GradVac, CAGrad, IMTLG, NashMTL, AlignedMTL),
@@ -39,9 +42,10 @@ METHODS: dict[str, type[Method]] = {
 
 __all__ = [
     "METHODS",
+    "BalancingMethod",
     "Method",
     "Paper",
-    "Seen",
+    "StepGradients",
     "get",
     "names",
     *sorted(c.__name__ for c in METHODS.values()),
@@ -53,7 +57,7 @@ def names() -> list[str]:
     return list(METHODS)
 
 
-def get(method: str | Mapping[str, Any] | Method) -> Method:
+def get(method: str | Mapping[str, Any] | BalancingMethod) -> BalancingMethod:
     """Return a method by its name, by what `to_config` gave, or as it is. Case does not matter, nor `-` for `_`.
 
     Raises:
@@ -61,4 +65,6 @@ def get(method: str | Mapping[str, Any] | Method) -> Method:
         InputError: for what is neither; for a class of the user's own that is not registered with
             Keras here.
     """
-    return method if isinstance(method, Method) else find(METHODS, method, "balancing method")
+    return (
+        method if isinstance(method, BalancingMethod) else find(METHODS, method, "balancing method")
+    )

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import EPSILON, MANY, eigen
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class AlignedMTL(Method):
+class AlignedMTL(BalancingMethod):
     """Replace the gradients by the nearest ones that are orthogonal and equally long, then add those up.
 
     Senushkin et al. 2023, arXiv:2305.19000, algorithm 1 and eq. 13: weights = sqrt(s) G^(-1/2) p,
@@ -51,7 +51,7 @@ class AlignedMTL(Method):
     def limits(self) -> None:
         self.check("scale", self.scale in ("min", "median", "rmse"), "'min', 'median' or 'rmse'")
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         roots, vectors, kept = singular(rows)
         safe = kept * roots + (1.0 - kept)
         rank = ops.sum(kept)

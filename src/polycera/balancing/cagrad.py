@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import (
     EPSILON,
     Guess,
@@ -25,7 +25,7 @@ HALVINGS = 20
 
 
 @dataclass(frozen=True)
-class CAGrad(Method):
+class CAGrad(BalancingMethod):
     """Within a ball around the mean gradient, take the step along which the worst-off task gains most.
 
     Liu et al. 2021, arXiv:2110.14048, eq. 2 and algorithm 1: with the mean gradient g, maximise
@@ -66,7 +66,7 @@ class CAGrad(Method):
     def limits(self) -> None:
         self.check("c", self.c >= 0, "a number of at least 0; below 1 the mean loss still falls")
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         if self.c == 0:
             return state, seen.present
         mean = rows.norms * rows.share  # in unit vectors

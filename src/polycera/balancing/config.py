@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import divide
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class ConFIG(Method):
+class ConFIG(BalancingMethod):
     """Point where the cosine with every task's gradient is the same, as far as the gradients together reach.
 
     Liu et al. 2025, arXiv:2408.11104, eq. 2 and 3: u = normalised pinv([g_i / |g_i|]) p, and the
@@ -42,7 +42,7 @@ class ConFIG(Method):
     when = "losses of very different scale, such as those of physics-informed networks"
     preferring = True
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         wanted = seen.preference * rows.active
         x, _ = divide(rows.cosines, wanted, rows.active)
         reached = (x[None, :] @ rows.cosines)[0]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import REGULAR, nonnegative
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class DualProj(Method):
+class DualProj(BalancingMethod):
     """Bend the sum of the gradients as little as possible until it harms no task.
 
     Lopez-Paz & Ranzato 2017, arXiv:1706.08840, eq. 11 (gradient episodic memory): the projection of
@@ -56,7 +56,7 @@ class DualProj(Method):
         )
         self.check("relative", self.relative in ("task", "trace"), "'task' or 'trace'")
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
         linear = -rows.active * ((seen.preference * rows.norms)[None, :] @ matrix)
         scale = ops.max(ops.abs(linear)) + 1e-35

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import fair
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class FairGrad(Method):
+class FairGrad(BalancingMethod):
     """Share out the decrease of the losses fairly, with alpha from plain sum (0) over Nash (1) to worst-off (large).
 
     Ban & Ji 2024, arXiv:2402.15638, eq. 6: the weights a > 0 that solve G a = a^(-1 / alpha).
@@ -50,7 +50,7 @@ class FairGrad(Method):
             "alpha", self.alpha == 0 or 0.2 <= self.alpha <= 100, "0, or a number from 0.2 to 100"
         )
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         if self.alpha == 0:
             return state, seen.present
         gain = rows.typical ** (1.0 / self.alpha - 1.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.typing import Tensor
 
 STRIDES = (-1052792407, -1847521881)
@@ -15,7 +15,7 @@ STRIDES = (-1052792407, -1847521881)
 
 
 @dataclass(frozen=True)
-class GradDrop(Method):
+class GradDrop(BalancingMethod):
     """At each feature keep the gradients of one sign and drop the others; the heavier sign is the likelier.
 
     Chen et al. 2020, arXiv:2010.06808, algorithm 1: with P = (1 + sum_i g_i / sum_i |g_i|) / 2,
@@ -61,7 +61,7 @@ class GradDrop(Method):
         self.check("leak", 0 <= self.leak <= 1, "a number from 0 to 1")
         self.check("over", self.over in ("row", "batch"), "'row' or 'batch'")
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         return state, seen.present
 
     def combine(self, positive: Tensor, negative: Tensor, uniform: Tensor) -> Tensor:

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import EPSILON
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class GradVac(Method):
+class GradVac(BalancingMethod):
     """Where two gradients are less alike than they usually are, turn one towards the other; then add them up.
 
     Wang et al. 2021, arXiv:2010.05874, eq. 4 and algorithm 1: for each task i and the others j in
@@ -58,7 +58,7 @@ class GradVac(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return {"cosines": np.zeros((m, m), "float32")}
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         order = ops.argsort(seen.noise)
         back = ops.argsort(order)
         cosines = permuted(rows.cosines, order)

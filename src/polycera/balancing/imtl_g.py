@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import divide, pseudo_inverse
 from polycera.typing import Tensor
 
@@ -15,7 +15,7 @@ LONGEST = 10.0
 
 
 @dataclass(frozen=True)
-class IMTLG(Method):
+class IMTLG(BalancingMethod):
     """Choose the step whose projections on the tasks' gradient directions are all equal.
 
     Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), eq. 3; as a
@@ -46,7 +46,7 @@ class IMTLG(Method):
     cost = "O(m^3), 1 or 2 eigendecompositions"
     when = "tasks of very different scale that should all move equally"
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         apart, independent = divide(rows.cosines, rows.active, rows.active)
         norms = rows.norms  # made here: what is first made inside a branch cannot leave it
         raw = ops.cond(

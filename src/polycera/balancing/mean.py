@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class Mean(Method):
+class Mean(BalancingMethod):
     """Every task's gradient as it is: the trunk receives their sum, as in stock Keras.
 
     With a preference p, weights_i = p_i. Nothing is balanced; a well-tuned preference is often as
@@ -34,5 +34,5 @@ class Mean(Method):
     when = "first; with tuned weights it is hard to beat"
     preferring = True
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         return state, seen.preference

@@ -27,16 +27,16 @@ from typing import ClassVar, NamedTuple
 
 from keras import ops
 
-from polycera.method_base import Paper, Published, State
+from polycera.method_base import MethodBase, Paper, State
 from polycera.typing import Tensor
 
-__all__ = ["Method", "Paper", "Rows", "Seen", "State"]
+__all__ = ["BalancingMethod", "Paper", "Rows", "State", "StepGradients"]
 
 FAINT = 1e-30
 """A squared norm below this part of the largest counts as no gradient at all: 15 orders of magnitude in the norm."""
 
 
-class Seen(NamedTuple):
+class StepGradients(NamedTuple):
     """What a balancing method sees of a step, in float32.
 
     Attributes:
@@ -67,7 +67,7 @@ class Rows:
         active: [m] 1.0 for tasks that are present and have a gradient, else 0.0.
     """
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: StepGradients) -> None:
         finite = ops.nan_to_num(seen.gramian, nan=0.0, posinf=0.0, neginf=0.0)
         squares = ops.diagonal(finite) * seen.present
         top = ops.max(squares) + 1e-37
@@ -130,7 +130,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Method(Published):
+class BalancingMethod(MethodBase):
     """A published way to turn the Gramian of the tasks' gradients into weights.
 
     A method is the frozen dataclass of its hyperparameters; whatever it remembers from step to step
@@ -158,13 +158,13 @@ class Method(Published):
     sees: ClassVar[tuple[str, ...]] = ("gramian",)
     elementwise: ClassVar[bool] = False
 
-    def update(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def update(self, state: State, seen: StepGradients) -> tuple[State, Tensor]:
         """The state after this step, and the weights [m] by which the trunk takes the tasks' gradients."""
-        seen = Seen(*(ops.cast(part, "float32") for part in seen))
+        seen = StepGradients(*(ops.cast(part, "float32") for part in seen))
         state = {name: ops.convert_to_tensor(part) for name, part in state.items()}
         state, weights = self.weigh(state, seen, Rows(seen))
         return state, weights * seen.present
 
     @abstractmethod
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         """The method itself, given the Gramian taken apart; weights of absent tasks are ignored."""

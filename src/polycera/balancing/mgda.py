@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import nonnegative
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class MGDA(Method):
+class MGDA(BalancingMethod):
     """Go where even the task that gains least gains as much as it can: the shortest convex combination.
 
     Desideri 2012; Sener & Koltun 2018, arXiv:1810.04650, eq. 3: minimise |sum_i a_i g_i|^2 over a
@@ -42,7 +42,7 @@ class MGDA(Method):
     cost = "O(m^3), 2 to 6 solves"
     when = "no task may get worse, and small gradients should lead"
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         z = nonnegative(rows.cosines, rows.inverse[None, :], rows.active)[0]
         weights = z * rows.inverse
         idle = seen.present - rows.active

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import on_simplex
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class MoCo(Method):
+class MoCo(BalancingMethod):
     """Move the weights a little each step towards MGDA's, judged by a running mean and not by one batch.
 
     Fernando et al. 2023, arXiv:2210.12624, eq. 5 and 6: y_i <- y_i - beta_t (y_i - g_i) tracks each
@@ -71,7 +71,7 @@ class MoCo(Method):
             "step": np.zeros((), "float32"),
         }
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         now = state["step"] + 1.0
         pairs = seen.present[:, None] * seen.present[None, :]
         seen_now = ops.nan_to_num(seen.gramian, nan=0.0, posinf=0.0, neginf=0.0)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import fair
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class NashMTL(Method):
+class NashMTL(BalancingMethod):
     """Maximise the product of the tasks' gains: no task can gain a percent without others losing more than that.
 
     Navon et al. 2022, arXiv:2202.01017, claim 3.1: the weights a > 0 that solve G a = 1 / a.
@@ -43,7 +43,7 @@ class NashMTL(Method):
     cost = "O(m^3), 3 to 8 solves"
     when = "tasks of very different scale; no weights to tune"
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         return state, fair(
             rows.cosines, ops.ones_like(rows.active), 1.0, rows.active
         ) / rows.typical

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.typing import Tensor
 
 BLOCK = 8
@@ -14,7 +14,7 @@ BLOCK = 8
 
 
 @dataclass(frozen=True)
-class PCGrad(Method):
+class PCGrad(BalancingMethod):
     """Where two gradients conflict, take from each the part along the other; then add up what is left.
 
     Yu et al. 2020, arXiv:2001.06782, algorithm 1: for each task i and the others j in random order,
@@ -43,7 +43,7 @@ class PCGrad(Method):
     cost = "O(m^3), m / 8 small steps"
     when = "few tasks that conflict now and then"
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         order = ops.argsort(seen.noise)
         added = surgery(ops.take(ops.take(rows.cosines, order, axis=0), order, axis=1))
         weights = 1.0 + (added @ ops.take(rows.norms, order)[:, None])[:, 0] / ops.take(

@@ -9,13 +9,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import fair
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class PIVRG(Method):
+class PIVRG(BalancingMethod):
     """FairGrad with alpha 2, in which a task that lags behind the others counts more.
 
     Qin et al. 2025, CVPR, "Revisiting fairness in multitask learning: a performance-driven approach
@@ -67,7 +67,7 @@ class PIVRG(Method):
             "recent": np.zeros(m, "float32"),
         }
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         state = self.remember(state, seen)
         score = 100.0 * state["recent"] / (ops.abs(state["first"]) + 1e-12)
         highest = ops.max(ops.where(seen.present > 0, score, -1e30))
@@ -80,7 +80,7 @@ class PIVRG(Method):
         gain = ops.sqrt((share + (1.0 - seen.present)) / rows.typical)
         return state, fair(rows.cosines, gain, 2.0, rows.active) / rows.typical
 
-    def remember(self, state: State, seen: Seen) -> State:
+    def remember(self, state: State, seen: StepGradients) -> State:
         """The first loss of each task, and the running mean of its losses since."""
         losses = ops.nan_to_num(seen.losses, nan=0.0, posinf=0.0, neginf=0.0)
         new = seen.present * (1.0 - state["known"])

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import on_simplex
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class SDMGrad(Method):
+class SDMGrad(BalancingMethod):
     """The shortest convex combination of the gradients, plus `pull` times a preferred one; found step by step.
 
     Xiao, Ban & Ji 2023, arXiv:2305.18409, eq. 7 and algorithm 1: w moves on the simplex against the
@@ -67,7 +67,7 @@ class SDMGrad(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return {"weights": np.full(m, 1.0 / m, "float32")}
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         size = ops.sum(rows.norms) / rows.count
         gramian = rows.gramian / (size * size + 1e-35)
         held = ops.sum(state["weights"] * seen.present)

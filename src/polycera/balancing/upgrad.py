@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from polycera.balancing.method import Method, Paper, Rows, Seen, State
+from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepGradients
 from polycera.balancing.solvers import REGULAR, nonnegative
 from polycera.typing import Tensor
 
 
 @dataclass(frozen=True)
-class UPGrad(Method):
+class UPGrad(BalancingMethod):
     """Bend each task's gradient as little as possible until it harms no task, then add up the bent ones.
 
     Quinton & Rey 2024, arXiv:2406.16232, eq. 4 and proposition 1: the projection of p_i g_i on the
@@ -59,7 +59,7 @@ class UPGrad(Method):
         )
         self.check("relative", self.relative in ("task", "trace"), "'task' or 'trace'")
 
-    def weigh(self, state: State, seen: Seen, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
         linear = -matrix * rows.active[:, None] * rows.active[None, :]
         bent = nonnegative(

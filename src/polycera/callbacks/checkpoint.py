@@ -15,7 +15,7 @@ import numpy as np
 
 from polycera.callbacks import callback_state
 from polycera.callbacks.guard import Guard
-from polycera.callbacks.interrupts import Asked
+from polycera.callbacks.interrupts import InterruptRequest
 from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.data.batches import Batches
 from polycera.errors import InputError, PolyceraError, shorten
@@ -24,9 +24,9 @@ from polycera.model import variables
 from polycera.model.hooks import FitHook
 from polycera.model.nonfinite import not_finite
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.save_interval import Every
+from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock
-from polycera.storage.arrays import Stored
+from polycera.storage.arrays import StoredArrays
 
 GROUPS = ("model", "optimizer", "metrics")
 
@@ -67,20 +67,22 @@ class Checkpoint(FitHook):
         super().__init__()
         self.folder, self.every, self.delete_checkpoint = (
             Path(folder),
-            Every.of(every),
+            SaveInterval.of(every),
             delete_checkpoint,
         )
         self.go_on = "run the same script again"
         self.run: str | None = None  # the identity of the run, where the folder is in one
-        self.around: Asked | None = None  # of whoever holds the folder and listens already
+        self.around: InterruptRequest | None = (
+            None  # of whoever holds the folder and listens already
+        )
         self._kept = Checkpoints(self.folder)
         self._forget()
 
     def _forget(self) -> None:
-        self._found: Stored | None = None
+        self._found: StoredArrays | None = None
         self._batches: Batches | None = None
         self._others: list[Any] = []
-        self._asked = Asked() if self.around is None else self.around
+        self._asked = InterruptRequest() if self.around is None else self.around
         self._epoch = self._first = self._done = 0
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
         self._measured: dict[str, np.ndarray] | None = None

@@ -14,7 +14,7 @@ MOST = 2_000_000
 """Numbers in all matrices that are kept: what 500 epochs of 200 tasks would come to is a hundred times as many."""
 
 
-class Pulls:
+class GradientHistory:
     """How hard each task pulled in which direction, in each place that tasks share, in each epoch that was looked at.
 
     Of cosines and conflicts, which are [m, m] for each place, no more than `MOST` numbers are kept:

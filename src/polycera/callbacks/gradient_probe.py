@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from polycera.callbacks.gradient_history import Pulls, shares
-from polycera.callbacks.time_allowance import Allowance
+from polycera.callbacks.gradient_history import GradientHistory, shares
+from polycera.callbacks.time_allowance import TimeAllowance
 from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.errors import InputError, listing, shorten
 from polycera.layers import backend
 from polycera.layers.graph import Graph
-from polycera.layers.shared_layers import Place, places
+from polycera.layers.shared_layers import SharedLayer, shared_layers
 from polycera.model.gramians import Gramians, Terms, terms_of
 from polycera.model.predicting import check_features, rows_of
 from polycera.model.targets import encode, pack, pack_weights
@@ -24,7 +24,7 @@ from polycera.model.task_weighting import AGAINST
 from polycera.typing import TaskName
 
 
-class Batch(NamedTuple):
+class SampleBatch(NamedTuple):
     """Some rows of the sample: features, packed targets, packed weights or None."""
 
     x: Any
@@ -123,10 +123,10 @@ class GradientProbe(keras.callbacks.Callback):
         self.batches, self.rows, self.seed = batches, rows, seed
         self.terms = bool(terms)
         self._of_terms: Terms | None = None
-        self.pulls: Pulls | None = None
-        self._allowance = Allowance(budget)
-        self._places: list[Place] = []
-        self._sample: list[Batch] = []
+        self.pulls: GradientHistory | None = None
+        self._allowance = TimeAllowance(budget)
+        self._places: list[SharedLayer] = []
+        self._sample: list[SampleBatch] = []
         self._gramians: Gramians | None = None
 
     def get_state(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class GradientProbe(keras.callbacks.Callback):
         Raises:
             InputError: for what is not the state of a probe of these tasks and layers.
         """
-        pulls = None if state["pulls"] is None else Pulls.of(state["pulls"])
+        pulls = None if state["pulls"] is None else GradientHistory.of(state["pulls"])
         own, found = (
             (p.tasks, p.places, p.serving) if p is not None else None for p in (self.pulls, pulls)
         )
@@ -220,7 +220,7 @@ class GradientProbe(keras.callbacks.Callback):
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
-        self._places = places(Graph.of(self.model), layout, own=self.terms)
+        self._places = shared_layers(Graph.of(self.model), layout, own=self.terms)
         self.pulls, self._gramians = None, None
         if not self._places and self.terms:
             what = f"no two loss terms of {listing(layout.tasks)} meet in a layer that trains"
@@ -243,9 +243,11 @@ class GradientProbe(keras.callbacks.Callback):
             found = self._of_terms = terms_of(self.model._objective)
             names = found.names
             serving = [np.flatnonzero(np.isin(found.owner, own)).tolist() for own in serving]
-        self.pulls = Pulls(names, [place.name for place in self._places], serving, "probe")
+        self.pulls = GradientHistory(
+            names, [place.name for place in self._places], serving, "probe"
+        )
 
-    def _drawn(self) -> list[Batch]:
+    def _drawn(self) -> list[SampleBatch]:
         """The rows of each batch: all different where there are enough of them."""
         layout = self.model.layout
         check_features(self.x, "x of GradientProbe")
@@ -263,7 +265,7 @@ class GradientProbe(keras.callbacks.Callback):
         if batches * rows > count:
             order = np.concatenate([rng.choice(count, rows, replace=False) for _ in range(batches)])
         return [
-            Batch(
+            SampleBatch(
                 keras.tree.map_structure(lambda part, own=own: part[own], x),
                 y[own],
                 _rows(weights, own),
@@ -313,7 +315,7 @@ class GradientProbe(keras.callbacks.Callback):
             _mean(cosines < AGAINST, both),
         )
 
-    def _weights_at(self, place: Place) -> np.ndarray:
+    def _weights_at(self, place: SharedLayer) -> np.ndarray:
         """The factor of each gradient at a layer, [m]."""
         of_tasks = weights_at(self.model, place)
         if self._of_terms is None:
@@ -321,7 +323,7 @@ class GradientProbe(keras.callbacks.Callback):
         return of_tasks[self._of_terms.owner] * self._of_terms.weights
 
 
-def weights_at(model: Any, place: Place) -> np.ndarray:
+def weights_at(model: Any, place: SharedLayer) -> np.ndarray:
     """The factor of each task's gradient at a layer, [m], as of the last step: its own weight and the methods'.
 
     NaN for tasks that the layer does not serve. A balancing that works element by element counts as

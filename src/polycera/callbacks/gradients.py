@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from polycera.callbacks.gradient_history import Pulls, shares
+from polycera.callbacks.gradient_history import GradientHistory, shares
 from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.errors import InputError
 from polycera.model.gradient_stats import GradientStats
@@ -56,7 +56,7 @@ class Gradients(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pulls: Pulls | None = None
+        self.pulls: GradientHistory | None = None
 
     def get_state(self) -> dict[str, Any]:
         """What it takes to go on after an interruption."""
@@ -64,7 +64,7 @@ class Gradients(keras.callbacks.Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from what `get_state` gave."""
-        self.pulls = None if state["pulls"] is None else Pulls.of(state["pulls"])
+        self.pulls = None if state["pulls"] is None else GradientHistory.of(state["pulls"])
 
     @property
     def regions(self) -> list[list[GradientStats]]:
@@ -148,7 +148,7 @@ class Gradients(keras.callbacks.Callback):
         names = list(self.model.layout.tasks)
         serving = [[names.index(task) for task in pull.tasks] for pull in seen]
         if self.pulls is None:
-            self.pulls = Pulls(names, [pull.place for pull in seen], serving, "balancing")
+            self.pulls = GradientHistory(names, [pull.place for pull in seen], serving, "balancing")
         self.pulls.add(epoch, *_among_all(seen, serving, len(names)))
         first = seen[0]
         if logs is not None:

@@ -16,7 +16,7 @@ HEARD = tuple(
 """What ends a training. SIGHUP comes where the terminal or the connection is gone."""
 
 
-class Asked:
+class InterruptRequest:
     """Whether somebody has asked the training to end; true once they have."""
 
     def __init__(self) -> None:

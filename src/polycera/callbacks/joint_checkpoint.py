@@ -45,7 +45,9 @@ class Holding(JointScore):
         if self.rescores:
             epochs = [
                 e
-                for e, may in zip(epochs, pareto_set.undominated(self.scaled[epochs]), strict=True)
+                for e, may in zip(
+                    epochs, pareto_set.non_dominated(self.scaled[epochs]), strict=True
+                )
                 if may
             ]
             epochs = sorted(epochs, key=self._score, reverse=True)[:HELD]

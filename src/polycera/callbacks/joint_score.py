@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from polycera.callbacks.score_scale import MEANS, NEEDS, SCALES, Seen, best, own_scale
+from polycera.callbacks.score_scale import MEANS, NEEDS, SCALES, EpochMetrics, best, own_scale
 from polycera.callbacks.watched_metrics import Given, LogWatch, watch
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.tasks.terms import factor
 from polycera.typing import Array, TaskName
 
-Scale = str | Callable[[Seen], Any] | Mapping[str, Callable[[float], float]]
+Scale = str | Callable[[EpochMetrics], Any] | Mapping[str, Callable[[float], float]]
 """The name of a scale, a function of what was seen, or a function of the value for each name."""
 
 
@@ -136,7 +136,7 @@ class JointScore(keras.callbacks.Callback):
         """Every watched metric of every epoch on one scale, higher is better, [epochs, tasks]."""
         reference = [float(self.reference.get(task, math.nan)) for task in self.tasks]
         arrays = (self._values, self._trivials, self._ideals, reference)
-        seen = Seen(*(np.array(each, "float64") for each in arrays))
+        seen = EpochMetrics(*(np.array(each, "float64") for each in arrays))
         return (
             SCALES[self.scale](seen)
             if isinstance(self.scale, str)

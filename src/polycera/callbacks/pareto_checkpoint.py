@@ -174,7 +174,7 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         return best.epoch
 
 
-def restore(model: keras.Model, epoch: kept_epochs.Kept) -> None:
+def restore(model: keras.Model, epoch: kept_epochs.KeptEpoch) -> None:
     """Put the weights of a kept epoch into a model that is built as it was.
 
     Raises:
@@ -182,7 +182,7 @@ def restore(model: keras.Model, epoch: kept_epochs.Kept) -> None:
         PolyceraError: where the file is damaged.
     """
     variables.settle(model)
-    stored = arrays.Stored(epoch.path)
+    stored = arrays.StoredArrays(epoch.path)
     variables.load(variables.weights(model), stored, f"The kept epoch {shorten(epoch.path.name)!r}")
 
 
@@ -198,7 +198,7 @@ def _kept(skills: dict[int, list[float]], most: int) -> dict[int, list[float]]:
     """Of these epochs the ones that no other beats, and of more than are kept, all but the one that adds least."""
     epochs = sorted(skills)
     rows = np.array([skills[epoch] for epoch in epochs], "float64")
-    beaten = ~pareto_set.undominated(rows)
+    beaten = ~pareto_set.non_dominated(rows)
     epochs, rows = [e for e, out in zip(epochs, beaten, strict=True) if not out], rows[~beaten]
     if len(epochs) > most:
         adds = pareto_set.contributions(rows)

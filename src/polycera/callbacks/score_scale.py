@@ -12,7 +12,7 @@ from polycera.typing import Array
 
 
 @dataclass(frozen=True)
-class Seen:
+class EpochMetrics:
     """What the epochs so far measured of the watched metrics.
 
     Attributes:
@@ -39,12 +39,12 @@ class Seen:
         return np.where(known, gap, np.where(np.asarray(self.ideal) > 0, -self.value, self.value))
 
 
-def skill(seen: Seen) -> Array:
+def skill(seen: EpochMetrics) -> Array:
     """0 the trivial predictor, 1 perfect, below 0 worse than trivial."""
     return 1.0 - _over(seen.gap, np.abs(seen.trivial - seen.ideal))
 
 
-def minmax(seen: Seen) -> Array:
+def minmax(seen: EpochMetrics) -> Array:
     """0 the worst epoch so far, 1 the best: each new extreme rescores all epochs before it.
 
     An epoch that is infinitely far from ideal counts as minus infinity, and the others among
@@ -61,13 +61,13 @@ def minmax(seen: Seen) -> Array:
     return np.where(np.isinf(seen.gap), -np.inf, scaled)
 
 
-def first(seen: Seen) -> Array:
+def first(seen: EpochMetrics) -> Array:
     """0 the first epoch in which the metric was defined, 1 perfect."""
     start = [next((gap for gap in column if not np.isnan(gap)), np.nan) for column in seen.gap.T]
     return 1.0 - _over(seen.gap, np.array(start)[None, :])
 
 
-def single(seen: Seen) -> Array:
+def single(seen: EpochMetrics) -> Array:
     """Gain over a separate network, as a part of what that reaches: delta-m of the literature, 0 for equals."""
     sign = np.where(seen.reference <= seen.ideal, 1.0, -1.0)
     return sign * _over(
@@ -75,7 +75,7 @@ def single(seen: Seen) -> Array:
     )
 
 
-SCALES: Mapping[str, Callable[[Seen], Array]] = {
+SCALES: Mapping[str, Callable[[EpochMetrics], Array]] = {
     "skill": skill,
     "minmax": minmax,
     "first": first,
@@ -93,7 +93,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 """What each scale has to know of a metric beside its values and its direction."""
 
 
-def own_scale(scale: object, names: Sequence[str], seen: Seen) -> Array:
+def own_scale(scale: object, names: Sequence[str], seen: EpochMetrics) -> Array:
     """Scale metrics by functions of the user's own.
 
     Args:

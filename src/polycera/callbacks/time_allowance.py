@@ -16,7 +16,7 @@ LEAST = 0.02
 """Seconds, at least, for the same; in between it is what the first epoch took beyond another, in compiling its step."""
 
 
-class Allowance:
+class TimeAllowance:
     """Keeps account of time.
 
     Args:

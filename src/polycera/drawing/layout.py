@@ -48,7 +48,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Layout:
+class NetworkLayout:
     """All places.
 
     Attributes:
@@ -65,7 +65,7 @@ class Layout:
     height: float
 
 
-def layout(nodes: Sequence[Node], width: float, widest: float) -> Layout:
+def layout(nodes: Sequence[Node], width: float, widest: float) -> NetworkLayout:
     """Give each node a place.
 
     Args:
@@ -89,7 +89,7 @@ def layout(nodes: Sequence[Node], width: float, widest: float) -> Layout:
         floors.append(top + tall)
         top += tall + _BETWEEN
     right = margin + count * (wide + _GAP) - _GAP
-    return Layout([placed[i] for i in range(len(bent))], floors, margin, right, floors[-1])
+    return NetworkLayout([placed[i] for i in range(len(bent))], floors, margin, right, floors[-1])
 
 
 def _bent(nodes: Sequence[Node]) -> list[Node]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from polycera.drawing.layout import Layout, Placed
+from polycera.drawing.layout import NetworkLayout, Placed
 from polycera.drawing.xml import Xml, tag, together
 
 _LANE, _LANES = 4.0, 4  # pixels from one line to the next where they run side by side
@@ -18,7 +18,7 @@ class Lane(NamedTuple):
     among: int
 
 
-def wires(found: Layout) -> Xml:
+def wires(found: NetworkLayout) -> Xml:
     """A line from each node to those that take what it gives."""
     pairs = [(found.placed[j], end) for end in found.placed for j in end.node.inputs]
     lanes = _lanes([start for start, end in pairs if start.band != end.band])
@@ -34,7 +34,7 @@ def _lanes(starts: list[Placed]) -> Mapping[tuple[int, float], Lane]:
 
 
 def _wire(
-    found: Layout, start: Placed, end: Placed, lanes: Mapping[tuple[int, float], Lane]
+    found: NetworkLayout, start: Placed, end: Placed, lanes: Mapping[tuple[int, float], Lane]
 ) -> Xml:
     near = start.band == end.band
     path = (
@@ -52,7 +52,7 @@ def _curve(start: Placed, end: Placed) -> str:
     return f"M{x:.1f} {y:.1f}C{half:.1f} {y:.1f} {half:.1f} {w:.1f} {z:.1f} {w:.1f}"
 
 
-def _around(found: Layout, start: Placed, end: Placed, lane: Lane) -> str:
+def _around(found: NetworkLayout, start: Placed, end: Placed, lane: Lane) -> str:
     """Out at the right, back between the two bands, and in at the left."""
     inner, outer = min(lane.place, _LANES), min(lane.among - 1 - lane.place, _LANES)
     right, left = found.right + 6 + _LANE * outer, found.left - 9 - _LANE * inner

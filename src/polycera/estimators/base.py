@@ -18,7 +18,7 @@ from polycera.data.column import kind_of
 from polycera.errors import UnknownName
 from polycera.estimators.feature_table import table_of
 from polycera.runs import Data, Network, Parts, Spec, Training, checked
-from polycera.tabular.in_memory import Learned, learn
+from polycera.tabular.in_memory import FittedNetwork, learn
 from polycera.tabular.prepare import prepare
 from polycera.tasks import Task
 from polycera.typing import Array, TaskName
@@ -31,7 +31,7 @@ class Learner(BaseEstimator):
     default is meant; the estimators say what each does.
     """
 
-    learned_: Learned
+    learned_: FittedNetwork
     n_features_in_: int
 
     def __init__(

@@ -1,32 +1,32 @@
 """How good answers are, as plain numbers: from true labels and predictions to the forms of `polycera.runs.results`."""
 
-from polycera.evaluation.at_threshold import said
+from polycera.evaluation.at_threshold import at_threshold
 from polycera.evaluation.calibration import Calibration, calibration
 from polycera.evaluation.confusion import confusion
 from polycera.evaluation.precision_recall import curve
 from polycera.evaluation.reliability import reliability
 from polycera.evaluation.residuals import coverage, residuals
-from polycera.evaluation.smoothed_thresholds import steady
-from polycera.evaluation.task_quality import measured
-from polycera.evaluation.threshold_search import METRICS, Cuts, cuts
+from polycera.evaluation.smoothed_thresholds import smoothed_thresholds
+from polycera.evaluation.task_quality import task_quality
+from polycera.evaluation.threshold_search import METRICS, ThresholdSearch, search_thresholds
 from polycera.evaluation.thresholds import FEW, by_task, labels_of, thresholds
 
 __all__ = [
     "FEW",
     "METRICS",
     "Calibration",
-    "Cuts",
+    "ThresholdSearch",
+    "at_threshold",
     "by_task",
     "calibration",
     "confusion",
     "coverage",
     "curve",
-    "cuts",
     "labels_of",
-    "measured",
     "reliability",
     "residuals",
-    "said",
-    "steady",
+    "search_thresholds",
+    "smoothed_thresholds",
+    "task_quality",
     "thresholds",
 ]

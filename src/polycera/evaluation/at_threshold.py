@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from polycera.evaluation.masking import answers, share
-from polycera.runs.results import Said
+from polycera.runs.results import ThresholdQuality
 from polycera.typing import Array
 
 HALF = float(np.nextafter(0.5, 1.0))
 """From here on a probability is above one half, which is where the metrics `accuracy` and `f1` say yes."""
 
 
-def said(truth: Array, probability: Array, threshold: float | None = None) -> Said:
+def at_threshold(
+    truth: Array, probability: Array, threshold: float | None = None
+) -> ThresholdQuality:
     """Precision, recall, F1 and accuracy where yes is said from a probability on.
 
     Args:
@@ -35,7 +37,7 @@ def said(truth: Array, probability: Array, threshold: float | None = None) -> Sa
     truth, probability = answers(truth, probability)
     yes = probability >= (HALF if threshold is None else threshold)
     true, called, positives = float(truth @ yes), float(yes.sum()), float(truth.sum())
-    return Said(
+    return ThresholdQuality(
         0.5 if threshold is None else float(threshold),
         share(true, called),
         share(true, positives),

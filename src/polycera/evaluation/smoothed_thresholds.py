@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from polycera.evaluation.logit_scaling import platt, sigmoid
-from polycera.evaluation.threshold_search import CELLS, Cuts, cuts, scored
+from polycera.evaluation.threshold_search import CELLS, ThresholdSearch, scored, search_thresholds
 from polycera.typing import Array
 
 PRIOR = (60.0, 10.0)
@@ -21,7 +21,7 @@ EDGE = 1e-6
 """Nearer to 0 or 1 a probability says nothing more."""
 
 
-def steady(truth: Array, probability: Array, metric: str = "f1") -> Cuts:
+def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") -> ThresholdSearch:
     """The threshold that is best for the expected metric, label by label.
 
     The exact maximiser over few rows (`cuts`) follows their chance. Here each label is first
@@ -64,7 +64,7 @@ def steady(truth: Array, probability: Array, metric: str = "f1") -> Cuts:
     around = _pooled(truth, logits)
     step = max(1, CELLS // max(4 * len(truth), 1))
     parts = [
-        cuts(
+        search_thresholds(
             _softened(truth[:, i : i + step], logits[:, i : i + step], around),
             probability[:, i : i + step],
             metric,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from polycera.evaluation.at_threshold import HALF, said
+from polycera.evaluation.at_threshold import HALF, at_threshold
 from polycera.evaluation.confusion import confusion
 from polycera.evaluation.precision_recall import POINTS, curve
 from polycera.evaluation.reliability import reliability
@@ -24,7 +24,7 @@ NUMBERS = 12_000
 """Points of all curves together, and drawn rows of all pictures, at most: a file of many tasks stays readable."""
 
 
-def measured(
+def task_quality(
     layout: Layout,
     truth: Mapping[TaskName, Array],
     predictions: Mapping[TaskName, Array],
@@ -85,8 +85,8 @@ def _label(name: str, y: Array, p: Array, threshold: float | None, points: int) 
         positives=int(known.sum()),
         reliability=reliability(y, p),
         curve=curve(y, p, points),
-        fitted=said(y, p, threshold),
-        half=said(y, p),
+        fitted=at_threshold(y, p, threshold),
+        half=at_threshold(y, p),
     )
 
 

@@ -44,7 +44,7 @@ METRICS: dict[str, Callable[[Counts], Array]] = {
 """What a threshold can make as high as possible."""
 
 
-class Cuts(NamedTuple):
+class ThresholdSearch(NamedTuple):
     """For each label, [labels].
 
     Attributes:
@@ -61,7 +61,7 @@ class Cuts(NamedTuple):
     negatives: Array
 
 
-def cuts(truth: Array, probability: Array, metric: str = "f1") -> Cuts:
+def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> ThresholdSearch:
     """The exact maximiser over all thresholds, label by label.
 
     What is said changes only where a threshold passes a probability, so each way to part the rows
@@ -90,13 +90,13 @@ def cuts(truth: Array, probability: Array, metric: str = "f1") -> Cuts:
         for start in range(0, truth.shape[1], step)
     ]
     return (
-        Cuts(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+        ThresholdSearch(*(np.concatenate(found) for found in zip(*parts, strict=True)))
         if parts
-        else Cuts(*np.zeros((5, 0)))
+        else ThresholdSearch(*np.zeros((5, 0)))
     )
 
 
-def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -> Cuts:
+def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -> ThresholdSearch:
     """The metric where yes is said at given thresholds, label by label.
 
     Args:
@@ -118,7 +118,7 @@ def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -
         formula(((ones * yes).sum(0), ((1 - ones) * yes).sum(0), positives, negatives))
         for yes in counts
     )
-    return Cuts(np.asarray(value, "float64"), reached, half, positives, negatives)
+    return ThresholdSearch(np.asarray(value, "float64"), reached, half, positives, negatives)
 
 
 def _formula(metric: str) -> Callable[[Counts], Array]:
@@ -127,7 +127,7 @@ def _formula(metric: str) -> Callable[[Counts], Array]:
     return METRICS[metric]
 
 
-def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -> Cuts:
+def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -> ThresholdSearch:
     known = np.isfinite(truth) & np.isfinite(probability)
     ones = np.where(known, truth, 0.0)
     positives = ones.sum(0)
@@ -141,7 +141,9 @@ def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -
     best = scores.max(0)
     chosen = np.where(possible & (scores == best), np.abs(value - 0.5), np.inf).argmin(0)[None]
     found = np.take_along_axis(value, chosen, 0)[0]
-    return Cuts(found, np.where(np.isfinite(best), best, np.nan), half, positives, negatives)
+    return ThresholdSearch(
+        found, np.where(np.isfinite(best), best, np.nan), half, positives, negatives
+    )
 
 
 def _ranked(probability: Array, ones: Array, known: np.ndarray) -> tuple[Array, Array, Array]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from polycera.errors import InputError, UnknownName, shorten
-from polycera.evaluation.smoothed_thresholds import steady
-from polycera.evaluation.threshold_search import Cuts
+from polycera.evaluation.smoothed_thresholds import smoothed_thresholds
+from polycera.evaluation.threshold_search import ThresholdSearch
 from polycera.runs.results import Threshold, Thresholds
 from polycera.tasks import Binary, Layout, Multilabel, Task
 from polycera.typing import Array, TaskName
@@ -62,18 +62,18 @@ def thresholds(
     y, p = (
         np.concatenate([own[task.name] for task in asked], axis=1) for own in (truth, predictions)
     )
-    found, start = steady(y, p, metric), 0
+    found, start = smoothed_thresholds(y, p, metric), 0
     many = min(found.positives.sum(), found.negatives.sum()) >= FEW
     tasks: dict[str, dict[str, Threshold]] = {}
     for task in asked:
         names = labels_of(task)
-        own = Cuts(*(values[start : start + len(names)] for values in found))
+        own = ThresholdSearch(*(values[start : start + len(names)] for values in found))
         tasks[task.name] = dict(zip(names, _each(own, many, metric, part), strict=True))
         start += len(names)
     return Thresholds(tasks)
 
 
-def _each(found: Cuts, many: bool, metric: str, part: str) -> list[Threshold]:
+def _each(found: ThresholdSearch, many: bool, metric: str, part: str) -> list[Threshold]:
     enough = many & (np.minimum(found.positives, found.negatives) >= 1)
     value, reached = np.where(enough, found.value, 0.5), np.where(enough, found.reached, found.half)
     numbers = zip(

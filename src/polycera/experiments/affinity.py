@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from polycera.experiments.gains import mean_defined, relative
-from polycera.experiments.jobs import Job, Trained
+from polycera.experiments.jobs import Job, TrainedJob
 from polycera.runs.results import Affinity
 
 EXHAUSTIVE = 8
@@ -21,7 +21,7 @@ Groups = list[list[int]]
 
 
 def affinity(
-    names: Sequence[str], seeds: Sequence[int], trained: Mapping[Job, Trained]
+    names: Sequence[str], seeds: Sequence[int], trained: Mapping[Job, TrainedJob]
 ) -> Affinity:
     """What each task gains by each other one, and who should be trained together.
 
@@ -54,7 +54,7 @@ def affinity(
 
 
 def _gain(
-    task: str, pair: tuple[str, str], seeds: Sequence[int], trained: Mapping[Job, Trained]
+    task: str, pair: tuple[str, str], seeds: Sequence[int], trained: Mapping[Job, TrainedJob]
 ) -> float | None:
     """Mean over the seeds."""
     together = [trained[Job(pair, seed)].scores[task] for seed in seeds]

@@ -14,7 +14,7 @@ from polycera.experiments.affinity import affinity as affinity_of
 from polycera.experiments.comparison_verdict import verdict
 from polycera.experiments.confidence_interval import interval
 from polycera.experiments.gains import delta_m, gain_of
-from polycera.experiments.jobs import Job, Problem, Trained, problem_of, train
+from polycera.experiments.jobs import ComparisonData, Job, TrainedJob, problem_of, train
 from polycera.experiments.seeds import seeds_of
 from polycera.runs import folder, manifest, results
 from polycera.runs.results import Comparison
@@ -118,10 +118,10 @@ def compare(
 
 
 def compared(
-    problem: Problem,
+    problem: ComparisonData,
     names: Sequence[str],
     seeds: Sequence[int],
-    trained: Mapping[Job, Trained],
+    trained: Mapping[Job, TrainedJob],
     confidence: float,
 ) -> Comparison:
     """The numbers of a comparison, from what each training came to."""

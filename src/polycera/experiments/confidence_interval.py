@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Mean(NamedTuple):
+class MeanInterval(NamedTuple):
     """A mean and its interval; None where it is not defined.
 
     Attributes:
@@ -20,7 +20,7 @@ class Mean(NamedTuple):
     high: float | None
 
 
-def interval(values: Sequence[float | None], confidence: float = 0.95) -> Mean:
+def interval(values: Sequence[float | None], confidence: float = 0.95) -> MeanInterval:
     """The mean of a few values and its interval of Student's t.
 
     Args:
@@ -33,13 +33,13 @@ def interval(values: Sequence[float | None], confidence: float = 0.95) -> Mean:
     """
     known = [value for value in values if value is not None]
     if not known:
-        return Mean(None, None, None)
+        return MeanInterval(None, None, None)
     mean = math.fsum(known) / len(known)
     if len(known) < 2:
-        return Mean(mean, None, None)
+        return MeanInterval(mean, None, None)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
     half = quantile((1 + confidence) / 2, len(known) - 1) * deviation / math.sqrt(len(known))
-    return Mean(mean, mean - half, mean + half)
+    return MeanInterval(mean, mean - half, mean + half)
 
 
 def quantile(probability: float, freedom: int) -> float:

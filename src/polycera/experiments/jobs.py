@@ -27,7 +27,7 @@ Rows = tuple[np.ndarray, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ComparisonData:
     """What all trainings of a comparison have in common.
 
     Attributes:
@@ -78,7 +78,7 @@ class Problem:
         if self.validation is not None:
             validation = self._of(self.validation, model.tasks)
         training = self._settings(model.tasks)
-        steps = recipe.Plan.of(len(train[0]), training)
+        steps = recipe.StepPlan.of(len(train[0]), training)
         refit = self.part != "validation"  # else what says how good it is would be learned
         recipe.train(
             model,
@@ -159,7 +159,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedJob:
     """What it came to.
 
     Attributes:
@@ -171,7 +171,7 @@ class Trained:
     seconds: float
 
 
-def train(problem: Problem, job: Job) -> Trained:
+def train(problem: ComparisonData, job: Job) -> TrainedJob:
     """Train a network and measure it; what a training would warn of, the run has said."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -179,10 +179,10 @@ def train(problem: Problem, job: Job) -> Trained:
         model = problem.build(job.tasks, job.seed)
         problem.fit(model, job.seed)
         seconds = perf_counter() - begun
-        return Trained(problem.measure(model), seconds)
+        return TrainedJob(problem.measure(model), seconds)
 
 
-def problem_of(run: Run, source: Any = None) -> Problem:
+def problem_of(run: Run, source: Any = None) -> ComparisonData:
     """The rows of a run, as it divided them.
 
     Args:
@@ -206,10 +206,10 @@ def problem_of(run: Run, source: Any = None) -> Problem:
     alone = bool(plan.network.landmarks)
     network = msgspec.structs.replace(plan.network, landmarks=0)
     # only now: it needs Keras, and another table is refused before that
-    from polycera.tabular.fit_data import Lesson
+    from polycera.tabular.fit_data import FitData
 
-    lesson, held_out = Lesson.of(prepared, plan), prepared.rows(rows)
-    return Problem(
+    lesson, held_out = FitData.of(prepared, plan), prepared.rows(rows)
+    return ComparisonData(
         plan.tasks,
         network,
         plan.training,

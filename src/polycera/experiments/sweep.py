@@ -36,7 +36,7 @@ NOT_SWEPT = ("out", "weights", "say", "progress", "seed")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepSettings:
     """What all trainings of a sweep have in common.
 
     Attributes:
@@ -164,7 +164,7 @@ def sweep(
 # -- what is asked -----------------------------------------------------------------------------------------------------
 
 
-def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Asked:
+def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> SweepSettings:
     for name in NOT_SWEPT:
         if name in options:
             raise InputError(f"A sweep has its own {name} for each training; leave {name}= out.")
@@ -193,7 +193,7 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Ask
         spec = msgspec.structs.replace(
             spec, network=msgspec.structs.replace(spec.network, landmarks=0)
         )
-    return Asked(source, several, options, spec, out)
+    return SweepSettings(source, several, options, spec, out)
 
 
 def _without_landmarks(network: Any) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _without_landmarks(network: Any) -> dict[str, Any]:
     return {**given, "landmarks": 0}
 
 
-def _own_weights(asked: Asked, wanted: list[Mapping[str, float]] | None) -> Weights:
+def _own_weights(asked: SweepSettings, wanted: list[Mapping[str, float]] | None) -> Weights:
     """Return what is weighed with the weight that it has by itself, without a look at the table.
 
     That is every task where there are several, and each loss term that one of the weightings names;
@@ -250,7 +250,7 @@ def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
     return 0.0
 
 
-def _tasks_known(asked: Asked) -> dict[str, Task | None]:
+def _tasks_known(asked: SweepSettings) -> dict[str, Task | None]:
     """Name -> task, None where only its name or its kind was given."""
     if asked.spec is not None:
         return {task.name: task for task in tasks_from(asked.spec.tasks)}
@@ -267,7 +267,7 @@ def _tasks_known(asked: Asked) -> dict[str, Task | None]:
     return found
 
 
-def _check_table(asked: Asked) -> None:
+def _check_table(asked: SweepSettings) -> None:
     """Read the table before processes are started that would all say that it is not there, or lacks a target."""
     source = asked.source
     if source is None and asked.spec is not None:
@@ -283,7 +283,7 @@ def _listed(targets: Any) -> list[Any]:
     return [targets] if isinstance(targets, str | Task | Mapping) else list(targets)
 
 
-def _begin(asked: Asked) -> None:
+def _begin(asked: SweepSettings) -> None:
     """Note what is swept, so that nobody mixes two sweeps in one folder.
 
     Raises:
@@ -304,7 +304,7 @@ def _begin(asked: Asked) -> None:
         atomic.write(path, manifest.page({"asked": digest}))
 
 
-def _digest(asked: Asked) -> str:
+def _digest(asked: SweepSettings) -> str:
     """Of all that the runs have in common, but for the cells of a data frame."""
     source = (
         str(asked.source) if isinstance(asked.source, str | Path) else type(asked.source).__name__
@@ -320,7 +320,7 @@ def _plain(value: Any) -> Any:
 # -- the trainings -----------------------------------------------------------------------------------------------------
 
 
-def _train_all(asked: Asked, jobs: list[Weighed], processes: int | None, say: Any) -> None:
+def _train_all(asked: SweepSettings, jobs: list[Weighed], processes: int | None, say: Any) -> None:
     """The first says how long one takes, where nobody said how many processes there should be."""
     side_by_side.number(processes, len(jobs), 0.0)  # whether it is a number
     left = [job for job in jobs if not _has_ended(asked.out / job.folder)]
@@ -343,7 +343,7 @@ def _has_ended(place: Path) -> bool:
     return place.exists() and Run(place).finished
 
 
-def train(asked: Asked, job: Weighed) -> None:
+def train(asked: SweepSettings, job: Weighed) -> None:
     """Train one weighting, or go on with it, unless it has ended."""
     place = asked.out / job.folder
     with warnings.catch_warnings():

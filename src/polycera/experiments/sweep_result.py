@@ -126,7 +126,7 @@ class Sweep:
             UnknownName: for a task that there is not.
         """
         skills = _skills(self.points)[:, [self._place(one), self._place(other)]]
-        best = np.flatnonzero(pareto_set.undominated(skills) & ~np.isnan(skills).any(axis=1))
+        best = np.flatnonzero(pareto_set.non_dominated(skills) & ~np.isnan(skills).any(axis=1))
         return drawing.scatter(
             [(_number(a), _number(b)) for a, b in skills],
             title=f"{shorten(one, 40)} against {shorten(other, 40)} under {len(self.points)} weightings",
@@ -188,7 +188,7 @@ def gathered(path: Path, weightings: Sequence[tuple[dict[str, float], list[Path]
         )
         for weights, runs in opened
     ]
-    for point, best in zip(points, pareto_set.undominated(_skills(points)), strict=True):
+    for point, best in zip(points, pareto_set.non_dominated(_skills(points)), strict=True):
         point.front = bool(best)
     return Sweep(path, part, points)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polycera.interpretation.multiply_adds import multiply_adds
-from polycera.interpretation.reachability import Reach
+from polycera.interpretation.reachability import Reachability
 from polycera.layers.graph import Call, Key
-from polycera.layers.unique_names import distinct
+from polycera.layers.unique_names import unique_names
 from polycera.runs.results import Layer
 
 
@@ -28,7 +28,7 @@ class User:
     teaching: int = 0
 
 
-def users(reach: Reach) -> list[User]:
+def users(reach: Reachability) -> list[User]:
     """Every layer with its calls, by its first one."""
     found: dict[int, User] = {}
     for call in reach.graph.calls:
@@ -39,7 +39,7 @@ def users(reach: Reach) -> list[User]:
     return list(found.values())
 
 
-def layers(model: Any, reach: Reach, used: list[User]) -> list[Layer]:
+def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
     """Inputs and layers. One that is called again on what came of it is not listed among its own inputs."""
     made: dict[Key, str] = {}
     found = []
@@ -47,7 +47,7 @@ def layers(model: Any, reach: Reach, used: list[User]) -> list[Layer]:
         *(tensor._keras_history.operation for tensor in model.inputs),
         *(user.operation for user in used),
     ]
-    named = distinct(operation.name for operation in operations)
+    named = unique_names(operation.name for operation in operations)
     own, names = named[: len(model.inputs)], named[len(model.inputs) :]
     for key, tensor, name in zip(reach.graph.inputs, model.inputs, own, strict=True):
         made[key] = name

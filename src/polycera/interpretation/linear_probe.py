@@ -19,7 +19,7 @@ from polycera.interpretation.linear_models import logistic, ridge
 from polycera.interpretation.representations import representations
 from polycera.model.objective import Objective
 from polycera.model.scores import Score, exact
-from polycera.model.targets import Units, encode, pack
+from polycera.model.targets import TargetScaling, encode, pack
 from polycera.tasks import Binary, Layout, Multiclass, Regression, Task
 from polycera.typing import Array, TaskName
 
@@ -118,7 +118,7 @@ def probe(representation: Any, labels: Any, task: Task, *, seed: int = 0) -> Pro
     if len(measured) < FEWEST:
         reason = f"only {len(known)} rows have a label"
         return Probe(own.name, own.headline, math.nan, math.nan, math.nan, len(measured), reason)
-    units = Units.of(layout, {own.name: encoded[fitted]})
+    units = TargetScaling.of(layout, {own.name: encoded[fitted]})
     raw = _raw(own, units, features[fitted], encoded[fitted], features[measured])
     packed = pack(layout, {own.name: encoded[measured]}, units)
     score = exact(Objective(layout), packed, raw, np.ones((len(raw), 1), bool), units)[own.name][
@@ -216,7 +216,7 @@ def _features(representation: Any, rows: int) -> Array:
     return flat
 
 
-def _raw(task: Task, units: Units, features: Array, y: Array, asked: Array) -> Array:
+def _raw(task: Task, units: TargetScaling, features: Array, y: Array, asked: Array) -> Array:
     """Raw outputs [n, units] for the rows that are asked, from the others."""
     if task.kind == "regression":
         return ridge(features, (y - units.location) / units.scale)(asked)

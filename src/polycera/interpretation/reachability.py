@@ -22,7 +22,7 @@ CUT = "StopGradient"
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reachability:
     """The calls of a network with the tasks of each, as a set of bits: bit i stands for the i-th task.
 
     Attributes:
@@ -42,7 +42,7 @@ class Reach:
     ours: bool
 
     @classmethod
-    def of(cls, model: Any, tasks: Collection[TaskName] | None = None) -> Reach:
+    def of(cls, model: Any, tasks: Collection[TaskName] | None = None) -> Reachability:
         """Of a functional or sequential model.
 
         Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from polycera.interpretation.reachability import Reach
+from polycera.interpretation.reachability import Reachability
 from polycera.layers import Heads, Outputs
 from polycera.layers.kernel_layer import Blend, Landmarks
 from polycera.layers.outputs_by_name import named_outputs
@@ -25,7 +25,7 @@ def separate(model: Any, task: TaskName) -> tuple[Any, list[int]]:
         a network of the layers that lead to the task, with new weights; which of the model's inputs
         it takes.
     """
-    reach = Reach.of(model, [task])
+    reach = Reachability.of(model, [task])
     used = [place for place, key in enumerate(reach.graph.inputs) if reach.entering[key]]
     inputs = [model.inputs[place] for place in used]
     if isinstance(model, Model):
@@ -40,7 +40,7 @@ def copied(model: Any) -> Any:
     return keras.Model(*_cloned(model.inputs, model.outputs))
 
 
-def _head(model: Model, reach: Reach, task: TaskName) -> Any:
+def _head(model: Model, reach: Reachability, task: TaskName) -> Any:
     """The output of a head for this task alone, on the features that it has in the model."""
     layer = next(head for head in model.heads if task in head.layout.tasks)
     given = next(call.node.input_tensors for call in reach.graph.calls if call.operation is layer)

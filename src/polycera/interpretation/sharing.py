@@ -8,8 +8,8 @@ from typing import Any
 
 from polycera.interpretation.layer_table import User, layers, users
 from polycera.interpretation.multiply_adds import multiply_adds
-from polycera.interpretation.reachability import Reach
-from polycera.interpretation.sharing_verdict import Part, amount, verdict
+from polycera.interpretation.reachability import Reachability
+from polycera.interpretation.sharing_verdict import WeightShare, amount, verdict
 from polycera.layers.balance_engine import Engine
 from polycera.layers.heads import Heads, TaskLayer
 from polycera.layers.kernel_layer import Blend, Landmarks
@@ -44,7 +44,7 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
         >>> sharing(keras.Model(x, heads)).verdict
         'This is one network: 544 of 610 weights serve both tasks and receive the sum of both gradients.'
     """
-    reach = Reach.of(model, tasks)
+    reach = Reachability.of(model, tasks)
     used = users(reach)
     weights, products = _weights(model, reach, used), _products(model, reach)
     m = len(reach.tasks)
@@ -60,17 +60,17 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
     )
 
 
-def _weights(model: Any, reach: Reach, used: list[User]) -> list[Part]:
+def _weights(model: Any, reach: Reachability, used: list[User]) -> list[WeightShare]:
     """All weights of the model in parts that serve the same tasks."""
     trained = {id(variable) for variable in model.trainable_weights}
-    parts: list[Part] = []
+    parts: list[WeightShare] = []
     plain: dict[int, tuple[Any, int, int]] = {}
     for user in used:
         own = getattr(user.operation, "weights", ())
         if isinstance(user.operation, TaskLayer):
             slices = _columns(user, reach, trained)
             parts += slices
-            parts.append(Part(sum(map(_size, own)) - sum(part.size for part in slices)))
+            parts.append(WeightShare(sum(map(_size, own)) - sum(part.size for part in slices)))
             continue
         if isinstance(user.operation, Landmarks | Blend) and reach.ours:
             split = user.operation.by_unit
@@ -82,13 +82,13 @@ def _weights(model: Any, reach: Reach, used: list[User]) -> list[Part]:
             _, serving, teaching = plain.get(id(variable), (variable, 0, 0))
             plain[id(variable)] = (variable, serving | user.serving, teaching | user.teaching)
     parts += [
-        Part(_size(v), serving, teaching * (key in trained))
+        WeightShare(_size(v), serving, teaching * (key in trained))
         for key, (v, serving, teaching) in plain.items()
     ]
-    return [*parts, Part(model.count_params() - sum(part.size for part in parts))]
+    return [*parts, WeightShare(model.count_params() - sum(part.size for part in parts))]
 
 
-def _columns(user: User, reach: Reach, trained: set[int]) -> list[Part]:
+def _columns(user: User, reach: Reachability, trained: set[int]) -> list[WeightShare]:
     """What each task owns of a layer that ends in tasks: its columns of the kernel; scale, location and prior."""
     layer = user.operation
     kernel = getattr(layer, "kernel", None)
@@ -97,31 +97,35 @@ def _columns(user: User, reach: Reach, trained: set[int]) -> list[Part]:
     parts = []
     for name, task in layer.layout.tasks.items():
         bit = reach.tasks.get(name, 0) if reach.ours else user.serving
-        parts.append(Part(rows * task.units, bit, bit * (id(kernel) in trained)))
-        parts.append(Part(task.units + 2, bit))
+        parts.append(WeightShare(rows * task.units, bit, bit * (id(kernel) in trained)))
+        parts.append(WeightShare(task.units + 2, bit))
     return parts
 
 
-def _split(size: int, layout: Any, reach: Reach) -> list[Part]:
+def _split(size: int, layout: Any, reach: Reachability) -> list[WeightShare]:
     """What has as much for each raw output, task by task."""
     each = size // layout.units
     return [
-        Part(each * task.units, reach.tasks.get(name, 0)) for name, task in layout.tasks.items()
+        WeightShare(each * task.units, reach.tasks.get(name, 0))
+        for name, task in layout.tasks.items()
     ]
 
 
-def _products(model: Any, reach: Reach) -> list[Part]:
+def _products(model: Any, reach: Reachability) -> list[WeightShare]:
     """The multiply-adds of all calls, those behind which each raw output has its own task by task."""
-    parts: list[Part] = []
+    parts: list[WeightShare] = []
     for call in reach.graph.calls:
         adds = multiply_adds(call.operation, call.node)
         if isinstance(call.operation, Heads) and reach.ours and adds is not None:
             parts += _split(adds, call.operation.layout, reach)
         elif isinstance(call.operation, Landmarks) and reach.ours and adds is not None:
             last = call.operation.count * call.operation.units
-            parts += [Part(adds - last, reach.serving[call]), *_split(last, model.layout, reach)]
+            parts += [
+                WeightShare(adds - last, reach.serving[call]),
+                *_split(last, model.layout, reach),
+            ]
         elif adds is not None:
-            parts.append(Part(adds, reach.serving[call]))
+            parts.append(WeightShare(adds, reach.serving[call]))
     return parts
 
 
@@ -129,7 +133,7 @@ def _size(variable: Any) -> int:
     return math.prod(variable.shape)
 
 
-def _separate(parts: list[Part]) -> int:
+def _separate(parts: list[WeightShare]) -> int:
     """What as many networks as there are tasks would have together: each task takes all that serves it."""
     return sum(part.size * part.serving.bit_count() for part in parts)
 

@@ -10,7 +10,7 @@ from polycera.runs.results import Amount
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-class Part(NamedTuple):
+class WeightShare(NamedTuple):
     """Weights, or multiply-adds, of one kind.
 
     Attributes:
@@ -24,7 +24,7 @@ class Part(NamedTuple):
     teaching: int = 0
 
 
-def amount(parts: Iterable[Part], tasks: int) -> Amount:
+def amount(parts: Iterable[WeightShare], tasks: int) -> Amount:
     """How much serves all tasks, some, one, none; the only task of a network is all of them."""
     found = Amount(0, 0, 0, 0)
     for part in parts:
@@ -40,7 +40,7 @@ def amount(parts: Iterable[Part], tasks: int) -> Amount:
     return found
 
 
-def verdict(parts: Sequence[Part], tasks: int, balanced: bool = False) -> str:
+def verdict(parts: Sequence[WeightShare], tasks: int, balanced: bool = False) -> str:
     """The sentence.
 
     Args:
@@ -71,7 +71,9 @@ def verdict(parts: Sequence[Part], tasks: int, balanced: bool = False) -> str:
     return _one(parts, found, total, tasks, balanced)
 
 
-def _one(parts: Sequence[Part], found: Amount, total: int, tasks: int, balanced: bool) -> str:
+def _one(
+    parts: Sequence[WeightShare], found: Amount, total: int, tasks: int, balanced: bool
+) -> str:
     every = "both tasks" if tasks == 2 else f"all {_word(tasks)} tasks"
     them = "two of them" if tasks == 3 else "two or more of them"
     if not found.all:

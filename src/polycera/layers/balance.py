@@ -9,15 +9,15 @@ from typing import Any, Self
 import numpy as np
 from keras import ops
 
-from polycera.balancing import Method, Seen, get
+from polycera.balancing import BalancingMethod, StepGradients, get
 from polycera.errors import InputError, UnknownName, listing, shorten
-from polycera.layers.packed_arrays import Carrier
+from polycera.layers.packed_arrays import StatefulMethod
 from polycera.tasks.terms import factor
 from polycera.typing import TaskName, Tensor
 
 
 @dataclass(frozen=True)
-class Balance(Carrier):
+class ActiveBalancing(StatefulMethod):
     """How the gradients of some tasks meet in what they share.
 
     Attributes:
@@ -29,7 +29,7 @@ class Balance(Carrier):
     """
 
     names: tuple[TaskName, ...]
-    method: Method
+    method: BalancingMethod
     preference: tuple[float, ...]
     seed: int = 0
     every: int = 1
@@ -109,7 +109,7 @@ class Balance(Carrier):
 
         def anew() -> list[Tensor]:
             found = gramian()
-            seen = Seen(
+            seen = StepGradients(
                 gramian=found,
                 present=ops.cast(ops.diagonal(found) > 0, "float32"),
                 preference=ops.convert_to_tensor(np.array(self.preference, "float32")),

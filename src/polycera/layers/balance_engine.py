@@ -21,11 +21,11 @@ from keras import ops
 
 from polycera.errors import InputError, listing
 from polycera.layers.backend import replicas, sum_over_replicas, with_pullback
-from polycera.layers.balance import Balance
+from polycera.layers.balance import ActiveBalancing
 from polycera.layers.graph import Call, Graph, Key
 from polycera.layers.heads import TaskLayer
-from polycera.layers.method_state import Carrying
-from polycera.layers.multitask_options import Settings
+from polycera.layers.method_state import MethodState
+from polycera.layers.multitask_options import MultitaskOptions
 from polycera.tasks import Layout
 from polycera.typing import Raw, Tensor
 
@@ -84,7 +84,7 @@ class Region:
         others: the weights that no tap stands for.
     """
 
-    balance: Balance
+    balance: ActiveBalancing
     tasks: tuple[int, ...]
     variables: tuple[int, ...]
     taps: tuple[int, ...]
@@ -107,7 +107,9 @@ class Engine(keras.layers.Layer):
         InputError: where no two tasks share a weight.
     """
 
-    def __init__(self, graph: Graph, layout: Layout, settings: Settings, **kwargs: Any) -> None:
+    def __init__(
+        self, graph: Graph, layout: Layout, settings: MultitaskOptions, **kwargs: Any
+    ) -> None:
         super().__init__(autocast=False, dtype="float32", **kwargs)
         assert settings.balance is not None
         if settings.balance.method.elementwise:
@@ -116,9 +118,9 @@ class Engine(keras.layers.Layer):
                 'balancing=... to pc.layers.Heads, with gradients="features".'
             )
         self.layout, self.graph = layout, graph
-        self.plan = Plan.of(graph, layout, settings.balance, settings.gradients)
+        self.plan = BalancePlan.of(graph, layout, settings.balance, settings.gradients)
         start = np.concatenate([region.balance.start() for region in self.plan.regions], axis=1)
-        self.carrying = Carrying(start, len(layout.tasks), name="carrying")
+        self.carrying = MethodState(start, len(layout.tasks), name="carrying")
         self.built = True
 
     def check_unchanged(self) -> None:
@@ -233,7 +235,7 @@ class Step:
     cotangent: Tensor
     activations: list[Tensor]
     layout: Layout
-    plan: Plan
+    plan: BalancePlan
 
     def gramian(self, region: Region) -> Tensor:
         """[tasks of the region, tasks of the region], of the global batch."""
@@ -279,7 +281,7 @@ def _of_dense(activations: Tensor, cotangents: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BalancePlan:
     """What of a model is shared by whom, worked out once.
 
     Attributes:
@@ -298,7 +300,7 @@ class Plan:
     shapes: list[tuple[int, ...]]
 
     @classmethod
-    def of(cls, graph: Graph, layout: Layout, balance: Balance, gradients: str) -> Self:
+    def of(cls, graph: Graph, layout: Layout, balance: ActiveBalancing, gradients: str) -> Self:
         """From the model's calls.
 
         Raises:

@@ -24,7 +24,7 @@ from keras import ops
 
 from polycera.balancing.graddrop import scattered
 from polycera.layers.backend import sum_over_replicas, with_backward
-from polycera.layers.balance import Balance
+from polycera.layers.balance import ActiveBalancing
 from polycera.tasks import Layout
 from polycera.typing import Raw, Tensor
 
@@ -39,7 +39,7 @@ class Fork:
     """
 
     layout: Layout
-    balance: Balance
+    balance: ActiveBalancing
 
     def __call__(
         self, features: Tensor, kernel: Tensor, carried: Tensor, losses: Tensor, last: Tensor

@@ -15,8 +15,8 @@ from keras import ops
 from polycera.errors import InputError
 from polycera.layers.backend import with_backward
 from polycera.layers.fork import Fork
-from polycera.layers.method_state import Carrying
-from polycera.layers.multitask_options import Settings
+from polycera.layers.method_state import MethodState
+from polycera.layers.multitask_options import MultitaskOptions
 from polycera.tasks import Joint, Layout, Task, task_from_config
 from polycera.tasks.keras_losses import check_fit
 from polycera.typing import Raw, TaskName, Tensor
@@ -140,7 +140,9 @@ class Heads(TaskLayer):
                 check_fit(task)
         self.members = members
         names = list(self.layout.tasks)
-        self.settings = Settings.of(names, weighting, balancing, preference, gradients, every, seed)
+        self.settings = MultitaskOptions.of(
+            names, weighting, balancing, preference, gradients, every, seed
+        )
         own = self.settings.gradients == "features" and self.settings.balance is not None
         self.fork = Fork(self.layout, self.settings.balance) if own else None  # type: ignore[arg-type]
         self.preference = dict(preference) if preference else None
@@ -163,7 +165,7 @@ class Heads(TaskLayer):
                 name="bias", shape=(*self._own, self.layout.units), initializer="zeros"
             )
         if self.fork is not None:
-            self.carrying = Carrying(
+            self.carrying = MethodState(
                 self.fork.balance.start(), len(self.layout.tasks), name="carrying"
             )
 

@@ -11,7 +11,7 @@ from keras import ops
 from polycera.typing import Tensor
 
 
-class Carrying(keras.layers.Layer):
+class MethodState(keras.layers.Layer):
     """The variables of one or several `Balance`.
 
     Weights:

@@ -9,8 +9,8 @@ from typing import Any, Self
 from polycera import balancing as balancings
 from polycera import weighting as weightings
 from polycera.errors import InputError, UnknownName, listing
-from polycera.layers.balance import Balance, preferences
-from polycera.method_base import Published
+from polycera.layers.balance import ActiveBalancing, preferences
+from polycera.method_base import MethodBase
 from polycera.typing import TaskName
 
 ENGINES = ("features", "parameters")
@@ -18,7 +18,7 @@ ENGINES = ("features", "parameters")
 
 
 @dataclass(frozen=True)
-class Settings:
+class MultitaskOptions:
     """How tasks share.
 
     Attributes:
@@ -30,8 +30,8 @@ class Settings:
         seed: of all that is drawn at random.
     """
 
-    weighting: weightings.Method | None = None
-    balance: Balance | None = None
+    weighting: weightings.WeightingMethod | None = None
+    balance: ActiveBalancing | None = None
     gradients: str = "features"
     preference: tuple[float, ...] | None = None
     seed: int = 0
@@ -73,9 +73,11 @@ class Settings:
         if balancing is None and method is not None and "norms" in method.sees:
             balancing = "mean"
         balance = (
-            None if balancing is None else Balance.of(names, balancing, seed=seed, every=every)
+            None
+            if balancing is None
+            else ActiveBalancing.of(names, balancing, seed=seed, every=every)
         )
-        knowing: list[Published] = [method] if method is not None else []
+        knowing: list[MethodBase] = [method] if method is not None else []
         knowing += [balance.method] if balance is not None else []
         preferred = None
         if preference:

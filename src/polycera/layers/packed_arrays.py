@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from polycera.method_base import Published
+from polycera.method_base import MethodBase
 from polycera.typing import Tensor
 
 
@@ -71,7 +71,7 @@ class Noise:
         return ops.mod(ops.add(noise, self.stride), 1.0)
 
 
-class Carrier:
+class StatefulMethod:
     """What a method at work carries from step to step: its memory, its noise, and what its room adds to them.
 
     Attributes:
@@ -80,7 +80,7 @@ class Carrier:
         seed: of the numbers that a method with randomness draws.
     """
 
-    method: Published
+    method: MethodBase
     tasks: int
     seed: int
 

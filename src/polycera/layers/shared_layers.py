@@ -8,13 +8,13 @@ from typing import Any
 from polycera.errors import shorten
 from polycera.layers.graph import Graph
 from polycera.layers.heads import TaskLayer
-from polycera.layers.unique_names import distinct
+from polycera.layers.unique_names import unique_names
 from polycera.tasks import Layout
 from polycera.typing import TaskName
 
 
 @dataclass(frozen=True)
-class Place:
+class SharedLayer:
     """A layer that several tasks share.
 
     Attributes:
@@ -28,7 +28,7 @@ class Place:
     variables: tuple[Any, ...]
 
 
-def places(graph: Graph, layout: Layout, own: bool = False) -> list[Place]:
+def shared_layers(graph: Graph, layout: Layout, own: bool = False) -> list[SharedLayer]:
     """Return the layers with weights that train and that two or more tasks share, in the order of their calls.
 
     Args:
@@ -52,10 +52,12 @@ def places(graph: Graph, layout: Layout, own: bool = False) -> list[Place]:
     shared = [
         layers[key] for key, tasks in serving.items() if sum(terms[task] for task in tasks) > 1
     ]
-    names = distinct([layer.name for layer in shared])
+    names = unique_names([layer.name for layer in shared])
     numbers = {name: i for i, name in enumerate(layout.tasks)}
     return [
-        Place(name, tuple(sorted(numbers[task] for task in serving[id(layer)])), _weights(layer))
+        SharedLayer(
+            name, tuple(sorted(numbers[task] for task in serving[id(layer)])), _weights(layer)
+        )
         for name, layer in zip(names, shared, strict=True)
     ]
 
@@ -64,11 +66,11 @@ def region_names(model: Any, layout: Layout, regions: list[tuple[int, ...]]) -> 
     """What to call the parts of a model in which these tasks meet: "trunk" where it is one, else by its layers."""
     if len(regions) == 1:
         return ["trunk"]
-    found, shared = [], places(Graph.of(model), layout)
+    found, shared = [], shared_layers(Graph.of(model), layout)
     for tasks in regions:
         own = [place.name for place in shared if place.tasks == tuple(tasks)]
         found.append("trunk" if not own else own[0] if len(own) == 1 else f"{own[0]} … {own[-1]}")
-    return distinct([shorten(name, 100) for name in found])
+    return unique_names([shorten(name, 100) for name in found])
 
 
 def _weights(layer: Any) -> tuple[Any, ...]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from polycera.layers.packed_arrays import Carrier
+from polycera.layers.packed_arrays import StatefulMethod
 from polycera.typing import Tensor
-from polycera.weighting import Method, Seen
+from polycera.weighting import StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class Weighing(Carrier):
+class ActiveWeighting(StatefulMethod):
     """How the losses of some tasks are weighted.
 
     Attributes:
@@ -23,7 +23,7 @@ class Weighing(Carrier):
         seed: of the numbers that a method with randomness draws.
     """
 
-    method: Method
+    method: WeightingMethod
     tasks: int
     preference: tuple[float, ...] | None = None
     seed: int = 0
@@ -39,7 +39,7 @@ class Weighing(Carrier):
             norms: of the tasks' gradients in the step before, [m].
         """
         before = self.packed.read(carried)
-        seen = Seen(
+        seen = StepLosses(
             losses=losses,
             present=present,
             norms=norms,

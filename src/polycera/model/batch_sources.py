@@ -16,8 +16,8 @@ from polycera.errors import InputError, listing, shorten
 from polycera.model import named_inputs, step_batches, target_scaling
 from polycera.model.predicting import check_features
 from polycera.model.scores import predictions
-from polycera.model.target_scaling import Learned
-from polycera.model.targets import Units, encode, pack, pack_weights, rows_alike
+from polycera.model.target_scaling import ScalingSource
+from polycera.model.targets import TargetScaling, encode, pack, pack_weights, rows_alike
 from polycera.tasks import Layout
 from polycera.tasks.keras_losses import labels_wanted
 from polycera.tasks.task import ClassTask
@@ -180,7 +180,7 @@ def _learn(model: Any, source: Any) -> None:
     model._take_scaling(*target_scaling.read(model, source, target_scaling.PEEK))
 
 
-def _class_weights(layout: Layout, units: Units, class_weight: Any) -> Any:
+def _class_weights(layout: Layout, units: TargetScaling, class_weight: Any) -> Any:
     """Return class weights as a dict for each task; balanced ones by the shares of classes that the model knows.
 
     Raises:
@@ -315,4 +315,4 @@ def _from_numbers(model: Any, y: Mapping[str, Any]) -> None:
     rest = Layout.of([layout.tasks[name] for name in labels]) if labels else None
     encoded = encode(rest, labels) if rest is not None else {}
     model._set_units(target_scaling.units_of(layout, y, encoded))
-    model._learned = Learned(0, 0, True, "numbers")
+    model._learned = ScalingSource(0, 0, True, "numbers")

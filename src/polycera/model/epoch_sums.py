@@ -13,7 +13,7 @@ from polycera.layers.packed_arrays import Packed
 from polycera.typing import Tensor
 
 
-class Ledger(keras.metrics.Metric):
+class EpochSums(keras.metrics.Metric):
     """A vector of sums over the batches of an epoch; Keras resets it with the other metrics.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from polycera.layers import backend
-from polycera.layers.shared_layers import Place
+from polycera.layers.shared_layers import SharedLayer
 from polycera.model import variables
 from polycera.typing import Tensor
 
@@ -73,7 +73,7 @@ class Gramians:
     cosines are right to about one part in the square root of its size.
     """
 
-    def __init__(self, model: Any, places: Sequence[Place], terms: bool = False) -> None:
+    def __init__(self, model: Any, places: Sequence[SharedLayer], terms: bool = False) -> None:
         self._model, self._places = model, list(places)
         own = {id(variable): variable for place in places for variable in place.variables}
         self._own = list(own.values())
@@ -92,7 +92,7 @@ class Gramians:
         self._samples = [self._sample(place) for place in places]
         self._measure = backend.compiled(self._measured, len(self._columns))
 
-    def _sample(self, place: Place) -> tuple[np.ndarray | None, float]:
+    def _sample(self, place: SharedLayer) -> tuple[np.ndarray | None, float]:
         """Which of a place's weights are looked at, None for all; and how many each stands for."""
         size = sum(int(np.prod(variable.shape)) for variable in place.variables)
         most = max(1, MOST // (len(self._places) * len(self._columns)))

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from polycera.errors import InputError, shorten
-from polycera.model.objective import Kept
+from polycera.model.objective import HeadConstants
 from polycera.model.scores import Score
 from polycera.tasks import Group, Layout, Task
 from polycera.tasks.metrics.keras_metrics import INDICES, direction_of, ideal_of, is_one_of
@@ -67,7 +67,7 @@ class MetricObjects:
             metric for fed in self.fed for metric in (fed.metric, fed.trivial) if metric is not None
         ]
 
-    def update(self, y: Target, raw: Raw, weights: Any, kept: Kept) -> None:
+    def update(self, y: Target, raw: Raw, weights: Any, kept: HeadConstants) -> None:
         """Add a batch.
 
         Args:
@@ -84,7 +84,14 @@ class MetricObjects:
                     self._add(fed, group, places[fed.task.name], y, raw, weights, kept)
 
     def _add(
-        self, fed: Fed, group: Group, place: int, y: Target, raw: Raw, weights: Any, kept: Kept
+        self,
+        fed: Fed,
+        group: Group,
+        place: int,
+        y: Target,
+        raw: Raw,
+        weights: Any,
+        kept: HeadConstants,
     ) -> None:
         task = fed.task
         labels, said = group.target(y, ops)[:, place], group.raw(raw, ops)[:, place]

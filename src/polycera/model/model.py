@@ -32,20 +32,28 @@ from polycera.model import (
     step_batches,
     target_scaling,
 )
-from polycera.model.epoch_sums import Ledger
+from polycera.model.epoch_sums import EpochSums
 from polycera.model.gradient_stats import GradientStats
 from polycera.model.guarded_optimizer import guard_steps
 from polycera.model.hooks import FitHooks
-from polycera.model.nonfinite_gradient import finite, guarded
-from polycera.model.objective import Kept, Measured, Objective
+from polycera.model.nonfinite_gradient import finite, zero_nonfinite_gradient
+from polycera.model.objective import BatchSums, HeadConstants, Objective
 from polycera.model.output_order import by_output
 from polycera.model.predicting import are_arrays, check_features, in_slices, rows_of
 from polycera.model.saved_optimizer import portable
 from polycera.model.scores import Scores
-from polycera.model.target_scaling import Learned
-from polycera.model.targets import Encoded, Units, constant, encode, pack, pack_weights, rows_alike
-from polycera.model.task_weighting import Shared
-from polycera.model.variable_access import Access
+from polycera.model.target_scaling import ScalingSource
+from polycera.model.targets import (
+    Encoded,
+    TargetScaling,
+    constant,
+    encode,
+    pack,
+    pack_weights,
+    rows_alike,
+)
+from polycera.model.task_weighting import TaskWeighting
+from polycera.model.variable_access import VariableAccess
 from polycera.model.variables import settle, unharmed
 from polycera.storage import atomic
 from polycera.tasks import Layout, Task
@@ -142,7 +150,7 @@ class Model(keras.Model):
             )
         backend.check_process()
         super().__init__(inputs, outputs, name=name, **kwargs)
-        self._access = Access()
+        self._access = VariableAccess()
         self._pure: tuple[Any, Any] = None, None  # made at the first prediction
         self._head_names = tuple(head.name for head in _heads_behind(outputs))
         self._members = _members(self.heads)
@@ -182,13 +190,13 @@ class Model(keras.Model):
             gradients=gradients,
             every=every,
         )
-        self._shared = Shared.of(self, self.layout, self.heads, given, seed)
+        self._shared = TaskWeighting.of(self, self.layout, self.heads, given, seed)
         self._engine = self._shared.engine  # a layer: Keras then knows its variables
-        self._ledger = Ledger(self._shared.shapes() | self._entries())
+        self._ledger = EpochSums(self._shared.shapes() | self._entries())
         # what batches of a source bring; made when the first source comes
-        self._stream: Ledger | None = None
+        self._stream: EpochSums | None = None
         # where the scaling comes from, until it is held against a first epoch
-        self._learned: Learned | None = None
+        self._learned: ScalingSource | None = None
         self._unseen = False  # whether the host has not looked at the features of the training
         # how many axes the parts of a batch had that TensorFlow traced a step for
         self._ranks: Any = None
@@ -295,14 +303,14 @@ class Model(keras.Model):
         return [v for v in self.weights if v is not self._task_weights] + [self._task_weights]
 
     @property
-    def units(self) -> Units:
+    def units(self) -> TargetScaling:
         """What was taken out of the labels, and the trivial predictors, as they stand now."""
         with self._access.shared():
             read = [
                 [ops.convert_to_numpy(v) for v in (h.location, h.scale, h.prior)]
                 for h in self.heads
             ]
-        return Units(
+        return TargetScaling(
             *(np.concatenate(parts).astype("float64") for parts in zip(*read, strict=True))
         )
 
@@ -347,7 +355,7 @@ class Model(keras.Model):
         """The total loss of a batch; on the way, everything that is logged is added up on the device."""
         y, sample_weight = batch_sources.unpacked(self, x, y, sample_weight)
         if training and not self._wrapped:
-            y_pred = guarded(y_pred)
+            y_pred = zero_nonfinite_gradient(y_pred)
         if training and self._members > 1:  # each answers for itself
             y = ensemble.by_member(y, self._members, self.layout.width)
             sample_weight = (
@@ -385,12 +393,14 @@ class Model(keras.Model):
             loss = ops.where(fine, loss, 0.0)
         return self._shared.scaled(loss + regularization / replicas())
 
-    def _kept(self) -> Kept:
+    def _kept(self) -> HeadConstants:
         """What the heads keep, as tensors, side by side."""
         each = [
             tuple(map(ops.convert_to_tensor, (h.location, h.scale, h.prior))) for h in self.heads
         ]
-        return Kept(*(each[0] if len(each) == 1 else map(ops.concatenate, zip(*each, strict=True))))
+        return HeadConstants(
+            *(each[0] if len(each) == 1 else map(ops.concatenate, zip(*each, strict=True)))
+        )
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -465,7 +475,7 @@ class Model(keras.Model):
             named |= metric_objects.logged(found)
         return named
 
-    def _aliases(self, named: Mapping[str, float], units: Units) -> dict[str, float]:
+    def _aliases(self, named: Mapping[str, float], units: TargetScaling) -> dict[str, float]:
         """The same under the names of stock Keras, where they are wanted."""
         if not self._keras_names:
             return {}
@@ -543,15 +553,15 @@ class Model(keras.Model):
         """
         batch_sources.adapted(self, y, steps)
 
-    def _take_scaling(self, encoded: Encoded, learned: Learned, quiet: bool = False) -> None:
+    def _take_scaling(self, encoded: Encoded, learned: ScalingSource, quiet: bool = False) -> None:
         """Take the scaling from the labels of a source, which are held against the first epoch."""
         units = self._take_units(encoded)
         self._learned = learned
         if not quiet and not learned.whole:
             warnings.warn(target_scaling.sentence(self.layout, units, learned), stacklevel=5)
 
-    def _take_units(self, encoded: Mapping[TaskName, Array]) -> Units:
-        units = Units.of(self.layout, encoded)
+    def _take_units(self, encoded: Mapping[TaskName, Array]) -> TargetScaling:
+        units = TargetScaling.of(self.layout, encoded)
         for message in [
             *constant(self.layout, encoded),
             *declared_activations.beyond_reach(self, encoded),
@@ -559,7 +569,7 @@ class Model(keras.Model):
             warnings.warn(message, stacklevel=4)
         return self._set_units(units)
 
-    def _set_units(self, units: Units) -> Units:
+    def _set_units(self, units: TargetScaling) -> TargetScaling:
         task = unit = 0
         for head in self.heads:
             tasks, width = len(head.layout.tasks), head.layout.units
@@ -945,7 +955,7 @@ class Model(keras.Model):
         encoded = encode(self.layout, y)
         rows_alike(x, encoded, "y")
         if not self.fitted:
-            self._take_scaling(encoded, Learned(1, rows_of(encoded), False, "batch"))
+            self._take_scaling(encoded, ScalingSource(1, rows_of(encoded), False, "batch"))
         packed = marked(pack(self.layout, encoded, self.units))
         weights = pack_weights(self.layout, encoded, sample_weight)
         return x, packed, None if weights is None else marked(weights)
@@ -969,7 +979,7 @@ class Model(keras.Model):
                 )
 
 
-def _entered(measured: Measured, regularization: Tensor) -> dict[str, Tensor]:
+def _entered(measured: BatchSums, regularization: Tensor) -> dict[str, Tensor]:
     """What every batch enters into the ledger."""
     return {**measured._asdict(), "regularization": regularization, "batches": ops.ones(())}
 

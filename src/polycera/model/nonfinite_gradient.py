@@ -10,7 +10,7 @@ from polycera.layers.backend import replicas, sum_over_replicas, with_backward
 from polycera.typing import Raw, Tensor
 
 
-def guarded(raw: Raw) -> Raw:
+def zero_nonfinite_gradient(raw: Raw) -> Raw:
     """The raw outputs, through which no gradient passes in a step in which any of it is not finite.
 
     One row with an infinite loss would otherwise make every weight NaN. Weights that are NaN stay

@@ -19,7 +19,7 @@ from polycera.tasks.terms import Term
 from polycera.typing import Array, Raw, Target, Tensor, Weights
 
 
-class Labelled(NamedTuple):
+class MaskedBatch(NamedTuple):
     """A group's share of a batch, with whatever is missing made harmless.
 
     Attributes:
@@ -38,7 +38,7 @@ class Labelled(NamedTuple):
     weights: Tensor | None
 
 
-class Measured(NamedTuple):
+class BatchSums(NamedTuple):
     """What a batch comes to, for the loss and the ledger.
 
     Attributes:
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
     tallies: Tensor
 
 
-class Kept(NamedTuple):
+class HeadConstants(NamedTuple):
     """What the heads keep beside their weights, as tensors: see `TaskLayer`.
 
     Attributes:
@@ -66,7 +66,7 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class TermGroup:
     """One term, computed for all tasks of a group that have it.
 
     Attributes:
@@ -107,7 +107,7 @@ class Objective:
     layout: Layout
 
     @cached_property
-    def parts(self) -> list[list[Part]]:
+    def parts(self) -> list[list[TermGroup]]:
         """The parts of each group."""
         return [_parts(group) for group in self.layout.groups]
 
@@ -189,7 +189,9 @@ class Objective:
         """How many numbers the metrics add up."""
         return sum(prod(s) for sizes in self.tallied for s in sizes.values())
 
-    def __call__(self, y: Target, raw: Raw, weights: Weights | None, kept: Kept) -> Measured:
+    def __call__(
+        self, y: Target, raw: Raw, weights: Weights | None, kept: HeadConstants
+    ) -> BatchSums:
         """Measure a batch.
 
         Args:
@@ -203,9 +205,9 @@ class Objective:
         rows = ops.stop_gradient(rows)
         tallies = self._tallies(shares, kept.prior)
         flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
-        return Measured(sums, rows, flat)
+        return BatchSums(sums, rows, flat)
 
-    def sums(self, y: Array, raw: Array, kept: Kept) -> tuple[Array, Array]:
+    def sums(self, y: Array, raw: Array, kept: HeadConstants) -> tuple[Array, Array]:
         """Add up each term over all rows, on the host: [terms], and how many rows each has, [terms].
 
         A backend would compile a program for each operation and each number of rows. Losses that
@@ -229,7 +231,9 @@ class Objective:
         total, count = (np.asarray(ops.convert_to_numpy(each), "float64") for each in (sums, rows))
         return total, count
 
-    def _sums(self, shares: list[Labelled], kept: Kept, xp: Any = ops) -> tuple[Tensor, Tensor]:
+    def _sums(
+        self, shares: list[MaskedBatch], kept: HeadConstants, xp: Any = ops
+    ) -> tuple[Tensor, Tensor]:
         sums, rows = [], []
         for share, parts in zip(shares, self.parts, strict=True):
             for part in parts:
@@ -242,7 +246,7 @@ class Objective:
             rows.append(count)
         return xp.concatenate(sums), xp.concatenate(rows)
 
-    def means(self, measured: Measured) -> Tensor:
+    def means(self, measured: BatchSums) -> Tensor:
         """Each term [terms]; of several replicas this one's share."""
         return measured.sums / ops.maximum(sum_over_replicas(measured.rows), 1.0)
 
@@ -255,7 +259,7 @@ class Objective:
         """The weight of each term's task [terms], from those of the tasks; 1 for joint terms."""
         return ops.take(ops.concatenate([weights, ops.ones((1,))]), self.owner)
 
-    def _tallies(self, shares: list[Labelled], prior: Tensor) -> list[Tensor]:
+    def _tallies(self, shares: list[MaskedBatch], prior: Tensor) -> list[Tensor]:
         flat = []
         for group, share, needs, sizes in zip(
             self.layout.groups, shares, self.needs, self.tallied, strict=True
@@ -274,7 +278,9 @@ class Objective:
         return flat
 
 
-def labelled(group: Group, y: Target, raw: Raw, weights: Weights | None, xp: Any = ops) -> Labelled:
+def labelled(
+    group: Group, y: Target, raw: Raw, weights: Weights | None, xp: Any = ops
+) -> MaskedBatch:
     """The group's labels and raw outputs, what is missing masked out; `xp` is keras.ops or its like on the host."""
     own_y, own_raw = group.target(y, xp), group.raw(raw, xp)
     known = xp.logical_not(xp.isnan(own_y))
@@ -284,13 +290,15 @@ def labelled(group: Group, y: Target, raw: Raw, weights: Weights | None, xp: Any
     own_y, own_raw = xp.where(known, own_y, 0.0), xp.where(known, own_raw, 0.0)
     counted = xp.cast(known, "float32")
     rows = counted[..., 0] if group.task.width == 1 else xp.max(counted, axis=-1)
-    return Labelled(own_y, own_raw, counted, rows, own_weights)
+    return MaskedBatch(own_y, own_raw, counted, rows, own_weights)
 
 
-def term_sums(part: Part, share: Labelled, kept: Kept, xp: Any = ops) -> tuple[Tensor, Tensor]:
+def term_sums(
+    part: TermGroup, share: MaskedBatch, kept: HeadConstants, xp: Any = ops
+) -> tuple[Tensor, Tensor]:
     """A term added up over rows, and the number of rows, for each task that has it: [k], [k]."""
     if part.columns is not None:
-        share = Labelled(*(_columns(tensor, part.columns, xp) for tensor in share))
+        share = MaskedBatch(*(_columns(tensor, part.columns, xp) for tensor in share))
     y, raw = share.y, share.raw
     if part.term.in_user_units(part.group.task):
         y, raw = (_in_user_units(values, part, kept) for values in (y, raw))
@@ -307,7 +315,7 @@ def term_sums(part: Part, share: Labelled, kept: Kept, xp: Any = ops) -> tuple[T
     return xp.sum(values, axis=0), xp.sum(share.rows, axis=0)
 
 
-def _in_user_units(values: Tensor, part: Part, kept: Kept) -> Tensor:
+def _in_user_units(values: Tensor, part: TermGroup, kept: HeadConstants) -> Tensor:
     """Standardised numbers [n, k, p] in the units of the labels; the link of such tasks leaves units as they are."""
     if isinstance(part.places, slice):
         scale, location = kept.scale[part.places], kept.location[part.places]
@@ -317,7 +325,7 @@ def _in_user_units(values: Tensor, part: Part, kept: Kept) -> Tensor:
 
 
 def joint_sums(
-    joint: Joint, layout: Layout, shares: list[Labelled], kept: Kept
+    joint: Joint, layout: Layout, shares: list[MaskedBatch], kept: HeadConstants
 ) -> tuple[Tensor, Tensor]:
     """A joint term added up over the rows in which all its tasks have labels: [1], [1]."""
     true, predicted, rows = {}, {}, None
@@ -340,7 +348,7 @@ def joint_sums(
     return ops.sum(values, axis=0, keepdims=True), ops.sum(rows, axis=0, keepdims=True)
 
 
-def _parts(group: Group) -> list[Part]:
+def _parts(group: Group) -> list[TermGroup]:
     by_key: dict[Any, list[tuple[int, Term]]] = {}
     for i, task in enumerate(group.tasks):
         seen: Counter[Any] = Counter()
@@ -355,7 +363,7 @@ def _parts(group: Group) -> list[Part]:
         own = Group(
             tuple(group.tasks[i] for i in columns), group.first, group.raw_start, group.target_start
         )
-        parts.append(Part(own, tuple(term for _, term in found), None if whole else columns))
+        parts.append(TermGroup(own, tuple(term for _, term in found), None if whole else columns))
     return parts
 
 

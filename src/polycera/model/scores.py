@@ -12,8 +12,8 @@ from keras import ops
 
 from polycera.errors import listing
 from polycera.model.nonfinite import blamed_weight
-from polycera.model.objective import Kept, Objective
-from polycera.model.targets import Units
+from polycera.model.objective import HeadConstants, Objective
+from polycera.model.targets import TargetScaling
 from polycera.tasks import Group, Layout, numpy_ops
 from polycera.tasks.metrics import TALLIES, Tallies, skill
 from polycera.typing import Array, TaskName
@@ -107,7 +107,7 @@ def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
     )
 
 
-def streamed(objective: Objective, tallied: Array, units: Units) -> Scores:
+def streamed(objective: Objective, tallied: Array, units: TargetScaling) -> Scores:
     """All metrics from the tallies of an epoch; what a histogram only approximates is said in `tasks.metrics`."""
     start = 0
     found: Scores = {}
@@ -120,7 +120,7 @@ def streamed(objective: Objective, tallied: Array, units: Units) -> Scores:
     return found
 
 
-def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: Units) -> Scores:
+def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: TargetScaling) -> Scores:
     """All metrics in float64 from all predictions at once.
 
     Args:
@@ -145,7 +145,12 @@ def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: Units
 
 
 def measured(
-    objective: Objective, y: Array, raw: Array, kept: Kept, units: Units, weights: Any
+    objective: Objective,
+    y: Array,
+    raw: Array,
+    kept: HeadConstants,
+    units: TargetScaling,
+    weights: Any,
 ) -> tuple[dict[str, float], Scores]:
     """What a model is worth on rows whose raw outputs are known: loss, terms and metrics by name, and the scores.
 
@@ -164,14 +169,14 @@ def measured(
     return named | logged(own), own
 
 
-def _prior(group: Group, units: Units) -> Array:
+def _prior(group: Group, units: TargetScaling) -> Array:
     k, each = len(group.tasks), group.task.units
     return (
         units.prior[group.raw_start : group.raw_start + k * each].reshape(k, each).astype("float64")
     )
 
 
-def _scores(group: Group, tallies: Tallies, units: Units) -> Scores:
+def _scores(group: Group, tallies: Tallies, units: TargetScaling) -> Scores:
     tally = TALLIES[group.task.measured_as]
     tallies = tallies | tally.constants(group.task, _prior(group, units))
     scale = units.scale[group.first : group.first + len(group.tasks)]
@@ -203,7 +208,7 @@ def logged(scores: Scores) -> dict[str, float]:
     }
 
 
-def predictions(layout: Layout, raw: Array, units: Units) -> dict[TaskName, Any]:
+def predictions(layout: Layout, raw: Array, units: TargetScaling) -> dict[TaskName, Any]:
     """Raw outputs [n, units] -> each task's prediction [n, p] in the user's units."""
     linked = layout.prediction(np.asarray(raw, "float64"), numpy_ops)
     moments = zip(layout.tasks, units.location, units.scale, strict=True)

@@ -17,14 +17,14 @@ from keras import ops
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.layers.backend import replicas
 from polycera.model import named_inputs
-from polycera.model.epoch_sums import Ledger
-from polycera.model.objective import Kept
+from polycera.model.epoch_sums import EpochSums
+from polycera.model.objective import HeadConstants
 from polycera.tasks import Layout, Task, keras_losses, numpy_ops
 from polycera.tasks.task import ClassTask
 from polycera.typing import Target, TaskName, Tensor
 
 
-class Batch(NamedTuple):
+class StepBatch(NamedTuple):
     """A batch as the loss takes it, and what is to be counted of it.
 
     Attributes:
@@ -65,11 +65,11 @@ def shapes(model: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def ledger(model: Any) -> Ledger:
+def ledger(model: Any) -> EpochSums:
     """Return where a model adds up what batches bring; made where a `tf.distribute` strategy wants its variables."""
     strategy = getattr(model, "distribute_strategy", None)
     with nullcontext() if strategy is None else strategy.scope():
-        return Ledger(shapes(model), name="stream")
+        return EpochSums(shapes(model), name="stream")
 
 
 def columns_shown(layout: Layout) -> list[TaskName]:
@@ -105,7 +105,7 @@ def seen(layout: Layout, packed: Target) -> dict[str, Tensor]:
     }
 
 
-def count(ledger: Ledger, counts: dict[str, Tensor], strange: Tensor | None = None) -> None:
+def count(ledger: EpochSums, counts: dict[str, Tensor], strange: Tensor | None = None) -> None:
     """Add up what a batch comes to; keep the strange labels of the first batch that has some."""
     if strange is not None and replicas() == 1:
         first = ops.logical_and(ledger.so_far("wrong") <= 0, counts["wrong"] > 0)
@@ -113,7 +113,7 @@ def count(ledger: Ledger, counts: dict[str, Tensor], strange: Tensor | None = No
     ledger.update_state(counts)
 
 
-def batch(model: Any, x: Any, y: Any, weights: Any, kept: Kept) -> Batch:
+def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> StepBatch:
     """Pack a batch of a source that the host has not looked at.
 
     A label that its task does not take, each label of a row with a NaN or infinite feature, and
@@ -151,7 +151,7 @@ def batch(model: Any, x: Any, y: Any, weights: Any, kept: Kept) -> Batch:
     }
     largest = ops.max(ops.where(wrong > 0, given, -np.inf), axis=0)
     strange = largest if len(owner) == len(layout.tasks) else _largest(layout, largest)
-    return Batch(packed, weights, counts, strange)
+    return StepBatch(packed, weights, counts, strange)
 
 
 def _owner(layout: Layout) -> np.ndarray:

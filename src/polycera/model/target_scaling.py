@@ -23,7 +23,7 @@ from polycera.model.named_inputs import check_names
 from polycera.model.predicting import check_features
 from polycera.model.scores import predictions
 from polycera.model.step_batches import columns_shown
-from polycera.model.targets import Encoded, Units, by_name, encode
+from polycera.model.targets import Encoded, TargetScaling, by_name, encode
 from polycera.tasks import Layout, Task
 from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
@@ -45,7 +45,7 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
-class Learned:
+class ScalingSource:
     """Where a scaling comes from.
 
     Attributes:
@@ -92,7 +92,7 @@ def is_iterator(source: Any) -> bool:
     return hasattr(source, "__next__") and iter(source) is source
 
 
-def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, Learned]:
+def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, ScalingSource]:
     """Read labels off the first batches of a source.
 
     Args:
@@ -129,7 +129,7 @@ def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, Learned]:
     if not count:
         raise InputError("The source yields no batch; there is nothing to learn from.")
     labels_read = Encoded({name: np.concatenate(parts) for name, parts in seen.items()})
-    return labels_read, Learned(count, rows, whole, "batches")
+    return labels_read, ScalingSource(count, rows, whole, "batches")
 
 
 def _endless(source: Any) -> bool:
@@ -207,7 +207,7 @@ CASES = 100_000
 """Rows of a made-up column whose shares of classes are those that were given."""
 
 
-def units_of(layout: Layout, y: Any, encoded: Any) -> Units:
+def units_of(layout: Layout, y: Any, encoded: Any) -> TargetScaling:
     """Return the units of labels and of tasks whose numbers were given.
 
     Args:
@@ -221,12 +221,12 @@ def units_of(layout: Layout, y: Any, encoded: Any) -> Units:
         if task.name in given:
             middle, spread, own = _given(task, given[task.name])
         else:
-            one = Units.of(Layout.of([task]), {task.name: encoded[task.name]})
+            one = TargetScaling.of(Layout.of([task]), {task.name: encoded[task.name]})
             middle, spread, own = one.location[0], one.scale[0], one.prior
         location.append(middle)
         scale.append(spread)
         prior.append(own)
-    return Units(np.array(location), np.array(scale), np.concatenate(prior))
+    return TargetScaling(np.array(location), np.array(scale), np.concatenate(prior))
 
 
 def _given(task: Task, numbers: Mapping[str, Any]) -> tuple[float, float, Array]:
@@ -317,7 +317,7 @@ def _with_shares(task: Task, shares: Any) -> Array:
 # -- said ----------------------------------------------------------------------------------------------------------
 
 
-def sentence(layout: Layout, units: Units, learned: Learned) -> str:
+def sentence(layout: Layout, units: TargetScaling, learned: ScalingSource) -> str:
     """Return one sentence that says where the scaling comes from and what it is."""
     phrases: list[str] = []
     for task, own in zip(layout.tasks.values(), _parts(layout, units), strict=True):
@@ -332,7 +332,7 @@ def sentence(layout: Layout, units: Units, learned: Learned) -> str:
     ) + ("" if learned.whole else " model.adapt(source, steps=...) reads more of them.")
 
 
-def _parts(layout: Layout, units: Units) -> Iterator[tuple[float, float, Array]]:
+def _parts(layout: Layout, units: TargetScaling) -> Iterator[tuple[float, float, Array]]:
     """Yield location, scale and the trivial predictor's answer [p] of each task, in the user's units."""
     answers = predictions(layout, units.prior[None, :], units)
     for i, name in enumerate(layout.tasks):
@@ -353,7 +353,7 @@ def _few(shares: Array) -> str:
 
 
 def differing(
-    layout: Layout, units: Units, learned: Learned, sums: Mapping[str, Array]
+    layout: Layout, units: TargetScaling, learned: ScalingSource, sums: Mapping[str, Array]
 ) -> str | None:
     """Return one sentence where what passed in an epoch differs from the scaling by more than `FACTOR`.
 
@@ -393,7 +393,7 @@ def _difference(
     mean: Array,
     square: float,
     many: float,
-    learned: Learned,
+    learned: ScalingSource,
 ) -> str | None:
     """Return what differs, in a few words; None where nothing does by more than the factor and by chance."""
     middle, spread, answer = own

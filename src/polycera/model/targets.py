@@ -25,7 +25,7 @@ class Encoded(dict[TaskName, Array]):
 
 
 @dataclass(frozen=True)
-class Units:
+class TargetScaling:
     """What is taken out of the labels and put back into the answers, in the layout's order.
 
     Attributes:
@@ -38,7 +38,7 @@ class Units:
     prior: Array
 
     @classmethod
-    def of(cls, layout: Layout, encoded: Mapping[TaskName, Array]) -> Units:
+    def of(cls, layout: Layout, encoded: Mapping[TaskName, Array]) -> TargetScaling:
         """Fitted to the labels there are.
 
         Raises:
@@ -126,7 +126,7 @@ def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
     return array
 
 
-def pack(layout: Layout, encoded: Mapping[TaskName, Array], units: Units) -> np.ndarray:
+def pack(layout: Layout, encoded: Mapping[TaskName, Array], units: TargetScaling) -> np.ndarray:
     """Encoded labels -> float32 [n, width], standardised where the task asks for it."""
     columns = []
     for name, middle, spread in zip(layout.tasks, units.location, units.scale, strict=True):

@@ -12,22 +12,22 @@ from keras import ops
 from polycera.errors import InputError, shorten
 from polycera.layers import Heads
 from polycera.layers.backend import replicas, sum_over_replicas, with_backward
-from polycera.layers.balance import Balance
+from polycera.layers.balance import ActiveBalancing
 from polycera.layers.balance_engine import Engine
 from polycera.layers.graph import Graph
-from polycera.layers.method_state import Carrying
-from polycera.layers.multitask_options import Settings
+from polycera.layers.method_state import MethodState
+from polycera.layers.multitask_options import MultitaskOptions
 from polycera.layers.shared_layers import region_names
-from polycera.model.active_weighting import Weighing
+from polycera.model.active_weighting import ActiveWeighting
 from polycera.model.gradient_stats import GradientStats
-from polycera.model.objective import Measured, Objective
+from polycera.model.objective import BatchSums, Objective
 from polycera.typing import TaskName, Tensor
 
 AGAINST = -1e-6
 """The cosine below which two gradients are in conflict: those at a right angle give a little more or less than 0."""
 
 
-class Meeting(NamedTuple):
+class SharedRegion(NamedTuple):
     """Where the gradients of some tasks meet: all tasks in the trunk, or some of them in a branch.
 
     Attributes:
@@ -37,9 +37,9 @@ class Meeting(NamedTuple):
         start: where in that state it begins.
     """
 
-    balance: Balance
+    balance: ActiveBalancing
     tasks: np.ndarray
-    carrying: Carrying
+    carrying: MethodState
     start: int
 
     def before(self) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ class Meeting(NamedTuple):
         return self.balance.read(state[:, self.start : self.start + self.balance.packed.size])
 
 
-class Shared:
+class TaskWeighting:
     """The weighting and the balancing of one model.
 
     Attributes:
@@ -62,13 +62,13 @@ class Shared:
     """
 
     def __init__(
-        self, settings: Settings, given: dict[str, Any], names: tuple[TaskName, ...]
+        self, settings: MultitaskOptions, given: dict[str, Any], names: tuple[TaskName, ...]
     ) -> None:
         self.settings, self.given, self.names = settings, given, names
-        self.weighing: Weighing | None = None
+        self.weighing: ActiveWeighting | None = None
         self.state: Any = None
         self.engine: Engine | None = None
-        self.meetings: list[Meeting] = []
+        self.meetings: list[SharedRegion] = []
         self.places: list[str] = []
         self.scale: Any = None
 
@@ -83,15 +83,15 @@ class Shared:
                 several heads only.
         """
         names = tuple(layout.tasks)
-        own = [head.settings if isinstance(head, Heads) else Settings() for head in heads]
+        own = [head.settings if isinstance(head, Heads) else MultitaskOptions() for head in heads]
         _check_said_once(given, own)
-        settings = Settings.of(names, **given, seed=seed)
+        settings = MultitaskOptions.of(names, **given, seed=seed)
         forked = any(getattr(head, "fork", None) is not None for head in heads)
         shared = cls(settings, {**given, "seed": seed}, names)
-        asked = own[0] if len(own) == 1 else Settings()
+        asked = own[0] if len(own) == 1 else MultitaskOptions()
         weighting = settings if settings.weighting is not None else asked
         if weighting.weighting is not None:
-            shared.weighing = Weighing(
+            shared.weighing = ActiveWeighting(
                 weighting.weighting, len(names), weighting.preference, weighting.seed
             )
             shared.state = model.add_weight(
@@ -125,13 +125,13 @@ class Shared:
             )
         return shared
 
-    def _meetings(self, heads: list[Any]) -> list[Meeting]:
+    def _meetings(self, heads: list[Any]) -> list[SharedRegion]:
         found, first = [], 0
         if self.engine is not None:
             start = 0
             for region in self.engine.plan.regions:
                 found.append(
-                    Meeting(
+                    SharedRegion(
                         region.balance, np.array(region.tasks, "int32"), self.engine.carrying, start
                     )
                 )
@@ -141,12 +141,14 @@ class Shared:
             tasks = np.arange(first, first + len(head.layout.tasks), dtype="int32")
             first += len(tasks)
             if getattr(head, "fork", None) is not None:
-                found.append(Meeting(head.fork.balance, tasks, head.carrying, 0))
+                found.append(SharedRegion(head.fork.balance, tasks, head.carrying, 0))
         return found
 
     # -- in a step -----------------------------------------------------------------------------------------------
 
-    def weigh(self, objective: Objective, means: Tensor, measured: Measured, own: Tensor) -> Tensor:
+    def weigh(
+        self, objective: Objective, means: Tensor, measured: BatchSums, own: Tensor
+    ) -> Tensor:
         """The weights of whole tasks in this step [tasks], their own included; balancing is told the losses."""
         looking = [meeting for meeting in self.meetings if "losses" in meeting.balance.method.sees]
         if self.weighing is None and not looking:
@@ -163,7 +165,7 @@ class Shared:
             meeting.carrying.measured.assign(self._own(meeting, losses * weights))
         return weights
 
-    def _own(self, meeting: Meeting, losses: Tensor) -> Tensor:
+    def _own(self, meeting: SharedRegion, losses: Tensor) -> Tensor:
         """An engine takes the losses of all tasks, heads those of theirs."""
         return losses if self.engine is not None else ops.take(losses, meeting.tasks)
 
@@ -176,7 +178,7 @@ class Shared:
             squares = squares + ops.matmul(own[None, :], place)[0]
         return ops.sqrt(squares)
 
-    def _before(self, meeting: Meeting) -> dict[str, Tensor]:
+    def _before(self, meeting: SharedRegion) -> dict[str, Tensor]:
         """What the last step left, by name, with the Gramian of the losses themselves."""
         before = meeting.before()
         return before | {
@@ -282,7 +284,7 @@ def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _check_said_once(given: dict[str, Any], own: list[Settings]) -> None:
+def _check_said_once(given: dict[str, Any], own: list[MultitaskOptions]) -> None:
     """Refuse what a model and its heads both say, and what one of several heads cannot say for all."""
     for what, place in (("weighting", "weighting"), ("balancing", "balance")):
         said = [s for s in own if getattr(s, place) is not None]

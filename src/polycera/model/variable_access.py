@@ -20,7 +20,7 @@ class InTraining(PolyceraError):
         )
 
 
-class Access:
+class VariableAccess:
     """Let many threads predict with a model at once, and one thread alone train or measure it.
 
     On JAX, Keras takes the variables out of a model while it trains, evaluates or predicts, so a

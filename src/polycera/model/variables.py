@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from polycera.errors import InputError, shorten
-from polycera.storage.arrays import Stored
+from polycera.storage.arrays import StoredArrays
 from polycera.typing import Array
 
 
@@ -87,7 +87,7 @@ def write(variables: Sequence[Any], values: Mapping[str, Array], source: str) ->
         variable.assign(np.array(values[_same(name, values)]))
 
 
-def load(variables: Sequence[Any], stored: Stored, source: str) -> None:
+def load(variables: Sequence[Any], stored: StoredArrays, source: str) -> None:
     """Put the arrays of a file where they were read; they are held against the model before any of them is read.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from polycera.drawing import Picture
 from polycera.errors import InputError, UnknownName, shorten
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.views import (
     curves,
     gradients,
@@ -66,7 +66,7 @@ PICTURES: dict[str, str] = {
 """Name -> what it shows. TASK, TERM and PLACE stand for names of the run; a label of many comes after its task."""
 
 
-def of(seen: Seen) -> dict[str, Callable[[], Picture]]:
+def of(seen: RunView) -> dict[str, Callable[[], Picture]]:
     """The pictures that there are of a run, each drawn when it is called."""
     return {name: draw for room in DRAWERS for name, draw in room.pictures(seen)}
 
@@ -99,7 +99,7 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
         >>> from polycera import reports
         >>> reports.plot("runs/customers-1", "joint", "joint.svg")            # doctest: +SKIP
     """
-    seen = Seen(getattr(run, "path", run))
+    seen = RunView(getattr(run, "path", run))
     found = of(seen)
     if name not in found:
         raise _unknown(seen, name, list(found))
@@ -107,7 +107,7 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
     return Path(path)
 
 
-def _unknown(seen: Seen, name: str, known: list[str]) -> InputError:
+def _unknown(seen: RunView, name: str, known: list[str]) -> InputError:
     """Which pictures there are; where this one may be missing because a file is damaged, that."""
     if name in PICTURES and seen.faults:
         return InputError(

@@ -18,7 +18,7 @@ PULLS = ("weight", "trunk_weight", "gradient_norm")
 
 
 @dataclass(frozen=True)
-class Column:
+class HistoryColumn:
     """A column of the history that belongs to a task: `task/what`, or `val_task/what` on the validation rows."""
 
     task: str
@@ -74,12 +74,12 @@ class History:
         return cls.of(rows, tasks)
 
     @cached_property
-    def owned(self) -> dict[str, Column]:
+    def owned(self) -> dict[str, HistoryColumn]:
         """Name -> whose it is, of all columns that are a task's."""
         found = {name: self._owner(name) for name in self.columns}
         return {name: column for name, column in found.items() if column is not None}
 
-    def _owner(self, name: str) -> Column | None:
+    def _owner(self, name: str) -> HistoryColumn | None:
         """The longest name of a task that the column begins with; a task's own name may begin with val_ and hold /."""
         for start, validation in (("", False), ("val_", True)):
             rest = name.removeprefix(start)
@@ -88,7 +88,7 @@ class History:
             )
             task = next((rest[:i] for i in reversed(cuts) if rest[:i] in self._known), None)
             if task is not None:
-                return Column(task, rest[len(task) + 1 :], validation)
+                return HistoryColumn(task, rest[len(task) + 1 :], validation)
         return None
 
     @cached_property

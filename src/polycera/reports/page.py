@@ -16,7 +16,7 @@ from polycera.errors import InputError, shorten
 from polycera.reports import catalogue, markup, several
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import plural
-from polycera.reports.seen import Seen, read
+from polycera.reports.seen import RunView, read
 from polycera.reports.sheet import Sheet, View
 from polycera.reports.views import (
     curves,
@@ -103,7 +103,7 @@ def _folders(path: str | Path) -> list[str | Path]:
     return [inner.parent for inner in sorted(place.glob(f"*/{manifest.MANIFEST}"))] or [path]
 
 
-def page(runs: Sequence[Seen]) -> str:
+def page(runs: Sequence[RunView]) -> str:
     """The page as text."""
     called = several.names(runs)
     title = called[0] if len(runs) == 1 else f"{len(runs)} runs side by side"
@@ -115,14 +115,14 @@ def page(runs: Sequence[Seen]) -> str:
     )
 
 
-def _alone(run: Seen) -> tuple[Html, Html]:
+def _alone(run: RunView) -> tuple[Html, Html]:
     """Navigation and views."""
     sheet = _sheet(run, "", 2)
     views = _views(sheet)
     return _links([(f"#{view.id}", view.title) for view in views]), _run(sheet, views)
 
 
-def _together(runs: Sequence[Seen], called: Sequence[str]) -> tuple[Html, Html]:
+def _together(runs: Sequence[RunView], called: Sequence[str]) -> tuple[Html, Html]:
     first = Sheet(runs[0], several.pictures(runs), prefix="all-", rows=ROWS)
     parts, links = [several.view(first, runs).markup], [("#all-compared", "Side by side")]
     for i, (run, name) in enumerate(zip(runs, called, strict=True)):
@@ -133,7 +133,7 @@ def _together(runs: Sequence[Seen], called: Sequence[str]) -> tuple[Html, Html]:
     return _links(links), join(*parts)
 
 
-def _sheet(run: Seen, prefix: str, level: int, share: int = 1) -> Sheet:
+def _sheet(run: RunView, prefix: str, level: int, share: int = 1) -> Sheet:
     pictures = catalogue.of(run)
     rows = max(12, min(ROWS, ALL // (share * max(len(pictures), 1))))
     return Sheet(run, pictures, prefix, level, rows)
@@ -191,7 +191,7 @@ def _head(title: str) -> Html:
     )
 
 
-def _body(title: str, runs: Sequence[Seen], links: Html, views: Html) -> Html:
+def _body(title: str, runs: Sequence[RunView], links: Html, views: Html) -> Html:
     tasks = plural(len(runs[0].tasks), "task")
     under = (
         f"Report of a training of one network for {tasks}"

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from polycera.errors import shorten
-from polycera.storage.arrays import Damaged, Stored
+from polycera.storage.arrays import Damaged, StoredArrays
 
 
 @dataclass(frozen=True)
-class Pulls:
+class RegionGradients:
     """Gradients of tasks that meet in shared layers.
 
     Attributes:
@@ -46,7 +46,7 @@ class Pulls:
         return np.divide(pull, total, out=np.full_like(pull, np.nan), where=total > 0)
 
 
-def read(stored: Stored) -> Pulls:
+def read(stored: StoredArrays) -> RegionGradients:
     """The file, in the form of today; one from before places were told apart has the one place `trunk`.
 
     Raises:
@@ -61,7 +61,7 @@ def read(stored: Stored) -> Pulls:
         raise Damaged(stored.path, shorten(" ".join(str(error).split()), 160)) from None
 
 
-def _read(notes: Any, arrays: dict[str, np.ndarray]) -> Pulls:
+def _read(notes: Any, arrays: dict[str, np.ndarray]) -> RegionGradients:
     tasks = _names(notes, "tasks")
     if absent := [name for name in ("weights", "norms", "cosines") if name not in arrays]:
         raise ValueError(f"it has no {', '.join(absent)}")
@@ -85,7 +85,9 @@ def _read(notes: Any, arrays: dict[str, np.ndarray]) -> Pulls:
                 f"its {name} are {came}, and {list(shape)} follows from its tasks, places and epochs"
             )
     found = (arrays["weights"], arrays["norms"], arrays["cosines"], arrays.get("conflicts"))
-    return Pulls(tasks, places, str(notes.get("source", "balancing")), epochs, looks, *found)
+    return RegionGradients(
+        tasks, places, str(notes.get("source", "balancing")), epochs, looks, *found
+    )
 
 
 def _names(notes: Any, what: str) -> list[str]:

@@ -15,10 +15,10 @@ from polycera.errors import InputError, PolyceraError, shorten
 from polycera.reports import pulls
 from polycera.reports.history import History
 from polycera.reports.numbers import mean, real
-from polycera.reports.pulls import Pulls
+from polycera.reports.pulls import RegionGradients
 from polycera.runs import Folder, Spec, folder, manifest, results, spec
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.kept_epochs import Kept
+from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.verify import verify
 
 Part = TypeVar("Part")
@@ -38,7 +38,7 @@ class Cut:
     history: History | None
 
 
-class Seen:
+class RunView:
     """A run, read part by part; a part that is absent is None, one that is damaged is None with a sentence in `faults`.
 
     Args:
@@ -140,7 +140,7 @@ class Seen:
         return found if found is not None and found.epochs else None
 
     @cached_property
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[KeptEpoch]:
         """The epochs whose weights were kept."""
         return self._part(folder.EPOCHS, lambda: _of_one_form(self.folder.epochs)) or []
 
@@ -178,11 +178,11 @@ class Seen:
         return self._part(results.COMPARISON, lambda: self.folder.comparison)
 
     @cached_property
-    def pulls(self) -> Pulls | None:
+    def pulls(self) -> RegionGradients | None:
         """What the training saw of the tasks' gradients."""
         return self._part(folder.GRADIENTS, self._pulls)
 
-    def _pulls(self) -> Pulls | None:
+    def _pulls(self) -> RegionGradients | None:
         stored = self.folder.gradients
         return None if stored is None else pulls.read(stored)
 
@@ -257,14 +257,14 @@ class Seen:
         return np.asarray(1 - np.abs(values - ideal) / abs(trivial - ideal))
 
 
-def _of_one_form(found: Sequence[Kept]) -> list[Kept]:
+def _of_one_form(found: Sequence[KeptEpoch]) -> list[KeptEpoch]:
     """Kept epochs that can be compared: all watched the same."""
     if any(one.watched != found[0].watched for one in found):
         raise InputError("The kept epochs are of several trainings, so they are not compared.")
     return list(found)
 
 
-def read(runs: Sequence[str | Path]) -> list[Seen]:
+def read(runs: Sequence[str | Path]) -> list[RunView]:
     """Several runs.
 
     Raises:
@@ -272,7 +272,7 @@ def read(runs: Sequence[str | Path]) -> list[Seen]:
     """
     if not runs:
         raise InputError("Name at least one run folder: polycera report RUN.")
-    found = [Seen(path) for path in runs]
+    found = [RunView(path) for path in runs]
     twice = {
         str(one.path)
         for one in found

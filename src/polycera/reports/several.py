@@ -13,11 +13,11 @@ from polycera.reports import markup
 from polycera.reports.history import JOINT, plain
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import count, fixed, real, say, seconds
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, sentence
 
 
-def names(runs: Sequence[Seen]) -> list[str]:
+def names(runs: Sequence[RunView]) -> list[str]:
     """What each run is called on the page: its folder, and where two have one name, its whole path."""
     short = [Path(run.path).resolve().name or str(run.path) for run in runs]
     return [
@@ -26,7 +26,7 @@ def names(runs: Sequence[Seen]) -> list[str]:
     ]
 
 
-def pictures(runs: Sequence[Seen]) -> dict[str, Any]:
+def pictures(runs: Sequence[RunView]) -> dict[str, Any]:
     """The joint scores of all runs that have one."""
     found = {
         name: (run.history, run.history.get(JOINT))
@@ -54,7 +54,7 @@ def _joint(known: dict[str, Any]) -> drawing.Picture:
     )
 
 
-def view(sheet: Sheet, runs: Sequence[Seen]) -> View:
+def view(sheet: Sheet, runs: Sequence[RunView]) -> View:
     """The tables and the picture; `sheet` is of the first run and lends its headings."""
     called = names(runs)
     unlike = len({run.held_out for run in runs if run.scores}) > 1
@@ -72,13 +72,13 @@ def view(sheet: Sheet, runs: Sequence[Seen]) -> View:
     )
 
 
-def _runs(runs: Sequence[Seen], called: Sequence[str]) -> Html:
+def _runs(runs: Sequence[RunView], called: Sequence[str]) -> Html:
     rows = [[markup.name(name), *_facts(run)] for name, run in zip(called, runs, strict=True)]
     head = ["run", "mean skill", "measured on", "tasks", "epochs", "time", "weights", "seed"]
     return markup.table("The runs", head, rows, (1, 3, 4, 5, 6, 7))
 
 
-def _facts(run: Seen) -> list[str]:
+def _facts(run: RunView) -> list[str]:
     metrics = run.metrics or {}
     where = f"{run.held_out} rows" if run.held_out else "validation rows, not ended"
     epochs = len(run.history.epochs) if run.history else None
@@ -93,7 +93,7 @@ def _facts(run: Seen) -> list[str]:
     ]
 
 
-def _metrics(runs: Sequence[Seen], called: Sequence[str]) -> Html | None:
+def _metrics(runs: Sequence[RunView], called: Sequence[str]) -> Html | None:
     pairs = dict.fromkeys(
         (task, metric) for run in runs for task, own in run.scores.items() for metric in own
     )
@@ -111,7 +111,7 @@ def _metrics(runs: Sequence[Seen], called: Sequence[str]) -> Html | None:
     )
 
 
-def _row(runs: Sequence[Seen], task: str, metric: str) -> list[Html | str]:
+def _row(runs: Sequence[RunView], task: str, metric: str) -> list[Html | str]:
     scores = [run.scores.get(task, {}).get(metric) for run in runs]
     far = np.array([_distance(score) for score in scores])
     known = far[~np.isnan(far)]

@@ -12,7 +12,7 @@ from polycera.drawing import Picture
 from polycera.errors import PolyceraError, shorten
 from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, element, folded, join
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 
 Pictures = Mapping[str, Callable[[], Picture]]
 
@@ -61,7 +61,7 @@ class Sheet:
         rows: of a picture's numbers at most.
     """
 
-    seen: Seen
+    seen: RunView
     pictures: Pictures
     prefix: str = ""
     level: int = 2

@@ -13,7 +13,7 @@ import numpy as np
 from polycera.errors import PolyceraError, shorten
 from polycera.runs import schemas
 from polycera.storage import arrays, atomic
-from polycera.storage.arrays import Damaged, Stored
+from polycera.storage.arrays import Damaged, StoredArrays
 
 NAME = re.compile(r"\d{6}-\d{8}\.safetensors")
 KEPT = 2
@@ -57,12 +57,12 @@ class Checkpoints:
         self._good = self._good[-KEPT:]
         return path
 
-    def newest(self) -> Stored | None:
+    def newest(self) -> StoredArrays | None:
         """The newest checkpoint that is whole; what is damaged is passed over, and said in a warning."""
         self.unreadable = []
         for path in reversed(self.all()):
             try:
-                stored = Stored(path)
+                stored = StoredArrays(path)
                 # read now, so that what is wrong with them counts as damage too
                 _check(path, stored.notes)
             except PolyceraError as error:
@@ -92,7 +92,7 @@ class Checkpoints:
 def _check(path: Path, notes: Any) -> None:
     """Hold notes against their form, and against the name of their file."""
     try:
-        schemas.checked(notes, schemas.Checkpoint)
+        schemas.checked(notes, schemas.CheckpointNotes)
         if path.stem != f"{notes['epoch']:06d}-{notes['batch']:08d}":
             raise ValueError(f"it is of epoch {notes['epoch']}, batch {notes['batch']}")
     except (TypeError, ValueError) as error:  # TypeError: a key that is no text

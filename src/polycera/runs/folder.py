@@ -13,10 +13,10 @@ import msgspec
 
 from polycera.errors import InputError, shorten
 from polycera.runs import kept_epochs, manifest, results, schemas
-from polycera.runs.kept_epochs import Kept
+from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.spec import Spec, spec_from
 from polycera.storage import paths, safe_read
-from polycera.storage.arrays import Damaged, Stored
+from polycera.storage.arrays import Damaged, StoredArrays
 
 SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
 MODEL, METRICS, HISTORY, PREDICTIONS = (
@@ -67,7 +67,7 @@ class Folder:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """`columns`: each column's role with its reason; `encoder`: how features are made of them."""
-        return self._json(SCHEMA, schemas.Schema)
+        return self._json(SCHEMA, schemas.TableSchema)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -88,15 +88,15 @@ class Folder:
             raise Damaged(self.path / HISTORY, shorten(error)) from None
 
     @property
-    def weights(self) -> Stored:
+    def weights(self) -> StoredArrays:
         """The network's weights by name."""
         self._check_finished(MODEL)
-        found = Stored(self.path / MODEL)
+        found = StoredArrays(self.path / MODEL)
         manifest.check(self.path, MODEL)
         return found
 
     @property
-    def epochs(self) -> list[Kept]:
+    def epochs(self) -> list[KeptEpoch]:
         """The epochs that no other beats on every task, as far as they were kept."""
         found = kept_epochs.read(self.path / EPOCHS, self._check_kept)
         sealed = manifest.manifest(self.path)
@@ -122,7 +122,7 @@ class Folder:
             )
         return found
 
-    def _check_kept(self, one: Kept) -> None:
+    def _check_kept(self, one: KeptEpoch) -> None:
         """Refuse a kept epoch of another run, and one that is not as the manifest says."""
         sealed, name = manifest.manifest(self.path), paths.within(self.path, one.path)
         if one.run is not None and one.run != manifest.identity(self.path):
@@ -158,12 +158,12 @@ class Folder:
         return self._found(results.COMPARISON, results.Comparison)
 
     @cached_property
-    def gradients(self) -> Stored | None:
+    def gradients(self) -> StoredArrays | None:
         """What the training saw of the tasks' gradients, see `polycera.callbacks.gradients`; None where nothing."""
         if GRADIENTS not in manifest.entries(self.path):
             return None
         manifest.check(self.path, GRADIENTS)
-        return Stored(self.path / GRADIENTS)
+        return StoredArrays(self.path / GRADIENTS)
 
     def _found(self, name: str, form: type[Form]) -> Form | None:
         """A file that a run may have, in its form."""

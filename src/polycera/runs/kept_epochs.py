@@ -25,7 +25,7 @@ NAME = re.compile(r"\d{6,}\.safetensors")
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptEpoch:
     """An epoch whose weights were kept.
 
     Attributes:
@@ -124,7 +124,7 @@ def files(folder: Path) -> list[Path]:
     return list(_files(folder).values())
 
 
-def read(folder: Path, check: Callable[[Kept], None] | None = None) -> list[Kept]:
+def read(folder: Path, check: Callable[[KeptEpoch], None] | None = None) -> list[KeptEpoch]:
     """The kept epochs of a folder, in their order.
 
     What is not named as an epoch is passed over; a file that is damaged is left out, with a
@@ -161,8 +161,8 @@ def _path(folder: Path, epoch: int) -> Path:
     return folder / f"{epoch:06d}{arrays.SUFFIX}"
 
 
-def _read(epoch: int, path: Path) -> Kept:
-    notes = msgspec.convert(arrays.Stored(path).notes, _Notes)
+def _read(epoch: int, path: Path) -> KeptEpoch:
+    notes = msgspec.convert(arrays.StoredArrays(path).notes, _Notes)
     if notes.epoch != epoch:
         raise InputError(f"it holds epoch {notes.epoch}; rename it back.")
     scores: dict[str, dict[str, dict[str, Any]]] = {}
@@ -175,7 +175,7 @@ def _read(epoch: int, path: Path) -> Kept:
     watched = tuple(_split(name) for name in notes.watched)
     for task, metric in watched:
         scores[task][metric]  # one without a score is a KeyError, here and not later
-    return Kept(epoch, path, scores, watched, notes.run)
+    return KeptEpoch(epoch, path, scores, watched, notes.run)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def pick(kept: Sequence[Kept], weights: Mapping[str, float]) -> Kept:
+def pick(kept: Sequence[KeptEpoch], weights: Mapping[str, float]) -> KeptEpoch:
     """The kept epoch that is best under these weights; the first of equals.
 
     Args:
@@ -229,7 +229,7 @@ def _weight(name: str, value: Any) -> float:
     return number
 
 
-def _metric(name: str, kept: Sequence[Kept]) -> tuple[str, str]:
+def _metric(name: str, kept: Sequence[KeptEpoch]) -> tuple[str, str]:
     """`task` or `task/metric` -> (task, metric), of what every epoch has."""
     tasks = [task for task in kept[0].scores if all(task in one.scores for one in kept)]
     if name in tasks:  # the first metric of a task that was not watched is its headline

@@ -14,7 +14,7 @@ lead, as in SMS-EMOA.
 """
 
 
-def undominated(scores: np.ndarray) -> np.ndarray:
+def non_dominated(scores: np.ndarray) -> np.ndarray:
     """Which rows no other row beats: none is at least as good everywhere and better somewhere.
 
     Args:

@@ -162,7 +162,7 @@ class Threshold(msgspec.Struct):
             raise ValueError(f"a threshold of {self.value} is no probability")
 
 
-class Said(msgspec.Struct):
+class ThresholdQuality(msgspec.Struct):
     """What the answers of yes or no are worth on the held-out rows at one threshold."""
 
     threshold: float
@@ -237,8 +237,8 @@ class Label(msgspec.Struct):
     positives: int
     reliability: Reliability
     curve: Curve
-    fitted: Said
-    half: Said
+    fitted: ThresholdQuality
+    half: ThresholdQuality
 
 
 class TaskQuality(msgspec.Struct):

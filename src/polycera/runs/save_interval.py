@@ -21,7 +21,7 @@ SHORT = {
 
 
 @dataclass(frozen=True)
-class Every:
+class SaveInterval:
     """A number of seconds, of batches or of epochs.
 
     Attributes:

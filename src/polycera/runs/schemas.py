@@ -20,7 +20,7 @@ LEVELS = 1000
 Score = dict[str, float | str | None]
 
 
-class Numbers(msgspec.Struct):
+class NumbersSchema(msgspec.Struct):
     """Columns side by side, each with its mean, its deviation and whether it had gaps."""
 
     columns: list[str]
@@ -33,7 +33,7 @@ class Numbers(msgspec.Struct):
         _check_deviations(self.deviation)
 
 
-class Dates(msgspec.Struct):
+class DatesSchema(msgspec.Struct):
     """As `Numbers`, with two means and two deviations a column."""
 
     columns: list[str]
@@ -46,7 +46,7 @@ class Dates(msgspec.Struct):
         _check_deviations([part for pair in self.deviation for part in pair])
 
 
-class Booleans(msgspec.Struct):
+class BooleansSchema(msgspec.Struct):
     """Columns side by side, each with its share of True and whether it had gaps."""
 
     columns: list[str]
@@ -57,7 +57,7 @@ class Booleans(msgspec.Struct):
         _check_lengths(self)
 
 
-class Levels(msgspec.Struct):
+class LevelsSchema(msgspec.Struct):
     """One column of categories."""
 
     column: str
@@ -70,13 +70,13 @@ class Levels(msgspec.Struct):
             raise ValueError(f"the column {shorten(self.column)!r} has more than {LEVELS} levels")
 
 
-class Encoder(msgspec.Struct):
+class EncoderSchema(msgspec.Struct):
     """How features are made of columns; each column once, so that they are no more than a table can have."""
 
-    numbers: Numbers
-    booleans: Booleans
-    categories: list[Levels]
-    dates: Dates
+    numbers: NumbersSchema
+    booleans: BooleansSchema
+    categories: list[LevelsSchema]
+    dates: DatesSchema
     left_out: list[str]
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Encoder(msgspec.Struct):
             raise ValueError("the encoder takes a column twice")
 
 
-class Column(msgspec.Struct, forbid_unknown_fields=True):
+class ColumnSchema(msgspec.Struct, forbid_unknown_fields=True):
     """What a column is to the network."""
 
     name: str
@@ -98,11 +98,11 @@ class Column(msgspec.Struct, forbid_unknown_fields=True):
     notable: bool
 
 
-class Schema(msgspec.Struct):
+class TableSchema(msgspec.Struct):
     """`schema.json`."""
 
-    columns: list[Column]
-    encoder: Encoder
+    columns: list[ColumnSchema]
+    encoder: EncoderSchema
     rows: str
     warnings: list[str]
 
@@ -140,7 +140,7 @@ class State(msgspec.Struct, rename={"kind": "class"}):
     state: dict[str, Any]
 
 
-class Checkpoint(msgspec.Struct):
+class CheckpointNotes(msgspec.Struct):
     """The notes of a checkpoint."""
 
     epoch: Annotated[int, msgspec.Meta(ge=0)]

@@ -181,7 +181,7 @@ def _say_foreign(seen: Verified, folder: Path, name: str) -> None:
 
 def _check_owner(path: Path, identity: str) -> None:
     """Read a kept epoch or a checkpoint, and hold it against the run that it lies in."""
-    notes = arrays.Stored(path).notes
+    notes = arrays.StoredArrays(path).notes
     owner = notes.get("run") if isinstance(notes, dict) else None
     if owner is not None and owner != identity:
         raise arrays.Damaged(path, "it belongs to another run")

@@ -104,7 +104,7 @@ def _header(arrays: Mapping[str, np.ndarray], text: str) -> bytes:
     return len(content).to_bytes(8, "little") + content
 
 
-class Stored:
+class StoredArrays:
     """A file of arrays, looked at and found whole; the arrays are read when they are asked for.
 
     Args:

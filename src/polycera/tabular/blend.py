@@ -28,7 +28,7 @@ Rows = tuple[Array, Array]
 """Features [n, features] and packed targets [n, width]."""
 
 
-class Ahead:
+class BackgroundKernelFit:
     """Solves for the landmarks in a thread while the members train: neither needs what the other one finds.
 
     Equal rows and seeds give equal bits, whenever the thread runs. It ends with the process: where
@@ -41,7 +41,7 @@ class Ahead:
     """
 
     def __init__(self, model: Model, rows: Rows, seed: int) -> None:
-        self._found: list[kernel_ridge.Machine | None] = []
+        self._found: list[kernel_ridge.KernelMachine | None] = []
         self._failed: list[BaseException] = []
         count, layout = model.get_layer(LANDMARKS).count, model.layout
 
@@ -59,7 +59,7 @@ class Ahead:
         self._thread = threading.Thread(target=work, name="polycera landmarks", daemon=True)
         self._thread.start()
 
-    def result(self) -> kernel_ridge.Machine | None:
+    def result(self) -> kernel_ridge.KernelMachine | None:
         """Wait for the solution and return it; None where landmarks serve no task."""
         self._thread.join()
         if self._failed:
@@ -67,20 +67,20 @@ class Ahead:
         return self._found[0]
 
 
-def ahead(model: Model, rows: Rows, seed: int) -> Ahead | None:
+def ahead(model: Model, rows: Rows, seed: int) -> BackgroundKernelFit | None:
     """Begin to solve for the landmarks of a model; None where it has none."""
     has_landmarks = LANDMARKS in (layer.name for layer in model.layers)
-    return Ahead(model, rows, seed) if has_landmarks else None
+    return BackgroundKernelFit(model, rows, seed) if has_landmarks else None
 
 
-def finish(
+def fit_blend(
     model: Model,
     known: Rows,
     held: Rows,
     members: Array,
     seed: int,
     refit: bool,
-    begun: Ahead | None = None,
+    begun: BackgroundKernelFit | None = None,
     groups: np.ndarray | None = None,
 ) -> Array:
     """Solve for the landmarks, mix them with the members, and calibrate what comes of it.

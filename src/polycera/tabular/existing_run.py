@@ -12,13 +12,13 @@ from polycera.errors import InputError, PolyceraError, shorten
 from polycera.runs import Folder, Spec, folder, manifest, to_yaml
 from polycera.runs.spec import spec_from
 from polycera.storage import atomic, lock, paths
-from polycera.tabular.prepare import Prepared
+from polycera.tabular.prepare import PreparedTable
 
 SHOWN = 4
 """Differences that are named, at most."""
 
 
-def check_same(begun: Folder, plan: Spec, prepared: Prepared) -> None:
+def check_same(begun: Folder, plan: Spec, prepared: PreparedTable) -> None:
     """Hold a run against what is asked for now; where the table lies does not matter, what is in it does.
 
     Args:
@@ -64,7 +64,7 @@ def _different(old: Any, new: Any, place: str = "") -> Iterator[str]:
         yield f"{shorten(place)} was {shorten(repr(old), 40)} and is {shorten(repr(new), 40)}"
 
 
-def _other_table(begun: Folder, prepared: Prepared) -> list[str]:
+def _other_table(begun: Folder, prepared: PreparedTable) -> list[str]:
     """Say that the table is another one; of columns that came or went the spec says it."""
     if begun.schema["rows"] == prepared.digest:
         return []

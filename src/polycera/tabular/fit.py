@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from polycera.errors import InputError, PolyceraError, UnknownName, listing, shorten
-from polycera.method_base import Published
+from polycera.method_base import MethodBase
 from polycera.runs import (
     Data,
     Network,
@@ -30,13 +30,13 @@ from polycera.runs import (
     to_yaml,
 )
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.save_interval import Every
+from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock, paths
 from polycera.tabular import existing_run, known_rows, prediction_columns
 from polycera.tabular.interactive import somebody_watches
 from polycera.tabular.loss_weights import with_weights
 from polycera.tabular.option_checks import check_options
-from polycera.tabular.prepare import Prepared, prepare, prepared_again, tasks_from
+from polycera.tabular.prepare import PreparedTable, prepare, prepared_again, tasks_from
 from polycera.tabular.presets import preset as with_preset
 from polycera.tabular.run import Run
 from polycera.tabular.run_frames import library_of
@@ -162,7 +162,7 @@ def fit(
     if source is None:
         raise InputError("No table: pass a path, a data frame or a dict of columns.")
     plan = checked(plan)
-    Every.of(checkpoint_every)
+    SaveInterval.of(checkpoint_every)
 
     if resume and out is None:
         raise InputError("To resume, name the run folder: out=... (--out RUN).")
@@ -181,7 +181,7 @@ def fit(
     # Only now: these import Keras, and a mistake is found before that.
     from polycera.layers import backend
     from polycera.layers.devices import check_devices
-    from polycera.tabular.train_run import train_into
+    from polycera.tabular.train_run import train_run
 
     backend.check_process()
     check_devices()
@@ -193,7 +193,7 @@ def fit(
     _announce(prepared, plan, say)
     with atomic.new_parents(destination()):
         place = _new_run(destination, plan, prepared, given_out is not None, resume)
-        trained = train_into(Run(place), prepared, bar, checkpoint_every, say)
+        trained = train_run(Run(place), prepared, bar, checkpoint_every, say)
         trained.library = library_of(source)
         return trained
 
@@ -224,7 +224,9 @@ def _begun(place: Path) -> Run | None:
     return Run(place)
 
 
-def _new_run(destination: Any, plan: Spec, prepared: Prepared, named: bool, resume: bool) -> Path:
+def _new_run(
+    destination: Any, plan: Spec, prepared: PreparedTable, named: bool, resume: bool
+) -> Path:
     """Make the folder; where no name was given and another training takes it meanwhile, with the next number."""
     while True:
         place: Path = destination()
@@ -237,7 +239,7 @@ def _new_run(destination: Any, plan: Spec, prepared: Prepared, named: bool, resu
                 raise
 
 
-def _going_on(begun: Run, prepared: Prepared, bar: bool, every: str, say: Any) -> Run:
+def _going_on(begun: Run, prepared: PreparedTable, bar: bool, every: str, say: Any) -> Run:
     """Bring a run to its end; one that has ended is left as it is."""
     if _ended(begun, say):
         return begun
@@ -245,9 +247,9 @@ def _going_on(begun: Run, prepared: Prepared, bar: bool, every: str, say: Any) -
     _warn_of_versions(begun)
     if say is not None:
         say(f"The run {str(begun.path)!r} was cut off; it goes on.")
-    from polycera.tabular.train_run import train_into
+    from polycera.tabular.train_run import train_run
 
-    return train_into(begun, prepared, bar, every, say, fresh=False)
+    return train_run(begun, prepared, bar, every, say, fresh=False)
 
 
 def _ended(begun: Run, say: Any) -> bool:
@@ -298,7 +300,7 @@ def resume(
         >>> import polycera as pc
         >>> run = pc.resume("runs/customers-1")              # doctest: +SKIP
     """
-    Every.of(checkpoint_every)
+    SaveInterval.of(checkpoint_every)
     begun = Run(run)
     if _ended(begun, say):
         return begun
@@ -306,13 +308,13 @@ def resume(
     prepared = prepared_again(begun, source)
     from polycera.layers import backend
     from polycera.layers.devices import check_devices
-    from polycera.tabular.train_run import train_into
+    from polycera.tabular.train_run import train_run
 
     backend.check_process()
     check_devices()
     _warn_of_versions(begun)
     bar = somebody_watches() if progress is None else progress
-    return train_into(begun, prepared, bar, checkpoint_every, say, fresh=False)
+    return train_run(begun, prepared, bar, checkpoint_every, say, fresh=False)
 
 
 def _warn_of_versions(begun: Run) -> None:
@@ -329,7 +331,7 @@ def _warn_of_versions(begun: Run) -> None:
         )
 
 
-def _begin(draft: Path, plan: Spec, prepared: Prepared) -> None:
+def _begin(draft: Path, plan: Spec, prepared: PreparedTable) -> None:
     """Everything that is known before the first step."""
     atomic.write(draft / folder.SPEC, to_yaml(plan))
     atomic.write(draft / folder.SCHEMA, manifest.page(_schema(prepared)))
@@ -338,7 +340,7 @@ def _begin(draft: Path, plan: Spec, prepared: Prepared) -> None:
     manifest.seal(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.ROWS])
 
 
-def _schema(prepared: Prepared) -> dict[str, Any]:
+def _schema(prepared: PreparedTable) -> dict[str, Any]:
     own = prepared.schema.to_config()
     return {
         **own,
@@ -372,7 +374,7 @@ def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> An
         if name not in known:
             raise UnknownName(f"option of {what}", name, known)
     written = {
-        n: v.to_config() if isinstance(v, Published) else v for n, v in (values or {}).items()
+        n: v.to_config() if isinstance(v, MethodBase) else v for n, v in (values or {}).items()
     }
     return kind(**written)  # `checked` looks at the values
 
@@ -381,7 +383,7 @@ def _stem(source: Any) -> str:
     return Path(source).name.split(".")[0] if isinstance(source, str | Path) else "table"
 
 
-def _completed(plan: Spec, prepared: Prepared) -> Spec:
+def _completed(plan: Spec, prepared: PreparedTable) -> Spec:
     """The spec with all that was inferred written into it, so that it can be read, edited and passed back."""
     from polycera.tabular import recipe
 
@@ -394,7 +396,7 @@ def _completed(plan: Spec, prepared: Prepared) -> Spec:
     )
 
 
-def _announce(prepared: Prepared, plan: Spec, say: Any) -> None:
+def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
     from polycera.tabular import recipe
 
     if say is not None:

@@ -9,11 +9,11 @@ import numpy as np
 
 from polycera.runs.spec import Spec
 from polycera.tabular import folds
-from polycera.tabular.prepare import Prepared
+from polycera.tabular.prepare import PreparedTable
 
 
 @dataclass(frozen=True)
-class Lesson:
+class FitData:
     """The rows of a training.
 
     Attributes:
@@ -34,7 +34,7 @@ class Lesson:
     groups: np.ndarray | None
 
     @classmethod
-    def of(cls, prepared: Prepared, plan: Spec) -> Self:
+    def of(cls, prepared: PreparedTable, plan: Spec) -> Self:
         """Of a table, as its completed spec says."""
         parts, network = prepared.parts, plan.network
         if (network.folds or 1) == 1:
@@ -52,7 +52,7 @@ class Lesson:
         return self.train if self.held is not None else self.validation
 
 
-def _groups(prepared: Prepared, plan: Spec, rows: np.ndarray) -> np.ndarray | None:
+def _groups(prepared: PreparedTable, plan: Spec, rows: np.ndarray) -> np.ndarray | None:
     """Return the group of each of these rows; where there are none, which of them are copies of each other."""
     column = plan.data.parts.groups
     if column is not None:

@@ -22,9 +22,9 @@ from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, in_batches
 from polycera.runs import Spec
 from polycera.tabular import blend, post_fit, recipe
-from polycera.tabular.fit_data import Lesson
+from polycera.tabular.fit_data import FitData
 from polycera.tabular.prediction_columns import Thresholds
-from polycera.tabular.prepare import Prepared, targets_of, tasks_from
+from polycera.tabular.prepare import PreparedTable, targets_of, tasks_from
 from polycera.tasks import Task
 from polycera.typing import Array, TaskName
 
@@ -32,7 +32,7 @@ BUILDING = threading.Lock()
 """Held while a network is built: threads that come first at once share one."""
 
 
-class Trained(NamedTuple):
+class MemoryFit(NamedTuple):
     """What a training came to.
 
     Attributes:
@@ -49,7 +49,7 @@ class Trained(NamedTuple):
 
 
 @dataclass
-class Learned:
+class FittedNetwork:
     """A trained network with all that it needs to answer for the rows of a table.
 
     It is pickled as plain values and arrays, never as a Keras graph, and built anew where it is
@@ -147,7 +147,7 @@ class Learned:
         self._model, self._weights = None, state["weights"]
 
 
-def learn(prepared: Prepared, spec: Spec, progress: bool = False) -> Learned:
+def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> FittedNetwork:
     """Train the network of a table and keep it in memory: no folder, no checkpoint, no look at gradients.
 
     Two calls with one seed give equal numbers on one machine. The global generators of random
@@ -178,15 +178,15 @@ def learn(prepared: Prepared, spec: Spec, progress: bool = False) -> Learned:
     finally:
         backend.set_random_state(drawn)
     model, history, thresholds, plan = trained
-    return Learned(plan, prepared.tasks, prepared.encoder, history, thresholds, model)
+    return FittedNetwork(plan, prepared.tasks, prepared.encoder, history, thresholds, model)
 
 
-def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
+def _trained(prepared: PreparedTable, spec: Spec, progress: bool) -> MemoryFit:
     """Everything that is asked of the recipe; `finish._trained` and `finish._write` do the same for a run."""
     network = recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies)
     spec = msgspec.structs.replace(spec, network=network)
-    lesson = Lesson.of(prepared, spec)
-    steps = recipe.Plan.of(len(lesson.train[0]), spec.training)
+    lesson = FitData.of(prepared, spec)
+    steps = recipe.StepPlan.of(len(lesson.train[0]), spec.training)
     model = recipe.build(
         prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed
     )
@@ -209,7 +209,7 @@ def _trained(prepared: Prepared, spec: Spec, progress: bool) -> Trained:
     recipe.check_finite(model)
     honest = None if told is None else scores.predictions(model.layout, told, model.units)
     chosen = post_fit.thresholds(model, lesson.checked, honest, spec, None)
-    return Trained(
+    return MemoryFit(
         model, history, evaluation.by_task(chosen, model.layout) if chosen is not None else {}, spec
     )
 

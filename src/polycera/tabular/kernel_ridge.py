@@ -63,7 +63,7 @@ class Kernel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Solved:
+class RidgeSolution:
     """What a kernel machine came to.
 
     Attributes:
@@ -126,7 +126,7 @@ def _shares(logits: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-logits))
 
 
-class Machine(NamedTuple):
+class KernelMachine(NamedTuple):
     """Everything that a layer of landmarks is given, and what it says of its own rows.
 
     Attributes:
@@ -181,7 +181,7 @@ def fit(
 
 def machine(
     count: int, layout: Layout, x: Array, y: Array, seed: int = 0, kernel: Kernel | None = None
-) -> Machine | None:
+) -> KernelMachine | None:
     """Solve for the coefficients of so many landmarks; NumPy alone, so that a thread can do it.
 
     Args:
@@ -222,12 +222,12 @@ def machine(
         "rate": np.asarray(chosen.rate),
         "power": np.asarray(chosen.power),
     }
-    return Machine(values, left_out * slope + offset)
+    return KernelMachine(values, left_out * slope + offset)
 
 
 def _enough(
     kernel: Kernel, x: Array, order: Any, standard: Array, owner: Array
-) -> tuple[Any, Solved]:
+) -> tuple[Any, RidgeSolution]:
     """Solve for as many of the landmarks as make the error of rows left out smaller.
 
     Args:
@@ -240,7 +240,7 @@ def _enough(
     counts = [len(order)]
     while len(order) < len(x) and counts[0] >= 2 * FEW:
         counts.insert(0, counts[0] // 2)
-    found: list[tuple[float, Any, Solved]] = []
+    found: list[tuple[float, Any, RidgeSolution]] = []
     for count in counts:
         landmarks = np.sort(order[:count])
         solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner)
@@ -304,7 +304,9 @@ def _by_task(values: Array, owner: Array) -> Array:
     return values @ (same / same.sum(axis=0))
 
 
-def solve(kernel: Kernel, apart: Array, landmarks: Any, standard: Array, owner: Array) -> Solved:
+def solve(
+    kernel: Kernel, apart: Array, landmarks: Any, standard: Array, owner: Array
+) -> RidgeSolution:
     """Ridge regression on the similarities to the landmarks, with the best penalty for each task.
 
     Args:
@@ -321,7 +323,9 @@ def solve(kernel: Kernel, apart: Array, landmarks: Any, standard: Array, owner: 
         own = np.flatnonzero(chosen == place)
         one = found.basis.penalised(PENALTIES[place : place + 1], standard[:, own])
         left_out[:, own], inner[:, own] = one.left_out[:, 0], one.inner[:, 0]
-    return Solved(found.basis.back @ inner, left_out, found.error[chosen, np.arange(len(owner))])
+    return RidgeSolution(
+        found.basis.back @ inner, left_out, found.error[chosen, np.arange(len(owner))]
+    )
 
 
 class Errors(NamedTuple):

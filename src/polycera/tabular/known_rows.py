@@ -13,12 +13,12 @@ import numpy as np
 
 from polycera.runs import Folder, folder, manifest
 from polycera.storage import arrays
-from polycera.storage.arrays import Stored
+from polycera.storage.arrays import StoredArrays
 from polycera.tabular.fingerprints import fingerprints
-from polycera.tabular.prepare import Prepared
+from polycera.tabular.prepare import PreparedTable
 
 
-def write(path: Path, prepared: Prepared) -> None:
+def write(path: Path, prepared: PreparedTable) -> None:
     """Write the numbers of all rows of a table, and the part that each row belongs to."""
     part = np.zeros(prepared.table.rows, "uint8")
     found = np.zeros(prepared.table.rows, "uint64")
@@ -42,7 +42,7 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
     if folder.ROWS not in manifest.entries(run.path):
         return None
     manifest.check(run.path, folder.ROWS)
-    stored = Stored(run.path / folder.ROWS).arrays
+    stored = StoredArrays(run.path / folder.ROWS).arrays
     known, part = stored["row"], stored["part"]
     own = fingerprints(features)
     same = len(own) == len(known) and bool((own == known).all())

@@ -17,7 +17,7 @@ from polycera.runs import manifest
 from polycera.runs.results import Importance, Quality, Thresholds
 from polycera.runs.spec import Spec
 from polycera.storage import atomic
-from polycera.tabular.prepare import Prepared
+from polycera.tabular.prepare import PreparedTable
 from polycera.typing import Array, TaskName
 
 SECONDS, SHARE = 5.0, 0.05
@@ -75,7 +75,7 @@ def measured(
     plan: Spec,
 ) -> Quality:
     """The quality of each task on the held-out rows, with the thresholds `at` which yes is said."""
-    return evaluation.measured(
+    return evaluation.task_quality(
         model.layout, encode(model.layout, targets), predicted, part, at, plan.seed
     )
 
@@ -104,9 +104,9 @@ def write(place: Path, found: Mapping[str, msgspec.Struct | None], say: Any) -> 
     return written
 
 
-def matters(
+def column_importance(
     model: Model,
-    prepared: Prepared,
+    prepared: PreparedTable,
     features: Array,
     targets: Mapping[TaskName, Any],
     seconds: float,

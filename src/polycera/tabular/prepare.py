@@ -24,7 +24,7 @@ FEWEST_KINDS = 3
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTable:
     """A table, ready to be learned from.
 
     Attributes:
@@ -154,7 +154,7 @@ def tasks_from(configs: Iterable[Mapping[str, Any]]) -> list[Task]:
 
 def prepare(
     source: Any, targets: Any, wanted: Data, *, exclude: Iterable[str] = (), seed: int = 0
-) -> Prepared:
+) -> PreparedTable:
     """Read, infer, split and encode.
 
     Args:
@@ -195,7 +195,7 @@ def prepare(
     ]
     if copies is not None:
         warnings.append(_copied(copies))
-    return Prepared(table, tasks, schema, encoder, parts, reasons, warnings, copies)
+    return PreparedTable(table, tasks, schema, encoder, parts, reasons, warnings, copies)
 
 
 def _copied(copies: np.ndarray) -> str:
@@ -218,7 +218,7 @@ def _outlying_labels(table: Table, tasks: Iterable[Task]) -> list[str]:
     return found
 
 
-def prepared_again(run: Folder, source: Any = None) -> Prepared:
+def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
     """The table of a run, read again and divided as it was.
 
     Args:

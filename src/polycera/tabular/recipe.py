@@ -48,7 +48,7 @@ sooner, and nearer to the best step."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """What the numbers of rows and steps come to.
 
     Attributes:
@@ -67,7 +67,7 @@ class Plan:
     least: int
 
     @classmethod
-    def of(cls, rows: int, training: Training) -> Plan:
+    def of(cls, rows: int, training: Training) -> StepPlan:
         """For this number of training rows."""
         batch = training.batch_size or int(
             np.clip(2 ** round(math.log2(max(rows, 1) / 20)), 32, 512)
@@ -181,7 +181,7 @@ def build(
     return model
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """What a training came to.
 
     Attributes:
@@ -198,7 +198,7 @@ def train(
     model: Model,
     train: Any,
     validation: Any,
-    plan: Plan,
+    plan: StepPlan,
     training: Training,
     callbacks: list[Any],
     seed: int,
@@ -206,7 +206,7 @@ def train(
     held: np.ndarray | None = None,
     refit: bool = True,
     groups: np.ndarray | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train, stop on rows that were held out, keep the best weights, and solve for what is beside the members.
 
     Args:
@@ -251,7 +251,7 @@ def train(
         validation_data=validation,
         validation_batch_size=PREDICTED,
         callbacks=[
-            Turn(batches),
+            SetEpoch(batches),
             Guard(training.guard),
             *([outside] if outside else []),
             *_watching(model, checked, plan, training),
@@ -260,18 +260,21 @@ def train(
         verbose=0,
     ).history
     if not_finite(model) is not None or checked is None:
-        return Trained(history, None)
+        return TrainingResult(history, None)
     known = (x, packed)
     if outside is not None:
-        return Trained(
-            history, blend.finish(model, known, known, outside.said(), seed, refit, begun, groups)
+        return TrainingResult(
+            history,
+            blend.fit_blend(model, known, known, outside.said(), seed, refit, begun, groups),
         )
     rows = validation[0], pack(model.layout, encode(model.layout, validation[1]), model.units)
     told = raw_outputs(model, rows[0])
-    return Trained(history, blend.finish(model, known, rows, told, seed, refit, begun, groups))
+    return TrainingResult(
+        history, blend.fit_blend(model, known, rows, told, seed, refit, begun, groups)
+    )
 
 
-class Turn(keras.callbacks.Callback):
+class SetEpoch(keras.callbacks.Callback):
     """Gives each epoch an order of rows of its own; a `Checkpoint` does so too, and may begin in the middle of one."""
 
     def __init__(self, batches: Batches) -> None:
@@ -283,7 +286,7 @@ class Turn(keras.callbacks.Callback):
         self._batches.at(epoch)
 
 
-def _watching(model: Model, validation: Any, plan: Plan, training: Training) -> list[Any]:
+def _watching(model: Model, validation: Any, plan: StepPlan, training: Training) -> list[Any]:
     """What stops and slows down."""
     weights, slower = training.joint or None, max(2, plan.patience // 3)
     if validation is None:

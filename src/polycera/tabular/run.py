@@ -17,9 +17,9 @@ from polycera.data import Encoder, Schema, Table
 from polycera.errors import InputError, listing, shorten
 from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas
 from polycera.runs.html_table import html_table
-from polycera.runs.kept_epochs import Kept
+from polycera.runs.kept_epochs import KeptEpoch
 from polycera.storage import arrays, atomic
-from polycera.storage.arrays import Stored
+from polycera.storage.arrays import StoredArrays
 from polycera.tabular import known_rows, prediction_columns, run_frames
 from polycera.tabular.prepare import targets_of, tasks_from
 from polycera.tasks import Task
@@ -53,7 +53,7 @@ class Run(Folder):
         array(['No', 'Yes', 'No'], dtype=object)
     """
 
-    picked: Kept | None = None
+    picked: KeptEpoch | None = None
     library: str | None = None
     """Library whose frame the table was, where it came as one."""
 
@@ -70,7 +70,7 @@ class Run(Folder):
                 return found
             return self._with(self.weights)
 
-    def _with(self, stored: Stored) -> Model:
+    def _with(self, stored: StoredArrays) -> Model:
         """The network with these weights."""
         from polycera.layers import backend
         from polycera.layers.devices import check_devices
@@ -117,7 +117,7 @@ class Run(Folder):
             )
         found = type(self)(self.path)
         found.picked, found.thresholds = chosen, None
-        found.model = self._with(Stored(chosen.path))
+        found.model = self._with(StoredArrays(chosen.path))
         return found
 
     def write(self, path: str | Path) -> None:
@@ -143,7 +143,7 @@ class Run(Folder):
                 atomic.write(draft / name, self._content(name))
             if folder.ROWS in manifest.entries(self.path):
                 manifest.check(self.path, folder.ROWS)
-                arrays.write(draft / folder.ROWS, Stored(self.path / folder.ROWS).arrays)
+                arrays.write(draft / folder.ROWS, StoredArrays(self.path / folder.ROWS).arrays)
             atomic.write(
                 draft / folder.METRICS, manifest.page({**metrics, "picked": self.picked.epoch})
             )

@@ -13,7 +13,7 @@ import numpy as np
 
 from polycera.model.objective import Objective
 from polycera.model.scores import Scores, exact
-from polycera.model.targets import Units
+from polycera.model.targets import TargetScaling
 from polycera.tasks import Layout, Task
 from polycera.tasks.metrics import TALLIES
 from polycera.typing import Array, TaskName
@@ -74,7 +74,7 @@ def decided(
         np.concatenate([part[name] for name in own.tasks], axis=1) for part in (truth, answers)
     )
     trivial = np.concatenate([prior[layout.raw_columns[name]] for name in own.tasks])
-    units = Units(np.zeros(len(own.tasks)), np.ones(len(own.tasks)), trivial)
+    units = TargetScaling(np.zeros(len(own.tasks)), np.ones(len(own.tasks)), trivial)
     scores = exact(Objective(own), y, raw, np.ones((len(y), 1), bool), units)
     merged: Scores = {}
     for name, before in found.items():

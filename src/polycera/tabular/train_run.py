@@ -13,14 +13,14 @@ import numpy as np
 from polycera import evaluation
 from polycera.callbacks import Gradients, ParetoCheckpoint
 from polycera.callbacks.checkpoint import Checkpoint
-from polycera.callbacks.gradient_history import Pulls
+from polycera.callbacks.gradient_history import GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
-from polycera.callbacks.interrupts import Asked
+from polycera.callbacks.interrupts import InterruptRequest
 from polycera.callbacks.progress import PHASES, Progress
 from polycera.errors import PolyceraError, Terminated, shorten
 from polycera.interpretation.sharing import sharing
 from polycera.layers.graph import Graph
-from polycera.layers.shared_layers import places
+from polycera.layers.shared_layers import shared_layers
 from polycera.model import scores, variables
 from polycera.model.model import Model
 from polycera.model.predicting import raw_outputs
@@ -30,14 +30,14 @@ from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.spec import Spec
 from polycera.storage import arrays, atomic, lock, table_files
 from polycera.tabular import post_fit, prediction_columns, recipe
-from polycera.tabular.fit_data import Lesson
-from polycera.tabular.prepare import Prepared
+from polycera.tabular.fit_data import FitData
+from polycera.tabular.prepare import PreparedTable
 from polycera.tabular.run import Run, as_values
 from polycera.tabular.threshold_metrics import decided
 from polycera.typing import Array
 
 
-class Trained(NamedTuple):
+class FitResult(NamedTuple):
     """What a training came to.
 
     Attributes:
@@ -53,15 +53,21 @@ class Trained(NamedTuple):
 
     model: Model
     history: dict[str, list[float]]
-    pulls: Pulls | None
+    pulls: GradientHistory | None
     seconds: float
     plan: Spec
-    lesson: Lesson
+    lesson: FitData
     told: Array | None
 
 
-def train_into(
-    run: Run, prepared: Prepared, progress: bool, every: str, say: Any = None, *, fresh: bool = True
+def train_run(
+    run: Run,
+    prepared: PreparedTable,
+    progress: bool,
+    every: str,
+    say: Any = None,
+    *,
+    fresh: bool = True,
 ) -> Run:
     """Train the network of a run that has begun, and write down what it came to.
 
@@ -81,7 +87,7 @@ def train_into(
         Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP, saying how to go on.
         InUse: where another process trains into the folder.
     """
-    place, asked = run.path / folder.CHECKPOINTS, Asked()
+    place, asked = run.path / folder.CHECKPOINTS, InterruptRequest()
     kept = Checkpoint(place, every=every, delete_checkpoint=False)
     kept.go_on, kept.around, kept.run = (
         f"polycera resume {shorten(run.path)}",
@@ -126,11 +132,13 @@ def _ended(path: Path) -> bool:
     return False
 
 
-def _trained(run: Run, prepared: Prepared, bar: Progress | None, kept: Checkpoint) -> Trained:
+def _trained(
+    run: Run, prepared: PreparedTable, bar: Progress | None, kept: Checkpoint
+) -> FitResult:
     """Train the network of a table."""
     begun, plan = perf_counter(), run.spec
-    lesson = Lesson.of(prepared, plan)
-    steps = recipe.Plan.of(len(lesson.train[0]), plan.training)
+    lesson = FitData.of(prepared, plan)
+    steps = recipe.StepPlan.of(len(lesson.train[0]), plan.training)
     model = recipe.build(
         prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed
     )
@@ -158,7 +166,7 @@ def _trained(run: Run, prepared: Prepared, bar: Progress | None, kept: Checkpoin
         kept.clear()  # to go on from its checkpoints would end here again
         raise
     pulls = gradients.pulls if gradients is not None else None
-    return Trained(model, history, pulls, perf_counter() - begun, plan, lesson, told)
+    return FitResult(model, history, pulls, perf_counter() - begun, plan, lesson, told)
 
 
 def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | GradientProbe | None:
@@ -170,13 +178,15 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
     if model.balanced:
         return Gradients()
     graph = Graph.of(model)
-    shared = bool(places(graph, model.layout))
-    if not shared and not places(graph, model.layout, own=True):
+    shared = bool(shared_layers(graph, model.layout))
+    if not shared and not shared_layers(graph, model.layout, own=True):
         return None
     return GradientProbe(*train, rows=rows, seed=seed, terms=not shared)
 
 
-def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say: Any) -> None:
+def _write(
+    place: Path, prepared: PreparedTable, trained: FitResult, bar: Progress, say: Any
+) -> None:
     """Everything that is known after the last step; the manifest comes last, and with it the run has ended."""
     model, history, plan, lesson = trained.model, trained.history, trained.plan, trained.lesson
     part, rows = prepared.held_out
@@ -202,7 +212,7 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
     found = {
         results.THRESHOLDS: chosen,
         results.QUALITY: measured,
-        results.IMPORTANCE: post_fit.matters(
+        results.IMPORTANCE: post_fit.column_importance(
             model, prepared, features, encoded, trained.seconds, plan, say
         ),
     }
@@ -227,8 +237,8 @@ def _write(place: Path, prepared: Prepared, trained: Trained, bar: Progress, say
 
 
 def _metrics(
-    prepared: Prepared,
-    trained: Trained,
+    prepared: PreparedTable,
+    trained: FitResult,
     checked: Any,
     targets: Encoded,
     raw: Array | None,

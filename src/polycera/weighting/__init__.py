@@ -19,14 +19,17 @@ from polycera.weighting.go4align import GO4Align
 from polycera.weighting.gradnorm import GradNorm
 from polycera.weighting.imtl_l import IMTLL
 from polycera.weighting.log import Log
-from polycera.weighting.method import Method, Paper, Seen
+from polycera.weighting.method import Paper, StepLosses, WeightingMethod
 from polycera.weighting.rlw import RLW
 from polycera.weighting.schedule import Schedule
 from polycera.weighting.stch import STCH
 from polycera.weighting.uncertainty import Uncertainty
 from polycera.weighting.uw_so import UWSO
 
-METHODS: dict[str, type[Method]] = {
+Method = WeightingMethod
+"""The base of a method of one's own."""
+
+METHODS: dict[str, type[WeightingMethod]] = {
     method.name: method
     for method in (
         *(Equal, Schedule, RLW, Uncertainty, IMTLL, UWSO, Log, GLS),
@@ -37,9 +40,10 @@ METHODS: dict[str, type[Method]] = {
 
 __all__ = [
     "METHODS",
+    "WeightingMethod",
     "Method",
     "Paper",
-    "Seen",
+    "StepLosses",
     "get",
     "names",
     *sorted(c.__name__ for c in METHODS.values()),
@@ -51,7 +55,7 @@ def names() -> list[str]:
     return list(METHODS)
 
 
-def get(method: str | Mapping[str, Any] | Method) -> Method:
+def get(method: str | Mapping[str, Any] | WeightingMethod) -> WeightingMethod:
     """Return a method by its name, by what `to_config` gave, or as it is. Case does not matter, nor `-` for `_`.
 
     Raises:
@@ -59,4 +63,6 @@ def get(method: str | Mapping[str, Any] | Method) -> Method:
         InputError: for what is neither; for a class of the user's own that is not registered with
             Keras here.
     """
-    return method if isinstance(method, Method) else find(METHODS, method, "weighting method")
+    return (
+        method if isinstance(method, WeightingMethod) else find(METHODS, method, "weighting method")
+    )

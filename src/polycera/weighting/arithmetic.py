@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from polycera.method_base import State
 from polycera.typing import Tensor
-from polycera.weighting.method import LARGEST, Seen
+from polycera.weighting.method import LARGEST, StepLosses
 
 FLOOR = 1e-3
 """A loss counts as at least this part of what is usual for its task, where a method divides by it."""
@@ -45,7 +45,7 @@ def shares(logits: Tensor, present: Tensor) -> Tensor:
     return share / ops.maximum(ops.sum(share), LEAST)
 
 
-def usual(state: State, seen: Seen) -> Tensor:
+def usual(state: State, seen: StepLosses) -> Tensor:
     """[m] a running mean of the losses' absolute values, from the task's first loss that is not 0.
 
     A loss counts as at most twice the mean: one that explodes once does not raise the floor for
@@ -74,7 +74,7 @@ def moved(log: Tensor, step: Tensor, known: Tensor) -> Tensor:
     return ops.clip(log + known * (step - mean(step, known)), -WIDEST, WIDEST)
 
 
-def unweighted(seen: Seen) -> tuple[Tensor, Tensor]:
+def unweighted(seen: StepLosses) -> tuple[Tensor, Tensor]:
     """[m] gradient norms of the step before without the weights of that step, and 1.0 where they are known, else 0.0.
 
     The tasks' own weights are still in them.

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import count, shares, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 STEEPEST = 1000.0
 """A loss that grew more than this, or turned around as much, counts as if it had grown this much."""
 
 
 @dataclass(frozen=True)
-class DWA(Method):
+class DWA(WeightingMethod):
     """Weight each task by how its loss moved: the mean of one window of steps over that of the window before.
 
     Liu, Johns & Davison 2019, arXiv:1803.10704, eq. 7: weights = m softmax(r / T), r_t the mean
@@ -60,7 +60,7 @@ class DWA(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "sum", "steps", "newer", "older")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         told = state["older"] > 0  # 0 until two windows have passed
         rates = ops.where(told, state["newer"] / ops.where(told, state["older"], 1.0), 1.0)
         rates = ops.clip(rates, -STEEPEST, STEEPEST)

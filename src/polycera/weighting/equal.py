@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from keras import ops
 
 from polycera.typing import Tensor
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class Equal(Method):
+class Equal(WeightingMethod):
     """Weight 1 for every task: the tasks' own weights decide alone, as in stock Keras.
 
     The baseline that is hard to beat: with tuned task weights it does as well as the methods here
@@ -35,5 +35,5 @@ class Equal(Method):
     sees = ()
     when = "first; with tuned task weights it is hard to beat"
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         return state, ops.ones_like(seen.losses)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import LEAST, count, moved, shares, unweighted, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 MOST = 1000.0
 """An excess risk counts as at most this many times the first."""
 
 
 @dataclass(frozen=True)
-class ExcessMTL(Method):
+class ExcessMTL(WeightingMethod):
     """Weight tasks by their excess risk, how far the loss is above the least it can be, and not by the loss itself.
 
     A noisy task has a large loss that cannot fall, and would get all the weight from methods that
@@ -61,7 +61,7 @@ class ExcessMTL(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "log", "root", "first")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         norms, known = unweighted(seen)
         top = ops.maximum(ops.maximum(norms, state["root"]), LEAST)
         root = top * ops.sqrt((norms / top) ** 2 + (state["root"] / top) ** 2)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import adam, count, mean, positive, shares, usual, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class FAMO(Method):
+class FAMO(WeightingMethod):
     """Learn weights of the losses' logarithms that favour the task whose loss fell least, in relation to itself.
 
     Liu et al. 2023, arXiv:2306.03792, algorithm 2: with z = softmax(w) the network descends along
@@ -60,7 +60,7 @@ class FAMO(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "w", "count", "mean", "square", "usual", "last")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         often = usual(state, seen)
         losses = positive(seen.losses, often)
         met = seen.present * ops.cast(state["last"] > 0, "float32")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import mean, positive, usual, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class GLS(Method):
+class GLS(WeightingMethod):
     """Minimise the geometric mean of the losses, so that halving any of them is worth the same.
 
     Chennupati et al. 2019, arXiv:1904.08492: f = (prod_t L_t)^(1 / m). weights_t = f / L_t, which
@@ -46,7 +46,7 @@ class GLS(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         often = usual(state, seen)
         logs = ops.log(positive(seen.losses, often))
         return {"usual": often}, ops.exp(ops.minimum(mean(logs, seen.present) - logs, 69.0))

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import LEAST, count, mean, positive, shares, usual, zeros
-from polycera.weighting.method import LARGEST, Method, Paper, Seen, State
+from polycera.weighting.method import LARGEST, Paper, State, StepLosses, WeightingMethod
 
 FURTHEST = 10.0
 """A loss moves its task's indicator by at most this in a step."""
 
 
 @dataclass(frozen=True)
-class GO4Align(Method):
+class GO4Align(WeightingMethod):
     """Bring all losses to one scale, lean towards tasks whose losses have been small, and even out within groups.
 
     Shen et al. 2024, arXiv:2404.06486, as in the authors' code: q_t <- q_t exp(-rate L_t), divided
@@ -63,7 +63,7 @@ class GO4Align(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "log", "usual")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         often = usual(state, seen)
         losses = positive(seen.losses, often)
         above = ops.where(seen.present > 0, losses - mean(losses, seen.present), 0.0)

@@ -20,14 +20,14 @@ from polycera.weighting.arithmetic import (
     usual,
     zeros,
 )
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 FURTHEST = 1e6
 """A loss that fell or grew by more than this factor counts as if it had by this."""
 
 
 @dataclass(frozen=True)
-class GradNorm(Method):
+class GradNorm(WeightingMethod):
     """Learn weights that bring the norm of each task's gradient to the mean norm, times how far the task lags behind.
 
     Chen et al. 2018, arXiv:1711.02257, eq. 2 and algorithm 1: with G_t = |weights_t grad L_t| and
@@ -75,7 +75,7 @@ class GradNorm(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "log", "first", "last", "usual")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         known = unweighted(seen)[1] * ops.cast(state["last"] > 0, "float32")
         lengths = ops.where(known > 0, seen.norms, 0.0)
         lengths = lengths / ops.maximum(mean(lengths, known), LEAST)

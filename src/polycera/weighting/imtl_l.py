@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 from polycera.weighting.uncertainty import slope
 
 
 @dataclass(frozen=True)
-class IMTLL(Method):
+class IMTLL(WeightingMethod):
     """Learn s beside the network so that the scaled losses exp(s) L become 1, and weight each loss by exp(s).
 
     Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), section 3.2:
@@ -55,5 +55,5 @@ class IMTLL(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "s")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         return {"s": state["s"] + self.rate * slope(-state["s"], seen.losses)}, ops.exp(state["s"])

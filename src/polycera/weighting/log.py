@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import positive, usual, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class Log(Method):
+class Log(WeightingMethod):
     """Minimise the sum of the losses' logarithms, which no unit of a loss can change.
 
     Lin et al. 2023, arXiv:2308.12029, section 3.1, balances scales of losses in this way before it
@@ -46,6 +46,6 @@ class Log(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         often = usual(state, seen)
         return {"usual": often}, 1.0 / positive(seen.losses, often)

@@ -24,16 +24,16 @@ from typing import ClassVar, NamedTuple, Self
 
 from keras import ops
 
-from polycera.method_base import Paper, Published, State
+from polycera.method_base import MethodBase, Paper, State
 from polycera.typing import TaskName, Tensor
 
-__all__ = ["LARGEST", "Method", "Paper", "Seen", "State"]
+__all__ = ["LARGEST", "Paper", "State", "StepLosses", "WeightingMethod"]
 
 LARGEST = 1e30
 """No weight, loss or norm counts as more than this: float32 ends at 3e38, and weights are multiplied by losses."""
 
 
-class Seen(NamedTuple):
+class StepLosses(NamedTuple):
     """What a weighting sees of a step, in float32.
 
     Attributes:
@@ -57,7 +57,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Method(Published):
+class WeightingMethod(MethodBase):
     """A published way to turn the tasks' losses into weights of whole losses, trunk and heads alike.
 
     A method is the frozen dataclass of its hyperparameters; whatever it remembers from step to step
@@ -91,7 +91,7 @@ class Method(Published):
         """
         return self
 
-    def update(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def update(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         """The state after this step, and the weights [m] by which the total loss takes the tasks' losses."""
         seen = clean(seen)
         state = {
@@ -105,15 +105,15 @@ class Method(Published):
         return state, ops.where(seen.present > 0, weights, 0.0)
 
     @abstractmethod
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         """The method itself; all is finite here, and what it says of absent tasks is ignored."""
 
 
-def clean(seen: Seen) -> Seen:
+def clean(seen: StepLosses) -> StepLosses:
     """The same in float32 and without gradients; what is not finite taken out, and tasks with such a loss absent."""
-    seen = Seen(*(ops.stop_gradient(ops.cast(part, "float32")) for part in seen))
+    seen = StepLosses(*(ops.stop_gradient(ops.cast(part, "float32")) for part in seen))
     present = seen.present * ops.cast(ops.isfinite(seen.losses), "float32")
-    finite = Seen(
+    finite = StepLosses(
         *(ops.clip(ops.where(ops.isfinite(part), part, 0.0), -LARGEST, LARGEST) for part in seen)
     )
     return finite._replace(present=present)

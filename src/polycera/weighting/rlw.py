@@ -9,14 +9,14 @@ from keras import ops
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import count, shares
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 EDGE = 1e-6
 """Noise is kept this far from 0 and 1, where the inverses of distributions are infinite."""
 
 
 @dataclass(frozen=True)
-class RLW(Method):
+class RLW(WeightingMethod):
     """Draw the weights at random: a litmus test that cleverer weights should pass.
 
     Lin et al. 2022, arXiv:2111.10603, algorithm 2: weights = softmax(z), z of a standard normal
@@ -54,7 +54,7 @@ class RLW(Method):
             "distribution", self.distribution in ("normal", "dirichlet"), "'normal' or 'dirichlet'"
         )
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         noise = ops.clip(seen.noise, EDGE, 1.0 - EDGE)
         if self.distribution == "dirichlet":
             logits = ops.log(-ops.log(noise))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from polycera.errors import InputError, UnknownName
 from polycera.typing import TaskName, Tensor
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class Schedule(Method):
+class Schedule(WeightingMethod):
     """From weight 1 to a factor of the user's for each task, over a number of steps.
 
     As Bowman et al. 2016, arXiv:1511.06349, section 3.1, raise the weight of one part of their loss
@@ -89,7 +89,7 @@ class Schedule(Method):
         factors = [(self.to or {}).get(name, 1.0) for name in self.tasks]
         return {"step": np.zeros((), "float32"), "to": np.array(factors, "float32")}
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         part = state["step"] / self.steps
         if self.shape == "cosine":
             part = 0.5 - 0.5 * ops.cos(math.pi * part)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import LEAST, count, mean, positive, shares, usual, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class STCH(Method):
+class STCH(WeightingMethod):
     """Minimise a smooth version of the largest of the losses, each measured against a loss of its own.
 
     Lin et al. 2024, arXiv:2402.19078: f = mu log sum_t exp(y_t / mu), y_t = p_t (L_t - z_t), which
@@ -68,7 +68,7 @@ class STCH(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual", "nadir", "steps") if self.form == "log" else {}
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         m = count(seen.present)
         preferred = seen.preference / ops.maximum(mean(seen.preference, seen.present), LEAST)
         if self.form == "plain":

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 PULL = 10.0
 """A loss this many times what s expects moves s no further than that in one step."""
 
 
 @dataclass(frozen=True)
-class Uncertainty(Method):
+class Uncertainty(WeightingMethod):
     """Learn s, the log of each task's noise variance, beside the network, and weight each loss by exp(-s).
 
     Kendall, Gal & Cipolla 2018, arXiv:1705.07115, eq. 7 with s = log sigma^2: minimise sum_t
@@ -60,7 +60,7 @@ class Uncertainty(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "s")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         return {"s": state["s"] - self.rate * slope(state["s"], seen.losses)}, ops.exp(-state["s"])
 
 

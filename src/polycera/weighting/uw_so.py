@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from polycera.typing import Tensor
 from polycera.weighting.arithmetic import count, positive, shares, usual, zeros
-from polycera.weighting.method import Method, Paper, Seen, State
+from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 
 @dataclass(frozen=True)
-class UWSO(Method):
+class UWSO(WeightingMethod):
     """The softmax of the inverse losses: the optimum of uncertainty weighting, 1 / L, tamed by a temperature.
 
     Kirchdorfer et al. 2024, arXiv:2408.07985: weights = softmax((1 / L) / T), losses as constants.
@@ -51,7 +51,7 @@ class UWSO(Method):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")
 
-    def weigh(self, state: State, seen: Seen) -> tuple[State, Tensor]:
+    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
         often = usual(state, seen)
         inverse = 1.0 / positive(seen.losses, often)
         return {"usual": often}, count(seen.present) * shares(

@@ -11,7 +11,7 @@ import numpy as np
 from polycera import drawing
 from polycera.reports.history import History, plain
 from polycera.reports.markup import Html, Inside
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 
 OTHERS = {
@@ -22,7 +22,7 @@ OTHERS = {
 }
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """`loss` and what else is of no task; of each task `curve/TASK/TERM`."""
     history = seen.history
     if history is None:

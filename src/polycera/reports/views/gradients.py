@@ -14,12 +14,12 @@ from polycera.reports import markup
 from polycera.reports.history import plain
 from polycera.reports.markup import Html, join
 from polycera.reports.numbers import fixed, percent, plural
-from polycera.reports.pulls import Pulls
-from polycera.reports.seen import Seen
+from polycera.reports.pulls import RegionGradients
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, sentence
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """At each place the shares over time, the mean cosines and, where they were counted, the conflicts."""
     found = seen.pulls
     for p, place in enumerate(found.places if found else ()):
@@ -42,7 +42,7 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
             yield f"opposition/{place}", partial(_opposition, found, p, where)
 
 
-def _shares(found: Pulls, p: int, where: str) -> drawing.Picture:
+def _shares(found: RegionGradients, p: int, where: str) -> drawing.Picture:
     shares = found.shares[:, p]
     return drawing.stacked(
         {task: plain(shares[:, i]) for i, task in enumerate(found.tasks)},
@@ -54,7 +54,7 @@ def _shares(found: Pulls, p: int, where: str) -> drawing.Picture:
 
 
 def _heat(
-    found: Pulls, array: np.ndarray, title: str, low: float, diverging: bool
+    found: RegionGradients, array: np.ndarray, title: str, low: float, diverging: bool
 ) -> drawing.Picture:
     """Means over the looks; of a crowd of tasks those that conflict most."""
     matrix = _mean(array)
@@ -64,7 +64,7 @@ def _heat(
     return drawing.heat(values, shown, shown, title=title, low=low, high=1.0, diverging=diverging)
 
 
-def _opposition(found: Pulls, p: int, where: str) -> drawing.Picture:
+def _opposition(found: RegionGradients, p: int, where: str) -> drawing.Picture:
     upper = np.triu_indices(len(found.tasks), 1)
     pairs = found.cosines[:, p][:, *upper]
     with warnings.catch_warnings():
@@ -123,7 +123,7 @@ def view(sheet: Sheet) -> View | None:
     return sheet.view("gradients", "Gradients: who pulls where", sentence(said), parts)
 
 
-def _place_view(sheet: Sheet, found: Pulls, p: int, place: str) -> Html:
+def _place_view(sheet: Sheet, found: RegionGradients, p: int, place: str) -> Html:
     kinds = ("shares", "opposition", "cosines", "conflicts")
     heading = sheet.heading(join("In ", markup.name(place)))
     few = sentence(
@@ -137,7 +137,7 @@ def _place_view(sheet: Sheet, found: Pulls, p: int, place: str) -> Html:
     )
 
 
-def _worst_pair(found: Pulls, p: int) -> Html | None:
+def _worst_pair(found: RegionGradients, p: int) -> Html | None:
     """In a sentence: the two that pull apart most, and how many pairs do."""
     upper = np.triu_indices(len(found.tasks), 1)
     cosines = _mean(found.cosines[:, p])[upper]

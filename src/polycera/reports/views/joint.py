@@ -11,7 +11,7 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.history import JOINT, plain
 from polycera.reports.markup import Html, element
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import MANY, Sheet, View, sentence
 
 LEAST = 0.1
@@ -21,7 +21,7 @@ DIGITS = 9
 """Of the skills of all epochs in the page's data; those of the kept epochs are there to the last bit."""
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """The joint score, epoch by epoch, as it was logged."""
     score = seen.history.get(JOINT) if seen.history else None
     best = seen.history.best(JOINT, True) if seen.history else None
@@ -40,7 +40,7 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
         )
 
 
-def data(seen: Seen) -> dict[str, Any] | None:
+def data(seen: RunView) -> dict[str, Any] | None:
     """What the page's script chooses an epoch by; None where there is nothing to choose from.
 
     Returns:
@@ -68,7 +68,7 @@ def data(seen: Seen) -> dict[str, Any] | None:
     }
 
 
-def weighable(seen: Seen) -> list[str]:
+def weighable(seen: RunView) -> list[str]:
     """The tasks whose skills are known, epoch by epoch or of the epochs that were kept; each has a slider."""
     return (
         list(dict.fromkeys(task for task, _ in seen.kept[0].watched))
@@ -77,7 +77,7 @@ def weighable(seen: Seen) -> list[str]:
     )
 
 
-def _start(seen: Seen, tasks: list[str]) -> list[float]:
+def _start(seen: RunView, tasks: list[str]) -> list[float]:
     """The weights of the joint score, brought to the sliders' range of 0 to 1; all alike where none is above 0.
 
     Small ones grow with the largest: a hundredth is the least that a slider can say.

@@ -10,7 +10,7 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, join
 from polycera.reports.numbers import count, fixed, percent, plural, say
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 from polycera.runs.results import (
     Confusion,
@@ -27,7 +27,7 @@ BROAD = 60
 """Classes of a confusion matrix that is drawn at most."""
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """Of each task what its kind has, as `reliability/TASK`; of a label of many as `reliability/TASK/LABEL`."""
     for task, own in (seen.quality.tasks if seen.quality else {}).items():
         for label in own.labels:
@@ -50,7 +50,9 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
         yield f"importance/{task}", partial(_importance, seen, task, drops)
 
 
-def _of_label(seen: Seen, task: str, own: TaskQuality, label: Label) -> Iterator[tuple[str, Any]]:
+def _of_label(
+    seen: RunView, task: str, own: TaskQuality, label: Label
+) -> Iterator[tuple[str, Any]]:
     place, shown = _place(task, own, label), _shown(task, own, label)
     yield (
         f"reliability/{place}",
@@ -156,7 +158,7 @@ def _coverage(task: str, found: Coverage) -> drawing.Picture:
     )
 
 
-def _importance(seen: Seen, task: str, drops: Drops) -> drawing.Picture:
+def _importance(seen: RunView, task: str, drops: Drops) -> drawing.Picture:
     assert seen.importance is not None
     columns = seen.importance.columns
     errors = {
@@ -290,7 +292,7 @@ def _by(found: Threshold | None) -> str:
     return "" if found is None else f" (best {found.metric}, {found.part} rows)"
 
 
-def _importance_note(seen: Seen) -> str | None:
+def _importance_note(seen: RunView) -> str | None:
     found = seen.importance
     if found is None:
         return None

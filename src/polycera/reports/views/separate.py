@@ -10,7 +10,7 @@ from polycera.reports import markup
 from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import mean, plural, real, reals, say
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
 from polycera.runs.results import Comparison, Gain
 
@@ -21,7 +21,7 @@ WHO = {
 }
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """The gain of every task with its interval, and what pairs of tasks do for each other."""
     found = seen.comparison
     if found is None:
@@ -58,7 +58,7 @@ def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
         )
 
 
-def _ideal(seen: Seen, task: str, gain: Gain) -> float | None:
+def _ideal(seen: RunView, task: str, gain: Gain) -> float | None:
     """The value that a metric should reach, where neither more nor less is better; of others 0."""
     return (
         0.0

@@ -10,14 +10,14 @@ from polycera.reports import markup
 from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element
 from polycera.reports.numbers import count, percent
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import Sheet, View, beside, sentence
 from polycera.runs.results import Sharing
 
 WHOM = {"all": "all tasks", "some": "some tasks", "one": "a single task", "none": "no task"}
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """The network."""
     found = seen.sharing
     if found is not None:
@@ -40,7 +40,7 @@ def view(sheet: Sheet) -> View | None:
     )
 
 
-def _unseen(seen: Seen, found: Sharing) -> Html | None:
+def _unseen(seen: RunView, found: Sharing) -> Html | None:
     """Why nothing is said of gradients that do meet."""
     if (
         seen.pulls is not None

@@ -11,11 +11,11 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.markup import Html
 from polycera.reports.numbers import fixed, say
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, beside, sentence
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """The skills as bars; of a crowd of tasks also how they are spread."""
     if not seen.skills:
         return
@@ -64,7 +64,7 @@ def view(sheet: Sheet) -> View | None:
     )
 
 
-def _table(seen: Seen) -> Html | None:
+def _table(seen: RunView) -> Html | None:
     if not seen.scores:
         return None
     rows = [

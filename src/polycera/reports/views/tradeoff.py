@@ -10,20 +10,20 @@ import numpy as np
 from polycera import drawing
 from polycera.reports.history import plain
 from polycera.reports.markup import Html, element
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 from polycera.reports.views import joint
 from polycera.runs import pareto_set
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """Of the first two tasks; the page draws any other two."""
     tasks = [task for task in joint.weighable(seen) if task in seen.epoch_skills]
     if len(tasks) > 1 and seen.history is not None:
         yield "tradeoff", lambda: _scatter(seen, tasks[0], tasks[1])
 
 
-def _scatter(seen: Seen, across: str, up: str) -> drawing.Picture:
+def _scatter(seen: RunView, across: str, up: str) -> drawing.Picture:
     assert seen.history is not None
     x, y = (seen.epoch_skills[task] for task in (across, up))
     kept = {one.epoch for one in seen.kept}
@@ -43,7 +43,7 @@ def _scatter(seen: Seen, across: str, up: str) -> drawing.Picture:
 def along_the_front(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> list[int]:
     """Places of the epochs that no other beats on both tasks, from the lowest x to the highest."""
     both = np.column_stack([x, y])
-    places = np.flatnonzero(pareto_set.undominated(both) & np.isfinite(both).all(axis=1))
+    places = np.flatnonzero(pareto_set.non_dominated(both) & np.isfinite(both).all(axis=1))
     return [int(i) for i in places[np.argsort(both[places, 0], kind="stable")]]
 
 

@@ -8,7 +8,7 @@ from polycera.reports import markup
 from polycera.reports.history import JOINT
 from polycera.reports.markup import Html, Inside, element, join
 from polycera.reports.numbers import count, fixed, plural, real, say, seconds
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import Sheet, View, names, sentence
 
 
@@ -27,7 +27,7 @@ def view(sheet: Sheet) -> View:
     )
 
 
-def _tiles(seen: Seen) -> Html:
+def _tiles(seen: RunView) -> Html:
     best = seen.history.best(JOINT, True) if seen.history else None
     where = f"mean skill, {seen.held_out} rows" if seen.held_out else "mean skill, validation rows"
     tiles = [
@@ -44,7 +44,7 @@ def _tiles(seen: Seen) -> Html:
     return element("dl", each, class_="tiles")
 
 
-def _faults(seen: Seen) -> Html | None:
+def _faults(seen: RunView) -> Html | None:
     if not seen.faults:
         return None
     said = [element("li", fault) for fault in dict.fromkeys(seen.faults)]
@@ -56,7 +56,7 @@ def _faults(seen: Seen) -> Html | None:
     )
 
 
-def _state(seen: Seen) -> Html | None:
+def _state(seen: RunView) -> Html | None:
     """That the training goes on, and how to."""
     if seen.finished:
         return None
@@ -74,7 +74,7 @@ def _state(seen: Seen) -> Html | None:
     )
 
 
-def _how_good(seen: Seen) -> Html:
+def _how_good(seen: RunView) -> Html:
     verb = "One network was trained for" if seen.finished else "One network is being trained for"
     what = join(verb, f" {plural(len(seen.tasks), 'task')}, ", names(seen.tasks), _rows(seen))
     if seen.mean_skill is None:
@@ -95,13 +95,13 @@ def _how_good(seen: Seen) -> Html:
     )
 
 
-def _rows(seen: Seen) -> str:
+def _rows(seen: RunView) -> str:
     rows = (seen.metrics or {}).get("rows")
     number = real(rows.get("train")) if isinstance(rows, dict) else None
     return "" if number is None else f", on {plural(int(number), 'row')}"
 
 
-def _ends(seen: Seen, known: dict[str, float]) -> Inside:
+def _ends(seen: RunView, known: dict[str, float]) -> Inside:
     """The best and the worst task."""
     if len(known) == 1:
         return join(", ", _reached(seen, next(iter(known))))
@@ -109,7 +109,7 @@ def _ends(seen: Seen, known: dict[str, float]) -> Inside:
     return join(": best ", _reached(seen, best), ", worst ", _reached(seen, worst))
 
 
-def _reached(seen: Seen, task: str) -> Html:
+def _reached(seen: RunView, task: str) -> Html:
     skill = f"skill {fixed(seen.skills[task])}"
     if task not in seen.headlines:
         return join(markup.name(task, 40), f" ({skill})")
@@ -117,7 +117,7 @@ def _reached(seen: Seen, task: str) -> Html:
     return join(markup.name(task, 40), f" ({metric} {say(score['value'])}, {skill})")
 
 
-def _how_shared(seen: Seen) -> Html:
+def _how_shared(seen: RunView) -> Html:
     shared = join(seen.sharing.verdict, " ") if seen.sharing else None
     if seen.comparison:
         return sentence(shared, seen.comparison.verdict)
@@ -136,7 +136,7 @@ def _how_shared(seen: Seen) -> Html:
     )
 
 
-def _how_long(seen: Seen) -> Html | None:
+def _how_long(seen: RunView) -> Html | None:
     history, metrics = seen.history, seen.metrics or {}
     if history is None:
         return None

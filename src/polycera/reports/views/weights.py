@@ -10,7 +10,7 @@ import numpy as np
 
 from polycera import drawing
 from polycera.reports.history import History, plain
-from polycera.reports.seen import Seen
+from polycera.reports.seen import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 
 LOGGED = {
@@ -29,7 +29,7 @@ LOGGED = {
 """Picture -> what is logged of a task, title, label."""
 
 
-def pictures(seen: Seen) -> Iterator[tuple[str, Any]]:
+def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """A line for each task."""
     for name, (what, title, label) in LOGGED.items():
         columns = seen.history.each(what) if seen.history else {}
