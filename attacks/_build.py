@@ -13,7 +13,7 @@ import yaml
 
 
 def reseal(run: Path) -> None:
-    """Write the manifest of what is there now, and have kept epochs and checkpoints say that they are of this run."""
+    """Write the manifest of the present files; assign kept epochs and checkpoints to this run."""
     from polycera.runs import manifest
 
     known = json.loads((run / "manifest.json").read_text())["files"]
@@ -105,7 +105,7 @@ def numbers(
 
 
 def digested(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """The content of a file of arrays with this header; its digits of 0 are where the digest goes."""
+    """Return a file of arrays with this header; its digits of 0 are where the digest goes."""
     start = json.dumps(header, separators=(",", ":")).encode()
     start += b" " * (-len(start) % 8)
     content = len(start).to_bytes(8, "little") + start + body

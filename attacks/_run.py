@@ -75,7 +75,7 @@ class Variant:
 
 @dataclass
 class Outcome:
-    """What came of a variant: what was wrong with it (nothing, it is to be hoped), what was said, what it took."""
+    """The result of a variant: what was wrong with it (ideally nothing), messages and costs."""
 
     faults: list[str]
     said: list[str]
@@ -103,7 +103,7 @@ def report(variant: Variant, outcome: Outcome) -> bool:
 
 
 class genuine:
-    """Two runs, one that has ended and one that was cut off, and their table; made once, or found where MADE says."""
+    """Return a finished run, an interrupted run and their table; made once, or found under MADE."""
 
     def __enter__(self) -> Path:
         self.own = None if MADE in os.environ else tempfile.mkdtemp(prefix="attacks-")
@@ -128,7 +128,8 @@ def make(folder: Path) -> None:
         a, b = (i * 37 % 80) / 10 - 4, (i * 53 % 80) / 10 - 4
         gap = "" if i % 9 == 0 else f"{b:.2f}"
         lines.append(
-            f"{a},{gap},{'xyz'[i % 3]},2020-01-{1 + i % 28:02d},{a > b},{a - b:.2f},{'yes' if b > 0 else 'no'}"
+            f"{a},{gap},{'xyz'[i % 3]},2020-01-{1 + i % 28:02d},{a > b},{a - b:.2f},"
+            f"{'yes' if b > 0 else 'no'}"
         )
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
 
@@ -255,7 +256,7 @@ def _memory(what: str) -> float:
 
 
 def used(place: Place, begun: bool) -> Outcome:
-    """All that a victim might do with a run, each step whether or not the one before was refused."""
+    """Do all that a victim might do with a run, whether or not the step before was refused."""
     import polycera as pc
     import polycera_cli
     from polycera.runs import read_spec
@@ -295,7 +296,7 @@ USUAL = (
     "The thresholds of this run belong to the weights at its end",
     "The run began with table.csv: of its 80 rows",
 )
-"""How warnings begin that a genuine run gives too, of an epoch that is picked and of rows that trained it."""
+"""The starts of warnings that a genuine run gives too (a picked epoch, rows that trained it)."""
 
 NAMES = ("spec", "schema", "encoder", "columns", "metrics", "history", "versions", "epochs")
 NAMES += ("sharing", "quality", "importance", "thresholds", "comparison", "gradients")
@@ -306,7 +307,7 @@ class Said(Exception):
 
 
 def tried(steps: dict[str, Callable[[], Any]]) -> Outcome:
-    """Do each step: what may come out is a value, or a PolyceraError of one sentence without the secret in it."""
+    """Do each step: it may give a value, or a one-sentence PolyceraError without the secret."""
     from polycera.errors import PolyceraError
 
     faults, said = [], []

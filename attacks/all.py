@@ -1,4 +1,7 @@
-"""Every attack in one process: `python attacks/all.py [--every K] [NAME ...]`; exit code 0 where none gets through."""
+"""Run every attack in one process: `python attacks/all.py [--every K] [NAME ...]`.
+
+The exit code is 0 if no attack succeeds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that would be paths (CVE-2026-12479, tar and zip slips): `../` wherever a run names something."""
+"""Use names that are paths (CVE-2026-12479, tar and zip slips): `../` wherever a run has names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Genuine runs with some values changed, sealed again and used: `python attacks/fuzz.py [--mutations N] [--seed S]`.
+"""Change values in genuine runs, update the checksums and use the runs.
+
+Usage: `python attacks/fuzz.py [--mutations N] [--seed S]`.
 
 What may come out is a PolyceraError of one sentence, or answers. Exit code 0 where nothing else
 did.

@@ -1,4 +1,4 @@
-"""HDF5 weights that point to another file (CVE-2026-1669): loading would read any file of the victim."""
+"""Point HDF5 weights to another file (CVE-2026-1669): loading would read a file of the victim."""
 
 from __future__ import annotations
 

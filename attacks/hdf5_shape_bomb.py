@@ -1,4 +1,4 @@
-"""HDF5 weights of a few kilobytes that announce 4 TiB (CVE-2026-0897), and the same said in our own format."""
+"""Announce 4 TiB in HDF5 weights of a few kilobytes (CVE-2026-0897), and in our own format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that is deep, wide or long, wherever a run has JSON: in pages, in the manifest, in the header of arrays."""
+"""Use JSON that is deep, wide or long wherever a run has JSON: pages, manifest, array headers."""
 
 from __future__ import annotations
 

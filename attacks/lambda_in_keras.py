@@ -1,4 +1,4 @@
-"""A `.keras` file whose Lambda layer runs its own bytecode (CVE-2024-3660): given as a run, and put into one."""
+"""Run bytecode from a Lambda layer in a `.keras` file (CVE-2024-3660), given as a run or in one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `.keras` file whose config names any module and function (CVE-2025-1550, -8747), to be imported and called."""
+"""Name any module and function in a `.keras` config (CVE-2025-1550, -8747), to import and call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def system(place: Place) -> dict:
 
 
 def gadget(place: Place) -> dict:
-    """A function of Keras itself that writes a file: allowed once, because its module begins with `keras.`."""
+    """A Keras function that writes a file: allowed once, as its module begins with `keras.`."""
     target = {
         "fname": place.marker.name,
         "origin": place.secret.as_uri(),

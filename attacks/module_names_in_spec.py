@@ -1,4 +1,4 @@
-"""A loss in the spec as Keras writes one, that names something else (the whole ladder from CVE-2025-1550 on)."""
+"""Name something else in a loss of the spec in Keras's form (CVE-2025-1550 and its successors)."""
 
 from __future__ import annotations
 

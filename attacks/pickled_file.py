@@ -1,4 +1,4 @@
-"""A pickle in the place of a file, or within one (CVE-2025-32434, -49655): nothing of a run is ever unpickled."""
+"""Put a pickle in place of a file or into one (CVE-2025-32434, -49655): a run never unpickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes that are not true: networks, lists, columns, arrays and files larger than what is there; wrong states."""
+"""Give false sizes: networks, lists, columns, arrays, files beyond what exists; wrong states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def network(**values):
 
 
 def deep_and_there(place: Place) -> None:
-    """So many layers that there are too many to build, and one array that has as many numbers as they need."""
+    """So many layers that they cannot be built, and one array with as many numbers as they need."""
     _build.spec(place.run, lambda spec: spec["network"].update(width=1, depth=10**6))
     shape = {"dtype": "F32", "shape": [2**22], "data_offsets": [0, 2**24]}
     _build.numbers(place.run / "model.safetensors", {"arrays/0000/w": shape}, b"\0" * 2**24)
@@ -67,7 +67,7 @@ def header(shapes, size: int = 1024):
 
 
 def sparse(name: str, size: int):
-    """A file of holes, whose length the manifest announces; its digest would take hours to compute."""
+    """A sparse file whose length the manifest announces; its digest would take hours to compute."""
 
     def build(place: Place) -> None:
         files = json.loads((place.run / "manifest.json").read_text())["files"]

@@ -1,4 +1,7 @@
-"""Links in the place of files and folders, pipes and devices: nothing outside is read, written or waited for."""
+"""Put links, pipes and devices in place of files and folders: nothing outside is read or written.
+
+Nothing outside is waited for either.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ UNREAD = "it is never opened"
 
 
 def linked(name: str):
-    """A link to the secret; the manifest knows the secret's digest, as far as its author could guess it."""
+    """A link to the secret; the manifest has the secret's digest as far as it could be guessed."""
 
     def build(place: Place) -> None:
         (place.run / name).unlink()
@@ -73,7 +76,10 @@ def device(name: str):
 
 
 def folder_linked(name: str):
-    """A folder of the run as a link to one of the victim's, in which files would be read, written and swept."""
+    """Link a folder of the run to one of the victim's, in which files would be read and written.
+
+    Old files would also be deleted there.
+    """
 
     def build(place: Place) -> None:
         victims = place.run.with_name("victims")
@@ -108,7 +114,7 @@ def checkpoints_linked(place: Place) -> None:
 
 
 def temporaries_linked(place: Place) -> None:
-    """Links under the names through which a resumed training writes, for whatever number its process gets."""
+    """Links under the names that a resumed training writes to, for any number of its process."""
     for number in range(os.getpid(), os.getpid() + 3000):
         for name in ("metrics.json", "history.csv", "manifest.json", "model.safetensors"):
             (place.run / f".{number}.{name}").symlink_to(place.secret)

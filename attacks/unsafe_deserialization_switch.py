@@ -1,4 +1,4 @@
-"""An artefact that turns Keras's safety off before it uses what was forbidden (CVE-2025-9906, -9905)."""
+"""Turn Keras's safe mode off in an artefact before using what it forbids (CVE-2025-9906, -9905)."""
 
 from __future__ import annotations
 

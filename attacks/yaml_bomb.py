@@ -1,4 +1,4 @@
-"""YAML that says much in few words, or names Python objects to be made: in the spec of a run, and with --spec."""
+"""Use YAML that expands a lot or names Python objects to create: in a run's spec and in --spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A zip of a megabyte that unpacks to a gigabyte (#23010; a `.keras` file is a zip): nothing of a run is unpacked."""
+"""Give a 1 MB zip that unpacks to 1 GB (#23010; a `.keras` file is a zip): no run is unpacked."""
 
 from __future__ import annotations
 

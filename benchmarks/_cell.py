@@ -32,7 +32,8 @@ def cell(asked: dict[str, Any]) -> dict[str, Any]:
     truth = own.y[1]
     if said.shape != truth.shape or not np.isfinite(said).all():
         raise SystemExit(
-            f"{asked['column']} answered {said.shape}, NaN: {np.isnan(said).any()}; {truth.shape} is expected."
+            f"{asked['column']} answered {said.shape}, NaN: {np.isnan(said).any()}; {truth.shape} "
+            "is expected."
         )
     np.savez_compressed(
         asked["predictions"], said=said.astype("float32"), truth=truth, centre=centre(own)

@@ -1,4 +1,4 @@
-"""The columns of benchmarks/tables.py: each learns a set's training rows and answers for its test rows.
+"""Train the columns of benchmarks/tables.py on a set's training rows and predict its test rows.
 
 A contender is a function of a case, a seed, a number of threads (-1: as many as it takes by itself)
 and whether the run is a quick one; it returns what predicts the test rows: numbers, or
@@ -24,11 +24,14 @@ BATCH = 32
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C of the logistic regression."""
 HELD_OUT = 0.15
-"""Share of the training rows by which some of them stop or choose; `pc.fit` takes the same by itself."""
+"""Share of the training rows with which some contenders stop or choose; `pc.fit` takes the same."""
 
 
 def linear(case: Case, seed: int, threads: int, quick: bool) -> Predict:
-    """Ridge, its penalty by leave-one-out for each target; logistic, C for each label by the log loss on 15 %."""
+    """Ridge with the penalty by leave-one-out for each target; logistic regression for labels.
+
+    The C of the logistic regression is chosen for each label by the log loss on 15 %.
+    """
     from sklearn.linear_model import RidgeCV
 
     x, x_test = standard(case)
@@ -38,7 +41,10 @@ def linear(case: Case, seed: int, threads: int, quick: bool) -> Predict:
 
 
 def forest(case: Case, seed: int, threads: int, quick: bool) -> Predict:
-    """500 trees for all targets together; for each by itself where labels are missing, which a forest does not take."""
+    """500 trees for all targets together, or for each target by itself where labels are missing.
+
+    A forest does not accept missing labels.
+    """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     kind = RandomForestRegressor if case.regression else RandomForestClassifier
@@ -79,7 +85,10 @@ def lightgbm(case: Case, seed: int, threads: int, quick: bool) -> Predict:
 
 
 def catboost(case: Case, seed: int, threads: int, quick: bool) -> Predict:
-    """CatBoost with its defaults (1000 rounds, depth 6), for all targets together; each by itself where some miss."""
+    """CatBoost with its defaults (1000 rounds, depth 6) for all targets together.
+
+    Each target is trained by itself where some labels are missing.
+    """
     import catboost
 
     options: dict[str, Any] = {
@@ -122,7 +131,10 @@ def together(case: Case, seed: int, threads: int, quick: bool) -> Predict:
 
 
 def polycera(case: Case, seed: int, threads: int, quick: bool) -> Predict:
-    """`pc.fit` on the table with the kinds of its targets, and nothing else: no test part, for those rows are here."""
+    """`pc.fit` on the table with the kinds of its targets and no other options.
+
+    There is no test part, because the test rows are here.
+    """
     import polycera as pc
 
     place = tempfile.TemporaryDirectory()
@@ -162,7 +174,7 @@ SEEDED = {"polycera", "separate", "together"}
 """Those that are trained once for each seed; the others take seed 0."""
 
 
-# -- what they share ------------------------------------------------------------------------------------------------
+# -- what they share -------------------------------------------------------------------------------
 
 
 def standard(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +188,7 @@ def standard(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scaled(case: Case) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Training labels, and the way back; regression by mean and deviation, so that no target drowns the others."""
+    """Return training labels and the way back; targets are standardised, so that none dominates."""
     y = case.y[0]
     if not case.regression:
         return y, lambda said: said
@@ -218,7 +230,7 @@ def matrix(values: np.ndarray) -> np.ndarray:
 
 
 def filled(said: np.ndarray, varied: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Answers [n, m] of a model of the varied targets only; for the others, the one value they have."""
+    """Return answers [n, m] from a model of the varying targets; others have one constant value."""
     found = np.repeat(y[:1], len(said), 0)
     found[:, varied] = matrix(said)
     return found
@@ -233,7 +245,7 @@ def answer(name: str, kind: str, found: dict[str, np.ndarray]) -> str:
 
 
 class Logistic:
-    """Logistic regression whose C is chosen by the log loss on held-out rows, and then fitted to all."""
+    """Choose the C of a logistic regression by log loss on validation rows; fit it to all rows."""
 
     def __init__(self, penalties: tuple[float, ...], seed: int) -> None:
         self.penalties, self.seed = penalties, seed
@@ -314,7 +326,7 @@ class Network:
 
 
 def begin(seed: int) -> None:
-    """Keras's randomness from a seed; on JAX without its own function, which would load TensorFlow where it is."""
+    """Seed Keras's randomness; on JAX without its own function, which would load TensorFlow."""
     import keras
 
     if keras.backend.backend() == "jax":

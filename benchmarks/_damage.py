@@ -1,4 +1,4 @@
-"""Damage done to run folders for faults.py: bits flipped, files cut, the disk full at each place of a write."""
+"""Damage run folders for faults.py: flip bits, cut files, fill the disk at any point of a write."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def fit_and_die(source, out):
 
 
 def resume(run, room=None):
-    """Go on with no file larger than `room` bytes; exit code 7 where that was said in a sentence."""
+    """Go on with no file larger than `room` bytes; exit code 7 if a sentence reports the limit."""
     import polycera as pc
     from polycera.errors import PolyceraError
 
@@ -68,7 +68,7 @@ def resume(run, room=None):
 
 
 def alike(run, other):
-    """Whether two runs that have ended hold the same bytes, but for the seconds that they took and what says so."""
+    """Return whether two finished runs hold the same bytes, except for times and their traces."""
     files = {path.relative_to(run) for path in run.rglob("*.*")}
     same = files == {path.relative_to(other) for path in other.rglob("*.*")}
     return same and all(
@@ -78,7 +78,7 @@ def alike(run, other):
     )
 
 
-# -- reading all of a run --------------------------------------------------------------------------------------------
+# -- reading all of a run --------------------------------------------------------------------------
 
 
 def read_all(run):
@@ -111,7 +111,7 @@ def read_all(run):
 
 
 def noticed(run):
-    """What is said when all of it is read: nothing, "error" or "warning"; and the checkpoint that is used."""
+    """Return what a full read reports (nothing, "error" or "warning") and the checkpoint in use."""
     from polycera.errors import PolyceraError
 
     with warnings.catch_warnings(record=True) as said:
@@ -148,7 +148,7 @@ def damage(run, random, trials, change):
     return seen, fallen, unseen
 
 
-# -- a full disk -----------------------------------------------------------------------------------------------------
+# -- a full disk -----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def digest(path):
 
 
 def on_tmpfs(source):
-    """`saves` on a small file system in memory, mounted for one process alone; None where that is not allowed."""
+    """Run `saves` on a small in-memory file system of one process; None if that is not allowed."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
         return None
     size = 2 * Path(source).stat().st_size // 1024 + 256

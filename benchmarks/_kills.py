@@ -1,4 +1,4 @@
-"""The kills of faults.py: one training cut off in four ways, and the one that nothing happened to."""
+"""Run the kills of faults.py: one training interrupted in four ways, and one left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results of benchmarks/tables.py: the cells put together, and the pages, the table and the figure made of them."""
+"""Put the cells of benchmarks/tables.py together and make the pages, the table and the figure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ class Duel:
 
     @property
     def sure(self) -> str:
-        return f"{self.error:.4f} ({self.how}) | {'better' if self.won else 'within one' if self.held else 'worse'}"
+        return (
+            f"{self.error:.4f} ({self.how}) | "
+            f"{'better' if self.won else 'within one' if self.held else 'worse'}"
+        )
 
     @property
     def won(self) -> bool:
@@ -124,7 +127,7 @@ class Found:
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        """Place of each column in each set [sets, columns]; of two measures, by the mean of both places."""
+        """Return each column's rank in each set [sets, columns]; of two measures the mean rank."""
         rows = []
         for name in self.sets:
             own = [
@@ -159,7 +162,7 @@ class Found:
         return Duel(name, measure, best, known[OURS], others[best], by, error, how)
 
     def error(self, name: str, best: str, measure: str) -> tuple[float, str]:
-        """Standard error of the difference of ours to another column: over folds, or over drawn test rows."""
+        """Standard error of the difference of ours to another column, over folds or test draws."""
         folds = [
             np.array(list(self.folds(name, column, measure).values())) for column in (OURS, best)
         ]
@@ -190,7 +193,10 @@ def better(measure: str) -> int:
 
 @cache
 def _drawn(path: Path, changed: int) -> np.ndarray:
-    """Every measure of `NAMES` on each draw of the test rows [3, b]; NaN for those that are not of the set's kind."""
+    """Return every measure of `NAMES` on each draw of the test rows [3, b].
+
+    Measures that are not of the set's kind are NaN.
+    """
     with np.load(path, allow_pickle=False) as arrays:
         truth, said, centre = (
             arrays[part].astype("float64") for part in ("truth", "said", "centre")
@@ -202,7 +208,7 @@ def _drawn(path: Path, changed: int) -> np.ndarray:
     return np.vstack([np.full(len(weights), np.nan), macro(truth, said, weights)])
 
 
-# -- pages ----------------------------------------------------------------------------------------------------------
+# -- pages -----------------------------------------------------------------------------------------
 
 
 def write(found: Found, out: Path) -> str:
@@ -244,12 +250,16 @@ def scores(found: Found) -> str:
         if np.isnan(own).any()
     ]
     said = [
-        "Lower aRRMSE, higher AUC and mAP are better. Rank by aRRMSE, or by the mean of the ranks by AUC and by mAP."
+        (
+            "Lower aRRMSE, higher AUC and mAP are better. Rank by aRRMSE, or by the mean of the "
+            "ranks by AUC and by mAP."
+        )
     ]
     if full.sum() > 1:
         far = critical_difference(int(full.sum()), len(found.sets))
         said.append(
-            f"Mean ranks of the {full.sum()} columns with all sets are told apart from {far:.2f} on (Nemenyi, 5 %)."
+            f"Mean ranks of the {full.sum()} columns with all sets are told apart from {far:.2f} "
+            "on (Nemenyi, 5 %)."
         )
     if notes:
         said.append(f"Their mean rank is over the sets they have: {'; '.join(notes)}.")
@@ -314,7 +324,8 @@ def counts(found: Found) -> str:
             sum(all(getattr(d, what) for d in duels) for duels in own) for what in ("held", "won")
         )
         lines.append(
-            f"By {way}: at least as good as the best other column within one standard error on {held} of {len(sets)} "
+            f"By {way}: at least as good as the best other column within one standard error on "
+            f"{held} of {len(sets)} "
             f"sets, strictly better on {won}."
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What benchmarks/tables.py compares by: errors and ranks of predictions, and how sure a difference is."""
+"""Compute the measures of benchmarks/tables.py: errors, ranks, and how sure a difference is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESAMPLES, SEED = 200, 0
 def rrmse(
     truth: np.ndarray, predicted: np.ndarray, centre: np.ndarray, weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """RMSE of each target divided by that of the training rows' mean [m]; a missing label counts nothing.
+    """Return each target's RMSE over that of the training mean [m]; missing labels are ignored.
 
     Args:
         truth, predicted: [n, m].
@@ -28,7 +28,7 @@ def rrmse(
 def ranking(
     truth: np.ndarray, said: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Area under the ROC curve and average precision of one label, for each way to weigh the rows [b], [b].
+    """Return ROC AUC and average precision of one label for each way to weigh the rows [b], [b].
 
     NaN where the rows hold one class only. Ties are as scikit-learn takes them.
 
@@ -57,13 +57,16 @@ def ranking(
 
 
 def macro(truth: np.ndarray, said: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean over the labels [n, m] of both, for each way to weigh the rows [2, b]; one that is undefined is left out."""
+    """Return the mean of both over the labels [n, m] for each way to weigh the rows [2, b].
+
+    Labels for which a measure is undefined are left out.
+    """
     found = np.array([ranking(truth[:, j], said[:, j], weights) for j in range(truth.shape[1])])
     return np.nanmean(found, axis=0)
 
 
 def resamples(rows: int) -> np.ndarray:
-    """How often each row is in each draw with replacement [b, n]: the same draws for every contender."""
+    """Return how often each row is in each draw with replacement [b, n]; same for contenders."""
     return (
         np.random.default_rng(SEED)
         .multinomial(rows, np.full(rows, 1 / rows), size=RESAMPLES)
@@ -78,7 +81,10 @@ def over_folds(ours: np.ndarray, others: np.ndarray) -> float:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Place of each value among the columns [.., c], 1 the lowest; equal ones share their mean; NaN has none."""
+    """Return each value's rank among the columns [.., c]: 1 is the lowest, ties share their mean.
+
+    NaN has no rank.
+    """
     values = np.asarray(values, "float64")
     below = (values[..., None, :] < values[..., :, None]).sum(-1)
     alike = (values[..., None, :] == values[..., :, None]).sum(-1)

@@ -1,4 +1,4 @@
-"""The public tables of benchmarks/tables.py: what is asked of each, and which rows are for testing."""
+"""Describe the public tables of benchmarks/tables.py: their targets and their test rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 FOLDS = {"enb": (10, 4), "atp1d": (10, 5), "jura": (10, 4), "scm20d": (5, 1)}
-"""Set -> how many folds the shuffled rows are cut into, and how many of these are tested, the first ones."""
+"""Set -> number of folds of the shuffled rows, and how many of these (the first) are tested."""
 OTHER_FOLDS = (10, 4)
 PUBLISHED = "__split__"
 QUICK_ROWS, QUICK_TARGETS = 200, 3
@@ -40,7 +40,7 @@ class Case:
 
     @cached_property
     def x(self) -> tuple[np.ndarray, np.ndarray]:
-        """Features of the training and of the test rows as numbers [n, p], for who cannot take a table.
+        """Return features of training and test rows as numbers [n, p], for models without tables.
 
         A category becomes a column for each class in the training rows, a gap in a number the
         training rows' median.
@@ -80,7 +80,8 @@ def case(data: Path, name: str, fold: int, quick: bool = False) -> Case:
     kinds = dict(meta["targets"])
     if not set(kinds.values()) <= {"regression", "binary"} or len(set(kinds.values())) > 1:
         raise SystemExit(
-            f"{name} asks for {sorted(set(kinds.values()))}; sets all regression or all binary are expected."
+            f"{name} asks for {sorted(set(kinds.values()))}; sets all regression or all binary "
+            "are expected."
         )
     train, test = _rows(meta, name, frame, fold)
     if quick:

@@ -1,4 +1,4 @@
-"""What faults.py kills: a training with everything in it that has a memory, in a process of its own.
+"""Run the training that faults.py kills: it has every stateful part and its own process.
 
 Keras is imported once, by the parent, and each trial is a fork of it: none of the backends has
 started a thread of its own or computed anything by then, so that a fork is safe, and a trial costs
@@ -23,7 +23,7 @@ RESULT = "result.json"
 
 
 def data():
-    """Features, and labels that are mostly noise: the joint score falls again long before the last epoch."""
+    """Features, and mostly noisy labels: the joint score falls again long before the last epoch."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -84,7 +84,10 @@ def train(folder, every):
 
 
 def spoilt(folder, kind, batch, guarded):
-    """A training in which one row makes a task's loss, or its gradient alone, NaN; each file is looked at at once."""
+    """A training where one row makes a task's loss, or only its gradient, NaN.
+
+    Each file is checked at once.
+    """
     import keras
     import numpy as np
     from keras import ops
@@ -137,7 +140,7 @@ def spoilt(folder, kind, batch, guarded):
 
 
 def saving_times(folder, rounds):
-    """Milliseconds of our saves, a bar, and of BackupAndRestore's; the two in one training, taking turns."""
+    """Milliseconds of our saves, a bar, and of BackupAndRestore's, alternating in one training."""
     import keras
 
     import polycera as pc

@@ -1,4 +1,6 @@
-"""What each part of the default network and recipe is worth: one taken out at a time, on the sets of tables.py.
+"""Measure what each part of the default network and recipe is worth by removing one at a time.
+
+The sets are those of tables.py.
 
     python benchmarks/ablation.py --out runs/ablation                 # sets of minutes: hours on
     two cores with all ten python benchmarks/ablation.py --sets enb,jura,emotions --seeds 3

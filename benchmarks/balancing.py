@@ -1,4 +1,4 @@
-"""What balancing costs: one training step with each method, against the same step with gradients simply added up.
+"""Measure the cost of balancing: a step with each method against a step with plain sums.
 
     python benchmarks/balancing.py                                    # three backends, a process
     each; table and figure python benchmarks/balancing.py --backends jax --tasks 2 8         # less
@@ -58,7 +58,7 @@ def data(net, m):
     return x, y.astype("float32")
 
 
-# -- ours -----------------------------------------------------------------------------------------------------------
+# -- ours ------------------------------------------------------------------------------------------
 
 
 def trunk(net):
@@ -104,7 +104,7 @@ def ours(net, m, x, y, **options):
 
 
 def alone(method, m):
-    """A method on its own, compiled where a training step would be; a call gives the seconds of an update."""
+    """A method alone, compiled like a training step; a call returns the seconds of an update."""
     import keras
     import numpy as np
 
@@ -144,11 +144,11 @@ def alone(method, m):
     return run
 
 
-# -- PyTorch --------------------------------------------------------------------------------------------------------
+# -- PyTorch ---------------------------------------------------------------------------------------
 
 
 def plain(net, m, x, y, aggregator=None):
-    """The same network in a loop of PyTorch's; with an aggregator, as TorchJD's documentation has it."""
+    """The same network in a PyTorch loop; with an aggregator, as in TorchJD's documentation."""
     import torch
     from torch import nn
 
@@ -226,7 +226,7 @@ def peers(m):
     return found
 
 
-# -- a process a backend --------------------------------------------------------------------------------------------
+# -- a process a backend ---------------------------------------------------------------------------
 
 
 def note(text):
@@ -293,7 +293,7 @@ def work(options):
         Path(options.into).write_text(json.dumps(rows), encoding="utf-8")
 
 
-# -- all of them ----------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 def gather(options):

@@ -1,4 +1,4 @@
-"""What a training survives: kill -9, a full disk, flipped bits, NaN; each is done many times and looked at.
+"""Measure what a training survives: kill -9, a full disk, flipped bits, NaN, each many times.
 
     python benchmarks/faults.py                            # all three backends, a process each;
     prints one table python benchmarks/faults.py --backend jax --trials 5   # one backend, five of
@@ -53,7 +53,9 @@ STOCK = {
 KILLS = {
     "kill": "kill -9 at a random moment, a checkpoint every epoch: same bits after resuming",
     "saving": "kill -9 inside a save: same bits after resuming",
-    "batches": "kill -9, a checkpoint every 5 batches: same bits and number of steps after resuming",
+    "batches": (
+        "kill -9, a checkpoint every 5 batches: same bits and number of steps after resuming"
+    ),
     "twice": "kill -9, and again before the next checkpoint: same bits after resuming",
 }
 TRIALS = {"jax": dict(kill=30, saving=30, batches=30, twice=10)}
@@ -72,11 +74,11 @@ def kills(backend, chosen, parent):
         row(KILLS[name], backend, trials.count(name, min(numbers[name], chosen.trials)), name)
 
 
-# -- run folders -----------------------------------------------------------------------------------------------------
+# -- run folders -----------------------------------------------------------------------------------
 
 
 def table_and_runs(parent):
-    """A table, a run that has ended, one that was killed, and one that was killed when only its files were left."""
+    """A table, a finished run, a killed run, and one that was killed when only files were left."""
     source, runs = parent / "table.csv", [parent / name for name in ("ended", "cut", "last")]
     damage.table(source)
     works = [damage.fit, damage.fit, damage.fit_and_die]
@@ -145,7 +147,7 @@ def full(backend, chosen, parent):
 
 
 def last_files(parent, last, room):
-    """Whether a run that could not write its last files is as it was, and ends as if nothing had happened."""
+    """Return whether a run that could not write its last files is unchanged and ends normally."""
     run = parent / "again"
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(last, run)
@@ -156,7 +158,7 @@ def last_files(parent, last, room):
     return failed and ends and damage.alike(run, parent / "ended")
 
 
-# -- NaN, time, locks ------------------------------------------------------------------------------------------------
+# -- NaN, time, locks ------------------------------------------------------------------------------
 
 
 def not_a_number(backend, chosen, parent):
@@ -176,7 +178,10 @@ def not_a_number(backend, chosen, parent):
             place.append(f"at batch {batch + 1}" in text)
         what = "loss of one task" if kind == "loss" else "gradient of one task alone"
         row(
-            f"NaN in the {what} at batch k, {'with' if guarded else 'without'} a Guard: none in any file or weight",
+            (
+                f"NaN in the {what} at batch k, {'with' if guarded else 'without'} a Guard: none "
+                "in any file or weight"
+            ),
             backend,
             f"{count(clean)}; task named: {count(task)}, batch named: {count(place)}",
             "nan",
@@ -242,7 +247,7 @@ def locks(backend, chosen, parent):
     )
 
 
-# -- what is said ----------------------------------------------------------------------------------------------------
+# -- what is said ----------------------------------------------------------------------------------
 
 KINDS = {"damage": damaged, "full": full, "nan": not_a_number, "time": times, "lock": locks}
 ONCE = ("damage", "full")
@@ -261,7 +266,8 @@ def machine():
     packages = ("keras", "jax", "torch", "tensorflow", "numpy", "safetensors")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     print(
-        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {versions}\n"
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
+        f"{versions}\n"
     )
     print(
         "| what happens | on | seen | stock Keras 3.15.1, measured |\n|---|---|---|---|", flush=True

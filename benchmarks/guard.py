@@ -38,7 +38,8 @@ def training(width, batch, watch):
 
 def main():
     print(
-        f"| {keras.backend.backend()}: width, batch | without, ms a step | with | ratio of pairs (lowest-highest) |"
+        f"| {keras.backend.backend()}: width, batch | without, ms a step | with | ratio of pairs "
+        "(lowest-highest) |"
     )
     print("|---|---|---|---|")
     for width, batch in ((64, 32), (256, 128)):

@@ -1,4 +1,6 @@
-"""What named tasks cost: one step of 200 named binary tasks, every loss and AUC logged, against stock Keras.
+"""Measure the cost of named tasks: a step of 200 binary tasks with logs, against stock Keras.
+
+Every loss and AUC is logged.
 
     python benchmarks/heads.py                     # all three backends, a process each; prints the
     tables python benchmarks/heads.py --backend jax       # one backend

@@ -1,4 +1,6 @@
-"""A table of a million rows, 50 columns and ten targets: seconds of `pc.fit` without options, memory, prediction.
+"""Measure `pc.fit` without options on a table of a million rows, 50 columns and ten targets.
+
+The results are seconds, memory and the time of a prediction.
 
     python benchmarks/large.py                    # five minutes or more on two cores
     python benchmarks/large.py --rows 20000       # the network of a small table: ten members and
@@ -54,7 +56,10 @@ def main() -> None:
         {f"y{i}": "regression" if i < TARGETS // 2 else "binary"} for i in range(TARGETS)
     ]
     print(
-        f"{len(frame)} rows, {COLUMNS} columns, {TARGETS} targets: {peak() / 1e3:.1f} GB with the table",
+        (
+            f"{len(frame)} rows, {COLUMNS} columns, {TARGETS} targets: {peak() / 1e3:.1f} GB with "
+            "the table"
+        ),
         flush=True,
     )
     with tempfile.TemporaryDirectory() as place:
@@ -76,7 +81,8 @@ def main() -> None:
             times.append(time.perf_counter() - begun)
         spread = f"{min(times):.2f} to {max(times):.2f}"
         print(
-            f"predict {len(new)} rows: {statistics.median(times):.2f} s ({spread}; {TIMES} times, warm)"
+            f"predict {len(new)} rows: {statistics.median(times):.2f} s ({spread}; {TIMES} times, "
+            "warm)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Do the default network's probabilities come true? Log loss against logistic regression and a forest.
+"""Test the default network's probabilities: log loss against logistic regression and a forest.
 
     python benchmarks/probabilities.py                               # every set, three folds:
     minutes on two cores python benchmarks/probabilities.py --sets wine,blobs-0.24 --folds 5
@@ -115,7 +115,7 @@ def probabilities(model: Any, x: np.ndarray, several: bool) -> np.ndarray:
 
 
 def measured(truth: np.ndarray, said: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
-    """Return the log loss, a mean over labels where there are several, and the lowest probability of what was true."""
+    """Return the mean log loss over labels, and the lowest probability of a true value."""
     said = said.astype("float64")
     if truth.ndim == 2:
         parts = zip(truth.T, said.T, strict=True)

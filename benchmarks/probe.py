@@ -1,4 +1,6 @@
-"""What a look at the gradients costs: its first batch with compiling, a batch after that, a part of the training.
+"""Measure the cost of looking at the gradients: the first batch with compiling, later batches.
+
+The share of the training is measured too.
 
 KERAS_BACKEND=torch python benchmarks/probe.py            # all of 2, 8, 40, 200 tasks
 KERAS_BACKEND=torch python benchmarks/probe.py 2 8        # some
@@ -66,10 +68,12 @@ def batch_seconds(model, x, y):
 
 def main():
     print(
-        f"{keras.backend.backend()}: {WIDTH} units, batches of {BATCH}, looks of 8 batches, budget 5 %"
+        f"{keras.backend.backend()}: {WIDTH} units, batches of {BATCH}, looks of 8 batches, "
+        "budget 5 %"
     )
     print(
-        "| tasks | step, ms | first batch, s | a batch after, ms (lowest-highest) | looks in | spent |"
+        "| tasks | step, ms | first batch, s | a batch after, ms (lowest-highest) | looks in | "
+        "spent |"
     )
     print("|---|---|---|---|---|---|")
     for tasks in map(int, sys.argv[1:] or (2, 8, 40, 200)):

@@ -1,4 +1,6 @@
-"""Does weighting or balancing help? Each method against equal weights, on held-out rows of three problems.
+"""Test whether weighting or balancing helps: each method against equal weights, three problems.
+
+The scores are those of test rows.
 
     python benchmarks/quality.py                              # all of it: 25 minutes or so on one
     core, with JAX python benchmarks/quality.py --quick                      # 2 seeds, 3 epochs:
@@ -112,7 +114,7 @@ class Problem:
         ]
 
 
-# -- the problems ---------------------------------------------------------------------------------------------------
+# -- the problems ----------------------------------------------------------------------------------
 
 
 def digits() -> Problem:
@@ -129,7 +131,7 @@ def digits() -> Problem:
 
 
 def overlaid(problem: Problem, pool: np.ndarray, count: int, rng: np.random.Generator) -> Any:
-    """Pairs of digits, 8x8 each, in the corners of images of 12x12: a quarter of each is under the other."""
+    """Pairs of digits, 8x8 each, in the corners of 12x12 images: a quarter of each is covered."""
     left, right = rng.choice(pool, (2, count))
     images = np.zeros((count, 12, 12), "float32")
     images[:, :8, :8] = problem.x[left]
@@ -166,7 +168,7 @@ def tox21() -> Problem:
 PROBLEMS = {"digits": digits, "enb": enb, "tox21": tox21}
 
 
-# -- one contender --------------------------------------------------------------------------------------------------
+# -- one contender ---------------------------------------------------------------------------------
 
 
 def network(problem: Problem, label: str, options: dict[str, Any], seed: int) -> pc.Model:
@@ -192,7 +194,7 @@ def network(problem: Problem, label: str, options: dict[str, Any], seed: int) ->
 
 
 def contend(problem: Problem, label: str, seeds: range) -> list[dict[str, Any]]:
-    """Train a contender on each seed: its skills on test rows, its best epoch, the seconds of `fit`.
+    """Train a contender on each seed; return its test skills, best epoch and seconds of `fit`.
 
     The step is compiled once: for each seed, all that a fresh model starts from is copied into the
     first one. Only the strides by which methods with randomness move on are then the first seed's
@@ -242,7 +244,7 @@ def train(model: pc.Model, problem: Problem, seed: int) -> dict[str, Any]:
     }
 
 
-# -- all of them ----------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
 
 
 def compared(runs: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str, Any]:
@@ -310,7 +312,10 @@ def markdown(name: str, result: dict[str, Any]) -> str:
     setting, figures = result["setting"], result["figures"]
     seeds = len(result["runs"][BASE])
     lines = [
-        f"#### {name}: {setting['tasks']} tasks, {setting['steps']} steps of {setting['batch']} rows, {seeds} seeds",
+        (
+            f"#### {name}: {setting['tasks']} tasks, {setting['steps']} steps of "
+            f"{setting['batch']} rows, {seeds} seeds"
+        ),
         "",
         "| method | mean skill | difference to equal weights (95 %) | | best epoch | s |",
         "|---|---|---|---|---|---|",
@@ -347,9 +352,12 @@ def summary(name: str, figures: dict[str, Any]) -> str:
     if n:
         sure = [verdict(own) for own in holm(methods).values()]
         text = (
-            f"{name}: of {n} methods {better} did better than equal weights at 95 %, {worse} worse, and "
-            f"{n - better - worse} could not be told from them; of {n} comparisons about {0.05 * n:.1f} would fall "
-            f"outside by chance alone, and after Holm's correction for their number {sure.count('better')} better and "
+            f"{name}: of {n} methods {better} did better than equal weights at 95 %, {worse} "
+            "worse, and "
+            f"{n - better - worse} could not be told from them; of {n} comparisons about "
+            f"{0.05 * n:.1f} would fall "
+            "outside by chance alone, and after Holm's correction for their number "
+            f"{sure.count('better')} better and "
             f"{sure.count('worse')} worse remain."
         )
     if SEPARATE in figures:

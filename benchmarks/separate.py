@@ -26,7 +26,7 @@ import keras
 import msgspec
 
 import polycera as pc
-from polycera.experiments import compare
+from polycera.experiments.compare import compare
 from polycera.runs.results import Comparison
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

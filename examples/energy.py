@@ -25,7 +25,7 @@ LOADS = {"heating": "Y1", "cooling": "Y2"}
 
 
 def load(path):
-    """Features [768, 8] and loads by name, in one shuffled order; the last quarter is for measuring."""
+    """Features [768, 8] and loads by name, in one shuffled order; the last quarter is the test."""
     import pandas as pd
 
     table = pd.read_parquet(path).sample(frac=1.0, random_state=0)
@@ -54,7 +54,8 @@ def main(path=DATA):
     """weights -> load -> RMSE, the mean of two seeds; None where the data are not there."""
     if not Path(path).exists():
         print(
-            f"Skipped: no data at {path}. Pass the path of the ENB table (8 features, Y1, Y2) as a Parquet file."
+            f"Skipped: no data at {path}. Pass the path of the ENB table (8 features, Y1, Y2) as "
+            "a Parquet file."
         )
         return None
     X, y = load(path)
@@ -70,7 +71,8 @@ def main(path=DATA):
         before, after = (errors[name] for errors in found.values())
         word = "lower" if after < before else "higher"
         print(
-            f"From [2, 1] to [1, 4] the error of the {name} load becomes {abs(after / before - 1):.0%} {word}."
+            f"From [2, 1] to [1, 4] the error of the {name} load becomes "
+            f"{abs(after / before - 1):.0%} {word}."
         )
     return found
 

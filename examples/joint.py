@@ -32,7 +32,7 @@ def visitors(n=2400, seed=0):
 
 
 def main(folder=None):
-    """The epochs that are best by each measure, what the reloaded checkpoint reaches, and where it lies."""
+    """The best epochs by each measure, what the reloaded checkpoint reaches, and its path."""
     keras.utils.set_random_seed(0)
     X, y = visitors()
     folder = Path(folder or tempfile.mkdtemp())
@@ -74,7 +74,8 @@ def main(folder=None):
         values = [history[name][epoch] for name in best]
         names = ", ".join(name for name in best if best[name] == epoch)
         print(
-            f"{epoch + 1:5d}  {values[0]:17.3f}   {values[1]:12.2f}   {values[2]:11.3f}   best by {names}"
+            f"{epoch + 1:5d}  {values[0]:17.3f}   {values[1]:12.2f}   {values[2]:11.3f}   best by "
+            f"{names}"
         )
     again = keras.saving.load_model(path).evaluate(*validation, verbose=0)
     print(

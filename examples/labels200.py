@@ -24,7 +24,7 @@ BATCH = 128
 
 
 def rows(n=2560, seed=0):
-    """Features [n, 32] and 200 labels of 0 and 1, one in ten missing, each with a rule of its own."""
+    """Features [n, 32] and 200 labels of 0 and 1, one in ten missing, each with its own rule."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 32)).astype("float32")
     logits = X @ rng.normal(size=(32, 200)) / 3.0 + rng.normal(0.0, 0.7, 200)
@@ -70,7 +70,10 @@ class Clock(keras.callbacks.Callback):
 
 
 def train(model, X, y, epochs=6):
-    """Train, and return the median time of a step in milliseconds; the first epoch compiles and is left out."""
+    """Train and return the median step time in milliseconds, without the first epoch.
+
+    The first epoch compiles.
+    """
     clock = Clock()
     model.fit(X, y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[clock])
     return 1000.0 * float(np.median(clock.epochs[1:])) / (len(X) / BATCH)
@@ -90,7 +93,8 @@ def main():
     aucs = {name: measured[f"{name}/auc"] for name in LABELS}
 
     print(
-        f"a step of {BATCH} rows: {step:.2f} ms with 200 named tasks, {stock_step:.2f} ms with one Dense(200)"
+        f"a step of {BATCH} rows: {step:.2f} ms with 200 named tasks, {stock_step:.2f} ms with "
+        "one Dense(200)"
     )
     print(f"mean AUC of the 200 labels on the test part: {np.mean(list(aucs.values())):.3f}")
     for name in sorted(aucs, key=aucs.get)[:3]:

@@ -1,4 +1,4 @@
-"""A machine's sensors over time: an LSTM that three different heads share, one of them merged with another branch.
+"""Train an LSTM on a machine's sensor series: three heads share it, one merged with a branch.
 
 Answers: "I have an LSTM trunk with a regression output, a 5-class output, and a binary output that
     also looks at other

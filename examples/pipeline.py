@@ -18,7 +18,7 @@ import polycera as pc
 
 
 def customers(n=400, seed=0):
-    """Features, a frame with text and gaps; what is to be predicted, a frame with missing labels."""
+    """Features as a frame with text and gaps; targets as a frame with missing labels."""
     rng = np.random.default_rng(seed)
     X = pd.DataFrame(
         {

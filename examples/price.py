@@ -24,7 +24,7 @@ from keras import ops
 # so that a saved model finds it again
 @keras.saving.register_keras_serializable(package="examples")
 def large_error(y_true, y_pred):
-    """Only what is off by more than one standard deviation of the price, squared: [n, 1], [n, 1] -> [n].
+    """Only errors beyond one standard deviation of the price, squared: [n, 1], [n, 1] -> [n].
 
     Losses see standardised values, so 1.0 is one standard deviation. Leave the mean over the rows
     to polycera.
@@ -49,7 +49,7 @@ def houses(n=2000, seed=0):
 
 
 def main():
-    """Each term and the loss, as logged in the last epoch and measured on the test part; the RMSE in euro."""
+    """Each term and the loss, as logged in the last epoch and on the test part; RMSE in euro."""
     keras.utils.set_random_seed(0)
     X, price = houses()
     task = pc.Regression(

@@ -87,7 +87,7 @@ def checkout() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data beside the checkout; tests that need it are skipped where it is missing."""
+    """The folder of real data beside the checkout; tests that need it are skipped without it."""
     path = ROOT.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"the shared data are not there: {path}")

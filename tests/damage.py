@@ -1,4 +1,4 @@
-"""Damage done to files: a bit flipped, an end cut off, a disk without room. benchmarks/faults.py does the same."""
+"""Damage files: flip a bit, cut an end, fill the disk. benchmarks/faults.py does the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run folders that no training made, written as one would write them: of any size, with any names, complete or not."""
+"""Write run folders that no training made: of any size, with any names, complete or not."""
 
 from __future__ import annotations
 
@@ -350,7 +350,7 @@ def _quality(kind: str, rng: Any) -> results.TaskQuality:
 
 
 class Outline(HTMLParser):
-    """The elements of a page with their text, and whether each that was opened was closed in its turn."""
+    """The elements of a page with their text, and whether each one opened is closed in turn."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

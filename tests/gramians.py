@@ -1,4 +1,4 @@
-"""Gradients of every kind that balancing meets, and the weights a method gives them, as NumPy in and out."""
+"""Give gradients of every kind to balancing and return a method's weights, in NumPy."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def _update(method: BalancingMethod) -> Any:
 def step(
     method: BalancingMethod, state: dict[str, Any] | None, gramian: np.ndarray, **parts: Any
 ) -> tuple[Any, np.ndarray]:
-    """One update: (state, weights [m] as float64). Parts of `Seen` that are left out are 1, the noise 0, 1/m, ..."""
+    """Return one update: (state, weights [m] as float64); parts of `Seen` have defaults.
+
+    These are 1, for the noise 0, 1/m, ...
+    """
     m = len(gramian)
     given = (
         {name: np.ones(m) for name in StepGradients._fields}
@@ -129,7 +132,10 @@ def cosines(gramian: np.ndarray) -> np.ndarray:
 
 
 def apart(ours: np.ndarray, theirs: np.ndarray, scale: Any = 1.0) -> float:
-    """The relative difference, as norms; with the gradients' lengths as scale, of each task's share of the step."""
+    """Return the relative difference as norms; with lengths, of each task's share of the step.
+
+    The lengths are those of the gradients.
+    """
     return float(
         np.linalg.norm((ours - theirs) * scale) / max(np.linalg.norm(theirs * scale), 1e-30)
     )

@@ -1,4 +1,4 @@
-"""Losses of every kind that weighting meets, and the weights a method gives them, as NumPy in and out."""
+"""Give losses of every kind to weighting and return a method's weights, in NumPy."""
 
 from __future__ import annotations
 

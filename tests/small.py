@@ -18,7 +18,7 @@ from polycera.model.objective import HeadConstants, Objective
 
 
 def straight(tasks: list[Any], name: str | None = None) -> pc.Model:
-    """A model whose raw outputs are its features plus the trivial predictors': what it says is what goes in."""
+    """A model whose raw outputs are its features plus the trivial predictors: outputs = inputs."""
     units = pc.tasks.Layout.of(tasks).units
     x = keras.Input((units,))
     model = pc.Model(x, pc.layers.Heads(tasks, kernel_initializer="identity")(x), name=name)
@@ -43,7 +43,7 @@ def raw_of(model: pc.Model, x: np.ndarray) -> np.ndarray:
 
 
 def from_numpy(model: keras.Model, seed: int = 0) -> None:
-    """Trainable weights set from NumPy, but for what balancing carries: the same start on every backend."""
+    """Trainable weights set from NumPy, without balancing state: one start on every backend."""
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         if variable.overwrite_with_gradient:
@@ -52,7 +52,7 @@ def from_numpy(model: keras.Model, seed: int = 0) -> None:
 
 
 def unscaled(layout: Any) -> HeadConstants:
-    """What the heads of these tasks keep before they have seen data: no units, and trivial predictors of 0."""
+    """What the heads of these tasks store before data: no scaling, and trivial predictors of 0."""
     tasks = len(layout.tasks)
     return HeadConstants(ops.zeros((tasks,)), ops.ones((tasks,)), ops.zeros((layout.units,)))
 
@@ -63,7 +63,10 @@ def loss_of(objective: Objective, y: Any, raw: Any, weight: Any, kept: HeadConst
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of tensors as a training step has it: jitted on JAX, where single operations compile one by one."""
+    """Return the function of tensors as in a training step: jitted on JAX.
+
+    There single operations would compile one by one.
+    """
     if keras.backend.backend() != "jax":
         return function
     import jax

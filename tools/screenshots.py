@@ -1,4 +1,4 @@
-"""The pictures of a report in docs/img: trains the demo, writes its report, and takes it in light, dark and on a phone.
+"""Take the pictures of a report for docs/img: light, dark and on a phone, from the demo.
 
 Needs Chromium and `pip install -e '.[test,jax]'`. Run from anywhere: python tools/screenshots.py
 [RUN]

@@ -1,4 +1,4 @@
-"""Store what this version writes: a small run, its spec and two .keras files, for the test that later ones read them.
+"""Store what this version writes, for a test of later versions: a small run, spec, .keras files.
 
     python tools/store.py                     # all three backends, a process each ->
     tests/stored/VERSION/BACKEND/
@@ -73,7 +73,7 @@ def columns(answers) -> dict:
 
 
 def models() -> dict:
-    """Return a model of one's own with every kind of task, and an adopted one; both trained for a few steps."""
+    """Return a user-defined model with every kind of task, and an adopted one, briefly trained."""
     import keras
     import numpy as np
 
@@ -188,7 +188,8 @@ def main() -> None:
     place.mkdir(parents=True)
     write(place)
     print(
-        f"{place.relative_to(ROOT)}: {sum(f.stat().st_size for f in place.rglob('*') if f.is_file()):,} bytes"
+        f"{place.relative_to(ROOT)}: "
+        f"{sum(f.stat().st_size for f in place.rglob('*') if f.is_file()):,} bytes"
     )
 
 

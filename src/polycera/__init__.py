@@ -1,4 +1,4 @@
-"""One network, many answers: train one Keras network for many outputs, with as many losses on each as you like.
+"""Train one Keras network for many outputs, with as many losses on each as you like.
 
 Nothing here imports Keras: a name is imported when it is first used (PEP 562). A `.keras` file of
 ours can be loaded after `import polycera` all the same, see `polycera.startup`.
@@ -99,10 +99,13 @@ PLACES = {
     "sweep": "polycera.experiments.sweep",
     "verify": "polycera.runs.verify",
 }
-"""Public name -> the module that has it, imported when the name is first used."""
+"""Maps each public name to its module, which is imported when the name is first used."""
 
 ESTIMATORS = ("PolyceraClassifier", "PolyceraEstimator", "PolyceraRegressor")
-"""The scikit-learn face, which is not in `__all__`: it needs scikit-learn, an extra."""
+"""Names the scikit-learn estimators.
+
+They are not in `__all__`, because they need scikit-learn, an extra.
+"""
 
 _lazy = lazy_names.attach(__name__, PLACES | dict.fromkeys(ESTIMATORS, "polycera.estimators"))
 
@@ -119,7 +122,10 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names: the estimators only where scikit-learn, which they need, is installed."""
+    """List the public names.
+
+    The estimators are listed only if scikit-learn, which they need, is installed.
+    """
     names = {*__all__, *(name for name in globals() if name.startswith("__"))}
     return sorted(names.union(ESTIMATORS) if importlib.util.find_spec("sklearn") else names)
 

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used (PEP 562)."""
+"""Import public names of a package when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class LazyPackage(ModuleType):
-    """A package whose public functions keep their names where a module of the package is called alike.
+    """Keep a package's public functions where a module of the package has the same name.
 
     `polycera.experiments.sweep` is a function in a module of that name. When the module is
-    imported, Python would put it in the function's place.
+    imported, Python would replace the function by the module.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -40,6 +40,7 @@ def attach(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(places[name]), name)
+        # Python calls `__getattr__` only for missing names: the next use finds the value here.
         module.__dict__[name] = value
         return value
 

@@ -1,4 +1,7 @@
-"""Classes of the user's own, by the names under which they are registered with Keras: looked up, never imported."""
+"""Look up users' classes by the names under which they are registered with Keras.
+
+They are never imported.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,16 @@ def name_of(kind: type[Any], what: str) -> str:
         what: how an error message begins, such as "Balancing 'Damped'".
 
     Raises:
-        InputError: where it is not registered, so that nothing could find it again.
+        InputError: where it is not registered, so that it could not be found again.
     """
-    import keras
+    import keras  # here, because `import polycera` must not import Keras
 
     name = keras.saving.get_registered_name(kind)
     if keras.saving.get_registered_object(name) is not kind:
         raise InputError(
             f"{what} is a class of your own and cannot be written down: put "
-            "@keras.saving.register_keras_serializable('my_package') above it, so that it is found again."
+            "@keras.saving.register_keras_serializable('my_package') above it, so that it is found "
+            "again."
         )
     return str(name)
 
@@ -37,18 +41,18 @@ def find(name: str, what: str) -> Any:
     """Return the class that is registered under a name.
 
     Args:
-        name: as `name_of` gave it.
-        what: what it should be, for the message, such as "balancing method".
+        name: as `name_of` returned it.
+        what: what the class should be, for the message, such as "balancing method".
 
     Raises:
         InputError: where nothing is registered under it here.
     """
     import keras
 
-    found = keras.saving.get_registered_object(name)
-    if found is None:
+    registered_class = keras.saving.get_registered_object(name)
+    if registered_class is None:
         raise InputError(
-            f"The {what} {shorten(repr(name))} is a class of the user's own that is not registered here: "
-            "import the module that defines it first."
+            f"The {what} {shorten(repr(name))} is a class of the user's own that is not registered "
+            "here: import the module that defines it first."
         )
-    return found
+    return registered_class

@@ -1,7 +1,7 @@
-"""What happens when Keras is imported: a backend is chosen, and the classes in saved models are made known to it.
+"""Choose a backend before Keras is imported, and register our classes with Keras after it.
 
-`import polycera` imports neither Keras nor a backend, for that takes seconds. It calls `prepare`,
-which looks at the import of Keras to come: before it, a backend is chosen; after it,
+`import polycera` imports neither Keras nor a backend, because that takes seconds. It calls
+`prepare`, which hooks into the import of Keras. Before that import a backend is chosen. After it
 `keras.models.load_model` knows our classes by name.
 """
 
@@ -23,13 +23,16 @@ from typing import Any
 from polycera.errors import InputError, MissingExtra, PolyceraError, shorten
 
 BACKENDS = ("jax", "tensorflow", "torch")
-"""The backends that train, in the order in which one is taken where the user chose none."""
+"""Lists the backends that can train.
+
+If the one that Keras would take is not installed, the first that is installed is used.
+"""
 
 DEFAULT = "tensorflow"
-"""What Keras takes, and writes into keras.json, where the user chose none."""
+"""Keras takes this backend, and writes it into keras.json, if the user chose none."""
 
 KNOWN = (*BACKENDS, "numpy", "openvino")
-"""Every backend that Keras has; the last two only predict."""
+"""Lists every backend of Keras; the last two only predict."""
 
 SAVED = {
     "Blend": "polycera.layers.kernel_layer",
@@ -44,36 +47,37 @@ SAVED = {
     "RowsFirst": "polycera.layers.side_by_side",
     "SmoothClip": "polycera.layers.embedding",
 }
-"""Classes that a `.keras` file may name, and the module that registers each with Keras."""
+"""Maps each class that a `.keras` file may name to the module that registers it with Keras."""
 
 
 def prepare() -> None:
-    """Make our classes known to Keras: now where it is imported already, else as soon as it is."""
+    """Register our classes with Keras: now if it is imported already, else when it is imported."""
     if sys.modules.get("keras") is not None:
-        # Another thread may be in the middle of importing it: this waits until it has ended.
+        # Another thread may be importing Keras right now: `import_module` waits until it has ended.
         register(importlib.import_module("keras"))
     elif not any(isinstance(finder, KerasFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, KerasFinder())
 
 
 def choose_backend() -> str:
-    """Return the backend that Keras will run on; set `KERAS_BACKEND` where Keras would take one that is not installed.
+    """Return the backend that Keras will run on.
 
-    `KERAS_BACKEND` decides, then keras.json, then Keras's own default. Nothing is imported to find
-    out.
+    `KERAS_BACKEND` decides, then keras.json, then Keras's own default. If Keras would take a
+    backend that is not installed, `KERAS_BACKEND` is set to one that is. Nothing is imported to
+    find out.
 
     Raises:
         InputError: where `KERAS_BACKEND` or keras.json names no backend, or keras.json is not
             valid.
         MissingExtra: where the backend in `KERAS_BACKEND` is not installed, or none is.
     """
-    configured = _configured() or DEFAULT  # Keras reads the file in any case, so it must be valid
+    configured = _configured() or DEFAULT  # Keras always reads the file, so check it
     wanted = os.environ.get("KERAS_BACKEND")
-    if wanted:  # Keras takes an empty one as none
+    if wanted:  # Keras takes an empty value as unset
         if wanted not in KNOWN:
             raise InputError(
-                f"KERAS_BACKEND is {shorten(wanted)!r}, which is no backend of Keras: set it to one of "
-                f"{', '.join(BACKENDS)}, or leave it unset."
+                f"KERAS_BACKEND is {shorten(wanted)!r}, which is no backend of Keras: set it to "
+                f"one of {', '.join(BACKENDS)}, or leave it unset."
             )
         if not installed(wanted):
             extra = wanted if wanted in BACKENDS else BACKENDS[0]
@@ -86,7 +90,8 @@ def choose_backend() -> str:
     chosen = next((name for name in BACKENDS if installed(name)), None)
     if chosen is None:
         raise MissingExtra(
-            "Keras has no backend to run on: install one of jax, tensorflow and torch. With JAX, polycera",
+            "Keras has no backend to run on: install one of jax, tensorflow and torch. With JAX, "
+            "polycera",
             "jax",
             "jax",
         )
@@ -103,25 +108,26 @@ def installed(backend: str) -> bool:
     """Return whether a backend can be imported; it is not imported."""
     if backend in sys.modules:
         return sys.modules[backend] is not None
-    found = importlib.util.find_spec(backend)
+    spec = importlib.util.find_spec(backend)
     # A folder without __init__.py, as an uninstalled package may leave one, has no origin.
-    return found is not None and found.origin is not None
+    return spec is not None and spec.origin is not None
 
 
 def _config_path() -> Path:
-    """Return where Keras reads its settings from."""
+    """Return the path of the file from which Keras reads its settings."""
     home = os.environ.get("KERAS_HOME")
     if home is None:
         user = os.path.expanduser("~")
+        # The same rule as in Keras, which writes to /tmp if the home folder is not writable.
         home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
     return Path(os.path.expanduser(home)) / "keras.json"
 
 
 def _configured() -> str | None:
-    """Return the backend in keras.json, or None where there is no such file or Keras overlooks it.
+    """Return the backend in keras.json; None without such a file, or where Keras ignores it.
 
-    Keras writes the file itself when it is first imported, so a backend in it need not be anybody's
-    choice.
+    Keras writes the file itself when it is first imported, so the user need not have chosen a
+    backend in it.
 
     Raises:
         InputError: where Keras would fail on the file.
@@ -134,7 +140,8 @@ def _configured() -> str | None:
     way_out = f"correct the file {shorten(path)!r}, or delete it: Keras then writes a new one"
     if not isinstance(settings, dict):
         raise InputError(
-            f"Keras's settings are a {type(settings).__name__} where names and values belong: {way_out}."
+            f"Keras's settings are a {type(settings).__name__} where names and values belong: "
+            f"{way_out}."
         )
     allowed = {
         "backend": KNOWN,
@@ -149,20 +156,22 @@ def _configured() -> str | None:
             )
     if not isinstance(settings.get("epsilon", 1e-7), float):
         raise InputError(
-            f"Keras's settings say epsilon={shorten(repr(settings['epsilon']))}, no float: {way_out}."
+            f"Keras's settings say epsilon={shorten(repr(settings['epsilon']))}, no float: "
+            f"{way_out}."
         )
     return settings.get("backend")
 
 
 class KerasFinder(MetaPathFinder):
-    """Finds Keras where it is, and has `KerasLoader` do what belongs before and after its import."""
+    """Find Keras as usual, and let `KerasLoader` work before and after its import."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where Keras is; None for every other module, and where Keras is imported already."""
+        """Return the spec of Keras; None for other modules, and if Keras is imported already."""
         if fullname != "keras" or "keras" in sys.modules:
             return None
+        # All finders but this one, so that the search does not call itself.
         others = [
             finder
             for finder in sys.meta_path
@@ -178,17 +187,17 @@ class KerasFinder(MetaPathFinder):
 
 
 class KerasLoader(Loader):
-    """Imports Keras as `loader` does."""
+    """Import Keras with the loader that was found, and do our work before and after."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the loader behind this one has, such as `get_source`."""
+        """Return an attribute of the wrapped loader, such as `get_source`."""
         return getattr(self.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Return what the loader behind this one creates."""
+        """Return the module that the wrapped loader creates."""
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -202,37 +211,42 @@ class KerasLoader(Loader):
         _forget_failed_import()
         spec = module.__spec__
         if spec is not None:
+            # From here on Keras looks as if it had been imported without us.
             spec.loader = module.__loader__ = self.loader
         try:
             self.loader.exec_module(module)
         except ImportError:
             raise
         except Exception as error:
-            said = shorten(" ".join(str(error).split()) or "no reason given", 200)
+            reason = shorten(" ".join(str(error).split()) or "no reason given", 200)
             raise PolyceraError(
-                f"Keras cannot be imported on the backend {backend}: {type(error).__name__}: {said}."
+                f"Keras cannot be imported on the backend {backend}: {type(error).__name__}: "
+                f"{reason}."
             ) from error
         register(module)
 
 
 def _forget_failed_import() -> None:
-    """Drop what an earlier `import keras` left that found its backend missing.
+    """Remove the modules of an earlier `import keras` that failed for lack of its backend.
 
-    Keras's settings are among it: with them, Keras would look for the same backend again. That
-    import failed, so nobody holds any of these modules.
+    Keras's settings are among them: with them, Keras would look for the same backend again. That
+    import failed, so no other code uses these modules.
     """
     for name in [name for name in sys.modules if name.startswith("keras.")]:
         del sys.modules[name]
 
 
 class SavedClass:
-    """Stands for a class of ours in Keras's table of names until a file that is loaded asks for it."""
+    """Stand for one of our classes in Keras's table of names until a loaded file needs it."""
 
     def __init__(self, name: str, module: str) -> None:
         self.name, self.module = name, module
 
     def from_config(self, config: dict[str, Any]) -> Any:
-        """Import the class, which takes this one's place in the table, and build an object from its configuration."""
+        """Import the class and build an object from its configuration.
+
+        On import the class takes this object's place in the table.
+        """
         return getattr(importlib.import_module(self.module), self.name).from_config(config)
 
     def __repr__(self) -> str:

@@ -1,12 +1,12 @@
-"""Names for the arrays that travel between rooms; each says its shape.
+"""Name the arrays that the packages exchange; each name says its shape.
 
 | alias | shape | meaning |
 |---|---|---|
-| `Raw` | [n, units] | what the network puts out, all tasks side by side: logits, standardised values, log rates |
+| `Raw` | [n, units] | raw outputs, tasks side by side: logits, scaled values, log rates |
 | `Target` | [n, width] | encoded targets, all tasks side by side; NaN where there is no label |
 | `Weights` | [n, tasks] or [n, 1] | sample weights, 0 leaves the row out |
 | `Mask` | [n, tasks] | True where a task has a label |
-| `TaskName` | | what the user calls a task |
+| `TaskName` | | name that the user gives a task |
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+"""Stands for an array of NumPy."""
 Tensor: TypeAlias = Any  # of whichever backend Keras runs on
+"""Stands for a tensor of whichever backend Keras runs on."""
 Raw: TypeAlias = Tensor
 Target: TypeAlias = Tensor
 Weights: TypeAlias = Tensor

@@ -60,7 +60,8 @@ class Opened:
         self.page.goto(path.resolve().as_uri())
         if context.get("java_script_enabled", True):
             self.page.evaluate(
-                "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+                "() => new Promise((done) => requestAnimationFrame(() => "
+                "requestAnimationFrame(done)))"
             )
             self.seconds = self.page.evaluate("performance.now()") / 1000
 
@@ -83,7 +84,7 @@ class Opened:
         return self.page.locator(selector).count()
 
     def move(self, weights: dict[str, float]) -> dict[str, int | None]:
-        """Set the sliders, as a hand would, an input event each; the epochs that the page then says."""
+        """Set the sliders like a hand, one input event each; return the epochs on the page."""
         script = """(values) => {
             const sliders = document.querySelectorAll(".slider input");
             values.forEach((value, i) => {
@@ -96,6 +97,9 @@ class Opened:
 
     def epochs(self) -> dict[str, int | None]:
         """What the page says: the epoch `chosen` of those kept, and the `best` of all."""
-        script = "() => ['chosen', 'best'].map((id) => document.getElementById(id).dataset.epoch ?? null)"
+        script = (
+            "() => ['chosen', 'best'].map((id) => document.getElementById(id).dataset.epoch ?? "
+            "null)"
+        )
         found = [None if epoch is None else int(epoch) for epoch in self.page.evaluate(script)]
         return dict(zip(("chosen", "best"), found, strict=True))

@@ -1,4 +1,4 @@
-"""The report in a real browser: it is drawn, it answers, it can be used by everybody, and nothing in it runs."""
+"""Open the report in a real browser: it is drawn, answers, is accessible, and runs no code."""
 
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def test_headings_come_in_order_and_ids_once(chromium: Any, rich: Path, several:
             ids = opened.page.eval_on_selector_all("[id]", "all => all.map((one) => one.id)")
             assert len(ids) == len(set(ids))
             gone = opened.page.evaluate(
-                "[...document.querySelectorAll('[for], nav a')].filter((one) => !document.getElementById("
+                "[...document.querySelectorAll('[for], nav a')].filter((one) => "
+                "!document.getElementById("
                 "one.htmlFor?.value ?? one.htmlFor ?? one.hash.slice(1))).length"
             )
             assert gone == 0

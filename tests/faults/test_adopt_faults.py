@@ -149,7 +149,7 @@ def test_the_sentence_says_what_to_write(case: str) -> None:
 
 
 def test_what_the_sentences_advise_works() -> None:
-    """The columns of one output as tasks; a subclass that was called, or is wrapped; an output that has no axis."""
+    """One output's columns as tasks; a called or wrapped subclass; an output without an axis."""
     theirs = model(4, price=1)
     outputs = {
         "price": theirs.output["price"],

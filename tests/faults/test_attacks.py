@@ -1,4 +1,7 @@
-"""Runs from strangers: every script of attacks/, and genuine runs with values changed. Nothing gets through."""
+"""Test runs from strangers: every script of attacks/, and genuine runs with changed values.
+
+Nothing gets through.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def said() -> dict[str, str]:
-    """What one process with all attacks, every twentieth variant of each, says: by script. PyTorch survives forks."""
+    """What one process with all attacks, every twentieth variant of each, prints, by script.
+
+    PyTorch survives forks.
+    """
     done = subprocess.run(
         [sys.executable, str(ATTACKS / "all.py"), "--every", "20"],
         env=environment(KERAS_BACKEND="torch"),

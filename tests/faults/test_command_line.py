@@ -1,4 +1,4 @@
-"""Bad input through the command line: one sentence on stderr, exit code 2 (1 for other trouble), nothing left."""
+"""Test bad input on the command line: one sentence on stderr, exit code 2 or 1, nothing left."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ODD = [
 
 
 def table(**changes: Any) -> dict[str, list[Any]]:
-    """Forty rows: two numbers, a category, a text that is never the same; a number and a yes or no to predict."""
+    """Forty rows: two numbers, a category, a unique text; a number and a yes or no to predict."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, ROWS)).round(3)
     columns: dict[str, list[Any]] = {
@@ -112,7 +112,7 @@ def listing(folder: Path) -> set[str]:
 
 
 def one_sentence(stderr: str) -> str:
-    """What was said, which is one line that begins with the program's name and ends as a sentence does."""
+    """Return the message: one line that begins with the program's name and ends as a sentence."""
     assert "Traceback" not in stderr
     lines = [line for line in stderr.splitlines() if not line.startswith("Note: ")]
     assert len(lines) == 1, stderr
@@ -546,7 +546,7 @@ def test_a_damaged_run(
     assert named in one_sentence(capsys.readouterr().err)
 
 
-# -- the disk ----------------------------------------------------------------------------------------------------
+# -- the disk --------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_takes_nothing_is_found_before_training(
@@ -619,12 +619,12 @@ def test_control_c_before_the_first_step_leaves_nothing(
     )
 
 
-# -- names and folders -------------------------------------------------------------------------------------------
+# -- names and folders -----------------------------------------------------------------------------
 
 
 def begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that ends as soon as its folder is there."""
-    monkeypatch.setattr(train_run, "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(train_run, "train_run", lambda run, *_, **__: run)
 
 
 def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
@@ -702,13 +702,13 @@ def test_a_folder_that_lets_nobody_in(
                 assert "Permission denied" in one_sentence(capsys.readouterr().err)
 
 
-# -- what is strange and must work -------------------------------------------------------------------------------
+# -- what is strange and must work -----------------------------------------------------------------
 
 
 def test_names_that_are_hard_to_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As targets, as columns, as classes: trained, said in the table as they are, answered under the same names."""
+    """As targets, as columns, as classes: trained, written unchanged, answered by those names."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     columns: dict[str, list[Any]] = {name: rng.normal(size=ROWS).round(3).tolist() for name in ODD}
@@ -778,7 +778,7 @@ def test_what_is_new_at_predict_time_is_a_note(
 
 
 def test_answers_to_a_file(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """CSV, Parquet, stdout and JSON hold the same; with --json stdout says what was written, and nothing else."""
+    """CSV, Parquet, stdout and JSON hold the same; with --json stdout holds only the report."""
     pyarrow = pytest.importorskip("pyarrow.parquet")
     for name in ("x.csv", "x.parquet"):
         assert call("predict", "run", "no-targets.csv", "-o", tmp_path / name, "--json") == 0
@@ -826,7 +826,7 @@ def test_steps_at_most(work: Path, tmp_path: Path) -> None:
     assert plan.epochs * plan.passes * 3 <= 7
 
 
-# -- as a process ------------------------------------------------------------------------------------------------
+# -- as a process ----------------------------------------------------------------------------------
 
 PROGRAM = [sys.executable, "-m", "polycera_cli"]
 
@@ -836,7 +836,8 @@ def test_help_needs_no_backend(tmp_path: Path) -> None:
     code = (
         "import sys, polycera_cli\n"
         "try: polycera_cli.main(['fit', '--help'])\n"
-        "finally: print([m for m in ('keras', 'numpy', 'polycera', 'jax', 'msgspec') if m in sys.modules])\n"
+        "finally: print([m for m in ('keras', 'numpy', 'polycera', 'jax', 'msgspec') if m in "
+        "sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
@@ -848,7 +849,7 @@ def test_help_needs_no_backend(tmp_path: Path) -> None:
 
 
 def test_a_process_is_quiet_and_its_output_is_one_object(work: Path, tmp_path: Path) -> None:
-    """Not a terminal: no bar, no colour, no log of a backend; and names that the terminal cannot show do no harm."""
+    """Without a terminal: no bar, colour or backend log; names it cannot show do no harm."""
     (tmp_path / "t.csv").write_bytes(as_csv(table(churn=None, **{"🎉": table()["churn"]})))
     command = [*PROGRAM, "fit", "t.csv", "-t", "🎉", "--exclude", "revenue", *QUICK]
     own = environment(PYTHONIOENCODING="ascii")

@@ -1,4 +1,4 @@
-"""What cannot be compared or swept, and what may happen meanwhile: one sentence each, and nothing half-written."""
+"""Test what cannot be compared or swept, and failures meanwhile: one sentence, no half files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "train", untrained)
 
 
-# -- what cannot be compared -------------------------------------------------------------------------------------------
+# -- what cannot be compared -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
     ):
         compare(begun, columns())
     hold = (
-        "import sys, time; from pathlib import Path; from polycera.runs import lock\n"
+        "import sys, time; from pathlib import Path; from polycera.storage import lock\n"
         "with lock.held(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(100)"
     )
     command = [sys.executable, "-c", hold, str(run / folder.CHECKPOINTS)]
@@ -160,7 +160,7 @@ def test_a_folder_that_takes_no_file_is_found_out_before_training(
         compare(run, columns())
 
 
-# -- what may happen to a worker --------------------------------------------------------------------------------------
+# -- what may happen to a worker -------------------------------------------------------------------
 
 
 def fail(shared: str, job: str) -> str:
@@ -179,11 +179,11 @@ WORK = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from faults.test_compare_faults import fail
-from polycera.diagnostics import processes
+from polycera.experiments import process_pool
 import multiprocessing
 for jobs in sys.argv[1:]:
     try:
-        print(processes.run(fail, "did ", jobs.split(), 2))
+        print(process_pool.run(fail, "did ", jobs.split(), 2))
     except BaseException as error:
         print(type(error).__name__, str(error))
     print(len(multiprocessing.active_children()))
@@ -195,7 +195,9 @@ def test_a_worker_fails_in_a_sentence_and_takes_the_others_with_it() -> None:
         "late a b": "['did late', 'did a', 'did b']",
         "a wrong slow": "InputError Training wrong failed: the network of 'price' came apart.",
         "slow odd": "PolyceraError Training odd failed: ZeroDivisionError: by zero.",
-        "slow killed": "PolyceraError The process that trained killed ended unexpectedly (exit code -9)",
+        "slow killed": (
+            "PolyceraError The process that trained killed ended unexpectedly (exit code -9)"
+        ),
     }
     command = [sys.executable, "-c", WORK, *said]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400)
@@ -212,7 +214,7 @@ def test_no_worker_is_left_when_the_process_ends(ends: signal.Signals, tmp_path:
     command = [
         sys.executable,
         "-c",
-        WORK.replace("processes.run", "print(1, flush=True) or processes.run"),
+        WORK.replace("process_pool.run", "print(1, flush=True) or process_pool.run"),
         "slow slow",
     ]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as parent:
@@ -268,7 +270,7 @@ def test_an_error_in_this_process_names_the_network(
     assert results.COMPARISON not in os.listdir(run)
 
 
-# -- a sweep ---------------------------------------------------------------------------------------------------------
+# -- a sweep ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -362,7 +364,7 @@ def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:
             found.best({"price": weight, "left": 1.0})  # type: ignore[dict-item]
 
 
-# -- the command line ------------------------------------------------------------------------------------------------
+# -- the command line ------------------------------------------------------------------------------
 
 
 def cli(*arguments: Any) -> int:

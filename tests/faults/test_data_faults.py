@@ -39,7 +39,7 @@ def message(action: Callable[[], Any], error: type[Exception] = InputError) -> s
     return str(caught.value)
 
 
-# -- files -----------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 FILES = {
     "empty": (b"", "is empty; a line of column names and at least one row are expected."),
@@ -65,7 +65,10 @@ FILES = {
     ),
     "excel": (
         b"PK\x03\x04\x14",
-        "is no delimited text; it looks like a ZIP archive or an Excel workbook: unpack it, or export it as CSV.",
+        (
+            "is no delimited text; it looks like a ZIP archive or an Excel workbook: unpack it, "
+            "or export it as CSV."
+        ),
     ),
     "page": (
         b"\n<!DOCTYPE html>",
@@ -205,7 +208,7 @@ def test_sources_that_are_no_table(source: Any, expected: str) -> None:
     assert message(lambda: read(source)).startswith(expected)
 
 
-# -- roles -----------------------------------------------------------------------------------------------------
+# -- roles -----------------------------------------------------------------------------------------
 
 TABLE = Table(
     {
@@ -281,7 +284,7 @@ def test_a_target_has_no_role() -> None:
     assert message(lambda: infer(TABLE, ["age"], {"age": "number"})) == expected
 
 
-# -- tasks -----------------------------------------------------------------------------------------------------
+# -- tasks -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -348,7 +351,7 @@ def test_targets_that_cannot_be() -> None:
     assert "row 0 holds 'x'" in message(lambda: labels(Table({"y": ["x"]}), Regression("y")))
 
 
-# -- encoding --------------------------------------------------------------------------------------------------
+# -- encoding --------------------------------------------------------------------------------------
 
 
 def test_tables_that_are_not_what_training_saw() -> None:
@@ -356,7 +359,8 @@ def test_tables_that_are_not_what_training_saw() -> None:
     encoder = Encoder.fit(train, infer(train))
     missing = message(lambda: encoder.transform(Table({"Age": [1.0], "town": ["a"]})))
     assert missing == (
-        "Column 'age' is missing from the table, and the network was trained with it; is 'Age' the one? "
+        "Column 'age' is missing from the table, and the network was trained with it; is 'Age' "
+        "the one? "
         "the table has: 'Age', 'town'."
     )
     assert missing == message(lambda: encoder.check(Table({"Age": [1.0], "town": ["a"]})))
@@ -377,7 +381,7 @@ def test_tables_that_are_not_what_training_saw() -> None:
 MORE = "at least one row for each is expected: give more rows."
 BELOW_ONE = "a number from 0 up to, not including, 1 is expected."
 
-# -- dividing --------------------------------------------------------------------------------------------------
+# -- dividing --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import pytest
 
 import polycera as pc
 import polycera_cli
-from polycera.interpretation import cka, describe, linear_probe, representations, similarity
-from polycera.interpretation.cka import MinibatchCKA, cka_unbiased
-from polycera.interpretation.linear_probe import probes
+from polycera.interpretation.cka import MinibatchCKA, cka, cka_unbiased
+from polycera.interpretation.describe import describe
+from polycera.interpretation.linear_probe import probe, probes
+from polycera.interpretation.representations import representations
 from polycera.interpretation.sharing import sharing
+from polycera.interpretation.similarity import similarity
 
 pytestmark = pytest.mark.nobackend
 
@@ -94,12 +96,12 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
             "at most 4,096",
         ),
         (
-            lambda: linear_probe(X, X[:9, 0], pc.Regression("y")),
+            lambda: probe(X, X[:9, 0], pc.Regression("y")),
             r"shape \[30, 4\], and there are 9 labels",
         ),
-        (lambda: linear_probe(X * np.nan, X[:, 0], pc.Regression("y")), "NaN or infinite"),
+        (lambda: probe(X * np.nan, X[:, 0], pc.Regression("y")), "NaN or infinite"),
         (
-            lambda: linear_probe(X, X > 0, pc.Multilabel("y", labels=4)),
+            lambda: probe(X, X > 0, pc.Multilabel("y", labels=4)),
             "probe for each of its labels",
         ),
         (lambda: probes(model(), X, {"a": X[:, 0]}), "say what to probe for"),

@@ -1,4 +1,7 @@
-"""What may happen to a folder: another process, a full disk, a flipped bit, a cut file; what was put in comes out."""
+"""Test what may happen to a folder: a second process, a full disk, a flipped bit, a cut file.
+
+What was written is what is read.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ from polycera.storage.arrays import Damaged, StoredArrays
 
 pytestmark = pytest.mark.nobackend
 
-# -- one process at a time -----------------------------------------------------------------------------------------
+# -- one process at a time -------------------------------------------------------------------------
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from polycera.runs import lock
+from polycera.storage import lock
 with lock.held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(100)
@@ -84,7 +87,7 @@ def test_the_lock_is_let_go_of_after_an_error(tmp_path: Path) -> None:
         pass
 
 
-# -- a full disk -----------------------------------------------------------------------------------------------------
+# -- a full disk -----------------------------------------------------------------------------------
 
 
 NOTES = {
@@ -135,12 +138,12 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == [".mine"]
 
 
-# -- damage ----------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with every file that one may have, by our own writers, though no training has two of them at once."""
+    """A run with every possible file, by our own writers, though no training has two at once."""
     place = tmp_path_factory.mktemp("made") / "run"
     (place / folder.EPOCHS).mkdir(parents=True)
     score = SimpleNamespace(value=0.5, trivial=1.0, ideal=0.0, direction="min", skill=0.5)
@@ -262,7 +265,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_which_stays_until_the_
         assert Checkpoints(tmp_path).newest().path == first  # type: ignore[union-attr]
 
 
-# -- what was put in comes out ---------------------------------------------------------------------------------------
+# -- what was put in comes out ---------------------------------------------------------------------
 
 DTYPES = (
     "bool",
@@ -371,7 +374,7 @@ def test_numbers_that_numpy_only_borrows(name: str, tmp_path: Path) -> None:
     assert same(found["c"], np.eye(3)[:, 1:].T)
 
 
-# -- how often -------------------------------------------------------------------------------------------------------
+# -- how often -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bad input through the scikit-learn face: one clear sentence each, scikit-learn's own where it has one."""
+"""Test bad input to the scikit-learn face: one clear sentence each, scikit-learn's where it can."""
 
 from __future__ import annotations
 
@@ -136,7 +136,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "y missing": (
         lambda: regressor(X, with_nan(NUMBER)),
         pc.InputError,
-        "Input y contains NaN, the first in row 3: leave those rows out, or use PolyceraEstimator, to which a missing "
+        "Input y contains NaN, the first in row 3: leave those rows out, or use "
+        "PolyceraEstimator, to which a missing "
         "label is legal.",
     ),
     "class missing": (
@@ -323,7 +324,8 @@ def test_a_sparse_x_is_made_dense_up_to_a_bound(monkeypatch: pytest.MonkeyPatch)
     learned = regressor(sparse.csr_matrix(X))
     monkeypatch.setattr(feature_table, "DENSE", ROWS * 2 - 1)
     sentence = (
-        "The sparse X has 40 x 2 cells, and up to 79 are made dense: give fewer rows at a time, or fewer columns "
+        "The sparse X has 40 x 2 cells, and up to 79 are made dense: give fewer rows at a time, "
+        "or fewer columns "
         "(sklearn.feature_selection, sklearn.decomposition.TruncatedSVD)."
     )
     for act in (
@@ -393,6 +395,9 @@ def test_without_scikit_learn_the_rest_works_and_this_says_what_to_install() -> 
         "except AttributeError as error: print(error)"
     )
     assert python(code).splitlines() == [
-        "The scikit-learn face of polycera needs scikit-learn 1.6 or newer: pip install 'polycera[sklearn]'.",
+        (
+            "The scikit-learn face of polycera needs scikit-learn 1.6 or newer: pip install "
+            "'polycera[sklearn]'."
+        ),
         "module 'polycera' has no attribute 'PolyceraRegresor'",
     ]

@@ -1,4 +1,4 @@
-"""Bad input to tasks, models and adopt: one sentence of ours that names the thing, before anything is trained."""
+"""Test bad input to tasks, models and adopt: one sentence that names the thing, before training."""
 
 from __future__ import annotations
 
@@ -621,7 +621,7 @@ def test_adopted_names_need_no_manners() -> None:
 
 @pytest.mark.nobackend
 def test_a_loss_is_written_down_with_its_settings_or_not_at_all() -> None:
-    """Keras 3.15.1 writes `Huber(delta=0.3)` down as `Huber()`, which would train something else after loading."""
+    """Keras 3.15.1 writes `Huber(delta=0.3)` as `Huber()`, which would train differently later."""
     for loss in (
         keras.losses.Huber(),
         keras.losses.hinge,

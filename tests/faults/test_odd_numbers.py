@@ -1,4 +1,4 @@
-"""Odd numbers in a table: one cell that would decide its column, numbers that float32 does not hold, copies of rows."""
+"""Test odd numbers in a table: a cell that decides its column, float32 overflow, copied rows."""
 
 from __future__ import annotations
 

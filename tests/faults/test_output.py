@@ -1,4 +1,7 @@
-"""Where output goes, and where it cannot go: closed, full, a terminal that obeys what it is shown, a spreadsheet."""
+"""Test where output goes and cannot go: closed, full, a terminal, a spreadsheet.
+
+A terminal and a spreadsheet may obey what they are shown.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ ESCAPE = "\x1b[2J"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run of plain names and one of names that a terminal or a spreadsheet would obey."""
+    """A folder with a run of plain names and one that a terminal or a spreadsheet would obey."""
     folder = tmp_path_factory.mktemp("runs")
     folders.make(folder / "plain")
     folders.make(folder / "hostile", names=[f"=1+1{ESCAPE}", "a\u202eb", "new\nline"])
@@ -59,7 +62,7 @@ def shell(command: str, cwd: Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-# -- standard output that takes nothing ----------------------------------------------------------------------------
+# -- standard output that takes nothing ------------------------------------------------------------
 
 NOWHERE = "polycera: Standard output is closed, so there is nowhere to print the result."
 FULL = "polycera: Cannot print to standard output: No space left on device.\n"
@@ -88,7 +91,7 @@ def test_a_file_is_written_where_standard_output_is_closed(runs: Path) -> None:
     assert (runs / "report.html").read_text().startswith("<!")
 
 
-# -- a terminal ----------------------------------------------------------------------------------------------------
+# -- a terminal ------------------------------------------------------------------------------------
 
 
 def on_a_terminal(*arguments: str, cwd: Path) -> str:
@@ -155,7 +158,7 @@ def test_what_a_terminal_would_obey_is_written_as_an_escape(text: str, shown: st
     assert saying.printable(text) == shown
 
 
-# -- a spreadsheet -------------------------------------------------------------------------------------------------
+# -- a spreadsheet ---------------------------------------------------------------------------------
 
 
 def test_no_cell_is_taken_for_a_formula(
@@ -178,7 +181,7 @@ def test_no_cell_is_taken_for_a_formula(
     assert "--safe-csv is about CSV" in capsys.readouterr().err
 
 
-# -- the options of every command ----------------------------------------------------------------------------------
+# -- the options of every command ------------------------------------------------------------------
 
 
 def test_help_names_fit_first_and_every_output_is_named_alike(
@@ -234,7 +237,7 @@ def test_completion_is_printed(name: str, capsys: pytest.CaptureFixture[str]) ->
 def test_the_demo_needs_no_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without the penguins it says that its customers are made up, and leaves their table to try with."""
+    """Without the penguins it says that its customers are made up, and leaves the table to try."""
     asked: list[Any] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(polycera_cli.training.importlib.util, "find_spec", lambda _: None)

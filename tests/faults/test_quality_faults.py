@@ -1,4 +1,4 @@
-"""What is no label, no probability, no table with labels; hostile names; runs without thresholds, or wrong ones."""
+"""Test what is no label, probability or table; hostile names; absent or wrong thresholds."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_read_again_is_not_written_and_is_said(tmp_path: Path) ->
     assert len(said) == 1 and said[0].startswith("long.json is not written. ")
 
 
-# -- importance --------------------------------------------------------------------------------------------------
+# -- importance ------------------------------------------------------------------------------------
 
 
 def small() -> tuple[pc.Model, np.ndarray, dict[str, np.ndarray]]:
@@ -165,7 +165,7 @@ def test_a_task_without_labels_and_columns_that_never_vary() -> None:
     assert msgspec.json.decode(manifest.page(found), type=results.Importance) == found
 
 
-# -- runs --------------------------------------------------------------------------------------------------------
+# -- runs ------------------------------------------------------------------------------------------
 
 
 SMALL: dict[str, Any] = {"training": {"max_steps": 2}, "network": {"width": 16, "members": 5}}
@@ -302,7 +302,7 @@ def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert [each for each in said if "run.importance_of(table) does it" in each]
 
 
-# -- the spec ----------------------------------------------------------------------------------------------------
+# -- the spec --------------------------------------------------------------------------------------
 
 
 def test_a_spec_from_before_there_were_thresholds() -> None:

@@ -1,4 +1,7 @@
-"""Reports of runs that are damaged, strange, unfinished or not there: one sentence, or a page without that view."""
+"""Test reports of damaged, strange, unfinished or absent runs: one sentence, or a page.
+
+The page leaves out the view that is not possible.
+"""
 
 from __future__ import annotations
 
@@ -140,9 +143,9 @@ def test_a_run_that_goes_on_shows_what_is_there(tmp_path: Path) -> None:
     nothing_yet = page(path)
     assert nothing_yet.sections == ["verdict", "data", "repeat"]
     assert (
-        f"This training has not ended. What is known so far is below; to go on with it: polycera resume {path}"
-        in nothing_yet.text
-    )
+        "This training has not ended. What is known so far is below; to go on with it: "
+        f"polycera resume {path}"
+    ) in nothing_yet.text
     columns = {
         "loss": [0.9, 0.8],
         "val_loss": [1.0, 0.9],

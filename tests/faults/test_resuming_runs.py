@@ -1,4 +1,7 @@
-"""A run of `pc.fit` that is cut off: `pc.resume` and `polycera resume` bring it to the same files, byte for byte."""
+"""Test interrupted runs of `pc.fit`: both ways to resume give the same files, byte for byte.
+
+The two ways are `pc.resume` and `polycera resume`.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cut(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Begins a run and ends it in the middle of its second epoch, or when only its files are left to be written."""
+    """Begin a run and end it in its second epoch, or when only its files are left to write."""
 
     class Cut(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -158,7 +161,7 @@ def test_a_run_with_folds_goes_on_to_the_same_files(
 def test_signals_in_the_final_phase_lose_nothing(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A training shorter than the time between two checkpoints, ended again and again while its files are written."""
+    """A training shorter than the checkpoint interval, ended repeatedly while it writes files."""
     run, source, write = tmp_path / "run", made / "table.csv", train_run._write
 
     def ended(number: int) -> Callable[..., None]:
@@ -229,8 +232,8 @@ def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]
 def test_a_folder_without_a_run_is_begun(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty one, and one with what is left of a training that was killed before it wrote anything."""
-    monkeypatch.setattr(train_run, "train_into", lambda run, *_, **__: run)
+    """An empty one, and one with what is left of a training killed before it wrote anything."""
+    monkeypatch.setattr(train_run, "train_run", lambda run, *_, **__: run)
     for left in ([], ["checkpoints/lock", ".12.spec.yaml", "epochs/.12.000001.safetensors"]):
         run = tmp_path / f"run{len(left)}"
         run.mkdir()
@@ -333,7 +336,8 @@ def test_verify_and_the_commands_notice_every_damaged_file(
         ending = " Its training has not ended." if name == "manifest.json" else ""
         assert line("verify", run) == (
             1,
-            f"The file {name!r} is missing from {shorten(run)!r}.\n{run}: 1 finding, {len(pc.verify(run).files)} files "
+            f"The file {name!r} is missing from {shorten(run)!r}.\n"
+            f"{run}: 1 finding, {len(pc.verify(run).files)} files "
             f"as they were written.{ending}\n",
         )
         (run / name).write_bytes(content)
@@ -419,7 +423,7 @@ def ended(command: list[str], number: int, run: Path) -> tuple[int, str]:
 def test_the_command_line_killed_terminated_and_brought_to_its_end(
     made: Path, tmp_path: Path
 ) -> None:
-    """A longer training than the others, so that it can be ended in time; what it would come to is seen first."""
+    """A longer training than the others, to be ended in time; its result is computed first."""
     spec, run, every = (
         tmp_path / "spec.yaml",
         tmp_path / "run",

@@ -1,4 +1,4 @@
-"""Batch sources are checked as arrays are: by name, label for label, feature for feature, on every backend."""
+"""Test that batch sources are checked like arrays: by name, labels, features, on every backend."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def tasks() -> list[Any]:
 
 @pytest.fixture(scope="module")
 def model() -> pc.Model:
-    """Two tasks of classes and one of numbers, its scaling known; shared by tests that need no fresh weights."""
+    """Two tasks of classes and one of numbers, scaling known; for tests without fresh weights."""
     made = dense(tasks())
     made.adapt(Y)
     return made
 
 
 def tensors(x: Any, y: Any, *weights: Any, size: int = 16) -> Any:
-    """A source that only the backend sees: `tf.data`, or torch's loader where torch is the backend."""
+    """A source that only the backend reads: `tf.data`, or torch's loader on the torch backend."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -91,7 +91,7 @@ def all_finite(model: pc.Model) -> bool:
     return all(np.isfinite(ops.convert_to_numpy(v)).all() for v in owned if "float" in str(v.dtype))
 
 
-# -- by name -------------------------------------------------------------------------------------------------------
+# -- by name ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["[n, 1]", "int64"])
@@ -145,7 +145,7 @@ def _alone(source: Any) -> Any:
     return torch.utils.data.DataLoader(list(X), batch_size=16)
 
 
-# -- labels --------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 STRANGE: dict[str, tuple[dict[str, Any], list[str]]] = {
     "class 9": ({"kind": np.where(np.arange(N) > 44, 9, KIND)}, ["'kind' 3", "9", "0, 1, 2"]),
@@ -175,7 +175,7 @@ def test_labels_that_are_none_are_counted_named_and_do_not_train(
 
 
 def test_what_is_left_out_trains_as_a_missing_label() -> None:
-    """Strange labels and rows with a NaN feature or a negative weight: the same weights as without them."""
+    """Strange labels, a NaN feature or a negative weight in rows: weights as without these rows."""
     strange, holed = KIND.copy(), X.copy()
     strange[[3, 20]] = 7
     holed[5, 1] = np.nan
@@ -201,7 +201,10 @@ def test_what_is_left_out_trains_as_a_missing_label() -> None:
 
 
 def test_labels_for_which_a_loss_is_not_defined_are_left_out() -> None:
-    """A share of the label divides by it, a logarithm takes none below 0: arrays with such labels are refused."""
+    """A relative loss divides by the label, a logarithm takes none below 0.
+
+    Arrays with such labels are refused.
+    """
     ratio, logarithm = "mean_absolute_percentage_error", "mean_squared_logarithmic_error"
     made = dense(
         [pc.Regression("price", loss=[ratio, logarithm]), pc.Regression("cost", loss=logarithm)]
@@ -272,7 +275,7 @@ def test_text_classes_come_as_their_places() -> None:
     assert named.evaluate(Dataset(X, text), verbose=0)["loss"] == pytest.approx(found, rel=1e-4)
 
 
-# -- features ------------------------------------------------------------------------------------------------------
+# -- features --------------------------------------------------------------------------------------
 
 
 def test_a_nan_feature_reaches_nothing() -> None:
@@ -305,7 +308,7 @@ def test_a_nan_feature_reaches_nothing() -> None:
 
 @pytest.mark.nobackend
 def test_inputs_go_by_name() -> None:
-    """An extra, misspelt or missing key, another number of arrays, another width: one sentence through every door."""
+    """An extra, misspelt or missing key, a wrong number or width: one sentence by every door."""
     left, right = keras.Input((2,), name="left"), keras.Input((3,), name="right")
     both = keras.layers.Concatenate()([left, right])
     by_dict = pc.Model(
@@ -349,7 +352,7 @@ def test_inputs_go_by_name() -> None:
     refused(lambda: one.fit(X.tolist(), PRICE, verbose=0), "list", "[n, 3]")
 
 
-# -- scaling -------------------------------------------------------------------------------------------------------
+# -- scaling ---------------------------------------------------------------------------------------
 
 
 def shifted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -530,11 +533,11 @@ def test_a_plain_iterable_is_a_source_too() -> None:
     refused(lambda: made.fit(Plain(X, Y, size=False), verbose=0), "Plain", "length")
 
 
-# -- numbers that are lost -----------------------------------------------------------------------------------------
+# -- numbers that are lost -------------------------------------------------------------------------
 
 
 def test_weights_that_are_lost_are_named() -> None:
-    """Without a Guard a training that came apart says so at the end of the epoch, and in predictions."""
+    """Without a Guard a diverged training says so at the end of the epoch, and in predictions."""
     huge = dense(tasks(), optimizer=keras.optimizers.SGD(1e38))
     message = said(lambda: huge.fit(X, Y, batch_size=16, epochs=1, verbose=0))
     assert "steps were skipped" in message or "weights are NaN" in message
@@ -563,7 +566,7 @@ def test_an_enormous_weight_of_a_task_is_named_as_the_cause() -> None:
         assert "The weight of task 'price' is 1e+38" in message, message
 
 
-# -- files ---------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 def test_an_optimizer_of_one_backend_is_written_and_read_by_its_public_name() -> None:

@@ -1,4 +1,6 @@
-"""A training that is cut off anywhere goes on to the same bits: weights, optimizer, history, what callbacks remember.
+"""Test that an interrupted training continues to the same bits: weights, optimizer, history.
+
+The same holds for what callbacks remember.
 
 Most cuts are exceptions within this process, after which a new model is trained into the same
 folder. `kill -9` and SIGTERM are done to real processes: this file, run as a script, forks one
@@ -83,7 +85,7 @@ class Cut(keras.callbacks.Callback):
 
 
 def network(kind: str, width: int = 8) -> pc.Model:
-    """Dropout, a balancing that remembers and draws, a weighting that remembers; on "rich", two inputs by name."""
+    """Dropout, a balancing and a weighting with state; on "rich", two inputs by name."""
     tasks = [pc.Regression("price"), pc.Binary("churn")]
     sides = {"a": keras.Input((2,), name="a"), "b": keras.Input((3,), name="b")}
     inputs = sides if kind == "rich" else keras.Input((5,))
@@ -120,7 +122,7 @@ def train(
     batch: int = BATCH,
     delete: bool = True,
 ) -> dict[str, Any]:
-    """What a user's script does, whether it is run for the first time or again; and what came of it.
+    """Run what a user's script does, for the first time or again, and return the result.
 
     Args:
         folder: of the checkpoints.
@@ -187,7 +189,7 @@ def uninterrupted(kind: str = "plain") -> dict[str, Any]:
         return train(Path(folder) / "points", kind)
 
 
-# -- as a script: real processes, really ended -----------------------------------------------------------------------
+# -- as a script: real processes, really ended -----------------------------------------------------
 
 
 class Slow(keras.callbacks.Callback):
@@ -198,7 +200,7 @@ class Slow(keras.callbacks.Callback):
 
 
 def forked(work: Callable[[], None], log: Path) -> int:
-    """A process at work, before which this one has computed nothing: backends that have do not survive a fork."""
+    """A worker process, started before this one computes: used backends do not survive a fork."""
     pid = os.fork()
     if pid:
         return pid
@@ -231,7 +233,7 @@ def ended(pid: int, number: int) -> int:
 
 
 def script(folder: Path) -> None:
-    """One training: killed, killed in a save, terminated, and brought to its end; and one that nothing happens to."""
+    """One training killed, killed in a save, terminated, and finished; and one left alone."""
     points, log, codes = folder / "points", folder / "log", []
 
     def work(to: Path, slow_saves: bool = False) -> None:
@@ -291,7 +293,7 @@ def test_killed_in_an_epoch_and_in_a_save_and_terminated(tmp_path: Path) -> None
     assert not (tmp_path / "points").exists()
 
 
-# -- within this process ---------------------------------------------------------------------------------------------
+# -- within this process ---------------------------------------------------------------------------
 
 CUTS: dict[str, tuple[str, dict[str, Any], Cut, type[BaseException]]] = {
     "in the middle of an epoch": ("plain", {}, Cut(1, 4), Power),
@@ -363,7 +365,7 @@ def test_cut_off(name: str, tmp_path: Path, backend: str) -> None:
 
 
 def test_the_training_here_is_worth_cutting_off() -> None:
-    """It stops before its last epoch, and its learning rate falls by more than the schedule's tenth."""
+    """It stops before its last epoch; its learning rate falls by more than the schedule's tenth."""
     expected = uninterrupted()
     rates = [float.fromhex(value) for value in expected["history"]["learning_rate"]]
     assert len(rates) < EPOCHS
@@ -394,7 +396,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
         ({"batch": 9}, r"or another batch size: give what was given then"),
         (
             {"width": 9},
-            r"holds '.*kernel' \[5, 8\] where this model has '.*' \[5, 9\]: build the model as it was",
+            (
+                r"holds '.*kernel' \[5, 8\] where this model has '.*' \[5, 9\]: build the model "
+                r"as it was"
+            ),
         ),
     ],
     ids=["rows", "batch size", "model"],

@@ -1,4 +1,4 @@
-"""Many threads with one model: answers as of one thread, or one sentence; and a process that was forked too late."""
+"""Test one model in many threads: answers as from one, or one sentence; and a late fork."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def everything(model: pc.Model) -> dict[str, Any]:
 def test_threads_get_what_one_thread_gets(
     model: pc.Model, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On JAX, Keras leaves a model without weights where a second thread comes; stock Keras still does."""
+    """On JAX, a second thread leaves a Keras model without weights; stock Keras still does that."""
     alone = everything(model)
     for found in at_once(lambda: everything(model), times=2):
         keras.tree.map_structure(np.testing.assert_array_equal, found, alone)
@@ -167,7 +167,11 @@ print(len(model.predict(X, verbose=0)["y"]), flush=True)
 if not before:
     os._exit(0)
 os.waitpid(before, 0)
-for use in (lambda: model.predict(X, verbose=0), lambda: model.fit(X, X[:, 0], verbose=0), lambda: pc.Model(x, x)):
+for use in (
+    lambda: model.predict(X, verbose=0),
+    lambda: model.fit(X, X[:, 0], verbose=0),
+    lambda: pc.Model(x, x),
+):
     if not os.fork():
         try:
             use()

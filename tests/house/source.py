@@ -11,6 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "polycera"
 
+House = Mapping[str, ast.Module]
+"""Dotted names of modules and their code."""
+
 
 @dataclass(frozen=True)
 class Import:
@@ -63,13 +66,24 @@ def modules() -> dict[str, ast.Module]:
     }
 
 
+def allowed(name: str) -> frozenset[str]:
+    """The rooms that a room lists, what these list, and so on."""
+    reached: set[str] = set()
+    waiting = [name] if name in rooms() else []
+    while waiting:
+        new = rooms()[waiting.pop()].may_import - reached
+        reached |= new
+        waiting += new
+    return frozenset(reached)
+
+
 def plain(name: str) -> str:
     """`polycera.tasks.__init__` -> `polycera.tasks`."""
     return name.removesuffix(".__init__")
 
 
 def room(name: str) -> str:
-    """The room that a module is in; the packages themselves are the rooms `polycera` and `polycera_cli`."""
+    """Return a module's room; the packages themselves are rooms: `polycera` and `polycera_cli`."""
     parts = plain(name).split(".")
     if parts[0] != PACKAGE:
         return parts[0]

@@ -1,4 +1,4 @@
-"""The laws of the house, held against the source: see docs/architecture.md, whose table is read here."""
+"""Check the laws of the house against the source: docs/architecture.md has the table."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ import importlib
 import inspect
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
-from house.source import PACKAGE, ROOT, calls, dotted, imports, modules, plain, room, rooms
+from house.source import (
+    PACKAGE,
+    ROOT,
+    House,
+    allowed,
+    calls,
+    dotted,
+    imports,
+    modules,
+    plain,
+    room,
+    rooms,
+)
 
 pytestmark = pytest.mark.nobackend
 
-House = Mapping[str, ast.Module]
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
 BACKEND_FILE = f"{PACKAGE}.layers.backend"
 # `storage` writes as it likes, the others only what is listed. Keras saves a model itself, to where
@@ -70,19 +81,8 @@ def wrong_arrows(house: House) -> list[str]:
     ]
 
 
-def allowed(name: str) -> frozenset[str]:
-    """The rooms that a room lists, what these list, and so on."""
-    reached: set[str] = set()
-    waiting = [name] if name in rooms() else []
-    while waiting:
-        new = rooms()[waiting.pop()].may_import - reached
-        reached |= new
-        waiting += new
-    return frozenset(reached)
-
-
 def cycles(house: House) -> list[str]:
-    """One ring of modules that import each other at run time; a package's own __init__ counts as a module."""
+    """Return one cycle of modules that import each other at run time; an __init__ is a module."""
     known = {plain(name) for name in house}
     graph: dict[str, set[str]] = {name: set() for name in known}
     for i in imports(house):
@@ -260,13 +260,19 @@ def test_the_law_sees_who_breaks_it(
 
 
 FINE = {
-    "polycera.tabular.fit": "from polycera.tasks import kinds\nfrom ..runs import atomic\nmodel.save(path)",
+    "polycera.tabular.fit": (
+        "from polycera.tasks import kinds\nfrom ..runs import atomic\nmodel.save(path)"
+    ),
     "polycera.callbacks.joint_checkpoint": "model.save(temporary)",
     "polycera.tasks.__init__": "from .kinds import Binary",
-    "polycera.tasks.kinds": "import keras\nif TYPE_CHECKING:\n    from . import Binary\n'a'.replace('b', '')",
+    "polycera.tasks.kinds": (
+        "import keras\nif TYPE_CHECKING:\n    from . import Binary\n'a'.replace('b', '')"
+    ),
     "polycera.storage.atomic": "open('x', 'wb')\nif TYPE_CHECKING:\n    import keras",
     "polycera.layers.backend": "import torch",
-    "polycera.data.read": "import keras\nopen('x.csv')\nopen('wax')\nopen('x', 'rb')\nkeras.utils.PyDataset",
+    "polycera.data.read": (
+        "import keras\nopen('x.csv')\nopen('wax')\nopen('x', 'rb')\nkeras.utils.PyDataset"
+    ),
 }
 
 

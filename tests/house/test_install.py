@@ -1,4 +1,4 @@
-"""What `pip install polycera` adds to a machine that has Keras, and whether the README is true there."""
+"""Test what `pip install polycera` adds beside Keras, and whether the README is true there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT = 40_000_000  # bytes
 
 
 def needs(name: str, seen: dict[str, Distribution]) -> dict[str, Distribution]:
-    """The distributions that a name brings, itself included; extras and other systems' needs left out."""
+    """Return the distributions that a name installs, with itself, for this system, no extras."""
     key = re.sub(r"[-_.]+", "-", name).lower()
     try:
         found = distribution(name)
@@ -50,7 +50,7 @@ def test_polycera_adds_under_40_mb_to_keras() -> None:
     assert sum(added.values()) < LIMIT, added
 
 
-# -- a bare environment ------------------------------------------------------------------------------------------
+# -- a bare environment ----------------------------------------------------------------------------
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = (
@@ -67,7 +67,7 @@ EXTRAS = (
 
 
 def run(*command: str | Path, cwd: Path, home: Path, status: int = 0) -> str:
-    """What a command prints that finds no settings of ours: neither variables of Keras nor a keras.json."""
+    """Return what a command prints without settings of ours: no Keras variables, no keras.json."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -98,7 +98,9 @@ def link(found: Distribution, site: Path) -> None:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The Python of an environment as after `pip install "polycera[jax]"`, and a home folder without keras.json.
+    """Return the Python of an environment after `pip install "polycera[jax]"`, and a bare home.
+
+    The home folder has no keras.json.
 
     polycera is installed from its wheel. What it needs is linked from the environment of the tests,
     where it is installed in the versions of constraints.txt: that takes no network and a second.
@@ -130,7 +132,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_the_environment_is_bare(bare: tuple[Path, Path], tmp_path: Path) -> None:
     python, home = bare
-    look = f"import importlib.util as u; print([n for n in {EXTRAS} if u.find_spec(n)], u.find_spec('polycera').origin)"
+    look = (
+        f"import importlib.util as u; print([n for n in {EXTRAS} if u.find_spec(n)], "
+        "u.find_spec('polycera').origin)"
+    )
     said = run(python, "-c", look, cwd=tmp_path, home=home)
     assert said.startswith(f"[] {python.parents[1]}")
 

@@ -1,4 +1,4 @@
-"""What earlier versions wrote goes on loading: runs, specs, trainings that were cut off, and .keras files.
+"""Test that files of earlier versions load: runs, specs, interrupted trainings, .keras files.
 
 `tools/store.py` writes a folder once a version, one a backend. A fresh process, which has nothing
 registered but what `import polycera` registers, reads all of them.
@@ -26,7 +26,8 @@ import store
 import keras
 
 for place in sorted(Path({version!r}).iterdir()):
-    near = dict(rtol=1e-6, atol=1e-6) if place.name == keras.backend.backend() else dict(rtol=1e-4, atol=1e-4)
+    same = place.name == keras.backend.backend()
+    near = dict(rtol=1e-6, atol=1e-6) if same else dict(rtol=1e-4, atol=1e-4)
     expected = json.loads((place / "expected.json").read_text())
     for name in ("own", "adopted"):  # first, so that nothing of a run helps to load them
         model = keras.saving.load_model(place / (name + ".keras"))

@@ -1,4 +1,4 @@
-"""What holds for every balancing method, or for those whose papers say so, whatever the gradients."""
+"""Test what holds for every balancing method, or for those whose papers say so."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def scene(kind: str, seed: int) -> tuple[list[np.ndarray], list[dict[str, np.nda
     return [gramian(kind, M, seed), gramian(kind, M, seed + 1)], parts
 
 
-# -- all methods ----------------------------------------------------------------------------------------------------
+# -- all methods -----------------------------------------------------------------------------------
 
 
 @each_method
@@ -101,7 +101,7 @@ def test_the_scale_of_all_gradients_does_not_matter(
 @given(kind=regular, seed=seeds)
 @few
 def test_absent_tasks_take_no_part(method: BalancingMethod, kind: str, seed: int) -> None:
-    """Weight 0 for them, and for the others what they would have got alone; also where noise is in their rows."""
+    """Weight 0 for them, the others' weights as if alone; also where noise is in their rows."""
     (g, parts), here = scene(kind, seed), np.sort(np.random.default_rng(seed).permutation(M)[:3])
     alone = [{name: part[here] for name, part in step_.items()} for step_ in parts]
     state, expected = two_steps(method, [h[np.ix_(here, here)] for h in g], alone)
@@ -240,7 +240,10 @@ def steps_of(
 def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
     method: BalancingMethod, kind: str, rank: int, seed: int
 ) -> None:
-    """No longer than all gradients end to end, or the times that its file states; the same to 1e-3 in another order."""
+    """The length is that of all gradients end to end at most, or the limit in the method's file.
+
+    In another order the step is the same to 1e-3.
+    """
     j, plain, turned = steps_of(method, kind, M, rank, seed)
     each = np.linalg.norm(j, axis=1)
     room = {
@@ -277,7 +280,7 @@ def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(
     assert (j @ plain).min() >= -2e-2 * np.linalg.norm(plain) * longest
 
 
-# -- what papers promise --------------------------------------------------------------------------------------------
+# -- what papers promise ---------------------------------------------------------------------------
 
 
 @of("upgrad", "dualproj", "mgda")
@@ -303,7 +306,7 @@ def test_mgda_is_stationary(method: BalancingMethod, kind: str, seed: int) -> No
 @of("upgrad", "dualproj")
 @given(kind=regular, seed=seeds)
 def test_projections_meet_their_conditions(method: BalancingMethod, kind: str, seed: int) -> None:
-    """v >= p, and where v > p the regularised gradient is 0 (DualProj: KKT; UPGrad: at least v >= p)."""
+    """v >= p, and where v > p the regularised gradient is 0 (DualProj: KKT; UPGrad: v >= p)."""
     g, p = gramian(kind, M, seed), scene(kind, seed)[1][0]["preference"]
     v = weights(method, g, preference=p)
     assert (v >= p * (1 - 1e-6)).all()

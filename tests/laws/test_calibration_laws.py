@@ -1,4 +1,4 @@
-"""Laws of calibration and of thresholds that hold: what is true for any labels and any raw outputs."""
+"""Test laws of calibration and of steady thresholds for any labels and any raw outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXACT = {"rtol": 1e-6, "atol": 1e-7}
 
 
 def drawn(seed: int, labels: int = 4, most: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of which some are missing, and logits that are right, too sure or too unsure, and shifted."""
+    """Labels with some missing, and logits that are right, over- or underconfident, or shifted."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(0, most))
     z = rng.normal(rng.normal(0, 1.5, labels), 1.5, (n, labels))
@@ -113,7 +113,7 @@ ANY = st.one_of(st.sampled_from([0.0, 1.0, -1.0, np.nan, np.inf, 1e6, -1e6]), st
 @settings(deadline=None)
 @given(st.data(), st.integers(0, 60), st.integers(1, 3))
 def test_any_outputs_keep_their_order(data: Any, n: int, labels: int) -> None:
-    """Ties, huge numbers, one class, rows the wrong way round: a scale above 0, and no loss above what it was."""
+    """Ties, huge numbers, one class, reversed order: a scale above 0, and no loss above before."""
     y = data.draw(arrays.arrays(float, (n, labels), elements=st.sampled_from([0.0, 1.0, np.nan])))
     found = calibrated(y, data.draw(arrays.arrays(float, (n, labels), elements=ANY)))
     assert (

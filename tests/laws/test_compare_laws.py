@@ -1,4 +1,7 @@
-"""What holds of every comparison and sweep: the same rows and first weights, the same numbers from any processes."""
+"""Test what holds of every comparison and sweep: equal rows, first weights and numbers.
+
+The numbers do not depend on the processes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ ALONE: dict[str, Any] = OPTIONS | {"network": OPTIONS["network"] | {"landmarks":
 
 
 def columns(rows: int = 90) -> dict[str, Any]:
-    """Three targets, of which one has classes, so that a split of its own would be another, and one has gaps."""
+    """Three targets: one has classes, so that its own split would differ, and one has gaps."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, rows))
     few = np.where(np.arange(rows) % 3 > 0, a * b, np.nan)
@@ -132,7 +135,10 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
 def test_folds_are_those_of_the_run_where_none_of_them_is_the_yardstick(
     test: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a run with folds: its first joint network is that of the run; without test rows, no member has seen them."""
+    """For a run with folds: its first joint network is that of the run.
+
+    Without test rows, no member has seen them.
+    """
     begun = pc.fit(columns(), TARGETS, out=tmp_path / "run", test=test, **ALONE)
     assert begun.spec.network.folds == 5
     seen = Seen(monkeypatch)
@@ -179,14 +185,16 @@ import sys
 sys.path.insert(0, {here!r})
 import polycera as pc
 from laws.test_compare_laws import columns
-found = pc.diagnostics.compare({run!r}, columns(), seeds=1, tasks=['price', 'few'], affinity=True, processes=2)
+found = pc.diagnostics.compare(
+    {run!r}, columns(), seeds=1, tasks=['price', 'few'], affinity=True, processes=2
+)
 print(found.joint_seconds[0] > 0)
 """
 
 
 @pytest.mark.nobackend
 def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
-    """A script without `if __name__ == "__main__"`, which no worker may run again, writes what this process finds."""
+    """A script without `if __name__ == "__main__"`, which no worker may rerun, writes results."""
     here = pc.diagnostics.compare(
         run, columns(), seeds=1, tasks=["price", "few"], affinity=True, processes=1
     )
@@ -210,7 +218,7 @@ def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     assert len(os.listdir(run.path.parent)) == 1  # and no training a folder of its own
 
 
-# -- a sweep ---------------------------------------------------------------------------------------------------------
+# -- a sweep ---------------------------------------------------------------------------------------
 
 TRIED = [{"price": 2.0, "churn": 1.0}, {"churn": 4.0}]
 
@@ -218,7 +226,10 @@ TRIED = [{"price": 2.0, "churn": 1.0}, {"churn": 4.0}]
 def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is cut off in the second training; the same call keeps the first to the byte and trains the second."""
+    """It is cut off in the second training; the same call keeps the first and trains the second.
+
+    The first stays the same to the byte.
+    """
     before = recipe.train
     left = [True]
 
@@ -273,7 +284,7 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
 
 @pytest.mark.nobackend
 def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) -> None:
-    """A sum of two columns: the network is judged alone, in a sweep and in a comparison, and both say so."""
+    """A sum of two columns: the network is judged alone, in sweep and comparison; both say so."""
     a, b = np.random.default_rng(0).normal(size=(2, 90))
     table, quick = {"a": a, "b": b, "up": a + b, "down": a - b}, {"max_steps": 40, "batch_size": 20}
     small, said = {"width": 6, "depth": 1, "members": 5, "bins": 0}, []
@@ -325,7 +336,7 @@ def test_a_sweep_over_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     assert found.points[0].tasks != found.points[1].tasks
 
 
-# -- without a network -----------------------------------------------------------------------------------------------
+# -- without a network -----------------------------------------------------------------------------
 
 NAMES = st.text(min_size=1, max_size=60)
 NUMBERS = st.floats(0, 1e6, allow_nan=False)

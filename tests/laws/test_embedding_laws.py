@@ -27,7 +27,7 @@ def clipped(x: Any) -> Any:
 
 
 def filled(column: Any, at: Any, bins: int = 8) -> Any:
-    """How full each bin of a column is at some values, [n, bins]: the layer with a kernel that hands them on."""
+    """Bin memberships of a column at some values, [n, bins]: the layer's kernel passes them on."""
     layer = PiecewiseLinear(1, bins)
     layer.size = bins
     layer.build((None, 1))

@@ -1,4 +1,7 @@
-"""Balancing at whatever is shared: the right weights get the right combination, and nothing else changes."""
+"""Test balancing at any shared layers: the right weights get the right combination.
+
+Nothing else changes.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def fitted(model: pc.Model, epochs: int = 2, batch_size: int = 8) -> list[float]
     ]
 
 
-# -- nothing else changes ----------------------------------------------------------------------------------------------
+# -- nothing else changes --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gradients", ENGINES)
@@ -119,7 +122,7 @@ def test_answers_are_those_of_the_model_itself() -> None:
     )
 
 
-# -- who shares what ---------------------------------------------------------------------------------------------------
+# -- who shares what -------------------------------------------------------------------------------
 
 
 def regions_of(model: pc.Model) -> dict[tuple[str, ...], set[str]]:
@@ -139,7 +142,7 @@ def test_each_branch_is_balanced_between_those_it_serves(gradients: str) -> None
 
 @pytest.mark.parametrize("gradients", ENGINES)
 def test_a_merged_branch_serves_two_trunks(gradients: str) -> None:
-    """Two separate trunks, and a branch on both of them: each trunk serves its own task and the merged one."""
+    """Two separate trunks and a branch on both: each serves its own task and the merged one."""
     x = keras.Input((FEATURES,))
     left, right = dense(5, 1, "tanh", name="left")(x), dense(5, 2, "tanh", name="right")(x)
     merged = keras.layers.Concatenate()([left, right])
@@ -192,7 +195,7 @@ def test_separate_networks_are_refused() -> None:
         adopted(keras.Model(x, ends), balancing="upgrad")
 
 
-# -- the right gradients -----------------------------------------------------------------------------------------------
+# -- the right gradients ---------------------------------------------------------------------------
 
 
 def on_first_rows(model: pc.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -205,7 +208,7 @@ def on_first_rows(model: pc.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def task_losses(model: pc.Model) -> Callable[[list[np.ndarray]], np.ndarray]:
-    """The tasks' weighted losses [3] as a float64 function of the trained weights, written in NumPy."""
+    """The tasks' weighted losses [3] as a float64 NumPy function of the trained weights."""
     x, y = table()
     plan, units = model._engine.plan, model.units
     place = {v.path: i for i, v in enumerate(plan.trained)}
@@ -260,7 +263,7 @@ def differences(
     ids=["more rows than features", "more features than rows", "not known for dense"],
 )
 def test_parameter_gradients_are_those_of_finite_differences(kind: Any, trunk: int) -> None:
-    """In float64, with missing labels and task weights: the Gramian of each region, and the step it leads to."""
+    """In float64, with missing labels and task weights: each region's Gramian and its step."""
     model = adopted(branched(kind, trunk), balancing="mgda", gradients="parameters")
     before, after = on_first_rows(model)
     function, at = task_losses(model), [b.astype("float64") for b in before]
@@ -331,7 +334,7 @@ def test_features_agree_with_the_fork_of_fused_heads() -> None:
     np.testing.assert_allclose(weights[0], others[0], atol=1e-5)
 
 
-# -- any network -------------------------------------------------------------------------------------------------------
+# -- any network -----------------------------------------------------------------------------------
 
 
 def sequences() -> tuple[keras.Model, Any]:

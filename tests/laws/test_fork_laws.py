@@ -1,4 +1,4 @@
-"""The fork: what flows into the trunk is the combination that the method asks for, and nothing else changes."""
+"""Test the fork: the trunk receives the method's combination, and nothing else changes."""
 
 from __future__ import annotations
 

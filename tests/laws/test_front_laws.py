@@ -1,4 +1,4 @@
-"""The epochs that no other beats: which they are, what each adds, which one weights choose, and their files."""
+"""Test the Pareto set: which epochs, what each adds, which one weights choose, their files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_undominated_by_hand() -> None:
 
 @given(scores=tables, data=st.data())
 def test_no_row_is_lost_that_any_weights_like_best(scores: np.ndarray, data: Any) -> None:
-    """The best of all rows under weights is the best of those that no other beats, for every mean."""
+    """The best row under weights is the best row of the Pareto set, for every mean."""
     k = scores.shape[1]
     weights = np.array(data.draw(st.lists(st.floats(0, 5), min_size=k, max_size=k).filter(any)))
     some = scores[pareto_set.non_dominated(scores)]
@@ -156,7 +156,7 @@ def test_contributions_are_numbers_whatever_comes(scores: np.ndarray) -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 200, 5000])
 def test_contributions_of_seventeen_rows(k: int) -> None:
-    """Of one task and of thousands: the product of as many edges is no float, and still tells rows apart."""
+    """For one task and thousands: the product of as many edges is no float, yet orders the rows."""
     scores = np.random.default_rng(0).uniform(size=(17, k))
     adds = pareto_set.contributions(scores)
     assert np.isfinite(adds).all() and (adds > 0).sum() == pareto_set.non_dominated(scores).sum()
@@ -184,7 +184,7 @@ def test_the_choice_is_the_first_of_the_best_means(skills: np.ndarray, data: Any
     assert pareto_set.choose(np.concatenate([skills, skills]), weights) == chosen
 
 
-# -- files -----------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 def scored(**skills: float) -> dict[str, dict[str, Any]]:

@@ -82,7 +82,7 @@ def gradients(tasks: list[Any], cotangent: np.ndarray, kernel: np.ndarray) -> np
 def paper(
     g: np.ndarray, features: np.ndarray, uniform: np.ndarray, leak: float, over: str
 ) -> np.ndarray:
-    """Algorithm 1, with what stands for the gradient in it: as it is, or times the sign and added up over rows."""
+    """Algorithm 1 with its gradient: as it is, or times the sign and added up over rows."""
     seen = g if over == "row" else (g * np.sign(features)).sum(axis=1, keepdims=True)
     purity = 0.5 * (1 + seen.sum(axis=0) / np.abs(seen).sum(axis=0))
     mask = (purity > uniform) * (seen > 0) + (purity < uniform) * (seen < 0)
@@ -109,7 +109,7 @@ def test_it_is_the_papers_algorithm(tasks: list[Any], over: str, leak: float) ->
 
 @pytest.mark.parametrize("over", ["row", "batch"])
 def test_on_average_it_is_the_sum(over: str) -> None:
-    """The paper's formula, P sum(g > 0) + (1 - P) sum(g < 0), which is the plain sum where rows are taken apart."""
+    """The paper's formula P sum(g > 0) + (1 - P) sum(g < 0): the plain sum for separate rows."""
     features, cotangent, kernel = case(MIXED, 1)
     noise = (np.arange(100, dtype="float32") + 0.5) / 100
     found = ours(

@@ -1,4 +1,4 @@
-"""Every method, on every backend: it trains, is saved, goes on, and its losses are those of the other backends."""
+"""Test every method on every backend: it trains, is saved, resumes, with the same losses."""
 
 from __future__ import annotations
 

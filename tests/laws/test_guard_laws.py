@@ -1,4 +1,4 @@
-"""Nothing that is not finite reaches a weight: the step in which it arises changes nothing, and is named."""
+"""Test that nothing non-finite reaches a weight: its step changes nothing, and is named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Root(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="guarded")
 def steep(true: Any, said: Any) -> Any:
-    """Finite, with a derivative that is NaN for large labels; said outright, for XLA simplifies some away."""
+    """Finite, with a NaN derivative for large labels; explicit, as XLA simplifies some away."""
 
     def forward(true: Any, said: Any) -> Any:
         return ops.square(ops.where(ops.abs(true) < 100.0, said - true, 0.0))
@@ -56,7 +56,7 @@ def network(loss: Any = "mse", root: bool = False, optimizer: Any = None, **head
 
 
 def data(where: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Rows of which one is bad: in its label, in the derivative of its loss, or in that of a layer."""
+    """Rows with one bad row: in its label, in the derivative of its loss, or of a layer."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, 4)).astype("float32")
     y = {"sold": x[:, 0] > 0, "price": x[:, 1].copy()}
@@ -170,7 +170,7 @@ def test_however_the_step_is_made(how: str) -> None:
 
 
 def test_nothing_that_is_not_finite_is_saved(tmp_path: Path) -> None:
-    """Without a guard too: a layer's NaN has reached the weights, and the checkpoint before it stays."""
+    """Without a guard too: a layer's NaN reached the weights; the checkpoint before it stays."""
     x, y = data("layer")
     model = network(root=True)
     saving = pc.callbacks.Checkpoint(tmp_path, every="1 batch", delete_checkpoint=False)

@@ -1,4 +1,4 @@
-"""What is kept and scheduled in a training, on each backend: the weights are those of the epoch that is named."""
+"""Test what is kept and scheduled in a training, on each backend: weights of the named epoch."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ UNITS: dict[str, Any] = {}
     seed=st.integers(0, 9),
 )
 def test_the_unit_of_a_target_changes_no_skill(factor: float, shift: float, seed: int) -> None:
-    """The same answers, said in another unit, have the same skill in every metric that knows no zero."""
+    """The same answers in another scale have equal skill in every metric without a zero point."""
     metrics = ["rmse", "mae", "r2"]
     model = UNITS.setdefault("model", None) or small.straight([pc.Regression("a", metrics=metrics)])
     UNITS["model"] = model

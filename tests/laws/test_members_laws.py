@@ -1,4 +1,7 @@
-"""Members side by side: their mean answers, each learns for itself, and not from rows that are held out from it."""
+"""Test members side by side: their mean answers, and each learns by itself.
+
+A member does not learn from its held-out rows.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def table(rows: int = ROWS) -> tuple[Any, dict[str, Any]]:
 
 
 def network(members: int = MEMBERS, optimizer: Any = None, **heads: Any) -> pc.Model:
-    """Members of one small layer, as a table has them, with the same first weights on every backend."""
+    """Members of one small layer, as in a table, with the same first weights on every backend."""
     inputs, _, hidden = trunk(Shape(FEATURES, 0, 5, 1, members, 0, 0.0), seed=1)
     model = pc.Model(inputs, pc.layers.Heads(tasks(), members=members, **heads)(hidden))
     model.compile(optimizer or keras.optimizers.SGD(0.1))
@@ -69,7 +72,7 @@ def step(model: pc.Model, held: Any = None, **labels: Any) -> float:
     )
 
 
-# -- shapes and answers ------------------------------------------------------------------------------------------
+# -- shapes and answers ----------------------------------------------------------------------------
 
 
 def test_their_mean_answers_and_each_answers_in_training() -> None:
@@ -149,12 +152,18 @@ def test_the_whole_network_of_a_table_is_saved_to_the_same_bits(tmp_path: Path) 
         (
             3,
             (4, 8),
-            r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 4, 8\]: one row",
+            (
+                r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 4, "
+                r"8\]: one row"
+            ),
         ),
         (
             3,
             (8,),
-            r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 8\]: one row",
+            (
+                r"Heads\(members=3\) takes features of shape \[n, 3, features\], got \[None, 8\]: "
+                r"one row"
+            ),
         ),
     ],
 )
@@ -173,7 +182,7 @@ def test_heads_of_one_model_have_as_many_members() -> None:
 
 @pytest.mark.parametrize("initializer", ["glorot_uniform", "he_normal"])
 def test_first_heads_are_as_large_as_those_of_one_network(initializer: str) -> None:
-    """Keras would take the members for places of a convolution, and begin with weights smaller by their root."""
+    """Keras would treat members as positions of a convolution, with weights smaller by a root."""
     heads = pc.layers.Heads(
         [pc.Regression(f"t{i}") for i in range(30)],
         members=16,
@@ -187,7 +196,7 @@ def test_first_heads_are_as_large_as_those_of_one_network(initializer: str) -> N
     assert ours == pytest.approx(theirs, rel=0.05)
 
 
-# -- a step ------------------------------------------------------------------------------------------------------
+# -- a step ----------------------------------------------------------------------------------------
 
 
 def test_the_loss_of_a_step_is_the_mean_of_the_members_losses() -> None:
@@ -209,7 +218,7 @@ def test_the_loss_of_a_step_is_the_mean_of_the_members_losses() -> None:
 
 
 def test_the_loss_without_held_out_rows_is_that_of_each_member_on_its_own() -> None:
-    """With rows held out: the mean over all pairs of a row and a member that learns from it, of each term."""
+    """With rows held out: each term's mean over all pairs of a row and a member that learns it."""
     held = folds.drawn(ROWS, 2, MEMBERS, None, seed=0)
     model, (x, y) = network(optimizer=keras.optimizers.SGD(0.0)), table()
     model.adapt(y)
@@ -242,7 +251,7 @@ def test_a_sample_weight_holds_for_all_members() -> None:
 
 
 def test_a_row_that_is_held_out_from_a_member_moves_nothing_in_it() -> None:
-    """Its label is another: weights of that member are the same to the bit, those of all others are not."""
+    """Its label changes: weights of that member are the same to the bit, all others change."""
     held = np.zeros((ROWS, MEMBERS), bool)
     held[4, 2] = True
     y = table()[1]
@@ -288,12 +297,12 @@ def test_a_member_alone_takes_the_steps_of_a_network_alone() -> None:
     np.testing.assert_allclose(said, raw_of(alone, x), atol=1e-4)
 
 
-# -- balancing ---------------------------------------------------------------------------------------------------
+# -- balancing -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["upgrad"])
 def test_balanced_members_share_their_heads(method: str) -> None:
-    """One kernel for all, for its Gramian is that of all rows of all members; training goes on and says so."""
+    """One kernel for all, as its Gramian is of all rows of all members; training says so."""
     model, (x, y) = network(balancing=method), table()
     assert tuple(model.heads[0].kernel.shape) == (5, 5)
     history = model.fit(x, y, epochs=15, batch_size=ROWS, shuffle=False, verbose=0).history["loss"]
@@ -304,7 +313,10 @@ def test_balanced_members_share_their_heads(method: str) -> None:
 
 
 def test_the_mean_of_balanced_members_is_no_balancing() -> None:
-    """Beside members with own heads that begin alike: the trunk goes the same way, shared heads go all of theirs."""
+    """Beside members with own heads that begin alike: the trunk is equal, shared heads differ.
+
+    Shared heads move with the steps of all members.
+    """
     x, y = table()
     shared, own = network(balancing="mean"), network()
     trunk_of = [model.get_layer("hidden_0") for model in (shared, own)]
@@ -329,7 +341,7 @@ def test_the_mean_of_balanced_members_is_no_balancing() -> None:
         )
 
 
-# -- folds -------------------------------------------------------------------------------------------------------
+# -- folds -----------------------------------------------------------------------------------------
 
 
 @given(

@@ -65,7 +65,7 @@ class FakeModel:
 def trained(
     callback: Any, model: FakeModel, epochs: range, weights: Any = float
 ) -> list[dict[str, float]]:
-    """Some epochs of a training in which the metrics were these; an epoch's weights are its number."""
+    """Some epochs of a training with these metrics; an epoch's weights are its number."""
     history = []
     for epoch in epochs:
         model.epoch = epoch
@@ -117,7 +117,7 @@ def seen(values: np.ndarray, ideal: float = 0.0, trivial: float = 50.0) -> Epoch
 def test_the_unit_of_a_target_changes_nothing(
     scale: str, values: np.ndarray, factor: float, shift: float
 ) -> None:
-    """Metrics, trivial values, ideals and references in other units: all scales but delta-m ignore a shift as well."""
+    """Metrics, trivial values, ideals, references rescaled: all but delta-m ignore shifts too."""
     shift = 0.0 if scale == "single" else shift
     there = EpochMetrics(
         *(np.asarray(part) * factor + shift for part in seen(values).__dict__.values())
@@ -265,7 +265,7 @@ def test_bad_input_is_one_sentence(make: Any, said: str) -> None:
         make()
 
 
-# -- what is saved ---------------------------------------------------------------------------------------------------
+# -- what is saved ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", [".keras", ".safetensors"])
@@ -367,14 +367,14 @@ def test_weights_that_are_not_finite_are_never_written(
     assert in_file(path) == 2
 
 
-# -- the epochs that no other beats ----------------------------------------------------------------------------------
+# -- the epochs that no other beats ----------------------------------------------------------------
 
 
 @given(values=tables, keep=st.integers(2, 4), data=st.data())
 def test_the_kept_epochs_are_those_that_no_other_beats(
     values: np.ndarray, keep: int, data: Any, tmp_path_factory: Any
 ) -> None:
-    """The folder holds just these; whatever the weights, the best of all epochs is among them if all could be kept."""
+    """The folder holds just these; for any weights, the best epoch is among them if all fit."""
     folder, k = tmp_path_factory.mktemp("front"), values.shape[1]
     callback, model, _ = watched(pc.callbacks.ParetoCheckpoint(folder, keep=keep), values)
     skills = 1 - values  # rounded, two may be equal whose metrics are not
@@ -467,7 +467,7 @@ def test_a_task_whose_name_begins_with_val_is_no_validation() -> None:
     assert "val_joint" not in logs
 
 
-# -- a training that goes on after it was cut off --------------------------------------------------------------------
+# -- a training that goes on after it was cut off --------------------------------------------------
 
 MAKERS: dict[str, Callable[[Path], Any]] = {
     "score": lambda folder: pc.callbacks.JointScore(scale="minmax"),
@@ -491,7 +491,7 @@ MAKERS: dict[str, Callable[[Path], Any]] = {
 def test_state_that_is_put_back_goes_on_alike(
     name: str, values: np.ndarray, data: Any, tmp_path_factory: Any
 ) -> None:
-    """The state is saved after some epochs; the training was cut off some epochs later, which are trained again."""
+    """The state is saved after some epochs; the training was cut off later and repeats the rest."""
     saved = data.draw(st.integers(0, 5))
     lost = data.draw(st.integers(saved, 6))
     whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
@@ -525,7 +525,7 @@ def test_a_kept_epoch_whose_file_is_gone_is_named(tmp_path: Path) -> None:
         assert callback.pick({"a": 1.0}) == 2
 
 
-# -- refused ---------------------------------------------------------------------------------------------------------
+# -- refused ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -595,7 +595,7 @@ def test_what_cannot_be_kept_or_scheduled_is_refused(make: Any, said: str, tmp_p
 
 
 def test_patience_that_grows_with_the_best_epoch() -> None:
-    """Best at once: over after `least`. Best later: as many epochs as it took, and `patience` at most."""
+    """Best at once: over after `least`. Best later: after as many epochs, `patience` at most."""
     falling = [[0.1], [0.2], [0.3], [0.4], [0.5], [0.6], [0.7]]  # errors: the first is the best
     callback, _, _ = watched(pc.callbacks.JointEarlyStopping(patience=6, least=2), falling)
     assert callback.stopped_epoch == 2

@@ -1,4 +1,4 @@
-"""In half precision the hidden layers of a table's network compute in it, and what comes before and after does not."""
+"""Test half precision: a table network's hidden layers use it, what is before and after not."""
 
 from __future__ import annotations
 

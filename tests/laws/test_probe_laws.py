@@ -1,4 +1,4 @@
-"""What holds of a look at the gradients, whatever it sees: the training is not touched, nor is time."""
+"""Test what holds of every look at the gradients: it changes neither training nor its time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ WAYS = [{}, {"weighting": "dwa", "balancing": "upgrad"}]
 
 @pytest.mark.parametrize("given", WAYS, ids=str)
 def test_a_look_changes_nothing(given: dict[str, Any]) -> None:
-    """Neither weights, statistics, seeds, optimizer, metrics nor the generators of random numbers."""
+    """Neither weights, statistics, seeds, optimizer, metrics nor random number generators."""
 
     class Watched(GradientProbe):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -154,7 +154,7 @@ def test_the_order_of_the_tasks_does_not_matter() -> None:
 
 
 def branched() -> keras.Model:
-    """A trunk for three outputs, a branch for two, a layer that is nobody's but one's; one layer is frozen."""
+    """A trunk for three outputs, a branch for two, a layer for one; one layer is frozen."""
     inputs = keras.Input((FEATURES,))
     trunk = keras.layers.Dense(4, activation="tanh", name="trunk")(inputs)
     frozen = keras.layers.Dense(4, name="frozen", trainable=False)(trunk)
@@ -214,7 +214,7 @@ def test_towers_share_nothing() -> None:
 
 
 def test_the_network_is_the_one_that_predicts() -> None:
-    """Dropout would draw, batch normalisation would look at the batch: two looks at one network are equal."""
+    """Dropout would draw, batch normalisation would use the batch: two looks give the same."""
     model = network()
     model.compile(keras.optimizers.SGD(0.0))
     model.get_layer("norm").trainable = False
@@ -256,7 +256,7 @@ def test_a_large_layer_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(whole.cosines, sampled.cosines, atol=0.1)
 
 
-# -- time ------------------------------------------------------------------------------------------------------------
+# -- time ------------------------------------------------------------------------------------------
 
 
 class Clock:
@@ -268,7 +268,7 @@ class Clock:
 
 
 def test_looks_stay_within_their_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever epochs, batches and compiling take: as long as each costs what it did, 5 % is never passed."""
+    """For any epochs, batches and compiling: if each costs the same again, 5 % is never passed."""
     clock, rng = Clock(monkeypatch), np.random.default_rng(0)
     for _ in range(200):
         epoch, compiling, batch = rng.lognormal(size=3) * (1.0, 2.0, 0.02)
@@ -314,7 +314,7 @@ def test_a_short_training_is_not_looked_at() -> None:
     assert (probe.epochs, probe.seconds, probe.norms.shape) == ([], 0.0, (0, 2, 3))
 
 
-# -- what is kept ----------------------------------------------------------------------------------------------------
+# -- what is kept ----------------------------------------------------------------------------------
 
 
 @given(epochs=st.integers(1, 60), most=st.integers(2, 12))
@@ -345,7 +345,7 @@ def test_the_numbers_that_are_kept_have_a_bound() -> None:
     assert pulls.norms.shape == (40, 3, 200)
 
 
-# -- in a run --------------------------------------------------------------------------------------------------------
+# -- in a run --------------------------------------------------------------------------------------
 
 
 def frame(rows: int = 120) -> dict[str, Any]:
@@ -391,7 +391,7 @@ def test_a_run_with_one_task_has_none(tmp_path: Path) -> None:
     assert Folder(run.path).gradients is None
 
 
-# -- the loss terms of tasks ----------------------------------------------------------------------------------------
+# -- the loss terms of tasks -----------------------------------------------------------------------
 
 
 def test_terms_of_one_task_are_seen_by_hand() -> None:
@@ -421,7 +421,7 @@ def test_terms_of_one_task_are_seen_by_hand() -> None:
 
 
 def test_terms_of_several_tasks_meet_in_the_trunk() -> None:
-    """What two terms of a task come to by their weights is what the task comes to; each layer is there, heads too."""
+    """The weighted sum of a task's two terms is the task's; each layer is there, heads too."""
     own = [pc.Regression("price", loss={"mse": 0.7, "mae": 0.3}), pc.Binary("sold")]
 
     def made() -> pc.Model:

@@ -28,7 +28,7 @@ def answered(draw: Any, most: int = 40) -> Pair:
 
 
 def score(metric: str, truth: np.ndarray, yes: np.ndarray) -> float:
-    """From the definitions: F1 from precision and recall, balanced accuracy from the two recalls."""
+    """By definition: F1 from precision and recall, balanced accuracy from the two recalls."""
     right, ones = yes == (truth == 1), truth == 1
     if metric == "accuracy":
         return float(right.mean())

@@ -1,4 +1,4 @@
-"""Laws of what stays on disk: a spec comes back as it went, a file is whole or not there, no name is taken twice."""
+"""Test laws of files: a spec round-trips, a file is whole or absent, no name is taken twice."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_value_beyond_its_limits_is_named(field: str, value: int) -> None:
         checked(Spec(tasks=[], network=Network(**{field: value})))
 
 
-# -- all of a file, or nothing -----------------------------------------------------------------------------------
+# -- all of a file, or nothing ---------------------------------------------------------------------
 
 
 class Failing(io.FileIO):
@@ -167,7 +167,7 @@ def test_a_writer_that_fails_at_any_byte_changes_nothing(
 
 
 def test_a_reader_never_sees_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the last moment there is the old content; it is on the disk before it gets the name, then the name is."""
+    """Until the last moment the old content stays; data reach the disk before the name does."""
     path, order = tmp_path / "file", []
     path.write_bytes(b"old")
     sync, replace = os.fsync, os.replace

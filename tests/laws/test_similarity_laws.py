@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polycera as pc
-from polycera.interpretation import cka, linear_probe, representations, similarity
-from polycera.interpretation.cka import MinibatchCKA, cka_unbiased, unbiased
+from polycera.interpretation.cka import MinibatchCKA, cka, cka_unbiased, unbiased
 from polycera.interpretation.linear_models import logistic, ridge
-from polycera.interpretation.linear_probe import probes
-from polycera.interpretation.similarity import Similarity, similarity_of_runs
+from polycera.interpretation.linear_probe import probe, probes
+from polycera.interpretation.representations import representations
+from polycera.interpretation.similarity import Similarity, similarity, similarity_of_runs
 
 pytestmark = pytest.mark.nobackend
 
@@ -46,7 +46,7 @@ def by_definition(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def unbiased_by_definition(a: np.ndarray, b: np.ndarray) -> float:
-    """As a mean over all quadruples of different rows: what equation 5 of Song et al. 2012 sums up."""
+    """As a mean over all quadruples of different rows: the sum of equation 5, Song et al. 2012."""
     k, other = (each @ each.T for each in (a, b))
 
     def hsic(k: np.ndarray, m: np.ndarray) -> float:
@@ -151,7 +151,7 @@ def test_what_is_the_same_for_all_rows_has_no_similarity(
         assert math.isnan(measure(rng.normal(size=(20, 3)), constant))
 
 
-# -- of networks -----------------------------------------------------------------------------------------------------
+# -- of networks -----------------------------------------------------------------------------------
 
 
 def network(seed: int, width: int = 8) -> keras.Model:
@@ -249,7 +249,7 @@ def test_two_epochs_of_a_run(tmp_path: Path) -> None:
     assert found["hidden_0", "hidden_0"] > 0.5 and found.rows == 160
 
 
-# -- probes ----------------------------------------------------------------------------------------------------------
+# -- probes ----------------------------------------------------------------------------------------
 
 
 def test_ridge_is_that_of_scikit_learn(rng: np.random.Generator) -> None:
@@ -310,10 +310,10 @@ def test_a_probe_reads_what_is_there_and_not_what_is_not(
 ) -> None:
     x = rng.normal(size=(600, 6))
     y = labels(2 * x[:, 0])
-    found = linear_probe(x, y, task)
+    found = probe(x, y, task)
     assert found.skill > 0.7 and found.rows == 300 and not found.reason
-    assert abs(linear_probe(x[:, 1:], y, task).skill) < 0.2
-    assert linear_probe(x, y, task) == found
+    assert abs(probe(x[:, 1:], y, task).skill) < 0.2
+    assert probe(x, y, task) == found
 
 
 def test_missing_labels_are_left_out_and_too_few_give_a_reason(rng: np.random.Generator) -> None:
@@ -321,9 +321,9 @@ def test_missing_labels_are_left_out_and_too_few_give_a_reason(rng: np.random.Ge
     y = x[:, 0].copy()
     y[50:] = np.nan
     x[50:] = 1e6  # would spoil the fit
-    assert linear_probe(x, y, pc.Regression("y")).skill > 0.99
+    assert probe(x, y, pc.Regression("y")).skill > 0.99
     y[5:] = np.nan
-    found = linear_probe(x, y, pc.Regression("y"))
+    found = probe(x, y, pc.Regression("y"))
     assert math.isnan(found.skill) and found.reason == "only 5 rows have a label"
 
 

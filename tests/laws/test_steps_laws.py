@@ -1,4 +1,4 @@
-"""What a step of training does: losses weighted, gradients balanced, bad batches skipped; on any device, precision."""
+"""Test a training step: losses weighted, gradients balanced, bad batches skipped, on any device."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def part(
 def network(
     made: list[Any] | None = None, optimizer: Any = None, shared: Any = None, **heads: Any
 ) -> pc.Model:
-    """A trunk of one small layer, and heads; weights, and whatever is taken from labels, the same on every call."""
+    """A trunk of one small layer, and heads; the same weights and label values on every call."""
     inputs = keras.Input((FEATURES,))
     hidden = keras.layers.Dense(4, activation="tanh", name="trunk")(inputs)
     model = pc.Model(inputs, pc.layers.Heads(made or tasks(), **heads)(hidden), **(shared or {}))
@@ -113,7 +113,7 @@ def close(
         np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
 
 
-# -- weighting ------------------------------------------------------------------------------------------------------
+# -- weighting -------------------------------------------------------------------------------------
 
 
 def by_hand(
@@ -135,7 +135,7 @@ def by_hand(
 
 @pytest.mark.parametrize("method", [SCHEDULE, "uncertainty", "rlw", "gradnorm"], ids=str)
 def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_path: Path) -> None:
-    """Epoch by epoch; validation sees the tasks' own weights; and a saved model goes on as if nothing had happened."""
+    """Epoch by epoch; validation uses the tasks' own weights; and a saved model simply goes on."""
     if method == "uncertainty":
         method = {"name": "uncertainty", "rate": 0.3}
     model = network(tasks(joint=True), weighting=method, kernel_regularizer="l2")
@@ -165,7 +165,7 @@ def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_
 
 
 def test_a_weighting_is_what_is_minimised() -> None:
-    """A constant one trains as the same factors in the tasks' weights do; a joint term is nobody's, and stays."""
+    """A constant one trains like task-weight factors; a joint term is of no task, and stays."""
     constant = {
         "name": "schedule",
         "to": {"price": 0.25, "colour": 3.0},
@@ -247,7 +247,7 @@ def test_what_cannot_be_is_one_sentence() -> None:
         network(tasks()[:1], weighting="dwa")
 
 
-# -- steps whose loss is not finite ---------------------------------------------------------------------------------
+# -- steps whose loss is not finite ----------------------------------------------------------------
 
 
 def spoilt(name: str, label: float) -> tuple[np.ndarray, dict[str, Any]]:
@@ -317,12 +317,12 @@ def test_what_a_balancing_remembers_survives_a_bad_step(name: str) -> None:
     assert (weights > 0).any()
 
 
-# -- a learning rate of a task's own --------------------------------------------------------------------------------
+# -- a learning rate of a task's own ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_a_task_has_a_learning_rate_of_its_own(optimizer: str, tmp_path: Path) -> None:
-    """The head moves by a tenth of what it would; trunk and other heads do not notice in the first step."""
+    """The head moves by a tenth; trunk and other heads are unaffected in the first step."""
     starts, ends, models = [], [], []
     for rate in (1.0, 0.1):
         model = network(
@@ -370,11 +370,11 @@ def test_a_learning_rate_that_makes_no_sense() -> None:
     assert slow != pc.Binary("sold")
 
 
-# -- accumulated gradients, kept weights ----------------------------------------------------------------------------
+# -- accumulated gradients, kept weights -----------------------------------------------------------
 
 
 def test_accumulated_gradients_move_what_is_carried_once_an_update() -> None:
-    """Of three steps the last one counts; validation, and a fit that ends between two updates, change nothing."""
+    """The last of three steps counts; validation, or a fit that ends between, has no effect."""
     data = table(6 * BATCH)
     single, several = (network(balancing="gradvac") for _ in range(2))
     start = state(single)
@@ -420,7 +420,7 @@ def test_weights_are_kept_for_some_steps() -> None:
     assert weights[1] == kept[-1][1] and weights[0] != kept[-1][0], "who comes back is not left out"
 
 
-# -- precision, compilation -----------------------------------------------------------------------------------------
+# -- precision, compilation ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -460,7 +460,7 @@ def test_several_steps_at_once_and_compiled(usual: Any, backend: str) -> None:
         close(list(seen[0][1:5]), list(usual[1][0][1:5]), rtol=1e-4)
 
 
-# -- several devices ------------------------------------------------------------------------------------------------
+# -- several devices -------------------------------------------------------------------------------
 
 
 def stories() -> dict[str, Any]:
@@ -514,7 +514,7 @@ def test_several_devices_are_one(backend: str) -> None:
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-# -- what an epoch saw ----------------------------------------------------------------------------------------------
+# -- what an epoch saw -----------------------------------------------------------------------------
 
 
 def test_an_epoch_logs_the_means_over_its_steps() -> None:

@@ -1,4 +1,4 @@
-"""What holds for any tasks, labels, masks and weights: nothing is lost, reordered, or taught by what is missing."""
+"""Test any tasks, labels, masks and weights: nothing is lost, reordered, or taught by a gap."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = 6
 CLASSES = ("low", "mid", "high")
 nobackend = pytest.mark.nobackend
 
-# -- tasks ----------------------------------------------------------------------------------------------------------
+# -- tasks -----------------------------------------------------------------------------------------
 
 names = st.text(min_size=1, max_size=12)
 weights = st.floats(0, 10, width=32)
@@ -119,7 +119,7 @@ def test_replace_changes_one_thing(task: Any, weight: float) -> None:
     assert changed.replace(weight=task.weight) == task
 
 
-# -- labels ---------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 MISSING = {"None": None, "NaN": float("nan"), "NA": pd.NA, "NaT": pd.NaT}
 HOLDERS = {
@@ -180,7 +180,7 @@ def test_numbers_come_back_as_they_went_in(kind: str, values: np.ndarray) -> Non
 @nobackend
 @given(numbers)
 def test_units_are_put_back(values: np.ndarray) -> None:
-    """Standardised labels have mean 0 and deviation 1 where they vary, and come back to float32 precision."""
+    """Standardised labels have mean 0, deviation 1 if they vary, and return to float32 accuracy."""
     task = pc.Regression("t")
     known = values[~np.isnan(values)]
     # which float32 does not hold, and which is refused
@@ -240,7 +240,7 @@ def test_one_hot_is_the_label(task: Any, data: Any) -> None:
     np.testing.assert_array_equal(task.encode(np.eye(size)[index]), expected)
 
 
-# -- layouts --------------------------------------------------------------------------------------------------------
+# -- layouts ---------------------------------------------------------------------------------------
 
 several = st.lists(any_task(), min_size=1, max_size=6, unique_by=lambda t: t.name).filter(
     lambda tasks: not {f"val_{t.name}" for t in tasks} & {t.name for t in tasks}
@@ -271,7 +271,7 @@ def test_every_column_belongs_to_one_task(tasks: list[Any]) -> None:
             )
 
 
-# -- losses ---------------------------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 
 def distance(y: Any, p: Any) -> Any:
@@ -416,7 +416,7 @@ def test_what_is_missing_teaches_nothing(batch: Any) -> None:
 @few
 @given(batches(), st.sampled_from([7.0, -1e30, 3e38]))
 def test_what_is_missing_costs_nothing(batch: Any, other: float) -> None:
-    """Whatever stands in a label of weight 0, and whatever the network says there, the loss is the same bits."""
+    """For any label of weight 0, and any output of the network there, the loss is the same bits."""
     y, raw, weight = batch
     absent = gone(y, weight)
     other_y, other_raw = np.where(absent & ~np.isnan(y), 1.0, y).astype("float32"), raw.copy()
@@ -434,7 +434,7 @@ def test_what_is_missing_costs_nothing(batch: Any, other: float) -> None:
 @few
 @given(batches())
 def test_zero_error_has_a_gradient_even_under_a_root(batch: Any) -> None:
-    """All labels missing and raw outputs 0: sqrt has an infinite derivative there, and 0 x infinity is NaN."""
+    """All labels missing and raw outputs 0: sqrt has infinite slope there, 0 x infinity is NaN."""
     y, raw, weight = (
         np.full_like(batch[0], np.nan),
         np.zeros_like(batch[1]),
@@ -470,7 +470,7 @@ def test_a_task_is_measured_on_its_labelled_rows_alone(batch: Any) -> None:
 @few
 @given(batches(), st.booleans())
 def test_rows_of_weight_0_are_no_rows(batch: Any, common: bool) -> None:
-    """Padding, such as fills the last batch on several devices; with one weight for all tasks and one each."""
+    """Padding like in the last batch on several devices; one weight for all tasks, or one each."""
     y, raw, weight = batch
     weight = np.maximum(weight, 0.1)[:, :1] if common else weight
     padded = [
@@ -483,12 +483,12 @@ def test_rows_of_weight_0_are_no_rows(batch: Any, common: bool) -> None:
     assert terms == pytest.approx(expected, rel=2e-6, abs=1e-7)
 
 
-# -- training -------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def model() -> pc.Model:
-    """All tasks of the pool on one small trunk with a regulariser; trained with a learning rate of 0."""
+    """All tasks of the pool on a small trunk with a regulariser; trained at learning rate 0."""
     trained = dense(
         pool(lambda i: 1.0 + 0.1 * i), optimizer=keras.optimizers.SGD(0.0), kernel_regularizer="l2"
     )

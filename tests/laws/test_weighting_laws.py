@@ -52,7 +52,7 @@ def near(ours: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> boo
     )
 
 
-# -- all methods ----------------------------------------------------------------------------------------------------
+# -- all methods -----------------------------------------------------------------------------------
 
 
 @each_method
@@ -70,7 +70,7 @@ def test_the_order_of_the_tasks_does_not_matter(name: str, kind: str, seed: int)
 @given(kind=kinds, seed=seeds)
 @few
 def test_absent_tasks_take_no_part(name: str, kind: str, seed: int) -> None:
-    """Weight 0 for them, and for the others what they would have got alone; what is remembered of them stays."""
+    """Weight 0 for them, the others' weights as if alone; the state of the absent ones stays."""
     (losses, parts), here = (
         scene(kind, seed),
         np.sort(np.random.default_rng(seed).permutation(M)[:3]),
@@ -96,7 +96,7 @@ def test_absent_tasks_take_no_part(name: str, kind: str, seed: int) -> None:
 @given(seed=seeds)
 @few
 def test_tasks_come_and_go(name: str, seed: int) -> None:
-    """What is remembered of a task does not change in a step in which it is absent, and only then."""
+    """A task's state does not change in a step in which it is absent, and only then."""
     losses, parts = scene("falling", seed)
     method, rng = made(name, NAMES), np.random.default_rng(seed)
     state, said, norms = method.init(M), np.ones(M), np.zeros(M)
@@ -196,7 +196,7 @@ def test_what_a_method_does_not_see_does_not_matter(name: str, seed: int) -> Non
 
 @each_method
 def test_weights_are_constants_to_the_gradient(name: str) -> None:
-    """The total loss has the derivatives that the convention of the room says, through weights and state alike."""
+    """The total loss has the derivatives of the room's convention, through weights and state."""
     method = made(name, NAMES)
     state, said = run(method, path("falling", M), slopes=np.arange(1.0, 6))
     kept = {key: ops.convert_to_tensor(value) for key, value in state.items()}
@@ -272,7 +272,7 @@ def test_half_precision_is_welcome(name: str) -> None:
     assert ops.convert_to_numpy(ours).dtype == np.float32
 
 
-# -- names and hyperparameters --------------------------------------------------------------------------------------
+# -- names and hyperparameters ---------------------------------------------------------------------
 
 
 @pytest.mark.nobackend
@@ -379,14 +379,14 @@ def test_hyperparameters_are_the_methods_own() -> None:
     assert isinstance(get({"name": "dwa", "window": np.int64(3)}).to_config()["window"], int)
 
 
-# -- what papers promise --------------------------------------------------------------------------------------------
+# -- what papers promise ---------------------------------------------------------------------------
 
 
 @of("gls", "log", "stch", "famo")
 @given(kind=kinds, seed=seeds)
 @few
 def test_the_step_does_not_see_a_losss_scale(name: str, kind: str, seed: int) -> None:
-    """Weight x loss stays what it is, but for a factor that all tasks share, when each loss has another unit."""
+    """Weight x loss is equal but for a factor shared by all tasks, when each loss is rescaled."""
     losses, parts = scene(kind, seed)
     scale = (10.0 ** np.random.default_rng(seed).uniform(-3, 3, M)).astype("float32")
     _, plain = run(made(name, NAMES), losses, **parts)
@@ -478,7 +478,10 @@ def test_a_small_mu_serves_the_worst_task_alone(seed: int) -> None:
 
 
 def test_excess_mtl_leaves_a_noisy_task_alone() -> None:
-    """Its loss is large and stays, its gradients have died away: weight goes to the task that still learns."""
+    """Its loss is large and constant, its gradients near 0: the weight goes to the other task.
+
+    The other task is the one that still learns.
+    """
     slopes = np.array([[1.0, 1.0]] + [[1.0, 0.01]] * 20)
     losses = np.tile([0.1, 9.0], (21, 1))
     _, ours = run(made("excess_mtl", named(2)), losses, slopes=slopes)

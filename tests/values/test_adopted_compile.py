@@ -232,7 +232,7 @@ def test_a_metric_without_a_counterpart_is_left_out_and_said() -> None:
 
 
 def test_one_line_trains_as_stock_keras_does() -> None:
-    """A script's own model and compile, adopted in one line: the same weights after the same steps."""
+    """A script's own model and compile, adopted in one line: equal weights after equal steps."""
     names = ("churn", "loss_eur", "topic", "tags")
     rng = np.random.default_rng(1)
     y: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What an adopted output ends in, whether its head was trained, and logits that are found behind an activation."""
+"""Test an adopted output's end, whether its head was trained, and logits behind activations."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_class_that_only_inherits_is_its_base() -> None:
     assert pc.adopt(ending_in(Mine(1)), [pc.Regression("price")]).tasks["price"].standardize
 
 
-# -- trained heads ---------------------------------------------------------------------------------------------------
+# -- trained heads ---------------------------------------------------------------------------------
 
 
 def stock(**head: Any) -> keras.Model:
@@ -273,7 +273,7 @@ def test_one_output_with_two_standardisations_is_noticed() -> None:
         )
 
 
-# -- logits ----------------------------------------------------------------------------------------------------------
+# -- logits ----------------------------------------------------------------------------------------
 
 
 def saturated(head: Any) -> keras.Model:
@@ -298,7 +298,7 @@ def saturated(head: Any) -> keras.Model:
     ids=["Activation", "operation", "Dense"],
 )
 def test_a_saturated_head_learns(end: Any) -> None:
-    """Its probabilities pass no gradient, its logits do; and its weights are the very ones of the user's model."""
+    """Its probabilities pass no gradient, its logits do; its weights are the user's own ones."""
     theirs = end()
     model = pc.adopt(theirs, [pc.Binary("sold")])
     model.compile(keras.optimizers.SGD(1.0))
@@ -334,7 +334,7 @@ MANY = [
 
 
 def test_logits_are_found_behind_cuts_and_train_as_the_probabilities_do(tmp_path: Path) -> None:
-    """Found, shared, saved and read back; equal to stock Keras on the same losses where nothing is saturated."""
+    """Found, shared, saved, loaded; equal to stock Keras on the same losses if not saturated."""
     theirs, beside = many(), many()
     beside.set_weights(theirs.get_weights())
     model = pc.adopt(theirs, MANY)

@@ -1,4 +1,4 @@
-"""Balancing methods against TorchJD, closed forms, float64 solutions, and the toy problem of the papers."""
+"""Test balancing against TorchJD, closed forms, float64 solutions, and the papers' toy problem."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def tensor(array: np.ndarray) -> Any:
 
 
 def theirs(aggregator: Any, gramian: np.ndarray) -> np.ndarray:
-    """TorchJD's weights in float64 [m], of a Gramian divided by its trace; m times those of a mean."""
+    """TorchJD's weights in float64 [m] for a Gramian over its trace; m times those of a mean."""
     return aggregator.gramian_weighting(tensor(gramian / np.trace(gramian))).numpy() * len(gramian)
 
 
-# -- weights that have one value ------------------------------------------------------------------------------------
+# -- weights that have one value -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["upgrad", "dualproj"])
@@ -62,7 +62,7 @@ def test_weights_are_torchjds(torchjd: Any, kind: str, m: int, name: str) -> Non
 def test_each_task_is_protected_in_its_own_units(
     torchjd: Any, kind: str, m: int, name: str
 ) -> None:
-    """By default regularisation goes with each task's norm: TorchJD's projector on unit vectors is the reference."""
+    """Regularisation scales with each norm by default: the reference is TorchJD on unit vectors."""
     from torchjd.linalg import QuadprogProjector
 
     g = gramian(kind, m)
@@ -154,7 +154,7 @@ def test_config_is_torchjds(torchjd: Any, kind: str, m: int) -> None:
 @each_size
 @each_kind
 def test_sdmgrad_takes_torchjds_steps(torchjd: Any, kind: str, m: int) -> None:
-    """At a learning rate that converges: at the published one, 10, the steps jump, and roundings grow."""
+    """At a converging learning rate: at the published 10, the steps jump and rounding grows."""
     g, rate = gramian(kind, m), 0.1 / m
     method, reference, state = (
         get({"name": "sdmgrad", "rate": rate}),
@@ -166,7 +166,7 @@ def test_sdmgrad_takes_torchjds_steps(torchjd: Any, kind: str, m: int) -> None:
         assert apart(ours, reference(tensor(g / np.trace(g))).numpy() * m) < TOLERANCE
 
 
-# -- weights that a problem defines: the objective reached ----------------------------------------------------------
+# -- weights that a problem defines: the objective reached -----------------------------------------
 
 
 @each_size
@@ -186,7 +186,7 @@ def test_mgda_is_shorter_than_torchjds_and_stationary(torchjd: Any, kind: str, m
 
 
 def cagrad_gap(g: np.ndarray, w: np.ndarray, c: float) -> tuple[float, float]:
-    """How far the worst-off task is from its best, and how far the step is outside its ball; in units of |mean|^2.
+    """The worst-off task's distance to its best, and the step's beyond its ball; over |mean|^2.
 
     For any v on the simplex g_v . g_0 + c |g_0| |g_v| bounds from above what the worst-off can gain
     within the ball.
@@ -218,7 +218,10 @@ def test_cagrad_is_torchjds_as_far_as_its_solver_goes(torchjd: Any, kind: str, m
 
 
 def fair(g: np.ndarray, alpha: float, share: Any = 1.0) -> np.ndarray:
-    """Newton's method in float64 for C x = q x^(-1/alpha): weights [m] of a Gramian with a mean diagonal of 1."""
+    """Newton's method in float64 for C x = q x^(-1/alpha): weights [m] of a scaled Gramian.
+
+    The mean of its diagonal is 1.
+    """
     d, c = lengths(g), cosines(g)
     q = d ** (1 / alpha - 1) * np.asarray(share) ** (1 / alpha)
     x = q ** (alpha / (alpha + 1))
@@ -272,7 +275,7 @@ def test_nash_mtl_bargains_at_least_as_well_as_torchjds(torchjd: Any, kind: str,
     assert utility(g, weights(get("nash_mtl"), g), 1) <= utility(g, off, 1) + 1e-5 * m
 
 
-# -- many tasks take another way ------------------------------------------------------------------------------------
+# -- many tasks take another way -------------------------------------------------------------------
 
 
 def projected(g: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -314,7 +317,7 @@ def test_seventy_tasks_get_what_float64_says(name: str) -> None:
         assert apart(ours, np.sum(rows, axis=0) / d) < TOLERANCE
 
 
-# -- closed forms ---------------------------------------------------------------------------------------------------
+# -- closed forms ----------------------------------------------------------------------------------
 
 PAIRS = [
     np.array([[1.0, c * s], [c * s, s * s]])
@@ -342,7 +345,7 @@ def test_two_tasks_have_closed_forms(g: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_orthogonal_equal_gradients_are_added_up(name: str) -> None:
-    """Convention of the room: where nothing is to balance, weights are 1 (CAGrad goes c further along the mean)."""
+    """By convention weights are 1 where nothing is to balance (CAGrad goes c further)."""
     expected = 1.4 if name == "cagrad" else 1.0
     assert weights(get(name), 7.0 * np.eye(5)) == pytest.approx(np.full(5, expected), rel=1e-5)
 
@@ -373,7 +376,7 @@ def test_pivrg_favours_the_task_that_lags_behind() -> None:
         assert share[1] / share[0] <= 2.0001
 
 
-# -- the toy problem of Liu 2021 and Navon 2022 ---------------------------------------------------------------------
+# -- the toy problem of Liu 2021 and Navon 2022 ----------------------------------------------------
 
 STARTS = [[-8.5, 7.5], [0.0, 0.0], [9.0, 9.0], [-7.5, -0.5], [9.0, -1.0]]
 
@@ -441,7 +444,10 @@ def test_toy_ends_somewhere_on_the_front(name: str) -> None:
 
 @pytest.mark.nobackend
 def test_toy_nash_mtl_is_balanced_where_one_loss_is_a_tenth() -> None:
-    """Navon 2022, figure 1: from all five starts on the front; the mean ends at the larger loss's side or is stuck."""
+    """Navon 2022, figure 1: all five starts end on the Pareto set; the mean does not, or is stuck.
+
+    The mean ends at the side of the larger loss.
+    """
     nash, mean = train_toy("nash_mtl", scale=0.1), train_toy("mean", scale=0.1)
     assert on_the_front(nash).all() and nash[:, 0].min() > -5 and nash[:, 0].max() > 3
     assert not on_the_front(mean).all() and mean[on_the_front(mean), 0].max() < -5.5

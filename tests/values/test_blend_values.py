@@ -1,4 +1,4 @@
-"""Rows told by members that did not see them: nothing leaks, the mixture is fair, and what is saved says the same."""
+"""Test out-of-fold predictions: no leaks, a fair mixture, and saved files that agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUICK = {"max_steps": 300, "batch_size": 32}
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Twelve labels and two numbers that nothing explains: a run by default options, and what its members said."""
+    """Twelve labels and two numbers that are pure noise: a default run and its members' outputs."""
     rng = np.random.default_rng(0)
     table: dict[str, Any] = {f"x{i}": rng.normal(size=ROWS) for i in range(8)}
     labels = {f"y{i}": rng.permutation(np.arange(ROWS) % 2) for i in range(12)}
@@ -47,7 +47,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return SimpleNamespace(run=run, table=table, **seen)
 
 
-# -- honest ------------------------------------------------------------------------------------------------------
+# -- honest ----------------------------------------------------------------------------------------
 
 
 def test_by_default_a_small_table_is_divided_into_folds_among_members(noise: Any) -> None:
@@ -58,7 +58,7 @@ def test_by_default_a_small_table_is_divided_into_folds_among_members(noise: Any
 
 
 def test_of_pure_noise_nothing_is_known(noise: Any) -> None:
-    """An AUC of 200 rows has a standard error of 0.04, the mean of twelve 0.012; members that saw the rows have 0.9."""
+    """An AUC of 200 rows has standard error 0.04, the mean of twelve 0.012; seen rows have 0.9."""
     metrics = noise.run.metrics["validation"]
     aucs = [own["auc"]["value"] for name, own in metrics.items() if name.startswith("y")]
     assert len(aucs) == 12
@@ -81,7 +81,7 @@ def test_of_pure_noise_nothing_is_known(noise: Any) -> None:
 
 
 def test_predictions_in_the_folder_are_those_that_were_measured(noise: Any) -> None:
-    """Without a test part: each row as it was told by members that did not learn from it, not as the run predicts."""
+    """Without a test part: rows predicted out of fold, and not as the run predicts."""
     with (noise.run.path / "predictions.csv").open(newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
     rows = np.array([int(row["row"]) for row in written])
@@ -100,7 +100,7 @@ def members_and_rows() -> tuple[Any, Any, Any]:
 
 
 def test_a_row_is_never_told_by_a_member_that_learned_from_it() -> None:
-    """Members that did are set to say a million: none of it is heard, and the mean of the others is."""
+    """Members that did are set to answer a million: only the mean of the others counts."""
     model, x, held = members_and_rows()
     outside = folds.OutOfFold(x, np.zeros((30, 2), "float32"), held)
     outside.set_model(model)
@@ -136,11 +136,11 @@ def test_what_is_measured_while_training_is_what_was_said() -> None:
     assert model.scores["b"]["auc"].value == pytest.approx(wins)
 
 
-# -- the mixture -------------------------------------------------------------------------------------------------
+# -- the mixture -----------------------------------------------------------------------------------
 
 
 def two_answers(rows: int, good: float, bad: float, tasks: int = 3) -> tuple[Any, Any, Any, Any]:
-    """A truth of several numbers and two answers to it, off by so many deviations, independent of each other."""
+    """A truth of several numbers and two answers with independent errors of given deviations."""
     rng = np.random.default_rng(1)
     model = straight([pc.Regression(f"t{i}") for i in range(tasks)])
     y = rng.normal(size=(rows, tasks)).astype("float32")
@@ -148,7 +148,7 @@ def two_answers(rows: int, good: float, bad: float, tasks: int = 3) -> tuple[Any
 
 
 def test_shares_lie_between_none_and_all() -> None:
-    """Where both err the same way, and one twice as much, taking from it what it has too much would be best."""
+    """If both err alike, one by twice as much, subtracting its excess would be best."""
     for rows in (5, 50, 2000):
         model, y, one, _ = two_answers(rows, 1.0, 1.0)
         for found in (
@@ -160,7 +160,7 @@ def test_shares_lie_between_none_and_all() -> None:
 
 
 def test_of_two_answers_that_are_as_good_each_has_a_half() -> None:
-    """Even where few rows would say otherwise; and equal answers are no reason to leave one half."""
+    """Even where few rows suggest otherwise; and equal answers do not move it from one half."""
     for rows in (8, 20, 1000):
         np.testing.assert_allclose(blend.shares(*two_answers(rows, 0.5, 0.5)), 0.5, atol=0.2)
     model, y, one, _ = two_answers(10, 0.5, 0.5)
@@ -200,7 +200,7 @@ def test_the_blend_is_its_formula_and_silent_in_training() -> None:
     )
 
 
-# -- a run -------------------------------------------------------------------------------------------------------
+# -- a run -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_a_run_says_the_same_when_it_is_opened_again(learned: Any) -> None:
 def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
     learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kernel ridge is left out row by row: it would answer for a row from the others of its household."""
+    """Kernel ridge leaves out row by row: it would predict a row from its own household."""
     held: list[Any] = []
     train, sentences = recipe.train, []
 

@@ -1,4 +1,4 @@
-"""Calibration and steady thresholds against scikit-learn, against plain search, and where the truth is known."""
+"""Test calibration and thresholds against scikit-learn, plain search, and known truths."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def multilabel(y: np.ndarray, z: np.ndarray) -> Calibration:
     )
 
 
-# -- fits against others -----------------------------------------------------------------------------------------
+# -- fits against others ---------------------------------------------------------------------------
 
 
 def test_platt_is_a_logistic_regression_on_the_logit() -> None:
@@ -117,7 +117,7 @@ def test_the_temperature_of_classes_is_found_by_search(factor: float) -> None:
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_bounds(sign: float) -> None:
-    """Logits that part the rows, and logits that are the wrong way round: the order of rows stays."""
+    """Logits that separate the rows, and reversed logits: the order of rows stays."""
     z = np.linspace(-2, 2, 100)[:, None]
     y = (sign * z > 0).astype(float)
     bound = LOWEST if sign < 0 else HIGHEST
@@ -131,7 +131,7 @@ def test_bounds(sign: float) -> None:
 
 @pytest.mark.parametrize("doubt", [0.5, 1.0])
 def test_a_row_of_doubt_is_a_wrong_row_shared_by_all(doubt: float) -> None:
-    """Of 60 rows that are all right: the same temperature as with 60 more, wrong ones that weigh as one together."""
+    """60 rows, all right: the temperature as with 60 more, wrong ones that count as one row."""
     rng = np.random.default_rng(0)
     own = np.arange(60) % 3
     z = rng.normal(size=(60, 3))
@@ -146,7 +146,7 @@ def test_a_row_of_doubt_is_a_wrong_row_shared_by_all(doubt: float) -> None:
 
 
 def test_of_rows_that_are_all_right_no_probability_is_0() -> None:
-    """Far apart, a hundred rows: no class gets less than a thousandth of what one wrong row in a hundred would say."""
+    """Far apart, a hundred rows: each class gets at least a thousandth of one wrong row's share."""
     own = np.arange(99) % 3
     z = 2.0 * np.eye(3)[own] + 0.1 * np.random.default_rng(0).normal(size=(99, 3))
     found = evaluation.calibration(
@@ -155,7 +155,7 @@ def test_of_rows_that_are_all_right_no_probability_is_0() -> None:
     assert softmax(found.applied(z), axis=1).min() > 1e-5
 
 
-# -- where the truth is known ------------------------------------------------------------------------------------
+# -- where the truth is known ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("rows", "most"), [(60, 0.2), (200, 0.12), (2000, 0.08)])
@@ -309,14 +309,14 @@ def test_what_cannot_be_calibrated(call: Any, sentence: str) -> None:
         call()
 
 
-# -- thresholds that hold ----------------------------------------------------------------------------------------
+# -- thresholds that hold --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metric", sorted(evaluation.METRICS))
 def test_of_calibrated_probabilities_the_best_is_known(
     metric: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of the optimal F1 (Lipton 2014); the share of ones; one half. Also where probabilities are too sure."""
+    """Half of the optimal F1 (Lipton 2014); the share of ones; one half. Also if overconfident."""
     y, z = yes_or_no(20_000, 3)
     monkeypatch.setattr(
         sys.modules["polycera.evaluation.smoothed_thresholds"], "TRUSTED", 1e12
@@ -333,7 +333,7 @@ def test_of_calibrated_probabilities_the_best_is_known(
 
 @pytest.mark.parametrize("metric", sorted(evaluation.METRICS))
 def test_of_many_rows_the_labels_decide(metric: str) -> None:
-    """No a z + b makes these probabilities right, for the answer depends on how far they lie from one half."""
+    """No a z + b makes these probabilities right: they depend on the distance from one half."""
     rng = np.random.default_rng(0)
     p = rng.random((40_000, 1))
     y = (rng.random(p.shape) < np.where(p > 0.9, 0.05, 0.8 * p)).astype(float)

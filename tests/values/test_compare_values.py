@@ -1,4 +1,4 @@
-"""`pc.compare` and `pc.sweep` against numbers worked out by hand, SciPy's intervals, and data whose answer is known."""
+"""Test `pc.compare` and `pc.sweep` against results by hand, SciPy's intervals and known data."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import polycera as pc
-from polycera.experiments import compare
 from polycera.experiments.affinity import affinity, grouped, total
+from polycera.experiments.compare import compare
 from polycera.experiments.comparison_verdict import verdict
 from polycera.experiments.confidence_interval import interval, quantile
 from polycera.experiments.gains import delta_m, gain_of, relative
@@ -22,7 +22,7 @@ from polycera.runs import results
 
 pytestmark = pytest.mark.nobackend
 
-# -- the interval ----------------------------------------------------------------------------------------------------
+# -- the interval ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 120])
@@ -47,7 +47,7 @@ def test_one_value_has_no_interval() -> None:
     assert interval([]) == interval([None]) == (None, None, None)
 
 
-# -- gains -----------------------------------------------------------------------------------------------------------
+# -- gains -----------------------------------------------------------------------------------------
 
 UP, DOWN = ("max", 1.0), ("min", 0.0)
 
@@ -57,7 +57,7 @@ def score(value: float, about: tuple[str, float] = DOWN) -> Score:
 
 
 def test_delta_m_is_the_hand_computed_figure() -> None:
-    """Accuracy 0.80 -> 0.84: +5 %; error 2.0 -> 2.5: -25 %; IoU 0.50 -> 0.65: +30 %; their mean 10/3 %."""
+    """Accuracy 0.80 -> 0.84: +5 %; error 2.0 -> 2.5: -25 %; IoU 0.50 -> 0.65: +30 %; mean 10/3."""
     separate = {"a": score(0.80, UP), "b": score(2.0), "c": score(0.50, UP)}
     joint = {"a": score(0.84, UP), "b": score(2.5), "c": score(0.65, UP)}
     assert delta_m(joint, separate) == pytest.approx((0.05 - 0.25 + 0.30) / 3)
@@ -98,7 +98,7 @@ def test_a_gain_is_signed_so_that_joint_is_better_above_zero() -> None:
     assert (undefined.joint, undefined.difference, undefined.better) == ([None], None, "neither")
 
 
-# -- affinity --------------------------------------------------------------------------------------------------------
+# -- affinity --------------------------------------------------------------------------------------
 
 
 def test_affinity_is_the_gain_over_training_alone() -> None:
@@ -115,7 +115,7 @@ def test_affinity_is_the_gain_over_training_alone() -> None:
 
 
 def test_the_group_is_by_the_mean_over_its_members() -> None:
-    """Three tasks that all help each other a little beat one pair: (0.1 + 0.1) / 2 each, 0.3 in all, against 0.25."""
+    """Three tasks that all help a little beat a pair: (0.1 + 0.1) / 2 each, 0.3 against 0.25."""
     gain = np.full((3, 3), 0.1)
     gain[0, 1], gain[1, 0] = 0.15, 0.10
     np.fill_diagonal(gain, 0.0)
@@ -132,7 +132,7 @@ def test_many_tasks_are_merged_into_the_groups_that_help_each_other() -> None:
     assert grouped(gain) == [np.flatnonzero(blocks == block).tolist() for block in range(4)]
 
 
-# -- the verdict -----------------------------------------------------------------------------------------------------
+# -- the verdict -----------------------------------------------------------------------------------
 
 
 def comparison(
@@ -258,7 +258,7 @@ def test_the_time_to_expect() -> None:
     assert expected(3600.0, 200, 4) == "4 at once: about 50 hours"
 
 
-# -- data whose answer is known --------------------------------------------------------------------------------------
+# -- data whose answer is known --------------------------------------------------------------------
 
 
 def table_of(
@@ -269,7 +269,7 @@ def table_of(
 
 
 def helped() -> dict[str, Any]:
-    """Two tasks with one hidden factor of ten columns; one of them has eight labels to find it by."""
+    """Two tasks with one hidden factor of ten columns; one has only eight labels."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(300, 10))
     factor = x @ rng.normal(size=10) / np.sqrt(10)

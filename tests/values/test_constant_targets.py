@@ -70,7 +70,7 @@ def test_every_kind_answers_its_one_value(tmp_path: Path) -> None:
 
 
 def test_a_rare_label_may_be_missing_from_a_part(tmp_path: Path) -> None:
-    """By groups and by time one part has a single class; of three labels of one task, one is never there."""
+    """By groups and time one part has one class; of a task's three labels, one never occurs."""
     table = features() | {"when": np.arange(ROWS), "late": np.arange(ROWS) >= ROWS - 4}
     table |= {"x": [0] * ROWS, "y": (table["a"] > 0).astype(int), "z": (table["b"] > 0).astype(int)}
     labels = pc.Multilabel("tags", labels=["x", "y", "z"])

@@ -38,7 +38,7 @@ def encoder(table: Table, **roles: str) -> Encoder:
     return Encoder.fit(table, infer(table, overrides=roles))
 
 
-# -- encoding --------------------------------------------------------------------------------------------------
+# -- encoding --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9, 1e160])
@@ -151,7 +151,7 @@ def test_a_level_that_looks_like_a_number_survives_a_small_file(tmp_path: Path) 
     ]
 
 
-# -- reading ---------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 SHEET = (
     "\ufeffnumber,gap,flag,day,moment,word,answer,nothing,stray,part_no\r\n"
@@ -235,7 +235,7 @@ def test_names_may_be_anything() -> None:
     assert ours.columns == names and ours.transform(table).shape == (3, 16)
 
 
-# -- roles and tasks -------------------------------------------------------------------------------------------
+# -- roles and tasks -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_targets_may_be_asked_for_in_every_way() -> None:
     assert tasks_for(table, "a")[0] == tasks_for(table, {"a": None})[0] == tasks[:1]
 
 
-# -- dividing and leaks ----------------------------------------------------------------------------------------
+# -- dividing and leaks ----------------------------------------------------------------------------
 
 
 def test_a_class_of_three_rows_is_in_every_part() -> None:
@@ -391,7 +391,7 @@ def test_correlations_with_gaps_are_those_of_pandas(rng: np.random.Generator, me
     assert ours == pytest.approx(whole.to_numpy(), nan_ok=True)
 
 
-# -- real files ------------------------------------------------------------------------------------------------
+# -- real files ------------------------------------------------------------------------------------
 
 
 def test_the_telco_file_as_people_download_it(shared_data: Path) -> None:

@@ -328,7 +328,9 @@ import sys, types
 from pathlib import Path
 import importlib.util
 bare = types.ModuleType("polycera")
-bare.__path__ = [str(Path(path) / "polycera") for path in sys.path if (Path(path) / "polycera").is_dir()]
+bare.__path__ = [
+    str(Path(path) / "polycera") for path in sys.path if (Path(path) / "polycera").is_dir()
+]
 sys.modules["polycera"] = bare
 import polycera.drawing
 print(*{name.split(".")[0] for name in sys.modules})

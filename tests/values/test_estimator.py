@@ -1,4 +1,4 @@
-"""The scikit-learn face, held against scikit-learn's own checks, its own estimators' conventions, and `pc.fit`."""
+"""Test the scikit-learn face against scikit-learn's checks, its conventions, and `pc.fit`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_scikit_learns_own_checks_pass(estimator: Any, check: Any) -> None:
 
 
 def made_up(rows: int = 160) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Columns of five kinds with gaps, and columns of y of five kinds, two of them with missing labels."""
+    """Columns of five kinds with gaps, and y of five kinds, two of them with missing labels."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame(
         {

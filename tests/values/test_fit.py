@@ -1,4 +1,4 @@
-"""`pc.fit` from end to end on a table of eighty rows: what it leaves, and that all of it says the same."""
+"""Test `pc.fit` end to end on a table of eighty rows: what it leaves is consistent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SMALL = {"width": 32, "members": 5}
 
 
 def table(rows: int = ROWS) -> dict[str, list[Any]]:
-    """Numbers with gaps, a category, and three targets of which one has a sixth of its labels missing."""
+    """Numbers with gaps, a category, and three targets, one with a sixth of labels missing."""
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(2, rows))
     plan = np.where(a + b > 0.7, "gold", np.where(a > b, "silver", "none at all"))
@@ -146,7 +146,7 @@ def test_history_has_a_row_for_each_epoch(run: pc.Run) -> None:
 
 
 def test_predictions_are_the_model_s(run: pc.Run, work: Path) -> None:
-    """The held-out rows, their true labels and the answers, as `predict` gives them for those rows of the file."""
+    """The test rows, their labels and the answers, as `predict` gives them for those file rows."""
     written = rows_of(run.path / "predictions.csv")
     places = [int(row["row"]) for row in written]
     whole = table()
@@ -229,7 +229,7 @@ def test_evaluate_counts_the_rows_that_the_network_learned_from(run: pc.Run, wor
 
 
 def test_yes_and_no_are_measured_as_they_are_answered(run: pc.Run) -> None:
-    """Accuracy, F1, precision and recall at the threshold: in metrics, quality and predictions alike."""
+    """Accuracy, F1, precision, recall at the threshold: equal in metrics, quality, predictions."""
     own, label = run.metrics["test"]["churn"], run.quality.tasks["churn"].labels[0]
     assert list(own)[:2] == ["auc", "accuracy"] and {"f1", "precision", "recall"} < set(own)
     for name in ("accuracy", "f1", "precision", "recall"):
@@ -258,7 +258,8 @@ def test_a_fresh_process_predicts_the_same_bits(run: pc.Run, work: Path, tmp_pat
     code = (
         "import numpy as np, polycera as pc, sys\n"
         f"found = pc.load({str(run.path)!r}).predict({str(work / 'table.csv')!r})\n"
-        f"np.savez({str(tmp_path / 'found.npz')!r}, **{{k: v for k, v in found.items() if v.dtype.kind == 'f'}})\n"
+        f"np.savez({str(tmp_path / 'found.npz')!r}, **{{k: v for k, v in found.items() if "
+        f"v.dtype.kind == 'f'}})\n"
         "print('|'.join(found['plan']))\n"
     )
     said = python(code)
@@ -382,7 +383,7 @@ def test_data_frames_train_as_the_file_does(kind: str, run: pc.Run, tmp_path: Pa
 
 @pytest.mark.nobackend
 def test_warnings_point_at_the_caller(tmp_path: Path) -> None:
-    """Without a command line that prints them, what is noteworthy is a warning from the line that called."""
+    """Without a command line to print it, a note is a warning from the line that called."""
     columns = {**table(), "number of the row, or nearly": table()["b"]} | {"revenue": table()["b"]}
     with pytest.warns(UserWarning, match="nearly a copy of the target 'revenue'") as caught:
         pc.fit(columns, ["revenue"], out=tmp_path / "run", training=QUICK, network=SMALL)
@@ -402,7 +403,7 @@ def test_a_column_named_row(tmp_path: Path) -> None:
 
 @pytest.mark.nobackend
 def test_true_labels_are_written_as_the_answers_are(tmp_path: Path) -> None:
-    """A column of 0 and 1 with gaps holds 0.0, 1.0 and NaN in memory, and 0, 1 and nothing in the file."""
+    """A column of 0, 1 and gaps holds 0.0, 1.0, NaN in memory, and 0, 1 and nothing in the file."""
     flag = [None if i % 7 == 0 else i % 2 for i in range(ROWS)]
     pc.fit(
         {**table(), "flag": flag},
@@ -472,7 +473,7 @@ def test_the_documented_options_are_the_spec_s() -> None:
 
 
 def test_what_watches_and_saves_changes_nothing_of_a_training(tmp_path: Path) -> None:
-    """Without a checkpoint each epoch has the same order of rows as with one, and another than the epoch before."""
+    """Without a checkpoint each epoch has the same row order as with one, new in each epoch."""
     rng, tasks = np.random.default_rng(0), [pc.Regression("a"), pc.Binary("b")]
     x = rng.normal(size=(96, 3)).astype("float32")
     y = {"a": x[:, 0] + rng.normal(size=96), "b": x[:, 1] > 0}

@@ -1,4 +1,4 @@
-"""A run as data frames and as a notebook shows it: the library of the table, every name escaped, one short line."""
+"""Test a run as frames and in a notebook: the table's library, escaped names, a short line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def test_predictions_come_back_as_they_were_said() -> None:
         pc.Multiclass("m", classes=[1, 2, 3]),
         pc.Regression("r"),
     ]
-    text = "row,b (true),m (true),r (true),b,b=2 probability,m,r\n4,01,2,,2,0.5,3,1.5\n7,,1,2.5,01,0.25,1,-2\n"
+    text = (
+        "row,b (true),m (true),r (true),b,b=2 probability,m,r\n4,01,2,,2,0.5,3,1.5\n"
+        "7,,1,2.5,01,0.25,1,-2\n"
+    )
     found = run_frames.predictions_columns(text, tasks)
     assert found == {
         "row": [4, 7],
@@ -106,7 +109,7 @@ def test_fit_tells_the_run_where_its_table_came_from(
 ) -> None:
     from polycera.tabular import train_run
 
-    monkeypatch.setattr(train_run, "train_into", lambda run, *_, **__: run)
+    monkeypatch.setattr(train_run, "train_run", lambda run, *_, **__: run)
     table = pl.DataFrame({"a": np.arange(40.0), "y": np.arange(40.0)})
     assert fit(table, ["y"], out=tmp_path / "run").library == "polars"
 

@@ -1,4 +1,4 @@
-"""Gradient norms, shares, cosines and conflicts against float64 NumPy, for a linear network and a bent one."""
+"""Test gradient norms, shares, cosines and conflicts against float64 NumPy, on two networks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def layers(model: pc.Model) -> list[tuple[np.ndarray, np.ndarray]]:
 def by_hand(
     model: pc.Model, x: np.ndarray, y: dict[str, np.ndarray], bent: bool
 ) -> list[np.ndarray]:
-    """The gradients [m, weights] at first and second, of the mean squared error of each task in its own units."""
+    """The gradients [m, weights] of each task's scaled mean squared error, at first and second."""
     (first, b1), (second, b2), (head, b3) = layers(model)
     bend = np.tanh if bent else (lambda z: z)
     slope = (lambda a: 1 - a**2) if bent else np.ones_like
@@ -104,7 +104,7 @@ def test_a_probe_of_all_rows_is_the_gradient_by_hand(activation: str) -> None:
 
 
 def test_the_gradient_by_hand_is_that_of_the_loss() -> None:
-    """By finite differences of the loss that the model measures: what the others are held against is right itself."""
+    """By finite differences of the model's own loss: so the reference itself is right."""
     model, (x, y) = network("tanh"), table()
     model.adapt(y)
     alone = {"up": y["up"], "down": np.full(ROWS, np.nan), "side": np.full(ROWS, np.nan)}
@@ -148,7 +148,7 @@ def test_batches_are_averaged_and_conflicts_counted() -> None:
 
 
 def test_opposite_targets_conflict_in_every_batch() -> None:
-    """Two heads that begin alike and want the opposite of a centred target pull apart, whatever the batch."""
+    """Two heads that begin alike with opposite centred targets conflict, whatever the batch."""
     inputs = keras.Input((FEATURES,))
     hidden = keras.layers.Dense(HIDDEN, kernel_initializer="zeros", name="trunk")(inputs)
     tasks = [pc.Regression(name, loss="mse") for name in ("up", "down")]

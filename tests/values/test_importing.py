@@ -1,4 +1,4 @@
-"""What `import polycera` does and leaves undone: light, every name there, Keras's backend chosen, our classes known."""
+"""Test what `import polycera` does: light, every name there, a backend chosen, classes known."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_importing_is_light_and_every_name_is_there() -> None:
             "light = [m.split('.')[0] for m in sys.modules]\n"
             "from polycera import Binary, fit, load, Run, report, InputError, errors\n"
             "import polycera.tabular.fit, polycera.experiments.sweep\n"
-            "functions = [polycera.tabular.fit, polycera.experiments.sweep, polycera.fit, polycera.sweep]\n"
+            "functions = [polycera.tabular.fit, polycera.experiments.sweep, polycera.fit, "
+            "polycera.sweep]\n"
             "read = [m.split('.')[0] for m in sys.modules]\n"
             "print(json.dumps([light, read, dir(polycera), [callable(f) for f in functions]]))"
         )
@@ -76,7 +77,7 @@ def test_names_can_be_pickled() -> None:
 
 
 def test_the_type_checker_sees_every_name() -> None:
-    """A name that is imported when it is used must also stand in the block that only a type checker reads."""
+    """A lazily imported name must also be in the block that only a type checker reads."""
     for package, public in (
         ("polycera", {*pc.__all__, *pc.ESTIMATORS}),
         ("polycera.diagnostics", pc.diagnostics.__all__),
@@ -109,7 +110,8 @@ def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(
     path, expected = saved
     code = (
         "import sys, threading, polycera as pc\n"
-        "names, failed = ['Model', 'layers', 'fit', 'sweep', 'callbacks', 'adopt', 'Binary', 'describe'], []\n"
+        "names, failed = ['Model', 'layers', 'fit', 'sweep', 'callbacks', 'adopt', 'Binary', "
+        "'describe'], []\n"
         "def use(name):\n"
         "    try: getattr(pc, name)\n"
         "    except BaseException as error: failed.append((name, repr(error)))\n"
@@ -130,7 +132,7 @@ def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(
 def test_keras_that_failed_before_polycera_is_imported_anew(
     saved: tuple[Path, np.ndarray], tmp_path: Path
 ) -> None:
-    """Nobody chose a backend, and Keras looked for its default: the notebook need not be started again."""
+    """Nobody chose a backend, and Keras took its default: the notebook needs no restart."""
     path, expected = saved
     code = (
         "import sys, warnings\n"
@@ -142,7 +144,8 @@ def test_keras_that_failed_before_polycera_is_imported_anew(
         "    warnings.simplefilter('always')\n"
         "    import polycera as pc, keras, numpy as np\n"
         "said = [str(one.message) for one in said if 'polycera has chosen' in str(one.message)]\n"
-        "assert len(said) == 1 and 'tensorflow' in said[0] and 'KERAS_BACKEND=jax' in said[0], said\n"
+        "assert len(said) == 1 and 'tensorflow' in said[0] and 'KERAS_BACKEND=jax' in said[0], "
+        "said\n"
         "assert keras.backend.backend() == 'jax'\n"
         "print(keras.models.load_model(PATH).predict(np.ones((3, 3)), verbose=0)['a'].tolist())"
     )
@@ -165,7 +168,7 @@ def test_keras_that_is_imported_before_polycera_knows_our_classes(
     np.testing.assert_allclose(loaded.predict(np.ones((3, 3)), verbose=0)["a"], saved[1], rtol=1e-5)
 
 
-# -- the backend -------------------------------------------------------------------------------------------------
+# -- the backend -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def fitted(model: pc.Model, y: dict[str, Any], **options: Any) -> dict[str, floa
 
 
 def test_a_list_of_losses_trains_all_of_them() -> None:
-    """Keras: `loss=['mse', 'mae']` on one output trains the first only, and logs `price_loss: 0.0`."""
+    """Keras: `loss=['mse', 'mae']` on one output trains the first, and logs `price_loss: 0.0`."""
     ends = {}
     for losses in (["mse"], ["mae"], ["mse", "mae"]):
         model = dense([pc.Regression("price", loss=losses)])
@@ -64,7 +64,7 @@ def test_weights_under_a_wrong_name_are_refused() -> None:
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["heads", "adopted"])
 def test_heads_are_not_swapped_by_the_alphabet(adopted: bool) -> None:
-    """Keras: a list of losses on dict outputs is assigned in sorted key order, whatever the order of the outputs."""
+    """Keras: a list of losses on dict outputs follows the sorted keys, not the outputs' order."""
     tasks = [
         pc.Regression("z", loss="mae", standardize=False),
         pc.Regression("a", loss="huber", standardize=False),
@@ -104,7 +104,7 @@ def test_a_missing_label_of_weight_0_is_nothing() -> None:
 
 
 def test_accuracy_of_200_labels_is_their_accuracy() -> None:
-    """Keras: `accuracy` on 200 sigmoids becomes categorical accuracy: 0.0 where the truth is 0.50."""
+    """Keras: `accuracy` on 200 sigmoids becomes categorical accuracy: 0.0 where 0.50 is true."""
     names = [f"y{i}" for i in range(200)]
     model = straight([pc.Binary(n, metrics=["accuracy"]) for n in names])
     rng = np.random.default_rng(1)

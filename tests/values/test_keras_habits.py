@@ -1,4 +1,4 @@
-"""Habits from stock Keras on a model of tasks: its names in the logs, its callbacks, its metric objects, its lists."""
+"""Test habits from stock Keras on a model of tasks: log names, callbacks, metrics, lists."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_names_of_stock_keras_hold_its_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.nobackend
 def test_an_adopted_compile_logs_every_name_that_stock_keras_logs() -> None:
-    """Also in the spelling of `compile`, and with the AUC of Keras, which is not that of our histogram."""
+    """Also as written in `compile`, and with the AUC of Keras, not that of our histogram."""
 
     def compiled() -> keras.Model:
         model = stock("list")
@@ -348,11 +348,12 @@ def test_stock_tools_go_on_working(tmp_path: Path) -> None:
 
 
 @pytest.mark.nobackend
-def test_mlflow_logs_every_metric(tmp_path: Path) -> None:
+def test_mlflow_logs_every_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow's autolog adds its callback to a list, and fails on None."""
     how = "is not installed: pip install mlflow-skinny sqlalchemy alembic"
     mlflow = pytest.importorskip("mlflow", reason=f"mlflow-skinny {how}")
     pytest.importorskip("alembic", reason=f"alembic {how}")
+    monkeypatch.chdir(tmp_path)  # where it makes a folder for artefacts
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'runs.db'}")
     mlflow.keras.autolog(log_models=False)
     try:

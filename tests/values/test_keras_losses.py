@@ -1,4 +1,4 @@
-"""All losses of Keras, by name, as function and as object, for every kind: one value and one unit, or one refusal."""
+"""Test all losses of Keras, in every form, for every kind: one value and scale, or a refusal."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_name_function_and_object_have_one_value_and_it_is_that_of_keras(kind: s
 
 @pytest.mark.nobackend
 def test_terms_that_compute_the_same_are_one_part() -> None:
-    """200 tasks with a loss of Keras cost what one costs, whether it came as name, function or object."""
+    """200 tasks with a loss of Keras cost what one costs, by name, as function or object."""
     ways = ["kl_divergence", keras.losses.kl_divergence, keras.losses.KLDivergence(), "kld"]
     tasks = [pc.Multiclass(f"t{i}", 3, loss=ways[i % 4]) for i in range(200)]
     parts = Objective(pc.tasks.Layout.of(tasks)).parts

@@ -1,4 +1,4 @@
-"""Landmarks in closed form: against loops that leave rows out one by one, scikit-learn, and formulas by hand."""
+"""Test closed-form landmarks against leave-one-out loops, scikit-learn and manual formulas."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def by_hand(x: Any, y: Any, marks: Any, penalty: float) -> Any:
     return np.linalg.lstsq(features.T @ features + penalty * among, features.T @ y, rcond=1e-14)[0]
 
 
-# -- ridge regression --------------------------------------------------------------------------------------------
+# -- ridge regression ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("penalty", [0.01, 0.3, 10.0])
@@ -55,7 +55,7 @@ def by_hand(x: Any, y: Any, marks: Any, penalty: float) -> Any:
 def test_what_is_left_out_is_what_a_loop_finds(
     count: int, penalty: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each row taken out, solved anew by the others, and asked for: with all rows as landmarks, and with twelve.
+    """Leave out each row, solve anew and predict it: with all rows as landmarks, and with twelve.
 
     Landmarks are places. Where a row that is one is taken out, its place stays and its label goes.
     """
@@ -120,7 +120,7 @@ def test_units_of_one_task_have_one_penalty() -> None:
 
 
 def beside_known_rows(penalty: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Any]:
-    """A sixth of the labels is missing; how far that is from ridge regression on the rows that have them.
+    """Miss a sixth of the labels; return the distance to ridge regression on the labelled rows.
 
     Returns:
         of the fit and of known rows left out, the largest difference; of the error, the largest
@@ -144,7 +144,7 @@ def beside_known_rows(penalty: float, monkeypatch: pytest.MonkeyPatch) -> tuple[
 
 @pytest.mark.parametrize("penalty", [0.3, 3.0])
 def test_missing_labels_teach_nothing(penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fit is that of the known rows within 0.01 of a deviation; each round of filling in brings it nearer."""
+    """The fit is that of the known rows within 0.01 deviations; each round brings it nearer."""
     fit = beside_known_rows(penalty, monkeypatch)[0]
     assert fit < 0.01
     monkeypatch.setattr(kernel_ridge, "FILLS", 1)
@@ -155,7 +155,7 @@ def test_missing_labels_teach_nothing(penalty: float, monkeypatch: pytest.Monkey
 def test_rows_left_out_beside_missing_labels(
     penalty: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within 0.25 of a deviation, for a row's leverage is that of rows of which as many are missing everywhere."""
+    """Within 0.25 deviations: a row's leverage assumes as many missing labels everywhere."""
     _, left_out, error = beside_known_rows(penalty, monkeypatch)
     assert left_out < 0.25
     assert error < 0.15
@@ -170,7 +170,7 @@ def test_rows_left_out_beside_missing_labels_and_a_small_penalty(
     assert error < 0.15
 
 
-# -- kernels -----------------------------------------------------------------------------------------------------
+# -- kernels ---------------------------------------------------------------------------------------
 
 
 def test_a_wave_asks_for_a_narrow_kernel_and_a_line_for_a_wide_one() -> None:
@@ -204,7 +204,7 @@ def test_distances_and_kernels_by_hand() -> None:
     np.testing.assert_allclose(Kernel(0.1, 0.5)(a, b), [[np.exp(-0.5), 1.0]], atol=1e-4)
 
 
-# -- the layer ---------------------------------------------------------------------------------------------------
+# -- the layer -------------------------------------------------------------------------------------
 
 
 def built(tasks: list[Any], features: int, count: int) -> tuple[Landmarks, pc.tasks.Layout]:
@@ -261,7 +261,7 @@ def test_a_kernel_that_is_given_is_kept() -> None:
 
 
 def test_classes_become_probabilities() -> None:
-    """Three classes on a line and yes or no beside them: raw outputs of left-out rows are worth what they say."""
+    """Three classes on a line beside a yes or no: raw outputs of left-out rows are calibrated."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 2))
     where = x[:, 0] + 0.5 * rng.normal(size=200)
@@ -285,7 +285,7 @@ def test_classes_become_probabilities() -> None:
 
 
 def test_tasks_that_are_not_served_and_targets_that_do_not_vary() -> None:
-    """A count, an ordinal, a constant and a single class: nothing is said of them, and the others are as without."""
+    """A count, an ordinal, a constant and a single class: no output, and others are unchanged."""
     x, y = rows()
     count = np.arange(ROWS) % 5
     tasks = [pc.Count("calls"), pc.Regression("a"), pc.Regression("flat"), pc.Binary("always")]
@@ -329,11 +329,11 @@ def test_where_no_task_is_served_nothing_is_set(task: Any, labels: Any) -> None:
     assert (ops.convert_to_numpy(layer(x.astype("float32"))) == 0).all()
 
 
-# -- from scores to raw outputs ----------------------------------------------------------------------------------
+# -- from scores to raw outputs --------------------------------------------------------------------
 
 
 def test_platt_is_a_logistic_regression() -> None:
-    """On labels drawn in a little, as Platt's; scikit-learn takes those as each row twice, weighted."""
+    """On labels drawn in a little, as in Platt's; scikit-learn takes each row twice, weighted."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(300, 2)) * [1.0, 0.1] + [0.0, 0.05]
     labels = (rng.random((300, 2)) < 1 / (1 + np.exp(-(scores * [2.0, 15.0] - 1.0)))).astype(float)
@@ -353,7 +353,7 @@ def test_platt_is_a_logistic_regression() -> None:
 
 
 def test_platt_never_turns_scores_around_and_survives_a_perfect_split() -> None:
-    """Rows left out of pure noise are told a little of the opposite, which is no reason to say the opposite."""
+    """Left-out rows of pure noise suggest a little of the opposite, which must not be predicted."""
     labels = np.array([0.0, 1] * 20)[:, None]
     slope, offset = kernel_ridge.platt(1.0 - labels, labels)
     assert slope[0] == 0.0
@@ -362,7 +362,7 @@ def test_platt_never_turns_scores_around_and_survives_a_perfect_split() -> None:
 
 
 def test_classes_that_scores_divide_get_a_slope_within_reason() -> None:
-    """At the largest slope that is tried, a class that is right in a row to come would get 1e-80."""
+    """At the largest slope tried, a class that is right in a later row would get 1e-80."""
     y = np.eye(3)[np.arange(60) % 3]
     scores = y - 1 / 3 + 0.05 * np.random.default_rng(0).normal(size=y.shape)
     layout = pc.tasks.Layout.of([pc.Multiclass("c", classes=3)])

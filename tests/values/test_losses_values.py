@@ -1,4 +1,4 @@
-"""Own losses against stock Keras and scikit-learn on the same outputs; foreign losses; stability; a whole training."""
+"""Test losses against stock Keras and scikit-learn; foreign losses; stability; a training."""
 
 from __future__ import annotations
 
@@ -356,7 +356,7 @@ def rows() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 
 def test_training_is_that_of_stock_keras(rows: Any) -> None:
-    """Two tasks, complete labels, weights of tasks and rows: the same losses and weights, step by step."""
+    """Two tasks, complete labels, task and row weights: equal losses and weights, step by step."""
     x, y, sample_weight = rows
     trunk = lambda inputs: keras.layers.Dense(5, activation="tanh")(inputs)  # noqa: E731
     inputs = keras.Input((3,))

@@ -256,7 +256,7 @@ def _of_votes(d: Any) -> dict[str, Any]:
 
 
 def _of_labels(d: Any) -> dict[str, Any]:
-    """Label by label over the rows that have it, then rows over the labels they have: scikit-learn knows no mask."""
+    """By label over the rows that have it, then by row over its labels: scikit-learn can't."""
     known = ~np.isnan(d.y)
     said = d.raw > 0
     each = [(d.y[k, j], said[k, j], d.raw[k, j]) for j, k in enumerate(known.T)]
@@ -308,7 +308,7 @@ SKLEARN = {
 
 @pytest.fixture(scope="module")
 def seen() -> SimpleNamespace:
-    """One model of all kinds, trained with a learning rate of 0, so that every log is about the same outputs."""
+    """One model of all kinds, trained at a learning rate of 0, so every log is on equal outputs."""
     keras.utils.set_random_seed(0)
     model = straight(tasks())
     x, y = some(600, 0)
@@ -346,7 +346,7 @@ def test_logs_agree_with_sklearn(seen: SimpleNamespace, task: str, metric: str) 
 
 
 def trivial_reference(seen: SimpleNamespace, name: str) -> dict[str, float]:
-    """What scikit-learn's dummies, fitted to the training labels, reach on the validation labels."""
+    """What scikit-learn's dummies, fitted to training labels, reach on the validation labels."""
     task = seen.model.tasks[name]
     train, y = (task.encode(part[name]) for part in (seen.train, seen.validation))
     if name in SEVERAL:
@@ -468,7 +468,7 @@ def test_answered_quantiles_never_cross(seen: SimpleNamespace) -> None:
 
 @pytest.mark.nobackend
 def test_a_logit_of_zero_is_a_no_while_training_too() -> None:
-    """`evaluate` and `answer` say yes above one half only; a network of zeros sits on that fence."""
+    """`evaluate` and `answer` give yes above one half only; a network of zeros gives one half."""
     y, raw, counted = (
         np.array(v, "float64").reshape(-1, 1, 1) for v in ([1, 0, 0], [0.0, 0.0, 0.0], [1, 1, 1])
     )

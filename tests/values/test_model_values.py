@@ -1,4 +1,4 @@
-"""A polycera model is a Keras model: files, callbacks, precision, devices, sources of batches; and adopted ones."""
+"""Test that a polycera model is a Keras model: files, callbacks, precision, devices, batches."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def same(
         assert values == pytest.approx(expected[name], rel=rel, abs=rel, nan_ok=True), name
 
 
-# -- files ----------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 RELOAD = """
 import keras, numpy as np
@@ -81,7 +81,8 @@ predicted = model.predict(x, verbose=0)
 np.savez(folder + "/predicted.npz", **{{n: v.astype("float64") for n, v in predicted.items()}})
 assert list(model.answer(x, verbose=0)["colour"][:1])[0] in ("red", "green", "blue")
 history = model.fit(x, y, **PLAIN).history
-np.savez(folder + "/trained.npz", *[np.asarray(keras.ops.convert_to_numpy(v)) for v in model.variables])
+trained = [np.asarray(keras.ops.convert_to_numpy(v)) for v in model.variables]
+np.savez(folder + "/trained.npz", *trained)
 print(history["loss"])
 """
 
@@ -153,7 +154,7 @@ def test_named_answers_like_predict() -> None:
         np.testing.assert_allclose(there.reshape(values.shape), values, rtol=1e-5, atol=1e-5)
 
 
-# -- callbacks ------------------------------------------------------------------------------------------------------
+# -- callbacks -------------------------------------------------------------------------------------
 
 
 def test_stock_callbacks_watch_the_joint_score(tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ def test_two_hundred_tasks_by_name() -> None:
     assert backwards == pytest.approx(model.evaluate(x, y, verbose=0))
 
 
-# -- ways to run ----------------------------------------------------------------------------------------------------
+# -- ways to run -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -301,7 +302,7 @@ def test_batch_by_batch() -> None:
     assert model.test_on_batch(x, y, return_dict=True)["loss"] < first["loss"]
 
 
-# -- where batches come from ----------------------------------------------------------------------------------------
+# -- where batches come from -----------------------------------------------------------------------
 
 
 def batches(x: np.ndarray, y: dict[str, Any], weight: Any = None) -> list[Any]:
@@ -392,11 +393,11 @@ def test_dict_of_features_and_several_trunks() -> None:
     )
 
 
-# -- several devices, several backends ------------------------------------------------------------------------------
+# -- several devices, several backends -------------------------------------------------------------
 
 
 def compared() -> dict[str, list[float]]:
-    """What a training with missing labels, weights, a regulariser and validation logs, and an evaluation."""
+    """What training and evaluation log, with missing labels, weights and a regulariser."""
     model = dense(tasks(), kernel_regularizer="l2")
     from_numpy(model)
     validation = rows(16, 1)
@@ -428,7 +429,7 @@ def told(printed: str) -> dict[str, list[float]]:
 
 
 def test_several_devices_are_one(backend: str) -> None:
-    """keras.distribution on four JAX devices, tf.distribute on two: every logged number is that of one device."""
+    """keras.distribution on four JAX devices, tf.distribute on two: logs equal one device's."""
     if backend == "torch":
         pytest.skip("torch's data parallelism arrives with Keras 3.16")
     if backend == "jax":
@@ -448,7 +449,7 @@ def test_three_backends_tell_the_same_story() -> None:
         same(story, here)
 
 
-# -- other people's models ------------------------------------------------------------------------------------------
+# -- other people's models -------------------------------------------------------------------------
 
 
 def shared() -> keras.Model:
@@ -459,7 +460,7 @@ def shared() -> keras.Model:
 
 
 def branches() -> keras.Model:
-    """Separate branches; outputs known by the names of their layers, in an order that is not sorted."""
+    """Separate branches; outputs known by their layers' names, in an unsorted order."""
     x = keras.Input((3,))
     outputs = []
     for name, units in (("sold", 1), ("price", 1), ("colour", 3)):
@@ -500,7 +501,7 @@ def recurrent() -> keras.Model:
     ids=lambda f: f.__name__,
 )
 def test_adopted(network: Any, tmp_path: Path) -> None:
-    """Trains under the same contract, trains the layers that were handed over, and is saved as any other."""
+    """Trains under the same contract, trains the given layers, and is saved like any other."""
     theirs = network()
     model = pc.adopt(theirs, tasks())
     model.compile(keras.optimizers.Adam(0.03))
@@ -534,7 +535,7 @@ def test_adopted(network: Any, tmp_path: Path) -> None:
 
 
 def test_adopted_endings_are_the_same_training() -> None:
-    """Sigmoid and softmax endings, undone before the loss, train like logits; and like the same heads of ours."""
+    """Sigmoid and softmax endings, undone before the loss, train like logits and our own heads."""
     histories = []
     for endings in ((None, None), ("sigmoid", "softmax")):
         x = keras.Input((3,))
@@ -549,7 +550,7 @@ def test_adopted_endings_are_the_same_training() -> None:
 
 
 def test_adopted_sequential_and_relu(backend: str) -> None:
-    """A Sequential's output goes by its last layer's name; a head that ends in relu answers in the user's units."""
+    """A Sequential's output has its last layer's name; a head with relu answers in user scale."""
     x, y = rows(holes=False)
     last = [keras.layers.Dense(1, activation="relu", name="price", bias_initializer="ones")]
     if backend == "jax":

@@ -1,4 +1,4 @@
-"""Methods of one's own: trained with, written down, found again as themselves, or refused by name."""
+"""Test user-defined methods: trained with, written, found again, or refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of task of one's own: computed by their own link, written down and found again, or refused by name."""
+"""Test user-defined task kinds: computed by their link, written, found, or refused by name."""
 
 from __future__ import annotations
 

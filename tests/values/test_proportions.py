@@ -1,4 +1,4 @@
-"""Shares from 0 to 1: the same weights as stock Keras, through every door; answers, refusals, and the way out."""
+"""Test shares from 0 to 1: weights as in stock Keras by every door; answers and refusals."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ def test_a_numeric_target_within_0_and_1_stays_regression_and_names_the_kind() -
 
 @pytest.mark.nobackend  # nothing in it that depends on one: the slow part of these tests runs once
 def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:
-    """Members, landmarks, blend, quality, importance and predictions of proportions and soft labels."""
+    """Members, landmarks, blend, quality, importance, predictions for proportions, soft labels."""
     n = 60
     columns: dict[str, Any] = {f"x{i}": rng.normal(size=n) for i in range(3)}
     z = np.stack([columns["x0"], columns["x1"] - columns["x0"], -columns["x1"]], axis=1)

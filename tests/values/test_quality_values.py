@@ -1,4 +1,4 @@
-"""Quality, thresholds and importance against scikit-learn, against plain loops, and from a run that is trained."""
+"""Test quality, thresholds and importance against scikit-learn, loops, and a trained run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drawn(rows: int, seed: int = 0, share: float = 0.3) -> tuple[np.ndarray, np.
     return truth, np.round(0.6 * rng.random(rows) + 0.35 * truth, 2)
 
 
-# -- against scikit-learn ----------------------------------------------------------------------------------------
+# -- against scikit-learn --------------------------------------------------------------------------
 
 
 @pytest.mark.nobackend
@@ -84,7 +84,7 @@ SCORES = {"f1": f1_score, "balanced_accuracy": balanced_accuracy_score, "accurac
 @pytest.mark.nobackend
 @pytest.mark.parametrize("metric", SCORES)
 def test_cuts_find_the_best_threshold(metric: str) -> None:
-    """Of every probability, of 0, and of one that nothing reaches; several labels at once, some of them missing."""
+    """For every probability, 0, and one that nothing reaches; several labels, some missing."""
     columns = [drawn(60, seed, share) for seed, share in enumerate([0.1, 0.3, 0.5, 0.9])]
     truth, probability = (np.stack(each, axis=1) for each in zip(*columns, strict=True))
     truth[::7, 1] = np.nan
@@ -165,7 +165,7 @@ def test_coverage() -> None:
     assert found.observed == pytest.approx([1 / 3, 2 / 3])
 
 
-# -- of tasks ----------------------------------------------------------------------------------------------------
+# -- of tasks --------------------------------------------------------------------------------------
 
 KINDS = [
     pc.Binary("b", classes=("no", "yes")),
@@ -281,7 +281,7 @@ def test_what_is_written_of_many_tasks_can_be_read(tasks: list[Any]) -> None:
 
 @pytest.mark.nobackend
 def test_thresholds_of_few_rows_stay_at_one_half() -> None:
-    """Of fewer than ten of an answer, all labels together; and of a label that has one answer only."""
+    """With fewer than ten of an answer over all labels; and for a label with one answer only."""
     layout = pc.tasks.Layout.of([pc.Multilabel("m", labels=["rare", "rarer", "never", "always"])])
     truth = np.zeros((40, 4))
     truth[:8, 0], truth[:1, 1], truth[:, 3] = 1, 1, 1
@@ -304,7 +304,7 @@ def test_thresholds_of_few_rows_stay_at_one_half() -> None:
     ] * 2
 
 
-# -- importance --------------------------------------------------------------------------------------------------
+# -- importance ------------------------------------------------------------------------------------
 
 TASKS = [pc.Regression("price"), pc.Binary("churn"), pc.Multiclass("colour", classes=3)]
 SOURCES = ["town", "town", "age", "same", "town", "height"]
@@ -382,7 +382,7 @@ def test_a_column_of_one_task_matters_to_no_other() -> None:
 
 
 def test_importance_keeps_to_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that goes on by a second whenever it is looked at, so that one shuffling takes a second."""
+    """By a clock that adds a second whenever it is read, so that one shuffling takes a second."""
     model, x, y = labelled()
     now = iter(range(10**6))
     monkeypatch.setattr(permutation_importance, "perf_counter", lambda: next(now))
@@ -395,7 +395,7 @@ def test_importance_keeps_to_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_importance_looks_at_more_rows_where_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """256 rows are answered at once; of those drawn, as many times 256 as the time is enough for."""
+    """256 rows are predicted at once; of those drawn, as many times 256 as there is time for."""
     model, x, y = labelled(700)
     now = iter(range(10**6))
     monkeypatch.setattr(permutation_importance, "perf_counter", lambda: next(now))
@@ -425,7 +425,7 @@ def test_the_columns_that_matter_most_are_shown(monkeypatch: pytest.MonkeyPatch)
     assert found.tasks["price"].mean == whole.tasks["price"].mean[:2]
 
 
-# -- a run -------------------------------------------------------------------------------------------------------
+# -- a run -----------------------------------------------------------------------------------------
 
 TARGETS = {"price": "regression", "churn": "binary"}
 QUICK = {"max_steps": 60, "batch_size": 32}
@@ -478,7 +478,7 @@ def test_thresholds_are_those_of_the_validation_rows(run: pc.Run) -> None:
 def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(
     tmp_path: Path,
 ) -> None:
-    """As `predictions.csv` has them, where there is no test part: not as the network says that knows them all."""
+    """As in `predictions.csv` without a test part: not as the network that knows all rows."""
     folds = {"width": 16, "members": 5, "folds": 5}
     run = pc.fit(table(), TARGETS, out=tmp_path / "run", training=QUICK, network=folds, test=0)
     with (run.path / "predictions.csv").open(newline="") as file:
@@ -534,7 +534,7 @@ def test_predictions_follow_the_threshold(run: pc.Run) -> None:
 
 
 def test_the_quality_of_a_run(run: pc.Run) -> None:
-    """On the test rows; at its threshold it agrees with the metrics, which are those of the answers given."""
+    """On the test rows; at its threshold it agrees with the metrics of the answers given."""
     assert run.quality is not None and run.thresholds is not None
     assert run.quality.part == "test" and set(run.quality.tasks) == set(TARGETS)
     (label,) = run.quality.tasks["churn"].labels

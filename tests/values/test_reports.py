@@ -1,4 +1,4 @@
-"""What a report says of a run: the numbers, the views that its data call for, and nothing that is not there."""
+"""Test what a report says of a run: the numbers, the views its data need, and no others."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ def test_the_verdict_says_what_the_files_say(tmp_path: Path) -> None:
     said = page(path).text
     mean = sum(skills.values()) / 3
     assert (
-        f"it reaches a mean skill of {mean:.3f} (0 is the trivial predictor, 1 perfect): best {best} ("
-        in said
-    )
+        f"it reaches a mean skill of {mean:.3f} (0 is the trivial predictor, 1 perfect): best "
+        f"{best} ("
+    ) in said
     assert f"skill {skills[best]:.3f}), worst {worst} (" in said
     assert (
-        "This is one network: 4,864 of 5,059 weights serve all 3 tasks. One network is better by 2 % on average."
-        in said
-    )
+        "This is one network: 4,864 of 5,059 weights serve all 3 tasks. One network is better "
+        "by 2 % on average."
+    ) in said
     assert (
-        f"stopped after 7 epochs and 3.2\u202fs; the joint score was highest in epoch {int(np.argmax(joint))} ("
-        in said
-    )
+        "stopped after 7 epochs and 3.2\u202fs; the joint score was highest in epoch "
+        f"{int(np.argmax(joint))} ("
+    ) in said
 
 
 def test_who_has_not_compared_is_told_how(tmp_path: Path) -> None:

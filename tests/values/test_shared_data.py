@@ -1,4 +1,4 @@
-"""Real tables through the command line, with no option but file and targets (and fewer steps, for the test's sake)."""
+"""Test real tables on the command line, with only file and targets (and fewer steps)."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from small import python
 import polycera as pc
 import polycera_cli
 from polycera.drawing.described import described
-from polycera.interpretation import describe, step_times
-from polycera.interpretation.describe import Description
+from polycera.interpretation import step_times
+from polycera.interpretation.describe import Description, describe
 from polycera.interpretation.separate_models import separate
 from polycera.interpretation.sharing import sharing
 from polycera.interpretation.sharing_verdict import WeightShare, verdict
@@ -95,7 +95,10 @@ def adopted(**options: Any) -> pc.Model:
 
 
 def tabular(**training: Any) -> pc.Model:
-    """The network of a table: two members of 4 units, bins for the first of three columns, five landmarks."""
+    """The network of a table: two members of 4 units, bins for one column, five landmarks.
+
+    The binned column is the first of three.
+    """
     tasks = [pc.Binary("churn"), pc.Regression("spend"), pc.Multiclass("kind", classes=3)]
     network = Network(width=4, depth=2, members=2, bins=6, numbers=1, landmarks=5)
     return recipe.build(3, tasks, network, Training(**training), 0)
@@ -146,7 +149,8 @@ def test_separate_networks_cost_what_they_cost_when_they_are_built(make: Callabl
 def test_a_full_trunk() -> None:
     found = sharing(trunk())
     assert found.verdict == (
-        "This is one network: 2,624 of 2,690 weights serve both tasks and receive the sum of both gradients."
+        "This is one network: 2,624 of 2,690 weights serve both tasks and receive the sum of both "
+        "gradients."
     )
     assert found.parameters == Amount(all=2624, some=0, one=66)
     assert found.multiply_adds == Amount(all=48 * 32 + 32 * 32, some=0, one=64)
@@ -171,7 +175,8 @@ def test_a_sequence_with_a_merged_branch() -> None:
     adds = Amount(all=12 * 4 * 8 * (5 + 8), some=12 + 72, one=6 + 6 + 24)
     assert found.multiply_adds == adds
     assert found.verdict == (
-        "This is one network: 448 of 583 weights serve all three tasks and receive the sum of their gradients; "
+        "This is one network: 448 of 583 weights serve all three tasks and receive the sum of "
+        "their gradients; "
         "94 serve two of them."
     )
     by_name = {layer.name: layer for layer in found.layers}
@@ -202,7 +207,8 @@ def test_of_fused_heads_each_task_owns_its_columns() -> None:
     assert found.parameters == Amount(all=40, some=0, one=own, none=1 + 3)
     assert found.multiply_adds == Amount(all=35, some=0, one=5 * units)
     assert found.verdict == (
-        f"This is one network: 40 of {40 + own} weights serve all three tasks and receive the sum of their gradients."
+        f"This is one network: 40 of {40 + own} weights serve all three tasks and receive the sum "
+        "of their gradients."
     )
     part = sharing(fused(), ["spend", "churn"])
     assert part.tasks == ["churn", "spend"] and part.parameters.one == 2 * (6 + 1 + 2)
@@ -220,7 +226,8 @@ def test_of_members_landmarks_and_their_blend_each_task_owns_its_columns() -> No
     shared = 2 * (6 * 8 + entering * 4 + 4 * 4) + 5 * 3
     assert found.multiply_adds == Amount(all=shared, some=0, one=2 * 4 * units + 5 * units)
     assert found.verdict == (
-        f"This is one network: {taught + kept} of {taught + kept + own} weights serve all three tasks, and {taught} of "
+        f"This is one network: {taught + kept} of {taught + kept + own} weights serve all three "
+        f"tasks, and {taught} of "
         "these receive the sum of their gradients."
     )
     assert all(layer.tasks == [0, 1, 2] for layer in found.layers)
@@ -266,30 +273,39 @@ A, B, C, D = 1, 2, 4, 8
         (
             [A | B, B | C, A],
             3,
-            "This is one network, though no weight serves all three tasks: 20 of 30 weights serve two of them.",
+            (
+                "This is one network, though no weight serves all three tasks: 20 of 30 weights "
+                "serve two of them."
+            ),
         ),
         (
             [A | B, C],
             3,
-            "These are two networks in one object, for two tasks and one alone: 10 of 20 weights serve two tasks or "
+            "These are two networks in one object, for two tasks and one alone: 10 of 20 weights "
+            "serve two tasks or "
             "more.",
         ),
         (
             [A | B | C | D, A | B | C, D],
             4,
-            "This is one network: 10 of 30 weights serve all four tasks and receive the sum of their gradients; "
+            "This is one network: 10 of 30 weights serve all four tasks and receive the sum of "
+            "their gradients; "
             "10 serve two or more of them.",
         ),
         (
             [A | B, C | D],
             4,
-            "These are two networks in one object, for two tasks and two tasks: 20 of 20 weights serve two tasks or "
+            "These are two networks in one object, for two tasks and two tasks: 20 of 20 weights "
+            "serve two tasks or "
             "more.",
         ),
         (
             [2**200 - 1],
             200,
-            "This is one network: 10 of 10 weights serve all 200 tasks and receive the sum of their gradients.",
+            (
+                "This is one network: 10 of 10 weights serve all 200 tasks and receive the sum of "
+                "their gradients."
+            ),
         ),
     ],
 )
@@ -372,7 +388,7 @@ def test_multiply_adds_of_attention() -> None:
 
 
 def test_multiply_adds_of_a_published_network() -> None:
-    """Howard et al. 2017, arXiv 1704.04861, table 8: 569 million mult-adds, 4.2 million parameters."""
+    """Howard et al. 2017, arXiv 1704.04861, table 8: 569 M mult-adds, 4.2 M parameters."""
     found = sharing(keras.applications.MobileNet(weights=None))
     assert found.joint.multiply_adds == 568_740_352
     assert found.joint.parameters == 4_253_864
@@ -456,7 +472,8 @@ def test_a_run_says_who_shares_what(run: pc.Run) -> None:
 def test_the_command_reads_the_run_without_keras(run: pc.Run, tmp_path: Path) -> None:
     code = (
         "import sys, polycera_cli\n"
-        f"try: polycera_cli.main(['describe', {str(run.path)!r}, '-o', {str(tmp_path / 'p.svg')!r}])\n"
+        f"try: polycera_cli.main(['describe', {str(run.path)!r}, '-o', "
+        f"{str(tmp_path / 'p.svg')!r}])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert 'keras' not in sys.modules\n"
     )

@@ -1,4 +1,4 @@
-"""The arguments of everything public are seen: by `inspect.signature`, by help and by type checkers."""
+"""Test that all public arguments are visible to `inspect.signature`, help and type checkers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_layers_and_the_model_show_their_arguments() -> None:
 
 
 def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
-    """mypy reads the arguments behind `**rest` from `TaskOptions`, so these are to be those of `Task` itself."""
+    """mypy reads the arguments of `**rest` from `TaskOptions`, so they must be those of `Task`."""
     ours = inspect.signature(Task.__init__).parameters
     assert set(TaskOptions.__annotations__) == set(ours) - {"self", "name"}
     for kind in KINDS.values():

@@ -1,4 +1,7 @@
-"""What makes a default training quick, and that it changes no answer: each thing once, few programs, early ends."""
+"""Test what makes a default training quick, and that it changes no answer.
+
+Each thing is done once, there are few programs, and trainings end early.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def table(rows: int = 60) -> dict[str, Any]:
     }
 
 
-# -- each thing once ---------------------------------------------------------------------------------------------
+# -- each thing once -------------------------------------------------------------------------------
 
 
 def test_a_table_is_encoded_once_and_its_test_rows_pass_the_network_once(
@@ -121,7 +124,7 @@ def test_no_two_layers_of_a_table_begin_with_the_same_numbers() -> None:
         assert not any(np.allclose(first, other) for other in scaled[i + 1 :])
 
 
-# -- on the host -------------------------------------------------------------------------------------------------
+# -- on the host -----------------------------------------------------------------------------------
 
 
 def test_losses_of_all_rows_on_the_host_are_those_of_a_batch() -> None:
@@ -151,7 +154,7 @@ def test_losses_of_all_rows_on_the_host_are_those_of_a_batch() -> None:
     np.testing.assert_array_equal(rows, ops.convert_to_numpy(batch.rows))
 
 
-# -- landmarks ---------------------------------------------------------------------------------------------------
+# -- landmarks -------------------------------------------------------------------------------------
 
 
 def straight(rows: int, bent: bool) -> tuple[Any, Any, Layout]:
@@ -251,7 +254,7 @@ def test_rows_of_zeros_that_fill_a_batch_are_not_answered_for() -> None:
     np.testing.assert_allclose(found, ops.convert_to_numpy(model(x)), atol=1e-6)
 
 
-# -- what a person sees ------------------------------------------------------------------------------------------
+# -- what a person sees ----------------------------------------------------------------------------
 
 
 def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, act: Any) -> str:
@@ -308,7 +311,7 @@ def test_a_bar_that_is_not_drawn_has_no_phases() -> None:
     bar.stop()
 
 
-# -- the fast preset ---------------------------------------------------------------------------------------------
+# -- the fast preset -------------------------------------------------------------------------------
 
 
 def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None:

@@ -269,7 +269,10 @@ def test_improvements_are_printed_as_keras_does(
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert lines[:2] == [
         "Epoch 1: val_joint improved from None to 0.25000",
-        f"Epoch 1: val_joint improved from None to 0.25000, saving model to {tmp_path / 'best.keras'}",
+        (
+            "Epoch 1: val_joint improved from None to 0.25000, saving model to "
+            f"{tmp_path / 'best.keras'}"
+        ),
     ]
     assert "Epoch 2: val_joint improved from 0.25000 to 0.50000" in lines
     assert lines.count("Epoch 3: val_joint did not improve from 0.50000") == 2

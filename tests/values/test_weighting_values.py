@@ -1,4 +1,4 @@
-"""Weightings against TorchJD, derivatives of what papers minimise, and their algorithms written out in float64."""
+"""Test weightings against TorchJD, derivatives of the papers' objectives, float64 algorithms."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return np.exp(x - x.max()) / np.exp(x - x.max()).sum()
 
 
-# -- TorchJD --------------------------------------------------------------------------------------------------------
+# -- TorchJD ---------------------------------------------------------------------------------------
 
 
 @each_size
@@ -76,7 +76,7 @@ def test_plain_stch_is_torchjds(torchjd: Any, m: int, mu: float) -> None:
 @pytest.mark.parametrize(("name", "half"), [("uncertainty", 2), ("imtl_l", 1)])
 @each_kind
 def test_learned_scales_take_torchjds_steps(torchjd: Any, kind: str, name: str, half: int) -> None:
-    """Plain gradient steps of both; TorchJD's UW is half of ours, so that its steps are to be twice as long."""
+    """Plain gradient steps of both; TorchJD's UW is half of ours, so its steps must be doubled."""
     import torch
 
     m, losses = 5, path(kind, 5, 12)
@@ -133,7 +133,7 @@ def test_famo_is_torchjds_where_the_next_batch_is_the_same(torchjd: Any, kind: s
         assert apart(ours[k], expected) < (TOLERANCE if kind != "apart" else 0.05)
 
 
-# -- what papers minimise -------------------------------------------------------------------------------------------
+# -- what papers minimise --------------------------------------------------------------------------
 
 MINIMISED: dict[str, tuple[WeightingMethod, Callable[[np.ndarray], float], float]] = {
     "gls": (get("gls"), lambda x: np.prod(x) ** (1 / 5), 5),
@@ -176,7 +176,7 @@ def test_stch_in_logs_is_the_derivative_of_the_authors_code(mu: float) -> None:
     assert apart(ours[0], 5 * softmax(np.log(preferred) / mu) / losses[0]) < TOLERANCE
 
 
-# -- algorithms, written out ----------------------------------------------------------------------------------------
+# -- algorithms, written out -----------------------------------------------------------------------
 
 
 def test_uw_so_by_hand() -> None:
@@ -337,7 +337,7 @@ def test_as_many_groups_as_tasks_or_more_change_nothing() -> None:
         assert apart(ours, q * losses.sum() / losses) < TOLERANCE
 
 
-# -- losses that papers do not think of -----------------------------------------------------------------------------
+# -- losses that papers do not think of ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [0.0, -0.4, 1e-12])
@@ -354,7 +354,7 @@ def test_a_loss_of_nothing_counts_as_a_thousandth_of_what_is_usual(name: str, ba
 
 
 def test_norms_wait_for_a_task_that_was_away() -> None:
-    """GradNorm and ExcessMTL change nothing for a task of whose gradient the step before knows nothing."""
+    """GradNorm and ExcessMTL do not change a task whose gradient was unknown in the step before."""
     losses, slopes = path("falling", 3, 5), path("plain", 3, 5)
     present = np.ones((5, 3))
     present[2, 2] = 0

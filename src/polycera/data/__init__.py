@@ -1,4 +1,4 @@
-"""Rows in, arrays out: reading, roles, tasks, encoding, splitting. Nothing here knows a network."""
+"""Turn rows into arrays: read, infer roles and tasks, encode, split; this room knows no network."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ __all__ = [
     "tasks_for",
 ]
 
-# The one class that needs Keras: a table is read without.
+# Imported when first used, because it is the only class here that needs Keras.
 __getattr__ = lazy_names.attach(__name__, {"Batches": "polycera.data.batches"})

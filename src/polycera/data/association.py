@@ -1,4 +1,4 @@
-"""How alike two columns are: by correlation, by ranks, and level by level."""
+"""Measure how similar two columns are: by correlation, by ranks, and level by level."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-COPY = 0.999  # correlation, or share of rows that agree, from which on a column is a copy
-FEWEST = 20  # rows that both columns must have, beyond which an agreement is no accident
-_SCREEN = 0.99  # what a sample must show before all rows are looked at
+COPY = 0.999
+"""Correlation, or share of rows that agree, from which a column counts as a copy."""
+
+FEWEST = 20
+"""Both columns must have values in more rows than this: agreement in fewer may be chance."""
+
+_SCREEN = 0.99
+"""Correlation in a sample from which two columns are compared over all rows."""
 
 
 def candidates(inputs: Floats, goals: Floats) -> list[tuple[int, int]]:
-    """Places of the pairs that a sample [n, k], [n, m] shows to be worth a look at all rows."""
+    """Return index pairs (i, j) of columns that are similar in a sample [n, k], [n, m]."""
     near = np.abs(_correlations(inputs, goals)) >= _SCREEN
-    # two values have no other order than their own: ranks say more only where there are more
+    # With two values, ranks correlate exactly as the values do. Only others are ranked.
     left, right = (
         np.flatnonzero([has_many(column) for column in part.T]) for part in (inputs, goals)
     )
@@ -27,10 +32,15 @@ def candidates(inputs: Floats, goals: Floats) -> list[tuple[int, int]]:
 
 
 def _correlations(left: Floats, right: Floats) -> Floats:
-    """Pearson's correlation [k, m] of columns [n, k] and [n, m], over the rows that both have; 0 for none."""
+    """Return Pearson's correlation [k, m] of columns [n, k] and [n, m].
+
+    Only rows in which both have values count. 0 where it is undefined.
+    """
     (a, has_a), (b, has_b) = _centred(left), _centred(right)
-    if has_a.all() and has_b.all():  # nothing is missing: one product is enough
+    if has_a.all() and has_b.all():  # without missing values, one matrix product is enough
         return np.asarray(a.T @ b / len(a))
+    # Each pair of columns has rows of its own, so means and deviations are computed for each
+    # pair: sums over the common rows, as matrix products.
     count = np.maximum(has_a.T @ has_b, 1)
     sum_a, sum_b = a.T @ has_b, has_a.T @ b
     cross = a.T @ b - sum_a * sum_b / count
@@ -41,8 +51,9 @@ def _correlations(left: Floats, right: Floats) -> Floats:
 
 
 def _centred(columns: Floats) -> tuple[Floats, Floats]:
-    """Columns [n, k] of mean 0 and deviation 1, 0 where missing, and where they have values."""
+    """Return columns [n, k] with mean 0 and deviation 1, 0 where missing, and where values are."""
     has = np.isfinite(columns)
+    # Divided by the largest value first, so that squares do not overflow.
     size = np.abs(np.where(has, columns, 0.0)).max(axis=0, initial=0.0)
     values = np.where(has, columns, 0.0) / np.where(size > 0, size, 1.0)
     count = np.maximum(has.sum(axis=0), 1)
@@ -52,51 +63,59 @@ def _centred(columns: Floats) -> tuple[Floats, Floats]:
 
 
 def correlation(left: Floats, right: Floats) -> str | None:
-    """How alike two columns [n] are over all rows, in words; None if they are not, or share too few rows."""
+    """Return in words how similar two columns [n] are over all rows.
+
+    None if they are not similar, or have too few rows in common.
+    """
     both = np.isfinite(left) & np.isfinite(right)
     if both.sum() <= FEWEST:
         return None
     a, b = left[both][:, None], right[both][:, None]
     if (a == b).all():
         return f"equal in all {len(a)} rows"
-    for what, value in (
+    for measure, value in (
         ("correlation", _correlations(a, b)),
         ("rank correlation", _correlations(_ranks(a), _ranks(b))),
     ):
         if abs(value[0, 0]) >= COPY:
-            return f"{what} {value[0, 0]:.4f} over {len(a)} rows"
+            return f"{measure} {value[0, 0]:.4f} over {len(a)} rows"
     return None
 
 
 def _ranks(columns: Floats) -> Floats:
-    """Ranks [n, k] of each column's values, ties sharing their mean; NaN where missing."""
+    """Return the ranks [n, k] of each column's values; ties share their mean; NaN where missing."""
     return np.stack([_rank(column) for column in columns.T], axis=1)
 
 
 def _rank(column: Floats) -> Floats:
-    _, places, counts = np.unique(column, return_inverse=True, return_counts=True)
+    """Return the ranks of a column [n]; ties share their mean; NaN where missing."""
+    _, indices, counts = np.unique(column, return_inverse=True, return_counts=True)
     means = np.cumsum(counts) - (counts - 1) / 2.0
-    return np.where(np.isfinite(column), means[places.reshape(-1)], np.nan)
+    return np.where(np.isfinite(column), means[indices.reshape(-1)], np.nan)
 
 
 def has_many(column: Floats) -> bool:
-    """Whether a column [n] has more than two values."""
+    """Return whether a column [n] has more than two values."""
     present = column[np.isfinite(column)]
     return bool(len(present) and ((present != present.min()) & (present != present.max())).any())
 
 
 def one_to_one(left: Codes, right: Codes) -> str | None:
-    """How two codings [n], -1 where missing, are one but for names, in words; None if they are not."""
+    """Return in words how far two columns of codes [n], -1 where missing, correspond one to one.
+
+    None if they do not correspond.
+    """
     both = (left >= 0) & (right >= 0)
     a, b, rows = left[both], right[both], int(both.sum())
     if rows <= FEWEST:
         return None
     levels, classes = len(np.unique(a)), len(np.unique(b))
+    # With fewer than two rows a level, any two columns of keys would correspond.
     if levels != classes or levels < 2 or levels > rows / 2:
         return None
     width = int(b.max()) + 1
     pairs, counts = np.unique(a * width + b, return_counts=True)
-    # of each level, were it one to one, its own class
+    # If the columns correspond, the most frequent pairs contain each level and each class once.
     best = np.argsort(-counts, kind="stable")[:levels]
     if (
         len(np.unique(pairs[best] // width)) < levels

@@ -1,4 +1,4 @@
-"""Rows in batches, in an order that is a function of seed and epoch alone: a training can go on within an epoch."""
+"""Make batches in an order that depends on seed and epoch only, to resume within an epoch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import keras
 import numpy as np
 
 PACKED = "\0packed"
-"""The key under which packed targets travel through Keras, so that no array of a user is taken for them."""
+"""Key under which packed targets travel through Keras, a name that no user's array has."""
 
 
 def marked(packed: Any) -> dict[str, Any]:
-    """Return packed targets [n, width], or their weights, in the form in which a training step knows them."""
+    """Return packed targets [n, width], or their weights, in the form a training step expects."""
     return {PACKED: packed}
 
 
 class Batches(keras.utils.PyDataset):
-    """Arrays as batches for `fit`.
+    """Give arrays as batches to `fit`, in a reproducible order.
 
-    Keras shuffles by generators whose state nobody can save. Here epoch 7 has the same order
-    whenever it begins, on each backend.
+    Keras shuffles with generators whose state cannot be saved. Here an epoch has the same order
+    whenever and on whichever backend it runs.
 
     Args:
         x: features; arrays, data frames or tensors with rows along the first axis, in any nest of
@@ -31,12 +31,11 @@ class Batches(keras.utils.PyDataset):
         y: packed targets, [n, width].
         weights: [n, tasks], [n, 1], or None.
         batch_size: rows a step; the last batch of an epoch may have fewer.
-        seed: of the order of rows; None leaves them in theirs.
+        seed: seed of the order of rows; None keeps the given order.
         passes: how often an epoch passes over the rows, each time in another order.
         whole: whether to leave out the last batch of an epoch where it has fewer rows than the
-            others: a training step is then compiled once, and not for both sizes. The next epoch
-                has another order, so no row is
-            left out for good.
+            others: a training step is then compiled once, not once for each size. The next epoch
+            has another order, so no row is always left out.
     """
 
     def __init__(
@@ -59,17 +58,18 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def steps(self) -> int:
-        """Batches of a whole epoch."""
+        """Return the number of batches of a whole epoch."""
         if self.whole:
             return max(1, self.rows * self.passes // self.batch_size)
         return math.ceil(self.rows * self.passes / self.batch_size)
 
     @property
     def num_batches(self) -> Any:
+        """Return the number of batches left in the epoch, see `Left`."""
         return Left(self)
 
     def at(self, epoch: int, first: int = 0) -> None:
-        """Go to this epoch, and leave out the batches before this one."""
+        """Go to an epoch, and skip the batches before `first`."""
         self.epoch, self.first = epoch, first
 
     def __getitem__(self, index: int) -> Any:
@@ -77,28 +77,28 @@ class Batches(keras.utils.PyDataset):
         return (x, marked(y), *map(marked, weights))
 
     def batch(self, epoch: int, index: int) -> Any:
-        """One batch of an epoch: (x, y) or (x, y, weights)."""
+        """Return a batch of an epoch: (x, y) or (x, y, weights)."""
         start = index * self.batch_size
         rows = _order(self.rows, self.passes, self.seed, epoch)[start : start + self.batch_size]
         return keras.tree.map_structure(lambda part: part[rows], self.parts)
 
     @cached_property
     def digest(self) -> str:
-        """Of the rows and how they are divided: other data, other digest."""
-        divided = (self.rows, self.batch_size, self.passes, self.seed is None, self.whole)
-        found = hashlib.sha256(repr(divided).encode())
+        """Return a checksum of the rows and how they are divided into batches."""
+        division = (self.rows, self.batch_size, self.passes, self.seed is None, self.whole)
+        checksum = hashlib.sha256(repr(division).encode())
         for part in keras.tree.flatten(self.parts):
-            found.update(repr((part.dtype, part.shape)).encode())
-            found.update(np.ascontiguousarray(part).data)
-        return found.hexdigest()
+            checksum.update(repr((part.dtype, part.shape)).encode())
+            checksum.update(np.ascontiguousarray(part).data)
+        return checksum.hexdigest()
 
 
 @total_ordering
 class Left:
-    """How many batches are left of the epoch, asked anew each time: an epoch that goes on is shorter than the next.
+    """Count the batches left in the epoch, anew each time: a resumed epoch has fewer.
 
-    Keras takes the number once, before the first epoch. It runs a step too many where an epoch ends
-    before that number, and on TensorFlow such a step counts and draws numbers although it has no
+    Keras takes the number once, before the first epoch. Where an epoch ends earlier, Keras runs a
+    step too many; on TensorFlow such a step counts and draws random numbers although it has no
     rows.
     """
 
@@ -129,31 +129,33 @@ def of(
     shuffle: bool,
     validation_split: float,
 ) -> tuple[Batches, Any]:
-    """What `fit` was given as arrays -> batches to train with, and rows held out for validation, or None.
+    """Return batches to train with and validation rows (or None), for arrays that `fit` was given.
 
     Args:
         x, y, weights: as for `Batches`.
         batch_size: rows a step.
-        shuffle: whether each epoch has an order of its own; by NumPy's global seed.
-        validation_split: the share of the rows, the last ones, that is held out.
+        shuffle: whether each epoch has an order of its own, by NumPy's global seed.
+        validation_split: share of the rows, the last ones, that are for validation.
     """
     x = keras.tree.map_structure(_array, x)
-    last = math.floor(len(y) * (1.0 - validation_split))
+    first_validation = math.floor(len(y) * (1.0 - validation_split))
 
     def part(rows: slice) -> tuple[Any, ...]:
         parts = (x, y) if weights is None else (x, y, weights)
         return tuple(keras.tree.map_structure(lambda leaf: leaf[rows], parts))
 
+    # NumPy's global generator, so that `keras.utils.set_random_seed` decides the order.
     seed = int(np.random.randint(2**31)) if shuffle else None
-    train = Batches(*part(slice(last)), batch_size=batch_size, seed=seed)
-    if last == len(y):
+    train = Batches(*part(slice(first_validation)), batch_size=batch_size, seed=seed)
+    if first_validation == len(y):
         return train, None
-    held, *packed = part(slice(last, None))
-    return train, (held, *map(marked, packed))
+    validation_x, *packed = part(slice(first_validation, None))
+    return train, (validation_x, *map(marked, packed))
 
 
-@lru_cache(2)  # of the epoch, and of the one that a thread may be ahead or behind
+@lru_cache(2)  # this epoch's order, and the next one's: a thread may be an epoch ahead or behind
 def _order(rows: int, passes: int, seed: int | None, epoch: int) -> np.ndarray:
+    """Return the order of rows in an epoch [rows x passes]."""
     if seed is None:
         return np.tile(np.arange(rows), passes)
     orders = [
@@ -163,6 +165,7 @@ def _order(rows: int, passes: int, seed: int | None, epoch: int) -> np.ndarray:
 
 
 def _array(part: Any) -> np.ndarray:
+    """Return a data frame, a tensor or an array as a NumPy array."""
     if hasattr(part, "to_numpy"):
         part = part.to_numpy()
     return part if isinstance(part, np.ndarray) else np.asarray(keras.ops.convert_to_numpy(part))

@@ -1,4 +1,4 @@
-"""Booleans -> 0 and 1; missing ones -> a mark."""
+"""Encode booleans as 0 and 1, with a mark for missing values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from polycera.data.table import Table
 
 @dataclass(frozen=True)
 class Booleans:
-    """0 and 1, and a mark for each column that had missing values in training.
+    """Encodes boolean columns as 0 and 1, and a mark where training had missing values.
 
     Attributes:
         columns: names [k].
-        share: share of True in training [k]; it stands in where a value is missing and none had
-            been.
-        gaps: whether values were missing [k].
+        share: share of True in training [k]; used for a missing value in a column that had none
+            in training.
+        gaps: whether values were missing in training [k].
     """
 
     columns: tuple[str, ...]
@@ -32,7 +32,7 @@ class Booleans:
 
     @classmethod
     def fit(cls, table: Table, columns: Sequence[str]) -> Booleans:
-        """Learns which columns have gaps."""
+        """Return the shares of True and the gaps in these rows."""
         values = [as_kind(table[column], "boolean", column) for column in columns]
         present = [[value for value in part if value is not None] for part in values]
         share = [sum(part) / len(part) if part else 0.0 for part in present]
@@ -42,37 +42,39 @@ class Booleans:
 
     @property
     def features(self) -> list[tuple[str, str]]:
-        """(name of the feature, column it comes from), in order."""
+        """Return (feature name, source column) for each feature, in order."""
         marked = [c for c, gap in zip(self.columns, self.gaps, strict=True) if gap]
         return [(c, c) for c in self.columns] + [(f"{c} is missing", c) for c in marked]
 
     def write(self, table: Table, out: NDArray[np.float32]) -> None:
-        """Fills out [n, features]."""
+        """Write the features into out [n, features]."""
         mark = len(self.columns)
-        for place, (column, share, gap) in enumerate(
+        for index, (column, share, gap) in enumerate(
             zip(self.columns, self.share, self.gaps, strict=True)
         ):
             values = as_kind(table[column], "boolean", column)
             missing = is_missing(values)
-            out[:, place] = np.where(missing, 0.0 if gap else share, np.equal(values, True))
+            out[:, index] = np.where(missing, 0.0 if gap else share, np.equal(values, True))
             if gap:
                 out[:, mark] = missing
                 mark += 1
 
     def notices(self, table: Table) -> list[str]:
-        """Missing values where none had been, counted."""
-        whole = [column for column, gap in zip(self.columns, self.gaps, strict=True) if not gap]
+        """Return a sentence for each column with missing values that had none in training."""
+        without_gaps = [
+            column for column, gap in zip(self.columns, self.gaps, strict=True) if not gap
+        ]
         counts = {
             column: int(is_missing(as_kind(table[column], "boolean", column)).sum())
-            for column in whole
+            for column in without_gaps
         }
         return [missing_notice(column, count) for column, count in counts.items() if count]
 
     def to_config(self) -> dict[str, Any]:
-        """JSON values."""
+        """Return the columns as JSON values."""
         return {"columns": list(self.columns), "share": list(self.share), "gaps": list(self.gaps)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Booleans:
-        """What `to_config` wrote down."""
+        """Return the columns that `to_config` wrote."""
         return cls(tuple(config["columns"]), tuple(config["share"]), tuple(config["gaps"]))

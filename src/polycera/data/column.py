@@ -1,4 +1,4 @@
-"""One column as an array of one of four kinds, whatever it came as."""
+"""Convert any column to an array of one of four kinds: number, text, boolean, date."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from polycera.data import parse_objects
 from polycera.errors import InputError, shorten
 
 Values: TypeAlias = NDArray[Any]
+"""A canonical column [n], see `canonical`."""
 Kind: TypeAlias = Literal["number", "text", "boolean", "date"]
+"""What a column holds."""
 
-EXACT = 2.0**53  # beyond it, float64 no longer holds every integer
+EXACT = 2.0**53
+"""Largest number up to which float64 holds every integer."""
 
 
 def canonical(values: Any, name: str = "values") -> Values:
-    """The values as float64, datetime64[us], or object holding str, or bool, and None.
+    """Return values as float64, datetime64[us], or object with str or bool, and None.
 
-    A column without a single value says nothing of its kind and becomes float64 NaN.
+    A column without any value has no kind; it becomes float64 NaN.
 
     Args:
         values: a sequence or array [n].
-        name: the column, for the errors.
+        name: name of the column, for errors.
 
     Returns:
         [n].
 
     Raises:
-        InputError: not one value a row, or values that no column can hold (lists, complex numbers).
+        InputError: where there is not one value a row, or for values that no column can hold
+            (lists, complex numbers).
     """
     array = _one_dimensional(values, name)
     match array.dtype.kind:
@@ -41,16 +45,18 @@ def canonical(values: Any, name: str = "values") -> Values:
         case "M":
             return _dates(array.astype("datetime64[us]", copy=False))
         case "m":
+            # A duration becomes its number of seconds.
             return np.asarray(array / np.timedelta64(1, "s"), dtype=np.float64)
         case "U" | "T" | "O":
             return parse_objects.read(array.astype(object, copy=False), name)
     raise InputError(
-        f"Column {shorten(name)!r} holds {array.dtype} values; numbers, text, booleans or dates are expected."
+        f"Column {shorten(name)!r} holds {array.dtype} values; "
+        "numbers, text, booleans or dates are expected."
     )
 
 
 def kind_of(column: Values) -> Kind:
-    """What a canonical column [n] holds."""
+    """Return what a canonical column [n] holds."""
     if column.dtype.kind in "fM":
         return "number" if column.dtype.kind == "f" else "date"
     first = next((value for value in column if value is not None), None)
@@ -58,20 +64,27 @@ def kind_of(column: Values) -> Kind:
 
 
 def is_missing(column: Values) -> NDArray[np.bool_]:
-    """Where a canonical column [n] has no value: bool [n]."""
+    """Return where a canonical column [n] has no value: bool [n]."""
     if column.dtype.kind in "fM":
         return np.asarray(np.isnan(column) if column.dtype.kind == "f" else np.isnat(column))
+    # Object columns mark missing values with None alone, so comparing with None is enough.
     return np.equal(column, np.array(None)).astype(bool)
 
 
 def is_whole(numbers: NDArray[np.float64]) -> bool:
-    """Whether every present number [n] is an integer (a missing integer makes pandas write floats)."""
+    """Return whether every present number [n] is an integer.
+
+    A column of integers with a missing value may come as floats, for instance from pandas.
+    """
     present = numbers[~np.isnan(numbers)]
     return bool(np.isfinite(present).all() and (present == np.floor(present)).all())
 
 
 def distinct(column: Values) -> list[Any]:
-    """The present values of a canonical column [n], each once, sorted, as Python's own (3.0 is 3)."""
+    """Return the different present values of a canonical column [n], sorted, as Python objects.
+
+    Whole floats become integers: 3.0 becomes 3.
+    """
     present = column[~is_missing(column)]
     if column.dtype.kind == "O":
         return sorted(set(present))
@@ -84,34 +97,39 @@ def distinct(column: Values) -> list[Any]:
 
 
 def as_text(column: Values) -> Values:
-    """A canonical column [n] as str and None: 1.0 is '1', True is 'True', a date is ISO."""
+    """Return a canonical column [n] as str and None: 1.0 is '1', True is 'True', a date is ISO."""
     if column.dtype.kind == "O":
         return (
             column
             if kind_of(column) == "text"
             else parse_objects.array([v if v is None else str(v) for v in column])
         )
-    values, places = np.unique(column, return_inverse=True)
+    # Each different value is converted once.
+    values, indices = np.unique(column, return_inverse=True)
     texts = parse_objects.array([_written(value) for value in values.tolist()])
     texts[is_missing(values)] = None
-    return texts[places.reshape(-1)]
+    return texts[indices.reshape(-1)]
 
 
 def _written(value: Any) -> str:
+    """Return a number or a date as text."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.isoformat() if isinstance(value, datetime.datetime) else repr(value)
 
 
 def _dates(dates: Values) -> Values:
+    """Return dates unchanged, or NaN where all are missing."""
     return np.full(len(dates), np.nan) if np.isnat(dates).all() else dates
 
 
 def _one_dimensional(values: Any, name: str) -> Values:
+    """Return values as an array [n], or raise."""
     array = values if isinstance(values, np.ndarray) else _sequence(values, name)
     if array.ndim != 1:
         raise InputError(
-            f"Column {shorten(name)!r} came with shape {array.shape}; shape (rows,), one value a row, is expected."
+            f"Column {shorten(name)!r} came with shape {array.shape}; "
+            "shape (rows,), one value a row, is expected."
         )
     if isinstance(array, np.ma.MaskedArray):
         return parse_objects.array([None if value is np.ma.masked else value for value in array])
@@ -119,7 +137,10 @@ def _one_dimensional(values: Any, name: str) -> Values:
 
 
 def _sequence(values: Any, name: str) -> Values:
-    """A sequence as an array without NumPy's guesses ([1, 'a'] as two texts, [True, 2] as two numbers)."""
+    """Return a sequence as an array, without NumPy's conversions.
+
+    NumPy would turn [1, 'a'] into two texts and [True, 2] into two numbers.
+    """
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__"):
         raise InputError(
             f"Column {shorten(name)!r} is one {type(values).__name__}; one value a row is expected."

@@ -1,4 +1,4 @@
-"""Dates -> year and elapsed days, standardised, and the turns of the calendar as sine and cosine."""
+"""Encode dates as year and elapsed days, scaled, and calendar cycles as sine and cosine."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from polycera.data.standardise import Floats, missing_notice, moments, scaled
 from polycera.data.table import Table
 
 _TURNS = ("month", "day of week", "day of year")
+"""Cycles of the calendar."""
 _PARTS = (
     "year",
     "elapsed days",
     *(f"{turn} ({wave})" for turn in _TURNS for wave in ("sin", "cos")),
 )
+"""Names of a date's features."""
 
 
 @dataclass(frozen=True)
 class Dates:
-    """Eight features a column, and a mark for each that had missing values in training.
+    """Encodes dates as eight features a column, and a mark where training had missing values.
 
     Attributes:
         columns: names [k].
         mean: of year and elapsed days [k, 2].
-        deviation: of both [k, 2].
-        gaps: whether values were missing [k].
+        deviation: of year and elapsed days [k, 2].
+        gaps: whether values were missing in training [k].
     """
 
     columns: tuple[str, ...]
@@ -40,10 +42,10 @@ class Dates:
 
     @classmethod
     def fit(cls, table: Table, columns: Sequence[str]) -> Dates:
-        """Learns from the rows given."""
+        """Return the scaling fitted to these rows."""
         values = [as_kind(table[column], "date", column) for column in columns]
-        found = [moments(_elapsed(dates)) for dates in values]
-        mean, deviation = (np.array([part[i] for part in found]).reshape(-1, 2) for i in (0, 1))
+        fitted = [moments(_elapsed(dates)) for dates in values]
+        mean, deviation = (np.array([part[i] for part in fitted]).reshape(-1, 2) for i in (0, 1))
         return cls(
             tuple(columns),
             mean,
@@ -53,7 +55,7 @@ class Dates:
 
     @property
     def features(self) -> list[tuple[str, str]]:
-        """(name of the feature, column it comes from), in order."""
+        """Return (feature name, source column) for each feature, in order."""
         return [
             (f"{column} {part}", column)
             for column, gap in zip(self.columns, self.gaps, strict=True)
@@ -61,33 +63,35 @@ class Dates:
         ]
 
     def write(self, table: Table, out: NDArray[np.float32]) -> None:
-        """Fills out [n, features]."""
+        """Write the features into out [n, features]."""
         start = 0
-        for place, column in enumerate(self.columns):
-            dates, gap = as_kind(table[column], "date", column), self.gaps[place]
+        for index, column in enumerate(self.columns):
+            dates, gap = as_kind(table[column], "date", column), self.gaps[index]
             missing = is_missing(dates)
-            linear = scaled(_elapsed(dates), self.mean[place], self.deviation[place])
+            linear = scaled(_elapsed(dates), self.mean[index], self.deviation[index])
             parts = [*linear, *np.where(missing, 0.0, _waves(dates)), missing][: len(_PARTS) + gap]
             out[:, start : start + len(parts)] = np.stack(parts, axis=1)
             start += len(parts)
 
     def notices(self, table: Table) -> list[str]:
-        """Missing values where none had been, counted."""
-        whole = [column for column, gap in zip(self.columns, self.gaps, strict=True) if not gap]
+        """Return a sentence for each column with missing values that had none in training."""
+        without_gaps = [
+            column for column, gap in zip(self.columns, self.gaps, strict=True) if not gap
+        ]
         counts = {
             column: int(is_missing(as_kind(table[column], "date", column)).sum())
-            for column in whole
+            for column in without_gaps
         }
         return [missing_notice(column, count) for column, count in counts.items() if count]
 
     def to_config(self) -> dict[str, Any]:
-        """JSON values."""
-        numbers = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
-        return {"columns": list(self.columns), **numbers, "gaps": list(self.gaps)}
+        """Return the scaling as JSON values."""
+        scaling = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+        return {"columns": list(self.columns), **scaling, "gaps": list(self.gaps)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Dates:
-        """What `to_config` wrote down."""
+        """Return the scaling that `to_config` wrote."""
         mean, deviation = (
             np.array(config[key], dtype=np.float64).reshape(-1, 2) for key in ("mean", "deviation")
         )
@@ -95,7 +99,7 @@ class Dates:
 
 
 def _elapsed(dates: Values) -> Floats:
-    """Year, and days since 1970 with their fraction: [2, n], NaN where missing."""
+    """Return the year, and the days since 1970 with their fraction: [2, n], NaN where missing."""
     missing = np.isnat(dates)
     years = dates.astype("datetime64[Y]").astype(np.float64) + 1970
     days = dates.astype(np.int64) / 86_400e6
@@ -103,13 +107,13 @@ def _elapsed(dates: Values) -> Floats:
 
 
 def _waves(dates: Values) -> Floats:
-    """Sine and cosine of month, day of week and day of year: [6, n]."""
+    """Return sine and cosine of month, day of week and day of year: [6, n]."""
     days = dates.astype("datetime64[D]")
     months = dates.astype("datetime64[M]")
     year = dates.astype("datetime64[Y]").astype("datetime64[D]")
     since = (days - year).astype(np.float64)
     turns = np.stack(
-        # 0 is a Monday
+        # 1970-01-01 was a Thursday; + 3 makes Monday 0.
         [months.astype(np.int64) % 12 / 12, (days.astype(np.int64) + 3) % 7 / 7, since / 365.25]
     )
     angles = 2 * np.pi * turns

@@ -1,4 +1,4 @@
-"""A table -> the matrix that a network takes, by what the training rows showed."""
+"""Encode a table as the matrix that a network takes, by what the training rows contain."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from polycera.errors import InputError, listing, shorten
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """Numbers, booleans, categories and dates, side by side in this order.
+    """Encode numbers, booleans, categories and dates as columns of a matrix, in this order.
 
     Attributes:
-        numbers, booleans, categories, dates: the four parts of the matrix.
-        left_out: columns that training had and did not use; they may come again without a word.
+        numbers, booleans, categories, dates: the four blocks of the matrix.
+        left_out: columns of the training table that are not used; a table may have them.
 
     Example:
         >>> from polycera.data import infer
@@ -46,16 +46,15 @@ class Encoder:
 
     @classmethod
     def fit(cls, table: Table, schema: Schema) -> Encoder:
-        """Learns means, deviations and levels.
+        """Return an encoder with the means, deviations and levels of these rows.
 
         Args:
-            table: the training rows, and no others: what validation and test hold must not be
-                known.
+            table: the training rows only; nothing may be learned from validation and test rows.
             schema: the columns' roles.
 
         Raises:
-            InputError: no column to learn from, one missing, an infinite number, a value of another
-                kind.
+            InputError: where there is no column to learn from or one is missing, for an infinite
+                number, and for a value of another kind.
         """
         if not schema.used:
             names = listing(column.name for column in schema.columns)
@@ -71,32 +70,33 @@ class Encoder:
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns that a table must have."""
+        """Return the names of the columns that a table must have."""
         return [column for block in self._blocks for column in block.columns]
 
     @property
     def feature_names(self) -> list[str]:
-        """What each column of the matrix is."""
+        """Return the name of each column of the matrix."""
         return [feature for block in self._blocks for feature, _ in block.features]
 
     @property
     def sources(self) -> list[str]:
-        """The table's column that each column of the matrix comes from."""
+        """Return the table's column from which each column of the matrix is made."""
         return [column for block in self._blocks for _, column in block.features]
 
     @property
     def width(self) -> int:
-        """Columns of the matrix."""
+        """Return the number of columns of the matrix."""
         return len(self.sources)
 
     def transform(self, table: Table) -> NDArray[np.float32]:
-        """The matrix, float32 [n, width], finite throughout.
+        """Return the matrix, float32 [n, width], finite throughout.
 
         A missing number is 0 (the training mean), and 1 in the column's mark if training had
-        missing ones.
+        missing values in it.
 
         Raises:
-            InputError: for a column that is missing, an infinite number, a value of another kind.
+            InputError: for a column that is missing, an infinite number, and a value of another
+                kind.
         """
         _check_columns(self.columns, table)
         matrix = np.zeros((table.rows, self.width), dtype=np.float32)
@@ -108,7 +108,7 @@ class Encoder:
         return matrix
 
     def check(self, table: Table) -> list[str]:
-        """What is unlike training in a table, a sentence each: columns too many, unseen categories, new gaps.
+        """Return a sentence for each difference from training: extra columns, categories, gaps.
 
         Raises:
             InputError: as `transform`.
@@ -116,21 +116,21 @@ class Encoder:
         _check_columns(self.columns, table)
         known = {*self.columns, *self.left_out}
         extra = [name for name in table.names if name not in known]
-        found = (
+        sentences = (
             [f"These columns were not there in training and are ignored: {listing(extra)}."]
             if extra
             else []
         )
-        return found + [notice for block in self._blocks for notice in block.notices(table)]
+        return sentences + [notice for block in self._blocks for notice in block.notices(table)]
 
     def to_config(self) -> dict[str, Any]:
-        """JSON values; floats come back exactly."""
+        """Return the encoder as JSON values; floats come back exactly."""
         blocks = {field.name: getattr(self, field.name).to_config() for field in fields(self)[:4]}
         return blocks | {"left_out": list(self.left_out)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Encoder:
-        """The encoder that `to_config` wrote down."""
+        """Return the encoder that `to_config` wrote."""
         return cls(
             Numbers.from_config(config["numbers"]),
             Booleans.from_config(config["booleans"]),
@@ -145,11 +145,13 @@ class Encoder:
 
 
 def _check_columns(needed: list[str], table: Table) -> None:
+    """Raise where the table lacks a column, with the nearest name that it has."""
     for name in needed:
         if name not in table:
             close = difflib.get_close_matches(name, table.names, n=1)
-            guess = f"is {shorten(close[0])!r} the one? " if close else ""
+            hint = f"is {shorten(close[0])!r} the one? " if close else ""
             raise InputError(
-                f"Column {shorten(name)!r} is missing from the table, and the network was trained with it; "
-                f"{guess}the table has: {listing(table.names)}."
+                f"Column {shorten(name)!r} is missing from the table, "
+                "and the network was trained with it; "
+                f"{hint}the table has: {listing(table.names)}."
             )

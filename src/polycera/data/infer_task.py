@@ -1,4 +1,4 @@
-"""The task that a column of labels asks for."""
+"""Infer the task for a column of labels."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from polycera.data.column import Values, canonical, distinct, is_missing, is_who
 from polycera.errors import InputError, listing, shorten
 from polycera.tasks import Binary, Multiclass, Regression, Task
 
-# whole numbers of so few values, none larger, are classes unless somebody says otherwise
 FEW, SMALL = (10, 20)
+"""FEW: most different values; SMALL: largest value. Such whole numbers count as classes."""
 _YES = ("true", "yes", "y", "t", "positive", "1", "on")
+"""Words that name the positive class."""
 _NO = ("false", "no", "n", "f", "negative", "0", "off")
+"""Words that name the negative class."""
 
 
 def infer_task(name: str, values: Any) -> tuple[Task, str]:
-    """The task that a column of labels asks for, and the sentence that says why.
+    """Return the task for a column of labels, and a sentence on why.
 
-    Two values are binary, text is multiclass, numbers regression; few and small whole ones are
-    multiclass. Classes keep the user's type. Ordinal, count, quantile and proportion are never
-    guessed.
+    Two values are binary, text is multiclass, numbers are regression. Whole numbers that are few
+    and small are multiclass. Classes keep the user's type. Ordinal, count, quantile and proportion
+    are never inferred.
 
     Args:
-        name: the column.
+        name: name of the column.
         values: labels [n], missing ones allowed.
 
     Raises:
-        InputError: no label at all, or labels that are dates.
+        InputError: for no label at all, and for dates as labels.
 
     Example:
         >>> infer_task("churn", ["No", "Yes", None])
@@ -46,7 +48,10 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
     if kind_of(column) == "text":
         return Multiclass(name, classes=levels), f"text of {len(levels)} classes."
     if is_whole(column) and len(levels) <= FEW and levels[0] >= 0 and levels[-1] <= SMALL:
-        reason = f"{len(levels)} small whole numbers; kind 'ordinal', 'count' or 'regression' says otherwise."
+        reason = (
+            f"{len(levels)} small whole numbers; "
+            "kind 'ordinal', 'count' or 'regression' says otherwise."
+        )
         return Multiclass(name, classes=levels), reason
     reason = f"{len(levels)} different numbers from {levels[0]:.6g} to {levels[-1]:.6g}"
     if levels[0] >= 0 and levels[-1] <= 1:
@@ -57,7 +62,11 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
 
 
 def levels_of(name: str, column: Values) -> list[Any]:
-    """The different labels of a column [n], sorted; InputError where there is none that can be predicted."""
+    """Return the different labels of a column [n], sorted.
+
+    Raises:
+        InputError: where there is no label, or the labels cannot be predicted (dates, infinity).
+    """
     if is_missing(column).all():
         raise InputError(
             f"The task {shorten(name)!r} has no label at all: all {len(column)} rows are missing."
@@ -69,13 +78,14 @@ def levels_of(name: str, column: Values) -> list[Any]:
         )
     if column.dtype.kind == "f" and np.isinf(column).any():
         raise InputError(
-            f"The task {shorten(name)!r} has an infinite label in row {int(np.isinf(column).argmax())}."
+            f"The task {shorten(name)!r} has an infinite label "
+            f"in row {int(np.isinf(column).argmax())}."
         )
     return distinct(column)
 
 
 def two(name: str, levels: list[Any]) -> list[Any]:
-    """The levels, if they are two."""
+    """Return the levels if there are two; InputError otherwise."""
     if len(levels) != 2:
         raise InputError(
             f"The task {shorten(name)!r} is declared binary and has {len(levels)} "
@@ -85,7 +95,9 @@ def two(name: str, levels: list[Any]) -> list[Any]:
 
 
 def pair_of_one(only: Any) -> tuple[Any, Any]:
-    """Return two classes for labels that are all the same: 0 and 1, or the label and a made-up other one.
+    """Return (negative, positive) classes for labels that are all the same.
+
+    They are 0 and 1, or the label and an invented opposite.
 
     The first is the negative one.
 
@@ -100,15 +112,15 @@ def pair_of_one(only: Any) -> tuple[Any, Any]:
 
 
 def poles(levels: list[Any]) -> tuple[Any, Any]:
-    """(negative, positive): by the meaning of the words if they have one, else by their order."""
+    """Return (negative, positive): by the meaning of the words if they have one, else in order."""
     first, second = levels
-    turned = _word(first) in _YES and _word(second) not in _YES
-    turned = turned or (_word(second) in _NO and _word(first) not in _NO)
-    return (second, first) if turned else (first, second)
+    swapped = _word(first) in _YES and _word(second) not in _YES
+    swapped = swapped or (_word(second) in _NO and _word(first) not in _NO)
+    return (second, first) if swapped else (first, second)
 
 
 def _word(value: Any) -> str | None:
-    """A text in small letters; numbers have an order already and mean nothing else."""
+    """Return a text in lower case, stripped; None for a number, whose order decides."""
     return value.strip().lower() if isinstance(value, str) else None
 
 
@@ -118,7 +130,7 @@ def nothing_to_learn(only: Any) -> str:
 
 
 def _of_one(name: str, column: Values, only: Any) -> tuple[Task, str]:
-    """A task for labels that are all the same: it can be built, and nothing can be learned from it."""
+    """Return a task for labels that are all the same, from which nothing can be learned."""
     warning = nothing_to_learn(only)
     if isinstance(only, bool) or only in (0, 1):
         return Binary(name, classes=pair_of_one(only)), f"{warning}; taken as binary."

@@ -1,4 +1,4 @@
-"""Inputs that are copies of a target: a network that sees one looks perfect and is of no use."""
+"""Find inputs that are copies of a target: a network with one looks perfect but is useless."""
 
 from __future__ import annotations
 
@@ -21,83 +21,100 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 _SAMPLE = 4_000
+"""Rows of the sample that decides which pairs are compared over all rows."""
+
 _BLOCK = 512
-_GLANCE = 500  # rows
+"""Input columns that are compared at a time, which limits the memory."""
+
+_GLANCE = 500
+"""Number of first rows that `_may_have` examines."""
 
 
 @dataclass(frozen=True)
 class _Numeric:
-    """Columns as one matrix [n, k], NaN where missing."""
+    """Holds columns as one matrix [n, k], NaN where missing."""
 
     names: list[str]
     values: Floats
 
 
 def leaks(table: Table, schema: Schema, tasks: Iterable[Task]) -> list[str]:
-    """Looks for inputs that are nearly a copy of a target.
+    """Return a sentence for each input that is nearly a copy of a target.
 
-    Numbers and booleans are compared by correlation, of values and of ranks; categories by whether
-    their levels and the target's values go together one to one. Only rows that have both count.
+    Numbers and booleans are compared by correlation of values and of ranks. Categories are compared
+    by whether their levels and the target's values correspond one to one. Only rows that have both
+    values count.
 
     Args:
         table: the rows.
-        schema: the columns' roles; those left out are not looked at.
-        tasks: what is predicted.
+        schema: the columns' roles; columns that are left out are not compared.
+        tasks: the tasks to predict.
 
     Returns:
-        one sentence for each pair found: which, how alike, and what to do.
+        One sentence for each pair: which, how similar, and what to do.
     """
     targets = [column for task in tasks for column in columns_of(task.name, task)]
-    found = dict(_numeric_copies(table, schema, targets)) | dict(
+    sentences = dict(_numeric_copies(table, schema, targets)) | dict(
         _level_copies(table, schema, targets)
     )
-    order = {name: place for place, name in enumerate(table.names)}
+    # Sorted as the table's columns are, so that equal tables give equal messages.
+    order = {name: index for index, name in enumerate(table.names)}
     return [
-        found[pair] for pair in sorted(found, key=lambda pair: (order[pair[1]], order[pair[0]]))
+        sentences[pair]
+        for pair in sorted(sentences, key=lambda pair: (order[pair[1]], order[pair[0]]))
     ]
 
 
 Found = Iterator[tuple[tuple[str, str], str]]
+"""Pairs of (input, target), each with its sentence."""
 
 
 def _numeric_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Found:
+    """Yield pairs of numeric or boolean columns that are nearly equal or correlated."""
     goals = _matrix(table, [name for name in targets if _is_numeric(table[name])])
     if not goals.names:
         return
+    # Rows at even distances: a sample without a seed, the same each time.
     rows = np.linspace(0, table.rows - 1, min(table.rows, _SAMPLE)).astype(np.int64)
     inputs = schema.names("number") + schema.names("boolean")
     for start in range(0, len(inputs), _BLOCK):
         block = _matrix(table, inputs[start : start + _BLOCK])
-        for place, goal in association.candidates(block.values[rows], goals.values[rows]):
-            how = association.correlation(block.values[:, place], goals.values[:, goal])
+        for input_index, target_index in association.candidates(
+            block.values[rows], goals.values[rows]
+        ):
+            how = association.correlation(
+                block.values[:, input_index], goals.values[:, target_index]
+            )
             if how is not None:
-                pair = (block.names[place], goals.names[goal])
+                pair = (block.names[input_index], goals.names[target_index])
                 yield pair, _sentence(*pair, how)
 
 
 def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Found:
-    """Categories against all targets, and numbers and booleans against those targets that are text."""
+    """Yield pairs of columns whose values correspond one to one."""
     goals = {name: _codes(table[name]) for name in targets}
-    words = [name for name in targets if not _is_numeric(table[name])]
-    classes = {name: len(np.unique(goals[name][goals[name] >= 0])) for name in words}
+    text_targets = [name for name in targets if not _is_numeric(table[name])]
+    classes = {name: len(np.unique(goals[name][goals[name] >= 0])) for name in text_targets}
+    # Categories are compared with all targets; numbers and booleans only with targets that are
+    # text, because `_numeric_copies` compares the others.
     for column in schema.columns:
         values = table[column.name]
         against = (
             targets
             if column.role == "category"
-            else [n for n in words if _may_have(values, classes[n])]
+            else [n for n in text_targets if _may_have(values, classes[n])]
         )
         if not against or not column.used:
             continue
         codes = _codes(values)
-        for goal in against:
-            how = association.one_to_one(codes, goals[goal])
+        for target in against:
+            how = association.one_to_one(codes, goals[target])
             if how is not None:
-                yield (column.name, goal), _sentence(column.name, goal, how)
+                yield (column.name, target), _sentence(column.name, target, how)
 
 
 def _may_have(values: Values, levels: int) -> bool:
-    """Whether a column [n] may have that many levels, by a look that costs next to nothing."""
+    """Return whether a column [n] may have that many levels, by a test that costs little."""
     if values.dtype.kind != "f":
         return True
     if len(np.unique(values[:_GLANCE])) > levels + 1:  # NaN may be one of them
@@ -106,13 +123,13 @@ def _may_have(values: Values, levels: int) -> bool:
 
 
 def _codes(column: Values) -> Codes:
-    """Each row's value as a number from 0, -1 where missing: [n]."""
+    """Return each row's value as a code from 0; -1 where missing; [n]."""
     missing = is_missing(column)
     values = as_text(column) if column.dtype.kind == "O" else column
     if column.dtype.kind == "O":
-        places: dict[str, int] = {}
+        code_of: dict[str, int] = {}
         codes = np.array(
-            [-1 if value is None else places.setdefault(value, len(places)) for value in values]
+            [-1 if value is None else code_of.setdefault(value, len(code_of)) for value in values]
         )
     else:
         codes = np.unique(column, return_inverse=True)[1].reshape(-1)
@@ -120,17 +137,21 @@ def _codes(column: Values) -> Codes:
 
 
 def _is_numeric(column: Values) -> bool:
+    """Return whether a column can be compared by correlation."""
     return kind_of(column) in ("number", "boolean")
 
 
 def _matrix(table: Table, names: list[str]) -> _Numeric:
+    """Return the columns as one matrix of numbers."""
     columns = [as_kind(table[name], "number", name) for name in names]
     return _Numeric(names, np.stack(columns, axis=1) if columns else np.empty((table.rows, 0)))
 
 
 def _sentence(name: str, target: str, how: str) -> str:
-    column, goal = shorten(name), shorten(target)
+    """Return the sentence on an input that is nearly a copy of a target."""
+    column, target_name = shorten(name), shorten(target)
     return (
-        f"Column {column!r} is nearly a copy of the target {goal!r} ({how}): if it is not known when you "
+        f"Column {column!r} is nearly a copy of the target {target_name!r} ({how}): "
+        "if it is not known when you "
         f"predict, leave it out with exclude=[{column!r}] (--exclude)."
     )

@@ -1,4 +1,4 @@
-"""Find cells so far from all others that they would decide the scale of their column."""
+"""Find outliers: cells so far from all others that they would decide the scale of their column."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from polycera.errors import shorten
 Floats = NDArray[np.float64]
 
 SHARE = 0.02
-"""The farthest cells of a column, at most so many or `LEAST`, are looked at apart from the others."""
+"""Share of a column's farthest cells that are tested as outliers (at least `LEAST` cells)."""
 LEAST = 2
+"""Fewest cells that are tested as outliers."""
 TIMES = 100.0
-"""Cells so many deviations of the others away count as outliers, where they decide the column's deviation."""
+"""Distance, in deviations of the other cells, from which a cell is an outlier."""
 FEWEST = 10
-"""Values that a column must have before any of them can be called far from the others."""
+"""Fewest values of a column in which outliers are looked for."""
 
 
 def limits(values: Floats) -> tuple[float, float] | None:
     """Return the range outside of which values [n] are outliers, or None where there are none.
 
-    A value is one where the few farthest from the median make the deviation `TIMES` as large as it
-    is without them: all ordinary values would then be nearly one number to a network.
+    There are outliers where the few values farthest from the median make the deviation `TIMES` as
+    large as it is without them. Scaled by it, all ordinary values would be nearly one number to a
+    network.
 
     Args:
         values: finite or NaN.
@@ -30,21 +32,22 @@ def limits(values: Floats) -> tuple[float, float] | None:
     present = values[~np.isnan(values)]
     if len(present) < FEWEST:
         return None
+    # Values near float64's limits overflow; the check below then returns None.
     with np.errstate(over="ignore", invalid="ignore"):
         median = float(np.median(present))
-        off = np.abs(present - median)
+        distances = np.abs(present - median)
         few = max(LEAST, int(SHARE * len(present)))
-        largest = np.argpartition(off, len(off) - few)
-        others, farthest = present[largest[: len(off) - few]], float(off.max())
+        largest = np.argpartition(distances, len(distances) - few)
+        others, farthest = present[largest[: len(distances) - few]], float(distances.max())
         spread = float(np.sqrt(np.mean((others - others.mean()) ** 2)))
-        of_all = farthest * float(np.sqrt(np.mean((off / max(farthest, 1e-300)) ** 2)))
+        of_all = farthest * float(np.sqrt(np.mean((distances / max(farthest, 1e-300)) ** 2)))
     if not 0 < spread < np.inf or not of_all > TIMES * spread:
         return None
     return median - TIMES * spread, median + TIMES * spread
 
 
 def counted(what: str, name: str, values: Floats, outside: NDArray[np.bool_]) -> str:
-    """Return the beginning of a sentence on outliers: how many there are, the farthest and its row."""
+    """Return the start of a sentence on outliers: how many, the farthest one and its row."""
     count = int(outside.sum())
     row = int(np.argmax(np.where(outside, np.abs(np.where(np.isnan(values), 0.0, values)), -1.0)))
     which = f"a value ({values[row]:g} in row {row})"
@@ -54,8 +57,11 @@ def counted(what: str, name: str, values: Floats, outside: NDArray[np.bool_]) ->
 
 
 def notice(what: str, name: str, values: Floats) -> str | None:
-    """Return the same of the values [n] that are far from all others; None where none are."""
-    found = limits(values)
-    if found is None:
+    """Return the start of a sentence on outliers among values [n]; None where there are none."""
+    bounds = limits(values)
+    if bounds is None:
         return None
-    return f"{counted(what, name, values, (values < found[0]) | (values > found[1]))} far from all others"
+    return (
+        f"{counted(what, name, values, (values < bounds[0]) | (values > bounds[1]))}"
+        " far from all others"
+    )

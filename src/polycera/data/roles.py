@@ -1,4 +1,4 @@
-"""The rules by which a column gets a role, each with the sentence that is printed."""
+"""Choose the role of a column by rules, each with the sentence that is printed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from polycera.data.column import EXACT, Values, as_text, is_missing, is_whole, k
 from polycera.errors import listing, shorten
 
 Verdict: TypeAlias = tuple[str, str, bool]
-"""Role, reason, and whether the user should hear of it."""
+"""Role, reason, and whether to tell the user about it."""
 
-NEARLY_ALL = 0.9  # from this share of distinct texts on, a level says nothing about another row
-# characters; text of this mean length with blanks in it was written by a person, not by a counter
+NEARLY_ALL = 0.9
+"""Share of distinct texts from which a column is no category: hardly any text occurs twice."""
+
 LONG = 30
+"""Mean number of characters from which text with blanks counts as written, not as a key."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+"""A word of a column's name: separated by signs, by capitals (camelCase) or by digits."""
 _KEYS = frozenset(
     {"id", "ids", "uuid", "guid", "key", "index", "idx", "rowid", "rownum", "unnamed", "no", "nr"}
 )
+"""Words in a name that speak of identity."""
 
 
 def of(name: str, values: Values) -> Verdict:
-    """The role of a canonical column [n]."""
+    """Return the role of a canonical column [n], with the reason."""
     if name.startswith("__"):
         return "ignore", "its name begins with '__', as marks about the rows do.", True
+    # The order of the rules matters: the first that holds decides.
     missing = int(is_missing(values).sum())
     if missing == len(values):
         return "constant", "it holds no value at all.", True
@@ -44,19 +49,26 @@ def of(name: str, values: Values) -> Verdict:
 
 
 def is_key(name: str) -> bool:
-    """Whether a name speaks of identity: id, customerID, row_id, key, index, an unnamed first column."""
+    """Return whether a name speaks of identity, such as id, customerID, row_id, key or index.
+
+    An unnamed first column does too.
+    """
     words = [word.lower() for word in _WORDS.findall(name)]
     return any(word in _KEYS for word in words) or name == "column 1"
 
 
 def _is_counter(name: str, values: Values) -> bool:
-    """Whether these are integers, one of its own a row; beyond 2**53 neighbours look alike."""
+    """Return whether these are integers, all different, under a name that speaks of identity.
+
+    Beyond 2**53 float64 cannot tell neighbours apart, so there they need not differ.
+    """
     if not is_key(name) or not is_whole(values):
         return False
     return len(np.unique(values)) == len(values) or bool((np.abs(values) > EXACT).any())
 
 
 def _of_number(values: Values, missing: int) -> Verdict:
+    """Return the role of a column of numbers [n]."""
     present = values[~np.isnan(values)]
     rounded = is_whole(values) and bool((np.abs(present) > EXACT).any())
     remark = ", those beyond 2**53 rounded to 16 digits" if rounded else ""
@@ -68,6 +80,7 @@ def _of_number(values: Values, missing: int) -> Verdict:
 
 
 def _of_text(values: Values, missing: int) -> Verdict:
+    """Return the role of a column of text [n]."""
     levels = set(values) - {None}
     present = len(values) - missing
     remark = _nearly_numbers(values, levels)
@@ -83,6 +96,7 @@ def _of_text(values: Values, missing: int) -> Verdict:
 
 
 def _of_distinct(values: Values, levels: set[str], missing: int, remark: str) -> Verdict:
+    """Return the role of a text column in which hardly any text occurs twice."""
     written = sum(map(len, levels)) / len(levels) >= LONG and any(" " in level for level in levels)
     if len(levels) == len(values) and not written and not remark:
         return "id", "each row has its own text.", True
@@ -91,21 +105,23 @@ def _of_distinct(values: Values, levels: set[str], missing: int, remark: str) ->
 
 
 def _nearly_numbers(values: Values, levels: set[str]) -> str:
-    """A sentence on a text column that would be a number but for a few cells; else nothing."""
-    strange, row = stray(values)
-    if len(strange) > 0.5 * len(levels):
+    """Return a sentence on a text column that is all numbers but for a few cells; else nothing."""
+    not_numbers, row = stray(values)
+    if len(not_numbers) > 0.5 * len(levels):
         return ""
     if row < 0:
         return " Every cell spells a number: declare the role number if it is one."
-    cells = int(np.isin(values.astype(str), strange).sum())
+    cells = int(np.isin(values.astype(str), not_numbers).sum())
     if cells > 0.1 * len(values) and cells > 1:
         return ""
     first = shorten(repr(values[row]), 40)
     return (
-        f" It would be numbers but for {cells} cell{'s' * (cells != 1)}, the first {first} in row {row}: "
+        f" It would be numbers but for {cells} cell{'s' * (cells != 1)}, "
+        f"the first {first} in row {row}: "
         "clean the column to have it as a number."
     )
 
 
 def _gaps(missing: int) -> str:
+    """Return the part of a sentence that counts the missing values."""
     return f", {missing} missing" if missing else ""

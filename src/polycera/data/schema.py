@@ -1,4 +1,4 @@
-"""What each column is to the network: its role, and the reason for it."""
+"""Decide what each column is used for: its role, with the reason."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from polycera.errors import InputError, UnknownName, listing, shorten
 Role: TypeAlias = Literal[
     "number", "category", "boolean", "date", "id", "constant", "text", "group", "time", "ignore"
 ]
+"""What a column is used for."""
 ROLES: tuple[str, ...] = get_args(Role)
+"""All roles."""
 USED = ("number", "category", "boolean", "date")
+"""Roles that reach the network."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column that is no target.
+    """Describes one column that is not a target.
 
     Attributes:
         name: as in the table.
         role: what it is used for; only number, category, boolean and date reach the network.
         kind: what its cells hold: number, text, boolean or date.
-        reason: one sentence that says why it has the role.
-        notable: whether the user should be told, because the column is left out or holds something
+        reason: one sentence on why it has the role.
+        notable: whether to tell the user, because the column is left out or holds something
             strange.
     """
 
@@ -40,7 +43,7 @@ class Column:
 
     @property
     def used(self) -> bool:
-        """Whether the network sees the column."""
+        """Return whether the network uses the column."""
         return self.role in USED
 
     def __str__(self) -> str:
@@ -50,18 +53,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns that are no targets, in the table's order."""
+    """Holds the columns that are not targets, in the table's order."""
 
     columns: tuple[Column, ...]
 
     @property
     def used(self) -> list[str]:
-        """Names of the columns that the network sees."""
+        """Return the names of the columns that the network uses."""
         return [column.name for column in self.columns if column.used]
 
     @property
     def as_text(self) -> list[str]:
-        """Names of the columns to read as they are written, so that '01' does not come back as 1."""
+        """Return the names of the columns to read as text, so that '01' does not become 1."""
         return [
             column.name
             for column in self.columns
@@ -70,11 +73,11 @@ class Schema:
 
     @property
     def notices(self) -> list[str]:
-        """One sentence for each column that the user should hear about."""
+        """Return a sentence for each column that the user should know about."""
         return [str(column) for column in self.columns if column.notable]
 
     def names(self, role: str) -> list[str]:
-        """Names of the columns in a role; UnknownName for a role that does not exist."""
+        """Return the names of the columns in a role; UnknownName for a role that does not exist."""
         _check_role(role)
         return [column.name for column in self.columns if column.role == role]
 
@@ -85,12 +88,12 @@ class Schema:
         raise UnknownName("column", name, [column.name for column in self.columns])
 
     def to_config(self) -> dict[str, Any]:
-        """The schema as JSON values."""
+        """Return the schema as JSON values."""
         return {"columns": [asdict(column) for column in self.columns]}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Schema:
-        """The schema that `to_config` wrote down; UnknownName for a role that does not exist."""
+        """Return the schema that `to_config` wrote; UnknownName for a role that does not exist."""
         columns = tuple(Column(**column) for column in config["columns"])
         for column in columns:
             _check_role(column.role)
@@ -100,27 +103,27 @@ class Schema:
 def infer(
     table: Table, targets: Iterable[str] = (), overrides: Mapping[str, str] | None = None
 ) -> Schema:
-    """Gives every column that is no target a role, with a reason.
+    """Return the schema of a table: a role for every column that is not a target, with a reason.
 
     Args:
         table: the rows.
         targets: names of the columns to predict; they get no role.
-        overrides: column to role, where the user knows better.
+        overrides: column -> role, where the user knows better.
 
     Raises:
         UnknownName: for a target, column or role that does not exist.
-        InputError: for a target with a role, and for a column that cannot be what it is declared to
-            be (naming the row and the value).
+        InputError: for a target with a role, and for a column that cannot have the declared role
+            (with the row and the value).
 
     Example:
         >>> infer(Table({"town": ["Oslo", "Bergen", "Oslo"], "rent": [9.0, 8.0, 7.0]}), ["rent"]).used
         ['town']
     """
     declared = dict(overrides or {})
-    goals = list(targets)
-    for name in [*goals, *declared]:
-        table[name]
-    if both := sorted(set(goals) & set(declared)):
+    target_names = list(targets)
+    for name in [*target_names, *declared]:
+        table[name]  # raises UnknownName
+    if both := sorted(set(target_names) & set(declared)):
         raise InputError(
             f"Targets have no role as inputs, and these were given one: {listing(both)}."
         )
@@ -128,7 +131,7 @@ def infer(
         tuple(
             _column(name, table[name], declared.get(name))
             for name in table.names
-            if name not in goals
+            if name not in target_names
         )
     )
 

@@ -1,4 +1,4 @@
-"""Rows -> training, validation and test."""
+"""Divide rows into training, validation and test."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks import Binary, Multiclass, Ordinal, Task
 
 Indices = NDArray[np.int64]
+"""Indices of rows, or codes of rows."""
 
 _PARTS = {
     "train": 0,
@@ -27,12 +28,14 @@ _PARTS = {
     "test": 2,
     "testing": 2,
 }
-_ENOUGH = 3  # rows of each class, one a part
+"""What a split column may hold -> number of the part: 0 training, 1 validation, 2 test."""
+_ENOUGH = 3
+"""Fewest rows of each class to stratify by: one for each part."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of rows, ascending; each row is in exactly one part.
+    """Holds the row indices of each part, ascending; each row is in exactly one part.
 
     Attributes:
         train: [a], never empty.
@@ -46,17 +49,20 @@ class Split:
 
     @classmethod
     def _of(cls, parts: NDArray[Any]) -> Split:
-        """From each row's part [n]: 0, 1 or 2."""
+        """Return the split for the parts of the rows [n]: 0, 1 or 2."""
         return cls(*(np.flatnonzero(parts == part).astype(np.int64) for part in range(3)))
 
     def of_kinds(self, kinds: Indices) -> Split:
-        """Return the parts of rows [n], each of which goes where its kind goes in this split."""
+        """Return the parts of rows [n]; each row gets the part that its kind has in this split."""
         part = np.zeros(len(self.train) + len(self.validation) + len(self.test), dtype=np.int64)
         part[self.validation], part[self.test] = 1, 2
         return Split._of(part[kinds])
 
     def __repr__(self) -> str:
-        return f"Split(train {len(self.train)}, validation {len(self.validation)}, test {len(self.test)} rows)"
+        return (
+            f"Split(train {len(self.train)}, validation {len(self.validation)}, "
+            f"test {len(self.test)} rows)"
+        )
 
 
 def split(
@@ -69,23 +75,26 @@ def split(
     groups: ArrayLike | None = None,
     time: ArrayLike | None = None,
 ) -> Split:
-    """Divides the rows; the same seed and rows give the same parts.
+    """Divide the rows; the same seed and number of rows give the same parts.
 
     Args:
-        rows: how many.
-        seed: of the draw.
+        rows: number of rows.
+        seed: seed of the random draw.
         validation: share of the rows, 0 for none.
         test: share of the rows, 0 for none.
-        stratify: codes of classes [rows], with one further code for a missing label: each part gets
-            its share of each, and a class of at least three rows is in every part. Groups and time
-            go before it.
-        groups: what belongs together [rows]; no group is divided, and rows without a group are one
-            group.
-        time: when each row was [rows]; the last are the test, those before them the validation.
+        stratify: class codes [rows], with one more code for a missing label. Each part gets its
+            share of each class, and a class of at least three rows is in every part. Ignored where
+            groups or a time are given.
+        groups: group of each row [rows]; no group is divided. Rows without a group form one group.
+        time: time of each row [rows]; the last rows are the test, those before them the
+            validation.
+
+    Returns:
+        The parts.
 
     Raises:
-        InputError: too few rows or groups, shares that leave nothing to train on, a time that is
-            missing.
+        InputError: for too few rows or groups, for shares that leave no row to train on, and for a
+            missing time.
 
     Example:
         >>> split(100, seed=0)
@@ -94,6 +103,7 @@ def split(
     quota = _quota(rows, validation, test)
     if groups is not None and time is not None:
         raise InputError("A split is by groups or by time, not by both; give one of them.")
+    # `abs`, because a seed sequence takes no negative number.
     random = np.random.default_rng([abs(int(seed)), rows])
     if groups is not None:
         return Split._of(assign_rows.by_groups(_codes(groups, rows, "groups"), quota, random))
@@ -114,76 +124,80 @@ def from_column(
     groups: ArrayLike | None = None,
     time: ArrayLike | None = None,
 ) -> Split:
-    """Return the parts that a column names: train, valid or validation, test, in any case.
+    """Return the parts that a column names, in any case: train, valid or validation, test.
 
-    Where it names no validation, that share of the training rows is drawn for it: whole groups,
-    where there are groups, and the last of them, where there is a time.
+    Where it names no validation rows, that share of the training rows is drawn: whole groups where
+    there are groups, the last rows where there is a time.
 
     Raises:
         UnknownName: for another name.
-        InputError: a row without a part, no row to train on, a group in two parts, groups and a
-            time together.
+        InputError: for a row without a part, no row to train on, a group in two parts, or groups
+            and a time together.
     """
     column = canonical(values, "split")
     if is_missing(column).any():
         raise InputError(
-            f"Row {int(is_missing(column).argmax())} belongs to no part; train, validation or test is expected."
+            f"Row {int(is_missing(column).argmax())} belongs to no part; "
+            "train, validation or test is expected."
         )
-    words = [str(value).strip().lower() for value in column]
-    if strange := next((word for word in words if word not in _PARTS), None):
-        raise UnknownName("part of a split", strange, _PARTS)
-    parts = np.array([_PARTS[word] for word in words])
+    part_names = [str(value).strip().lower() for value in column]
+    if unknown := next((word for word in part_names if word not in _PARTS), None):
+        raise UnknownName("part of a split", unknown, _PARTS)
+    parts = np.array([_PARTS[word] for word in part_names])
     train = np.flatnonzero(parts == 0)
     if not len(train):
         raise InputError("The split column names no row 'train'; some are expected.")
     if groups is not None:
         _check_undivided(parts, groups)
     if validation and not (parts == 1).any():
-        strata, together, moments = (
-            None if values is None else canonical(values, what)[train]
-            for values, what in ((stratify, "stratify"), (groups, "groups"), (time, "time"))
+        stratify_codes, train_groups, times = (
+            None if values is None else canonical(values, argument)[train]
+            for values, argument in ((stratify, "stratify"), (groups, "groups"), (time, "time"))
         )
         drawn = split(
             len(train),
             seed=seed,
             validation=validation,
             test=0.0,
-            stratify=strata,
-            groups=together,
-            time=moments,
+            stratify=stratify_codes,
+            groups=train_groups,
+            time=times,
         )
         parts[train[drawn.validation]] = 1
     return Split._of(parts)
 
 
 def _check_undivided(parts: NDArray[np.int64], groups: ArrayLike) -> None:
-    """Refuse a column of parts that divides a group: its validation and test would be of rows known already.
+    """Raise where a column of parts divides a group: its test rows would not be independent.
 
     Raises:
-        InputError: naming the first such group.
+        InputError: with the first such group.
     """
     codes = _codes(groups, len(parts), "groups")
     lowest, highest = np.full(codes.max() + 1, 2), np.zeros(codes.max() + 1, "int64")
     np.minimum.at(lowest, codes, parts)
     np.maximum.at(highest, codes, parts)
+    # A group is divided where the lowest and the highest part of its rows differ.
     divided = lowest < highest
     if divided.any():
         row = int(divided[codes].argmax())
-        own = np.unique(parts[codes == codes[row]])
-        names = " and ".join(("train", "validation", "test")[part] for part in own)
-        first = shorten(repr(canonical(groups, "groups").tolist()[row]))
+        group_parts = np.unique(parts[codes == codes[row]])
+        names = " and ".join(("train", "validation", "test")[part] for part in group_parts)
+        group = shorten(repr(canonical(groups, "groups").tolist()[row]))
         raise InputError(
-            f"The split column divides {int(divided.sum())} of the groups, such as {first}, which stands in {names}: "
+            f"The split column divides {int(divided.sum())} of the groups, such as {group}, "
+            f"which stands in {names}: "
             "put each group into one part, or leave out the groups or the split column."
         )
 
 
 def copies(table: Table, columns: Iterable[str]) -> Indices | None:
-    """Return which rows are equal in all these columns, as one code for each kind of row [rows]; None if none are.
+    """Return one code for each kind of row [rows], where rows equal in all columns are of one kind.
 
-    Rows are compared by a hash of 64 bits.
+    Rows are compared by a hash of 64 bits. None where no two rows are equal.
     """
     mixed = np.zeros(table.rows, dtype=np.uint64)
+    # Columns are mixed into the hash one at a time, so memory does not grow with their number.
     for name in columns:
         codes = _codes(table[name], table.rows, name).astype(np.uint64)
         mixed = (mixed ^ (codes + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
@@ -191,16 +205,17 @@ def copies(table: Table, columns: Iterable[str]) -> Indices | None:
     first, kinds = np.unique(mixed, return_index=True, return_inverse=True)[1:]
     if len(first) == table.rows:
         return None
-    # Numbered by their first rows, so that the draw does not depend on the hash.
-    place = np.empty(len(first), dtype=np.int64)
-    place[np.argsort(first)] = np.arange(len(first))
-    return place[kinds.reshape(-1)]
+    # Kinds are numbered by their first row, so that the draw does not depend on the hash.
+    code_of_kind = np.empty(len(first), dtype=np.int64)
+    code_of_kind[np.argsort(first)] = np.arange(len(first))
+    return code_of_kind[kinds.reshape(-1)]
 
 
 def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:
-    """Codes [rows] to stratify by: the classes of the first task that has at least three rows of each.
+    """Return class codes [rows] to stratify by; None where no task has suitable classes.
 
-    A missing label has a code of its own. None where no task has such classes.
+    They are those of the first task that has at least three rows of each class. A missing label has
+    a code of its own.
     """
     for task in tasks:
         if isinstance(task, Binary | Multiclass | Ordinal) and not getattr(task, "soft", False):
@@ -213,11 +228,12 @@ def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:
 
 
 def _quota(rows: int, validation: float, test: float) -> tuple[int, int, int]:
-    """Rows of training, validation and test."""
+    """Return the number of rows of training, validation and test."""
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
             raise InputError(
-                f"The share of {name} is {share:g}; a number from 0 up to, not including, 1 is expected."
+                f"The share of {name} is {share:g}; "
+                "a number from 0 up to, not including, 1 is expected."
             )
     if validation + test >= 1:
         raise InputError(
@@ -227,15 +243,18 @@ def _quota(rows: int, validation: float, test: float) -> tuple[int, int, int]:
     needed = 1 + sum(share > 0 for share in (validation, test))
     if rows < needed:
         raise InputError(
-            f"{rows} row{'s' * (rows != 1)} cannot be divided into {needed} parts; at least one row for "
+            f"{rows} row{'s' * (rows != 1)} cannot be divided into {needed} parts; "
+            "at least one row for "
             "each is expected: give more rows."
         )
-    while sum(wanted) >= rows:  # a handful of rows, where rounding up took them all
+    # With a handful of rows, rounding up may leave none to train on.
+    while sum(wanted) >= rows:
         wanted[int(np.argmax(wanted))] -= 1
     return rows - sum(wanted), wanted[0], wanted[1]
 
 
 def _moments(time: ArrayLike, rows: int) -> NDArray[Any]:
+    """Return the times [n], none missing, or raise."""
     column = canonical(time, "time")
     _check_length(len(column), rows, "time")
     if is_missing(column).any():
@@ -247,12 +266,12 @@ def _moments(time: ArrayLike, rows: int) -> NDArray[Any]:
 
 
 def _codes(values: ArrayLike, rows: int, what: str) -> Indices:
-    """Values [n] of any kind as whole numbers from 0, those missing as one more."""
+    """Return values [n] of any kind as codes from 0; missing values have a code of their own."""
     column = canonical(values, what)
     _check_length(len(column), rows, what)
     if column.dtype.kind == "O":
-        places: dict[Any, int] = {}
-        return np.array([places.setdefault(value, len(places)) for value in column], dtype=np.int64)
+        codes: dict[Any, int] = {}
+        return np.array([codes.setdefault(value, len(codes)) for value in column], dtype=np.int64)
     return np.unique(column, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""A table: ordered, named columns of one length."""
+"""Hold rows as a table: ordered, named columns of the same length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from polycera.errors import InputError, UnknownName, listing, shorten
 
 
 class Table:
-    """Rows as columns: each name has one array [rows].
+    """Hold rows as columns: each name has one array [rows].
 
     Numbers are float64 (NaN where missing), text and booleans are object (None where missing),
     dates are datetime64[us] (NaT where missing). Messages count rows from 0, as NumPy does.
@@ -26,13 +26,13 @@ class Table:
     """
 
     def __init__(self, columns: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Takes the columns in order.
+        """Take the columns, in order.
 
         Args:
-            columns: name to values [rows], as a mapping or as pairs.
+            columns: name -> values [rows], as a mapping or as pairs.
 
         Raises:
-            InputError: a name twice, no column, or columns of several lengths.
+            InputError: for a name given twice, no column, or columns of several lengths.
         """
         pairs = list(columns.items() if isinstance(columns, Mapping) else columns)
         pairs = [(str(name), values) for name, values in pairs]
@@ -43,14 +43,15 @@ class Table:
 
     @classmethod
     def _of(cls, columns: dict[str, Values]) -> Table:
-        """A table of columns that are canonical already."""
+        """Return a table of columns that are already canonical."""
+        # Skips `__init__`, which would convert and check the columns again.
         table = cls.__new__(cls)
         table._columns = columns
         table._values = {}
         return table
 
     def with_levels(self, levels: Mapping[str, Values]) -> Table:
-        """Return the table with these columns as levels, which are text; their values are remembered for `labelled`.
+        """Return the table with these columns as text; `labelled` gives their values back.
 
         Args:
             levels: categorical columns whose categories are numbers or booleans, canonical, [rows]
@@ -63,32 +64,32 @@ class Table:
         return table
 
     def labelled(self, names: Iterable[str]) -> Table:
-        """Return the table with the values of their levels in these columns: labels come back as they were given."""
-        own = {name: self._values[name] for name in names if name in self._values}
-        table = Table._of(self._columns | own)
-        table._values = own
+        """Return the table with the original values of these columns, so labels keep their type."""
+        originals = {name: self._values[name] for name in names if name in self._values}
+        table = Table._of(self._columns | originals)
+        table._values = originals
         return table
 
     @property
     def levels(self) -> frozenset[str]:
-        """Return the columns of numbers or booleans that came as categorical ones."""
+        """Return the categorical columns whose categories are numbers or booleans."""
         return frozenset(self._values)
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(next(iter(self._columns.values()), ()))
 
     @property
     def names(self) -> list[str]:
-        """The columns' names, in order."""
+        """Return the columns' names, in order."""
         return list(self._columns)
 
     def __contains__(self, name: object) -> bool:
         return name in self._columns
 
     def __getitem__(self, name: str) -> Values:
-        """The column [rows] of that name; UnknownName where there is none."""
+        """Return the column [rows] of that name; UnknownName where there is none."""
         if name not in self._columns:
             raise UnknownName("column", name, self._columns)
         return self._columns[name]
@@ -97,19 +98,21 @@ class Table:
         return f"Table({self.rows} rows, columns {listing(self._columns)})"
 
     def take(self, indices: ArrayLike) -> Table:
-        """The rows at the indices [k] (or where a mask [rows] is true), in that order."""
-        places = np.asarray(indices)
-        places = places if places.size or places.dtype == bool else places.astype(np.int64)
-        return Table._of({name: values[places] for name, values in self._columns.items()})
+        """Return the rows at the indices [k] (or where a mask [rows] is true), in that order."""
+        rows = np.asarray(indices)
+        # NumPy makes an empty list float64, which is no index.
+        rows = rows if rows.size or rows.dtype == bool else rows.astype(np.int64)
+        return Table._of({name: values[rows] for name, values in self._columns.items()})
 
     def select(self, names: Iterable[str]) -> Table:
-        """Only these columns, in the order asked for; UnknownName for one that is not there."""
+        """Return only these columns, in the given order; UnknownName for one that is missing."""
         wanted = list(names)
         check_names(wanted)
         return Table._of({name: self[name] for name in wanted})
 
     def without(self, names: Iterable[str]) -> Table:
-        """All columns but these; UnknownName for one that is not there."""
+        """Return all columns but these; UnknownName for one that does not exist."""
+        # `self[name]` raises UnknownName; it is never None.
         unwanted = {name for name in names if self[name] is not None}
         return Table._of(
             {name: values for name, values in self._columns.items() if name not in unwanted}
@@ -122,15 +125,16 @@ class Table:
         for name, values in self._columns.items():
             if len(values) != self.rows:
                 raise InputError(
-                    f"Column {shorten(name)!r} has {len(values)} rows and column {shorten(first)!r} has "
+                    f"Column {shorten(name)!r} has {len(values)} rows "
+                    f"and column {shorten(first)!r} has "
                     f"{self.rows}; all columns must have the same number of rows."
                 )
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuses a name that comes twice."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    """Raise where a name occurs twice."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
         raise InputError(
-            f"Column names must differ, and these come more than once: {listing(twice)}."
+            f"Column names must differ, and these come more than once: {listing(repeated)}."
         )

@@ -1,4 +1,4 @@
-"""Columns to predict -> tasks, with the reason for each kind."""
+"""Make tasks for the columns to predict, with the reason for each kind."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ from polycera.tasks import (
 from polycera.tasks.keras_losses import check_fit
 
 _NUMERIC = (Regression, Proportion, Count, Quantile)
+"""Kinds whose labels are numbers."""
 
 Asked: TypeAlias = "str | Task | Mapping[str, str | Task]"
+"""A target as the user gives it: a column's name, a task, or a dict of names to kinds or tasks."""
 
 
 def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task], dict[str, str]]:
-    """The tasks for the columns to predict.
+    """Return the tasks for the columns to predict.
 
     Args:
         table: the rows.
@@ -48,45 +50,49 @@ def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task
             several.
 
     Returns:
-        the tasks in the order asked for, and name to reason.
+        The tasks in the order of the targets, and task name -> reason for its kind.
 
     Raises:
         UnknownName: for a column or kind that does not exist, with the nearest.
-        InputError: a target twice, none at all, no label in it, labels that the kind cannot take.
+        InputError: for a target given twice, no target, a target without labels, and labels that
+            the kind does not take.
     """
-    asked = list(_pairs(targets))
-    if not asked:
+    pairs = list(_pairs(targets))
+    if not pairs:
         raise InputError("No target was named; name at least one column to predict.")
-    names = [column for name, wish in asked for column in columns_of(name, wish)]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
+    names = [column for name, wish in pairs for column in columns_of(name, wish)]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(
-            f"Each target is predicted once, and these were named more often: {listing(twice)}."
+            f"Each target is predicted once, and these were named more often: {listing(repeated)}."
         )
-    built = {name: _task(table, name, wish) for name, wish in asked}
+    built = {name: _task(table, name, wish) for name, wish in pairs}
     return [task for task, _ in built.values()], {
         name: reason for name, (_, reason) in built.items()
     }
 
 
 def columns_asked_for(targets: Asked | Iterable[Asked]) -> list[str]:
-    """Return the names of all columns that hold labels of these targets, as `tasks_for` takes them."""
+    """Return the names of all columns that hold labels of these targets (see `tasks_for`)."""
     return [column for name, wish in _pairs(targets) for column in columns_of(name, wish)]
 
 
 def columns_of(name: str, wish: str | Task | None = None) -> list[str]:
-    """The columns that hold a task's labels: one a label for multilabel, or a class with soft=True, else its own."""
+    """Return the columns that hold a task's labels.
+
+    One for each label of a multilabel task, one for each class with soft=True, else one.
+    """
     if isinstance(wish, Multilabel):
         return list(wish.labels)
-    return [str(each) for each in wish.known_classes()] if _is_soft(wish) else [name]  # type: ignore[union-attr]
+    return [str(label) for label in wish.known_classes()] if _is_soft(wish) else [name]  # type: ignore[union-attr]
 
 
 def _is_soft(wish: Any) -> bool:
-    """Whether a task has a column for each class, with its share."""
+    """Return whether a task has a column for each class, which holds its share."""
     return isinstance(wish, Multiclass) and wish.soft
 
 
 def labels(table: Table, task: Task) -> Values:
-    """A task's labels as it encodes them: [n], or [n, labels] for multilabel; NaN or None where missing.
+    """Return a task's labels as it encodes them: [n], or [n, labels]; NaN or None where missing.
 
     Raises:
         UnknownName: for a column that is not there.
@@ -99,11 +105,15 @@ def labels(table: Table, task: Task) -> Values:
     if isinstance(task, _NUMERIC):
         return as_kind(table[task.name], "number", task.name)
     classes = getattr(task, "classes", None) or ()
-    words = all(isinstance(label, str) for label in classes)
-    return as_kind(table[task.name], "text", task.name) if classes and words else table[task.name]
+    all_text = all(isinstance(label, str) for label in classes)
+    # A column of numbers whose classes were given as text is read as text.
+    return (
+        as_kind(table[task.name], "text", task.name) if classes and all_text else table[task.name]
+    )
 
 
 def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
+    """Yield (name, kind or task or None) for each target, in order."""
     match targets:
         case str():
             yield targets, None
@@ -126,6 +136,7 @@ def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
 
 
 def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
+    """Return the task for one target, with the reason for its kind."""
     task: Task
     columns = {column: table[column] for column in columns_of(name, wish)}
     for column, values in columns.items():
@@ -146,22 +157,24 @@ def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
         single = f" {nothing_to_learn(levels[0])}." if len(levels) == 1 else ""
         task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}.{single}"
     if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
-        # numbers of any size are refused here, not when the training has begun
+        # Encode once now, so that a label out of range is refused before the training starts.
         task.encode(labels(table, task))
     return task, reason
 
 
 def _kind(name: str) -> type[Task]:
+    """Return the class of a kind; UnknownName for one that does not exist."""
     if name not in KINDS:
         raise UnknownName("kind", name, KINDS)
     return KINDS[name]
 
 
 def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
-    """A task of the kind that was asked for by name."""
+    """Return a task of a kind that was given by name."""
     if kind is Multilabel:
         raise InputError(
-            f"Target {shorten(name)!r} cannot be multilabel by its name alone; give a task with its columns: "
+            f"Target {shorten(name)!r} cannot be multilabel by its name alone; "
+            "give a task with its columns: "
             "Multilabel(name, labels=[...])."
         )
     levels = _two_or_more(levels_of(name, column))
@@ -174,12 +187,12 @@ def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
 
 
 def _completed(task: Task, column: Values) -> Task:
-    """The task as it was given; with the column's classes where it came without any of its own."""
+    """Return the task as given, with the column's classes where it has none of its own."""
     levels = levels_of(task.name, column)
     if isinstance(task, Multiclass | Ordinal) and task.classes is None:
         return task.replace(classes=_two_or_more(levels))
-    # text is never 0 and 1: those are only what Binary has when nobody names classes; nor is a
-    # single other number
+    # (0, 1) is Binary's default, so it may mean that no classes were given. It cannot be meant for
+    # text, nor for a single number that is neither 0 nor 1.
     single = len(levels) == 1 and levels[0] not in (0, 1)
     if (
         isinstance(task, Binary)
@@ -191,5 +204,5 @@ def _completed(task: Task, column: Values) -> Task:
 
 
 def _two_or_more(levels: list[Any]) -> list[Any]:
-    """The levels; beside a single one that which is not it, so that the task can be built and answers the one."""
+    """Return the levels; a single one gets an opposite, so that the task can be built."""
     return list(pair_of_one(levels[0])) if len(levels) == 1 else levels

@@ -1,4 +1,4 @@
-"""The scikit-learn face: estimators that train one network for all columns of y."""
+"""Offer scikit-learn estimators that train one network for all columns of y."""
 
 from polycera.errors import MissingExtra
 

@@ -1,4 +1,4 @@
-"""What the estimators share: parameters, columns of X and of y -> a network in memory."""
+"""Hold what all estimators share: their parameters, and training a network in memory."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from polycera.typing import Array, TaskName
 
 
 class Learner(BaseEstimator):
-    """An estimator whose `fit` trains one network for all columns of y.
+    """Trains one network for all columns of y; the estimators are subclasses.
 
-    Its parameters are those of the spec of a run under the same names, None where `pc.fit`'s own
-    default is meant; the estimators say what each does.
+    Its parameters are those of the spec of a run, under the same names. None is the default of
+    `pc.fit`. The estimators describe each parameter.
     """
 
     learned_: FittedNetwork
@@ -86,17 +86,21 @@ class Learner(BaseEstimator):
 
     @property
     def history_(self) -> dict[str, list[float]]:
-        """Name -> one value an epoch: loss, terms, metrics and skills, `val_` before those of the validation rows."""
+        """Return the history of the training: name -> one value for each epoch.
+
+        It holds the loss, its terms, metrics and skills. Values of validation rows have `val_`
+        before their name.
+        """
         check_is_fitted(self)
         return self.learned_.history
 
     def _learn(self, X: Table, y: Mapping[str, Any], targets: Sequence[Any]) -> None:
-        """Train.
+        """Train the network and keep it in `learned_`.
 
         Args:
-            X: columns to learn from.
-            y: name -> labels [n]; no name is one of X.
-            targets: what `polycera.data.tasks_for` takes.
+            X: columns of the inputs.
+            y: name -> labels [n]; no name is the name of a column of X.
+            targets: targets in a form that `polycera.data.tasks_for` takes.
         """
         for values in y.values():
             check_consistent_length(X[X.names[0]], values)
@@ -105,7 +109,8 @@ class Learner(BaseEstimator):
             {**{name: X[name] for name in X.names}, **y}, targets, spec.data, seed=spec.seed
         )
         prepared = dataclasses.replace(prepared, tasks=self._weighted(prepared.tasks))
-        for sentence in prepared.warnings:  # columns are left out of X here, not by an argument
+        # An estimator has no argument to exclude a column: the hint is to leave it out of X.
+        for sentence in prepared.warnings:
             warnings.warn(
                 sentence.replace("with exclude=", "of X: ").replace(" (--exclude)", ""),
                 stacklevel=3,
@@ -113,7 +118,10 @@ class Learner(BaseEstimator):
         self.learned_ = learn(prepared, spec, progress=bool(self.verbose))
 
     def _spec(self, X: Table) -> Spec:
-        """The parameters as a spec; a column of numbers is one, whatever it looks like or is called."""
+        """Return the parameters as a spec.
+
+        Columns of numbers get the role "number", whatever their values and names look like.
+        """
         roles = {name: "number" for name in X.names if kind_of(X[name]) == "number"}
         parts = Parts(validation=self.validation, test=0.0)
         return checked(
@@ -127,11 +135,16 @@ class Learner(BaseEstimator):
         )
 
     def _given(self, part: Any) -> dict[str, Any]:
-        """The parameters that belong to a part of the spec, as far as they were given."""
-        own = self.get_params(deep=False)
-        return {name: own[name] for name in part.__struct_fields__ if own.get(name) is not None}
+        """Return the parameters of one part of the spec that are not None."""
+        parameters = self.get_params(deep=False)
+        return {
+            name: parameters[name]
+            for name in part.__struct_fields__
+            if parameters.get(name) is not None
+        }
 
     def _weighted(self, tasks: list[Task]) -> list[Task]:
+        """Return the tasks with the loss weights from the parameter `weights`."""
         weights, names = dict(self.weights or {}), [task.name for task in tasks]
         for name in weights:
             if name not in names:
@@ -142,7 +155,7 @@ class Learner(BaseEstimator):
         ]
 
     def _table(self, X: Any) -> Table:
-        """X as the network was trained on it; what is unlike is said in a warning."""
+        """Return X as a table, with a warning where it differs from the X of training."""
         check_is_fitted(self)
         table = table_of(self, X, reset=False)
         for notice in self.learned_.encoder.check(table):
@@ -150,13 +163,13 @@ class Learner(BaseEstimator):
         return table
 
     def _predicted(self, X: Any) -> dict[TaskName, Array]:
-        """Task -> what the network says of each row, [n, p]."""
+        """Return the predictions [n, p] of each task."""
         table = self._table(X)
         return self.learned_.predict(table)
 
 
 def _seed(random_state: Any) -> int:
-    """An int as it is, so that it is the `seed` of `pc.fit`; else one that is drawn."""
+    """Return an int as it is, so that it is the `seed` of `pc.fit`; else draw a seed."""
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -1,4 +1,4 @@
-"""Classes from a network, by scikit-learn's rules."""
+"""Predict classes with one network, by the rules of scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,51 +18,55 @@ from polycera.typing import Array
 
 
 class PolyceraClassifier(ClassifierMixin, Learner):
-    """One network for one class, for many labels, or for several columns of classes.
+    """Predicts one class, several labels, or several columns of classes with one network.
 
     | y | `predict` | `predict_proba` | `classes_` |
     |---|---|---|---|
     | [n] of classes | [n] | [n, classes] | [classes] |
-    | [n, labels] of 0 and 1 | [n, labels] | [n, labels], of yes, as `MLPClassifier` | 0, 1, ..., one a label |
-    | [n, outputs] of classes | [n, outputs] | list of [n, classes], as forests | list of [classes] |
+    | [n, labels] of 0 and 1 | [n, labels] | [n, labels], of label 1 | [labels], 0, 1, ... |
+    | [n, outputs] of classes | [n, outputs] | list of [n, classes] | list of [classes] |
 
-    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame
-    with text, categories, booleans and dates; missing values in X are legal. Labels are whole: for
-    missing ones see `PolyceraEstimator`.
+    `predict_proba` has the form of `MLPClassifier` for labels, and of scikit-learn's forests for
+    several columns of classes.
+
+    X may be a matrix, a SciPy sparse matrix (made dense, up to 100 million cells) or a data frame
+    with text, categories, booleans and dates. X may have missing values. Labels must be complete:
+    `PolyceraEstimator` accepts missing labels.
 
     Args:
-        threshold: the metric by which it is chosen, on the validation rows, from which probability
-            on yes is said to a label or to the second of two classes: `f1`, `balanced_accuracy`,
-            `accuracy`. Default
-                `none`: above one
-            half, so that `predict` says what `predict_proba` holds for most likely.
-        width, depth, dropout: of the trunk. None, here and below: as `pc.fit` has it.
-        folds: parts of the rows, each held out from as many of the members of the network, so that
-            no row is wasted; 1:
-            the validation rows are held out from all. Default: 5, and 1 of more than 20,000 rows.
-        learning_rate, weight_decay: of AdamW.
-        batch_size: rows a step; None: by the number of rows.
-        max_steps: steps at most.
+        threshold: metric used to choose the decision threshold on validation rows, for a label or
+            for the second of two classes: `f1`, `balanced_accuracy`, `accuracy`. Default: `none`, a
+            threshold of one half, so that `predict` gives the class of the highest probability.
+        width, depth, dropout: sizes and dropout of the shared trunk. None, here and below: the
+            default of `pc.fit`.
+        folds: parts of the rows. Each part is a validation part for equally many ensemble members,
+            so no row is wasted. 1: the validation rows are hidden from all members. Default: 5,
+            and 1 for more than 20,000 rows.
+        learning_rate, weight_decay: settings of AdamW.
+        batch_size: rows a step; None: chosen by the number of rows.
+        max_steps: most steps.
         patience_steps: steps without a better score before the training stops.
-        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera
-            methods`.
-        weights: output -> factor in the total loss; 1 where it is not named. Outputs have the names
-            of y's columns, y0, y1, ... where it has none.
-        columns: column of X -> role, where the inferred one is wrong: number, category, boolean,
+        weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
+            `polycera methods`.
+        weights: output -> loss weight; 1 for outputs that are not named. Outputs have the names of
+            y's columns, or y0, y1, ... where y has none.
+        columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
-        validation: share of the rows on which the training stops; 0 for none.
+        validation: share of the rows that are validation rows, whose score stops the training; 0
+            for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
-        verbose: whether to draw a progress bar.
+        verbose: whether to show a progress bar.
 
     Attributes:
-        classes_: see above.
-        n_features_in_, feature_names_in_: of X; the names only where X had them, all of them text.
-        n_outputs_: columns of y.
-        history_: name -> one value an epoch.
-        learned_: the network, and what makes features of a table.
+        classes_: the classes, in the form that the table above shows.
+        n_features_in_, feature_names_in_: number and names of the columns of X; the names only
+            where all columns of X had a name that is text.
+        n_outputs_: number of columns of y.
+        history_: name -> one value for each epoch.
+        learned_: the network and the encoder of its inputs.
 
     Raises:
-        InputError, ValueError: from `fit` and `predict`, one sentence for whatever cannot be used.
+        InputError, ValueError: from `fit` and `predict`, for input that cannot be used.
 
     Examples:
         >>> import numpy as np, polycera as pc
@@ -122,12 +126,15 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         return tags
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Train.
+        """Train the network.
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
             y: classes of any type, [n] or [n, outputs]; or 0 and 1 for each label, [n, labels],
-                sparse too.
+                which may be sparse.
+
+        Returns:
+            the estimator itself.
         """
         table = table_of(self, X, y, reset=True)
         labels = whole(y, self, None)
@@ -139,8 +146,15 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         classes = [
             np.array([0, 1]) if self._multilabel else np.unique(column) for column in columns
         ]
-        codes = [np.searchsorted(own, column) for own, column in zip(classes, columns, strict=True)]
-        tasks = [_task(name, len(own)) for name, own in zip(names, classes, strict=True)]
+        # The network learns indices; `predict` maps them back to the user's classes.
+        codes = [
+            np.searchsorted(column_classes, column)
+            for column_classes, column in zip(classes, columns, strict=True)
+        ]
+        tasks = [
+            _task(name, len(column_classes))
+            for name, column_classes in zip(names, classes, strict=True)
+        ]
         self._learn(table, dict(zip(names, codes, strict=True)), tasks)
         self._each, self._dtype, self.n_outputs_ = classes, labels.dtype, len(names)
         if self._multilabel:
@@ -150,31 +164,35 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The class one would say: [n], or [n, outputs] where y had several columns."""
-        found, at = self._predicted(X), self.learned_.thresholds
-        said = [
-            classes[_chosen(task, found[task.name], at.get(task.name), len(classes))]
+        """Return the predicted class: [n], or [n, outputs] for several columns of y."""
+        predictions, thresholds = self._predicted(X), self.learned_.thresholds
+        answers = [
+            classes[_chosen(task, predictions[task.name], thresholds.get(task.name), len(classes))]
             for task, classes in zip(self.learned_.tasks, self._each, strict=True)
         ]
         return (
-            said[0]
+            answers[0]
             if self.n_outputs_ == 1
-            else np.stack([one.astype(self._dtype) for one in said], axis=1)
+            else np.stack([answer.astype(self._dtype) for answer in answers], axis=1)
         )
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities, in the order of `classes_`: [n, classes]; [n, labels]; or a list of [n, classes]."""
-        found = list(self._predicted(X).values())
+        """Return probabilities in the order of `classes_`.
+
+        Returns:
+            [n, classes]; for labels [n, labels]; for several columns a list of [n, classes].
+        """
+        predictions = list(self._predicted(X).values())
         if self._multilabel:
-            return np.concatenate(found, axis=1)
-        shares = [
+            return np.concatenate(predictions, axis=1)
+        probabilities = [
             _of_each(values, len(classes))
-            for values, classes in zip(found, self._each, strict=True)
+            for values, classes in zip(predictions, self._each, strict=True)
         ]
-        return shares if self.n_outputs_ > 1 else shares[0]
+        return probabilities if self.n_outputs_ > 1 else probabilities[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The share of rows in which every output is right.
+        """Return the share of rows in which every output is right.
 
         Args:
             X: as for `predict`.
@@ -184,32 +202,39 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         check_is_fitted(self)
         if self.n_outputs_ == 1 or self._multilabel:
             return float(super().score(X, y, sample_weight))
+        # scikit-learn's accuracy refuses several columns of classes.
         right = (self.predict(X) == np.asarray(y)).all(axis=1)
         return float(np.average(right, weights=sample_weight))
 
 
 def _typed(column: np.ndarray) -> np.ndarray:
-    """A column of a matrix of objects in its own type."""
+    """Return a column of a matrix of objects with a type of its own."""
     return np.array(column.tolist()) if column.dtype.kind == "O" else column
 
 
 def _is_label(column: np.ndarray) -> bool:
+    """Return whether a column holds only 0 and 1."""
     return column.dtype.kind in "biuf" and bool(np.isin(column, (0, 1)).all())
 
 
 def _task(name: str, classes: int) -> Task:
+    """Return the task for a number of classes."""
     return Binary(name) if classes <= 2 else Multiclass(name, classes)
 
 
 def _chosen(task: Task, values: Array, at: Array | None, classes: int) -> np.ndarray:
-    """Index of the class one would say, [n]; there may be one class only."""
+    """Return the index of the predicted class, [n]; there may be only one class."""
     if isinstance(task, Binary):
+        # A binary task has two classes, also where y has only one.
         return np.minimum(task.choose(values, None if at is None else float(at[0])), classes - 1)
     return values.argmax(axis=1)
 
 
 def _of_each(values: Array, classes: int) -> Array:
-    """The probability of each class, [n, classes], where a network gives that of the second of two alone."""
+    """Return the probability of each class, [n, classes].
+
+    For two classes the network gives the probability of the second class only.
+    """
     if classes == 1:
         return np.ones((len(values), 1))
     return np.concatenate([1.0 - values, values], axis=1) if classes == 2 else values

@@ -1,4 +1,4 @@
-"""X as scikit-learn lets it come -> a table of named columns."""
+"""Turn X, in any form that scikit-learn accepts, into a table of named columns."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ from polycera.data.frames import is_frame
 from polycera.errors import InputError
 
 DENSE = 100_000_000
-"""Cells up to which a sparse X is made dense, zeros included: 0.8 GB as float64."""
+"""Most cells, zeros included, of a sparse X that is made dense: 0.8 GB as float64."""
 
 
 def table_of(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, reset: bool) -> Table:
-    """X, held against scikit-learn's rules, as a table.
+    """Return X, checked by the rules of scikit-learn, as a table.
 
-    Columns keep the names of a data frame whose names are all text; others are called x0, x1, ... A
-    data frame keeps what its columns are: numbers, text, categories, booleans, dates. A matrix of
-    numbers is numbers.
+    Columns keep the names of a data frame whose names are all text. Otherwise they are called x0,
+    x1, ... The columns of a data frame keep their types: numbers, text, categories, booleans,
+    dates. The columns of a matrix of numbers are numbers.
 
     Args:
-        estimator: remembers names and number of the columns, or is asked for them.
+        estimator: stores the names and the number of the columns in `fit`, and has them afterwards.
         X: matrix, list of rows, SciPy sparse matrix or data frame, [n, k].
-        y: looked at only for being there at all.
-        reset: whether to learn names and number of the columns, as `fit` does.
+        y: labels; only checked for None.
+        reset: whether to store the names and the number of the columns, as `fit` does.
 
     Raises:
-        ValueError: in scikit-learn's words, for another number of columns, other names, no rows,
+        ValueError: from scikit-learn, for another number of columns, other names, no rows, or
             infinite numbers.
-        InputError: for a sparse X of more cells than `DENSE`; for one row to learn from.
+        InputError: for a sparse X of more cells than `DENSE`, or for a single row in `fit`.
     """
-    there = None if y is None else "no_validation"
-    columns = (_of_frame if is_frame(X) else _of_matrix)(estimator, X, there, reset)
+    # "no_validation" is scikit-learn's value for "do not check y": `labels.py` checks the labels.
+    y_check = None if y is None else "no_validation"
+    columns = (_of_frame if is_frame(X) else _of_matrix)(estimator, X, y_check, reset)
     names = getattr(estimator, "feature_names_in_", [f"x{place}" for place in range(len(columns))])
     return Table(zip(map(str, names), columns, strict=True))
 
 
 def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> list[Any]:
+    """Return the columns of a data frame."""
+    # scikit-learn checks names and their number only: its check of values would make one matrix.
     validate_data(estimator, X, y, reset=reset, skip_check_array=True)
     table = read(X)
     if table.rows < _least(reset):
@@ -53,6 +56,7 @@ def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> l
 
 
 def _of_matrix(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> list[Any]:
+    """Return the columns of a matrix, a sparse matrix or a list of rows."""
     matrix = validate_data(
         estimator,
         _in_its_types(X),
@@ -69,27 +73,28 @@ def _of_matrix(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> 
 
 
 def _least(reset: bool) -> int:
-    """Rows: to train, one to learn from and one to stop by."""
+    """Return the least number of rows: in `fit` one training row and one validation row."""
     return 2 if reset else 1
 
 
 def _in_its_types(X: Any) -> Any:
-    """Rows that mix numbers and text as objects, where NumPy would make text of all."""
+    """Return rows that mix numbers and text as objects; NumPy would turn all into text."""
     if issparse(X) or isinstance(X, np.ndarray) or np.asarray(X).dtype.kind not in "US":
         return X
     return np.asarray(X, dtype=object)
 
 
 def dense(matrix: Any, what: str) -> np.ndarray:
-    """A sparse matrix with its zeros, [n, k].
+    """Return a sparse matrix as a dense one, [n, k].
 
     Raises:
-        InputError: for one of more cells than `DENSE`.
+        InputError: for a matrix of more cells than `DENSE`.
     """
     rows, columns = matrix.shape
     if rows * columns > DENSE:
         raise InputError(
-            f"The sparse {what} has {rows} x {columns} cells, and up to {DENSE:,} are made dense: give fewer rows at a "
-            "time, or fewer columns (sklearn.feature_selection, sklearn.decomposition.TruncatedSVD)."
+            f"The sparse {what} has {rows} x {columns} cells, and up to {DENSE:,} are made dense: "
+            "give fewer rows at a time, or fewer columns (sklearn.feature_selection, "
+            "sklearn.decomposition.TruncatedSVD)."
         )
     return np.asarray(matrix.toarray())

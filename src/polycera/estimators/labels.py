@@ -1,4 +1,4 @@
-"""y as scikit-learn lets it come -> labels, and answers in what y was."""
+"""Read y in any form that scikit-learn accepts, and return predictions in the form of y."""
 
 from __future__ import annotations
 
@@ -19,54 +19,67 @@ from polycera.tasks.user_labels import missing
 
 
 def whole(y: Any, estimator: BaseEstimator, dtype: Any) -> np.ndarray:
-    """y as an array [n] or [n, outputs] without a gap; one column of several dimensions as [n], with a warning.
+    """Return y as an array [n] or [n, outputs] without missing labels.
+
+    One column [n, 1] becomes [n], with a warning.
 
     Raises:
-        ValueError: in scikit-learn's words, for another shape or infinite labels.
-        InputError: for a label that is missing.
+        ValueError: from scikit-learn, for another shape or infinite labels.
+        InputError: for a dict, or for a label that is missing.
     """
     if isinstance(y, Mapping):
         raise InputError(
-            f"y came as a {type(y).__name__}, which PolyceraEstimator takes; an array or frame is expected."
+            f"y came as a {type(y).__name__}, which PolyceraEstimator takes; an array or frame is "
+            "expected."
         )
     checks = dict(ensure_2d=False, dtype=dtype, estimator=estimator, input_name="y")
-    found = check_array(dense(y, "y") if issparse(y) else y, ensure_all_finite=False, **checks)
-    if (gone := missing(found)).any():
+    # Missing labels first, to raise an error that names the row and another estimator; then all
+    # other checks of scikit-learn.
+    labels = check_array(dense(y, "y") if issparse(y) else y, ensure_all_finite=False, **checks)
+    if (is_missing := missing(labels)).any():
         raise InputError(
-            f"Input y contains NaN, the first in row {int(np.argwhere(gone)[0][0])}: leave those rows out, or use "
-            "PolyceraEstimator, to which a missing label is legal."
+            f"Input y contains NaN, the first in row {int(np.argwhere(is_missing)[0][0])}: leave "
+            "those rows out, or use PolyceraEstimator, to which a missing label is legal."
         )
-    found = check_array(found, **checks)
-    return column_or_1d(found, warn=True) if found.ndim == 1 or found.shape[1] == 1 else found
+    labels = check_array(labels, **checks)
+    return column_or_1d(labels, warn=True) if labels.ndim == 1 or labels.shape[1] == 1 else labels
 
 
 def names_of(y: Any, outputs: int, taken: Sequence[str]) -> list[str]:
-    """Names for the columns of y: its own where it has any, else y, or y0, y1, ...; none is a column of X.
+    """Return names for the columns of y: its own if it has any, else y, or y0, y1, ...
+
+    A name that is also a column of X gets " (target)" behind it.
 
     Args:
-        y: as it came.
-        outputs: number of its columns.
+        y: y as the user passed it.
+        outputs: number of columns of y.
         taken: names of the columns of X.
     """
-    plain = ["y"] if outputs == 1 else [f"y{place}" for place in range(outputs)]
+    default_names = ["y"] if outputs == 1 else [f"y{place}" for place in range(outputs)]
     if is_frame(y):
-        own = list(nw.from_native(y).collect_schema().names())
+        column_names = list(nw.from_native(y).collect_schema().names())
     else:
-        own = [getattr(y, "name", None)]
-    fit = len(set(own)) == outputs and all(isinstance(name, str) for name in own)
-    return [f"{name} (target)" if name in taken else name for name in (own if fit else plain)]
+        column_names = [getattr(y, "name", None)]
+    usable = len(set(column_names)) == outputs and all(
+        isinstance(name, str) for name in column_names
+    )
+    return [
+        f"{name} (target)" if name in taken else name
+        for name in (column_names if usable else default_names)
+    ]
 
 
 def is_named(y: Any) -> bool:
-    """Whether the columns of y have names of their own."""
+    """Return whether the columns of y have names of their own."""
     return isinstance(y, Mapping) or is_frame(y) or isinstance(getattr(y, "name", None), str)
 
 
 def labels_of(y: Any, taken: Sequence[str]) -> Table:
-    """y as a table; columns without a name are called y, or y0, y1, ..."""
+    """Return y as a table; columns without a name are called y, or y0, y1, ..."""
     if isinstance(y, Mapping) or is_frame(y):
         return read(y)
     y = dense(y, "y") if issparse(y) else y
+    # A list is read as objects, because NumPy would turn mixed values into text.
     array = y if hasattr(y, "dtype") else np.asarray(y, dtype=object)
     shape = np.shape(array)
     if len(shape) not in (1, 2):
@@ -76,20 +89,21 @@ def labels_of(y: Any, taken: Sequence[str]) -> Table:
 
 
 def came_as(y: Any) -> str:
-    """What y is: a frame of some library, a dict, a matrix, one column."""
+    """Return the form of y: the library of a data frame, "dict", or "array of" its dimensions."""
     if is_frame(y):
         return str(nw.from_native(y).implementation.value)
     return "dict" if isinstance(y, Mapping) else f"array of {np.ndim(y)}"
 
 
 def given_back(kind: Any, columns: dict[str, np.ndarray]) -> Any:
-    """Columns as what `came_as` named."""
+    """Return columns in the form that `came_as` returned."""
     if kind == "dict":
         return columns
     if not kind.startswith("array"):
         return nw.from_dict(columns, backend=kind).to_native()
-    each = list(columns.values())
+    arrays = list(columns.values())
     if kind.endswith("1"):
-        return each[0]
-    numbers = all(column.dtype.kind in "biuf" for column in each)
-    return np.stack(each if numbers else [column.astype(object) for column in each], axis=1)
+        return arrays[0]
+    # Objects where a column is not of numbers, because NumPy would turn all columns into text.
+    all_numbers = all(column.dtype.kind in "biuf" for column in arrays)
+    return np.stack(arrays if all_numbers else [column.astype(object) for column in arrays], axis=1)

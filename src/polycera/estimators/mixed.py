@@ -1,4 +1,4 @@
-"""Numbers, classes, labels and counts from one network: the estimator for columns of several kinds."""
+"""Predict numbers, classes, labels and counts with one network: columns of several kinds."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ from polycera.typing import Array, TaskName
 
 
 class PolyceraEstimator(Learner):
-    """One network for columns of several kinds, any label of which may be missing.
+    """Predicts columns of several kinds with one network; any label may be missing.
 
-    y is a data frame, a dict of columns, a matrix or one column; missing labels are NaN, None or
-    NaT. What each column is, is inferred as `pc.fit` does (two values are binary, text is
-    multiclass, many numbers are regression), or declared by `tasks`. What `predict` gives has the
-    columns of y, in their order, and comes as y came.
+    y is a data frame, a dict of columns, a matrix or one column. Missing labels are NaN, None or
+    NaT. The kind of each column is inferred as in `pc.fit` (two values are binary, text is
+    multiclass, many numbers are regression), or declared by `tasks`. `predict` returns the columns
+    of y, in their order and in the container type of y.
 
-    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame
-    with text, categories, booleans and dates; missing values in X are legal.
+    X may be a matrix, a SciPy sparse matrix (made dense, up to 100 million cells) or a data frame
+    with text, categories, booleans and dates. X may have missing values.
 
     Args:
         tasks: name of a column of y -> kind (`"count"`) or task (`pc.Regression("price",
-            loss="mae")`); or a list of tasks. A `pc.Multilabel` takes the columns that its labels
-            are named after. Columns that are not named are inferred.
-        threshold: the metric by which it is chosen, on the validation rows, from which probability
-            on yes is said of a binary task or a label: `f1`, `balanced_accuracy`, `accuracy`;
-            `none`: above one half.
-        joint: task -> weight in the score by which training stops and that `score` gives; default:
-            all alike.
-        width, depth, dropout: of the trunk. None, here and below: as `pc.fit` has it.
-        folds: parts of the rows, each held out from as many of the members of the network, so that
-            no row is wasted; 1:
-            the validation rows are held out from all. Default: 5, and 1 of more than 20,000 rows.
-        learning_rate, weight_decay: of AdamW.
-        batch_size: rows a step; None: by the number of rows.
-        max_steps: steps at most.
+            loss="mae")`); or a list of tasks. A `pc.Multilabel` takes the columns that have the
+            names of its labels. The kinds of other columns are inferred.
+        threshold: metric used to choose the decision threshold of a binary task or a label on
+            validation rows: `f1`, `balanced_accuracy`, `accuracy`. `none`: a threshold of one half.
+        joint: task -> score weight in the joint score, which stops the training and which `score`
+            returns; default: equal weights.
+        width, depth, dropout: sizes and dropout of the shared trunk. None, here and below: the
+            default of `pc.fit`.
+        folds: parts of the rows. Each part is a validation part for equally many ensemble members,
+            so no row is wasted. 1: the validation rows are hidden from all members. Default: 5,
+            and 1 for more than 20,000 rows.
+        learning_rate, weight_decay: settings of AdamW.
+        batch_size: rows a step; None: chosen by the number of rows.
+        max_steps: most steps.
         patience_steps: steps without a better score before the training stops.
-        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera
-            methods`.
-        weights: task -> factor in the total loss, where it is not the task's own (1).
-        columns: column of X -> role, where the inferred one is wrong: number, category, boolean,
+        weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
+            `polycera methods`.
+        weights: task -> loss weight, in place of the task's own weight (1).
+        columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
-        validation: share of the rows on which the training stops and thresholds are chosen; 0 for
-            none.
+        validation: share of the rows that are validation rows, whose score stops the training and
+            on which decision thresholds are chosen; 0 for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
-        verbose: whether to draw a progress bar.
+        verbose: whether to show a progress bar.
 
     Attributes:
-        tasks_: what is predicted, in the order of y.
-        classes_: task -> its classes [classes], of those tasks that have some.
-        n_features_in_, feature_names_in_: of X; the names only where X had them, all of them text.
-        n_outputs_: columns of y.
-        history_: name -> one value an epoch.
-        learned_: the network, and what makes features of a table.
+        tasks_: the tasks, in the order of y.
+        classes_: task -> its classes [classes], for the tasks that have classes.
+        n_features_in_, feature_names_in_: number and names of the columns of X; the names only
+            where all columns of X had a name that is text.
+        n_outputs_: number of columns of y.
+        history_: name -> one value for each epoch.
+        learned_: the network and the encoder of its inputs.
 
     Raises:
-        UnknownName, InputError, ValueError: from `fit` and `predict`, one sentence for whatever
-            cannot be used.
+        UnknownName, InputError, ValueError: from `fit` and `predict`, for unusable input.
 
     Examples:
         >>> import numpy as np, polycera as pc
@@ -127,65 +127,77 @@ class PolyceraEstimator(Learner):
         )
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Train.
+        """Train the network.
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
             y: labels, as a data frame, a dict of name to [n], a matrix [n, outputs] or one column
                 [n].
+
+        Returns:
+            the estimator itself.
         """
         table = table_of(self, X, y, reset=True)
         labels = labels_of(y, table.names)
-        if both := [name for name in labels.names if name in table]:
+        if shared_names := [name for name in labels.names if name in table]:
             raise InputError(
-                f"X and y both have the columns {listing(both)}: leave them out of X, or rename them."
+                f"X and y both have the columns {listing(shared_names)}: leave them out of X, or "
+                "rename them."
             )
         self._learn(
             table, {name: labels[name] for name in labels.names}, _asked(self.tasks, labels.names)
         )
         self._names, self.n_outputs_, self._like = labels.names, len(labels.names), came_as(y)
         self.tasks_ = self.learned_.tasks
-        own = {
+        known_classes = {
             task.name: task.known_classes() for task in self.tasks_ if isinstance(task, ClassTask)
         }
-        self.classes_ = {name: np.array(classes) for name, classes in own.items()}
+        self.classes_ = {name: np.array(classes) for name, classes in known_classes.items()}
         return self
 
     def predict(self, X: Any) -> Any:
-        """The answer one would give to each column of y: a number, a class, 0 or 1 for a label.
+        """Return the prediction for each column of y: a number, a class, or 0 or 1 for a label.
 
         Returns:
-            the columns of y, [n] each, in what y was: a data frame of the same library, a dict, an
-            array. A frame of pandas has the index of X, where that has one.
+            the columns of y, [n] each, in the container type of y: a data frame of the same
+            library, a dict, or an array. A frame of pandas has the index of X if X has one.
         """
-        found = self._predicted(X)
-        said: dict[str, np.ndarray] = {}
+        predictions = self._predicted(X)
+        column_answers: dict[str, np.ndarray] = {}
         for task in self.tasks_:
-            said |= _said(task, found[task.name], self.learned_.thresholds.get(task.name))
-        answers = given_back(self._like, {name: said[name] for name in self._names})
+            column_answers |= _said(
+                task, predictions[task.name], self.learned_.thresholds.get(task.name)
+            )
+        answers = given_back(self._like, {name: column_answers[name] for name in self._names})
         return (
             answers.set_axis(X.index) if self._like == "pandas" and hasattr(X, "index") else answers
         )
 
     def predict_proba(self, X: Any) -> dict[TaskName, Array]:
-        """Probabilities of each task that has classes or labels.
+        """Return the probabilities of each task that has classes or labels.
 
         Returns:
-            task -> [n, classes], in the order of `classes_`; for a multilabel task [n, labels], of
-            yes.
+            task -> [n, classes], in the order of `classes_`; for a multilabel task the probability
+            of label 1, [n, labels].
         """
-        found = self._predicted(X)
+        predictions = self._predicted(X)
         return {
-            task.name: _shares(task, found[task.name]) for task in self.tasks_ if _has_shares(task)
+            task.name: _shares(task, predictions[task.name])
+            for task in self.tasks_
+            if _has_shares(task)
         }
 
     def predict_quantiles(self, X: Any) -> dict[TaskName, Array]:
-        """What each quantile task answers: task -> [n, quantiles], in the order of its levels."""
-        found = self._predicted(X)
-        return {task.name: found[task.name] for task in self.tasks_ if isinstance(task, Quantile)}
+        """Return predictions [n, quantiles] of each quantile task, in the order of its levels."""
+        predictions = self._predicted(X)
+        return {
+            task.name: predictions[task.name] for task in self.tasks_ if isinstance(task, Quantile)
+        }
 
     def score(self, X: Any, y: Any) -> float:
-        """The joint score: the mean of the tasks' skills, 0 for an answer that is always the same, 1 at best.
+        """Return the joint score: the weighted mean of the tasks' skills.
+
+        It is 0 for a constant prediction and 1 for a perfect one.
 
         Args:
             X: as for `predict`.
@@ -202,53 +214,62 @@ class PolyceraEstimator(Learner):
             if name not in self._names:
                 raise UnknownName("column of y:", name, self._names)
         check_consistent_length(table[table.names[0]], labels[labels.names[0]])
-        own = zip(names, (labels[name] for name in labels.names), strict=True)
-        return self.learned_.skill(Table([*((name, table[name]) for name in table.names), *own]))
+        named_labels = zip(names, (labels[name] for name in labels.names), strict=True)
+        return self.learned_.skill(
+            Table([*((name, table[name]) for name in table.names), *named_labels])
+        )
 
 
 def _asked(tasks: Any, names: Sequence[str]) -> list[Any]:
-    """The tasks that were declared, and the columns of y that nobody declared anything about, in the order of y."""
+    """Return the declared tasks and the columns of y without one, in the order of y."""
     declared = _declared(tasks)
-    covered: dict[str, TaskName] = {}
-    for task, wish in declared.items():
-        for column in columns_of(task, wish):
+    task_of_column: dict[str, TaskName] = {}
+    for task, declaration in declared.items():
+        for column in columns_of(task, declaration):
             if column not in names:
                 raise UnknownName("column of y in tasks:", column, names)
-            covered[column] = task
-    order = dict.fromkeys(covered.get(name, name) for name in names)
+            task_of_column[column] = task
+    # A task over several columns has the position of its first column.
+    order = dict.fromkeys(task_of_column.get(name, name) for name in names)
     return [{task: declared[task]} if task in declared else task for task in order]
 
 
 def _declared(tasks: Any) -> dict[TaskName, Any]:
-    """What was declared, by the name of the task."""
+    """Return the declared tasks or kinds, by the name of the task."""
     if tasks is None:
         return {}
     if isinstance(tasks, Mapping):
         return dict(tasks)
-    listed: list[Any] = [tasks] if isinstance(tasks, Task | str) else list(tasks)
-    if strange := [task for task in listed if not isinstance(task, Task)]:
+    task_list: list[Any] = [tasks] if isinstance(tasks, Task | str) else list(tasks)
+    if others := [task for task in task_list if not isinstance(task, Task)]:
         raise InputError(
-            f"tasks holds {listing(strange, 3)}; tasks, or a dict of name to kind or task, are expected."
+            f"tasks holds {listing(others, 3)}; tasks, or a dict of name to kind or task, are "
+            "expected."
         )
-    if len({task.name for task in listed}) < len(listed):
-        raise InputError(f"tasks names one twice: {listing(task.name for task in listed)}.")
-    return {task.name: task for task in listed}
+    if len({task.name for task in task_list}) < len(task_list):
+        raise InputError(f"tasks names one twice: {listing(task.name for task in task_list)}.")
+    return {task.name: task for task in task_list}
 
 
 def _said(task: Task, values: Array, at: Array | None) -> dict[str, np.ndarray]:
-    """Column of y -> answers [n]."""
+    """Return predicted labels [n] for each column of y that belongs to a task."""
     if isinstance(task, Multilabel):
         return dict(zip(task.labels, task.answer(values, at).T, strict=True))
-    if isinstance(task, Multiclass) and task.soft:  # a column for each class
-        return {str(each): values[:, i] for i, each in enumerate(task.known_classes())}
+    # A task with soft labels has a column of y for each class.
+    if isinstance(task, Multiclass) and task.soft:
+        return {
+            str(label_class): values[:, i] for i, label_class in enumerate(task.known_classes())
+        }
     if isinstance(task, Binary):
         return {task.name: task.in_words(task.choose(values, None if at is None else float(at[0])))}
     return {task.name: task.answer(values)}
 
 
 def _has_shares(task: Task) -> bool:
+    """Return whether a task predicts probabilities."""
     return isinstance(task, ClassTask | Multilabel)
 
 
 def _shares(task: Task, values: Array) -> Array:
+    """Return the probability of each class or label; binary tasks predict the second class only."""
     return np.concatenate([1.0 - values, values], axis=1) if isinstance(task, Binary) else values

@@ -1,4 +1,4 @@
-"""Numbers from a network, by scikit-learn's rules."""
+"""Predict numbers with one network, by the rules of scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,39 +13,42 @@ from polycera.estimators.labels import names_of, whole
 
 
 class PolyceraRegressor(RegressorMixin, Learner):
-    """One network for one number or many.
+    """Predicts one number or several with one network.
 
-    X may be a matrix, a SciPy sparse matrix (made dense up to 100 million cells) or a data frame
-    with text, categories, booleans and dates; missing values in X are legal. Labels are whole: for
-    missing ones see `PolyceraEstimator`.
+    X may be a matrix, a SciPy sparse matrix (made dense, up to 100 million cells) or a data frame
+    with text, categories, booleans and dates. X may have missing values. Labels must be complete:
+    `PolyceraEstimator` accepts missing labels.
 
     Args:
-        width, depth, dropout: of the trunk. None, here and below: as `pc.fit` has it.
-        folds: parts of the rows, each held out from as many of the members of the network, so that
-            no row is wasted; 1:
-            the validation rows are held out from all. Default: 5, and 1 of more than 20,000 rows.
-        learning_rate, weight_decay: of AdamW.
-        batch_size: rows a step; None: by the number of rows.
-        max_steps: steps at most.
+        width, depth, dropout: sizes and dropout of the shared trunk. None, here and below: the
+            default of `pc.fit`.
+        folds: parts of the rows. Each part is a validation part for equally many ensemble members,
+            so no row is wasted. 1: the validation rows are hidden from all members. Default: 5,
+            and 1 for more than 20,000 rows.
+        learning_rate, weight_decay: settings of AdamW.
+        batch_size: rows a step; None: chosen by the number of rows.
+        max_steps: most steps.
         patience_steps: steps without a better score before the training stops.
-        weighting, balancing: methods by name, or mappings of a name and hyperparameters; `polycera
-            methods`.
-        weights: output -> factor in the total loss; 1 where it is not named. Outputs have the names
-            of y's columns, y0, y1, ... where it has none.
-        columns: column of X -> role, where the inferred one is wrong: number, category, boolean,
+        weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
+            `polycera methods`.
+        weights: output -> loss weight; 1 for outputs that are not named. Outputs have the names of
+            y's columns, or y0, y1, ... where y has none.
+        columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
-        validation: share of the rows on which the training stops; 0 for none.
+        validation: share of the rows that are validation rows, whose score stops the training; 0
+            for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
-        verbose: whether to draw a progress bar.
+        verbose: whether to show a progress bar.
 
     Attributes:
-        n_features_in_, feature_names_in_: of X; the names only where X had them, all of them text.
-        n_outputs_: columns of y.
-        history_: name -> one value an epoch.
-        learned_: the network, and what makes features of a table.
+        n_features_in_, feature_names_in_: number and names of the columns of X; the names only
+            where all columns of X had a name that is text.
+        n_outputs_: number of columns of y.
+        history_: name -> one value for each epoch.
+        learned_: the network and the encoder of its inputs.
 
     Raises:
-        InputError, ValueError: from `fit` and `predict`, one sentence for whatever cannot be used.
+        InputError, ValueError: from `fit` and `predict`, for input that cannot be used.
 
     Examples:
         >>> import numpy as np, polycera as pc
@@ -58,11 +61,14 @@ class PolyceraRegressor(RegressorMixin, Learner):
     n_outputs_: int
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Train.
+        """Train the network.
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
             y: numbers, [n] or [n, outputs].
+
+        Returns:
+            the estimator itself.
         """
         table = table_of(self, X, y, reset=True)
         values = whole(y, self, np.float64)
@@ -75,6 +81,6 @@ class PolyceraRegressor(RegressorMixin, Learner):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Numbers in the units of y: [n], or [n, outputs] where y had several columns."""
+        """Return numbers in the units of y: [n], or [n, outputs] for several columns of y."""
         values = np.concatenate(list(self._predicted(X).values()), axis=1)
         return values[:, 0] if self.n_outputs_ == 1 else values

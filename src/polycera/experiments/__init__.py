@@ -1,1 +1,1 @@
-"""What trains again: separate networks beside the joint one, and several weightings of the losses."""
+"""Train again to compare: separate networks with the joint one, and several loss weights."""

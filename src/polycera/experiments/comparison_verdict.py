@@ -1,4 +1,7 @@
-"""What a comparison says, in words: who wins, by how much, at what cost, and what cannot be told."""
+"""Describe a comparison in words: who wins, by how much, and at what cost.
+
+The verdict also says what cannot be decided.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from polycera.experiments.gains import flat
 from polycera.runs.results import Comparison
 
 SHOWN = 5
-"""Tasks that are named; of more, the first."""
+"""A sentence names at most this many tasks, the first ones."""
 
 
 def verdict(found: Comparison, names: Sequence[str]) -> str:
@@ -17,7 +20,7 @@ def verdict(found: Comparison, names: Sequence[str]) -> str:
 
     Args:
         found: the comparison.
-        names: of all tasks of the run, of which it may have compared some.
+        names: names of all tasks of the run; the comparison may have only some of them.
     """
     parts = [
         _winner(found),
@@ -30,32 +33,42 @@ def verdict(found: Comparison, names: Sequence[str]) -> str:
 
 
 def _winner(found: Comparison) -> str:
+    """Return the sentence that says who wins."""
     joint, separate = _better(found, "joint"), _better(found, "separate")
     rows = f"on the {found.part} rows"
     if found.delta is None:
         return f"Nothing can be said: no metric of these tasks is defined {rows}."
     if len(found.seeds) == 1:
-        ahead = (
+        leader = (
             "the joint network"
             if found.delta > 0
             else "separate networks"
             if found.delta < 0
             else "neither"
         )
-        return f"Undecided {rows}: {ahead} came out ahead, {_mean(found)}, and one seed says nothing about chance."
+        return (
+            f"Undecided {rows}: {leader} came out ahead, {_mean(found)}, and one seed says "
+            "nothing about chance."
+        )
+    # Intervals without a width are no evidence, although they lie on one side of 0.
     if _all_flat(found):
         if not found.delta:
             return f"Neither wins {rows}: with each seed both give the same numbers."
         return (
-            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they say nothing about chance; "
-            f"{_mean(found)}."
+            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they say "
+            f"nothing about chance; {_mean(found)}."
         )
-    of, on_mean = f"of {len(found.tasks)} tasks", _decided(found)
+    of_tasks, mean_winner = f"of {len(found.tasks)} tasks", _decided(found)
     winners = {
-        side for side, own in (("joint", joint), ("separate", separate), (on_mean, True)) if own
+        side
+        for side, decides in (("joint", joint), ("separate", separate), (mean_winner, True))
+        if decides
     } - {"neither"}
     if not winners:
-        return f"Neither wins {rows}: no difference can be told from chance in any {of}; {_mean(found)}."
+        return (
+            f"Neither wins {rows}: no difference can be told from chance in any {of_tasks}; "
+            f"{_mean(found)}."
+        )
     if len(winners) == 2:
         return (
             f"It depends on the task {rows}: the joint network is better in {_named(joint)}, "
@@ -63,40 +76,54 @@ def _winner(found: Comparison) -> str:
         )
     wins = {"joint": "The joint network wins", "separate": "Separate networks win"}
     leads = {"joint": "The joint network is ahead", "separate": "Separate networks are ahead"}
-    who = (wins if on_mean != "neither" else leads)[winners.pop()]
+    subject = (wins if mean_winner != "neither" else leads)[winners.pop()]
     count = len(joint or separate)
-    tasks = f"better in {count} {of} and worse in none" if count else "though in no task by itself"
-    return f"{who} {rows}: {tasks}; {_mean(found)}."
+    tasks = (
+        f"better in {count} {of_tasks} and worse in none"
+        if count
+        else "though in no task by itself"
+    )
+    return f"{subject} {rows}: {tasks}; {_mean(found)}."
 
 
 def _all_flat(found: Comparison) -> bool:
-    """Whether no seed changed any difference."""
+    """Return whether all seeds gave the same difference, for every task."""
     ends = [(gain.low, gain.high) for gain in found.tasks.values()]
     return all(low is not None and high is not None and flat(low, high) for low, high in ends)
 
 
 def _judged(found: Comparison) -> str:
+    """Return the sentence that says that kernel ridge takes no part, where the run has it."""
     if not found.network_alone:
         return ""
-    return "Judged are the networks alone: the run's kernel ridge, solved for each task by itself, takes no part."
+    return (
+        "Judged are the networks alone: the run's kernel ridge, solved for each task by itself, "
+        "takes no part."
+    )
 
 
 def _better(found: Comparison, side: str) -> list[str]:
+    """Return the tasks in which a side is better."""
     return [name for name, gain in found.tasks.items() if gain.better == side]
 
 
 def _decided(found: Comparison) -> str:
-    """Who is better by the mean over the tasks: seeds that change every task may leave their ratio as it is."""
+    """Return which side is better by the mean over the tasks.
+
+    The interval of the mean is used: seeds that change every task may leave their ratio as it is.
+    """
     if found.low is None or found.high is None:
         return "neither"
     return "joint" if found.low > 0 else "separate" if found.high < 0 else "neither"
 
 
 def _named(names: Sequence[str]) -> str:
+    """Return the names as a list of limited length."""
     return listing(names, SHOWN)
 
 
 def _mean(found: Comparison) -> str:
+    """Return the part of the sentence about the mean relative gain and its interval."""
     assert found.delta is not None
     text = f"the joint network's mean relative gain (delta-m) is {found.delta:+.1%}"
     if found.low is None or found.high is None:
@@ -106,31 +133,41 @@ def _mean(found: Comparison) -> str:
 
 
 def _cost(found: Comparison, tasks: int) -> str:
-    """Size of one network for each task of the run; time of those that were trained."""
-    one, several = found.joint.parameters, found.separate.parameters
-    joint = sum(found.joint_seconds) / len(found.seeds)
-    separate = sum(found.separate_seconds) / len(found.seeds)
-    each = "each task" if len(found.tasks) == tasks else f"each of the {tasks} tasks"
-    trained = "" if len(found.tasks) == tasks else f" for the {len(found.tasks)} that were trained"
+    """Return the sentence about the costs.
+
+    Sizes are those of one network for each task of the run, times those of the trained networks.
+    """
+    joint_size, separate_size = found.joint.parameters, found.separate.parameters
+    joint_seconds = sum(found.joint_seconds) / len(found.seeds)
+    separate_seconds = sum(found.separate_seconds) / len(found.seeds)
+    which_tasks = "each task" if len(found.tasks) == tasks else f"each of the {tasks} tasks"
+    trained_tasks = (
+        "" if len(found.tasks) == tasks else f" for the {len(found.tasks)} that were trained"
+    )
     return (
-        f"A network for {each} has {several / max(one, 1):.1f} times the weights ({several:,} against {one:,}) and "
-        f"took {separate / max(joint, 1e-9):.1f} times as long to train{trained} ({separate:.1f} against {joint:.1f} "
-        "seconds)."
+        f"A network for {which_tasks} has {separate_size / max(joint_size, 1):.1f} times the "
+        f"weights ({separate_size:,} against {joint_size:,}) and took "
+        f"{separate_seconds / max(joint_seconds, 1e-9):.1f} times as long to train{trained_tasks} "
+        f"({separate_seconds:.1f} against {joint_seconds:.1f} seconds)."
     )
 
 
 def _chance(found: Comparison) -> str:
-    """What the intervals do not say."""
-    count, wrong = len(found.tasks), (1 - found.confidence) * len(found.tasks)
+    """Return the sentence about what the intervals do not cover."""
+    task_count, false_alarms = len(found.tasks), (1 - found.confidence) * len(found.tasks)
     text = "Seeds vary first weights, order of rows and dropout, not which rows are held out"
     if found.part == "validation":
         text += ", and these are the rows by which training stopped"
-    if wrong < 0.5 or len(found.seeds) == 1:
+    if false_alarms < 0.5 or len(found.seeds) == 1:
         return f"{text}."
-    return f"{text}; of {count} tasks about {wrong:.0f} would seem to differ by chance alone."
+    return (
+        f"{text}; of {task_count} tasks about {false_alarms:.0f} would seem to differ by chance "
+        "alone."
+    )
 
 
 def _groups(found: Comparison) -> str:
+    """Return the sentence about groups of tasks, where pairs were trained."""
     if found.affinity is None:
         return ""
     names = list(found.tasks)

@@ -1,4 +1,4 @@
-"""A network of some of a run's tasks, trained as the run was, on the very rows that it had."""
+"""Train a network for some tasks of a run, in the way of the run and on the same rows."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from polycera.model.scores import Score
 
 Rows = tuple[np.ndarray, dict[str, Any]]
-"""Features [n, width] and labels by task."""
+"""Rows are features [n, width] and labels by task."""
 
 
 @dataclass(frozen=True)
 class ComparisonData:
-    """What all trainings of a comparison have in common.
+    """Hold what all trainings of a comparison have in common.
 
     Attributes:
         tasks: configs of all tasks of the run.
-        network, training: of its spec; the network without kernel ridge, of which each task has its
-            own anyway.
-        train, validation, held_out: its rows, drawn once; there may be no validation.
-        held: with folds, which row of `train` is held out from which member.
-        groups: the group of each row that is held out once to choose by; None where each is its
-            own.
-        part: what the held-out rows are: test or validation.
+        network, training: parts of its spec; the network without kernel ridge, which is separate
+            for each task anyway.
+        train, validation, held_out: its rows, drawn once; validation may be None.
+        held: with folds, which row of `train` is a validation row of which member.
+        groups: the group of each validation row, with folds of each row of `train`; None where each
+            row is a group of its own.
+        part: the part that `held_out` rows come from: test or validation.
         alone: whether the run has kernel ridge beside its network, which is left out here.
     """
 
@@ -55,15 +55,15 @@ class ComparisonData:
 
     @property
     def names(self) -> list[str]:
-        """Of all tasks."""
+        """Return the names of all tasks."""
         return [task["name"] for task in self.tasks]
 
     def metric(self, name: str) -> str:
-        """A task's headline metric."""
+        """Return the name of a task's headline metric."""
         return next(task.headline for task in tasks_from(self.tasks) if task.name == name)
 
     def build(self, names: Iterable[str], seed: int) -> Model:
-        """The network of these tasks, compiled."""
+        """Return the compiled network for these tasks."""
         from polycera.tabular import recipe
 
         names = list(names)
@@ -71,7 +71,7 @@ class ComparisonData:
         return recipe.build(width, self._tasks(names), self.network, self._settings(names), seed)
 
     def fit(self, model: Model, seed: int) -> None:
-        """Train it, for as many steps and with as much patience as the run had."""
+        """Train a network for as many steps and with as much patience as the run had."""
         from polycera.tabular import recipe
 
         train, validation = self._of(self.train, model.tasks), None
@@ -79,7 +79,8 @@ class ComparisonData:
             validation = self._of(self.validation, model.tasks)
         training = self._settings(model.tasks)
         steps = recipe.StepPlan.of(len(train[0]), training)
-        refit = self.part != "validation"  # else what says how good it is would be learned
+        # A refit learns from the validation rows; the rows that measure the network must stay out.
+        refit = self.part != "validation"
         recipe.train(
             model,
             train,
@@ -95,28 +96,32 @@ class ComparisonData:
         recipe.check_finite(model)
 
     def measure(self, model: Model) -> dict[str, Score]:
-        """Each task's headline metric on the held-out rows."""
+        """Return each task's headline metric on the `held_out` rows."""
         features, targets = self._of(self.held_out, model.tasks)
         model.evaluate(features, targets, verbose=0)
         return {name: model.scores[name][task.headline] for name, task in model.tasks.items()}
 
     def sharing(self) -> Sharing:
-        """What the joint network costs, and separate ones."""
+        """Return the costs of the joint network and of separate ones."""
         from polycera.interpretation.sharing import sharing
 
         return sharing(self.build(self.names, 0))
 
     def _tasks(self, names: list[str]) -> list[Task]:
-        """A task by itself has weight 1: a factor of the only loss would change the step, not the aim.
+        """Return the tasks to train, with weight 1 for a single task.
 
-        So have some that all have weight 0, of which nothing would be learned.
+        A factor of the only loss would change the step, not the objective. Where all chosen tasks
+        have weight 0, they get weight 1 too: otherwise nothing would be learned.
         """
         tasks = [task for task in tasks_from(self.tasks) if task.name in names]
         idle = len(tasks) < len(self.tasks) and not any(task.weight for task in tasks)
         return [task.replace(weight=1.0) for task in tasks] if len(tasks) == 1 or idle else tasks
 
     def _settings(self, names: Iterable[str]) -> Training:
-        """The run's; for some of its tasks, less what says how all of them get on."""
+        """Return the run's training settings.
+
+        For a subset of the tasks they are without what controls how all tasks work together.
+        """
         names = list(names)
         if len(names) == len(self.tasks):
             return self.training
@@ -135,20 +140,21 @@ class ComparisonData:
         )
 
     def _owner(self, name: str) -> str:
-        """The task of `task` or `task/metric`."""
+        """Return the task of `task` or `task/metric`."""
         return name if name in self.names else name.rpartition("/")[0]
 
     def _of(self, rows: Rows, names: Iterable[str]) -> Rows:
+        """Return the rows with the labels of these tasks only."""
         return rows[0], {name: rows[1][name] for name in names}
 
 
 @dataclass(frozen=True)
 class Job:
-    """A network to train.
+    """Describes a network to train.
 
     Attributes:
         tasks: names, in the run's order.
-        seed: of the first weights, the order of rows and dropout.
+        seed: seed of the initial weights, the order of rows and dropout.
     """
 
     tasks: tuple[str, ...]
@@ -160,11 +166,11 @@ class Job:
 
 @dataclass(frozen=True)
 class TrainedJob:
-    """What it came to.
+    """Holds the result of one training.
 
     Attributes:
-        scores: task -> its headline metric on the held-out rows.
-        seconds: that training took, compiling included.
+        scores: task -> its headline metric on the `held_out` rows.
+        seconds: training time, with compiling.
     """
 
     scores: dict[str, Score]
@@ -172,52 +178,55 @@ class TrainedJob:
 
 
 def train(problem: ComparisonData, job: Job) -> TrainedJob:
-    """Train a network and measure it; what a training would warn of, the run has said."""
+    """Train a network and measure it; warnings are hidden, because the run has shown them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        begun = perf_counter()
+        started = perf_counter()
         model = problem.build(job.tasks, job.seed)
         problem.fit(model, job.seed)
-        seconds = perf_counter() - begun
+        seconds = perf_counter() - started
         return TrainedJob(problem.measure(model), seconds)
 
 
 def problem_of(run: Run, source: Any = None) -> ComparisonData:
-    """The rows of a run, as it divided them.
+    """Return the data of a comparison: the rows of a run, divided as in the run.
 
     Args:
-        run: a finished one.
-        source: the table, where it is no longer where the run found it, or was a data frame.
+        run: a finished run.
+        source: the table, where it is no longer at the run's path, or was a data frame.
 
     Raises:
-        InputError: where the table is not the one with which it began; where no rows were held out.
+        InputError: where the table is not the one that the run began with; where there are neither
+            validation nor test rows.
     """
-    prepared, plan = prepared_again(run, source), run.spec
+    prepared, spec = prepared_again(run, source), run.spec
     part, rows = prepared.held_out
     if part == "train":
         raise InputError(
-            f"The run {shorten(run.path)!r} held out no rows, neither for validation nor for test, so a comparison "
-            "would say who remembers best: train with test=0.15, say."
+            f"The run {shorten(run.path)!r} held out no rows, neither for validation nor for "
+            "test, so a comparison would say who remembers best: train with test=0.15, say."
         )
-    if part == "validation":  # which must then be held out from all members
-        plan = msgspec.structs.replace(plan, network=msgspec.structs.replace(plan.network, folds=1))
-    # Kernel ridge is solved in closed form, for each task by itself: neither seeds nor other tasks
-    # change its answers, so that it would only hide what joint and separate networks differ in.
-    alone = bool(plan.network.landmarks)
-    network = msgspec.structs.replace(plan.network, landmarks=0)
-    # only now: it needs Keras, and another table is refused before that
+    # With folds each member trains on the validation rows of others. No member may train on the
+    # rows that measure the network.
+    if part == "validation":
+        spec = msgspec.structs.replace(spec, network=msgspec.structs.replace(spec.network, folds=1))
+    # Kernel ridge is solved in closed form, for each task by itself. Neither seeds nor other tasks
+    # change its predictions, so it would hide the differences between joint and separate networks.
+    has_kernel_ridge = bool(spec.network.landmarks)
+    network = msgspec.structs.replace(spec.network, landmarks=0)
+    # Imported late: it needs Keras, and a wrong table is refused before Keras is loaded.
     from polycera.tabular.fit_data import FitData
 
-    lesson, held_out = FitData.of(prepared, plan), prepared.rows(rows)
+    fit_data, held_out = FitData.of(prepared, spec), prepared.rows(rows)
     return ComparisonData(
-        plan.tasks,
+        spec.tasks,
         network,
-        plan.training,
-        lesson.train,
-        lesson.validation,
-        lesson.held,
+        spec.training,
+        fit_data.train,
+        fit_data.validation,
+        fit_data.held,
         held_out,
-        lesson.groups,
+        fit_data.groups,
         part,
-        alone,
+        has_kernel_ridge,
     )

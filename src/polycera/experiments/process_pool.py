@@ -1,4 +1,7 @@
-"""Trainings side by side: in processes of their own, as many at once as there are cores, with one thread each."""
+"""Run trainings in parallel, each in a process of its own with one thread.
+
+By default there are as many processes as cores.
+"""
 
 from __future__ import annotations
 
@@ -21,39 +24,46 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 SMALL = 20.0
-"""Seconds of work in all below which a process does it alone: another takes 3 to 10 to import Keras."""
+"""Work of fewer seconds than this in all is done by this process alone.
+
+Another process takes 3 to 10 seconds to import Keras.
+"""
 
 PATIENCE = 20.0
-"""Seconds that a process which is told to end has to save a checkpoint."""
+"""A process that must end has this many seconds to save a checkpoint."""
 
 ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"),
 }
-"""What the backends read when they are imported: each process has one core, and the same sums in the same order."""
+"""The backends read these environment variables when they are imported.
+
+Each process has one core, and computes the same sums in the same order.
+"""
 
 Pipe = connection.Connection
 Busy = dict[Pipe, tuple[int, Any]]
-"""Who is at work on which job."""
+"""`Busy` maps the pipe of each working process to the index of its job and the job."""
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return how many cores this process may use."""
+    # The affinity counts only the cores given to this process; macOS and Windows lack the call.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def number(asked: int | None, jobs: int, seconds: float) -> int:
-    """How many processes to use.
+    """Return how many processes to use.
 
     Args:
-        asked: by the user; None leaves it to us: one for each core, and this one alone where the
+        asked: the user's number. None chooses one for each core, or only this process where the
             work is small or the backend computes on an accelerator, which several processes would
             have to share.
-        jobs: how many trainings there are.
-        seconds: that all of them may take, one after the other.
+        jobs: number of trainings.
+        seconds: time that all of them may take, one after the other.
 
     Raises:
-        InputError: where `asked` is no whole number of 1 or more.
+        InputError: where `asked` is not a whole number of 1 or more.
     """
     if asked is None:
         alone = seconds < SMALL or not _on_cpu()
@@ -66,13 +76,14 @@ def number(asked: int | None, jobs: int, seconds: float) -> int:
 
 
 def _on_cpu() -> bool:
+    """Return whether the backend computes on the CPU."""
     import keras
 
     return "cpu" in str(getattr(keras.ops.zeros(1), "device", "cpu")).lower()
 
 
 def expected(seconds: float, jobs: int, processes: int) -> str:
-    """In words, how long it takes until all are done.
+    """Return in words how long it takes until all jobs are done.
 
     Example:
         >>> expected(30.0, 8, 2)
@@ -85,6 +96,7 @@ def expected(seconds: float, jobs: int, processes: int) -> str:
 
 
 UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
+"""`expected` prints one of these units of time; each has its length in seconds."""
 
 
 def run(
@@ -94,44 +106,46 @@ def run(
     processes: int = 1,
     done: Callable[[Job, Done], None] | None = None,
 ) -> list[Done]:
-    """`work(shared, job)` for each job; in this process where `processes` is 1.
+    """Return `work(shared, job)` for each job; computed in this process where `processes` is 1.
 
     Args:
-        work: a function of a module.
-        shared: what all jobs have in common; it is sent to each process once.
-        jobs: whose `str` names them in an error.
-        processes: how many at once.
-        done: called as each ends, in the order in which they end.
+        work: a function at the top of a module.
+        shared: data that all jobs have in common; it is sent to each process once.
+        jobs: the jobs; their `str` names them in an error.
+        processes: number of processes at once.
+        done: function that is called when a job ends, in the order in which they end.
 
     Returns:
-        what `work` gave, in the order of the jobs.
+        the results of `work`, in the order of the jobs.
 
     Raises:
-        PolyceraError, InputError: for the first that fails, with its name; the others are ended.
-        KeyboardInterrupt: after all have ended.
+        PolyceraError, InputError: for the first job that fails, with its name; the others are
+            stopped.
+        KeyboardInterrupt: after all processes have ended.
     """
-    found: dict[int, Done] = {}
+    results: dict[int, Done] = {}
     with _crew(work, shared, processes if processes > 1 else 0) as crew:
         for index, result in _results(crew, jobs) if crew else _here(work, shared, jobs):
-            found[index] = result
+            results[index] = result
             if done is not None:
                 done(jobs[index], result)
-    return [found[index] for index in range(len(jobs))]
+    return [results[index] for index in range(len(jobs))]
 
 
 def _here(
     work: Callable[[Shared, Job], Done], shared: Shared, jobs: Sequence[Job]
 ) -> Iterator[tuple[int, Done]]:
+    """Yield the index and the result of each job, computed in this process."""
     for index, job in enumerate(jobs):
         answer = _answer(work, shared, job)
         yield index, _result(answer, job)
 
 
 def _results(crew: dict[Pipe, Any], jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Hand out the jobs, the next to whoever is ready."""
-    left, busy = iter(enumerate(jobs)), cast("Busy", {})
+    """Yield the index and the result of each job; the next job goes to the first free process."""
+    remaining, busy = iter(enumerate(jobs)), cast("Busy", {})
     for pipe in crew:
-        _give(pipe, left, busy)
+        _give(pipe, remaining, busy)
     while busy:
         for pipe in cast("list[Pipe]", connection.wait(list(busy))):
             index, job = busy.pop(pipe)
@@ -140,34 +154,39 @@ def _results(crew: dict[Pipe, Any], jobs: Sequence[Any]) -> Iterator[tuple[int, 
             except (EOFError, OSError):
                 crew[pipe].join()
                 raise PolyceraError(
-                    f"The process that trained {job} ended unexpectedly (exit code {crew[pipe].exitcode}), perhaps for "
-                    "want of memory; take fewer of them: processes=1."
+                    f"The process that trained {job} ended unexpectedly (exit code "
+                    f"{crew[pipe].exitcode}), perhaps for want of memory; take fewer of them: "
+                    "processes=1."
                 ) from None
             yield index, _result(answer, job)
-            _give(pipe, left, busy)
+            _give(pipe, remaining, busy)
 
 
 def _give(pipe: Pipe, left: Iterator[tuple[int, Any]], busy: Busy) -> None:
+    """Send the next job, if there is one, to a process."""
     for index, job in left:
         busy[pipe] = (index, job)
-        with suppress(OSError):  # a process that is gone is seen when its answer is read
+        with suppress(OSError):  # a process that has died is noticed when its answer is read
             pipe.send(job)
         return
 
 
 def _result(answer: tuple[bool, Any], job: Any) -> Any:
-    """What a job gave, or its error."""
-    good, what = answer
-    if good:
-        return what
-    kind, sentence = what
+    """Return the result of a job, or raise its error with the name of the job."""
+    succeeded, content = answer
+    if succeeded:
+        return content
+    kind, sentence = content
     raise (InputError if kind == "InputError" else PolyceraError)(
         f"Training {job} failed: {sentence}"
     )
 
 
 def _answer(work: Callable[[Any, Any], Any], shared: Any, job: Any) -> tuple[bool, Any]:
-    """What the job gives, or the kind and the sentence of its error: an exception itself may not travel."""
+    """Return the result of a job, or the class name and the message of its error.
+
+    The exception itself is not sent, because it may not be picklable.
+    """
     try:
         return True, work(shared, job)
     except InputError as error:
@@ -181,12 +200,15 @@ def _answer(work: Callable[[Any, Any], Any], shared: Any, job: Any) -> tuple[boo
         )
 
 
-# -- the processes -----------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------
 
 
 @contextmanager
 def _crew(work: Callable[[Any, Any], Any], shared: Any, size: int) -> Iterator[dict[Pipe, Any]]:
-    """Processes that wait for jobs, by the pipe to each; when it ends, none is left, whatever went wrong."""
+    """Start processes that wait for jobs, and yield pipe -> process.
+
+    At the end no process is left, whatever went wrong.
+    """
     crew: dict[Pipe, Any] = {}
     try:
         with _surroundings() if size else nullcontext():
@@ -195,7 +217,7 @@ def _crew(work: Callable[[Any, Any], Any], shared: Any, size: int) -> Iterator[d
                 crew[pipe] = process
         yield crew
         for pipe in crew:
-            pipe.close()  # who waits for a job ends by this
+            pipe.close()  # a process that waits for a job ends when its pipe is closed
     except BaseException:
         for process in crew.values():
             process.terminate()
@@ -205,6 +227,7 @@ def _crew(work: Callable[[Any, Any], Any], shared: Any, size: int) -> Iterator[d
 
 
 def _await(crew: list[Any]) -> None:
+    """Wait until all processes have ended; kill those that take longer than `PATIENCE`."""
     for process in crew:
         process.join(PATIENCE)
         if process.is_alive():
@@ -213,31 +236,33 @@ def _await(crew: list[Any]) -> None:
 
 
 def _started(work: Callable[[Any, Any], Any], shared: Any) -> tuple[Pipe, Any]:
+    """Start one process with this process's Keras settings; return its pipe and the process."""
     import keras
 
-    fresh = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
-    ours, theirs = fresh.Pipe()
+    # A fork of a process that has threads may hang.
+    spawning = multiprocessing.get_context("spawn")
+    our_end, their_end = spawning.Pipe()
     config = keras.config
     settings = (config.floatx(), config.epsilon(), config.dtype_policy().name)
-    process = fresh.Process(target=_serve, args=(theirs, work, shared, settings), daemon=True)
+    process = spawning.Process(target=_serve, args=(their_end, work, shared, settings), daemon=True)
     process.start()
-    theirs.close()  # so that its end is seen here
-    return ours, process
+    their_end.close()  # with it open here, the death of the process would not close the pipe
+    return our_end, process
 
 
 @contextmanager
 def _surroundings() -> Iterator[None]:
-    """What a process that starts finds: our backend, one thread, and nothing of the user's script.
+    """Set what a new process finds: our backend, one thread, and nothing of the user's script.
 
-    It would run that script again, which trains again where `if __name__ == "__main__":` is
-    missing.
+    Otherwise the process would run that script again, and train again where `if __name__ ==
+    "__main__":` is missing.
     """
     import keras
 
-    wanted = ONE_THREAD | {"KERAS_BACKEND": keras.backend.backend()}
-    before = {name: os.environ.get(name) for name in wanted}
+    variables = ONE_THREAD | {"KERAS_BACKEND": keras.backend.backend()}
+    before = {name: os.environ.get(name) for name in variables}
     script = sys.modules["__main__"]
-    os.environ |= wanted
+    os.environ |= variables
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
@@ -253,7 +278,7 @@ def _surroundings() -> Iterator[None]:
 def _serve(
     pipe: Pipe, work: Callable[[Any, Any], Any], shared: Any, settings: tuple[str, float, str]
 ) -> None:
-    """The life of such a process: job after job, until the pipe is closed."""
+    """Run one job after the other in a new process, until the pipe is closed."""
     _on_our_own()
     import keras
 
@@ -266,7 +291,10 @@ def _serve(
 
 
 def _on_our_own() -> None:
-    """Ctrl-C is for the process that started this one, which then ends it; where that one is gone, end too."""
+    """Leave the terminal's process group, and end when the parent process is gone.
+
+    Ctrl-C then reaches only the process that started this one, which ends this one in turn.
+    """
     if hasattr(os, "setsid"):
         os.setsid()
     parent = multiprocessing.parent_process()
@@ -274,6 +302,7 @@ def _on_our_own() -> None:
 
     def follow() -> None:
         connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)  # a training notes it and saves a checkpoint first
+        # A training handles SIGTERM: it saves a checkpoint first.
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, daemon=True).start()

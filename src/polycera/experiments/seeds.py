@@ -1,4 +1,4 @@
-"""The seeds of several trainings of one network."""
+"""Choose the seeds of several trainings of one network."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from collections.abc import Iterable, Sequence
 from polycera.errors import InputError, shorten
 
 APART = 1000
-"""Between two seeds: a layer draws its first weights by the seed plus its place in the trunk."""
+"""Two seeds of a series differ by this number.
+
+A layer draws its initial weights from the seed plus its position in the trunk, so neighbouring
+seeds would share draws.
+"""
 
 END = 2**32
-"""Seeds are below this."""
+"""A seed is below this number."""
 
 
 def seeds_of(seeds: int | Sequence[int], first: int) -> list[int]:
-    """So many seeds from the first on, or the ones named.
+    """Return as many seeds as requested, starting with `first`; or the given seeds.
 
     Raises:
-        InputError: where there is none, one comes twice, or one is no whole number from 0 up to
-            2**32.
+        InputError: where there is no seed, one comes twice, or one is not a whole number from 0 to
+            below 2**32.
 
     Example:
         >>> seeds_of(3, 7), seeds_of([1, 2], 7)
         ([7, 1007, 2007], [1, 2])
     """
     if isinstance(seeds, int) and not isinstance(seeds, bool):
-        found = [(first + APART * i) % END for i in range(seeds)]
+        seed_list = [(first + APART * i) % END for i in range(seeds)]
     else:
-        found = list(seeds) if isinstance(seeds, Iterable) else []
-    whole = all(
-        isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < END for seed in found
+        seed_list = list(seeds) if isinstance(seeds, Iterable) else []
+    all_valid = all(
+        isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < END
+        for seed in seed_list
     )
-    if not found or not whole or len(set(found)) < len(found):
+    if not seed_list or not all_valid or len(set(seed_list)) < len(seed_list):
         raise InputError(
-            f"Expected seeds= to be how many, 1 or more, or a list of different seeds, got {shorten(repr(seeds))}."
+            "Expected seeds= to be how many, 1 or more, or a list of different seeds, got "
+            f"{shorten(repr(seeds))}."
         )
-    return found
+    return seed_list

@@ -1,8 +1,8 @@
-"""The same training under several static weights of its losses: what each task gains and what the others pay.
+"""Train under several static loss weights, and show what each task gains and the others lose.
 
-The network alone is trained and judged. Kernel ridge, which `pc.fit` puts beside the network of a
-small table, is solved in closed form for each task by itself: weights of losses do not reach it,
-and where it answers alone every weighting would show the same numbers.
+Only the network is trained and compared. `pc.fit` puts kernel ridge beside the network of a small
+table. It is solved in closed form for each task by itself, so loss weights do not reach it. Where
+it alone made the predictions, every weighting would show the same numbers.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ from polycera.tabular.prepare import tasks_from
 from polycera.tasks import Task
 
 NAME = "sweep.json"
+"""This file in the sweep's folder identifies the sweep, and at the end holds its results."""
 
 NOT_SWEPT = ("out", "weights", "say", "progress", "seed")
-"""Arguments of `fit` that a sweep has its own of."""
+"""A sweep sets these arguments of `fit` itself."""
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What all trainings of a sweep have in common.
+    """Hold what all trainings of a sweep have in common.
 
     Attributes:
         source, targets, options: as `fit` takes them.
-        spec: of all but the weights, where the sweep begins from one.
+        spec: everything but the weights, where the sweep starts from a spec.
         out: the folder of the runs.
     """
 
@@ -54,12 +55,12 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class Weighed:
-    """One training.
+    """Describes one training of a sweep.
 
     Attributes:
-        weights: of every task, and of the loss terms that are swept.
-        seed: of the split, the first weights, the order of rows, dropout.
-        folder: its run, in the folder of the sweep.
+        weights: loss weight of every task, and of the loss terms that are swept.
+        seed: seed of the split, the initial weights, the order of rows and dropout.
+        folder: name of its run folder in the folder of the sweep.
     """
 
     weights: Weights
@@ -81,42 +82,42 @@ def sweep(
     say: Any = None,
     **options: Any,
 ) -> Sweep:
-    """Train once for each of several static weightings of the tasks' losses, several at a time.
+    """Train once for each of several static loss weightings, several trainings at a time.
 
-    Each is a run folder in `out`, named after its weights, so that it predicts, reports and resumes
-    like any other. A second call with the same `out` keeps what has ended, goes on with what was
-    cut off, and trains what is not there.
+    Each training is a run folder in `out`, named after its weights, so that it predicts, reports
+    and resumes like any other run. A second call with the same `out` keeps finished trainings,
+    resumes interrupted ones, and trains those that are missing.
 
-    Weightings are compared by the skills on the validation rows, for whoever chooses among them by
-    the test rows has none left to say how good the choice is; where a run has no validation rows,
-    by the held-out ones.
+    Weightings are compared by the skills on the validation rows. If the test rows were used to
+    choose, no rows would be left to measure how good the choice is. Where a run has no validation
+    rows, its `held_out` rows are used.
 
-    The networks have no kernel ridge beside them (`landmarks` is 0): weights of losses do not reach
-    it. To have both, call `pc.fit` with the weights that were chosen.
+    The networks have no kernel ridge beside them (`landmarks` is 0), because loss weights do not
+    reach it. To have both, call `pc.fit` with the weights that you chose.
 
     Args:
         source, targets: as for `fit`.
         weights: dicts of task to factor, or of `task/term` to factor of a loss term, also of a
-            single task; what is not named keeps its own weight. Default: equal weights, and for two
-            tasks 4 : 1 and 16 : 1 both ways, for more each task at 4 and at 1/4; for a single task
-            with several loss terms the same of its terms.
-        out: a folder for the runs.
-        seeds: how many trainings of each weighting, or which seeds. As with `fit`, a seed draws the
-            split too.
-        processes: trainings at once; as for `compare`.
-        say: called with sentences on what is trained.
+            single task; a task that is not named keeps its own weight. Default: equal weights, and
+            for two tasks 4 : 1 and 16 : 1 both ways, for more each task at 4 and at 1/4; for a
+            single task with several loss terms the same for its terms.
+        out: folder for the runs.
+        seeds: number of trainings of each weighting, or a list of seeds. As with `fit`, a seed also
+            draws the split.
+        processes: number of trainings at once; as for `compare`.
+        say: function that is called with sentences about the progress.
         **options: as for `fit`: `spec`, `training`, `network`, `test`, ...
 
     Returns:
         the sweep: `table`, `front`, `best(weights)`, `picture(a, b)`.
 
     Raises:
-        UnknownName, InputError: for weights of a task or a term that there is not, for a weighting
-            that would change them while training, for landmarks, for a folder that holds another
-            sweep; and as `fit`.
-        PolyceraError: where a training fails; the others of the sweep are ended, and those that
-            have ended are kept.
-        Interrupted: after Ctrl-C; what has ended is kept, and the same call goes on.
+        UnknownName, InputError: for weights of a task or a term that does not exist; for a
+            weighting that would change them while training; for landmarks; for a folder that holds
+            another sweep; and as `fit`.
+        PolyceraError: where a training fails; the other trainings of the sweep are stopped, and
+            finished ones remain.
+        Interrupted: after Ctrl-C; finished trainings remain, and the same call continues.
 
     Examples:
         >>> import polycera as pc
@@ -124,47 +125,60 @@ def sweep(
         >>> found.best({"churn": 0.7, "revenue_loss": 0.3}).path                                      # doctest: +SKIP
         PosixPath('sweeps/customers/churn=4,revenue_loss=1')
     """
-    asked = _asked(source, targets, dict(options), Path(out))
-    given = None if weights is None else listed(weights)
-    own = _own_weights(asked, given)
-    wanted = design(own) if given is None else checked(given, own)
-    first = 0 if asked.spec is None else asked.spec.seed
+    settings = _asked(source, targets, dict(options), Path(out))
+    requested = None if weights is None else listed(weights)
+    declared_weights = _own_weights(settings, requested)
+    weightings = (
+        design(declared_weights) if requested is None else checked(requested, declared_weights)
+    )
+    first = 0 if settings.spec is None else settings.spec.seed
     jobs = [
-        Weighed(each, seed, folder_of(each, None if seed == first else seed))
-        for each in wanted
+        Weighed(weighting, seed, folder_of(weighting, None if seed == first else seed))
+        for weighting in weightings
         for seed in seeds_of(seeds, first)
     ]
-    # else the first training runs here, and finds out what is wrong with the table
+    # Without a number of processes the first training runs here and finds errors in the table.
     if processes is not None:
-        _check_table(asked)
-    with atomic.new_parents(asked.out / NAME):
-        atomic.make_folder(asked.out)
-        _begin(asked)
+        _check_table(settings)
+    with atomic.new_parents(settings.out / NAME):
+        atomic.make_folder(settings.out)
+        _begin(settings)
         try:
-            _train_all(asked, jobs, processes, say)
+            _train_all(settings, jobs, processes, say)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"Interrupted; what has ended is kept in {shorten(asked.out)!r}, and the same sweep goes on from there."
+                f"Interrupted; what has ended is kept in {shorten(settings.out)!r}, and the same "
+                "sweep goes on from there."
             ) from None
         finally:
-            if not any(path.is_dir() for path in asked.out.iterdir()):
-                atomic.remove(asked.out / NAME)
+            # Without any run the folder is no sweep; another sweep may then use it.
+            if not any(path.is_dir() for path in settings.out.iterdir()):
+                atomic.remove(settings.out / NAME)
     rows = [
-        (each, [asked.out / job.folder for job in jobs if job.weights == each]) for each in wanted
+        (weighting, [settings.out / job.folder for job in jobs if job.weights == weighting])
+        for weighting in weightings
     ]
-    found = gathered(asked.out, rows)
+    result = gathered(settings.out, rows)
     if say is not None:
         say(JUDGED)
-        if found.all_alike:
+        if result.all_alike:
             say("All weightings reach the same numbers: nothing can be chosen among them.")
-    atomic.write(asked.out / NAME, manifest.page({"asked": _digest(asked), **found.to_config()}))
-    return found
+    atomic.write(
+        settings.out / NAME, manifest.page({"asked": _digest(settings), **result.to_config()})
+    )
+    return result
 
 
-# -- what is asked -----------------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------
 
 
 def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> SweepSettings:
+    """Return the arguments of a sweep, checked.
+
+    Raises:
+        InputError: for arguments that a sweep sets itself, a spec beside targets, or a loss
+            weighting that changes weights while training.
+    """
     for name in NOT_SWEPT:
         if name in options:
             raise InputError(f"A sweep has its own {name} for each training; leave {name}= out.")
@@ -175,16 +189,19 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Swe
         raise InputError(
             "A spec holds the targets itself: write them into the spec, or leave the spec out."
         )
-    given = options.get("training") or {}
-    if not isinstance(given, Mapping):
-        raise InputError(f"Expected training= to be a dict of options, got {shorten(repr(given))}.")
-    weighting = given.get("weighting") if spec is None else spec.training.weighting
+    training_options = options.get("training") or {}
+    if not isinstance(training_options, Mapping):
+        raise InputError(
+            f"Expected training= to be a dict of options, got {shorten(repr(training_options))}."
+        )
+    weighting = training_options.get("weighting") if spec is None else spec.training.weighting
     if weighting is not None:
         raise InputError(
-            f"A sweep compares static weights, and the weighting {shorten(weighting)!r} changes them while training: "
-            "leave it out, or take it out of the spec."
+            f"A sweep compares static weights, and the weighting {shorten(weighting)!r} changes "
+            "them while training: leave it out, or take it out of the spec."
         )
-    several = (
+    # An iterator is read once here, because the targets are used for every training.
+    target_list = (
         targets if targets is None or isinstance(targets, str | Task | Mapping) else list(targets)
     )
     if spec is None:
@@ -193,82 +210,107 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Swe
         spec = msgspec.structs.replace(
             spec, network=msgspec.structs.replace(spec.network, landmarks=0)
         )
-    return SweepSettings(source, several, options, spec, out)
+    return SweepSettings(source, target_list, options, spec, out)
 
 
 def _without_landmarks(network: Any) -> dict[str, Any]:
-    given = network or {}
-    if not isinstance(given, Mapping):
-        raise InputError(f"Expected network= to be a dict of options, got {shorten(repr(given))}.")
-    if given.get("landmarks"):
+    """Return the network's options with `landmarks` at 0; refuse any other number."""
+    options = network or {}
+    if not isinstance(options, Mapping):
         raise InputError(
-            "A sweep judges the network alone, for weights of losses do not reach kernel ridge: leave landmarks out of "
-            "network=."
+            f"Expected network= to be a dict of options, got {shorten(repr(options))}."
         )
-    return {**given, "landmarks": 0}
+    if options.get("landmarks"):
+        raise InputError(
+            "A sweep judges the network alone, for weights of losses do not reach kernel ridge: "
+            "leave landmarks out of network=."
+        )
+    return {**options, "landmarks": 0}
 
 
 def _own_weights(asked: SweepSettings, wanted: list[Mapping[str, float]] | None) -> Weights:
-    """Return what is weighed with the weight that it has by itself, without a look at the table.
+    """Return the declared weights of what is swept, without reading the table.
 
-    That is every task where there are several, and each loss term that one of the weightings names;
-    where nothing is named, the terms of a single task.
+    That is every task where there are several, and each loss term that one of the weightings names.
+    Where nothing is named, it is the terms of a single task.
 
     Raises:
-        UnknownName: for a task that there is not.
-        InputError: where there is one task, and no terms of it to be weighed.
+        UnknownName: for a task that does not exist.
+        InputError: where there is one task, and no terms of it to sweep.
     """
     tasks = _tasks_known(asked)
-    found = {name: 1.0 if task is None else task.weight for name, task in tasks.items()}
+    task_weights = {name: 1.0 if task is None else task.weight for name, task in tasks.items()}
     terms: Weights = {}
-    known = [task for task in tasks.values() if task is not None]
-    named = [name for each in wanted or () for name in each]
-    if wanted is None and len(known) == len(tasks) == 1 and len(known[0].terms) > 1:
-        named = [f"{known[0].name}/{term.name}" for term in known[0].terms]
+    declared_tasks = [task for task in tasks.values() if task is not None]
+    named = [name for weighting in wanted or () for name in weighting]
+    if (
+        wanted is None
+        and len(declared_tasks) == len(tasks) == 1
+        and len(declared_tasks[0].terms) > 1
+    ):
+        named = [f"{declared_tasks[0].name}/{term.name}" for term in declared_tasks[0].terms]
     for name in dict.fromkeys(named):
-        task, term = parted(name, found, "task in the weights:")
+        task, term = parted(name, task_weights, "task in the weights:")
         if term is not None:
             declared = tasks[task] is not None
             terms[name] = (
-                (weight_of(name, known) or 0.0) if declared else _given(name, task, wanted or [])
+                (weight_of(name, declared_tasks) or 0.0)
+                if declared
+                else _given(name, task, wanted or [])
             )
-    if len(found) < 2 and not terms:
+    if len(task_weights) < 2 and not terms:
         raise InputError(
-            f"Weights matter between two tasks or more, or between the loss terms of one, and the targets are "
-            f"{listing(found)}: name terms, as in weights=[{{'{next(iter(found), 'price')}/mse': 0.8, ...}}, ...]."
+            "Weights matter between two tasks or more, or between the loss terms of one, and the "
+            f"targets are {listing(task_weights)}: name terms, as in "
+            f"weights=[{{'{next(iter(task_weights), 'price')}/mse': 0.8, ...}}, ...]."
         )
-    return terms if len(found) < 2 and not any(name in found for name in named) else found | terms
+    # A single task without a named weight of its own is left out: only its terms are swept.
+    return (
+        terms
+        if len(task_weights) < 2 and not any(name in task_weights for name in named)
+        else task_weights | terms
+    )
 
 
 def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
-    """The weight of a term of a task whose kind is inferred later: every weighting must name it."""
-    if any(name not in each for each in wanted):
+    """Return 0 for a term of a task whose kind is inferred later.
+
+    The number is never used, because every weighting must name the term.
+
+    Raises:
+        InputError: where a weighting does not name it.
+    """
+    if any(name not in weighting for weighting in wanted):
         raise InputError(
-            f"What {shorten(name)!r} weighs by itself is not known before the kind of {shorten(task)!r} is: name it in "
-            f"each of the weights, or pass the task with its loss."
+            f"What {shorten(name)!r} weighs by itself is not known before the kind of "
+            f"{shorten(task)!r} is: name it in each of the weights, or pass the task with its "
+            "loss."
         )
     return 0.0
 
 
 def _tasks_known(asked: SweepSettings) -> dict[str, Task | None]:
-    """Name -> task, None where only its name or its kind was given."""
+    """Return name -> task; None where only its name or its kind was given."""
     if asked.spec is not None:
         return {task.name: task for task in tasks_from(asked.spec.tasks)}
-    found: dict[str, Task | None] = {}
+    tasks: dict[str, Task | None] = {}
     for target in _listed(asked.targets):
         if isinstance(target, Mapping):
-            found |= {
+            tasks |= {
                 str(name): wish if isinstance(wish, Task) else None for name, wish in target.items()
             }
         elif isinstance(target, Task):
-            found[target.name] = target
+            tasks[target.name] = target
         else:
-            found[str(target)] = None
-    return found
+            tasks[str(target)] = None
+    return tasks
 
 
 def _check_table(asked: SweepSettings) -> None:
-    """Read the table before processes are started that would all say that it is not there, or lacks a target."""
+    """Read the table and check its targets before processes are started.
+
+    Otherwise each process would fail with the same error.
+    """
     source = asked.source
     if source is None and asked.spec is not None:
         source = asked.spec.data.source
@@ -278,13 +320,14 @@ def _check_table(asked: SweepSettings) -> None:
 
 
 def _listed(targets: Any) -> list[Any]:
+    """Return the targets as a list, which is empty where there are none."""
     if targets is None:
         return []
     return [targets] if isinstance(targets, str | Task | Mapping) else list(targets)
 
 
 def _begin(asked: SweepSettings) -> None:
-    """Note what is swept, so that nobody mixes two sweeps in one folder.
+    """Write what is swept into the folder, so that two sweeps are not mixed in it.
 
     Raises:
         InputError: where the folder holds a sweep of something else.
@@ -292,78 +335,92 @@ def _begin(asked: SweepSettings) -> None:
     path, digest = asked.out / NAME, _digest(asked)
     if path.exists():
         try:
-            known = safe_read.json(safe_read.content(path, safe_read.SIZE))
+            existing = safe_read.json(safe_read.content(path, safe_read.SIZE))
         except ValueError:
-            known = None
-        if not isinstance(known, dict) or known.get("asked") != digest:
+            existing = None
+        if not isinstance(existing, dict) or existing.get("asked") != digest:
             raise InputError(
-                f"The folder {shorten(asked.out)!r} holds a sweep with another table, other targets or other options; "
-                "choose another out=, or remove it."
+                f"The folder {shorten(asked.out)!r} holds a sweep with another table, other "
+                "targets or other options; choose another out=, or remove it."
             )
     else:
         atomic.write(path, manifest.page({"asked": digest}))
 
 
 def _digest(asked: SweepSettings) -> str:
-    """Of all that the runs have in common, but for the cells of a data frame."""
+    """Return a checksum of what all runs have in common, without the cells of a data frame."""
     source = (
         str(asked.source) if isinstance(asked.source, str | Path) else type(asked.source).__name__
     )
-    what = (source, _listed(asked.targets), asked.options, asked.spec)
-    return hashlib.sha256(msgspec.json.encode(what, enc_hook=_plain, order="sorted")).hexdigest()
+    settings = (source, _listed(asked.targets), asked.options, asked.spec)
+    return hashlib.sha256(
+        msgspec.json.encode(settings, enc_hook=_plain, order="sorted")
+    ).hexdigest()
 
 
 def _plain(value: Any) -> Any:
+    """Return a task as its config, and anything else that JSON does not know as text."""
     return value.to_config() if isinstance(value, Task) else str(value)
 
 
-# -- the trainings -----------------------------------------------------------------------------------------------------
+# -- trainings -------------------------------------------------------------------------------
 
 
 def _train_all(asked: SweepSettings, jobs: list[Weighed], processes: int | None, say: Any) -> None:
-    """The first says how long one takes, where nobody said how many processes there should be."""
-    side_by_side.number(processes, len(jobs), 0.0)  # whether it is a number
-    left = [job for job in jobs if not _has_ended(asked.out / job.folder)]
-    if say is not None and len(left) < len(jobs):
-        say(f"{len(jobs) - len(left)} of {len(jobs)} trainings have ended before and are kept.")
-    if processes is None and len(left) > 1:
-        side_by_side.run(train, asked, left[:1])
-        seconds = float(Run(asked.out / left.pop(0).folder).metrics["seconds"])
-        processes = side_by_side.number(None, len(left), seconds * len(left))
+    """Train all jobs that are not finished.
+
+    Without a number of processes the first training measures how long one takes.
+    """
+    side_by_side.number(
+        processes, len(jobs), 0.0
+    )  # only to check that it is a number, before any training
+    remaining = [job for job in jobs if not _has_ended(asked.out / job.folder)]
+    if say is not None and len(remaining) < len(jobs):
+        say(
+            f"{len(jobs) - len(remaining)} of {len(jobs)} trainings have ended before and are kept."
+        )
+    if processes is None and len(remaining) > 1:
+        side_by_side.run(train, asked, remaining[:1])
+        seconds = float(Run(asked.out / remaining.pop(0).folder).metrics["seconds"])
+        processes = side_by_side.number(None, len(remaining), seconds * len(remaining))
         if say is not None:
             say(
-                f"{len(left)} more trainings, {side_by_side.expected(seconds, len(left), processes)}."
+                f"{len(remaining)} more trainings, "
+                f"{side_by_side.expected(seconds, len(remaining), processes)}."
             )
     done = None if say is None else lambda job, _: say(f"Trained: {job}")
-    side_by_side.run(train, asked, left, side_by_side.number(processes, len(left), 0.0), done)
+    side_by_side.run(
+        train, asked, remaining, side_by_side.number(processes, len(remaining), 0.0), done
+    )
     _repeat_warnings(asked.out / jobs[0].folder, say)
 
 
 def _has_ended(place: Path) -> bool:
+    """Return whether a folder holds a finished run."""
     return place.exists() and Run(place).finished
 
 
 def train(asked: SweepSettings, job: Weighed) -> None:
-    """Train one weighting, or go on with it, unless it has ended."""
-    place = asked.out / job.folder
+    """Train one weighting, or resume it, unless it is finished."""
+    run_folder = asked.out / job.folder
     with warnings.catch_warnings():
-        # each would say the same; it is said once, from the first run
+        # Every training would repeat the same warnings; `_repeat_warnings` shows them once.
         warnings.simplefilter("ignore")
-        if place.exists():
-            begun = Run(place)
-            if not begun.finished:
-                resume(place, asked.source, progress=False)
+        if run_folder.exists():
+            run = Run(run_folder)
+            if not run.finished:
+                resume(run_folder, asked.source, progress=False)
         elif asked.spec is None:
             options = asked.options | {"weights": job.weights, "seed": job.seed}
-            fit(asked.source, asked.targets, out=place, progress=False, **options)
+            fit(asked.source, asked.targets, out=run_folder, progress=False, **options)
         else:
             tasks = with_weights(tasks_from(asked.spec.tasks), job.weights)
             configs = [task.to_config() for task in tasks]
             spec = msgspec.structs.replace(asked.spec, tasks=configs, seed=job.seed)
-            fit(asked.source, spec=spec, out=place, progress=False, **asked.options)
+            fit(asked.source, spec=spec, out=run_folder, progress=False, **asked.options)
 
 
 def _repeat_warnings(place: Path, say: Any) -> None:
-    """What is notable about the table, once for all runs."""
+    """Repeat the warnings about the table once for all runs."""
     for sentence in Run(place).schema["warnings"]:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)

@@ -1,4 +1,8 @@
-"""What a sweep over static weights came to: a table, the weightings that no other beats, the best under weights."""
+"""Hold the results of a sweep over static loss weights.
+
+They are a table, the Pareto set of the weightings, and the best weighting under given score
+weights.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +24,20 @@ from polycera.tabular.loss_weights import weight_of
 from polycera.tabular.prepare import tasks_from
 from polycera.tasks.terms import factor
 
-JUDGED = "Judged is the network alone: weights of losses do not reach kernel ridge, so it takes no part in a sweep."
-"""What was compared."""
+JUDGED = (
+    "Judged is the network alone: weights of losses do not reach kernel ridge, so it takes no "
+    "part in a sweep."
+)
+"""This sentence says what a sweep compares."""
 
 
 class Reached(msgspec.Struct):
-    """What a task reaches under a weighting, as a mean over the seeds; None where it is undefined.
+    """Holds what a task reaches under a weighting, averaged over the seeds; None where undefined.
 
     Attributes:
-        metric: the headline.
-        value: in the user's unit.
-        skill: 0 the trivial predictor, 1 perfect.
+        metric: name of the headline metric.
+        value: the metric in the user's own scale.
+        skill: 0 for the trivial predictor, 1 for a perfect one.
     """
 
     metric: str
@@ -39,14 +46,15 @@ class Reached(msgspec.Struct):
 
 
 class Point(msgspec.Struct):
-    """One weighting.
+    """Holds one weighting with its runs and results.
 
     Attributes:
-        weights: of every task, and of the loss terms that are swept.
-        runs: folders, one a seed.
-        tasks: task -> what it reaches on the rows by which weightings are compared.
-        held_out: task -> what it reaches on the held-out rows.
-        front: whether no other weighting is at least as good in every task and better in one.
+        weights: loss weight of every task, and of the loss terms that are swept.
+        runs: names of the run folders, one for each seed.
+        tasks: task -> its results on the rows by which weightings are compared.
+        held_out: task -> its results on the run's `held_out` rows (test rows, where there are any).
+        front: whether it is in the Pareto set: no other weighting is at least as good in every task
+            and better in one.
     """
 
     weights: dict[str, float]
@@ -57,18 +65,18 @@ class Point(msgspec.Struct):
 
     @property
     def name(self) -> str:
-        """Its weights in a few signs."""
+        """Return the weights as a short text."""
         return ", ".join(f"{shorten(name, 20)} {value:g}" for name, value in self.weights.items())
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Several weightings of one problem.
+    """Hold several weightings of one problem.
 
     Attributes:
         path: the folder with the runs.
         part: the rows by which weightings are compared: validation, where there are any.
-        points: the weightings, in the order in which they were asked for.
+        points: the weightings, in the order in which they were passed.
     """
 
     path: Path
@@ -77,17 +85,20 @@ class Sweep:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """A row a weighting, as plain values: `weights`, `runs`, `tasks`, `held_out`, `front`."""
+        """Return one row for each weighting, as plain values.
+
+        The keys are `weights`, `runs`, `tasks`, `held_out` and `front`.
+        """
         return [msgspec.to_builtins(point) for point in self.points]
 
     @property
     def judged(self) -> str:
-        """What was compared, in a sentence."""
+        """Return in a sentence what was compared."""
         return JUDGED
 
     @property
     def all_alike(self) -> bool:
-        """Whether no weighting reaches another number than the first."""
+        """Return whether all weightings reach the same numbers."""
         skills = _skills(self.points)
         return len(skills) > 1 and bool(
             np.allclose(skills, skills[0], rtol=1e-6, atol=0.0, equal_nan=True)
@@ -95,45 +106,57 @@ class Sweep:
 
     @property
     def front(self) -> list[Point]:
-        """The weightings that no other beats."""
+        """Return the Pareto set: the weightings that no other beats."""
         return [point for point in self.points if point.front]
 
     def best(self, weights: Mapping[str, float]) -> Run:
-        """The run that is best under these weights of the tasks' skills; of several seeds the first.
+        """Return the run that is best under these score weights; with several seeds the first one.
 
         Args:
-            weights: task -> how much its skill counts; what is not named counts nothing.
+            weights: task -> weight of its skill; a task that is not named has weight 0.
 
         Raises:
-            UnknownName: for a task that there is not.
+            UnknownName: for a task that does not exist.
             InputError: for weights that are not finite, 0 or more, with a positive sum.
         """
         names = list(self.points[0].tasks)
-        counts = np.zeros(len(names))
+        score_weights = np.zeros(len(names))
         for name, value in weights.items():
-            counts[self._place(name)] = factor(value, f"the weight of {shorten(name)!r}")
-        if not counts.sum() > 0:
+            score_weights[self._place(name)] = factor(value, f"the weight of {shorten(name)!r}")
+        if not score_weights.sum() > 0:
             raise InputError(
-                f"Expected weights that are finite, 0 or more, and one above 0, got {shorten(dict(weights))}."
+                "Expected weights that are finite, 0 or more, and one above 0, got "
+                f"{shorten(dict(weights))}."
             )
-        chosen = self.points[pareto_set.choose(_skills(self.points), counts)]
+        chosen = self.points[pareto_set.choose(_skills(self.points), score_weights)]
         return Run(self.path / chosen.runs[0])
 
     def picture(self, one: str, other: str) -> drawing.Picture:
-        """The trade-off of two tasks: a point a weighting, and a line through those that no other beats in these two.
+        """Return a chart of the trade-off between two tasks: one point for each weighting.
+
+        A line connects the Pareto set of these two tasks.
 
         Raises:
-            UnknownName: for a task that there is not.
+            UnknownName: for a task that does not exist.
         """
         skills = _skills(self.points)[:, [self._place(one), self._place(other)]]
-        best = np.flatnonzero(pareto_set.non_dominated(skills) & ~np.isnan(skills).any(axis=1))
+        # A weighting with an undefined skill cannot be drawn, so the line leaves it out.
+        pareto_points = np.flatnonzero(
+            pareto_set.non_dominated(skills) & ~np.isnan(skills).any(axis=1)
+        )
         return drawing.scatter(
             [(_number(a), _number(b)) for a, b in skills],
-            title=f"{shorten(one, 40)} against {shorten(other, 40)} under {len(self.points)} weightings",
+            title=(
+                f"{shorten(one, 40)} against {shorten(other, 40)} under {len(self.points)} "
+                "weightings"
+            ),
             x_label=f"skill of {shorten(one, 40)}, {self.part} rows",
             y_label=f"skill of {shorten(other, 40)}, {self.part} rows",
             names=[point.name for point in self.points],
-            connect=[int(place) for place in best[np.argsort(skills[best, 0], kind="stable")]],
+            connect=[
+                int(index)
+                for index in pareto_points[np.argsort(skills[pareto_points, 0], kind="stable")]
+            ],
         )
 
     def __repr__(self) -> str:
@@ -154,10 +177,11 @@ class Sweep:
         )
 
     def to_config(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return the sweep as plain values, for JSON."""
         return {"part": self.part, "judged": self.judged, "points": self.table}
 
     def _place(self, name: str) -> int:
+        """Return the position of a task among the tasks of the sweep."""
         names = list(self.points[0].tasks)
         if name not in names:
             raise UnknownName("task of the sweep:", name, names)
@@ -165,17 +189,17 @@ class Sweep:
 
 
 def gathered(path: Path, weightings: Sequence[tuple[dict[str, float], list[Path]]]) -> Sweep:
-    """The table of a sweep, from its runs.
+    """Return the sweep that its runs make.
 
     Args:
-        path: of the sweep.
-        weightings: weights and the runs with them, one a seed.
+        path: folder of the sweep.
+        weightings: weights and the runs with them, one for each seed.
 
     Raises:
-        InputError: where two runs of a seed did not see the same rows, or one is not what its name
-            says.
+        InputError: where two runs of a seed did not have the same rows, or a run's weights are not
+            those in its name.
     """
-    opened = [(weights, [Run(place) for place in places]) for weights, places in weightings]
+    opened = [(weights, [Run(folder) for folder in places]) for weights, places in weightings]
     _check_alike(opened)
     first = opened[0][1][0].metrics
     part = "validation" if first.get("validation") else first["held_out"]
@@ -188,45 +212,51 @@ def gathered(path: Path, weightings: Sequence[tuple[dict[str, float], list[Path]
         )
         for weights, runs in opened
     ]
-    for point, best in zip(points, pareto_set.non_dominated(_skills(points)), strict=True):
-        point.front = bool(best)
+    for point, is_pareto in zip(points, pareto_set.non_dominated(_skills(points)), strict=True):
+        point.front = bool(is_pareto)
     return Sweep(path, part, points)
 
 
 def _check_alike(opened: list[tuple[dict[str, float], list[Run]]]) -> None:
+    """Raise an InputError for a run with other weights than its name, or with another table."""
     rows: dict[int, str] = {}
     for weights, runs in opened:
         for run in runs:
             tasks = tasks_from(run.spec.tasks)
             if any(weight_of(name, tasks) != weight for name, weight in weights.items()):
                 raise InputError(
-                    f"The run {shorten(run.path)!r} was trained with other weights than its name says."
+                    f"The run {shorten(run.path)!r} was trained with other weights than its name "
+                    "says."
                 )
+            # A seed draws the split, so only runs of the same seed have equal rows.
             if rows.setdefault(run.spec.seed, run.schema["rows"]) != run.schema["rows"]:
                 raise InputError(
-                    f"The run {shorten(run.path)!r} was trained on another table than the others of its sweep; "
-                    "remove it, or choose another out=."
+                    f"The run {shorten(run.path)!r} was trained on another table than the others "
+                    "of its sweep; remove it, or choose another out=."
                 )
 
 
 def _reached(runs: list[Run], part: str) -> dict[str, Reached]:
-    found = {}
-    for task, own in runs[0].metrics[part].items():
-        metric = next(iter(own))
+    """Return what each task reaches on a part of the rows, averaged over the runs."""
+    reached = {}
+    for task, task_metrics in runs[0].metrics[part].items():
+        # The headline metric comes first.
+        metric = next(iter(task_metrics))
         scores = [run.metrics[part][task][metric] for run in runs]
         value, skill = (
             mean_defined([score[key] for score in scores]) for key in ("value", "skill")
         )
-        found[task] = Reached(metric, value, skill)
-    return found
+        reached[task] = Reached(metric, value, skill)
+    return reached
 
 
 def _skills(points: Sequence[Point]) -> np.ndarray:
-    """[points, tasks], NaN where undefined."""
+    """Return the skills [points, tasks]; NaN where undefined."""
     return np.array(
         [[reached.skill for reached in point.tasks.values()] for point in points], float
     )
 
 
 def _number(value: float) -> float | None:
+    """Return None for NaN, which JSON and charts do not take."""
     return None if np.isnan(value) else float(value)

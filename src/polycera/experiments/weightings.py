@@ -1,4 +1,4 @@
-"""Which static weights a sweep tries, and what the folder of each is called."""
+"""Choose and check the static weights that a sweep tries, and name the folder of each."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from typing import Any
 from polycera.errors import InputError, UnknownName, shorten
 
 Weights = dict[str, float]
-"""Task -> factor of its loss, `task/term` -> factor of a loss term; what one weighting has, all have."""
+"""Weights map a task to the factor of its loss, or `task/term` to the factor of a loss term.
+
+All weightings of a sweep have the same keys.
+"""
 
 RATIOS = (4.0, 16.0)
-"""Of two tasks: how much more one of them counts, apart from not at all."""
+"""A default design for two tasks gives one of them these weights, the other weight 1."""
 
 MANY = 12
-"""Tasks up to which weights are made up where none are given: 25 trainings."""
+"""A default design is made for at most this many tasks: 25 trainings."""
 
 LONGEST = 80
-"""Signs in the name of a folder."""
+"""The name of a folder has at most this many characters."""
 
 
 def design(own: Weights) -> list[Weights]:
-    """Equal weights, and then two tasks at 4 : 1 and 16 : 1 both ways, or each of more tasks at 4 and at 1/4.
+    """Return the default weightings: equal weights, and then each task with more or less weight.
+
+    Two tasks get 4 : 1 and 16 : 1 both ways; of more tasks each gets 4 and 1/4.
 
     Args:
         own: any weights, for the names of the tasks.
 
     Raises:
-        InputError: for so many tasks that nobody would wait for all of these.
+        InputError: for more than 12 tasks, because the trainings would take too long.
 
     Example:
         >>> design({"a": 1.0, "b": 1.0})[:2]
@@ -46,51 +51,57 @@ def design(own: Weights) -> list[Weights]:
 
 
 def listed(asked: Any) -> list[Mapping[str, Any]]:
-    """Return the weightings that a user asks for as a list of dicts.
+    """Return the user's weightings as a list of dicts.
 
     Raises:
         InputError: for anything else.
     """
     if isinstance(asked, Mapping | str) or not isinstance(asked, Iterable):
         raise InputError(
-            f"Expected weights= to be a list of dicts of task to number, got {shorten(repr(asked))}."
+            "Expected weights= to be a list of dicts of task to number, got "
+            f"{shorten(repr(asked))}."
         )
-    found = list(asked)
-    for each in found:
-        if not isinstance(each, Mapping):
+    weightings = list(asked)
+    for weighting in weightings:
+        if not isinstance(weighting, Mapping):
             raise InputError(
-                f"Expected the weights to be a dict of task to number, got {shorten(repr(each))}."
+                "Expected the weights to be a dict of task to number, got "
+                f"{shorten(repr(weighting))}."
             )
-    return found
+    return weightings
 
 
 def checked(asked: Any, own: Weights) -> list[Weights]:
-    """Return the weightings that a user asks for, each with every task: what is not named keeps its own weight.
+    """Return the user's weightings, each with every task.
+
+    A task that is not named keeps its own weight.
 
     Raises:
-        UnknownName: for a task that there is not.
-        InputError: for what is no list of weights, finite, 0 or more and not all 0; for one that
-            comes twice.
+        UnknownName: for a task that does not exist.
+        InputError: for anything but a list of weights that are finite, 0 or more and not all 0; for
+            a weighting that comes twice.
     """
-    found = [
-        own | {name: _weight(name, value, own) for name, value in each.items()}
-        for each in listed(asked)
+    weightings = [
+        own | {name: _weight(name, value, own) for name, value in weighting.items()}
+        for weighting in listed(asked)
     ]
-    if not found:
+    if not weightings:
         raise InputError(
             "No weights to try: name some, or leave weights= out for a default design."
         )
-    for place, each in enumerate(found):
-        if not sum(each.values()) > 0:
+    for index, weighting in enumerate(weightings):
+        if not sum(weighting.values()) > 0:
             raise InputError(
-                f"The weights {shorten(each)} are all 0, so nothing would be learned; raise one of them."
+                f"The weights {shorten(weighting)} are all 0, so nothing would be learned; raise "
+                "one of them."
             )
-        if each in found[:place]:
-            raise InputError(f"The weights {shorten(each)} come twice; name each once.")
-    return found
+        if weighting in weightings[:index]:
+            raise InputError(f"The weights {shorten(weighting)} come twice; name each once.")
+    return weightings
 
 
 def _weight(name: str, value: Any, own: Weights) -> float:
+    """Return one weight as a float, checked."""
     if name not in own:
         raise UnknownName("task in the weights:", name, own)
     if (
@@ -99,17 +110,18 @@ def _weight(name: str, value: Any, own: Weights) -> float:
         or not 0 <= value <= sys.float_info.max
     ):
         raise InputError(
-            f"Expected the weight of {shorten(name)!r} to be a finite number, 0 or more, got {shorten(repr(value))}."
+            f"Expected the weight of {shorten(name)!r} to be a finite number, 0 or more, got "
+            f"{shorten(repr(value))}."
         )
     return float(value)
 
 
 def folder_of(weights: Weights, seed: int | None = None) -> str:
-    """A name that any file system takes, the same for the same weights and another for others.
+    """Return a name that any file system accepts: equal for equal weights, different for others.
 
     Args:
-        weights: of every task.
-        seed: where there are several.
+        weights: weights of every task.
+        seed: the seed, where there are several; None where there is one.
 
     Example:
         >>> folder_of({"churn": 2.0, "revenue": 1.0}), folder_of({"churn": 3.0, "revenue": 3.0 - 0.0})
@@ -117,6 +129,7 @@ def folder_of(weights: Weights, seed: int | None = None) -> str:
     """
     text = _text(weights)
     safe = re.sub(r"[^A-Za-z0-9_.=,-]+", "-", text).lstrip(".-")
+    # A digest keeps names apart where characters were replaced, cut off or rounded.
     if safe != text or len(text) > LONGEST or _lossy(weights):
         digest = hashlib.sha256(
             repr(sorted(weights.items())).encode("utf-8", "surrogatepass")
@@ -126,6 +139,7 @@ def folder_of(weights: Weights, seed: int | None = None) -> str:
 
 
 def _text(weights: Weights) -> str:
+    """Return the weights as text, short where all are equal."""
     if len(set(weights.values())) == 1:
         value = next(iter(weights.values()))
         return "equal" if value == 1 else f"equal-{value:g}"
@@ -133,7 +147,7 @@ def _text(weights: Weights) -> str:
 
 
 def _lossy(weights: Weights) -> bool:
-    """Whether a name in the text could stand for another number, or for two names."""
+    """Return whether a part of the text could stand for another number, or for two names."""
     return any(
         float(f"{value:g}") != value or re.search("[=,]", name) for name, value in weights.items()
     )

@@ -1,1 +1,1 @@
-"""What a network does with its tasks: who shares what, what its layers hold, which column matters."""
+"""Analyse networks: which tasks share layers, what layers represent, which columns matter."""

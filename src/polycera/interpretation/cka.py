@@ -1,7 +1,7 @@
-"""How alike two representations of the same rows are: centred kernel alignment with a linear kernel.
+"""Compute how similar two representations of the same rows are, by linear CKA.
 
-Kornblith, Norouzi, Lee, Hinton 2019, "Similarity of Neural Network Representations Revisited",
-arXiv 1905.00414.
+CKA is centred kernel alignment. Kornblith, Norouzi, Lee, Hinton 2019, "Similarity of Neural Network
+Representations Revisited", arXiv 1905.00414.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from polycera.errors import InputError
 from polycera.typing import Array
 
 FEWEST = 4
-"""Rows that the unbiased form needs."""
+"""The unbiased estimate needs at least this many rows."""
 
 
 def cka(a: Any, b: Any) -> float:
-    """Linear CKA of two representations: 1 where one is a rotation and a scaling of the other, 0 where unrelated.
+    """Return the linear CKA of two representations.
 
-    It does not change where either is rotated, scaled or shifted as a whole; it does where its
-    directions are stretched unequally. It is computed in float64, from features or from Gram
-    matrices, whichever takes less. With fewer rows than features it is too high (near 1 for noise):
-    then take `cka_unbiased`.
+    It is 1 where one is a rotation and a scaling of the other, and 0 where they are unrelated. It
+    does not change where a representation is rotated, scaled or shifted as a whole. It does change
+    where directions are stretched unequally. It is computed in float64, from features or from Gram
+    matrices, whichever takes fewer operations. With fewer rows than features it is too high (near 1
+    for noise): use `cka_unbiased` there.
 
     Args:
         a: [n, ...], flattened to [n, p].
         b: [n, ...] of the same rows, flattened to [n, q].
 
     Returns:
-        0 to 1; NaN, with a warning that says why, where a representation is the same for all rows.
+        a number from 0 to 1; NaN, with a warning that says why, where a representation is the same
+        for all rows.
 
     Raises:
-        InputError: for fewer than two rows, unequal numbers of them, or numbers that are not
+        InputError: for fewer than two rows, unequal numbers of rows, or numbers that are not
             finite.
 
     Examples:
@@ -44,13 +46,16 @@ def cka(a: Any, b: Any) -> float:
         >>> round(cka(a, 3 * a[:, ::-1]), 6)
         1.0
     """
-    one, other = (each / size(each) for each in _pair(a, b, 2))
-    both = _cross(one, other)
-    return _ratio(both, _cross(one, one), _cross(other, other))
+    # CKA does not depend on scale; dividing keeps fourth powers of large or small features finite.
+    scaled_a, scaled_b = (values / size(values) for values in _pair(a, b, 2))
+    cross = _cross(scaled_a, scaled_b)
+    return _ratio(cross, _cross(scaled_a, scaled_a), _cross(scaled_b, scaled_b))
 
 
 def cka_unbiased(a: Any, b: Any) -> float:
-    """Linear CKA from the unbiased estimate of HSIC: around 0 for unrelated representations, however many features.
+    """Return linear CKA from the unbiased estimate of HSIC.
+
+    It is around 0 for unrelated representations, however many features they have.
 
     Song, Smola, Gretton, Bedo, Borgwardt 2012, "Feature Selection via Dependence Maximization",
     JMLR 13; used for networks by Nguyen, Raghu, Kornblith 2021, arXiv 2010.15327.
@@ -59,8 +64,8 @@ def cka_unbiased(a: Any, b: Any) -> float:
         a, b: as for `cka`; four rows or more.
 
     Returns:
-        at most about 1, below 0 by chance where nothing is related; NaN, with a warning, where it
-        is not defined.
+        at most about 1, and by chance below 0 where nothing is related; NaN, with a warning, where
+        it is not defined.
 
     Raises:
         InputError: as for `cka`.
@@ -76,16 +81,17 @@ def cka_unbiased(a: Any, b: Any) -> float:
 
 
 class MinibatchCKA:
-    """Unbiased CKA of representations that come batch by batch, Nguyen et al. 2021, arXiv 2010.15327.
+    """Accumulate unbiased CKA of representations batch by batch.
 
-    Means over the batches of the three estimates of HSIC; a batch counts by its rows, where the
-    paper's are all of one size. With one batch it is `cka_unbiased`. Draw the rows of a batch at
-    random: batches that differ from each other hide what differs between them.
+    Nguyen et al. 2021, arXiv 2010.15327. Each of the three estimates of HSIC is averaged over the
+    batches. Where we differ: a batch counts by its number of rows; in the paper all batches have
+    one size. With one batch the result is that of `cka_unbiased`. Draw the rows of a batch at
+    random: if batches differ from each other, the average does not contain these differences.
 
     Attributes:
-        sums: of HSIC between both, of the first with itself, of the second with itself, each times
-            the batch's rows.
-        rows: so far.
+        sums: HSIC between both, of the first with itself, and of the second with itself, each
+            multiplied by the rows of the batch and summed over batches.
+        rows: number of rows so far.
 
     Examples:
         >>> import numpy as np
@@ -108,26 +114,28 @@ class MinibatchCKA:
         Raises:
             InputError: as for `cka`.
         """
-        one, other = _pair(a, b, FEWEST)
-        # of the first batch: all are in one unit
-        self._sizes = self._sizes or (size(one), size(other))
-        one, other = one / self._sizes[0], other / self._sizes[1]
-        self.sums += len(one) * np.array([_hsic(one, other), _hsic(one, one), _hsic(other, other)])
-        self.rows += len(one)
+        scaled_a, scaled_b = _pair(a, b, FEWEST)
+        # The estimates of all batches are summed, so all batches are divided by the same numbers.
+        self._sizes = self._sizes or (size(scaled_a), size(scaled_b))
+        scaled_a, scaled_b = scaled_a / self._sizes[0], scaled_b / self._sizes[1]
+        self.sums += len(scaled_a) * np.array(
+            [_hsic(scaled_a, scaled_b), _hsic(scaled_a, scaled_a), _hsic(scaled_b, scaled_b)]
+        )
+        self.rows += len(scaled_a)
         return self
 
     @property
     def value(self) -> float:
-        """Of all batches so far; NaN, with a warning, where it is not defined."""
+        """Return CKA of all batches so far; NaN, with a warning, where it is not defined."""
         if not self.rows:
             raise InputError("No batch was given: call update(a, b) first.")
         return _ratio(*self.sums.tolist())
 
 
 def centred(values: Any, what: str, fewest: int = 2) -> Array:
-    """A representation [n, ...] as float64 [n, features], each feature with mean 0.
+    """Return a representation [n, ...] as float64 [n, features], each feature with mean 0.
 
-    A feature that is the same for all rows is exactly 0.
+    A feature that is the same for all rows becomes exactly 0.
 
     Raises:
         InputError: for fewer rows than `fewest`, or numbers that are not finite.
@@ -142,62 +150,89 @@ def centred(values: Any, what: str, fewest: int = 2) -> Array:
         raise InputError(
             f"There are numbers in {what} that are NaN or infinite; leave these rows out."
         )
-    same = (flat == flat[0]).all(axis=0)
-    return np.where(same, 0.0, flat - flat.mean(axis=0))
+    # Subtracting the mean leaves rounding errors of a constant feature, and these would look like a
+    # signal.
+    constant = (flat == flat[0]).all(axis=0)
+    return np.where(constant, 0.0, flat - flat.mean(axis=0))
 
 
 def size(values: Array) -> float:
-    """The largest number, by which a representation is divided so that no product over- or underflows; 1 for 0."""
+    """Return the largest absolute value, or 1 if all values are 0.
+
+    A representation is divided by it, so that no product over- or underflows.
+    """
     return float(np.abs(values).max(initial=0.0)) or 1.0
 
 
 def unbiased(gram_a: Array, gram_b: Array) -> float:
-    """The unbiased estimate of HSIC from two Gram matrices [n, n], of which the diagonals are not looked at."""
+    """Return the unbiased estimate of HSIC from two Gram matrices [n, n]; diagonals are ignored."""
     n = len(gram_a)
     k, l = (g - np.diag(np.diag(g)) for g in (gram_a, gram_b))  # noqa: E741 - the letters of the paper
     return _estimate(n, float((k * l).sum()), k.sum(axis=1), l.sum(axis=1))
 
 
 def _pair(a: Any, b: Any, fewest: int) -> tuple[Array, Array]:
-    one, other = (
+    """Return both representations, centred, after a check that they have equally many rows."""
+    first, second = (
         centred(a, "the first representation", fewest),
         centred(b, "the second representation", fewest),
     )
-    if len(one) != len(other):
+    if len(first) != len(second):
         raise InputError(
-            f"The representations are of {len(one)} and {len(other)} rows; they must be of the same ones."
+            f"The representations are of {len(first)} and {len(second)} rows; they must be of the "
+            "same ones."
         )
-    return one, other
+    return first, second
 
 
 def _cross(a: Array, b: Array) -> float:
-    """The inner product of two Gram matrices, made from features where that takes less."""
+    """Return the inner product of two Gram matrices, from features where that is cheaper."""
     n, p, q = len(a), a.shape[1], b.shape[1]
+    # ||A.T B||^2 equals the inner product of A A.T and B B.T; the smaller matrices are multiplied.
     if p * q <= n * (p + q):
         return float(np.square(a.T @ b).sum())
     return float(((a @ a.T) * (b @ b.T)).sum())
 
 
 def _hsic(a: Array, b: Array) -> float:
-    """The unbiased estimate of HSIC from features: no matrix of rows by rows where features are fewer."""
-    own = [np.square(each).sum(axis=1) for each in (a, b)]
-    sums = [each @ each.sum(axis=0) - diagonal for each, diagonal in zip((a, b), own, strict=True)]
-    return _estimate(len(a), _cross(a, b) - float(own[0] @ own[1]), *sums)
+    """Return the unbiased estimate of HSIC from features.
+
+    Where there are fewer features than rows it makes no matrix of rows by rows.
+    """
+    # The estimate uses Gram matrices without their diagonals, so these are subtracted from the
+    # sums.
+    diagonals = [np.square(features).sum(axis=1) for features in (a, b)]
+    row_sums = [
+        features @ features.sum(axis=0) - diagonal
+        for features, diagonal in zip((a, b), diagonals, strict=True)
+    ]
+    return _estimate(len(a), _cross(a, b) - float(diagonals[0] @ diagonals[1]), *row_sums)
 
 
 def _estimate(n: int, both: float, rows_a: Array, rows_b: Array) -> float:
-    """Equation 5 of Song et al. 2012, from the inner product and the row sums of matrices without diagonal."""
+    """Return equation 5 of Song et al. 2012 for Gram matrices without their diagonals.
+
+    Args:
+        n: number of rows.
+        both: inner product of the two matrices.
+        rows_a, rows_b: row sums of each matrix, [n].
+    """
     total = rows_a.sum() * rows_b.sum() / ((n - 1) * (n - 2))
     return float((both + total - 2 * (rows_a @ rows_b) / (n - 2)) / (n * (n - 3)))
 
 
 def _ratio(both: float, one: float, other: float) -> float:
-    """HSIC of both by the mean of each with itself; NaN where one of these is no positive number."""
+    """Return HSIC of both representations over the geometric mean of each with itself.
+
+    NaN, with a warning, where one of the latter is not a positive number.
+    """
     if not (one > 0 and other > 0):
         which = "first" if not one > 0 else "second"
         warnings.warn(
-            f"CKA is undefined: the {which} representation is the same for all rows, or too noisy for so few of them.",
+            f"CKA is undefined: the {which} representation is the same for all rows, or too "
+            "noisy for so few of them.",
             stacklevel=3,
         )
         return math.nan
+    # Two roots, not the root of the product: the product may underflow.
     return both / math.sqrt(one) / math.sqrt(other)

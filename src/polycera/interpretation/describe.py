@@ -1,4 +1,4 @@
-"""One network or several: who shares what in it, and what that costs beside separate networks."""
+"""Describe whether a network is one or several, and what separate networks would cost."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from polycera.runs.results import Sharing
 
 @dataclass(frozen=True)
 class Description:
-    """What `describe` found; printed it is text, in a notebook a picture with the text below.
+    """Hold what `describe` found.
+
+    It prints as text; a notebook shows a picture with the text below.
 
     Attributes:
-        sharing: the layers with the tasks of each, how much serves whom, what it costs, and the
+        sharing: the layers with the tasks of each, how much serves which tasks, the costs, and the
             verdict.
     """
 
@@ -28,7 +30,7 @@ class Description:
 
     @property
     def verdict(self) -> str:
-        """One network or several, in a sentence."""
+        """Return in a sentence whether the network is one or several."""
         return self.sharing.verdict
 
     def __str__(self) -> str:
@@ -38,11 +40,14 @@ class Description:
         yield from parts(self.sharing)
 
     def to_json(self) -> str:
-        """All of it as JSON, in the form of a run's `sharing.json`."""
+        """Return all of it as JSON, in the form of a run's `sharing.json`."""
         return manifest.page(self.sharing).decode()
 
     def picture(self) -> Picture:
-        """Trunk and branches, widths, tasks in colour; `.write("sharing.svg")` keeps it."""
+        """Return a drawing of trunk and branches, their widths, and the tasks in colour.
+
+        `.write("sharing.svg")` saves it.
+        """
         return network(self.sharing)
 
     def _repr_html_(self) -> str:
@@ -51,23 +56,24 @@ class Description:
 
 
 def describe(model: Any, x: Any = None, *, measure: bool = False) -> Description:
-    """Say whether a network is one or several: which layers and weights serve which tasks, and at what cost.
+    """Return which layers and weights of a network serve which tasks, and at what cost.
 
-    What is shared learns from all tasks that it serves: it minimises the weighted sum of their
-    losses. What serves a single task learns from that one alone. Separate networks are taken to
-    have the same layers, each those that lead to its task.
+    The verdict says whether the network is one or several. Shared weights learn from all tasks that
+    they serve: they minimise the weighted sum of their losses. Weights that serve a single task
+    learn from that task alone. Separate networks are taken to have the same layers, each those that
+    lead to its task.
 
     Args:
-        model: any functional or sequential `keras.Model`; one of polycera has its tasks, of another
-            each named output is a task.
+        model: any functional or sequential `keras.Model`. A polycera model has its tasks; in
+            another model each named output is a task.
         x: rows to measure with, as for `fit`; None for random ones.
-        measure: whether to measure seconds of a training step and of an answer, for this network
-            and for separate ones. Both are copies with new weights; the model itself is left alone.
-            Takes seconds for each different separate network.
+        measure: whether to measure the seconds of a training step and of a prediction, for this
+            network and for separate ones. Both are copies with new weights; the model itself is not
+            changed. This takes seconds for each different separate network.
 
     Raises:
         InputError: for a model whose layers cannot be seen (a subclassed one); where rows cannot be
-            made up.
+            generated.
 
     Examples:
         >>> import keras, polycera as pc
@@ -77,7 +83,7 @@ def describe(model: Any, x: Any = None, *, measure: bool = False) -> Description
         >>> pc.describe(model).verdict
         'This is one network: 544 of 610 weights serve both tasks and receive the sum of both gradients.'
     """
-    found = sharing(model)
+    result = sharing(model)
     if measure:
-        found.joint, found.separate = measuring.costs(model, found, x)
-    return Description(found)
+        result.joint, result.separate = measuring.costs(model, result, x)
+    return Description(result)

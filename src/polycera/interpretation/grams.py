@@ -1,4 +1,4 @@
-"""The layers of two networks as matrices of rows by rows, batch by batch, and the inner products of these."""
+"""Compute Gram matrices of the layers of two networks, batch by batch, and compare them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from polycera.interpretation.representations import Viewer
 from polycera.typing import Array
 
 MOST = 4096
-"""Rows of one batch at most: a matrix of rows by rows is made of each layer."""
+"""One batch has at most this many rows, because each layer needs a matrix of rows by rows."""
 
 
 @dataclass
 class Side:
-    """One of the two networks.
+    """Hold one of the two networks that are compared, with its rows.
 
     Attributes:
-        viewer: what looks at its layers.
+        viewer: the network that returns the layers' outputs.
         x: its rows, an array for each input.
-        sizes: layer -> the largest number in the first batch, so that all batches are in one unit.
+        sizes: layer -> the largest absolute value in the first batch; all batches are divided by
+            it, so that their sums have one scale.
     """
 
     viewer: Viewer
@@ -31,55 +32,63 @@ class Side:
     sizes: dict[str, float] = field(default_factory=dict)
 
     def grams(self, rows: Array) -> list[Array]:
-        """The Gram matrix [n, n] of each layer on these rows."""
-        found = []
-        for name, seen in self.viewer.see(_taken(self.x, rows)).items():
-            features = centred(seen, f"what layer {shorten(name)!r} gives")
+        """Return the Gram matrix [n, n] of each layer on these rows."""
+        gram_matrices = []
+        for name, outputs in self.viewer.see(_taken(self.x, rows)).items():
+            features = centred(outputs, f"what layer {shorten(name)!r} gives")
             features = features / self.sizes.setdefault(name, size(features))
-            found.append(features @ features.T)
-        return found
+            gram_matrices.append(features @ features.T)
+        return gram_matrices
 
 
 def measured(
     ours: Side, theirs: Side, drawn: list[Array], fair: bool
 ) -> tuple[Array, Array, Array]:
-    """CKA of each layer with each.
+    """Return CKA of each layer of the first network with each layer of the second.
 
     Args:
         ours, theirs: the networks with their rows.
-        drawn: the rows of each batch.
-        fair: whether by the unbiased estimate of HSIC.
+        drawn: the row indices of each batch.
+        fair: whether to use the unbiased estimate of HSIC.
 
     Returns:
-        [our layers, their layers], NaN where it is not defined; the square root of HSIC of each of
-        our layers with itself, and of each of theirs, NaN where that is no positive number.
+        CKA as [our layers, their layers], NaN where it is not defined; the square root of HSIC of
+        each of our layers with itself, and of each of theirs, NaN where HSIC is not a positive
+        number.
     """
-    both = np.zeros((len(ours.viewer.layers), len(theirs.viewer.layers)))
-    squares = np.zeros(both.shape[0]), np.zeros(both.shape[1])
+    cross = np.zeros((len(ours.viewer.layers), len(theirs.viewer.layers)))
+    squares = np.zeros(cross.shape[0]), np.zeros(cross.shape[1])
     for rows in drawn:
-        k, m = ours.grams(rows), theirs.grams(rows)
-        both += len(rows) * np.array([[_product(one, two, fair) for two in m] for one in k])
-        for total, grams in zip(squares, (k, m), strict=True):
+        our_grams, their_grams = ours.grams(rows), theirs.grams(rows)
+        # A batch counts by its rows, as in `MinibatchCKA`.
+        cross += len(rows) * np.array(
+            [
+                [_product(our_gram, their_gram, fair) for their_gram in their_grams]
+                for our_gram in our_grams
+            ]
+        )
+        for total, grams in zip(squares, (our_grams, their_grams), strict=True):
             total += len(rows) * np.array([_product(gram, gram, fair) for gram in grams])
-    own, other = (np.sqrt(np.where(total > 0, total, np.nan)) for total in squares)
-    return both / own[:, None] / other[None, :], own, other
+    our_norms, their_norms = (np.sqrt(np.where(total > 0, total, np.nan)) for total in squares)
+    return cross / our_norms[:, None] / their_norms[None, :], our_norms, their_norms
 
 
 def _product(gram_a: Array, gram_b: Array, fair: bool) -> float:
+    """Return HSIC of two Gram matrices: the unbiased estimate, or the plain inner product."""
     return unbiased(gram_a, gram_b) if fair else float((gram_a * gram_b).sum())
 
 
 def listed(x: Any) -> dict[Any, Array]:
-    """The arrays of x by name or place; one alone by None."""
+    """Return the arrays of x by name or by position; a single array by None."""
     if isinstance(x, dict):
         return {name: np.asarray(values) for name, values in x.items()}
     if isinstance(x, list | tuple):
-        return {place: np.asarray(values) for place, values in enumerate(x)}
+        return {position: np.asarray(values) for position, values in enumerate(x)}
     return {None: np.asarray(x)}
 
 
 def _taken(arrays: dict[Any, Array], rows: Array) -> Any:
-    """These rows in the form in which they came."""
+    """Return these rows in the form in which x was passed: array, dict or list."""
     if None in arrays:
         return arrays[None][rows]
     picked = {name: values[rows] for name, values in arrays.items()}
@@ -87,13 +96,16 @@ def _taken(arrays: dict[Any, Array], rows: Array) -> Any:
 
 
 def batches(rows: int, size: int, unbiased: bool, seed: int) -> list[Array]:
-    """The rows of each batch, drawn at random; what is left over is spread over all batches.
+    """Return the row indices of each batch, drawn at random.
+
+    A remainder is spread over all batches.
 
     Raises:
         InputError: for fewer than four rows, or more than 4,096 in a batch.
     """
     if rows < FEWEST or size < FEWEST:
         raise InputError(f"Similarity takes {FEWEST} rows or more, got {min(rows, size)}.")
+    # Only the unbiased estimate can be averaged over batches; plain CKA needs all rows at once.
     largest = min(rows, size) if unbiased else rows
     if largest > MOST:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The layers of a network as a list: each once, after those whose outputs it takes."""
+"""List the layers of a network, each once, after the layers whose outputs it takes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from polycera.runs.results import Layer
 
 @dataclass
 class User:
-    """A layer or operation with all of its calls.
+    """Hold a layer or operation with all of its calls.
 
     Attributes:
-        operation: what is called.
-        calls: in their order.
-        serving, teaching: the tasks of all calls, as bits; see `Reach`.
+        operation: the layer or operation that is called.
+        calls: its calls, in their order.
+        serving, teaching: the tasks of all calls, as bit masks; see `Reachability`.
     """
 
     operation: Any
@@ -29,59 +29,70 @@ class User:
 
 
 def users(reach: Reachability) -> list[User]:
-    """Every layer with its calls, by its first one."""
-    found: dict[int, User] = {}
+    """Return every layer with its calls, in the order of its first call."""
+    user_by_id: dict[int, User] = {}
     for call in reach.graph.calls:
-        user = found.setdefault(id(call.operation), User(call.operation))
+        user = user_by_id.setdefault(id(call.operation), User(call.operation))
         user.calls.append(call)
         user.serving |= reach.serving[call]
         user.teaching |= reach.teaching[call]
-    return list(found.values())
+    return list(user_by_id.values())
 
 
 def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
-    """Inputs and layers. One that is called again on what came of it is not listed among its own inputs."""
-    made: dict[Key, str] = {}
-    found = []
+    """Return the inputs and layers of a network.
+
+    A layer that is called again on what was made from its own output is not listed among its
+    inputs.
+    """
+    name_by_tensor: dict[Key, str] = {}
+    rows = []
     operations = [
         *(tensor._keras_history.operation for tensor in model.inputs),
         *(user.operation for user in used),
     ]
-    named = unique_names(operation.name for operation in operations)
-    own, names = named[: len(model.inputs)], named[len(model.inputs) :]
-    for key, tensor, name in zip(reach.graph.inputs, model.inputs, own, strict=True):
-        made[key] = name
-        found.append(
+    # Inputs and layers get their names together, so that no name is used twice.
+    all_names = unique_names(operation.name for operation in operations)
+    input_names, user_names = all_names[: len(model.inputs)], all_names[len(model.inputs) :]
+    for key, tensor, name in zip(reach.graph.inputs, model.inputs, input_names, strict=True):
+        name_by_tensor[key] = name
+        rows.append(
             Layer(
                 name, "InputLayer", _places(reach.entering[key]), 0, 0, list(tensor.shape[1:]), []
             )
         )
-    made |= {
+    name_by_tensor |= {
         key: name
-        for name, user in zip(names, used, strict=True)
+        for name, user in zip(user_names, used, strict=True)
         for call in user.calls
         for key in call.outputs
     }
-    found += [_layer(name, user, made) for name, user in zip(names, used, strict=True)]
-    return _ordered(found)
+    rows += [
+        _layer(name, user, name_by_tensor) for name, user in zip(user_names, used, strict=True)
+    ]
+    return _ordered(rows)
 
 
 def _layer(name: str, user: User, made: dict[Key, str]) -> Layer:
+    """Return the row of the table for one layer."""
     adds = [multiply_adds(call.operation, call.node) for call in user.calls]
-    first = user.calls[0].node.output_tensors[0]
+    first_output = user.calls[0].node.output_tensors[0]
     return Layer(
         name=name,
         kind=type(user.operation).__name__,
         tasks=_places(user.serving),
         parameters=user.operation.count_params() if hasattr(user.operation, "count_params") else 0,
-        multiply_adds=None if None in adds else sum(each for each in adds if each is not None),
-        shape=list(first.shape[1:]),
+        multiply_adds=None if None in adds else sum(count for count in adds if count is not None),
+        shape=list(first_output.shape[1:]),
         inputs=list(dict.fromkeys(made[key] for call in user.calls for key in call.inputs)),
     )
 
 
 def _ordered(waiting: list[Layer]) -> list[Layer]:
-    """Each after its inputs; where layers are called in a ring, the first one is cut off from those behind it."""
+    """Return the layers in an order in which each comes after its inputs.
+
+    Where layers are called in a ring, the first one loses the inputs that come after it.
+    """
     placed: dict[str, Layer] = {}
     while waiting:
         ready = next(
@@ -94,4 +105,5 @@ def _ordered(waiting: list[Layer]) -> list[Layer]:
 
 
 def _places(mask: int) -> list[int]:
-    return [place for place in range(mask.bit_length()) if mask >> place & 1]
+    """Return the indices of the bits that are set in a mask."""
+    return [index for index in range(mask.bit_length()) if mask >> index & 1]

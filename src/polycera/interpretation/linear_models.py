@@ -1,4 +1,4 @@
-"""Linear predictors with a penalty: of numbers in closed form, of classes by Newton's method."""
+"""Fit penalised linear predictors: of numbers in closed form, of classes by Newton's method."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from polycera.tasks.numpy_ops import softmax
 from polycera.typing import Array
 
 PENALTIES = 10.0 ** np.arange(-4, 5)
-"""Of ridge regression, as parts of the rows; the one with the least error left-one-out is taken."""
+"""Ridge regression tries these penalties, as multiples of the number of rows.
+
+The one with the smallest leave-one-out error is taken.
+"""
 STEPS, INNER, CLOSE = 50, 200, 1e-8
+"""These limits end Newton's method.
+
+STEPS: Newton steps at most; INNER: steps of conjugate gradients in each at most; CLOSE: largest
+gradient per row at which to stop.
+"""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """features [n, p] -> [n, outputs].
+    """Predict outputs [n, outputs] from features [n, p] by a linear function.
 
     Attributes:
-        middle, spread: taken out of the features, [p].
+        middle, spread: mean and standard deviation that are taken out of the features, [p].
         weights: [p, outputs].
         constant: [outputs].
     """
@@ -34,7 +42,7 @@ class Linear:
 
 
 def ridge(features: Array, y: Array) -> Linear:
-    """Least squares with a penalty on the weights, chosen by the error left-one-out, which has a closed form.
+    """Fit ridge regression; the penalty is chosen by the leave-one-out error, in closed form.
 
     Args:
         features: [n, p].
@@ -50,81 +58,106 @@ def ridge(features: Array, y: Array) -> Linear:
 
 
 def logistic(features: Array, classes: Array, number: int, penalty: float = 1.0) -> Linear:
-    """Multinomial logistic regression with a penalty of half the squared weights; the constant is free.
+    """Fit multinomial logistic regression, by Newton's method.
 
-    Newton's method, each step solved by conjugate gradients, so that no Hessian is made.
+    The penalty is half the squared weights times `penalty`; the constants are free of it. Each step
+    is solved by conjugate gradients, so that no Hessian is built.
 
     Args:
         features: [n, p].
-        classes: index of the class of each row, [n].
-        number: of classes.
+        classes: class index of each row, [n].
+        number: number of classes.
         penalty: factor of half the squared weights.
     """
     scaled, middle, spread = _scaled(features)
     _, _, vt = _factors(scaled)
-    # a rotation: the penalty stays the same
+    # A rotation onto the singular vectors: it leaves the penalty as it is.
     x = np.concatenate([scaled @ vt.T, np.ones((len(scaled), 1))], axis=1)
-    held = np.full((x.shape[1], 1), penalty)
-    held[-1] = 1e-9 * len(x)  # a class that is not there has no finite constant
+    penalties = np.full((x.shape[1], 1), penalty)
+    # A class without rows has no finite constant; this tiny penalty keeps it finite.
+    penalties[-1] = 1e-9 * len(x)
     weights = np.zeros((x.shape[1], number))
     truth = np.eye(number)[classes.astype(int)]
     for _ in range(STEPS):
-        p = softmax(x @ weights)
-        slope = x.T @ (p - truth) + held * weights
-        if np.abs(slope).max() <= CLOSE * len(x):
+        probabilities = softmax(x @ weights)
+        gradient = x.T @ (probabilities - truth) + penalties * weights
+        if np.abs(gradient).max() <= CLOSE * len(x):
             break
-        weights = _stepped(x, truth, held, weights, _newton(x, p, held, slope))
+        weights = _stepped(
+            x, truth, penalties, weights, _newton(x, probabilities, penalties, gradient)
+        )
     return Linear(middle, spread, vt.T @ weights[:-1], weights[-1])
 
 
 def _scaled(features: Array) -> tuple[Array, Array, Array]:
-    """Each feature with mean 0 and variance 1; one that is the same for all rows as 0."""
+    """Return the features with mean 0 and variance 1, their means and their deviations.
+
+    A constant feature becomes 0.
+    """
     middle, spread = features.mean(axis=0), features.std(axis=0)
-    same = (features == features[0]).all(axis=0) | (spread == 0)
-    spread = np.where(same, 1.0, spread)
-    return np.where(same, 0.0, (features - middle) / spread), middle, np.where(same, np.inf, spread)
+    constant = (features == features[0]).all(axis=0) | (spread == 0)
+    spread = np.where(constant, 1.0, spread)
+    # An infinite deviation makes a constant feature 0 for new rows too, whatever their value.
+    return (
+        np.where(constant, 0.0, (features - middle) / spread),
+        middle,
+        np.where(constant, np.inf, spread),
+    )
 
 
 def _factors(scaled: Array) -> tuple[Array, Array, Array]:
-    """The singular value decomposition without what is 0 but for rounding."""
+    """Return the singular value decomposition without the parts that are 0 up to rounding."""
     u, s, vt = np.linalg.svd(scaled, full_matrices=False)
-    kept = s > (s[0] if len(s) else 0.0) * 1e-10
-    return u[:, kept], s[kept], vt[kept]
+    nonzero = s > (s[0] if len(s) else 0.0) * 1e-10
+    return u[:, nonzero], s[nonzero], vt[nonzero]
 
 
 def _left_one_out(u: Array, s: Array, projected: Array, y: Array, penalty: float) -> float:
+    """Return the mean squared leave-one-out error for one penalty."""
     shrunk = s**2 / (s**2 + penalty)
-    own = np.square(u) @ shrunk + 1.0 / len(y)  # the mean is fitted too
-    return float(np.square((y - u @ (projected * shrunk[:, None])) / (1.0 - own)[:, None]).mean())
+    # The weight of a row's own label in its prediction. 1/n is there because the mean is fitted
+    # too.
+    leverage = np.square(u) @ shrunk + 1.0 / len(y)
+    return float(
+        np.square((y - u @ (projected * shrunk[:, None])) / (1.0 - leverage)[:, None]).mean()
+    )
 
 
 def _newton(x: Array, p: Array, held: Array, slope: Array) -> Array:
     """Solve Hessian d = slope by conjugate gradients."""
-    found, rest = np.zeros_like(slope), slope.copy()
-    direction, norm = rest.copy(), float((rest * rest).sum())
-    end = norm * 1e-8
+    solution, residual = np.zeros_like(slope), slope.copy()
+    direction, norm = residual.copy(), float((residual * residual).sum())
+    tolerance = norm * 1e-8
     for _ in range(INNER):
-        moved = x @ direction
-        bent = x.T @ (p * (moved - (p * moved).sum(axis=1, keepdims=True))) + held * direction
-        length = norm / float((direction * bent).sum())
-        found, rest = found + length * direction, rest - length * bent
-        before, norm = norm, float((rest * rest).sum())
-        if norm <= end:
+        raw_change = x @ direction
+        # The Hessian times the direction, without building the Hessian.
+        curvature = (
+            x.T @ (p * (raw_change - (p * raw_change).sum(axis=1, keepdims=True)))
+            + held * direction
+        )
+        length = norm / float((direction * curvature).sum())
+        solution, residual = solution + length * direction, residual - length * curvature
+        previous_norm, norm = norm, float((residual * residual).sum())
+        if norm <= tolerance:
             break
-        direction = rest + norm / before * direction
-    return found
+        direction = residual + norm / previous_norm * direction
+    return solution
 
 
 def _stepped(x: Array, truth: Array, held: Array, weights: Array, step: Array) -> Array:
-    """The weights after the step, halved until the loss is not higher."""
-    before, length = _loss(x, truth, held, weights), 1.0
-    while length > 1e-6 and _loss(x, truth, held, weights - length * step) > before:
+    """Return the weights after the step, which is halved until the loss does not rise."""
+    old_loss, length = _loss(x, truth, held, weights), 1.0
+    while length > 1e-6 and _loss(x, truth, held, weights - length * step) > old_loss:
         length /= 2
     return weights - length * step
 
 
 def _loss(x: Array, truth: Array, held: Array, weights: Array) -> float:
+    """Return the penalised negative log-likelihood."""
     raw = x @ weights
-    top = raw.max(axis=1)
-    likelihood = (truth * raw).sum(axis=1) - top - np.log(np.exp(raw - top[:, None]).sum(axis=1))
+    largest = raw.max(axis=1)
+    # The largest logit is subtracted before exp, so that nothing overflows.
+    likelihood = (
+        (truth * raw).sum(axis=1) - largest - np.log(np.exp(raw - largest[:, None]).sum(axis=1))
+    )
     return float(0.5 * (held * weights**2).sum() - likelihood.sum())

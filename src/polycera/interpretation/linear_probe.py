@@ -1,4 +1,4 @@
-"""How much of a task a representation holds ready: the skill of a linear predictor on it.
+"""Measure what a linear predictor reads about each task from a representation, as a skill.
 
 Alain, Bengio 2016, "Understanding intermediate layers using linear classifier probes", arXiv
 1610.01644.
@@ -24,20 +24,20 @@ from polycera.tasks import Binary, Layout, Multiclass, Regression, Task
 from polycera.typing import Array, TaskName
 
 FEWEST = 4
-"""Labels in each half at least."""
+"""Each half of the rows needs at least this many labels."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a linear predictor on a representation reaches.
+    """Hold what a linear predictor on a representation reaches for one task.
 
     Attributes:
-        task: its name.
-        metric: in which it is measured.
-        value, trivial: of the predictor, and of the trivial one on the same rows; NaN where not
-            defined.
-        skill: 0 the trivial predictor, 1 perfect; NaN where not defined.
-        rows: on which it is measured.
+        task: name of the task.
+        metric: name of the metric that is measured.
+        value, trivial: the metric of the predictor, and of the trivial predictor on the same rows;
+            NaN where not defined.
+        skill: 0 for the trivial predictor, 1 for a perfect one; NaN where not defined.
+        rows: number of rows that the metric is measured on.
         reason: why there is no number; empty where there is one.
     """
 
@@ -52,12 +52,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Probes:
-    """Skill by layer and task.
+    """Hold the skills of linear predictors by layer and task.
 
     Attributes:
         layers, tasks: names.
         skill: [layers, tasks]; NaN where not defined.
-        found: layer -> task -> what was reached.
+        found: layer -> task -> its `Probe`.
     """
 
     layers: list[str]
@@ -68,7 +68,7 @@ class Probes:
     def picture(
         self, title: str = "What a linear predictor reads from each layer (skill)"
     ) -> Picture:
-        """A heat map."""
+        """Return a heat map of the skills."""
         values = [
             [None if math.isnan(value) else value for value in row] for row in self.skill.tolist()
         ]
@@ -88,19 +88,21 @@ class Probes:
 
 
 def probe(representation: Any, labels: Any, task: Task, *, seed: int = 0) -> Probe:
-    """Fit a linear predictor to a representation on one half of the rows and measure its skill on the other.
+    """Fit a linear predictor to a representation on half of the rows; score it on the other half.
 
-    Numbers (regression, count, quantile) by ridge regression, measured as regression; classes
-    (binary, multiclass, ordinal) by logistic regression, ordinal ones as if they had no order.
+    Numbers (regression, count, quantile, proportion) are predicted by ridge regression and measured
+    as regression. Classes (binary, multiclass, ordinal) are predicted by logistic regression,
+    ordinal ones as if they had no order.
 
     Args:
         representation: [n, ...], flattened to [n, features].
         labels: [n], as the task takes them; rows without a label are left out.
-        task: of any kind but multilabel, whose labels are tasks of their own here.
-        seed: of the draw of the halves.
+        task: a task of any kind but multilabel: pass each of its labels as a task of its own.
+        seed: seed of the random split into halves.
 
     Raises:
-        InputError: for unequal numbers of rows; numbers that are not finite; a multilabel task.
+        InputError: for unequal numbers of rows; for numbers that are not finite; for a multilabel
+            task, or one with shares as labels.
 
     Examples:
         >>> import numpy as np, polycera as pc
@@ -108,23 +110,34 @@ def probe(representation: Any, labels: Any, task: Task, *, seed: int = 0) -> Pro
         >>> probe(seen, 3 * seen[:, 0], pc.Regression("price")).skill > 0.99
         True
     """
-    own = _linear(task)
-    layout = Layout.of([own])
-    encoded = encode(layout, {own.name: labels}, "labels")[own.name]
+    linear_task = _linear(task)
+    layout = Layout.of([linear_task])
+    encoded = encode(layout, {linear_task.name: labels}, "labels")[linear_task.name]
     features = _features(representation, len(encoded))
-    known = np.flatnonzero(~np.isnan(encoded).any(axis=1))
-    order = np.random.default_rng(seed).permutation(known)
-    fitted, measured = order[::2], order[1::2]
-    if len(measured) < FEWEST:
-        reason = f"only {len(known)} rows have a label"
-        return Probe(own.name, own.headline, math.nan, math.nan, math.nan, len(measured), reason)
-    units = TargetScaling.of(layout, {own.name: encoded[fitted]})
-    raw = _raw(own, units, features[fitted], encoded[fitted], features[measured])
-    packed = pack(layout, {own.name: encoded[measured]}, units)
-    score = exact(Objective(layout), packed, raw, np.ones((len(raw), 1), bool), units)[own.name][
-        own.headline
-    ]
-    return _probe(own, score, len(measured))
+    labelled_rows = np.flatnonzero(~np.isnan(encoded).any(axis=1))
+    # Rows without a label are left out before the split, so that both halves have labels.
+    order = np.random.default_rng(seed).permutation(labelled_rows)
+    fit_rows, score_rows = order[::2], order[1::2]
+    if len(score_rows) < FEWEST:
+        reason = f"only {len(labelled_rows)} rows have a label"
+        return Probe(
+            linear_task.name,
+            linear_task.headline,
+            math.nan,
+            math.nan,
+            math.nan,
+            len(score_rows),
+            reason,
+        )
+    # Location and scale come from the fitted half only: the measured rows must not influence the
+    # predictor.
+    scaling = TargetScaling.of(layout, {linear_task.name: encoded[fit_rows]})
+    raw = _raw(linear_task, scaling, features[fit_rows], encoded[fit_rows], features[score_rows])
+    packed = pack(layout, {linear_task.name: encoded[score_rows]}, scaling)
+    score = exact(Objective(layout), packed, raw, np.ones((len(raw), 1), bool), scaling)[
+        linear_task.name
+    ][linear_task.headline]
+    return _probe(linear_task, score, len(score_rows))
 
 
 def probes(
@@ -136,16 +149,17 @@ def probes(
     *,
     seed: int = 0,
 ) -> Probes:
-    """The skill of a linear predictor of each task on each layer.
+    """Return the skill of a linear predictor for each task on each layer.
 
     Args:
         model: any functional or sequential `keras.Model`.
         x: rows, as for `fit`.
-        y: labels by name.
-        tasks: what to probe for; None for the tasks of a polycera model that are not multilabel.
-            May be others than the model was trained for.
-        layers: names; None for all that have weights.
-        seed: of the draw of the halves, the same for all.
+        y: labels by task name.
+        tasks: tasks to probe for; they may differ from the tasks that the model was trained for.
+            None for the tasks of a polycera model, without the multilabel ones and those with
+            shares as labels.
+        layers: names of layers; None for all layers that have weights.
+        seed: seed of the random split into halves, the same for all layers and tasks.
 
     Raises:
         UnknownName, InputError: as for `probe` and `representations`; for a task without labels in
@@ -161,35 +175,43 @@ def probes(
         (['trunk', 'price'], True)
     """
     if tasks is None:
-        own = getattr(model, "tasks", None)
-        if not own:
+        model_tasks = getattr(model, "tasks", None)
+        if not model_tasks:
             raise InputError(
-                "This model has no tasks of its own: say what to probe for, tasks=[pc.Regression('price')]."
+                "This model has no tasks of its own: say what to probe for, "
+                "tasks=[pc.Regression('price')]."
             )
         tasks = [
             task
-            for task in own.values()
+            for task in model_tasks.values()
             if task.kind != "multilabel" and not getattr(task, "soft", False)
         ]
     for task in tasks:
         if task.name not in y:
             raise UnknownName("labels for task", task.name, y)
-    seen = representations(model, x, layers)
-    found = {
-        name: {t.name: probe(each, y[t.name], t, seed=seed) for t in tasks}
-        for name, each in seen.items()
+    features_by_layer = representations(model, x, layers)
+    probes_by_layer = {
+        name: {task.name: probe(features, y[task.name], task, seed=seed) for task in tasks}
+        for name, features in features_by_layer.items()
     }
-    skill = np.array([[each.skill for each in own.values()] for own in found.values()])
+    skill = np.array(
+        [[result.skill for result in by_task.values()] for by_task in probes_by_layer.values()]
+    )
+    # Without tasks or layers NumPy would not make a table of two dimensions: hence the reshape.
     return Probes(
-        list(seen), [task.name for task in tasks], skill.reshape(len(seen), len(tasks)), found
+        list(features_by_layer),
+        [task.name for task in tasks],
+        skill.reshape(len(features_by_layer), len(tasks)),
+        probes_by_layer,
     )
 
 
 def _linear(task: Task) -> Task:
-    """The task as a linear predictor answers it."""
+    """Return the task as a linear predictor can answer it."""
     if getattr(task, "soft", False):
         raise InputError(
-            f"Task {shorten(task.name)!r} has shares for labels: probe for each of them as a pc.Proportion of its own."
+            f"Task {shorten(task.name)!r} has shares for labels: probe for each of them as a "
+            "pc.Proportion of its own."
         )
     if isinstance(task, Binary | Multiclass | Regression):
         return task
@@ -198,11 +220,13 @@ def _linear(task: Task) -> Task:
     if task.kind == "ordinal":
         return Multiclass(task.name, classes=getattr(task, "classes", None))
     raise InputError(
-        f"Task {shorten(task.name)!r} is {task.kind}: probe for each of its labels as a pc.Binary of its own."
+        f"Task {shorten(task.name)!r} is {task.kind}: probe for each of its labels as a pc.Binary "
+        "of its own."
     )
 
 
 def _features(representation: Any, rows: int) -> Array:
+    """Return a representation as [n, features] in float64, and check it."""
     array = np.asarray(representation)
     if array.ndim == 0 or len(array) != rows:
         raise InputError(
@@ -217,14 +241,16 @@ def _features(representation: Any, rows: int) -> Array:
 
 
 def _raw(task: Task, units: TargetScaling, features: Array, y: Array, asked: Array) -> Array:
-    """Raw outputs [n, units] for the rows that are asked, from the others."""
+    """Fit a predictor to features and y; return its raw outputs for `asked`, [rows, columns]."""
     if task.kind == "regression":
         return ridge(features, (y - units.location) / units.scale)(asked)
-    number = max(task.units, 2)
-    logits = logistic(features, y[:, 0], number)(asked)
-    return logits if task.units == number else logits[:, 1:] - logits[:, :1]
+    classes = max(task.units, 2)
+    logits = logistic(features, y[:, 0], classes)(asked)
+    # A binary task has one output column: the log-odds, the difference of the two logits.
+    return logits if task.units == classes else logits[:, 1:] - logits[:, :1]
 
 
 def _probe(task: Task, score: Score, rows: int) -> Probe:
+    """Return the result for a task, with a reason where its skill is not defined."""
     reason = "" if math.isfinite(score.skill) else f"{task.headline} is not defined on these rows"
     return Probe(task.name, task.headline, score.value, score.trivial, score.skill, rows, reason)

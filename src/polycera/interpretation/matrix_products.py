@@ -1,4 +1,4 @@
-"""The products of layers that multiply matrices, counted from the shapes that go in and come out."""
+"""Count the multiply-adds of layers that multiply matrices, from input and output shapes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from polycera.layers.kernel_layer import Landmarks
 from polycera.layers.side_by_side import MemberDense
 
 Shape: TypeAlias = tuple[int | None, ...]
-"""Of a tensor with its rows first; None where a length is not fixed."""
+"""The shape of a tensor has its rows first; None stands for a length that is not fixed."""
 Formula: TypeAlias = Callable[[Any, Sequence[Shape], Sequence[Shape]], int | None]
-"""A layer, the shapes that go in, the shapes that come out -> products for one row; None where they are not known."""
+"""A formula counts the products of a layer for one row.
+
+It takes the layer, the shapes of its inputs and the shapes of its outputs; it returns None where
+the products are not known.
+"""
 
 
 class NotFixed(Exception):
-    """A length in a shape is None."""
+    """Raised where a length in a shape is None."""
 
 
 def product(lengths: Sequence[int | None]) -> int:
-    """Of the lengths of some axes.
+    """Return the product of the lengths of some axes.
 
     Raises:
         NotFixed: where one of them is None.
@@ -35,6 +39,7 @@ def product(lengths: Sequence[int | None]) -> int:
 
 
 def _weights(*variables: Any) -> int:
+    """Return the number of weights of some variables."""
     return sum(math.prod(variable.shape) for variable in variables)
 
 
@@ -51,6 +56,7 @@ def _members(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> i
 
 
 def _landmarks(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    """Count the distances to the landmarks and the sums over them."""
     return (layer.used or layer.count) * (product(inputs[0][1:]) + layer.units)
 
 
@@ -63,7 +69,11 @@ def _einsum_dense(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape])
 
 
 def _einsum(equation: str, shapes: Sequence[Shape]) -> int | None:
-    """Of two operands: a product for each combination of all indices; the first index of the first one are the rows."""
+    """Count a product for each combination of all indices of two operands.
+
+    The first index of the first operand stands for the rows and is left out. None where there are
+    not two operands.
+    """
     terms = equation.replace(" ", "").split("->")[0].split(",")
     if len(terms) != 2 or len(shapes) != 2:
         return None
@@ -75,7 +85,10 @@ def _einsum(equation: str, shapes: Sequence[Shape]) -> int | None:
 
 
 def _spread(term: str, rank: int) -> list[str]:
-    """The indices of an operand, one an axis; `...` stands for as many as are left, counted from the right."""
+    """Return the indices of an operand, one for each axis.
+
+    `...` stands for as many axes as are left; they are numbered from the right, as in broadcasting.
+    """
     before, dots, after = term.partition("...")
     left = rank - len(before) - len(after)
     return [*before, *(f".{left - i}" for i in range(left) if dots), *after]
@@ -90,11 +103,12 @@ def _separable(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) ->
 
 
 def _transposed(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    """Count the products of a transposed convolution: its kernel is applied at each input."""
     return _positions(layer, inputs[0]) * _weights(layer.kernel)
 
 
 def _positions(layer: Any, shape: Shape) -> int:
-    """In how many places the kernel is laid."""
+    """Return the number of positions at which the kernel is applied."""
     return product(shape[1:-1] if layer.data_format == "channels_last" else shape[2:])
 
 
@@ -108,10 +122,12 @@ def _recurrent(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) ->
 
 
 def _multi_head(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int | None:
-    if len(inputs[0]) != 3:  # attention over several axes
+    if len(inputs[0]) != 3:  # attention over several axes is not counted
         return None
-    wide = layer.value_dim or layer.key_dim
-    return _attention(inputs, outputs[0], layer.num_heads, layer.num_heads, layer.key_dim, wide)
+    value_size = layer.value_dim or layer.key_dim
+    return _attention(
+        inputs, outputs[0], layer.num_heads, layer.num_heads, layer.key_dim, value_size
+    )
 
 
 def _grouped(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
@@ -133,13 +149,14 @@ def _attention(
     key_size: int,
     value_size: int,
 ) -> int:
-    """Projections of query, key and value; scores; weighted values; projection of these."""
+    """Count projections of query, key, value; scores; weighted values; the output projection."""
+    # Keras passes query, value, key; where the key is left out it is the value.
     query, value, key = (inputs[0], inputs[1], inputs[-1])
-    asked, given = product(query[1:2]), product(value[1:2])
+    queries, values = product(query[1:2]), product(value[1:2])
     projected = product(query[1:]) * heads * key_size + product(key[1:]) * value_heads * key_size
     projected += product(value[1:]) * value_heads * value_size
-    return projected + asked * heads * (
-        given * (key_size + value_size) + value_size * product(output[-1:])
+    return projected + queries * heads * (
+        values * (key_size + value_size) + value_size * product(output[-1:])
     )
 
 
@@ -156,7 +173,7 @@ def _dot(layer: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
 
 
 def _matmul(operation: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int | None:
-    if len(inputs) != 2:  # one of the two is a constant: its shape is nowhere
+    if len(inputs) != 2:  # one of the two is a constant, and its shape is not known
         return None
     return product(outputs[0][1:]) * product(inputs[0][-1:])
 
@@ -169,6 +186,7 @@ def _einsum_operation(
 
 layers = keras.layers
 CELLS = (layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell)
+"""Recurrent layers are counted for these cells only."""
 
 LAYERS: dict[type, Formula] = {
     Heads: _heads,
@@ -189,5 +207,7 @@ LAYERS: dict[type, Formula] = {
     layers.Attention: _dot_attention,
     layers.Dot: _dot,
 }
+"""Formulas by type of layer."""
 
 OPERATIONS: dict[str, Formula] = {"Matmul": _matmul, "Einsum": _einsum_operation}
+"""Formulas by class name of an operation of `keras.ops`."""

@@ -1,4 +1,4 @@
-"""Which tasks each call of a network reaches, and whose gradients come back to it."""
+"""Find which tasks each call of a network serves, and which tasks' gradients reach it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from polycera.tasks import Layout
 from polycera.typing import TaskName
 
 CUT = "StopGradient"
-"""The operation through which no gradient goes back."""
+"""This is the class name of the operation that gradients do not pass."""
 
 
 @dataclass(frozen=True)
 class Reachability:
-    """The calls of a network with the tasks of each, as a set of bits: bit i stands for the i-th task.
+    """Hold the calls of a network with the tasks of each as a bit mask: bit i is the i-th task.
 
     Attributes:
         tasks: name -> its bit.
         graph: the calls.
-        serving: call -> the tasks whose answers it takes part in.
-        teaching: call -> the tasks whose gradients come back to it.
-        entering: input of the network -> the tasks whose answers it takes part in.
+        serving: call -> the tasks whose outputs it contributes to.
+        teaching: call -> the tasks whose gradients reach it.
+        entering: input of the network -> the tasks whose outputs it contributes to.
         ours: whether the tasks are those of layers that end in tasks; else they are named outputs.
     """
 
@@ -43,15 +43,15 @@ class Reachability:
 
     @classmethod
     def of(cls, model: Any, tasks: Collection[TaskName] | None = None) -> Reachability:
-        """Of a functional or sequential model.
+        """Return the reachability of a functional or sequential model.
 
         Args:
-            model: of polycera, or with named outputs, each of which is then a task.
-            tasks: those to look at; None for all.
+            model: a polycera model, or one with named outputs, each of which is then a task.
+            tasks: names of the tasks to look at; None for all.
 
         Raises:
             InputError: for a model whose layers cannot be seen.
-            UnknownName: for a task that it does not have.
+            UnknownName: for a task that the model does not have.
         """
         _check_seen(model)
         layout = getattr(model, "layout", None)
@@ -73,28 +73,29 @@ class Reachability:
 
 
 def _check_seen(model: Any) -> None:
-    """Refuse what has no graph of layers."""
+    """Raise an InputError for a model without a graph of layers."""
     if not isinstance(model, keras.Model):
         raise InputError(
-            f"Expected a keras.Model, got {type(model).__name__}; of a run: pc.describe(run.model), "
-            "or polycera describe RUN."
+            f"Expected a keras.Model, got {type(model).__name__}; of a run: "
+            "pc.describe(run.model), or polycera describe RUN."
         )
     if not getattr(model, "outputs", None):
         raise InputError(
-            f"The layers of {type(model).__name__} {model.name!r} cannot be seen: who serves which task is known of "
-            "functional and sequential models that begin with keras.Input, not of subclassed ones."
+            f"The layers of {type(model).__name__} {model.name!r} cannot be seen: who serves "
+            "which task is known of functional and sequential models that begin with "
+            "keras.Input, not of subclassed ones."
         )
 
 
 def _ends(model: keras.Model) -> dict[TaskName, Any]:
-    """The tensor of each named output."""
+    """Return the tensor of each named output."""
     ends = named_outputs(model)
-    strange = [
+    nested = [
         name for name, tensor in ends.items() if id(tensor) not in set(map(id, model.outputs))
     ]
-    if strange:
+    if nested:
         raise InputError(
-            f"The output {strange[0]!r} is no tensor but holds several; give each a name of its own."
+            f"The output {nested[0]!r} is no tensor but holds several; give each a name of its own."
         )
     return ends
 
@@ -102,44 +103,50 @@ def _ends(model: keras.Model) -> dict[TaskName, Any]:
 def _wanted(
     model: Any, graph: Graph, ends: Mapping[TaskName, Any], bits: Mapping[TaskName, int]
 ) -> dict[Key, int]:
+    """Return the tasks of each output; an output without a name serves none."""
     keys = {id(tensor): key for tensor, key in zip(model.outputs, graph.outputs, strict=True)}
-    found = dict.fromkeys(graph.outputs, 0)
+    tasks_by_output = dict.fromkeys(graph.outputs, 0)
     for name, tensor in ends.items():
-        found[keys[id(tensor)]] |= bits.get(name, 0)
-    return found
+        tasks_by_output[keys[id(tensor)]] |= bits.get(name, 0)
+    return tasks_by_output
 
 
 def _back(
     graph: Graph, wanted: Mapping[Key, int], bits: Mapping[TaskName, int], ours: bool, cut: bool
 ) -> tuple[dict[Call, int], dict[Key, int]]:
-    """From the outputs back to the inputs: the tasks of each call, and of each input.
+    """Walk from the outputs back to the inputs; return the tasks of each call and of each input.
 
     Args:
         graph: the calls.
         wanted: the tasks of each output.
-        bits: of the tasks.
-        ours: whether layers that end in tasks say which; else the outputs do.
-        cut: whether to stop where no gradient goes through.
+        bits: task name -> its bit.
+        ours: whether layers that end in tasks define the tasks; else the outputs do.
+        cut: whether to stop where no gradient passes.
     """
-    found: dict[Call, int] = {}
-    asked = dict(wanted)
+    tasks_by_call: dict[Call, int] = {}
+    tasks_by_tensor = dict(wanted)
+    # In reversed order all calls that use a tensor come before the call that makes it.
     for call in reversed(graph.calls):
-        own = _all(asked.get(key, 0) for key in call.outputs)
+        tasks = _all(tasks_by_tensor.get(key, 0) for key in call.outputs)
         if ours and isinstance(call.operation, TaskLayer):
-            own = _all(bits.get(name, 0) for name in call.operation.layout.tasks)
-        found[call] = own
+            tasks = _all(bits.get(name, 0) for name in call.operation.layout.tasks)
+        tasks_by_call[call] = tasks
         if not (cut and type(call.operation).__name__ == CUT):
-            for key, mask in zip(call.inputs, _asked(call, own, bits, ours), strict=True):
-                asked[key] = asked.get(key, 0) | mask
-    return found, {key: asked.get(key, 0) for key in graph.inputs}
+            for key, mask in zip(call.inputs, _asked(call, tasks, bits, ours), strict=True):
+                tasks_by_tensor[key] = tasks_by_tensor.get(key, 0) | mask
+    return tasks_by_call, {key: tasks_by_tensor.get(key, 0) for key in graph.inputs}
 
 
 def _asked(call: Call, own: int, bits: Mapping[TaskName, int], ours: bool) -> list[int]:
-    """The tasks for which a call takes each of its inputs: for the outputs of someone's own heads, one each."""
+    """Return the tasks for which a call uses each of its inputs.
+
+    A layer for outputs of someone's own heads has one input for each task.
+    """
     if ours and isinstance(call.operation, TaskLayer) and not isinstance(call.operation, Heads):
         return [bits.get(name, 0) for name in call.operation.layout.tasks]
     return [own] * len(call.inputs)
 
 
 def _all(masks: Any) -> int:
+    """Return the union of bit masks."""
     return reduce(or_, masks, 0)

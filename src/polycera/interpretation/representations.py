@@ -1,4 +1,4 @@
-"""What the layers of a network make of rows."""
+"""Return the outputs of a network's layers for given rows."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from polycera.typing import Array
 def representations(
     model: Any, x: Any, layers: Sequence[str] | None = None, *, batch_size: int = 256
 ) -> dict[str, Array]:
-    """What each layer gives for these rows, as in `predict`: without dropout.
+    """Return the output of each layer for these rows, as in `predict`: without dropout.
 
     Args:
-        model: any functional or sequential `keras.Model`, ours too.
+        model: any functional or sequential `keras.Model`, also a polycera model.
         x: rows, as for `fit`.
-        layers: names; a second call of a layer is called `name (2)`. None for all layers that have
-            weights. Of a model within the model there is its output.
-        batch_size: rows at once.
+        layers: names of layers; a second call of a layer is called `name (2)`. None for all layers
+            that have weights. For a model within the model only its output is available.
+        batch_size: rows of a batch.
 
     Returns:
         layer name -> [n, features], flattened, in the order of the network.
 
     Raises:
-        UnknownName: for a layer that there is not.
+        UnknownName: for a layer that does not exist.
         InputError: for a model whose layers cannot be seen.
 
     Examples:
@@ -43,11 +43,11 @@ def representations(
 
 
 class Viewer(NamedTuple):
-    """A network on the weights of another that gives what the layers of that one give.
+    """Hold a network that shares the weights of a model and returns the outputs of its layers.
 
     Attributes:
-        layers: their names.
-        network: rows -> a list, a tensor for each layer.
+        layers: names of the layers.
+        network: rows -> a list with a tensor for each layer.
     """
 
     layers: list[str]
@@ -55,29 +55,33 @@ class Viewer(NamedTuple):
 
     @classmethod
     def of(cls, model: Any, layers: Sequence[str] | None = None) -> Self:
-        """Of these layers.
+        """Return a viewer of these layers of a model.
 
         Raises:
             UnknownName, InputError: as for `representations`.
         """
         tensors = _tensors(model)
         names = _chosen(model, tensors, layers)
-        # a Sequential has only the latter
+        # A Sequential has no `input`. Where there is one it is preferred: it keeps the names of a
+        # dict.
         inputs = model.input if hasattr(model, "input") else model.inputs[0]
-        # whose rows are a number, too
+        # With a fixed batch size every axis has a known length, so the axis of the rows cannot be
+        # found.
         fixed = any(tensor.shape[0] is not None for tensor in model.inputs)
-        seen = [tensors[name] if fixed else _rows_first(tensors[name]) for name in names]
-        return cls(names, keras.Model(inputs, seen))
+        outputs = [tensors[name] if fixed else _rows_first(tensors[name]) for name in names]
+        return cls(names, keras.Model(inputs, outputs))
 
     def see(self, x: Any, batch_size: int = 256) -> dict[str, Array]:
-        """Layer name -> [n, features], flattened."""
-        found = self.network.predict(x, batch_size=batch_size, verbose=0)
-        arrays = map(np.asarray, found if isinstance(found, list) else [found])
+        """Return layer name -> output [n, features], flattened."""
+        outputs = self.network.predict(x, batch_size=batch_size, verbose=0)
+        # `predict` gives an array, not a list, where there is one output.
+        arrays = map(np.asarray, outputs if isinstance(outputs, list) else [outputs])
         flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
         return dict(zip(self.layers, flat, strict=True))
 
 
 def _chosen(model: Any, tensors: dict[str, Any], layers: Sequence[str] | None) -> list[str]:
+    """Return the names of the layers to look at; by default all that have weights."""
     if layers is None:
         layers = [name for name, tensor in tensors.items() if getattr(_made(tensor), "weights", ())]
     for name in layers:
@@ -91,44 +95,50 @@ def _chosen(model: Any, tensors: dict[str, Any], layers: Sequence[str] | None) -
 
 
 def _rows_first(tensor: Any) -> Any:
-    """Put the rows first where another axis stands before them, as members do in the network of a table."""
+    """Move the rows to the first axis where another axis stands before them.
+
+    The network of a table has its ensemble members on the first axis.
+    """
     members_first = tensor.shape[0] is not None and tensor.shape[1:2] == (None,)
     return keras.ops.swapaxes(tensor, 0, 1) if members_first else tensor
 
 
 def _made(tensor: Any) -> Any:
+    """Return the operation that made a tensor."""
     return tensor._keras_history.operation
 
 
 def _tensors(model: Any) -> dict[str, Any]:
-    """What each layer and operation of a network gives, each after what it takes."""
+    """Return name -> output of each layer and operation, each after its inputs."""
     if not getattr(model, "outputs", None):
         kind = type(model).__name__
         raise InputError(
             f"The layers of {kind} cannot be seen: it takes a functional or sequential keras.Model."
         )
     done = {id(tensor) for tensor in model.inputs}
-    found: dict[str, Any] = {}
+    tensor_by_name: dict[str, Any] = {}
+    # A loop with a stack, not recursion: a deep network would exceed Python's recursion limit.
     waiting = list(reversed(model.outputs))
     while waiting:
         tensor = waiting[-1]
         history = tensor._keras_history
         missing = [
-            t
-            for t in history.operation._inbound_nodes[history.node_index].input_tensors
-            if id(t) not in done
+            input_tensor
+            for input_tensor in history.operation._inbound_nodes[history.node_index].input_tensors
+            if id(input_tensor) not in done
         ]
         if id(tensor) in done or not missing:
             waiting.pop()
             if id(tensor) not in done:
                 done.add(id(tensor))
-                found[_free(history.operation.name, found)] = tensor
+                tensor_by_name[_free(history.operation.name, tensor_by_name)] = tensor
         else:
             waiting += missing
-    return found
+    return tensor_by_name
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:
+    """Return the name, or with a number, `name (2)`, where it is taken."""
     number, free = 1, name
     while free in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""One network for each task of a joint one, of the same layers with new weights."""
+"""Build one network for each task of a joint network: the same layers with new weights."""
 
 from __future__ import annotations
 
@@ -15,53 +15,54 @@ from polycera.typing import TaskName
 
 
 def separate(model: Any, task: TaskName) -> tuple[Any, list[int]]:
-    """The network of one task alone.
+    """Return a network of the layers that lead to one task, with new weights.
 
     Args:
-        model: with several tasks.
-        task: one of them.
+        model: a network with several tasks.
+        task: name of one of them.
 
     Returns:
-        a network of the layers that lead to the task, with new weights; which of the model's inputs
-        it takes.
+        the network; the indices of the model's inputs that it takes.
     """
     reach = Reachability.of(model, [task])
-    used = [place for place, key in enumerate(reach.graph.inputs) if reach.entering[key]]
-    inputs = [model.inputs[place] for place in used]
+    used = [index for index, key in enumerate(reach.graph.inputs) if reach.entering[key]]
+    inputs = [model.inputs[index] for index in used]
     if isinstance(model, Model):
         return Model(*_cloned(inputs, _head(model, reach, task))), used
     return keras.Model(*_cloned(inputs, {task: named_outputs(model)[task]})), used
 
 
 def copied(model: Any) -> Any:
-    """The network with new weights, its weighting and balancing included."""
+    """Return the network with new weights, and with its weighting and balancing."""
     if isinstance(model, Model):
         return Model(*_cloned(model.inputs, model.outputs[0]), **model._shared.given)
     return keras.Model(*_cloned(model.inputs, model.outputs))
 
 
 def _head(model: Model, reach: Reachability, task: TaskName) -> Any:
-    """The output of a head for this task alone, on the features that it has in the model."""
+    """Return the output of a head for this task alone, on the features that it has in the model."""
     layer = next(head for head in model.heads if task in head.layout.tasks)
-    given = next(call.node.input_tensors for call in reach.graph.calls if call.operation is layer)
-    own = layer.layout.tasks[task]
+    inputs = next(call.node.input_tensors for call in reach.graph.calls if call.operation is layer)
+    single_task = layer.layout.tasks[task]
     if isinstance(layer, Outputs):
-        return Outputs([own], {task: layer.activations.get(task)})(
-            [given[list(layer.layout.tasks).index(task)]]
+        return Outputs([single_task], {task: layer.activations.get(task)})(
+            [inputs[list(layer.layout.tasks).index(task)]]
         )
     assert isinstance(layer, Heads)
-    raw = Heads([own], use_bias=layer.use_bias, members=layer.members)(given[0])
+    raw = Heads([single_task], use_bias=layer.use_bias, members=layer.members)(inputs[0])
     last = model.outputs[0]._keras_history.operation
-    return _blended(last, raw, own.units) if isinstance(last, Blend) else raw
+    # A table's network ends in a blend of head and landmarks; the separate one needs the same.
+    return _blended(last, raw, single_task.units) if isinstance(last, Blend) else raw
 
 
 def _blended(last: Blend, raw: Any, units: int) -> Any:
-    """Raw outputs of one task, mixed with landmarks of its own where the model has some."""
-    beside = [tensor._keras_history.operation for tensor in keras.tree.flatten(last.input)[1:]]
-    return Blend(units)([raw, *(Landmarks(each.count, units)(each.input) for each in beside)])
+    """Return the raw outputs of one task, blended with its own landmarks where there are any."""
+    # The first input of a blend is the head, a second one comes from landmarks.
+    landmarks = [tensor._keras_history.operation for tensor in keras.tree.flatten(last.input)[1:]]
+    return Blend(units)([raw, *(Landmarks(layer.count, units)(layer.input) for layer in landmarks)])
 
 
 def _cloned(inputs: list[Any], outputs: Any) -> tuple[Any, Any]:
-    """Inputs and outputs of the same layers with new weights."""
+    """Return inputs and outputs of the same layers with new weights."""
     clone = keras.models.clone_model(keras.Model(inputs, outputs))
     return clone.inputs, clone.output

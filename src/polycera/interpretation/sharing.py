@@ -1,4 +1,4 @@
-"""Who shares what in a network: which layers, weights and multiply-adds serve which tasks."""
+"""Compute which layers, weights and multiply-adds of a network serve which tasks."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from polycera.typing import TaskName
 
 
 def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
-    """Which layers of a network serve which tasks, and what it costs beside separate networks of the same layers.
+    """Return which layers serve which tasks, and their cost beside separate networks.
 
-    Every weight is counted once, however often its layer is called, so that the counts add up to
-    `count_params()`. Of the kernel of fused heads each task owns its columns, and so of what
-    landmarks say and how that is blended in. What serves no answer (task weights, the state of a
-    balancing) is counted as `none` and, where it belongs to the model itself, is of no layer.
-    Multiply-adds are of one row, see `polycera.interpretation.multiply_adds`; layers where they are
-    not known are left out of the sums.
+    The separate networks are taken to have the same layers. Every weight is counted once, however
+    often its layer is called, so the counts add up to `count_params()`. In the kernel of fused
+    heads each task owns its columns; the same holds for the output columns of landmarks and of
+    their blend. Weights that serve no output (task weights, the state of a balancing) are counted
+    as `none`; where they belong to the model itself they are in no layer. Multiply-adds are for one
+    row, see `polycera.interpretation.multiply_adds`; layers whose multiply-adds are not known are
+    left out of the sums.
 
     Args:
-        model: any functional or sequential `keras.Model`; one of polycera has its tasks, of another
-            each named output is a task.
-        tasks: names of those to look at; None for all.
+        model: any functional or sequential `keras.Model`. A polycera model has its tasks; in
+            another model each named output is a task.
+        tasks: names of the tasks to look at; None for all.
 
     Raises:
         InputError: for a model whose layers cannot be seen.
-        UnknownName: for a task that it does not have.
+        UnknownName: for a task that the model does not have.
 
     Examples:
         >>> import keras
@@ -47,82 +48,102 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
     reach = Reachability.of(model, tasks)
     used = users(reach)
     weights, products = _weights(model, reach, used), _products(model, reach)
-    m = len(reach.tasks)
-    parameters, adds = amount(weights, m), amount(products, m)
+    task_count = len(reach.tasks)
+    parameters, multiply_add_amount = amount(weights, task_count), amount(products, task_count)
     return Sharing(
         tasks=list(reach.tasks),
         layers=layers(model, reach, used),
         parameters=parameters,
-        multiply_adds=adds,
-        joint=Cost(parameters.total, adds.total),
+        multiply_adds=multiply_add_amount,
+        joint=Cost(parameters.total, multiply_add_amount.total),
         separate=Cost(_separate(weights), _separate(products)),
-        verdict=verdict(weights, m, balanced=_balanced(model, used)),
+        verdict=verdict(weights, task_count, balanced=_balanced(model, used)),
     )
 
 
 def _weights(model: Any, reach: Reachability, used: list[User]) -> list[WeightShare]:
-    """All weights of the model in parts that serve the same tasks."""
+    """Return all weights of the model, in parts that serve the same tasks."""
     trained = {id(variable) for variable in model.trainable_weights}
     parts: list[WeightShare] = []
-    plain: dict[int, tuple[Any, int, int]] = {}
+    unsplit: dict[int, tuple[Any, int, int]] = {}
     for user in used:
-        own = getattr(user.operation, "weights", ())
+        variables = getattr(user.operation, "weights", ())
         if isinstance(user.operation, TaskLayer):
             slices = _columns(user, reach, trained)
             parts += slices
-            parts.append(WeightShare(sum(map(_size, own)) - sum(part.size for part in slices)))
+            # The rest of the layer's weights serves no task: `fitted`, the state of a balancing.
+            parts.append(
+                WeightShare(sum(map(_size, variables)) - sum(part.size for part in slices))
+            )
             continue
         if isinstance(user.operation, Landmarks | Blend) and reach.ours:
             split = user.operation.by_unit
             parts += [
                 part for variable in split for part in _split(_size(variable), model.layout, reach)
             ]
-            own = [variable for variable in own if not any(variable is one for one in split)]
-        for variable in own:  # one that several layers have serves the tasks of all
-            _, serving, teaching = plain.get(id(variable), (variable, 0, 0))
-            plain[id(variable)] = (variable, serving | user.serving, teaching | user.teaching)
+            # `is`, not `in`: == compares the values of Keras variables.
+            variables = [
+                variable
+                for variable in variables
+                if not any(variable is column for column in split)
+            ]
+        for variable in variables:
+            # A variable that several layers share serves the tasks of all of them.
+            _, serving, teaching = unsplit.get(id(variable), (variable, 0, 0))
+            unsplit[id(variable)] = (variable, serving | user.serving, teaching | user.teaching)
     parts += [
         WeightShare(_size(v), serving, teaching * (key in trained))
-        for key, (v, serving, teaching) in plain.items()
+        for key, (v, serving, teaching) in unsplit.items()
     ]
+    # What belongs to the model and to none of its layers serves no task.
     return [*parts, WeightShare(model.count_params() - sum(part.size for part in parts))]
 
 
 def _columns(user: User, reach: Reachability, trained: set[int]) -> list[WeightShare]:
-    """What each task owns of a layer that ends in tasks: its columns of the kernel; scale, location and prior."""
+    """Return what each task owns of a layer that ends in tasks.
+
+    A task owns its columns of the kernel and bias, and its scale, location and prior.
+    """
     layer = user.operation
     kernel = getattr(layer, "kernel", None)
-    vectors = [] if kernel is None else [kernel, *([layer.bias] if layer.use_bias else [])]
-    rows = sum(_size(variable) for variable in vectors) // layer.layout.units
+    split_variables = [] if kernel is None else [kernel, *([layer.bias] if layer.use_bias else [])]
+    weights_per_column = sum(_size(variable) for variable in split_variables) // layer.layout.units
     parts = []
     for name, task in layer.layout.tasks.items():
         bit = reach.tasks.get(name, 0) if reach.ours else user.serving
-        parts.append(WeightShare(rows * task.units, bit, bit * (id(kernel) in trained)))
+        parts.append(
+            WeightShare(weights_per_column * task.units, bit, bit * (id(kernel) in trained))
+        )
+        # The state: a prior for each output column, one scale and one location. It is not trained.
         parts.append(WeightShare(task.units + 2, bit))
     return parts
 
 
 def _split(size: int, layout: Any, reach: Reachability) -> list[WeightShare]:
-    """What has as much for each raw output, task by task."""
-    each = size // layout.units
+    """Divide a size that is equal for all output columns among the tasks."""
+    per_column = size // layout.units
     return [
-        WeightShare(each * task.units, reach.tasks.get(name, 0))
+        WeightShare(per_column * task.units, reach.tasks.get(name, 0))
         for name, task in layout.tasks.items()
     ]
 
 
 def _products(model: Any, reach: Reachability) -> list[WeightShare]:
-    """The multiply-adds of all calls, those behind which each raw output has its own task by task."""
+    """Return the multiply-adds of all calls, in parts that serve the same tasks.
+
+    Where each output column has its own, they are divided among the tasks.
+    """
     parts: list[WeightShare] = []
     for call in reach.graph.calls:
         adds = multiply_adds(call.operation, call.node)
         if isinstance(call.operation, Heads) and reach.ours and adds is not None:
             parts += _split(adds, call.operation.layout, reach)
         elif isinstance(call.operation, Landmarks) and reach.ours and adds is not None:
-            last = call.operation.count * call.operation.units
+            # The distances to the landmarks are shared; the sums over them are per output column.
+            output_adds = call.operation.count * call.operation.units
             parts += [
-                WeightShare(adds - last, reach.serving[call]),
-                *_split(last, model.layout, reach),
+                WeightShare(adds - output_adds, reach.serving[call]),
+                *_split(output_adds, model.layout, reach),
             ]
         elif adds is not None:
             parts.append(WeightShare(adds, reach.serving[call]))
@@ -130,16 +151,20 @@ def _products(model: Any, reach: Reachability) -> list[WeightShare]:
 
 
 def _size(variable: Any) -> int:
+    """Return the number of weights of a variable."""
     return math.prod(variable.shape)
 
 
 def _separate(parts: list[WeightShare]) -> int:
-    """What as many networks as there are tasks would have together: each task takes all that serves it."""
+    """Return what one network for each task would have together.
+
+    Each of these networks has everything that serves its task.
+    """
     return sum(part.size * part.serving.bit_count() for part in parts)
 
 
 def _balanced(model: Any, used: list[User]) -> bool:
-    """Whether what is shared learns from anything but the sum of the tasks' gradients."""
+    """Return whether shared weights learn from anything but the sum of the tasks' gradients."""
     heads = [user.operation for user in used if isinstance(user.operation, Heads)]
     balances = [head.settings.balance for head in heads if head.settings.balance is not None]
     engine = getattr(model, "_engine", None)

@@ -1,4 +1,4 @@
-"""One network or several, in a sentence with numbers."""
+"""Describe in a sentence with numbers whether a network is one or several."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import NamedTuple
 from polycera.runs.results import Amount
 
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+"""Numbers below the length of this tuple are written as words."""
 
 
 class WeightShare(NamedTuple):
-    """Weights, or multiply-adds, of one kind.
+    """Hold a number of weights, or multiply-adds, that serve the same tasks.
 
     Attributes:
-        size: how many.
-        serving: the tasks whose answers they take part in, a bit each.
-        teaching: the tasks whose gradients they learn from, a bit each.
+        size: how many there are.
+        serving: the tasks whose outputs they contribute to, one bit for each task.
+        teaching: the tasks whose gradients they learn from, one bit for each task.
     """
 
     size: int
@@ -25,28 +26,31 @@ class WeightShare(NamedTuple):
 
 
 def amount(parts: Iterable[WeightShare], tasks: int) -> Amount:
-    """How much serves all tasks, some, one, none; the only task of a network is all of them."""
-    found = Amount(0, 0, 0, 0)
+    """Return how much serves all tasks, some, one, or none.
+
+    In a network with one task, what serves it counts as serving all.
+    """
+    totals = Amount(0, 0, 0, 0)
     for part in parts:
         count = part.serving.bit_count()
         if count == 0:
-            found.none += part.size
+            totals.none += part.size
         elif count == tasks:
-            found.all += part.size
+            totals.all += part.size
         elif count == 1:
-            found.one += part.size
+            totals.one += part.size
         else:
-            found.some += part.size
-    return found
+            totals.some += part.size
+    return totals
 
 
 def verdict(parts: Sequence[WeightShare], tasks: int, balanced: bool = False) -> str:
-    """The sentence.
+    """Return the sentence that describes how the tasks share the weights.
 
     Args:
         parts: all weights.
-        tasks: how many there are.
-        balanced: whether what is shared learns from another combination of the gradients than their
+        tasks: number of tasks.
+        balanced: whether shared weights learn from another combination of the gradients than their
             sum.
 
     Examples:
@@ -55,59 +59,69 @@ def verdict(parts: Sequence[WeightShare], tasks: int, balanced: bool = False) ->
         >>> verdict([Part(5, 0b01, 0b01), Part(5, 0b10, 0b10)], 2)
         'These are two networks in one object: nothing is shared.'
     """
-    found = amount(parts, tasks)
-    total = found.total - found.none
+    totals = amount(parts, tasks)
+    total = totals.total - totals.none
     if not total:
         return "This network has no weights: there is nothing to share."
     if tasks == 1:
         return f"This is a network of one task: all {total:,} weights serve it."
-    if not found.all + found.some:
+    if not totals.all + totals.some:
         return f"These are {_word(tasks)} networks in one object: nothing is shared."
+    # Networks count as one where they learn together: frozen layers do not join tasks.
     groups = _groups((part.teaching for part in parts if part.size), tasks)
     if len(groups) == tasks:
-        return _untaught(found.all + found.some, total, tasks)
+        return _untaught(totals.all + totals.some, total, tasks)
     if len(groups) > 1:
-        return _several(groups, found, total)
-    return _one(parts, found, total, tasks, balanced)
+        return _several(groups, totals, total)
+    return _one(parts, totals, total, tasks, balanced)
 
 
 def _one(
     parts: Sequence[WeightShare], found: Amount, total: int, tasks: int, balanced: bool
 ) -> str:
-    every = "both tasks" if tasks == 2 else f"all {_word(tasks)} tasks"
-    them = "two of them" if tasks == 3 else "two or more of them"
+    """Return the sentence for one network that all tasks train."""
+    all_tasks = "both tasks" if tasks == 2 else f"all {_word(tasks)} tasks"
+    several_tasks = "two of them" if tasks == 3 else "two or more of them"
     if not found.all:
-        some = f"{found.some:,} of {total:,} weights serve {them}"
-        return f"This is one network, though no weight serves {every}: {some}."
-    taught = sum(part.size for part in parts if part.teaching.bit_count() == tasks)
+        partly_shared = f"{found.some:,} of {total:,} weights serve {several_tasks}"
+        return f"This is one network, though no weight serves {all_tasks}: {partly_shared}."
+    trained_by_all = sum(part.size for part in parts if part.teaching.bit_count() == tasks)
     receive = _receive(tasks, balanced)
-    if taught == found.all:
-        tail = f"{every} and {receive}"
-    elif taught:
-        tail = f"{every}, and {taught:,} of these {receive}"
+    if trained_by_all == found.all:
+        tail = f"{all_tasks} and {receive}"
+    elif trained_by_all:
+        tail = f"{all_tasks}, and {trained_by_all:,} of these {receive}"
     else:
-        tail = f"{every}, and none of these learns from all of them"
-    rest = f"; {found.some:,} serve {them}" if found.some else ""
+        tail = f"{all_tasks}, and none of these learns from all of them"
+    rest = f"; {found.some:,} serve {several_tasks}" if found.some else ""
     return f"This is one network: {found.all:,} of {total:,} weights serve {tail}{rest}."
 
 
 def _receive(tasks: int, balanced: bool) -> str:
+    """Return the part of the sentence about gradients."""
     if balanced:
         return f"receive {'both' if tasks == 2 else 'their'} gradients as balancing combines them"
     return f"receive the sum of {'both' if tasks == 2 else 'their'} gradients"
 
 
 def _untaught(shared: int, total: int, tasks: int) -> str:
-    """Something is shared, and learns from one task at most: it is frozen, or gradients are stopped on the way."""
+    """Return the sentence for shared weights that learn from one task at most.
+
+    They are frozen, or gradients are stopped before them.
+    """
     serve = (
         "both tasks, and none of these learns from both"
         if tasks == 2
         else ("two tasks or more, and none of these learns from more than one")
     )
-    return f"These are {_word(tasks)} networks in one object: {shared:,} of {total:,} weights serve {serve}."
+    return (
+        f"These are {_word(tasks)} networks in one object: {shared:,} of {total:,} weights serve "
+        f"{serve}."
+    )
 
 
 def _several(groups: list[int], found: Amount, total: int) -> str:
+    """Return the sentence for several groups of tasks, each with a network of its own."""
     sizes = sorted((group.bit_count() for group in groups), reverse=True)
     alone = sizes.count(1)
     together = [f"{_word(size)} tasks" for size in sizes if size > 1]
@@ -121,7 +135,7 @@ def _several(groups: list[int], found: Amount, total: int) -> str:
 
 
 def _groups(masks: Iterable[int], tasks: int) -> list[int]:
-    """The tasks, a bit each, put together where a mask holds two of them, directly or through others."""
+    """Join tasks, one bit each, where a mask holds two of them, directly or through others."""
     groups = [1 << task for task in range(tasks)]
     for mask in {mask for mask in masks if mask.bit_count() > 1}:
         touched = [group for group in groups if group & mask]
@@ -132,8 +146,10 @@ def _groups(masks: Iterable[int], tasks: int) -> list[int]:
 
 
 def _word(number: int) -> str:
+    """Return a small number as a word, a larger one in digits."""
     return WORDS[number] if number < len(WORDS) else f"{number:,}"
 
 
 def _joined(texts: list[str]) -> str:
+    """Return the texts as a list with commas and `and`."""
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -1,4 +1,4 @@
-"""How alike two networks are, layer by layer: CKA of each layer of one with each layer of the other."""
+"""Compare two networks layer by layer: CKA of each layer of one with each of the other."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from polycera.interpretation.representations import Viewer
 from polycera.typing import Array
 
 REASON = "it gives the same for all rows, or is too noisy for so few of them"
+"""Says why a layer has no CKA, as its entry in `Similarity.reasons`."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """CKA of the layers of two networks, or of one with itself.
+    """Hold the CKA of the layers of two networks, or of one network with itself.
 
     Attributes:
-        matrix: [layers of the first, layers of the second]; NaN where it is not defined.
-        layers_a, layers_b: their names.
-        rows: how many it was measured on.
-        unbiased: whether by the unbiased estimate.
+        matrix: [layers of the first, layers of the second]; NaN where not defined.
+        layers_a, layers_b: names of the layers.
+        rows: number of rows that it was measured on.
+        unbiased: whether the unbiased estimate was used.
         reasons: layer -> why it has no number.
     """
 
@@ -44,13 +45,13 @@ class Similarity:
         return float(self.matrix[self.layers_a.index(pair[0]), self.layers_b.index(pair[1])])
 
     def to_json(self) -> str:
-        """All of it as JSON; what is not defined is null."""
+        """Return all of it as JSON; what is not defined is null."""
         named = {"layers_a": self.layers_a, "layers_b": self.layers_b, "matrix": self._values()}
         named |= {"rows": self.rows, "unbiased": self.unbiased, "reasons": self.reasons}
         return msgspec.json.encode(named).decode()
 
     def picture(self, title: str = "How alike the layers are (CKA)") -> Picture:
-        """A heat map; `.write("similarity.svg")` keeps it."""
+        """Return a heat map; `.write("similarity.svg")` saves it."""
         return heat(
             self._values(),
             self.layers_a,
@@ -82,21 +83,21 @@ def similarity(
     batch_size: int = 256,
     seed: int = 0,
 ) -> Similarity:
-    """How alike each layer of a network is to each layer of another, or of itself, on the same rows.
+    """Return how similar each layer of a network is to each layer of another, on the same rows.
 
     Args:
-        model_a, model_b: functional or sequential; may be the same one.
+        model_a, model_b: functional or sequential models; may be the same one.
         x: rows, as for `fit`.
         layers: names of layers of both; or a pair of lists, of the first and of the second. None
-            for all that have weights.
-        x_b: the same rows as the second network takes them, where it takes others.
-        unbiased: by the unbiased estimate of HSIC, batch by batch (Nguyen et al. 2021, arXiv
-            2010.15327); else plain CKA of all rows at once.
-        batch_size: rows of a batch, drawn at random; what is left over is spread over all batches.
-        seed: of that draw.
+            for all layers that have weights.
+        x_b: the same rows as inputs of the second network, where it takes other inputs.
+        unbiased: whether to use the unbiased estimate of HSIC, batch by batch (Nguyen et al. 2021,
+            arXiv 2010.15327); else plain CKA of all rows at once.
+        batch_size: rows of a batch, drawn at random; a remainder is spread over all batches.
+        seed: seed of that draw.
 
     Raises:
-        UnknownName: for a layer that there is not.
+        UnknownName: for a layer that does not exist.
         InputError: for fewer than four rows; for more than 4,096 rows at once.
 
     Examples:
@@ -107,30 +108,32 @@ def similarity(
         >>> round(similarity(model, model, rows)["trunk", "trunk"], 4)
         1.0
     """
-    own, other = layers if isinstance(layers, tuple) else (layers, layers)
+    layers_a, layers_b = layers if isinstance(layers, tuple) else (layers, layers)
     sides = (
-        Side(Viewer.of(model_a, own), listed(x)),
-        Side(Viewer.of(model_b, other), listed(x if x_b is None else x_b)),
+        Side(Viewer.of(model_a, layers_a), listed(x)),
+        Side(Viewer.of(model_b, layers_b), listed(x if x_b is None else x_b)),
     )
-    rows = {len(each) for side in sides for each in side.x.values()}
-    if len(rows) != 1:
+    row_counts = {len(values) for side in sides for values in side.x.values()}
+    if len(row_counts) != 1:
         raise InputError(
-            f"The networks take the same rows, got {' and '.join(map(str, sorted(rows)))} of them."
+            f"The networks take the same rows, got {' and '.join(map(str, sorted(row_counts)))} "
+            "of them."
         )
-    count = rows.pop()
-    matrix, own_norms, other_norms = measured(
+    count = row_counts.pop()
+    matrix, norms_a, norms_b = measured(
         *sides, batches(count, batch_size, unbiased, seed), unbiased
     )
     names = sides[0].viewer.layers, sides[1].viewer.layers
     reasons = {
-        name: REASON
-        for name in (*_undefined(names[0], own_norms), *_undefined(names[1], other_norms))
+        name: REASON for name in (*_undefined(names[0], norms_a), *_undefined(names[1], norms_b))
     }
     return Similarity(matrix, *names, rows=count, unbiased=unbiased, reasons=reasons)
 
 
 def similarity_of_runs(run_a: Any, run_b: Any, table: Any, **options: Any) -> Similarity:
-    """How alike the networks of two runs are on the rows of a table; or of two epochs of one run, see `Run.pick`.
+    """Return how similar the networks of two runs are on the rows of a table.
+
+    To compare two epochs of one run, pass two results of `Run.pick`.
 
     Args:
         run_a, run_b: opened runs; each encodes the table as its own training did.
@@ -151,4 +154,5 @@ def similarity_of_runs(run_a: Any, run_b: Any, table: Any, **options: Any) -> Si
 
 
 def _undefined(layers: list[str], norms: Array) -> list[str]:
+    """Return the layers whose HSIC with themselves is not defined."""
     return [name for name, norm in zip(layers, norms, strict=True) if math.isnan(norm)]

@@ -1,4 +1,7 @@
-"""Seconds of a training step and of an answer, for a network and for separate ones of the same layers."""
+"""Measure the time of a training step and of a prediction.
+
+A network is compared with separate networks of the same layers.
+"""
 
 from __future__ import annotations
 
@@ -16,50 +19,52 @@ from polycera.model import Model
 from polycera.runs.results import Cost, Sharing
 
 STEPS, REPEATS = 16, 5
-"""Steps of an epoch that is timed, at most; epochs."""
+"""STEPS: steps of a timed epoch at most; REPEATS: number of timed epochs."""
 LONG = 0.5
-"""Seconds that an epoch should not take longer than."""
+"""A timed epoch should not take longer than this many seconds."""
 
 
 def costs(model: Any, found: Sharing, x: Any = None) -> tuple[Cost, Cost]:
-    """What the joint network costs and what separate ones cost together, with measured times.
+    """Return the measured costs of the joint network, and of all separate networks together.
 
-    The separate networks of tasks that come to the same layers, parameters and multiply-adds are
-    measured once. A model of polycera is trained by its own losses on made-up labels, another by
-    squared error.
+    Separate networks with the same layers, parameters and multiply-adds are measured once. A
+    polycera model is trained by its own losses on synthetic labels, any other model by squared
+    error.
 
     Args:
-        model: the joint network; it is copied, not trained.
-        found: who shares what in it.
+        model: the joint network; a copy of it is trained, not the model itself.
+        found: which layers of it serve which tasks.
         x: rows, as for `fit`; None for random ones.
 
     Raises:
         InputError: where an input's length is not fixed, or it takes texts, and no rows are given.
     """
     rows = synthetic_rows.rows(model, x, ROWS * STEPS)
-    alike: Counter[tuple[Any, ...]] = Counter()
-    first: dict[tuple[Any, ...], str] = {}
-    for place, task in enumerate(found.tasks):
-        alike[key := _key(model, found, place)] += 1
-        first.setdefault(key, task)
+    task_counts: Counter[tuple[Any, ...]] = Counter()
+    first_task: dict[tuple[Any, ...], str] = {}
+    for position, task in enumerate(found.tasks):
+        task_counts[key := _key(model, found, position)] += 1
+        first_task.setdefault(key, task)
     timed = [Timed.of(copied(model), rows)]
-    for key in alike:
-        network, used = separate(model, first[key])
-        timed.append(Timed.of(network, [rows[place] for place in used]))
-    # in turns, so that what slows the machine for a while slows all of them
-    seconds = np.median([[each.once() for each in timed] for _ in range(REPEATS)], axis=0)
-    together = np.array(list(alike.values())) @ seconds[1:]
-    joint, apart = found.joint, found.separate
+    for key in task_counts:
+        network, used = separate(model, first_task[key])
+        timed.append(Timed.of(network, [rows[index] for index in used]))
+    # The networks take turns, so that a slow moment of the machine affects all of them.
+    seconds = np.median([[candidate.once() for candidate in timed] for _ in range(REPEATS)], axis=0)
+    separate_seconds = np.array(list(task_counts.values())) @ seconds[1:]
+    joint_cost, separate_cost = found.joint, found.separate
     return (
-        Cost(joint.parameters, joint.multiply_adds, *seconds[0].tolist()),
-        Cost(apart.parameters, apart.multiply_adds, *together.tolist()),
+        Cost(joint_cost.parameters, joint_cost.multiply_adds, *seconds[0].tolist()),
+        Cost(separate_cost.parameters, separate_cost.multiply_adds, *separate_seconds.tolist()),
     )
 
 
 def _key(model: Any, found: Sharing, place: int) -> tuple[Any, ...]:
-    """Equal for tasks whose own networks are the same but for names."""
+    """Return a key that is equal for tasks whose own networks differ in names only."""
     layers = [
-        (each.kind, *each.shape, each.multiply_adds) for each in found.layers if place in each.tasks
+        (layer.kind, *layer.shape, layer.multiply_adds)
+        for layer in found.layers
+        if place in layer.tasks
     ]
     if not isinstance(model, Model):
         return tuple(layers)
@@ -68,24 +73,26 @@ def _key(model: Any, found: Sharing, place: int) -> tuple[Any, ...]:
 
 
 class Timed:
-    """A network that trains and answers on the same rows again and again.
+    """Time a network that trains and predicts on the same rows again and again.
 
     Args:
-        model: compiled.
-        given: rows, as it takes them.
+        model: a compiled network.
+        given: rows, an array for each input.
         y: their targets.
     """
 
     def __init__(self, model: Any, given: list[np.ndarray], y: Any) -> None:
         self.model, self.given, self.y = model, given, y
         self.steps = 2
-        self._step()  # compiles
+        # The first step compiles; the second one tells how many steps fit in an epoch.
+        self._step()
         self.steps = int(np.clip(LONG / self._step(), 2, STEPS))
+        # The first prediction compiles too.
         self._answer()
 
     @classmethod
     def of(cls, model: Any, given: list[np.ndarray]) -> Timed:
-        """By its tasks' losses, or by squared error; with Adam."""
+        """Compile the network with Adam and its tasks' losses, or squared error."""
         if isinstance(model, Model):
             model.compile("adam")
             return cls(
@@ -96,32 +103,36 @@ class Timed:
                     for name, task in model.tasks.items()
                 },
             )
-        answers = model.predict(_form(given), batch_size=ROWS, verbose=0)
-        model.compile("adam", loss=keras.tree.map_structure(lambda _: "mse", answers))
-        return cls(model, given, keras.tree.map_structure(np.zeros_like, answers))
+        outputs = model.predict(_form(given), batch_size=ROWS, verbose=0)
+        model.compile("adam", loss=keras.tree.map_structure(lambda _: "mse", outputs))
+        return cls(model, given, keras.tree.map_structure(np.zeros_like, outputs))
 
     def once(self) -> tuple[float, float]:
-        """Seconds of a training step, and of an answer for a row."""
+        """Return the seconds of a training step, and of a prediction for one row."""
         return self._step(), self._answer()
 
     def _step(self) -> float:
+        """Return the seconds of a training step, as a mean over an epoch."""
         rows, clock = slice(self.steps * ROWS), _Clock()
-        given, y = (
-            _form([each[rows] for each in self.given]),
+        inputs, y = (
+            _form([values[rows] for values in self.given]),
             keras.tree.map_structure(lambda each: each[rows], self.y),
         )
-        self.model.fit(given, y, batch_size=ROWS, verbose=0, callbacks=[clock])
+        self.model.fit(inputs, y, batch_size=ROWS, verbose=0, callbacks=[clock])
         return clock.seconds / self.steps
 
     def _answer(self) -> float:
+        """Return the seconds of a prediction for one row."""
         rows = slice(self.steps * ROWS)
-        given, begun = _form([each[rows] for each in self.given]), perf_counter()
-        keras.Model.predict(self.model, given, batch_size=ROWS, verbose=0)
-        return (perf_counter() - begun) / (self.steps * ROWS)
+        inputs, started = _form([values[rows] for values in self.given]), perf_counter()
+        # Stock `predict`: that of a polycera model would also turn raw outputs into predictions on
+        # the host.
+        keras.Model.predict(self.model, inputs, batch_size=ROWS, verbose=0)
+        return (perf_counter() - started) / (self.steps * ROWS)
 
 
 class _Clock(keras.callbacks.Callback):
-    """Seconds of an epoch."""
+    """Measure the seconds of an epoch, without what `fit` does before and after it."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.begun = perf_counter()
@@ -131,4 +142,5 @@ class _Clock(keras.callbacks.Callback):
 
 
 def _form(given: list[np.ndarray]) -> Any:
+    """Return a single input as an array, several as a list."""
     return given[0] if len(given) == 1 else given

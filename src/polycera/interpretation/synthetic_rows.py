@@ -1,4 +1,4 @@
-"""Rows and labels that are made up to measure time with."""
+"""Make rows and labels to measure time with."""
 
 from __future__ import annotations
 
@@ -11,42 +11,50 @@ from polycera.tasks import Task
 
 
 def rows(model: Any, x: Any, count: int) -> list[np.ndarray]:
-    """So many rows for each input of a model: those given, over and over, or random ones where none are.
+    """Return `count` rows for each input of a model: the given ones repeated, or random ones.
 
     Raises:
-        InputError: where rows are given and do not fit; where an input's length is not fixed, or it
-            takes texts, and none are given.
+        InputError: where rows are given and do not fit; where no rows are given and an input's
+            length is not fixed or it takes texts.
     """
     if x is None:
         rng = np.random.default_rng(0)
         return [_random(tensor, count, rng) for tensor in model.inputs]
-    given = (
+    inputs = (
         [x[name] for name in model.input]
         if isinstance(x, dict) and isinstance(model.input, dict)
         else x
     )
-    arrays = [np.asarray(each) for each in (given if isinstance(given, list | tuple) else [given])]
-    if len(arrays) != len(model.inputs) or not all(len(each) for each in arrays):
+    arrays = [
+        np.asarray(values) for values in (inputs if isinstance(inputs, list | tuple) else [inputs])
+    ]
+    if len(arrays) != len(model.inputs) or not all(len(array) for array in arrays):
         raise InputError(
-            f"The rows to measure with are {len(arrays)} arrays; the model takes {len(model.inputs)}."
+            f"The rows to measure with are {len(arrays)} arrays; the model takes "
+            f"{len(model.inputs)}."
         )
-    return [each[np.arange(count) % len(each)] for each in arrays]
+    return [array[np.arange(count) % len(array)] for array in arrays]
 
 
 def _random(tensor: Any, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return random rows for one input."""
     name, shape = tensor._keras_history.operation.name, tensor.shape[1:]
     if None in shape or tensor.dtype == "string":
-        what = "texts" if tensor.dtype == "string" else f"shape {list(shape)}, which is not fixed"
+        problem = (
+            "texts" if tensor.dtype == "string" else f"shape {list(shape)}, which is not fixed"
+        )
         raise InputError(
-            f"Input {shorten(name)!r} takes {what}: give rows to measure with, pc.describe(model, x, measure=True)."
+            f"Input {shorten(name)!r} takes {problem}: give rows to measure with, "
+            "pc.describe(model, x, measure=True)."
         )
     if "int" in tensor.dtype or tensor.dtype == "bool":
-        return np.zeros((count, *shape), tensor.dtype)  # a code that every vocabulary has
+        # 0 is a code that every vocabulary has; another one might be out of range.
+        return np.zeros((count, *shape), tensor.dtype)
     return rng.normal(size=(count, *shape)).astype("float32")
 
 
 def labels(task: Task, count: int) -> np.ndarray:
-    """Made-up labels that the task takes."""
+    """Return synthetic labels that the task accepts."""
     rng = np.random.default_rng(0)
     classes = getattr(task, "classes", None)
     if task.measured_as == "soft multilabel":

@@ -1,4 +1,4 @@
-"""Layers for your own Keras models, and all that is built of them."""
+"""Offer layers for your own Keras models, and everything that the package builds from them."""
 
 from polycera.layers.heads import Heads, TaskLayer
 from polycera.layers.named_outputs import Named

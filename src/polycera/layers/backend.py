@@ -1,4 +1,7 @@
-"""The one place where a backend is imported, for what Keras has no word for."""
+"""Call a backend directly where Keras has no function for it.
+
+This is the only module that imports JAX, TensorFlow or PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ from polycera.typing import Tensor
 
 
 def seed(value: int) -> None:
-    """Set the global seed by which `fit` shuffles: NumPy's on JAX, the backend's own on the others.
+    """Set the global seed that decides how `fit` shuffles rows.
 
-    `keras.utils.set_random_seed` would import TensorFlow on every backend where it is installed:
-    seconds for nothing.
+    On JAX this is NumPy's seed, on the other backends the backend's own.
+
+    `keras.utils.set_random_seed` would import TensorFlow on every backend where it is installed.
+    That takes seconds and has no use here.
     """
+    # NumPy takes seeds of 32 bits only.
     np.random.seed(value % 2**32)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -34,32 +40,33 @@ def seed(value: int) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """The global generators of random numbers, as plain state: who draws from them goes on with the same numbers.
+    """Return the states of the global random number generators, as plain values.
 
-    TensorFlow has none that could be read; layers of Keras draw from generators of their own on
+    Code that draws from these generators continues with the same numbers after `set_random_state`.
+    TensorFlow's global generator cannot be read. Keras layers draw from their own generators on
     every backend.
     """
-    found: dict[str, Any] = {
+    states: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": np.random.get_state(legacy=False),
     }
     if keras.backend.backend() == "torch":
         import torch
 
-        found["torch"] = torch.get_rng_state().numpy()
-    return found
+        states["torch"] = torch.get_rng_state().numpy()
+    return states
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put them back to where `random_state` found them.
+    """Restore the global random number generators to a state from `random_state`.
 
     Raises:
-        InputError: for what `random_state` does not give.
+        InputError: for a state that `random_state` cannot have returned.
     """
     try:
-        place = state["numpy"]["state"]["pos"]
-        if not 0 <= place <= 624:  # NumPy takes any, and reads there
-            raise ValueError(f"pos is {place}")
+        position = state["numpy"]["state"]["pos"]
+        if not 0 <= position <= 624:  # NumPy does not check it and would read out of bounds
+            raise ValueError(f"pos is {position}")
         random.setstate(state["python"])
         np.random.set_state(state["numpy"])
         if "torch" in state and keras.backend.backend() == "torch":
@@ -75,22 +82,26 @@ def set_random_state(state: dict[str, Any]) -> None:
         ValueError,
     ) as error:
         raise InputError(
-            f"The state of the random numbers is none ({shorten(error)}): the checkpoint was changed; remove it."
+            f"The state of the random numbers is none ({shorten(error)}): the checkpoint was "
+            "changed; remove it."
         ) from None
 
 
 def only_if(condition: Tensor, act: Callable[[], None], variables: list[Any]) -> None:
-    """Do something in a training step that assigns to variables, where a tensor is true; else leave them as they are.
+    """Run a part of a training step that assigns to variables, if a tensor is true.
+
+    If the tensor is false, the variables keep their values.
 
     Args:
         condition: bool [].
-        act: what is done.
-        variables: all to which it may assign.
+        act: the part to run.
+        variables: all variables to which it may assign.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
+        # `tf.cond` needs two branches that return the same structure.
         def acted() -> Any:
             act()
             return tf.constant(True)
@@ -102,6 +113,7 @@ def only_if(condition: Tensor, act: Callable[[], None], variables: list[Any]) ->
     elif backend == "jax":
         import jax
 
+        # `jax.lax.cond` takes pure functions: variables go in and come out as values.
         def after(values: list[Tensor]) -> list[Tensor]:
             with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)) as scope:
                 act()
@@ -112,7 +124,9 @@ def only_if(condition: Tensor, act: Callable[[], None], variables: list[Any]) ->
             variables, jax.lax.cond(condition, after, lambda same: same, values), strict=True
         ):
             variable.assign(value)
-    else:  # on a GPU, to look at the condition would be to wait for it
+    else:
+        # PyTorch on a GPU: reading the condition would wait for the device. So run the part in any
+        # case, and put the old values back where the condition is false.
         before = [keras.ops.copy(keras.ops.convert_to_tensor(variable)) for variable in variables]
         act()
         for variable, value in zip(variables, before, strict=True):
@@ -122,11 +136,18 @@ def only_if(condition: Tensor, act: Callable[[], None], variables: list[Any]) ->
 
 
 def all_finite(tensors: list[Tensor]) -> Tensor:
-    """Whether every number in these tensors is finite, bool []; a sum too large for float32 counts as infinite."""
+    """Return whether every number in these tensors is finite, bool [].
+
+    A sum that is too large for float32 counts as infinite.
+    """
     if keras.backend.backend() == "torch":
         import torch
 
+        # `_foreach_norm` takes all tensors in one call. A norm is NaN or infinite where a number
+        # is.
         return torch.isfinite(torch.stack(torch._foreach_norm(tensors, 1)).sum())
+    # The sum of a tensor is NaN or infinite where one of its numbers is. `values`: TensorFlow gives
+    # the gradient of an embedding as IndexedSlices.
     sums = [
         keras.ops.sum(keras.ops.cast(getattr(tensor, "values", tensor), "float32"))
         for tensor in tensors
@@ -135,12 +156,18 @@ def all_finite(tensors: list[Tensor]) -> Tensor:
 
 
 def are_finite(tensors: list[Tensor]) -> bool:
-    """Return whether `all_finite` holds, outside of a step; on JAX by one program, and not by one for each shape."""
+    """Return whether `all_finite` holds, outside of a training step.
+
+    On JAX this is one compiled program for all tensors, instead of one for each shape.
+    """
     return bool(keras.ops.convert_to_numpy(compiled(all_finite, 1)(tensors)))
 
 
 def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
-    """The gradient of a scalar function of a tensor, computed at once: for a look at what went wrong, not for steps."""
+    """Return the gradient of a scalar function of a tensor.
+
+    It is computed eagerly: use it to diagnose a failure, not in training steps.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -156,16 +183,17 @@ def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     import torch
 
     with torch.enable_grad():
-        own = at.detach().requires_grad_(True)
-        return torch.autograd.grad(function(own), own)[0]
+        leaf = at.detach().requires_grad_(True)
+        return torch.autograd.grad(function(leaf), leaf)[0]
 
 
 def pulled(
     function: Callable[[list[Tensor]], Tensor], at: list[Tensor]
 ) -> tuple[Tensor, Callable[..., list[Tensor]]]:
-    """A function's output at these tensors, and its pullback: cotangent of the output -> a gradient for each of them.
+    """Return a function's output at these tensors, and its pullback.
 
-    The pullback may be called again and again, within the function in which it was made.
+    The pullback takes a cotangent of the output and returns a gradient for each tensor. It may be
+    called repeatedly, but only within the function that called `pulled`.
     """
     backend = keras.backend.backend()
     if backend == "jax":
@@ -176,45 +204,56 @@ def pulled(
     if backend == "tensorflow":
         import tensorflow as tf
 
-        own = [tf.convert_to_tensor(tensor) for tensor in at]  # a copy of what may be a variable
+        # A variable in `at` becomes a tensor, so that the tape can watch it like the others.
+        leaves = [tf.convert_to_tensor(tensor) for tensor in at]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(own)
-            output = function(own)
+            tape.watch(leaves)
+            output = function(leaves)
         return output, lambda cotangent: tape.gradient(
-            output, own, cotangent, unconnected_gradients="zero"
+            output, leaves, cotangent, unconnected_gradients="zero"
         )
     import torch
 
-    own = [tensor.detach().requires_grad_() for tensor in at]
+    leaves = [tensor.detach().requires_grad_() for tensor in at]
     with torch.enable_grad():
-        output = function(own)
+        output = function(leaves)
 
     def pull(cotangent: Tensor) -> list[Tensor]:
-        found = torch.autograd.grad(output, own, cotangent, retain_graph=True, allow_unused=True)
-        return [torch.zeros_like(o) if f is None else f for f, o in zip(found, own, strict=True)]
+        gradients = torch.autograd.grad(
+            output, leaves, cotangent, retain_graph=True, allow_unused=True
+        )
+        # PyTorch gives None for a tensor that the output does not depend on; the other backends
+        # give 0.
+        return [
+            torch.zeros_like(leaf) if gradient is None else gradient
+            for gradient, leaf in zip(gradients, leaves, strict=True)
+        ]
 
     return output.detach(), pull
 
 
 def one_by_one(function: Callable[[Tensor], list[Tensor]], rows: Tensor) -> list[Tensor]:
-    """A function of each row of a tensor, its outputs stacked; one after another: the memory is that of one."""
+    """Compute a function of each row of a tensor, and stack its outputs.
+
+    The rows are computed one after another, so the memory is that of one row.
+    """
     if _traced():
         return keras.ops.map(function, rows)
     return [keras.ops.stack(parts) for parts in zip(*map(function, rows), strict=True)]
 
 
 FEW = 16
-"""Times that TensorFlow does a thing sooner than it traces it."""
+"""TensorFlow needs less time to run a function this often than to trace it once."""
 
 
 def compiles(times: int) -> bool:
-    """Whether it pays to compile, for a look now and then, what `one_by_one` does so many times."""
+    """Return whether it pays to compile what `one_by_one` does so many times."""
     backend = keras.backend.backend()
     return backend == "jax" or (backend == "tensorflow" and times > FEW)
 
 
 def compiled(function: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """The function of tensors, compiled where `compiles` says so."""
+    """Return the function of tensors, compiled where `compiles` says that it pays."""
     if not compiles(times):
         return function
     if keras.backend.backend() == "jax":
@@ -227,7 +266,7 @@ def compiled(function: Callable[..., Any], times: int) -> Callable[..., Any]:
 
 
 def _traced() -> bool:
-    """Whether this is being compiled, on a backend that has a loop for it."""
+    """Return whether this code is being compiled, on a backend that has a loop for it."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -239,15 +278,15 @@ def _traced() -> bool:
 def with_backward(
     forward: Callable[..., Tensor], backward: Callable[..., tuple[Any, ...]]
 ) -> Callable[..., Tensor]:
-    """A function of tensors with a gradient of our own.
+    """Return a function of tensors whose backward pass is given.
 
     Args:
         forward: inputs -> one output.
         backward: (inputs, cotangent of the output) -> a cotangent for each input, None where there
             is none.
 
-    On PyTorch the function is an `autograd.Function` of ours: the one in Keras 3.15.1 hides an
-    error in the backward pass behind a bare `except` and hands on NaN.
+    On PyTorch this makes an `autograd.Function`. The one in Keras 3.15.1 hides an error in the
+    backward pass behind a bare `except` and returns NaN.
     """
     if keras.backend.backend() == "torch":
         return lambda *inputs: _torch_function().apply(forward, backward, *inputs)
@@ -262,13 +301,14 @@ def with_backward(
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # values: a variable among the inputs would have to be differentiated as one
+        # Pass values: TensorFlow asks for a separate gradient of each variable among the inputs.
         return lambda *inputs: function(*map(tf.convert_to_tensor, inputs))
     return function
 
 
 @cache
 def _torch_function() -> Any:
+    """Define the `autograd.Function` of `with_backward`, when PyTorch is first used."""
     import torch
 
     class Function(torch.autograd.Function):
@@ -280,6 +320,7 @@ def _torch_function() -> Any:
 
         @staticmethod
         def backward(context: Any, *cotangents: Any) -> Any:
+            # None for `forward` and `backward`, which are no tensors.
             return None, None, *context.ours(context.saved_tensors, cotangents[0])
 
     return Function
@@ -288,24 +329,25 @@ def _torch_function() -> Any:
 def with_pullback(
     forward: Callable[..., Any], backward: Callable[..., list[Any]]
 ) -> Callable[..., Any]:
-    """A function with a gradient of our own, made from as many pullbacks of its own gradient as it takes.
+    """Return a function whose backward pass is given and may use its own gradient many times.
 
     Args:
         forward: (differentiated, rest) -> (output, others): two lists of tensors -> a tensor, a
             list of tensors without gradient.
         backward: (pull, cotangent of the output, differentiated, rest, others) -> a cotangent for
-            each of the differentiated, None for 0. `pull(which, cotangent, batched=False)` gives
-            the gradients of those in `which` (their places), for one cotangent or for a stack of
-            them, [k, ...] each.
+            each of the differentiated tensors, None for 0. `pull(which, cotangent, batched=False)`
+            returns the gradients of the tensors at the positions `which`, for one cotangent or for
+            a stack of them, [k, ...] each.
 
     Returns:
         (differentiated, rest) -> (output, others).
     """
-    shims = {"jax": _jax_pullback, "tensorflow": _tensorflow_pullback, "torch": _torch_pullback}
-    return shims[keras.backend.backend()](forward, backward)
+    makers = {"jax": _jax_pullback, "tensorflow": _tensorflow_pullback, "torch": _torch_pullback}
+    return makers[keras.backend.backend()](forward, backward)
 
 
 def _jax_pullback(forward: Any, backward: Any) -> Any:
+    """Make the function of `with_pullback` with `jax.custom_vjp`."""
     import jax
 
     @jax.custom_vjp
@@ -314,24 +356,30 @@ def _jax_pullback(forward: Any, backward: Any) -> Any:
 
     def going(differentiated: Any, rest: Any) -> Any:
         output, pullback, others = jax.vjp(lambda d: forward(d, rest), differentiated, has_aux=True)
+        # The second part is handed to the backward pass. JAX keeps the pullback itself there.
         return (output, others), (pullback, differentiated, rest, others)
 
     def coming(kept: Any, cotangents: Any) -> Any:
         pullback, differentiated, rest, others = kept
 
         def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
-            found = (jax.vmap(pullback) if batched else pullback)(cotangent)[0]
-            return [found[i] for i in which]
+            gradients = (jax.vmap(pullback) if batched else pullback)(cotangent)[0]
+            return [gradients[i] for i in which]
 
-        found = backward(pull, cotangents[0], differentiated, rest, others)
-        pairs = zip(found, differentiated, strict=True)
-        return [jax.numpy.zeros_like(d) if f is None else f.astype(d.dtype) for f, d in pairs], None
+        results = backward(pull, cotangents[0], differentiated, rest, others)
+        pairs = zip(results, differentiated, strict=True)
+        # JAX takes no None here, and wants each cotangent in the dtype of its input.
+        return [
+            jax.numpy.zeros_like(tensor) if result is None else result.astype(tensor.dtype)
+            for result, tensor in pairs
+        ], None
 
     function.defvjp(going, coming)
     return function
 
 
 def _tensorflow_pullback(forward: Any, backward: Any) -> Any:
+    """Make the function of `with_pullback` with `tf.custom_gradient` and a persistent tape."""
     import tensorflow as tf
 
     def call(differentiated: Any, rest: Any) -> Any:
@@ -339,13 +387,13 @@ def _tensorflow_pullback(forward: Any, backward: Any) -> Any:
 
         @tf.custom_gradient
         def function(*tensors: Any) -> Any:
-            own = list(tensors[:number])
+            watched = list(tensors[:number])
             with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-                tape.watch(own)
-                output, others = forward(own, list(tensors[number:]))
+                tape.watch(watched)
+                output, others = forward(watched, list(tensors[number:]))
 
             def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
-                wanted = [own[i] for i in which]
+                wanted = [watched[i] for i in which]
 
                 def one(cotangent: Any) -> Any:
                     return tape.gradient(output, wanted, cotangent, unconnected_gradients="zero")
@@ -353,8 +401,8 @@ def _tensorflow_pullback(forward: Any, backward: Any) -> Any:
                 return list(tf.vectorized_map(one, cotangent) if batched else one(cotangent))
 
             def gradient(*cotangents: Any) -> list[Any]:
-                found = backward(pull, cotangents[0], own, list(tensors[number:]), others)
-                return [*found, *[None] * len(rest)]
+                results = backward(pull, cotangents[0], watched, list(tensors[number:]), others)
+                return [*results, *[None] * len(rest)]
 
             return (output, *others), gradient
 
@@ -365,6 +413,8 @@ def _tensorflow_pullback(forward: Any, backward: Any) -> Any:
 
 
 def _torch_pullback(forward: Any, backward: Any) -> Any:
+    """Make the function of `with_pullback` with an `autograd.Function`."""
+
     def call(differentiated: Any, rest: Any) -> Any:
         output, *others = _torch_pulling().apply(
             forward, backward, len(differentiated), *differentiated, *rest
@@ -376,15 +426,17 @@ def _torch_pullback(forward: Any, backward: Any) -> Any:
 
 @cache
 def _torch_pulling() -> Any:
+    """Define the `autograd.Function` of `with_pullback`, when PyTorch is first used."""
     import torch
 
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(context: Any, forward: Any, backward: Any, number: int, *tensors: Any) -> Any:
-            own = [tensor.detach().requires_grad_() for tensor in tensors[:number]]
-            context.rest, context.own, context.ours = list(tensors[number:]), own, backward
+            leaves = [tensor.detach().requires_grad_() for tensor in tensors[:number]]
+            context.rest, context.own, context.ours = list(tensors[number:]), leaves, backward
+            # PyTorch switches gradients off within `forward`; the backward pass needs this graph.
             with torch.enable_grad():
-                context.output, others = forward(own, context.rest)
+                context.output, others = forward(leaves, context.rest)
             context.others = [other.detach() for other in others]
             context.mark_non_differentiable(*context.others)
             return context.output.detach(), *context.others
@@ -393,7 +445,7 @@ def _torch_pulling() -> Any:
         def backward(context: Any, *cotangents: Any) -> Any:
             def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
                 wanted = [context.own[i] for i in which]
-                found = torch.autograd.grad(
+                gradients = torch.autograd.grad(
                     context.output,
                     wanted,
                     cotangent,
@@ -402,27 +454,31 @@ def _torch_pulling() -> Any:
                     is_grads_batched=batched,
                 )
                 stack = cotangent.shape[:1] if batched else ()
-                pairs = zip(found, wanted, strict=True)
-                return [own.new_zeros((*stack, *own.shape)) if f is None else f for f, own in pairs]
+                pairs = zip(gradients, wanted, strict=True)
+                return [
+                    leaf.new_zeros((*stack, *leaf.shape)) if gradient is None else gradient
+                    for gradient, leaf in pairs
+                ]
 
-            found = context.ours(pull, cotangents[0], context.own, context.rest, context.others)
-            return None, None, None, *found, *[None] * len(context.rest)
+            results = context.ours(pull, cotangents[0], context.own, context.rest, context.others)
+            # None for `forward`, `backward` and `number`, which are no tensors.
+            return None, None, None, *results, *[None] * len(context.rest)
 
     return Function
 
 
 def replicas() -> int:
-    """How many replicas of a `tf.distribute` strategy compute this step together; 1 everywhere else."""
+    """Return how many replicas of a `tf.distribute` strategy compute this step; 1 elsewhere."""
     context = _context()
     return 1 if context is None else int(context.num_replicas_in_sync)
 
 
 def sum_over_replicas(values: Tensor) -> Tensor:
-    """The sum over all replicas of the step; elsewhere the values themselves.
+    """Return the sum over all replicas of the step; elsewhere the values themselves.
 
     On JAX a step sees the whole batch, however many devices share it. Under `tf.distribute` each
-    replica sees its own rows only, and Keras adds up the replicas' gradients: a mean needs the
-    number of rows of all.
+    replica sees its own rows only, and Keras adds up the replicas' gradients. A mean therefore
+    needs the number of rows of all replicas.
     """
     if replicas() == 1:
         return values
@@ -432,7 +488,10 @@ def sum_over_replicas(values: Tensor) -> Tensor:
 
 
 def _context() -> Any:
-    """The replica context of TensorFlow; None on other backends, and where no replica is at work."""
+    """Return TensorFlow's replica context.
+
+    None on other backends, and outside of a replica.
+    """
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
@@ -440,26 +499,29 @@ def _context() -> Any:
     return tf.distribute.get_replica_context()
 
 
-# -- threads and processes ---------------------------------------------------------------------------------------------
+# -- threads and processes -------------------------------------------------------------------------
 
 
 def predicts_in_place() -> bool:
-    """Whether Keras leaves the variables in a model while it predicts; on JAX it takes them out."""
+    """Return whether Keras leaves the variables in a model while it predicts.
+
+    On JAX it takes them out.
+    """
     return keras.backend.backend() != "jax"
 
 
 def pure_prediction(model: Any) -> Callable[[], Callable[[Any], Tensor]] | None:
-    """Make the outputs of a model a compiled function that changes nothing, so that threads may share it.
+    """Compile the outputs of a model as a function without side effects, which threads may share.
 
-    `keras.Model.predict` on JAX takes the variables out of the model, hands their memory to the
-    compiled step, and puts them back at the end; this function gets their values as arguments and
-    leaves them where they are. On all backends it does without what Keras sets up for each call: a
-    data set, a loader, callbacks.
+    On JAX, `keras.Model.predict` takes the variables out of the model, hands their memory to the
+    compiled step, and puts them back at the end. This function gets their values as arguments and
+    leaves the variables where they are. On all backends it saves what Keras sets up for each call:
+    a data set, a loader, callbacks.
 
     Returns:
-        what takes the values as they stand now, and gives a function of the features of a batch;
-        None where Keras's own `predict` has to do it: where devices share a batch, and where the
-        model runs uncompiled.
+        a function that reads the current values of the variables and returns a function of the
+        features of a batch. None where Keras's own `predict` must be used: where devices share a
+        batch, and where the model runs uncompiled.
     """
     makers = {
         "jax": _jax_prediction,
@@ -471,6 +533,7 @@ def pure_prediction(model: Any) -> Callable[[], Callable[[Any], Tensor]] | None:
 
 
 def _jax_prediction(model: Any) -> Any:
+    """Make the function of `pure_prediction` with `stateless_call`, compiled by `jax.jit`."""
     import jax
 
     def call(x: Any, trainable: Any, others: Any) -> Any:
@@ -487,6 +550,7 @@ def _jax_prediction(model: Any) -> Any:
 
 
 def _tensorflow_prediction(model: Any) -> Any:
+    """Make the function of `pure_prediction` with `tf.function`; None under replicas."""
     import tensorflow as tf
 
     if model.distribute_strategy.num_replicas_in_sync > 1:
@@ -501,6 +565,7 @@ def _tensorflow_prediction(model: Any) -> Any:
 
 
 def _torch_prediction(model: Any) -> Any:
+    """Make the function of `pure_prediction` without gradients; None for a compiled model."""
     import torch
 
     if model.jit_compile:
@@ -511,37 +576,49 @@ def _torch_prediction(model: Any) -> Any:
             return model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
 
     def values() -> Callable[[Any], Tensor]:
-        model.eval()  # as Keras does: for modules of PyTorch among the layers
+        model.eval()  # as Keras does: PyTorch modules among the layers need it
         return call
 
     return values
 
 
 def _traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A compiled function whose first call for each shape is made by one thread: else each would compile it."""
-    tracing, seen = threading.Lock(), set()
+    """Return a compiled function whose first call for each shape is made by one thread only.
+
+    Without this each thread would compile it.
+    """
+    tracing, traced_shapes = threading.Lock(), set()
 
     def call(x: Any, *rest: Any) -> Any:
         shapes = tuple((tuple(part.shape), part.dtype) for part in keras.tree.flatten(x))
-        if shapes in seen:
+        if shapes in traced_shapes:
             return function(x, *rest)
         with tracing:
-            found = function(x, *rest)
-        seen.add(shapes)
-        return found
+            outputs = function(x, *rest)
+        traced_shapes.add(shapes)
+        return outputs
 
     return call
 
 
 class Process:
-    """What this process has done with the backend, and whether a fork has cut it off from it."""
+    """Hold whether this process has used the backend, and whether a fork has cut it off from it.
+
+    Attributes:
+        used: whether the backend has been used here.
+        cut_off: whether this is a forked child of a process that had used the backend.
+    """
 
     used = False
     cut_off = False
 
 
 def _forked() -> None:
-    """A child has the memory of its parent and none of its threads: whoever waits for one of them waits for ever."""
+    """Record in a forked child whether its parent had used the backend.
+
+    A child has the memory of its parent, but none of its threads. Code that waits for one of these
+    threads waits for ever.
+    """
     Process.cut_off = Process.used
 
 
@@ -550,7 +627,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_process() -> None:
-    """Raise where this process is the fork of one that has used the backend, instead of waiting for ever.
+    """Raise an error if this process was forked from one that has used the backend.
+
+    Without the error the process would wait for ever.
 
     Raises:
         PolyceraError: in such a child; not on PyTorch with one thread, which survives a fork.
@@ -565,6 +644,7 @@ def check_process() -> None:
         if torch.get_num_threads() == 1:
             return
     raise PolyceraError(
-        f"This process was forked from one that had used {name} already, and {name} does not survive that: start "
-        "workers with multiprocessing.get_context('spawn'), or fork before the first model is built or loaded."
+        f"This process was forked from one that had used {name} already, and {name} does not "
+        "survive that: start workers with multiprocessing.get_context('spawn'), or fork before the "
+        "first model is built or loaded."
     )

@@ -1,4 +1,4 @@
-"""A balancing method at work on named tasks: settings, and what is carried from step to step."""
+"""Apply a balancing method to named tasks, and keep its state from step to step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from polycera.typing import TaskName, Tensor
 
 @dataclass(frozen=True)
 class ActiveBalancing(StatefulMethod):
-    """How the gradients of some tasks meet in what they share.
+    """Holds a balancing method with its settings for some tasks that share weights.
 
     Attributes:
         names: the tasks.
         method: Gramian -> weights.
         preference: the user's weight of each task in the method, [tasks].
         seed: of the numbers that a method with randomness draws.
-        every: weights are made anew every so many steps, and kept in between.
+        every: weights are recomputed every so many steps, and reused in between.
     """
 
     names: tuple[TaskName, ...]
@@ -36,53 +36,58 @@ class ActiveBalancing(StatefulMethod):
 
     @classmethod
     def of(cls, names: Sequence[TaskName], balancing: Any, seed: int = 0, every: int = 1) -> Self:
-        """A method by name or as it is, all tasks alike.
+        """Make it from a method or a method's name, with the same preference for all tasks.
 
         Raises:
             UnknownName: for a method that is not known.
             InputError: for a single task, `every` below 1, or above 1 for a method that has no
-                weights to keep.
+                weights to reuse.
         """
         method = get(balancing)
         if len(names) < 2:
             raise InputError(
-                f"Balancing {method.name!r} needs two or more tasks on one trunk, got {listing(names)}."
+                f"Balancing {method.name!r} needs two or more tasks on one trunk, got "
+                f"{listing(names)}."
             )
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise InputError(
-                f"Balancing {method.name!r} got every={every!r}: give a whole number of steps, 1 or more."
+                f"Balancing {method.name!r} got every={every!r}: give a whole number of steps, 1 "
+                "or more."
             )
         if method.elementwise and every != 1:
             raise InputError(
-                f"Balancing {method.name!r} draws anew in every step and keeps nothing: leave every= out."
+                f"Balancing {method.name!r} draws anew in every step and keeps nothing: leave "
+                "every= out."
             )
         return cls(tuple(names), method, (1.0,) * len(names), seed, every)
 
     def among(self, names: Sequence[TaskName]) -> Self:
-        """The same for some of the tasks."""
-        kept = {name: self.preference[self.names.index(name)] for name in names}
-        if not sum(kept.values()) > 0:
+        """Return the same balancing for some of the tasks."""
+        chosen = {name: self.preference[self.names.index(name)] for name in names}
+        if not sum(chosen.values()) > 0:
             raise InputError(
-                f"Balancing: a preference of 0 for each of {listing(kept)}, which share layers."
+                f"Balancing: a preference of 0 for each of {listing(chosen)}, which share layers."
             )
-        return replace(self, names=tuple(names), preference=preferences(names, kept))
+        return replace(self, names=tuple(names), preference=preferences(names, chosen))
 
     @property
     def tasks(self) -> int:  # type: ignore[override]
-        """Their number, m."""
+        """Return the number of tasks, m."""
         return len(self.names)
 
     @property
     def own(self) -> dict[str, np.ndarray]:
+        # `step` counts the steps since the weights were recomputed.
         return {"gramian": np.zeros((self.tasks,) * 2), **super().own, "step": np.zeros(())}
 
     def start(self) -> np.ndarray:
-        """What is carried into the first step, [2, size]."""
+        """Return the state before the first step, [2, size]."""
         vector = super().start()
+        # Row 0 holds the positive part, row 1 the negative part; see `step`.
         return np.stack([np.maximum(vector, 0), np.maximum(-vector, 0)])
 
     def read(self, carried: Any) -> dict[str, Any]:
-        """What was carried, by name."""
+        """Return the arrays of a state by name."""
         return self.packed.read(carried[0] - carried[1])
 
     def step(
@@ -92,44 +97,47 @@ class ActiveBalancing(StatefulMethod):
         losses: Tensor,
         last: Tensor | float = 1.0,
     ) -> tuple[Tensor, Tensor]:
-        """The weights of this step [m], and what is carried into the next [2, size].
+        """Return the weights of this step [m], and the state for the next step [2, size].
 
         Args:
-            carried: from the step before.
-            gramian: makes the tasks' Gramian [m, m]; not called in a step that keeps its weights.
+            carried: the state from the step before.
+            gramian: computes the tasks' Gramian [m, m]; not called in a step that reuses weights.
             losses: the tasks' losses, [m].
-            last: 0.0 in a step whose gradient is only put aside, to be added to those that follow.
+            last: 0.0 in a step whose gradient is only accumulated, to be added to those that
+                follow.
 
-        The vector is carried as its positive and its negative part. Keras merges what several
-        accumulated steps hand on by the maximum; where all but the last hand on 0, that is the
-        last.
+        The state is stored as its positive and its negative part. Keras merges the states of
+        several accumulated steps by the maximum. All steps but the last return 0, so the maximum is
+        the state of the last step.
         """
         before = self.read(carried)
         memory = self.recalled(before)
 
         def anew() -> list[Tensor]:
-            found = gramian()
-            seen = StepGradients(
-                gramian=found,
-                present=ops.cast(ops.diagonal(found) > 0, "float32"),
+            products = gramian()
+            gradients = StepGradients(
+                gramian=products,
+                present=ops.cast(ops.diagonal(products) > 0, "float32"),
                 preference=ops.convert_to_tensor(np.array(self.preference, "float32")),
                 losses=losses,
                 noise=before["noise"],
             )
-            state, weights = self.method.update(memory, seen)
-            # a task without a gradient now may have one before weights are made anew
+            state, weights = self.method.update(memory, gradients)
+            # A task without a gradient in this step may have one in a later step that reuses these
+            # weights, so it keeps its weight.
             if self.every > 1:
-                weights = ops.where(seen.present > 0, weights, before["weights"])
+                weights = ops.where(gradients.present > 0, weights, before["weights"])
             return [
                 ops.cast(part, "float32")
-                for part in (found, weights, *(state[name] for name in memory))
+                for part in (products, weights, *(state[name] for name in memory))
             ]
 
         def kept() -> list[Tensor]:
             return [before["gramian"], before["weights"], *memory.values()]
 
-        found = anew() if self.every == 1 else ops.cond(before["step"] < 0.5, anew, kept)
-        after = dict(zip(("gramian", "weights", *self.named(memory)), found, strict=True))
+        # `ops.cond` so that a compiled step computes no Gramian where weights are reused.
+        results = anew() if self.every == 1 else ops.cond(before["step"] < 0.5, anew, kept)
+        after = dict(zip(("gramian", "weights", *self.named(memory)), results, strict=True))
         after |= {
             "noise": self.noise.after(before["noise"]),
             "step": ops.mod(before["step"] + 1.0, self.every),
@@ -141,7 +149,7 @@ class ActiveBalancing(StatefulMethod):
 def preferences(
     names: Sequence[TaskName], preference: Mapping[TaskName, float]
 ) -> tuple[float, ...]:
-    """A user's weights by name -> one for each task, 1 where none is named, of mean 1.
+    """Return the user's weights as one for each task, with mean 1; 1 for a task that is not named.
 
     Raises:
         UnknownName: for a name that is no task.
@@ -150,9 +158,9 @@ def preferences(
     for name in preference:
         if name not in names:
             raise UnknownName("task in the preference:", name, names)
-    given = [
+    weights = [
         factor(preference.get(name, 1.0), f"the preference of {shorten(name)!r}") for name in names
     ]
-    if not sum(given) > 0:
+    if not sum(weights) > 0:
         raise InputError("A preference needs at least one weight above 0.")
-    return tuple(weight * len(given) / sum(given) for weight in given)
+    return tuple(weight * len(weights) / sum(weights) for weight in weights)

@@ -1,10 +1,10 @@
-"""Balancing in any functional model: for each set of tasks that share something, exactly what they share.
+"""Balance gradients in any functional model, separately for each set of tasks that share weights.
 
-Two tasks of three may share a branch that the third has no part in. The weights of a network
-therefore fall into regions, one for each set of tasks that they serve. In each region a method sees
-the Gramian of those tasks' gradients and no others, and the region's weights receive the
-combination that it asks for. Weights that serve one task, and the heads, learn from their own
-losses as always.
+Two of three tasks may share a branch that the third does not use. The weights of a network
+therefore fall into regions, one for each set of tasks that they serve. In each region a method gets
+the Gramian of exactly those tasks' gradients, and the region's weights receive the combination that
+the method returns. Weights that serve one task, and the heads, learn from their own losses as
+always.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from polycera.tasks import Layout
 from polycera.typing import Raw, Tensor
 
 Pull = Callable[..., list[Tensor]]
-"""Cotangents of the raw outputs -> gradients: see `backend.with_pullback`."""
+"""Computes gradients from cotangents of the raw outputs; see `backend.with_pullback`."""
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A dense layer on features [n, d], whose part of a Gramian does not take its kernel's gradients.
+    """Describes a dense layer on features [n, d] whose Gramian needs no kernel gradients.
 
-    With activations A [n, d] and a task's cotangents C [n, units], that gradient is A'C. Inner
-    products of two tasks' are those of (A A') C and C, so that nothing is larger than the
-    activations of all tasks.
+    With activations A [n, d] and a task's cotangents C [n, units], the kernel's gradient is A'C.
+    The inner product of two tasks' gradients is that of (A A') C and C. So nothing is larger than
+    the activations of all tasks.
 
     Attributes:
-        call: of the layer.
-        kernel, bias: the weights, by their place among all trainable ones.
+        call: the call of the layer.
+        kernel, bias: the positions of the weights among all trainable ones.
     """
 
     call: Call
@@ -52,36 +52,36 @@ class Dense:
 
     @property
     def key(self) -> Key:
-        """The tensor that comes in."""
+        """Return the tensor that enters the layer."""
         return self.call.inputs[0]
 
     @property
     def units(self) -> int:
-        """How many go out."""
+        """Return the number of the layer's output columns."""
         return int(self.call.operation.units)
 
     def tapped(self, kernel: Tensor, biases: Tensor) -> Callable[[Tensor], Tensor]:
-        """The layer with a bias for each row, [n, units]."""
+        """Return the layer as a function, with a bias for each row, [n, units]."""
         dtype = self.call.operation.compute_dtype
 
         def call(x: Tensor) -> Tensor:
-            x, own, added = (ops.cast(each, dtype) for each in (x, kernel, biases))
-            return self.call.operation.activation(ops.matmul(x, own) + added)
+            x, weights, offsets = (ops.cast(tensor, dtype) for tensor in (x, kernel, biases))
+            return self.call.operation.activation(ops.matmul(x, weights) + offsets)
 
         return call
 
 
 @dataclass(frozen=True)
 class Region:
-    """What one set of tasks shares.
+    """Describes a shared region: what one set of tasks shares.
 
     Attributes:
-        balance: the method at work on them.
-        tasks: which they are, among all tasks.
-        variables: the weights, by their place among all trainable ones.
-        taps: where gradients are looked at, by their place among all taps: the tensors in which the
-            region ends, or the outputs of its dense layers.
-        others: the weights that no tap stands for.
+        balance: the balancing method applied to the tasks.
+        tasks: their positions among all tasks.
+        variables: the positions of the weights among all trainable ones.
+        taps: the positions, among all taps, of those that measure this region's gradients: at the
+            tensors in which the region ends, or at the outputs of its dense layers.
+        others: the positions of the weights that no tap covers.
     """
 
     balance: ActiveBalancing
@@ -92,13 +92,13 @@ class Region:
 
 
 class Engine(keras.layers.Layer):
-    """A functional model whose tasks' gradients are balanced wherever tasks share weights.
+    """Run a functional model, and balance its tasks' gradients wherever tasks share weights.
 
-    Gradients are looked at through taps: zeros that are added to a tensor, and whose gradient is
-        that of the tensor.
+    Gradients are measured by taps: zeros that are added to a tensor. Their gradient is that of the
+    tensor.
 
     Args:
-        graph: the model's calls, ending in one layer of raw outputs.
+        graph: the model's calls, which end in one layer of raw outputs.
         layout: all tasks.
         settings: method, preference, and whether gradients are taken at the tensors in which a
             region ends ("features") or at its weights ("parameters").
@@ -114,17 +114,19 @@ class Engine(keras.layers.Layer):
         assert settings.balance is not None
         if settings.balance.method.elementwise:
             raise InputError(
-                f"Balancing {settings.balance.method.name!r} works element by element at the features of Heads: give "
+                f"Balancing {settings.balance.method.name!r} works element by element at the "
+                "features of Heads: give "
                 'balancing=... to pc.layers.Heads, with gradients="features".'
             )
         self.layout, self.graph = layout, graph
         self.plan = BalancePlan.of(graph, layout, settings.balance, settings.gradients)
+        # One variable holds the states of all regions side by side.
         start = np.concatenate([region.balance.start() for region in self.plan.regions], axis=1)
         self.carrying = MethodState(start, len(layout.tasks), name="carrying")
         self.built = True
 
     def check_unchanged(self) -> None:
-        """Refuse a training after layers were frozen or thawed, of which the plan does not know.
+        """Raise an error if layers were frozen or unfrozen after the plan was made.
 
         Raises:
             InputError: naming the weights.
@@ -139,43 +141,51 @@ class Engine(keras.layers.Layer):
             )
 
     def call(self, inputs: Sequence[Tensor], training: bool = True) -> Raw:
-        """Raw outputs [n, units], with the backward pass of the method; the layers within learn that they train."""
+        """Return raw outputs [n, units], with the backward pass of the method.
+
+        The layers of the model are called in training mode.
+        """
         plan = self.plan
         carried, losses, last = self.carrying.read()
+        # Each tap has one row for each sample, so that it can be added to a tensor of the batch.
         taps = [ops.zeros((ops.shape(inputs[0])[0], *shape)) for shape in plan.shapes]
 
         def forward(
             differentiated: list[Tensor], rest: list[Tensor]
         ) -> tuple[Tensor, list[Tensor]]:
-            values, added = (
+            values, tap_values = (
                 differentiated[: len(plan.trained)],
                 differentiated[len(plan.trained) : -1],
             )
             state, x = rest[: len(plan.kept)], rest[len(plan.kept) + 2 :]
             mapping = [*zip(plan.trained, values, strict=True), *zip(plan.kept, state, strict=True)]
-            tapped = {} if plan.denses else dict(zip(plan.ends, added, strict=True))
-            seen = dict(zip(self.graph.inputs, x, strict=True))
+            tapped = {} if plan.denses else dict(zip(plan.ends, tap_values, strict=True))
+            tensors = dict(zip(self.graph.inputs, x, strict=True))
 
             def passing(key: Key, value: Tensor) -> Tensor:
-                seen[key] = value
+                tensors[key] = value
                 return _plus(value, tapped.get(key))
 
             with keras.StatelessScope(mapping, collect_losses=True) as scope:
                 instead = {
-                    # a bias for each row
+                    # A tap at the output before the activation acts as a bias for each row.
                     dense.call: dense.tapped(values[dense.kernel], values[dense.bias] + tap)
-                    for dense, tap in zip(plan.denses, added if plan.denses else (), strict=True)
+                    for dense, tap in zip(
+                        plan.denses, tap_values if plan.denses else (), strict=True
+                    )
                 }
                 raw = self.graph.run(x, passing, instead)[0]
+            # Such a loss has no output column, so it has no cotangent that could be balanced.
             if scope.losses:
                 raise InputError(
-                    "A layer adds a loss of its own (activity_regularizer or add_loss), which balancing with "
-                    "gradients at shared weights cannot see: take it out, or use Heads(balancing=...) with "
+                    "A layer adds a loss of its own (activity_regularizer or add_loss), which "
+                    "balancing with gradients at shared weights cannot see: take it out, or use "
+                    "Heads(balancing=...) with "
                     'gradients="features".'
                 )
             return raw, [
                 *(scope.get_current_value(v) for v in plan.kept),
-                *(seen[d.key] for d in plan.denses),
+                *(tensors[d.key] for d in plan.denses),
             ]
 
         def backward(
@@ -190,8 +200,11 @@ class Engine(keras.layers.Layer):
             return self._backward(step, differentiated[-1], losses, last)
 
         differentiated = [*(ops.convert_to_tensor(v) for v in plan.trained), *taps, carried]
+        # `+ 0` copies: the variables are assigned below, before the backward pass reads the values.
         rest = [*(ops.convert_to_tensor(v) + 0 for v in plan.kept), losses, last, *inputs]
         raw, others = with_pullback(forward, backward)(differentiated, rest)
+        # The forward pass ran in a StatelessScope, so its updates (of batch normalisation, of seed
+        # generators) are written back here.
         for variable, value in zip(plan.kept, others[: len(plan.kept)], strict=True):
             variable.assign(value)
         return raw
@@ -199,36 +212,43 @@ class Engine(keras.layers.Layer):
     def _backward(
         self, step: Step, carried: Tensor, losses: Tensor, last: Tensor
     ) -> list[Tensor | None]:
-        """A gradient for each weight, none for the taps, and what is carried on."""
+        """Return a gradient for each weight, None for each tap, and the state of the next step."""
         gradients: dict[int, Tensor] = {}
-        following, start = [], 0
+        next_states, start = [], 0
         for region in self.plan.regions:
             part = carried[:, start : start + region.balance.packed.size]
             start += region.balance.packed.size
-            own = ops.take(losses, np.array(region.tasks, "int32"))
-            weights, after = region.balance.step(part, partial(step.gramian, region), own, last)
-            following.append(after)
+            region_losses = ops.take(losses, np.array(region.tasks, "int32"))
+            weights, next_state = region.balance.step(
+                part, partial(step.gramian, region), region_losses, last
+            )
+            next_states.append(next_state)
             combined = step.cotangent * ops.cast(
                 step.by_column(region, weights), step.cotangent.dtype
             )
             gradients |= zip(
                 region.variables, step.pull(list(region.variables), combined), strict=True
             )
-        alone = [i for i in range(len(self.plan.trained)) if i not in gradients]
-        gradients |= zip(alone, step.pull(alone, step.cotangent), strict=True)
+        # These weights serve one task or none: their gradient is that of the sum of losses.
+        single_task = [i for i in range(len(self.plan.trained)) if i not in gradients]
+        gradients |= zip(single_task, step.pull(single_task, step.cotangent), strict=True)
         weights_first = [gradients[i] for i in range(len(self.plan.trained))]
-        return [*weights_first, *[None] * len(self.plan.shapes), ops.concatenate(following, axis=1)]
+        return [
+            *weights_first,
+            *[None] * len(self.plan.shapes),
+            ops.concatenate(next_states, axis=1),
+        ]
 
 
 @dataclass(frozen=True)
 class Step:
-    """The backward pass of one step.
+    """Holds what the backward pass of one step needs.
 
     Attributes:
-        pull: cotangents of the raw outputs -> gradients.
-        cotangent: of the raw outputs, [n, units].
-        activations: what came into each dense layer with a tap.
-        layout, plan: of the model.
+        pull: the pullback: cotangents of the raw outputs -> gradients.
+        cotangent: the cotangent of the raw outputs, [n, units].
+        activations: the inputs of each dense layer that has a tap.
+        layout, plan: those of the model.
     """
 
     pull: Pull
@@ -238,58 +258,71 @@ class Step:
     plan: BalancePlan
 
     def gramian(self, region: Region) -> Tensor:
-        """[tasks of the region, tasks of the region], of the global batch."""
-        only = (self.layout.owner == np.array(region.tasks)[:, None]).astype("float32")
-        each = ops.expand_dims(self.cotangent, 0) * ops.cast(only[:, None, :], self.cotangent.dtype)
-        wanted = [len(self.plan.trained) + tap for tap in region.taps] + list(region.others)
-        found = [
-            ops.cast(gradient, "float32") for gradient in self.pull(wanted, each, batched=True)
+        """Return the Gramian of a region's tasks, [k, k] for k tasks, of the global batch."""
+        # One cotangent for each task: 0 in the output columns of all other tasks.
+        task_columns = (self.layout.owner == np.array(region.tasks)[:, None]).astype("float32")
+        cotangents = ops.expand_dims(self.cotangent, 0) * ops.cast(
+            task_columns[:, None, :], self.cotangent.dtype
+        )
+        # The taps come after the weights among the differentiated tensors.
+        positions = [len(self.plan.trained) + tap for tap in region.taps] + list(region.others)
+        gradients = [
+            ops.cast(gradient, "float32")
+            for gradient in self.pull(positions, cotangents, batched=True)
         ]
-        tapped, others = found[: len(region.taps)], found[len(region.taps) :]
-        # gradients at tensors belong to rows: the Gramians of several replicas add up
+        at_taps, at_weights = gradients[: len(region.taps)], gradients[len(region.taps) :]
+        # Gradients at tensors belong to rows, so the Gramians of several replicas add up.
         if not self.plan.denses:
-            return sum_over_replicas(sum(map(_products, tapped)))
-        parts = [_products(sum_over_replicas(gradient)) for gradient in others]
-        for tap, cotangent in zip(region.taps, tapped, strict=True):
+            return sum_over_replicas(sum(map(_products, at_taps)))
+        # Gradients at weights are sums over rows: add them up over replicas before the products.
+        parts = [_products(sum_over_replicas(gradient)) for gradient in at_weights]
+        for tap, cotangent in zip(region.taps, at_taps, strict=True):
             parts.append(_of_dense(ops.cast(self.activations[tap], "float32"), cotangent))
         return sum(parts)
 
     def by_column(self, region: Region, weights: Tensor) -> Tensor:
-        """The weight of each column of the raw outputs, 0 where its task is not of the region, [units]."""
-        chosen = (self.layout.owner[:, None] == np.array(region.tasks)).astype("float32")
-        return ops.matmul(chosen, weights[:, None])[:, 0]
+        """Return the weight of each output column, [units]; 0 for tasks outside the region."""
+        owners = (self.layout.owner[:, None] == np.array(region.tasks)).astype("float32")
+        return ops.matmul(owners, weights[:, None])[:, 0]
 
 
 def _products(gradients: Tensor) -> Tensor:
-    """Inner products of the gradients [k, ...] with one another, [k, k]."""
+    """Return the inner products of the gradients [k, ...] with one another, [k, k]."""
     flat = ops.reshape(gradients, (gradients.shape[0], -1))
     return ops.matmul(flat, ops.transpose(flat))
 
 
 def _of_dense(activations: Tensor, cotangents: Tensor) -> Tensor:
-    """A dense layer's part of the Gramian [k, k], from activations [n, d] and cotangents [k, n, units]."""
+    """Return a dense layer's part of the Gramian, [k, k].
+
+    Args:
+        activations: [n, d].
+        cotangents: [k, n, units].
+    """
     rows, width = activations.shape
     biases = _products(sum_over_replicas(ops.sum(cotangents, axis=1)))
+    # With more rows than inputs the kernel gradients [k, d, units] are cheaper than A A' [n, n].
+    # With several replicas they are needed: A A' lacks the pairs of rows of different replicas.
     if rows is None or rows > width or replicas() > 1:
         kernels = ops.matmul(ops.transpose(activations)[None], cotangents)
         return biases + _products(sum_over_replicas(kernels))
-    across = ops.matmul(ops.matmul(activations, ops.transpose(activations))[None], cotangents)
+    row_products = ops.matmul(ops.matmul(activations, ops.transpose(activations))[None], cotangents)
     count = cotangents.shape[0]
     return biases + ops.matmul(
-        ops.reshape(across, (count, -1)), ops.transpose(ops.reshape(cotangents, (count, -1)))
+        ops.reshape(row_products, (count, -1)), ops.transpose(ops.reshape(cotangents, (count, -1)))
     )
 
 
 @dataclass(frozen=True)
 class BalancePlan:
-    """What of a model is shared by whom, worked out once.
+    """Describes which tasks share which weights of a model, computed once.
 
     Attributes:
         trained, kept: the weights that train, and those that do not.
         regions: what each set of tasks shares, the largest set first.
-        ends: the tensors that are tapped, or none of them and
-        denses: the dense layers whose outputs are.
-        shapes: of the taps, without the rows.
+        ends: the tensors that have a tap; empty where `denses` have them.
+        denses: the dense layers whose outputs have a tap.
+        shapes: the shapes of the taps, without the rows.
     """
 
     trained: list[Any]
@@ -301,25 +334,28 @@ class BalancePlan:
 
     @classmethod
     def of(cls, graph: Graph, layout: Layout, balance: ActiveBalancing, gradients: str) -> Self:
-        """From the model's calls.
+        """Make the plan from the model's calls.
 
         Raises:
             InputError: where no two tasks share a weight; for features whose shape is not known.
         """
         served = graph.served()
-        owned = [
+        weighted_calls = [
             (call, tasks)
             for call, tasks in served.items()
             if hasattr(call.operation, "trainable_variables")
         ]
         trained = trained_by(graph)
-        kept = _unique([v for call, _ in owned for v in call.operation.non_trainable_variables])
-        place = {id(variable): i for i, variable in enumerate(trained)}
+        kept = _unique(
+            [v for call, _ in weighted_calls for v in call.operation.non_trainable_variables]
+        )
+        positions = {id(variable): i for i, variable in enumerate(trained)}
         serving: dict[int, frozenset[str]] = {}
-        for call, tasks in owned:
+        for call, tasks in weighted_calls:
+            # Heads belong to one task each, even where one fused layer holds all of them.
             if not isinstance(call.operation, TaskLayer):
                 for variable in call.operation.trainable_variables:
-                    i = place[id(variable)]
+                    i = positions[id(variable)]
                     serving[i] = serving.get(i, frozenset()) | tasks
         shared = sorted(
             {tasks for tasks in serving.values() if len(tasks) > 1},
@@ -328,9 +364,10 @@ class BalancePlan:
         if not shared:
             raise InputError(
                 f"Balancing {balance.method.name!r} has nothing to balance: no two of the tasks "
-                f"{listing(layout.tasks)} share a weight. These are separate networks in one object."
+                f"{listing(layout.tasks)} share a weight. These are separate networks in one "
+                "object."
             )
-        denses = _denses(graph, place) if gradients == "parameters" else []
+        denses = _denses(graph, positions) if gradients == "parameters" else []
         names = list(layout.tasks)
         ends: list[Key] = []
         regions = []
@@ -338,22 +375,26 @@ class BalancePlan:
             variables = tuple(sorted(i for i, served_by in serving.items() if served_by == tasks))
             others: tuple[int, ...] = ()
             if gradients == "features":
-                own = _ends(graph, served, tasks, {id(trained[i]) for i in variables})
-                ends += [key for key in own if key not in ends]
-                taps = tuple(map(ends.index, own))
+                region_ends = _ends(graph, served, tasks, {id(trained[i]) for i in variables})
+                ends += [key for key in region_ends if key not in ends]
+                taps = tuple(map(ends.index, region_ends))
             else:
                 taps = tuple(i for i, dense in enumerate(denses) if dense.kernel in variables)
                 covered = {i for tap in taps for i in (denses[tap].kernel, denses[tap].bias)}
                 others = tuple(i for i in variables if i not in covered)
-            chosen = [name for name in names if name in tasks]
-            among = balance.among(chosen)
-            regions.append(Region(among, tuple(map(names.index, chosen)), variables, taps, others))
+            region_tasks = [name for name in names if name in tasks]
+            region_balance = balance.among(region_tasks)
+            regions.append(
+                Region(
+                    region_balance, tuple(map(names.index, region_tasks)), variables, taps, others
+                )
+            )
         shapes = [_shape(graph, key) for key in ends] or [(dense.units,) for dense in denses]
         return cls(trained, kept, regions, ends, denses, shapes)
 
 
 def trained_by(graph: Graph) -> list[Any]:
-    """The weights that train, as things stand."""
+    """Return the weights that train, as `trainable` is set now."""
     layers = [
         call.operation for call in graph.calls if hasattr(call.operation, "trainable_variables")
     ]
@@ -365,19 +406,24 @@ def trained_by(graph: Graph) -> list[Any]:
 
 
 def _carried(variable: Any) -> bool:
-    """Whether the backward pass writes it: state, and no weight."""
+    """Return whether the backward pass writes the variable: it is state, not a weight."""
     return bool(variable.overwrite_with_gradient)
 
 
 def _denses(graph: Graph, place: dict[int, int]) -> list[Dense]:
-    """The dense layers on features that are called once, with a trained kernel and bias and nothing special."""
-    times = Counter(id(call.operation) for call in graph.calls)
-    found = []
+    """Return the dense layers whose part of a Gramian can be computed by `_of_dense`.
+
+    They are called once, on features [n, d], and have a trained kernel and bias and nothing
+    special.
+    """
+    number_of_calls = Counter(id(call.operation) for call in graph.calls)
+    denses = []
     for call in graph.calls:
         layer = call.operation
         if (
+            # Exactly this class: a subclass may compute something else.
             type(layer) is not keras.layers.Dense
-            or times[id(layer)] > 1
+            or number_of_calls[id(layer)] > 1
             or len(layer.trainable_variables) != 2
         ):
             continue
@@ -390,29 +436,30 @@ def _denses(graph: Graph, place: dict[int, int]) -> list[Dense]:
         ):
             continue
         if {id(layer.kernel), id(layer.bias)} == {id(v) for v in layer.trainable_variables}:
-            found.append(Dense(call, place[id(layer.kernel)], place[id(layer.bias)]))
-    return found
+            denses.append(Dense(call, place[id(layer.kernel)], place[id(layer.bias)]))
+    return denses
 
 
 def _ends(
     graph: Graph, served: dict[Call, frozenset[str]], tasks: frozenset[str], variables: set[int]
 ) -> tuple[Key, ...]:
-    """The tensors that leave a region: made by its calls, taken by others."""
+    """Return the tensors that leave a region: its calls compute them, other calls take them."""
     inside = {
         call
-        for call, own in served.items()
+        for call, call_tasks in served.items()
         if not isinstance(call.operation, TaskLayer)
         and (
-            own == tasks
+            call_tasks == tasks
             or any(id(v) in variables for v in getattr(call.operation, "trainable_variables", ()))
         )
     }
-    made = {key for call in inside for key in call.outputs}
+    computed = {key for call in inside for key in call.outputs}
     taken = [key for call in graph.calls if call not in inside for key in call.inputs]
-    return tuple(dict.fromkeys(key for key in taken if key in made))
+    return tuple(dict.fromkeys(key for key in taken if key in computed))
 
 
 def _shape(graph: Graph, key: Key) -> tuple[int, ...]:
+    """Return the shape of a tensor without its rows; raise an error where it is not known."""
     shape = graph.shape_of(key)
     if None in shape[1:]:
         raise InputError(
@@ -423,11 +470,12 @@ def _shape(graph: Graph, key: Key) -> tuple[int, ...]:
 
 
 def _unique(variables: list[Any]) -> list[Any]:
+    """Return the variables in their order, each once; variables cannot be compared by `==`."""
     return list({id(variable): variable for variable in variables}.values())
 
 
 def _plus(value: Tensor, tap: Tensor | None) -> Tensor:
-    """A tensor with zeros added whose gradient is wanted; a mask stays with it."""
+    """Return a tensor plus the zeros of a tap; its mask is kept."""
     if tap is None:
         return value
     tapped = value + ops.cast(tap, value.dtype)

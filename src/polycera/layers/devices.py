@@ -1,4 +1,4 @@
-"""Whether the devices that the surroundings ask for are there."""
+"""Check that the device exists which an environment variable names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import keras
 from polycera.errors import PolyceraError, shorten
 
 ASKED_BY = {"jax": "JAX_PLATFORMS", "torch": "KERAS_TORCH_DEVICE"}
-"""The variable by which a backend is told on which device to compute."""
+"""Maps a backend to the environment variable that sets its device."""
 
 
 def check_devices() -> None:
-    """Compute one number, where the surroundings name a device.
+    """Compute one number, if an environment variable names a device.
 
-    JAX 0.10 fails without a word where `JAX_PLATFORMS=cuda` and there is no GPU.
+    JAX 0.10 gives no clear error where `JAX_PLATFORMS=cuda` is set and there is no GPU.
 
     Raises:
         PolyceraError: naming the variable, where the backend cannot use that device.
@@ -27,9 +27,10 @@ def check_devices() -> None:
         return
     try:
         keras.ops.zeros(1)
-    except Exception as error:  # of any kind: an AssertionError without a text, among others
-        said = " ".join(str(error).split()) or "it gives no reason"
+    except Exception as error:  # JAX may raise an AssertionError without a text
+        reason = " ".join(str(error).split()) or "it gives no reason"
         raise PolyceraError(
-            f"{variable} is {shorten(device)!r}, and {backend} cannot compute there: {shorten(said, 150).rstrip('.')}. "
+            f"{variable} is {shorten(device)!r}, and {backend} cannot compute there: "
+            f"{shorten(reason, 150).rstrip('.')}. "
             f"Set {variable}=cpu, or leave it unset."
         ) from None

@@ -1,4 +1,4 @@
-"""Layers and operations that multiply no matrix: what they do, they do element by element, or they look it up."""
+"""List the layers and operations that multiply no matrix: they work by element or look up."""
 
 from __future__ import annotations
 
@@ -88,7 +88,10 @@ LAYERS = (
     ),
     *(layers.IntegerLookup, TaskLayer, Named, SmoothClip, Blend, RowsFirst),
 )
-"""Layers in which no matrix is multiplied; exactly these, for what inherits from one may do more."""
+"""Lists the layers in which no matrix is multiplied.
+
+Exactly these classes count: a class that inherits from one of them may do more.
+"""
 
 OPERATIONS = {
     *(
@@ -212,4 +215,4 @@ OPERATIONS = {
     ),
     *("TrueDivide", "Unstack", "Var", "Where", "ZerosLike"),
 }
-"""Names of operations of `keras.ops`."""
+"""Lists the operations of `keras.ops` in which no matrix is multiplied."""

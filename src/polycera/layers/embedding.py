@@ -1,4 +1,7 @@
-"""What a table's numbers pass through before the first hidden layer: a bound for far values, and bins of their own."""
+"""Transform a table's numbers before the first hidden layer.
+
+`SmoothClip` bounds far values, `PiecewiseLinear` gives each column bins of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,26 @@ from polycera.layers.first_weights import Drawn
 from polycera.typing import Array, Tensor
 
 FAR = 4.0
-"""Deviations from the mean beyond which a number hardly counts for more."""
+"""`SmoothClip` bounds numbers to this many standard deviations from the mean.
+
+Beyond it a number has almost the same effect as the bound itself.
+"""
 
 LEAST, MOST, TOGETHER = 4, 8, 256
-"""Numbers in the vector of a column, and in those of all columns: many columns say much of the same, and cost time."""
+"""These limit the size of the vector that stands for a column, in numbers.
+
+LEAST: the smallest for one column. MOST: the largest for one column. TOGETHER: the sum over all
+columns, because many columns repeat each other's information and cost time.
+"""
 
 
 @keras.saving.register_keras_serializable(package="polycera")
 class SmoothClip(keras.layers.Layer):
-    """Bends numbers that lie far off back: x / sqrt(1 + (x / 4)²), which is x near 0 and never beyond ±4.
+    """Bound numbers smoothly: x / sqrt(1 + (x / 4)²), which is x near 0 and never beyond ±4.
 
-    A single value of a thousand deviations would else decide a row's answer, and its gradient a
-    step. After RealMLP (Holzmüller et al. 2024, arXiv:2407.04491), which bends at 3 and scales by
-    quantiles.
+    Without it a single value at a thousand deviations would decide a row's prediction, and its
+    gradient a step. After RealMLP (Holzmüller et al. 2024, arXiv:2407.04491), which bounds at 3 and
+    scales by quantiles.
 
     Input and output shape: [n, features].
 
@@ -36,7 +46,7 @@ class SmoothClip(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        # the square of a thousand is infinite in half precision
+        # In half precision the square of a thousand is infinite.
         super().__init__(**{"dtype": "float32", **kwargs})
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -53,21 +63,23 @@ def bent(x: Any, xp: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="polycera")
 class PiecewiseLinear(keras.layers.Layer):
-    """Gives the first columns bins of their own, so that a network can bend where a forest would split.
+    """Give the first columns bins of their own, at whose edges a network can change its slope.
+
+    A forest would split there.
 
     Each number becomes a vector: for each bin how much of it lies below the number, 0 to 1
     (Gorishniy et al. 2022, arXiv:2203.05556), times a matrix of the column's own, through a ReLU.
     The columns themselves stay beside it. Each member has matrices of its own.
 
     Args:
-        columns: how many of the first columns are embedded.
-        bins: of each, at most; see `bins_of`.
-        members: networks side by side.
-        seed: of the first weights.
+        columns: the number of columns that are embedded, counted from the first.
+        bins: the largest number of bins of each column; see `bins_of`.
+        members: the number of ensemble members.
+        seed: of the initial weights.
         members_first: whether the axis of members comes before the rows.
 
     Weights, not trained by gradients: `edges` [columns, bins] and `widths` [columns, bins], from
-    the training rows; a bin of width 0 is none.
+    the training rows; a bin of width 0 is not used.
 
     Input shape: [n, features]. Output shape: [n, members, features + columns * size], or [members,
         n, ...].
@@ -82,16 +94,16 @@ class PiecewiseLinear(keras.layers.Layer):
         members_first: bool = False,
         **kwargs: Any,
     ) -> None:
-        # bins are narrower than half precision sees
+        # Bins can be narrower than half precision resolves.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.columns, self.bins, self.members, self.seed = columns, bins, members, seed
         self.size, self.members_first = size_of(columns), members_first
 
     def build(self, input_shape: Any) -> None:
         shape = (self.columns, self.bins)
-        kept = dict(trainable=False, autocast=False, dtype="float32")
-        self.edges = self.add_weight(name="edges", shape=shape, initializer="zeros", **kept)
-        self.widths = self.add_weight(name="widths", shape=shape, initializer="zeros", **kept)
+        fixed = dict(trainable=False, autocast=False, dtype="float32")
+        self.edges = self.add_weight(name="edges", shape=shape, initializer="zeros", **fixed)
+        self.widths = self.add_weight(name="widths", shape=shape, initializer="zeros", **fixed)
         first = Drawn(self.bins**-0.5, self.seed)
         self.kernel = self.add_weight(
             name="kernel", shape=(self.members, *shape, self.size), initializer=first
@@ -101,24 +113,26 @@ class PiecewiseLinear(keras.layers.Layer):
         )
 
     def fit_to(self, features: Array) -> None:
-        """Take bins from training rows [n, features]."""
+        """Compute bins from training rows [n, features]."""
         edges, widths = bins_of(features[:, : self.columns], self.bins)
         self.edges.assign(edges)
         self.widths.assign(widths)
 
     def call(self, inputs: Tensor) -> Tensor:
-        widths, edges = (ops.convert_to_tensor(own) for own in (self.widths, self.edges))
-        there = ops.cast(widths > 0, "float32")
+        """Return the columns and, beside them, the vectors of the embedded ones."""
+        widths, edges = (ops.convert_to_tensor(variable) for variable in (self.widths, self.edges))
+        used = ops.cast(widths > 0, "float32")
         numbers = ops.expand_dims(ops.cast(inputs[:, : self.columns], "float32"), -1)
-        filled = ops.clip((numbers - edges) / (widths + 1.0 - there), 0.0, 1.0) * there
+        # An unused bin has width 0: divide by 1 instead, then multiply by 0.
+        filled = ops.clip((numbers - edges) / (widths + 1.0 - used), 0.0, 1.0) * used
         bias = ops.reshape(
             ops.convert_to_tensor(self.bias), (self.members, 1, self.columns * self.size)
         )
         vectors = ops.einsum("nfb,mfbs->mnfs", ops.cast(filled, self.compute_dtype), self.kernel)
         flat = ops.relu(ops.reshape(vectors, (self.members, -1, self.columns * self.size)) + bias)
         beside = ops.repeat(ops.expand_dims(ops.cast(inputs, flat.dtype), 0), self.members, axis=0)
-        found = ops.concatenate([beside, flat], axis=-1)
-        return found if self.members_first else ops.transpose(found, (1, 0, 2))
+        outputs = ops.concatenate([beside, flat], axis=-1)
+        return outputs if self.members_first else ops.transpose(outputs, (1, 0, 2))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         wide = input_shape[-1] + self.columns * self.size
@@ -129,17 +143,17 @@ class PiecewiseLinear(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        own = {
+        arguments = {
             "columns": self.columns,
             "bins": self.bins,
             "members": self.members,
             "seed": self.seed,
         }
-        return {**super().get_config(), **own, "members_first": self.members_first}
+        return {**super().get_config(), **arguments, "members_first": self.members_first}
 
 
 def size_of(columns: int) -> int:
-    """How many numbers stand for one number, beside it, where so many columns are embedded.
+    """Return the size of the vector of one column, if so many columns are embedded.
 
     Examples:
         >>> size_of(8), size_of(50), size_of(1000)
@@ -149,10 +163,10 @@ def size_of(columns: int) -> int:
 
 
 def bins_of(numbers: Array, bins: int) -> tuple[Array, Array]:
-    """Bins between quantiles of the columns of [n, columns]: lower edges and widths, [columns, bins].
+    """Return bins between quantiles of the columns of [n, columns]: lower edges and widths.
 
-    A value that many rows share ends one bin, not several; the bins that are left over have width
-    0.
+    Both have shape [columns, bins]. A value that many rows share ends one bin, not several. The
+    bins that are left over have width 0.
     """
     quantiles = np.quantile(numbers.astype("float64"), np.linspace(0.0, 1.0, bins + 1), axis=0).T
     widths = np.diff(quantiles, axis=1)

@@ -1,4 +1,7 @@
-"""First weights drawn on the host: a backend would compile a program for each shape, seconds for a small table."""
+"""Draw initial weights on the host.
+
+A backend would compile a program for each shape, which takes seconds for a small table.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from polycera.typing import Tensor
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Drawn(keras.initializers.Initializer):
-    """Draws independent normal numbers of mean 0, the same ones on every backend.
+    """Draw independent normal numbers of mean 0, the same ones on every backend.
 
     Args:
         stddev: their standard deviation.
         seed: of the network.
-        place: of the layer in the network: no two layers draw the same numbers.
+        place: the position of the layer in the network: no two layers draw the same numbers.
 
     Examples:
         >>> import numpy as np
@@ -31,6 +34,7 @@ class Drawn(keras.initializers.Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
         """Return a tensor of this shape; each call returns the same numbers."""
+        # NumPy takes no negative seed.
         generator = np.random.default_rng([self.seed % 2**64, self.place])
         drawn = generator.standard_normal(tuple(shape), "float32")
         return ops.convert_to_tensor(drawn * np.float32(self.stddev), dtype=dtype)

@@ -1,16 +1,17 @@
-"""The fork between trunk and heads: identity forwards, the tasks' gradients combined backwards.
+"""Combine the tasks' gradients where linear heads meet their trunk: the fork.
 
-Linear heads on one trunk need no gradient per task. With raw outputs `z = h W` and cotangents `D =
-dloss/dz` (a row a sample, columns a task's units), task i's gradient at the trunk is `D_i W_i'`, so
-that the Gramian of all tasks is `G = (D'D) * (W'W)`, element by element and added up over each pair
-of tasks' units: nothing of size tasks x rows x features is ever made. A method turns G into
-weights, and one combined cotangent `(D * w) W'` goes on into the trunk: one backward pass, whatever
-the number of tasks. The heads themselves learn from their own losses, as always.
+The forward pass is the heads' matrix product. Linear heads on one trunk need no gradient for each
+task. With raw outputs `z = h W` and cotangents `D = dloss/dz` (a row for each sample, one or more
+output columns for each task), task i's gradient at the trunk is `D_i W_i'`. So the Gramian of all
+tasks is `G = (D'D) * (W'W)`, element by element and added up over each pair of tasks' columns.
+Nothing of size tasks x rows x features is ever computed. A method turns G into weights, and one
+combined cotangent `(D * w) W'` flows into the trunk: one backward pass, whatever the number of
+tasks. The heads themselves learn from their own losses, as always.
 
 A method that works element by element gets, at each feature of each row, the sum of the tasks'
-positive gradients and that of the negative ones. For tasks of one unit these are `(|D| |W|' + D W')
-/ 2` and `(|D| |W|' - D W') / 2`: two products, and again nothing of size tasks x rows x features.
-Only those of several units need each task's own gradient.
+positive gradients and that of the negative ones. For tasks with one output column these are
+`(|D| |W|' + D W') / 2` and `(|D| |W|' - D W') / 2`: two products, and again nothing of size tasks x
+rows x features. Only tasks with several columns need each task's own gradient.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from polycera.typing import Raw, Tensor
 
 @dataclass(frozen=True)
 class Fork:
-    """How the gradients of fused linear heads meet in the trunk.
+    """Combine the gradients of fused linear heads on their way into the trunk.
 
     Attributes:
         layout: the tasks.
-        balance: the method at work on them.
+        balance: the balancing method applied to them.
     """
 
     layout: Layout
@@ -44,19 +45,21 @@ class Fork:
     def __call__(
         self, features: Tensor, kernel: Tensor, carried: Tensor, losses: Tensor, last: Tensor
     ) -> Raw:
-        """`features` [n, d] times `kernel` [d, units], with the backward pass of the method.
+        """Return `features` [n, d] times `kernel` [d, units], with the method's backward pass.
 
-        The gradient that `carried` gets is its next value: the variable behind it is one that an
-            optimizer overwrites.
-        `losses` and `last` are as in `Balance.step`.
+        The gradient of `carried` is its next value: an optimizer overwrites the variable behind it
+        with this gradient. `losses` and `last` are as in `ActiveBalancing.step`.
         """
         product = with_backward(lambda h, w, *_: ops.matmul(h, w), self._backward)
         return product(features, kernel, carried, losses, last)
 
     def _backward(self, inputs: tuple[Tensor, ...], cotangent: Tensor) -> tuple[Any, ...]:
+        """Return a cotangent for each input of the forward pass."""
+        # `losses` and `last` are inputs only so that the backward pass can read them: gradient 0.
         features, kernel, carried, losses, last = inputs
 
         def gramian() -> Tensor:
+            # Sums over rows lose too much in half precision.
             return self._gramian(ops.cast(cotangent, "float32"), ops.cast(kernel, "float32"))
 
         weights, following = self.balance.step(carried, gramian, losses, last)
@@ -70,6 +73,7 @@ class Fork:
             combined = ops.matmul(weighted, ops.transpose(kernel))
         return (
             combined,
+            # The heads learn from their own losses: their kernel gets the cotangent unweighted.
             ops.matmul(ops.transpose(features), cotangent),
             following,
             ops.zeros_like(losses),
@@ -79,44 +83,53 @@ class Fork:
     def _elementwise(
         self, features: Tensor, cotangent: Tensor, kernel: Tensor, noise: Tensor
     ) -> Tensor:
-        """What goes on into the trunk, [n, d], from a method that works element by element."""
+        """Return the gradient for the trunk, [n, d], of a method that works by element."""
         method: Any = self.balance.method
         columns = kernel.shape[0]
         if method.over == "batch":
-            toward = ops.matmul(ops.transpose(ops.sign(features)), cotangent) * kernel
-            by_task = sum_over_replicas(ops.matmul(toward, self._belongs))
+            # Over a batch, the paper adds up each gradient times the sign of its feature; see
+            # `GradDrop`.
+            by_column = ops.matmul(ops.transpose(ops.sign(features)), cotangent) * kernel
+            by_task = sum_over_replicas(ops.matmul(by_column, self._belongs))
             passing = method.passing(by_task, ops.transpose(scattered(1, columns, noise)))
             return ops.matmul(
                 cotangent, ops.transpose(kernel * ops.matmul(passing, self._belongs.T))
             )
+        # The positive gradients add up to (sum of |g| + sum of g) / 2, the negative ones to
+        # (sum of |g| - sum of g) / 2.
         total = ops.matmul(cotangent, ops.transpose(kernel))
         sizes = self._sizes(cotangent, kernel)
         uniform = scattered(ops.shape(total)[0], columns, noise)
         return method.combine(0.5 * (sizes + total), 0.5 * (sizes - total), uniform)
 
     def _sizes(self, cotangent: Tensor, kernel: Tensor) -> Tensor:
-        """The sizes of the tasks' gradients added up, [n, d]."""
+        """Return the sum of the absolute values of the tasks' gradients, [n, d]."""
+        # Tasks with one output column: each gradient is one product, so that |d w| = |d| |w|.
         single = np.flatnonzero(np.bincount(self.layout.owner)[self.layout.owner] == 1)
         sizes = ops.zeros(())
         if len(single):
-            one, other = (ops.take(ops.abs(part), single, axis=-1) for part in (cotangent, kernel))
-            sizes = ops.matmul(one, ops.transpose(other))
+            cotangents, kernels = (
+                ops.take(ops.abs(part), single, axis=-1) for part in (cotangent, kernel)
+            )
+            sizes = ops.matmul(cotangents, ops.transpose(kernels))
         for group in self.layout.groups:
             if group.task.units > 1:
-                own = ops.einsum("nku,dku->knd", group.raw(cotangent, ops), group.raw(kernel, ops))
-                sizes = sizes + ops.sum(ops.abs(own), axis=0)
+                task_gradients = ops.einsum(
+                    "nku,dku->knd", group.raw(cotangent, ops), group.raw(kernel, ops)
+                )
+                sizes = sizes + ops.sum(ops.abs(task_gradients), axis=0)
         return sizes
 
     @cached_property
     def _belongs(self) -> np.ndarray:
-        """1.0 where a column of the raw outputs is a task's, [units, m]."""
+        """Return 1.0 where an output column belongs to a task, [units, m]."""
         return (self.layout.owner[:, None] == np.arange(self.balance.tasks)).astype("float32")
 
     def _gramian(self, cotangent: Tensor, kernel: Tensor) -> Tensor:
-        """[m, m], of the global batch."""
-        by_unit = ops.matmul(ops.transpose(cotangent), cotangent) * ops.matmul(
+        """Return the Gramian of the tasks' gradients, [m, m], of the global batch."""
+        products = ops.matmul(ops.transpose(cotangent), cotangent) * ops.matmul(
             ops.transpose(kernel), kernel
         )
         if self.layout.units > self.balance.tasks:
-            by_unit = ops.matmul(self._belongs.T, ops.matmul(by_unit, self._belongs))
-        return sum_over_replicas(by_unit)
+            products = ops.matmul(self._belongs.T, ops.matmul(products, self._belongs))
+        return sum_over_replicas(products)

@@ -1,4 +1,4 @@
-"""A functional model as a list of calls, and which tasks each call serves."""
+"""Read a functional model as a list of calls, and find the tasks that each call serves."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from polycera.layers.heads import Heads, TaskLayer
 from polycera.typing import TaskName, Tensor
 
 Key: TypeAlias = tuple[int, int]
-"""A tensor of the graph: in which call of which model, and which one."""
+"""Identifies a tensor of the graph: (scope, id of Keras's tensor).
+
+The scope is the number of the call of a model within the model; 0 for the model itself.
+"""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer or operation.
+    """Holds one call of a layer or operation.
 
     Attributes:
-        operation: what is called.
-        node: Keras's own note of the call.
-        scope: in which call of a model within the model it happens.
+        operation: the layer or operation.
+        node: Keras's record of the call.
+        scope: the number of the inner model's call in which it happens; 0 for the model itself.
         inputs, outputs: the tensors.
     """
 
@@ -41,7 +44,7 @@ class Call:
 
 @dataclass
 class Graph:
-    """The calls of a functional model in their order; functional models within it are taken apart.
+    """Holds the calls of a functional model in their order, those of inner models included.
 
     Attributes:
         inputs, outputs: its tensors.
@@ -55,7 +58,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: keras.Model) -> Graph:
-        """The graph of a functional model."""
+        """Return the graph of a functional model."""
         graph = cls([(0, id(tensor)) for tensor in model.inputs])
         known = dict(zip(map(id, model.inputs), graph.inputs, strict=True))
         graph._add(model, 0, known)
@@ -63,12 +66,15 @@ class Graph:
         return graph
 
     def _add(self, model: Any, scope: int, known: dict[int, Key]) -> None:
-        """The calls of a model, given the keys of its inputs; adds those of all that it computes."""
+        """Add the calls of a model, given the keys of its inputs; add its tensors to `known`."""
         for tensor in model.outputs:
             self._reach(tensor, scope, known)
 
     def _reach(self, tensor: Any, scope: int, known: dict[int, Key]) -> None:
-        """Add all calls that lead to a tensor, the first ones first, without recursion: networks are deep."""
+        """Add all calls that lead to a tensor, the first ones first.
+
+        It uses no recursion, because networks may be deeper than Python's limit.
+        """
         waiting = [tensor]
         while waiting:
             tensor = waiting[-1]
@@ -84,14 +90,16 @@ class Graph:
                 self._call(history.operation, node, scope, known)
 
     def _call(self, operation: Any, node: Any, scope: int, known: dict[int, Key]) -> None:
+        """Add one call; for an inner functional model add the calls inside it."""
         inputs = tuple(known[id(tensor)] for tensor in node.input_tensors)
         if _is_functional(operation) and len(inputs) == len(operation.inputs):
+            # One inner model may be called several times: each call gets keys of its own.
             self._scopes += 1
             inner = dict(zip(map(id, operation.inputs), inputs, strict=True))
             self._add(operation, self._scopes, inner)
             known |= {
-                id(outer): inner[id(own)]
-                for outer, own in zip(node.output_tensors, operation.outputs, strict=True)
+                id(outer): inner[id(inside)]
+                for outer, inside in zip(node.output_tensors, operation.outputs, strict=True)
             }
             return
         outputs = tuple((scope, id(tensor)) for tensor in node.output_tensors)
@@ -104,64 +112,74 @@ class Graph:
         passing: Callable[[Key, Tensor], Tensor],
         instead: Mapping[Call, Callable[[Tensor], Tensor]],
     ) -> list[Tensor]:
-        """Make the calls, as `keras.Model` does while training.
+        """Make the calls, as `keras.Model` does while training, and return the outputs.
 
         Args:
-            inputs: as many as the model takes.
-            passing: what goes on in place of each tensor that a call has made.
-            instead: what is called in place of some layers of one input.
+            inputs: one tensor for each input of the model.
+            passing: returns the tensor to use in place of each tensor that a call has computed.
+            instead: functions to call in place of some layers with one input.
         """
         values = dict(zip(self.inputs, inputs, strict=True))
         for call in self.calls:
-            given = {
+            values_by_id = {
                 id(t): values[key]
                 for t, key in zip(call.node.input_tensors, call.inputs, strict=True)
             }
-            args, kwargs = call.node.arguments.fill_in(given)
+            args, kwargs = call.node.arguments.fill_in(values_by_id)
             if "training" in getattr(call.operation, "_call_context_args", ()):
-                kwargs["training"] = True  # some layers do not look at the call around them
-            calling = instead.get(call)
-            made = (
-                [calling(args[0])]
-                if calling
+                # Some layers ignore the `training` of the call around them.
+                kwargs["training"] = True
+            replacement = instead.get(call)
+            outputs = (
+                [replacement(args[0])]
+                if replacement
                 else keras.tree.flatten(call.operation(*args, **kwargs))
             )
             values |= {
-                key: passing(key, value) for key, value in zip(call.outputs, made, strict=True)
+                key: passing(key, value) for key, value in zip(call.outputs, outputs, strict=True)
             }
         return [values[key] for key in self.outputs]
 
     def shape_of(self, key: Key) -> tuple[int | None, ...]:
-        """The shape of a tensor that a call makes."""
+        """Return the shape of a tensor that a call computes."""
         for call in self.calls:
             if key in call.outputs:
                 return tuple(call.node.output_tensors[call.outputs.index(key)].shape)
         raise KeyError(key)
 
     def served(self) -> dict[Call, frozenset[TaskName]]:
-        """The tasks that each call serves; layers that end in tasks serve those."""
-        wanted: dict[Key, frozenset[TaskName]] = {}
-        found: dict[Call, frozenset[TaskName]] = {}
+        """Return the tasks that each call serves.
+
+        A layer that ends in tasks serves its own tasks.
+        """
+        tasks_of_tensor: dict[Key, frozenset[TaskName]] = {}
+        served_tasks: dict[Call, frozenset[TaskName]] = {}
+        # From the outputs back: a call serves the tasks of all calls that use its outputs.
         for call in reversed(self.calls):
-            own = frozenset().union(*(wanted.get(key, frozenset()) for key in call.outputs))
+            call_tasks = frozenset().union(
+                *(tasks_of_tensor.get(key, frozenset()) for key in call.outputs)
+            )
             if isinstance(call.operation, TaskLayer):
-                own = frozenset(call.operation.layout.tasks)
-            found[call] = own
-            for key, tasks in _asked(call, own).items():
-                wanted[key] = wanted.get(key, frozenset()) | tasks
-        return found
+                call_tasks = frozenset(call.operation.layout.tasks)
+            served_tasks[call] = call_tasks
+            for key, tasks in _asked(call, call_tasks).items():
+                tasks_of_tensor[key] = tasks_of_tensor.get(key, frozenset()) | tasks
+        return served_tasks
 
 
 def _asked(call: Call, own: frozenset[TaskName]) -> Mapping[Key, frozenset[TaskName]]:
-    """The tasks for which a call takes each of its inputs: for the outputs of someone's own heads, one each."""
+    """Return the tasks that each input of a call serves.
+
+    Each input of `Outputs` is one task's own output, so it serves that task alone.
+    """
     if isinstance(call.operation, TaskLayer) and not isinstance(call.operation, Heads):
-        found: dict[Key, frozenset[TaskName]] = {}
+        tasks_of_input: dict[Key, frozenset[TaskName]] = {}
         for key, name in zip(call.inputs, call.operation.layout.tasks, strict=True):
-            found[key] = found.get(key, frozenset()) | {name}
-        return found
+            tasks_of_input[key] = tasks_of_input.get(key, frozenset()) | {name}
+        return tasks_of_input
     return dict.fromkeys(call.inputs, own)
 
 
 def _is_functional(operation: Any) -> bool:
-    """A model within the model that does nothing but make its calls."""
+    """Return whether an operation is an inner model that does nothing but make its calls."""
     return isinstance(operation, keras.Model) and type(operation).__name__ == "Functional"

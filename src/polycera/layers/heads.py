@@ -1,6 +1,7 @@
-"""Layers that end in tasks: one kernel for all heads on a trunk, all outputs side by side.
+"""Compute the raw outputs of all tasks: one kernel for all heads on a trunk.
 
-Two hundred named tasks cost what one `Dense(200)` costs, because nothing here is repeated per task.
+Two hundred named tasks cost what one `Dense(200)` costs, because nothing here is repeated for each
+task.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from polycera.typing import Raw, TaskName, Tensor
 
 
 class TaskLayer(keras.layers.Layer):
-    """What a layer that ends in tasks keeps: their layout, and the numbers that turn raw outputs into answers.
+    """Hold the tasks' layout and the numbers that turn raw outputs into predictions.
 
     Weights, none of them trained by gradients:
-        location, scale [tasks]: taken out of the labels, put back into the answers.
+        location, scale [tasks]: the target scaling, taken out of the labels and put back into the
+            predictions.
         prior [units]: raw outputs of the trivial predictor of each task.
-        fitted []: 1 once the three are taken from data.
+        fitted []: 1 once these three are computed from data.
     """
 
     def __init__(self, tasks: Sequence[Task | Joint | dict[str, Any]], **kwargs: Any) -> None:
@@ -42,6 +44,7 @@ class TaskLayer(keras.layers.Layer):
         self.fitted = self._kept("fitted", (), "zeros")
 
     def _kept(self, name: str, shape: tuple[int, ...], initializer: str) -> Any:
+        """Add a float32 weight that no gradient changes."""
         return self.add_weight(
             name=name,
             shape=shape,
@@ -52,7 +55,10 @@ class TaskLayer(keras.layers.Layer):
         )
 
     def fit_to(self, location: np.ndarray, scale: np.ndarray, prior: np.ndarray) -> None:
-        """Set the kept numbers; later calls of `fit` leave them alone, so that training goes on where it was."""
+        """Set location, scale and prior.
+
+        Later calls of `fit` do not change them, so that training continues from where it stopped.
+        """
         for variable, value in (
             (self.location, location),
             (self.scale, scale),
@@ -62,25 +68,27 @@ class TaskLayer(keras.layers.Layer):
         self.fitted.assign(1.0)
 
     def get_config(self) -> dict[str, Any]:
-        everything: list[Task | Joint] = [*self.layout.tasks.values(), *self.layout.joints]
-        tasks = [each.to_config() for each in everything]
+        tasks_and_joints: list[Task | Joint] = [*self.layout.tasks.values(), *self.layout.joints]
+        tasks = [task.to_config() for task in tasks_and_joints]
         return {**super().get_config(), "tasks": tasks}
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
         return (None, self.layout.units)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Raw outputs are float32 whatever the precision inside: losses are computed from them."""
+        """Return the spec of the raw outputs.
+
+        They are float32 whatever the precision inside, because losses are computed from them.
+        """
         return keras.KerasTensor((None, self.layout.units), dtype="float32")
 
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Heads(TaskLayer):
-    """A linear head for each task on one trunk, as one matrix multiply.
+    """Compute a linear head for each task on one trunk, as one matrix product.
 
-    Training starts around the trivial predictor, not at zero: the raw outputs of that predictor are
-        added.
-    Under mixed precision the product is computed in half precision and handed on as float32.
+    Training starts at the trivial predictor, not at zero: the raw outputs of that predictor are
+    added. Under mixed precision the product is computed in half precision and returned as float32.
 
     Args:
         tasks: tasks, and joint terms over them.
@@ -90,25 +98,25 @@ class Heads(TaskLayer):
         balancing: how the tasks' gradients are combined before they go on into the trunk: the name
             of a method (`polycera methods` lists them) or a `polycera.balancing.Method`; None adds
             them up, as stock Keras does.
-        preference: task name -> weight within the method, where it knows preferences; default: 1
-            each.
-        gradients: what is balanced: "features", the gradients at the features that come in here,
+        preference: task name -> weight within the method, where the method uses preferences;
+            default: 1 each.
+        gradients: what is balanced: "features", the gradients at this layer's input features,
             which cost nothing extra; or "parameters", those of all weights that tasks share, as in
-            most papers, at the price of a backward pass a task.
-        every: the weights of the balancing are made anew every so many steps.
+            most papers, at the price of a backward pass for each task.
+        every: the balancing weights are recomputed every so many steps.
         weighting: how whole losses are weighted while training: the name of a method, or a
-            `polycera.weighting.Method`; None leaves the tasks' own weights.
+            `polycera.weighting.Method`; None leaves the tasks' loss weights as they are.
         seed: of the methods that draw at random.
-        members: how many networks come in side by side, [n, members, features], each with heads of
-            its own unless gradients are balanced. While they train, each answers for itself, and
-            each row comes out as many times; else their mean answers, [n, units]. None: one
-            network, [n, features].
+        members: the number of ensemble members in the input, [n, members, features]. Each has
+            heads of its own unless gradients are balanced. In training the output has a row for
+            each member of each row, [n * members, units]; else it is their mean, [n, units]. None:
+            one network, [n, features].
 
     Input shape: [n, features]. Output shape: [n, units], all tasks side by side; float32.
 
     Raises:
-        InputError: for features of any other rank, or another number of members; for a loss of
-            Keras that does not fit what a task answers.
+        InputError: for features of any other rank, or another number of members; for a Keras
+            loss that does not fit a task's outputs.
 
     Examples:
         >>> import keras, polycera as pc
@@ -136,15 +144,19 @@ class Heads(TaskLayer):
     ) -> None:
         super().__init__(tasks, **kwargs)
         for task in tasks:
-            if isinstance(task, Task):  # one from a file was looked at when it was made
+            if isinstance(task, Task):  # a task from a file was checked when it was made
                 check_fit(task)
         self.members = members
         names = list(self.layout.tasks)
         self.settings = MultitaskOptions.of(
             names, weighting, balancing, preference, gradients, every, seed
         )
-        own = self.settings.gradients == "features" and self.settings.balance is not None
-        self.fork = Fork(self.layout, self.settings.balance) if own else None  # type: ignore[arg-type]
+        balances = self.settings.gradients == "features" and self.settings.balance is not None
+        self.fork = (
+            Fork(self.layout, self.settings.balance)  # type: ignore[arg-type]
+            if balances
+            else None
+        )
         self.preference = dict(preference) if preference else None
         self.rates = _rates(self.layout, kernel_regularizer)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -171,22 +183,25 @@ class Heads(TaskLayer):
 
     @property
     def _own(self) -> tuple[int, ...]:
-        """The axis of members, where each has heads of its own."""
+        """Return the axis of members as a shape, () where they share one set of heads."""
         return () if self.members is None or self.settings.balance is not None else (self.members,)
 
     def _first_kernel(self, shape: Any, dtype: Any = None) -> Tensor:
-        first = self.kernel_initializer(shape, dtype=dtype)
+        """Return the initial kernel, corrected for members and for tasks' learning rates."""
+        kernel = self.kernel_initializer(shape, dtype=dtype)
         if self._own and isinstance(self.kernel_initializer, keras.initializers.VarianceScaling):
-            # Keras takes the members for places of a convolution
-            first = first * self._own[0] ** 0.5
-        return first if self.rates is None else ops.divide(first, self.rates)
+            # Keras counts the first axis as positions of a convolution, so its fan is `members`
+            # times too large, and its standard deviation too small by the square root of that.
+            kernel = kernel * self._own[0] ** 0.5
+        # `_weights` multiplies by the rates, so the initial kernel that acts stays the same.
+        return kernel if self.rates is None else ops.divide(kernel, self.rates)
 
     def _weights(self) -> tuple[Tensor, Tensor | None]:
-        """Kernel and bias as they act.
+        """Return kernel and bias as they act on the features.
 
-        A head with a learning rate of its own keeps its weights divided by it. They are multiplied
-        back on the way forwards, and the gradient passes as it is: whatever the optimizer, its step
-        is scaled, not its gradient, which would mean nothing to Adam.
+        A head with a learning rate of its own stores its weights divided by that rate. The forward
+        pass multiplies them back, and the gradient passes unchanged. So the optimizer's step is
+        scaled, and not its gradient: Adam would ignore a scaled gradient.
         """
         kernel = ops.convert_to_tensor(self.kernel)
         bias = ops.convert_to_tensor(self.bias) if self.use_bias else None
@@ -198,16 +213,17 @@ class Heads(TaskLayer):
         return scaled(kernel), None if bias is None else scaled(bias)
 
     def call(self, features: Tensor, training: bool = False) -> Raw:
+        """Return the raw outputs of all tasks, [n, units]."""
         if self.members is None:
             return ops.cast(self._product(features, training), "float32") + self.prior
         raw = self.each(features, training)
         return ops.reshape(raw, (-1, self.layout.units)) if training else ops.mean(raw, axis=1)
 
     def each(self, features: Tensor, training: bool = False) -> Raw:
-        """What each member says, [n, members, units]."""
+        """Return the raw outputs of each member, [n, members, units]."""
         if self._own:
             kernel, bias = self._weights()
-            # Members first: one product of matrices each, without moving a number; see
+            # Members first: the matrices of each product lie in one piece of memory; see
             # side_by_side.
             raw = ops.transpose(ops.matmul(ops.transpose(features, (1, 0, 2)), kernel), (1, 0, 2))
             raw = raw if bias is None else raw + bias
@@ -217,6 +233,7 @@ class Heads(TaskLayer):
         return ops.cast(raw, "float32") + self.prior
 
     def _product(self, features: Tensor, training: bool) -> Raw:
+        """Return the raw outputs before the prior is added, balanced where this layer balances."""
         kernel, bias = self._weights()
         if self.fork is None or not training:
             raw = ops.matmul(features, kernel)
@@ -225,7 +242,9 @@ class Heads(TaskLayer):
         return raw if bias is None else raw + bias
 
     def balanced(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The last step's Gramian [tasks, tasks] of the tasks' gradients and their weights [tasks], if balanced.
+        """Return the last step's Gramian [tasks, tasks] and weights [tasks], if balanced.
+
+        The Gramian is that of the tasks' gradients. Without balancing the result is None.
 
         Raises:
             InputError: where the model balances, and not this layer.
@@ -233,7 +252,8 @@ class Heads(TaskLayer):
         if self.fork is None:
             if self.settings.balance is not None:
                 raise InputError(
-                    'With gradients="parameters" it is the model that balances: see model.gradients.'
+                    'With gradients="parameters" it is the model that balances: see '
+                    "model.gradients."
                 )
             return None
         read = self.fork.balance.read(ops.convert_to_numpy(self.carrying.state))
@@ -256,24 +276,27 @@ class Heads(TaskLayer):
 
 
 def _rates(layout: Layout, regularizer: Any) -> np.ndarray | None:
-    """Each column's factor of the learning rate, [units]; None where all are 1."""
+    """Return the learning rate factor of each output column, [units]; None where all are 1."""
     rates = np.array([task.learning_rate for task in layout.tasks.values()], "float32")[
         layout.owner
     ]
     if (rates == 1).all():
         return None
+    # The regularizer would see the stored kernel, which is divided by the rates.
     if regularizer is not None:
         raise InputError(
-            "Heads: a kernel_regularizer and a task with a learning_rate of its own do not go together."
+            "Heads: a kernel_regularizer and a task with a learning_rate of its own do not go "
+            "together."
         )
     return rates
 
 
 def _check_shape(shape: Any, members: int | None) -> None:
+    """Raise an error if features have the wrong rank or number of members."""
     if members is not None and (len(shape) != 3 or shape[1] != members):
         raise InputError(
-            f"Heads(members={members}) takes features of shape [n, {members}, features], got {list(shape)}: "
-            "one row of features for each member."
+            f"Heads(members={members}) takes features of shape [n, {members}, features], got "
+            f"{list(shape)}: one row of features for each member."
         )
     if members is None and len(shape) != 2:
         raise InputError(

@@ -1,4 +1,7 @@
-"""A path beside the members: how alike a row is to rows of the training table, and what those say, in closed form."""
+"""Predict from the similarity of a row to training rows, beside the ensemble members.
+
+The coefficients are solved in closed form.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +14,32 @@ from keras import ops
 from polycera.typing import Array, Raw, Tensor
 
 ROUNDING = 1e-6
-"""A squared distance below this part of the squared lengths of two rows is rounding."""
+"""A squared distance below this share of the squared lengths is rounding error."""
 TINY = 1e-9
+"""`distances` returns no squared distance below this."""
 
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Landmarks(keras.layers.Layer):
-    """A kernel machine as a layer: raw = k(x, landmarks) @ coefficients + offset, with k = exp(-rate * distance^power).
+    """Compute raw = k(x, landmarks) @ coefficients + offset, with k = exp(-rate * distance^power).
 
-    The distance is the square of the Euclidean one: power 1 is the Gaussian kernel, power 1/2 the
-    exponential one, which bends as a forest does. Nothing here is trained by gradients:
-    `polycera.tabular.kernel_ridge` solves for the coefficients. Until then the layer says 0, and in
-    training nothing is computed.
+    The distance is the squared Euclidean one. Power 1 gives the Gaussian kernel, power 1/2 the
+    exponential one, which follows sharp changes better, as a forest does. Nothing here is trained
+    by gradients: `polycera.tabular.kernel_ridge` solves for the coefficients. Before that the
+    output is 0, and in training nothing is computed.
 
     Args:
-        count: of landmarks, m.
-        units: of the raw outputs.
-        used: the first landmarks, of which alone anything is computed; None: all.
+        count: the number of landmarks, m.
+        units: the number of output columns.
+        used: how many landmarks are used, counted from the first; None: all.
 
     Weights: rows [m, features], coefficients [m, units], offset [units], rate [], and power [], 1
-        or 1/2: any other
-    would cost a logarithm for each pair of rows.
+        or 1/2: any other would cost a logarithm for each pair of rows.
     Input shape: [n, features]. Output shape: [n, units], float32.
     """
 
     def __init__(self, count: int, units: int, used: int | None = None, **kwargs: Any) -> None:
-        # distances are differences of large numbers
+        # Distances are differences of large numbers, which half precision would round away.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.count, self.units, self.used = count, units, used
 
@@ -48,6 +51,7 @@ class Landmarks(keras.layers.Layer):
         self.power = self._kept("power", (), "ones")
 
     def _kept(self, name: str, shape: tuple[int, ...], initializer: str = "zeros") -> Any:
+        """Add a float32 weight that no gradient changes."""
         return self.add_weight(
             name=name,
             shape=shape,
@@ -58,28 +62,37 @@ class Landmarks(keras.layers.Layer):
         )
 
     def trim(self) -> None:
-        """Leave out the last landmarks whose coefficients are 0; what was compiled before goes on as it is."""
-        speaking = np.flatnonzero(np.any(ops.convert_to_numpy(self.coefficients) != 0, axis=1))
-        self.used = int(speaking.max(initial=0)) + 1
+        """Leave out the last landmarks whose coefficients are 0.
+
+        Functions that were compiled before do not change.
+        """
+        with_coefficients = np.flatnonzero(
+            np.any(ops.convert_to_numpy(self.coefficients) != 0, axis=1)
+        )
+        self.used = int(with_coefficients.max(initial=0)) + 1
 
     def call(self, inputs: Tensor, training: bool = False) -> Raw:
+        """Return the raw outputs, [n, units]; 0 in training."""
         if training:
             return ops.zeros((ops.shape(inputs)[0], self.units), "float32")
         rows, coefficients = (
-            ops.convert_to_tensor(own)[: self.used] for own in (self.rows, self.coefficients)
+            ops.convert_to_tensor(variable)[: self.used]
+            for variable in (self.rows, self.coefficients)
         )
-        apart = distances(ops.cast(inputs, "float32"), rows, ops)
-        alike = ops.exp(
-            -self.rate * ops.where(ops.convert_to_tensor(self.power) < 0.75, ops.sqrt(apart), apart)
+        squared = distances(ops.cast(inputs, "float32"), rows, ops)
+        # `power` is 1 or 1/2; any number between tells them apart. See the class for why.
+        similarities = ops.exp(
+            -self.rate
+            * ops.where(ops.convert_to_tensor(self.power) < 0.75, ops.sqrt(squared), squared)
         )
-        return ops.matmul(alike, coefficients) + self.offset
+        return ops.matmul(similarities, coefficients) + self.offset
 
     def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
         return keras.KerasTensor((inputs.shape[0], self.units), dtype="float32")
 
     @property
     def by_unit(self) -> list[Any]:
-        """Weights of which each raw output has its own part, along the last axis."""
+        """Return the weights that have a part for each output column, along the last axis."""
         return [self.coefficients, self.offset]
 
     def get_config(self) -> dict[str, Any]:
@@ -87,43 +100,45 @@ class Landmarks(keras.layers.Layer):
 
 
 def distances(a: Any, b: Any, xp: Any) -> Any:
-    """Squared, between rows [n, features] and [m, features] -> [n, m], above 0; `xp` is keras.ops or NumPy.
+    """Return squared distances between rows [n, features] and [m, features], [n, m], above 0.
 
-    What is within float32's rounding of 0 is 0: of a row and its copy the root of a rounding error
-    would remain.
+    `xp` is keras.ops or NumPy. A distance within float32's rounding error counts as 0. Otherwise a
+    row and its copy would be at the root of a rounding error from each other.
     """
-    both = xp.matmul(a, xp.transpose(b))
+    products = xp.matmul(a, xp.transpose(b))
     left, right = xp.expand_dims(xp.sum(a * a, axis=1), 1), xp.expand_dims(xp.sum(b * b, axis=1), 0)
-    apart = left + right - 2.0 * both
-    return xp.maximum(xp.where(apart > ROUNDING * (left + right), apart, 0.0), TINY)
+    squared = left + right - 2.0 * products
+    return xp.maximum(xp.where(squared > ROUNDING * (left + right), squared, 0.0), TINY)
 
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Blend(keras.layers.Layer):
-    """The last step: members and landmarks mixed by task, then made as sure of themselves as they deserve.
+    """Mix the raw outputs of members and landmarks by task, then calibrate them.
 
-    raw = ((1 - share) * members + share * landmarks) * scale + shift, in answers alone: while the
-    members train, they are on their own. It begins as what the members say.
+    raw = ((1 - share) * members + share * landmarks) * scale + shift, only when predicting: while
+    the members train, their raw outputs pass unchanged. Before it is fitted it returns those of the
+    members.
 
     Args:
-        units: of the raw outputs.
+        units: the number of output columns.
 
     Weights, none trained by gradients: share, scale, shift [units].
     Input shape: one or two tensors [n, units]: members, landmarks. Output shape: [n, units].
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
-        # losses are computed from what comes out
+        # Losses are computed from the outputs.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.units = units
 
     def build(self, input_shape: Any) -> None:
-        kept = dict(shape=(self.units,), trainable=False, autocast=False, dtype="float32")
-        self.share = self.add_weight(name="share", initializer="zeros", **kept)
-        self.scale = self.add_weight(name="scale", initializer="ones", **kept)
-        self.shift = self.add_weight(name="shift", initializer="zeros", **kept)
+        fixed = dict(shape=(self.units,), trainable=False, autocast=False, dtype="float32")
+        self.share = self.add_weight(name="share", initializer="zeros", **fixed)
+        self.scale = self.add_weight(name="scale", initializer="ones", **fixed)
+        self.shift = self.add_weight(name="shift", initializer="zeros", **fixed)
 
     def call(self, inputs: Any, training: bool = False) -> Raw:
+        """Return the mixed raw outputs, [n, units]; in training those of the members."""
         parts = inputs if isinstance(inputs, list | tuple) else [inputs]
         if training:
             return parts[0]
@@ -136,7 +151,7 @@ class Blend(keras.layers.Layer):
 
     @property
     def by_unit(self) -> list[Any]:
-        """Weights of which each raw output has its own."""
+        """Return the weights that have a number for each output column."""
         return [self.share, self.scale, self.shift]
 
     def get_config(self) -> dict[str, Any]:
@@ -144,8 +159,11 @@ class Blend(keras.layers.Layer):
 
 
 def spread(rows: Array, most: int = 500) -> float:
-    """The median squared distance of rows [n, features], by which rates are measured; 1 where all are alike."""
-    few = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)].astype("float64")
-    apart = distances(few, few, np)[np.triu_indices(len(few), 1)]
-    middle = float(np.median(apart)) if len(apart) else 1.0
-    return middle if middle > 1e-6 else 1.0
+    """Return the median squared distance of rows [n, features], the scale of kernel rates.
+
+    1 where all rows are alike. At most `most` rows are used.
+    """
+    sample = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)].astype("float64")
+    squared = distances(sample, sample, np)[np.triu_indices(len(sample), 1)]
+    median = float(np.median(squared)) if len(squared) else 1.0
+    return median if median > 1e-6 else 1.0

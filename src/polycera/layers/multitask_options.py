@@ -1,4 +1,7 @@
-"""What a user asks for about how tasks share a trunk: a weighting of their losses, a balancing of their gradients."""
+"""Check and hold a user's options for training tasks together.
+
+These are a weighting of the tasks' losses and a balancing of their gradients.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ from polycera.method_base import MethodBase
 from polycera.typing import TaskName
 
 ENGINES = ("features", "parameters")
-"""What is balanced: gradients at the fork, or with respect to the weights that are shared."""
+"""Lists what can be balanced: gradients at the heads' input features, or at shared weights."""
 
 
 @dataclass(frozen=True)
 class MultitaskOptions:
-    """How tasks share.
+    """Holds the options for training tasks together.
 
     Attributes:
         weighting: losses -> weights of whole losses, or None.
-        balance: Gramian -> weights of gradients in what is shared, or None.
+        balance: Gramian -> weights of gradients in shared layers, or None.
         gradients: one of `ENGINES`.
-        preference: the user's weight of each task in the weighting, where it knows preferences,
-            [tasks].
-        seed: of all that is drawn at random.
+        preference: the user's weight of each task in the weighting, where the method uses
+            preferences, [tasks].
+        seed: of everything that is drawn at random.
     """
 
     weighting: weightings.WeightingMethod | None = None
@@ -47,14 +50,14 @@ class MultitaskOptions:
         every: int = 1,
         seed: int = 0,
     ) -> Self:
-        """From what a user writes.
+        """Make the options from a user's arguments.
 
-        A weighting that looks at the gradients' norms has them measured, by a balancing that leaves
-        them as they are.
+        A weighting that uses the gradients' norms needs them measured. Without a balancing, "mean"
+        is added, which measures them and leaves the gradients unchanged.
 
         Raises:
-            UnknownName, InputError: see `Balance.of`; for an engine that there is not; for what
-                would have no effect.
+            UnknownName, InputError: see `ActiveBalancing.of`; for an unknown value of `gradients`;
+                for options that would have no effect.
         """
         if gradients not in ENGINES:
             raise UnknownName("value of gradients=", gradients, ENGINES)
@@ -71,21 +74,22 @@ class MultitaskOptions:
                 f"{given} is part of a balancing: pass balancing=... too, or leave it out."
             )
         if balancing is None and method is not None and "norms" in method.sees:
+            # Balancing measures the norms; the mean leaves the gradients as they are.
             balancing = "mean"
         balance = (
             None
             if balancing is None
             else ActiveBalancing.of(names, balancing, seed=seed, every=every)
         )
-        knowing: list[MethodBase] = [method] if method is not None else []
-        knowing += [balance.method] if balance is not None else []
+        methods: list[MethodBase] = [method] if method is not None else []
+        methods += [balance.method] if balance is not None else []
         preferred = None
         if preference:
-            if not any(m.preferring for m in knowing):
-                asked = listing([m.name for m in knowing]) if knowing else "no method"
+            if not any(m.preferring for m in methods):
+                method_names = listing([m.name for m in methods]) if methods else "no method"
                 raise InputError(
-                    f"A preference needs a weighting or balancing that knows preferences, got {asked}; "
-                    "set task weights, or take another method."
+                    "A preference needs a weighting or balancing that knows preferences, got "
+                    f"{method_names}; set task weights, or take another method."
                 )
             preferred = preferences(names, preference)
         if balance is not None and balance.method.preferring and preferred:
@@ -93,7 +97,10 @@ class MultitaskOptions:
         return cls(method, balance, gradients, preferred, seed)
 
     def to_config(self) -> dict[str, Any]:
-        """As plain JSON values: the keyword arguments that give it back, but for the preference."""
+        """Return the keyword arguments that give the options back, without the preference.
+
+        They are plain JSON values.
+        """
         return {
             "balancing": self.balance and self.balance.method.to_config(),
             "every": 1 if self.balance is None else self.balance.every,
@@ -104,7 +111,7 @@ class MultitaskOptions:
 
 
 def _check_room(what: str, asked: Any, known: Mapping[str, Any], others: Mapping[str, Any]) -> None:
-    """Say so where a name belongs to the other argument."""
+    """Raise an error if a method's name belongs to the other argument."""
     name = str(asked).lower().replace("-", "_")
     if name in others and name not in known:
         other = "balancing" if what == "weighting" else "weighting"

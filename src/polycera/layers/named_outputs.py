@@ -1,4 +1,4 @@
-"""Raw outputs -> a dict of predictions by task, inside the graph, for export."""
+"""Turn raw outputs into a dict of predictions by task, inside the graph, for export."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from polycera.typing import Raw, TaskName, Tensor
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Named(keras.layers.Layer):
-    """Turns packed raw outputs [n, units] into a dict of task name to predictions [n, p] in the user's units.
+    """Turn raw outputs [n, units] into a dict of task name to predictions [n, p].
+
+    The predictions are in the user's units.
 
     Args:
-        tasks: the tasks, in packed order.
-        location, scale: what was taken out of each task's labels.
+        tasks: the tasks, in the order of the raw outputs.
+        location, scale: the target scaling of each task.
     """
 
     def __init__(
@@ -30,8 +32,8 @@ class Named(keras.layers.Layer):
 
     def call(self, raw: Raw) -> dict[TaskName, Tensor]:
         linked = self.layout.prediction(raw, ops)
-        moments = zip(self.layout.tasks, self.location, self.scale, strict=True)
-        return {name: linked[name] * spread + middle for name, middle, spread in moments}
+        scalings = zip(self.layout.tasks, self.location, self.scale, strict=True)
+        return {name: linked[name] * scale + location for name, location, scale in scalings}
 
     def get_config(self) -> dict[str, Any]:
         tasks = [task.to_config() for task in self.layout.tasks.values()]

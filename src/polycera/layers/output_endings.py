@@ -1,9 +1,8 @@
-"""What an output of someone's own model ends in, found by walking back from it through the layers.
+"""Find out what an output of a user's own model ends in, by walking back through its layers.
 
 An activation need not be the last layer: a slice, a Reshape, a Rescaling or a Lambda may follow it.
-Whether a head can answer on both sides of 0 decides whether its target may be standardised, and its
-activation decides how the loss is computed. What cannot be seen is reported as hidden, never
-guessed.
+Target scaling is possible only if a head can predict on both sides of 0. The activation decides how
+the loss is computed. What cannot be seen is reported as hidden, and never guessed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ from polycera.layers.heads import TaskLayer
 from polycera.layers.without_activation import Twins, made_again
 
 LINEAR = "linear"
+"""Names an ending without activation."""
 WIDE = (-math.inf, math.inf)
+"""Covers all numbers: the range of an activation about which nothing is known."""
 
 RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0),
@@ -44,10 +45,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "square": (0.0, math.inf),
     "sqrt": (0.0, math.inf),
 }
-"""Lowest and highest value that an activation can give; nothing is claimed of others."""
+"""Gives the lowest and highest value of an activation.
+
+For other activations nothing is assumed.
+"""
 
 ELEMENTWISE = ("sigmoid", "exponential")
-"""Activations that may change places with a slice, a reshape or a concatenation."""
+"""Lists the activations that may change order with a slice, reshape or concatenation."""
 
 MOVES = {
     *(
@@ -74,10 +78,13 @@ MOVES = {
     ),
     *("Split", "Unstack", "Take", "Flip", "Roll", "Repeat", "Tile", "BroadcastTo"),
 }
-"""Layers and operations that move values and change none."""
+"""Lists the layers and operations that move values and change none."""
 
 KEEPS_LAST_AXIS = {"Identity", "Reshape", "Flatten", "Cast", "Copy"}
-"""Those of `MOVES` after which a softmax is one still, where the last axis keeps its length."""
+"""Lists the members of `MOVES` after which a softmax is still a softmax.
+
+This holds where the last axis keeps its length.
+"""
 
 NOISE = {
     *(
@@ -90,7 +97,7 @@ NOISE = {
     ),
     *("AlphaDropout", "ActivityRegularization", "Masking", "StopGradient"),
 }
-"""Layers that answer what came in, but do more while training."""
+"""Lists the layers that return their input when predicting, but do more while training."""
 
 REDUCTIONS = {
     *(
@@ -113,10 +120,13 @@ REDUCTIONS = {
         "MaxPooling3D",
     ),
 }
-"""Means and extremes over an axis: they stay within the range of what they see."""
+"""Lists means and extremes over an axis, which stay within the range of their input."""
 
 AFFINE = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative", "Rescaling"}
-"""With one tensor and constants: a fixed scale and offset. With several tensors: see `COMBINATIONS`."""
+"""Lists what applies a fixed scale and offset, given one tensor and constants.
+
+With several tensors, see `COMBINATIONS`.
+"""
 
 COMBINATIONS = {
     *(
@@ -133,10 +143,10 @@ COMBINATIONS = {
     ),
     *("Einsum", "Tensordot", "Inner", "Outer", "Where"),
 }
-"""Layers and operations that compute one value out of several."""
+"""Lists the layers and operations that compute one value out of several."""
 
 BESIDE = {"Concatenate", "Stack", "Hstack", "Vstack", "Append"}
-"""Layers and operations that put values side by side."""
+"""Lists the layers and operations that put values side by side."""
 
 ACTIVATION_LAYERS = {
     "Softmax": "softmax",
@@ -149,35 +159,35 @@ ACTIVATION_LAYERS = {
     "GroupNormalization": "group_normalization",
     "RMSNormalization": "rms_normalization",
 }
-"""Layers that bend what comes in and hold no activation of their own."""
+"""Maps layers that are an activation by themselves to the activation's name."""
 
 WRAPPERS = ("TimeDistributed", "SpectralNormalization")
-"""Layers that call another layer, and end as it does."""
+"""Lists the layers that call another layer, and end as that layer does."""
 
 LEARNS_ITS_SCALE = ("BatchNormalization", "Embedding")
-"""Layers whose weights set scale and offset freely, with no activation behind them."""
+"""Lists layers whose weights set scale and offset freely, without an activation."""
 
 POINTS = [[-2.0, -0.5, 0.0, 1.0, 3.0]]
-"""Where a function of the user's own is compared with the activation whose name it bears."""
+"""Gives the inputs at which a user's function is compared with the known activation."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What an output ends in.
+    """Describes what an output ends in.
 
     Attributes:
-        name: of the activation, such as `sigmoid`; None where it cannot be seen.
+        name: the activation, such as `sigmoid`; None where it cannot be seen.
         low, high: the range of its values, as far as it is known.
         hidden: what hides the end, such as `the Lambda layer 'last'`.
         behind: the activation just before what hides the end, where it keeps values between 0 and
             1.
         changed: whether a fixed scale or offset follows, or the values are only some of a
             softmax's.
-        heads: the layers whose weights set scale and offset of a linear end; behind what hides it,
-            all with a bias.
-        within: models that were entered on the way.
-        logits: gives the tensor that goes into the activation, in the output's shape; None where
-            there is none.
+        heads: the layers whose weights set scale and offset of a linear end; where the end is
+            hidden, the layers before it that have a bias.
+        within: models inside the model that were entered on the way.
+        logits: a function that returns the tensor that enters the activation, in the output's
+            shape; None where there is none.
     """
 
     name: str | None
@@ -192,19 +202,21 @@ class Ending:
 
     @property
     def linear(self) -> bool:
-        """Whether it is linear for certain."""
+        """Return whether the ending is linear for certain."""
         return self.name == LINEAR
 
     @property
     def text(self) -> str:
-        """The ending as a sentence names it."""
+        """Return the ending as it is written in a sentence."""
         if self.name is None:
             return self.hidden
         return f"{self.name!r}, scaled or cut" if self.changed else repr(self.name)
 
 
 class Walk:
-    """Walks back from outputs of one model; what it calls anew, to get at logits, is called once.
+    """Walk back from the outputs of one model.
+
+    A layer that is called again, to get its logits, is called once for each of its calls.
 
     Attributes:
         twins: layers without their activation, on the same weights.
@@ -217,8 +229,8 @@ class Walk:
         """Return what a tensor ends in.
 
         Args:
-            tensor: of Keras's graph.
-            outer: the calls of models within which it lies, the innermost first, each as (model,
+            tensor: a tensor of Keras's graph.
+            outer: the calls of the models that contain it, the innermost first, each as (model,
                 its call).
         """
         history = tensor._keras_history
@@ -235,7 +247,7 @@ class Walk:
             inner = self.ending(
                 operation.outputs[history.tensor_index], ((operation, node), *outer)
             )
-            # Logits inside a model would need another model around its layers.
+            # No logits: they would need a second model around the inner layers.
             return replace(inner, within=(operation, *inner.within), logits=None)
         if kind in WRAPPERS:
             return self._layer(operation.layer, kind_of(operation.layer), node, outer, fused=False)
@@ -243,6 +255,8 @@ class Walk:
             return self._moved(kind, history.tensor_index, node, outer)
         if kind == "Activation" and name_of(operation.activation) == LINEAR:
             return self.ending(node.input_tensors[0], outer)
+        # A sum of linear values is linear. The range of another sum is not known; see
+        # `_layer`.
         if kind == "Sum" and (summed := self.ending(node.input_tensors[0], outer)).name in (
             LINEAR,
             None,
@@ -255,6 +269,7 @@ class Walk:
             return self._scaled(operation, kind, node, outer)
         if kind in BESIDE:
             return self._beside(kind, history.tensor_index, node, outer)
+        # With `normalize` a Dot layer gives a cosine, which is between -1 and 1.
         if kind == "Dot" and getattr(operation, "normalize", False):
             return bent("cosine")
         if kind in COMBINATIONS and len(node.input_tensors) > 1:
@@ -262,32 +277,38 @@ class Walk:
         return self._layer(operation, kind, node, outer)
 
     def _entered(self, tensor: Any, outer: tuple[tuple[Any, Any], ...]) -> Ending:
-        """Go on outside of a model within the model."""
+        """Continue outside of an inner model, at the tensor that enters it."""
         if not outer:
             return Ending(None, hidden="an input of the model")
         (model, node), *rest = outer
-        place = next(i for i, own in enumerate(model.inputs) if own is tensor)
-        return self.ending(node.input_tensors[place], tuple(rest))
+        position = next(i for i, entry in enumerate(model.inputs) if entry is tensor)
+        return self.ending(node.input_tensors[position], tuple(rest))
 
     def _hidden(self, operation: Any, node: Any, outer: tuple[tuple[Any, Any], ...]) -> Ending:
-        """Return the ending of something whose inside is not shown, with the heads that may stand behind it."""
+        """Return the ending of an operation whose computation is not shown.
+
+        Its heads are the layers with a bias within it or else before it.
+        """
         heads, bounded = biased(operation), None
         if not heads:
-            before = [self.ending(part, outer) for part in node.input_tensors]
-            heads = tuple(head for end in before for head in end.heads)
-            names = {end.name for end in before}
+            endings_before = [self.ending(part, outer) for part in node.input_tensors]
+            heads = tuple(head for end in endings_before for head in end.heads)
+            names = {end.name for end in endings_before}
             bounded = names.pop() if len(names) == 1 and names <= {"sigmoid", "softmax"} else None
         return Ending(None, hidden=described(operation), behind=bounded, heads=heads)
 
     def _moved(
         self, kind: str, index: int, node: Any, outer: tuple[tuple[Any, Any], ...]
     ) -> Ending:
-        """Return the ending of what only moves values, or takes means of them."""
-        given = node.input_tensors[0]
-        inner = self.ending(given, outer)
+        """Return the ending of an operation that only moves values, or takes means of them."""
+        moved_tensor = node.input_tensors[0]
+        inner = self.ending(moved_tensor, outer)
         if inner.name == "softmax":
-            same = tuple(given.shape)[-1:] == tuple(node.output_tensors[index].shape)[-1:]
-            if kind in NOISE or not (kind in KEEPS_LAST_AXIS and same):
+            length_kept = (
+                tuple(moved_tensor.shape)[-1:] == tuple(node.output_tensors[index].shape)[-1:]
+            )
+            # Some of a softmax's values, or means of them, do not add up to 1: no logits.
+            if kind in NOISE or not (kind in KEEPS_LAST_AXIS and length_kept):
                 return replace(inner, logits=None, changed=inner.changed or kind not in NOISE)
         elif kind not in MOVES or inner.name not in ELEMENTWISE:
             return replace(inner, logits=None)
@@ -296,10 +317,14 @@ class Walk:
     def _scaled(
         self, operation: Any, kind: str, node: Any, outer: tuple[tuple[Any, Any], ...]
     ) -> Ending:
-        """Return the ending of a fixed scale and offset: a range is scaled with it."""
+        """Return the ending of a fixed scale and offset.
+
+        The range is scaled with it.
+        """
         inner = self.ending(node.input_tensors[0], outer)
         if inner.name is None:
             return inner
+        # The images of 0 and 1 show whether scale and offset are 1 and 0.
         if (affine(operation, kind, node, [0.0, 1.0]) == [[0.0], [1.0]]).all():
             return replace(inner, logits=None)
         ends = affine(operation, kind, node, [inner.low, inner.high])
@@ -309,7 +334,10 @@ class Walk:
     def _beside(
         self, kind: str, index: int, node: Any, outer: tuple[tuple[Any, Any], ...]
     ) -> Ending:
-        """Return the ending of values side by side: theirs, where it is one."""
+        """Return the ending of values side by side.
+
+        It is the ending of the parts, where all parts have the same one.
+        """
         parts = [self.ending(part, outer) for part in node.input_tensors]
         first = next((part for part in parts if part.name is None), parts[0])
         names = {part.name for part in parts}
@@ -331,13 +359,13 @@ class Walk:
         return self._again(together, index, node, parts) if first.name in ELEMENTWISE else together
 
     def _again(self, ending: Ending, index: int, node: Any, parts: Sequence[Ending]) -> Ending:
-        """Return the ending with logits that go the same way as its values do."""
-        given = [part.logits for part in parts]
-        if any(logits is None for logits in given):
+        """Return the ending with logits on which the same operation was called as on the values."""
+        getters = [part.logits for part in parts]
+        if any(logits is None for logits in getters):
             return replace(ending, logits=None)
 
         def logits() -> Any:
-            return made_again(node, [get() for get in given if get is not None])[index]
+            return made_again(node, [get() for get in getters if get is not None])[index]
 
         return replace(ending, logits=logits)
 
@@ -349,7 +377,7 @@ class Walk:
         outer: tuple[tuple[Any, Any], ...],
         fused: bool = True,
     ) -> Ending:
-        """Return the ending of a layer or operation that computes something of its own."""
+        """Return the ending of a layer or operation that computes values of its own."""
         if kind is None or isinstance(layer, TaskLayer):
             return self._hidden(layer, node, outer)
         if kind in ACTIVATION_LAYERS:
@@ -357,10 +385,13 @@ class Walk:
         if kind in LEARNS_ITS_SCALE:
             return Ending(LINEAR, heads=(layer,))
         if kind == "Bidirectional":
+            # Both directions have the same activation.
             layer = layer.forward_layer
         activation = getattr(layer, "activation", None)
         if activation is not None or (kind == "Dense" and hasattr(layer, "activation")):
             name = name_of(activation)
+            # A recurrent layer uses its activation in every step, so no linear copy of it gives its
+            # logits. It is no head either, because its bias begins at 1; see `biased`.
             recurrent = hasattr(layer, "recurrent_activation") or hasattr(
                 layer, "recurrent_initializer"
             )
@@ -375,7 +406,7 @@ class Walk:
         return self._activated(operation_name(kind), layer, node, kind)
 
     def _activated(self, name: str, layer: Any, node: Any, kind: str) -> Ending:
-        """Return the ending of an activation, with a way to what goes into it."""
+        """Return the ending of an activation, with a way to get its input."""
         low, high = RANGES.get(name, WIDE)
         if kind == "ReLU":
             if layer.negative_slope:
@@ -383,7 +414,7 @@ class Walk:
             high = math.inf if layer.max_value is None else float(layer.max_value)
         changed, logits = False, None
         if name == "softmax":
-            axis = getattr(layer, "axis", -1)  # of an operation and of the layer alike
+            axis = getattr(layer, "axis", -1)  # operations and layers both call it `axis`
             changed = axis not in (-1, len(node.output_tensors[0].shape) - 1)
         if name in ("sigmoid", "softmax", "exponential") and not changed:
             if (
@@ -398,12 +429,15 @@ class Walk:
 
 
 def bent(name: str) -> Ending:
-    """Return the ending of an activation that nothing is computed from."""
+    """Return the ending of an activation whose logits are not needed."""
     return Ending(name, *RANGES.get(name, WIDE))
 
 
 def combined(kind: str, parts: list[Ending]) -> Ending:
-    """Return the ending of one value computed out of several: linear as soon as one of them is."""
+    """Return the ending of one value computed out of several.
+
+    It is linear if one of them is.
+    """
     hidden = next((part for part in parts if part.name is None), None)
     if hidden is not None:
         return replace(hidden, heads=tuple(head for part in parts for head in part.heads))
@@ -427,10 +461,10 @@ def combined(kind: str, parts: list[Ending]) -> Ending:
 
 
 def kind_of(operation: Any) -> str | None:
-    """Return the name of Keras's class that does the work; None where the user's own code does.
+    """Return the name of Keras's class that does the computation; None where user code does it.
 
-    A class of the user's own counts as the one of Keras that it inherits from, unless it has a
-    `call` of its own.
+    A user's class counts as the Keras class that it inherits from, unless it has a `call` of its
+    own.
     """
     for cls in type(operation).__mro__:
         if cls.__module__.split(".")[0] == "keras":
@@ -445,7 +479,7 @@ def kind_of(operation: Any) -> str | None:
 
 
 def described(operation: Any) -> str:
-    """Return a layer or operation as a sentence names it."""
+    """Return how a sentence names a layer or operation."""
     what = "layer" if isinstance(operation, keras.layers.Layer) else "operation"
     kind = type(operation).__name__
     if isinstance(operation, keras.Model):
@@ -454,20 +488,26 @@ def described(operation: Any) -> str:
 
 
 def biased(operation: Any) -> tuple[Any, ...]:
-    """Return the layers within a layer that have a bias, recurrent ones left out: they begin with a bias of 1."""
-    found, waiting = [], [operation]
+    """Return the layers within a layer that have a bias, without recurrent ones.
+
+    Recurrent layers are left out because their bias begins at 1.
+    """
+    layers, waiting = [], [operation]
     while waiting:
         layer = waiting.pop()
         if not isinstance(layer, keras.layers.Layer):
             continue
         if getattr(layer, "bias", None) is not None and not hasattr(layer, "recurrent_initializer"):
-            found.append(layer)
+            layers.append(layer)
         waiting += [inner for inner in getattr(layer, "_layers", ()) if inner is not layer]
-    return tuple(found)
+    return tuple(layers)
 
 
 def affine(operation: Any, kind: str, node: Any, points: list[float]) -> Any:
-    """Return what a fixed scale and offset make of some numbers, [points, columns]; NaN where 0 meets infinity."""
+    """Return the results of a fixed scale and offset for some numbers, [points, columns].
+
+    NaN where 0 is multiplied by infinity.
+    """
     numbers = np.asarray(points, float)
     with np.errstate(invalid="ignore"):
         if kind == "Rescaling":
@@ -497,7 +537,10 @@ def _constant(value: Any) -> Any:
 
 
 def name_of(activation: Any) -> str:
-    """Return the name of an activation function; of one that only bears a known name, that it is the user's own."""
+    """Return the name of an activation function.
+
+    A user's function that only has the name of a known one is reported as a function.
+    """
     if activation is None:
         return LINEAR
     name = getattr(activation, "__name__", None)
@@ -511,20 +554,25 @@ def name_of(activation: Any) -> str:
 
 
 def _behaves(function: Any, name: str) -> bool:
-    """Whether a function gives what Keras's activation of that name gives."""
+    """Return whether a function gives the values of Keras's activation of that name."""
     known = getattr(keras.activations, name, None)
     if known is None:
         return False
     points = ops.convert_to_tensor(POINTS, "float32")
     try:
-        ours, theirs = (ops.convert_to_numpy(each(points)) for each in (known, function))
+        ours, theirs = (
+            ops.convert_to_numpy(activation(points)) for activation in (known, function)
+        )
     except Exception:
-        # whatever a function of someone else raises on a tensor, it is not the known one
+        # A user's function may raise anything on a tensor; the known activation raises nothing.
         return False
     return ours.shape == theirs.shape and bool(np.allclose(ours, theirs, atol=1e-5))
 
 
 def operation_name(kind: str) -> str:
-    """Return the activation's name of an operation's class: `LeakyRelu` is `leaky_relu`."""
+    """Return the activation's name for the name of an operation's class.
+
+    For `LeakyRelu` it is `leaky_relu`.
+    """
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
     return {"exp": "exponential"}.get(name, name)

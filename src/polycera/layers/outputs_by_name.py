@@ -1,4 +1,4 @@
-"""Any Keras model with named outputs, taken over as it is."""
+"""Take over any Keras model with named outputs, without changing it."""
 
 from __future__ import annotations
 
@@ -27,23 +27,29 @@ LOGITS_OF = {
     "multiclass": "softmax",
     "count": "exponential",
 }
-"""The activation that a head of each kind may already end in; its inverse gives back what the losses take."""
+"""Maps a kind to the activation that its head may already end in.
+
+Its inverse gives back the raw outputs that the losses take.
+"""
 OWN_UNITS = ("regression", "quantile")
-"""Kinds whose head may end in any activation: it then answers in the user's units, not standardised."""
+"""Lists the kinds whose head may end in any activation.
+
+It then predicts in the user's units, without target scaling.
+"""
 EDGE = 1e-7
-"""Probabilities are kept this far from 0 and 1, as Keras does, so that their logits are finite."""
+"""Probabilities keep this distance from 0 and 1, as in Keras, so that logits are finite."""
 ACTIVATIONS = sorted({LINEAR, "elu", "gelu", "leaky_relu", "selu", "silu", *RANGES})
-"""What `activations=` may say."""
+"""Lists the activations that `activations=` accepts."""
 
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Outputs(TaskLayer):
-    """The outputs of someone's own heads, brought side by side as raw outputs.
+    """Concatenate the outputs of a user's own heads to raw outputs.
 
     Args:
         tasks: tasks, in any order.
-        activations: task name -> the activation its head ends in, to be undone; None for raw
-            outputs.
+        activations: task name -> the activation its head ends in, which is undone here; None for
+            raw outputs.
 
     Input: a dict of task name to [n, units]. Output shape: [n, units], all tasks side by side;
         float32.
@@ -54,29 +60,33 @@ class Outputs(TaskLayer):
     ) -> None:
         super().__init__(tasks, **kwargs)
         self.activations = dict(activations)
-        # what activations= said and no layer shows: held against a batch
+        # What `activations=` declares and no layer shows. It is checked against a batch.
         self.declared: dict[TaskName, str] = {}
-        self.behind: dict[TaskName, str] = {}  # the activation before what hides it
-        # between which numbers a regression can answer
+        self.behind: dict[TaskName, str] = {}  # the activation before the layer that hides the end
+        # Lowest and highest value that a regression can predict.
         self.reach: dict[TaskName, tuple[float, float]] = {}
         self.when_fitted: Callable[[], None] | None = None
 
     def call(self, outputs: list[Tensor]) -> Raw:
+        """Return raw outputs [n, units] from the tasks' outputs, in the order of the tasks."""
         parts = zip(self.layout.tasks, outputs, strict=True)
         return ops.concatenate([self._raw(name, value) for name, value in parts], axis=-1)
 
     def fit_to(self, *numbers: Any) -> None:
+        """Set location, scale and prior, and record that the heads learn scaled targets."""
         super().fit_to(*numbers)
         if self.when_fitted is not None:
             self.when_fitted()
 
     def _raw(self, name: TaskName, value: Tensor) -> Tensor:
+        """Return one output as raw outputs: undo the activation that its head ends in."""
         value = ops.cast(value, "float32")
         undone = self.activations[name] if self.layout.tasks[name].kind not in OWN_UNITS else None
         if undone == "sigmoid":
             p = ops.clip(value, EDGE, 1.0 - EDGE)
             return ops.log(p) - ops.log(1.0 - p)
         if undone == "softmax":
+            # Up to a constant for each row, which a softmax ignores.
             return ops.log(ops.clip(value, EDGE, 1.0))
         return ops.log(ops.maximum(value, EDGE)) if undone == "exponential" else value
 
@@ -86,15 +96,15 @@ class Outputs(TaskLayer):
 
 @dataclass(frozen=True)
 class Head:
-    """An output of someone's own model as one task takes it.
+    """Describes an output of a user's own model, as one task uses it.
 
     Attributes:
         task: the task, completed by what the head shows.
         tensor: the output, [n, units].
-        ending: what it ends in.
-        undone: the activation to be undone before the loss; None for raw outputs.
-        declared: what `activations=` says and no layer shows.
-        units: where a linear head stands; None for other endings.
+        ending: the activation or layer that it ends in.
+        undone: the activation to undo before the loss; None for raw outputs.
+        declared: the activation that `activations=` declares and no layer shows.
+        units: whether a linear head has been trained; None for other endings.
     """
 
     task: Task
@@ -106,7 +116,10 @@ class Head:
 
     @property
     def reach(self) -> tuple[float, float] | None:
-        """Return between which numbers a regression in the user's units can answer; None where it can answer any."""
+        """Return the lowest and highest value that a regression in the user's units can predict.
+
+        None where it can predict any number.
+        """
         if self.task.kind != "regression" or self.standardised:
             return None
         low, high = (
@@ -118,7 +131,7 @@ class Head:
 
     @property
     def standardised(self) -> bool:
-        """Whether its task takes mean and spread out of the labels."""
+        """Return whether the task takes location and scale out of its labels."""
         return bool(getattr(self.task, "standardize", False))
 
 
@@ -128,20 +141,20 @@ def gathered(
     activations: Mapping[TaskName, str] | None = None,
     standardize: bool | None = None,
 ) -> Raw:
-    """The outputs that tasks name, side by side: what `polycera.adopt` puts a model around.
+    """Return the outputs that tasks name, side by side, as raw outputs.
 
-    Where the model shows what goes into a sigmoid, a softmax or an exponential, that is taken, on
-    the same weights.
+    `polycera.adopt` builds a model around them. Where the model shows the input of a sigmoid, a
+    softmax or an exponential, this input is used instead, computed with the same weights.
 
     Raises:
         UnknownName, InputError: see `polycera.adopt`.
     """
     outputs = named_outputs(model)
-    said = dict(activations or {})
-    unknown = [n for n in said if n not in outputs]
+    declared = dict(activations or {})
+    unknown = [n for n in declared if n not in outputs]
     if unknown:
         raise UnknownName("output", unknown[0], outputs)
-    for name, activation in said.items():
+    for name, activation in declared.items():
         if activation not in ACTIVATIONS:
             raise UnknownName(f"activation of output {shorten(name)!r}:", activation, ACTIVATIONS)
     walk = Walk()
@@ -154,17 +167,19 @@ def gathered(
                     "output for task", task.name, outputs, _renaming(model, outputs, tasks)
                 )
             tensor = column_of(task.name, outputs[task.name])
-            found = fitted(
-                task, tensor, walk.ending(tensor), said.get(task.name), standardize, model
+            task_head = fitted(
+                task, tensor, walk.ending(tensor), declared.get(task.name), standardize, model
             )
-            task = found.task
-            check_fit(task, _numbers(found.ending))
-            heads[task.name] = found
+            task = task_head.task
+            check_fit(task, _numbers(task_head.ending))
+            heads[task.name] = task_head
         adopted.append(task)
     _warn(heads)
     raw = _rewired(heads, walk.twins)
     undone = {
-        name: None if raw[name] is not head.tensor else head.undone for name, head in heads.items()
+        # A tensor that was replaced holds logits already: nothing is left to undo.
+        name: None if raw[name] is not head.tensor else head.undone
+        for name, head in heads.items()
     }
     layer = Outputs(adopted, undone)
     layer.declared = {
@@ -175,34 +190,38 @@ def gathered(
     }
     layer.reach = {name: head.reach for name, head in heads.items() if head.reach is not None}
     standardised = [
-        own for head in heads.values() if head.standardised for own in head.ending.heads
+        head_layer
+        for head in heads.values()
+        if head.standardised
+        for head_layer in head.ending.heads
     ]
+    # From the first fit on these heads learn scaled targets: a second `adopt` must know that.
     layer.when_fitted = lambda: remember(standardised)
     return layer([raw[n] for n in layer.layout.tasks])
 
 
 def named_outputs(model: keras.Model) -> dict[str, Any]:
-    """The model's outputs by name.
+    """Return the model's outputs by name.
 
     Raises:
-        InputError: where it has none yet, or two of one name.
+        InputError: where the model has no outputs yet, or two with the same name.
     """
     if not isinstance(model, keras.Model):
         raise InputError(
-            "pc.adopt takes a keras.Model, functional or sequential, that begins with keras.Input(shape); "
-            f"got {type(model).__name__}."
+            "pc.adopt takes a keras.Model, functional or sequential, that begins with "
+            f"keras.Input(shape); got {type(model).__name__}."
         )
     if not getattr(model, "outputs", None):
         raise InputError(_unseen(model))
-    structure = getattr(model, "output", None)
-    if isinstance(structure, dict):
-        return dict(structure)
+    output_structure = getattr(model, "output", None)
+    if isinstance(output_structure, dict):
+        return dict(output_structure)
     names = list(
         getattr(model, "output_names", None)
         or [t._keras_history.operation.name for t in model.outputs]
     )
     if len(set(names)) < len(names):
-        example = listing(f"name{place}" for place in range(len(names)))
+        example = listing(f"name{number}" for number in range(len(names)))
         raise InputError(
             f"Two outputs of one name: {listing(names)}; name them by a dict of outputs: "
             f"keras.Model(model.input, dict(zip([{example}], model.outputs)))."
@@ -211,9 +230,10 @@ def named_outputs(model: keras.Model) -> dict[str, Any]:
 
 
 def traced(model: Any) -> Any:
-    """Return a model that begins with an input: a subclassed one that was called before is called on one.
+    """Return a model that begins with an input.
 
-    The class is one layer of it then: what it ends in is asked for.
+    A subclassed model that was called before is called on an input. Its class is then one layer of
+    the new model, so the activation it ends in must be declared.
     """
     subclassed = isinstance(model, keras.Model) and not isinstance(model, keras.Sequential)
     if not subclassed or getattr(model, "outputs", None) or not model.built:
@@ -228,7 +248,7 @@ def traced(model: Any) -> Any:
     inputs = keras.Input(tuple(shapes[0][1:]))
     try:
         return keras.Model(inputs, model(inputs), name=model.name)
-    except Exception:  # whatever someone's own call raises where it is not given data
+    except Exception:  # a user's own `call` may raise anything without data
         return model
 
 
@@ -240,18 +260,19 @@ def fitted(
     standardize: bool | None,
     model: keras.Model,
 ) -> Head:
-    """Return an output as a task takes it.
+    """Return an output as a task uses it.
 
     Args:
         task: the task.
         tensor: the output, [n, units].
         ending: what its layers show that it ends in.
-        declared: what `activations=` says.
+        declared: the activation that `activations=` declares.
         standardize: what `pc.adopt` was given for all tasks.
-        model: whose output it is.
+        model: the model whose output it is.
 
     Raises:
-        InputError: where head and task do not fit, or where what must be known cannot be seen.
+        InputError: where head and task do not fit, or where something that must be known cannot be
+            seen.
     """
     name = shorten(task.name)
     task = _counted(task, tensor, ending, model)
@@ -259,56 +280,62 @@ def fitted(
         certain = ending.name in ACTIVATIONS and not ending.changed
         if certain and declared != ending.name:
             raise InputError(
-                f"Output {name!r} ends in {ending.name!r}, as its layers show, but activations= says "
-                f"{declared!r}: leave that out."
+                f"Output {name!r} ends in {ending.name!r}, as its layers show, but activations= "
+                f"says {declared!r}: leave that out."
             )
         if certain:
             declared = None
         else:
             low, high = RANGES.get(declared, WIDE)
+            # What the layers show is not certain, so the declared activation replaces it.
             ending = replace(ending, name=declared, low=low, high=high, changed=False, logits=None)
     if task.kind in OWN_UNITS:
         return _in_units(Head(task, tensor, ending, declared=declared), standardize, model)
     if ending.name is None:
         raise InputError(
             f"Cannot see what output {name!r} ends in, behind {ending.hidden}: say so, "
-            f"activations={{{name!r}: 'linear'}} for logits, or {LOGITS_OF.get(task.kind, LINEAR)!r}."
+            f"activations={{{name!r}: 'linear'}} for logits, or "
+            f"{LOGITS_OF.get(task.kind, LINEAR)!r}."
         )
     return Head(task, tensor, ending, undone=_undone(task, ending), declared=declared)
 
 
 def _numbers(ending: Ending) -> str:
-    """Return which numbers an output can answer, as losses ask for it."""
+    """Return which numbers an output can give, as `check_fit` of losses expects it."""
     if ending.low >= 0.0:
         return "unit" if ending.high <= 1.0 else "positive"
     return "any"
 
 
 def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
-    """Return a head whose task is a number in the user's units, where it is or may be one already.
+    """Return a head of a regression or quantile task, with target scaling on or off.
+
+    Target scaling is off where the head predicts in the user's units, or may do so already.
 
     Raises:
-        InputError: where that cannot be seen; where the task is to be standardised and its head
-            cannot.
+        InputError: where this cannot be seen; where target scaling is asked for and the head cannot
+            give it.
     """
     task, ending, name = head.task, head.ending, shorten(head.task.name)
-    own = getattr(task, "standardize_given", None)
-    asked = standardize if own is None else own
-    if asked is False:
+    given = getattr(task, "standardize_given", None)
+    scaling_wanted = standardize if given is None else given
+    if scaling_wanted is False:
         return replace(head, task=task.replace(standardize=False))
-    if own and ending.name is not None and not ending.linear:
+    if given and ending.name is not None and not ending.linear:
         raise InputError(
-            f"Task {name!r} says standardize=True, but its output ends in {ending.text}, which does not reach both "
-            "sides of the mean: leave standardize out, or let the output end linear."
+            f"Task {name!r} says standardize=True, but its output ends in {ending.text}, which "
+            "does not reach both sides of the mean: leave standardize out, or let the output end "
+            "linear."
         )
-    if asked and (ending.linear or ending.name is None):
+    if scaling_wanted and (ending.linear or ending.name is None):
         return replace(head, task=task.replace(standardize=True))
     if ending.name is None:
         raise InputError(
             f"Cannot see what output {name!r} ends in, behind {ending.hidden}: say so, "
-            f"activations={{{name!r}: 'linear'}}, 'sigmoid' or what it is; or give its task standardize=False, "
-            "with which it answers in your units, as in stock Keras."
+            f"activations={{{name!r}: 'linear'}}, 'sigmoid' or what it is; or give its task "
+            "standardize=False, with which it answers in your units, as in stock Keras."
         )
+    # A head with an activation predicts in the user's units; see `OWN_UNITS`.
     if not ending.linear:
         return replace(head, task=task.replace(standardize=False))
     units = (
@@ -318,8 +345,9 @@ def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
     )
     if units.units == "unknown":
         raise InputError(
-            f"Cannot see whether output {name!r} has been trained: {units.reason}. Give its task standardize=False "
-            "where it answers in your units already, or standardize=True where it is new."
+            f"Cannot see whether output {name!r} has been trained: {units.reason}. Give its task "
+            "standardize=False where it answers in your units already, or standardize=True where "
+            "it is new."
         )
     if units.units == "own":
         task = task.replace(standardize=False)
@@ -327,7 +355,7 @@ def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
 
 
 def _undone(task: Task, ending: Ending) -> str | None:
-    """Return the activation that is to be undone before the loss of a task that is no number in units.
+    """Return the activation to undo before the loss of a task whose kind has a link.
 
     Raises:
         InputError: for an activation that the kind cannot end in.
@@ -338,6 +366,7 @@ def _undone(task: Task, ending: Ending) -> str | None:
     ):
         return None
     within = ending.low >= 0.0 and ending.high <= 1.0
+    # Values of a softmax are no independent probabilities, except single ones cut out of it.
     one_of_many = ending.name == "softmax" and (task.units > 1 or not ending.changed)
     if wanted == "sigmoid" and within and not one_of_many:
         return wanted
@@ -347,13 +376,13 @@ def _undone(task: Task, ending: Ending) -> str | None:
         return wanted
     fits = " or ".join(dict.fromkeys([LINEAR, wanted or LINEAR]))
     raise InputError(
-        f"Output {shorten(task.name)!r} ends in {ending.text}, but a {task.kind} head ends in {fits}"
-        f"{_instead(task, ending)}."
+        f"Output {shorten(task.name)!r} ends in {ending.text}, but a {task.kind} head ends in "
+        f"{fits}{_instead(task, ending)}."
     )
 
 
 def _instead(task: Task, ending: Ending) -> str:
-    """Return what to write where an activation shows another kind."""
+    """Return the part of an error message that says which kind of task fits the activation."""
     name = shorten(task.name)
     if ending.name == "softmax" and not ending.changed:
         return f": for classes of which one is true write pc.Multiclass({name!r})"
@@ -367,7 +396,9 @@ def _instead(task: Task, ending: Ending) -> str:
 
 
 def _counted(task: Task, tensor: Any, ending: Ending, model: keras.Model) -> Task:
-    """Return the task with as many classes or labels as its head has columns, where it has none yet.
+    """Return the task with its number of classes or labels taken from its head's columns.
+
+    A task that has one already keeps it.
 
     Raises:
         InputError: where the shapes do not fit.
@@ -375,29 +406,33 @@ def _counted(task: Task, tensor: Any, ending: Ending, model: keras.Model) -> Tas
     name = shorten(task.name)
     if len(tensor.shape) != 2 or tensor.shape[-1] is None:
         raise InputError(
-            f"Output {name!r} has shape {list(tensor.shape)}; a head gives [n, units]: put keras.layers.Flatten(), "
-            "a pooling or a slice behind it."
+            f"Output {name!r} has shape {list(tensor.shape)}; a head gives [n, units]: put "
+            "keras.layers.Flatten(), a pooling or a slice behind it."
         )
     columns = tensor.shape[-1]
     if task.kind in ("multiclass", "ordinal") and getattr(task, "classes", 0) is None:
         if columns == 1 and task.kind == "multiclass":
             raise InputError(
-                f"Output {name!r} has 1 unit, but a multiclass head needs one for each class, two or more: "
-                f"for yes or no write pc.Binary({name!r})."
+                f"Output {name!r} has 1 unit, but a multiclass head needs one for each class, two "
+                f"or more: for yes or no write pc.Binary({name!r})."
             )
+        # An ordinal head has a column for each threshold between classes: one less than classes.
         task = task.replace(classes=columns + (task.kind == "ordinal"))
     if task.kind == "multilabel" and not getattr(task, "labels", ()):
         task = task.replace(labels=columns)
     if columns != task.units:
         raise InputError(
-            f"Output {name!r} has {columns} unit{'s' if columns > 1 else ''}, but its task ({task.kind}) needs "
-            f"{task.units}{_split(task, columns, ending, model)}."
+            f"Output {name!r} has {columns} unit{'s' if columns > 1 else ''}, but its task "
+            f"({task.kind}) needs {task.units}{_split(task, columns, ending, model)}."
         )
     return task
 
 
 def _split(task: Task, columns: int, ending: Ending, model: keras.Model) -> str:
-    """Return what to write for an output of several columns that was given to a task of one."""
+    """Return the part of an error message for an output of several columns and a task of one.
+
+    It says how to split the output, or which kind of task takes all columns.
+    """
     if task.units != 1 or columns < 2:
         return ""
     name = shorten(task.name)
@@ -408,7 +443,7 @@ def _split(task: Task, columns: int, ending: Ending, model: keras.Model) -> str:
     elif ending.name == "softmax":
         together = f" for classes of which one is true write pc.Multiclass({name!r});"
     outputs = named_outputs(model)
-    # Keras sorts the tensors of a dict of outputs in model.outputs, so there they go by name.
+    # Keras sorts a dict of outputs by name in `model.outputs`, so the message uses the name there.
     by_name = isinstance(getattr(model, "output", None), dict)
     source = (
         f"model.output[{task.name!r}]"
@@ -433,51 +468,59 @@ def column_of(name: TaskName, tensor: Any) -> Any:
     """
     if not hasattr(tensor, "_keras_history"):
         raise InputError(
-            f"Output {shorten(name)!r} is a {type(tensor).__name__}, expected one tensor: give each a name of its own."
+            f"Output {shorten(name)!r} is a {type(tensor).__name__}, expected one tensor: give "
+            "each a name of its own."
         )
     return ops.expand_dims(tensor, -1) if len(tensor.shape) == 1 else tensor
 
 
 def _rewired(heads: Mapping[TaskName, Head], twins: Twins) -> dict[TaskName, Any]:
-    """Return the tensor of each task that raw outputs are made from: its logits, where they can be had.
+    """Return the tensor of each task that raw outputs are made from: its logits where possible.
 
-    A layer whose activated answer is needed elsewhere in the model, too, stays as it is: a file
-    would hold its weights twice, and read back they would go apart.
+    A layer whose activated output is needed elsewhere in the model, too, is not replaced. A file
+    would hold its weights twice, and after loading the two copies would differ.
     """
-    found = {name: head.tensor for name, head in heads.items()}
+    tensors = {name: head.tensor for name, head in heads.items()}
     for name, head in heads.items():
         if head.undone is not None and head.ending.logits is not None:
-            found[name] = head.ending.logits()
-    behind = reached(found.values())
+            tensors[name] = head.ending.logits()
+    reached_layers = reached(tensors.values())
     clashing = {
-        id(twins.twin_of(layer)) for layer in twins.originals.values() if id(layer) in behind
+        id(twins.twin_of(layer))
+        for layer in twins.originals.values()
+        if id(layer) in reached_layers
     }
+    # Taking one head back to its own tensor can make another layer clash: repeat.
     while clashing:
         for name, head in heads.items():
-            if found[name] is not head.tensor and clashing & set(reached([found[name]])):
-                found[name] = head.tensor
-        behind = reached(found.values())
-        still = {
-            id(twins.twin_of(layer)) for layer in twins.originals.values() if id(layer) in behind
+            if tensors[name] is not head.tensor and clashing & set(reached([tensors[name]])):
+                tensors[name] = head.tensor
+        reached_layers = reached(tensors.values())
+        still_clashing = {
+            id(twins.twin_of(layer))
+            for layer in twins.originals.values()
+            if id(layer) in reached_layers
         }
-        clashing = still & set(behind)
-    return found
+        clashing = still_clashing & set(reached_layers)
+    return tensors
 
 
 def _warn(heads: Mapping[TaskName, Head]) -> None:
-    """Say which outputs keep the user's units, and which output would have two units at once."""
-    own = [
+    """Warn about outputs without target scaling, and about one output with two target scalings."""
+    trained = [
         (name, head.units)
         for name, head in heads.items()
         if head.units is not None and head.units.units == "own"
     ]
-    if own:
-        reasons = ", ".join(f"{shorten(name, 40)!r} ({units.reason})" for name, units in own[:5])
-        more = f" and {len(own) - 5} more" if len(own) > 5 else ""
+    if trained:
+        reasons = ", ".join(
+            f"{shorten(name, 40)!r} ({units.reason})" for name, units in trained[:5]
+        )
+        more = f" and {len(trained) - 5} more" if len(trained) > 5 else ""
         warnings.warn(
-            f"Answers in your own units already, and goes on to: {reasons}{more}. So its targets are not "
-            "standardised, and its losses are in these units: weigh them with weight=; or give its task "
-            "standardize=True.",
+            f"Answers in your own units already, and goes on to: {reasons}{more}. So its targets "
+            "are not standardised, and its losses are in these units: weigh them with weight=; or "
+            "give its task standardize=True.",
             stacklevel=4,
         )
     by_tensor: dict[int, list[TaskName]] = {}
@@ -487,35 +530,41 @@ def _warn(heads: Mapping[TaskName, Head]) -> None:
     for names in by_tensor.values():
         if len(names) > 1:
             warnings.warn(
-                f"The tasks {listing(names)} are one output, and each takes mean and spread out of its own targets: "
-                "the one output then answers two numbers. Give each standardize=False to let it answer one.",
+                f"The tasks {listing(names)} are one output, and each takes mean and spread out of "
+                "its own targets: the one output then answers two numbers. Give each "
+                "standardize=False to let it answer one.",
                 stacklevel=4,
             )
 
 
 def _renaming(model: keras.Model, outputs: Mapping[str, Any], tasks: Sequence[Any]) -> str:
-    """Return how to give outputs the names of the tasks."""
-    if isinstance(getattr(model, "output", None), dict):  # Keras sorts model.outputs then
+    """Return the part of an error message that says how to rename outputs to the tasks' names."""
+    if isinstance(getattr(model, "output", None), dict):  # Keras sorts `model.outputs` then
         first = shorten(next(iter(outputs)))
-        return f"To rename outputs: keras.Model(model.input, {{'new_name': model.output[{first!r}], ...}})."
+        return (
+            f"To rename outputs: keras.Model(model.input, {{'new_name': model.output[{first!r}], "
+            f"...}})."
+        )
     names = [task.name for task in tasks if isinstance(task, Task)]
     if len(names) != len(outputs) or len(names) > 20:
-        names = [f"name{place}" for place in range(len(outputs))][:3]
+        names = [f"name{number}" for number in range(len(outputs))][:3]
     return (
-        f"To name the outputs of a finished model: keras.Model(model.input, dict(zip([{listing(names)}], "
-        "model.outputs)))."
+        "To name the outputs of a finished model: keras.Model(model.input, "
+        f"dict(zip([{listing(names)}], model.outputs)))."
     )
 
 
 def _unseen(model: keras.Model) -> str:
-    """Return how to make a model show its inputs and outputs."""
+    """Return the error message for a model that does not show its inputs and outputs."""
     if isinstance(model, keras.Sequential):
         return (
             f"pc.adopt: the Sequential {model.name!r} does not know its inputs yet: begin it with "
             "keras.Input(shape), or call it once on data."
         )
     return (
-        f"pc.adopt: {type(model).__name__} {model.name!r} is a subclassed model, which shows no outputs: wrap it, "
-        "x = keras.Input(shape); pc.adopt(keras.Model(x, model(x)), tasks, activations={...}), with a dict of "
+        f"pc.adopt: {type(model).__name__} {model.name!r} is a subclassed model, which shows no "
+        "outputs: wrap it, "
+        "x = keras.Input(shape); pc.adopt(keras.Model(x, model(x)), tasks, activations={...}), "
+        "with a dict of "
         "outputs and what each ends in."
     )

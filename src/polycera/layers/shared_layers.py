@@ -1,4 +1,4 @@
-"""The layers of a functional model that two tasks or more share: where their gradients meet."""
+"""Find the layers of a functional model that two or more tasks share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from polycera.typing import TaskName
 
 @dataclass(frozen=True)
 class SharedLayer:
-    """A layer that several tasks share.
+    """Describes a layer that several tasks share.
 
     Attributes:
-        name: of the layer; those of one name are numbered.
-        tasks: whom it serves, by their place among all.
+        name: of the layer; layers with the same name are numbered.
+        tasks: the positions of its tasks among all tasks.
         variables: its weights that train.
     """
 
@@ -29,16 +29,18 @@ class SharedLayer:
 
 
 def shared_layers(graph: Graph, layout: Layout, own: bool = False) -> list[SharedLayer]:
-    """Return the layers with weights that train and that two or more tasks share, in the order of their calls.
+    """Return the layers with trainable weights that two or more tasks share.
+
+    They are in the order of their calls.
 
     Args:
         graph: of the model.
         layout: its tasks.
-        own: whether layers of a single task, and heads, are wanted too, as far as two or more loss
-            terms meet there.
+        own: whether layers of a single task, and heads, are included too, where they serve two or
+            more loss terms.
 
     A layer that is called twice serves the tasks of both calls. Heads belong to one task each,
-    fused or not.
+    whether they are fused or not.
     """
     layers: dict[int, Any] = {}
     serving: dict[int, frozenset[TaskName]] = {}
@@ -53,26 +55,36 @@ def shared_layers(graph: Graph, layout: Layout, own: bool = False) -> list[Share
         layers[key] for key, tasks in serving.items() if sum(terms[task] for task in tasks) > 1
     ]
     names = unique_names([layer.name for layer in shared])
-    numbers = {name: i for i, name in enumerate(layout.tasks)}
+    positions = {name: i for i, name in enumerate(layout.tasks)}
     return [
         SharedLayer(
-            name, tuple(sorted(numbers[task] for task in serving[id(layer)])), _weights(layer)
+            name, tuple(sorted(positions[task] for task in serving[id(layer)])), _weights(layer)
         )
         for name, layer in zip(names, shared, strict=True)
     ]
 
 
 def region_names(model: Any, layout: Layout, regions: list[tuple[int, ...]]) -> list[str]:
-    """What to call the parts of a model in which these tasks meet: "trunk" where it is one, else by its layers."""
+    """Return names for the shared regions of these tasks.
+
+    "trunk" if there is one region; else the names of its first and last layer.
+    """
     if len(regions) == 1:
         return ["trunk"]
-    found, shared = [], shared_layers(Graph.of(model), layout)
+    names, shared = [], shared_layers(Graph.of(model), layout)
     for tasks in regions:
-        own = [place.name for place in shared if place.tasks == tuple(tasks)]
-        found.append("trunk" if not own else own[0] if len(own) == 1 else f"{own[0]} … {own[-1]}")
-    return unique_names([shorten(name, 100) for name in found])
+        layer_names = [layer.name for layer in shared if layer.tasks == tuple(tasks)]
+        names.append(
+            "trunk"
+            if not layer_names
+            else layer_names[0]
+            if len(layer_names) == 1
+            else f"{layer_names[0]} … {layer_names[-1]}"
+        )
+    return unique_names([shorten(name, 100) for name in names])
 
 
 def _weights(layer: Any) -> tuple[Any, ...]:
-    own = getattr(layer, "trainable_variables", ())
-    return tuple(variable for variable in own if not variable.overwrite_with_gradient)
+    """Return the weights of a layer that train; state of a method is not among them."""
+    variables = getattr(layer, "trainable_variables", ())
+    return tuple(variable for variable in variables if not variable.overwrite_with_gradient)

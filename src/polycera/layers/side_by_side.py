@@ -1,8 +1,8 @@
-"""Layers of networks side by side, which members have in common: the axis of members comes first, then the rows.
+"""Compute the layers of all ensemble members at once: the axis of members first, then the rows.
 
-A product for each member is then one product of matrices that lie as they are. With the rows first,
-numbers are moved before and after each product, and a training step on a processor takes almost
-twice as long.
+The product of each member is then one product of matrices that lie in one piece of memory. With the
+rows first, numbers are moved before and after each product, and a training step on a CPU takes
+almost twice as long.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from polycera.typing import Tensor
 
 @keras.saving.register_keras_serializable(package="polycera")
 class MemberDense(keras.layers.Layer):
-    """A dense layer with ReLU for each member, computed at once.
+    """Compute a dense layer with ReLU for each ensemble member, all at once.
 
     Args:
-        members: networks side by side.
-        units: numbers that come out of each.
-        kernel_initializer: of the first weights.
+        members: the number of ensemble members.
+        units: the output width of each member.
+        kernel_initializer: of the initial kernel.
 
-    Input shape: [members, n, i], or [n, i] where all members get the same. Output shape: [members,
-        n, units].
+    Input shape: [members, n, i], or [n, i] where all members get the same input. Output shape:
+        [members, n, units].
 
     Examples:
         >>> import numpy as np
@@ -43,7 +43,7 @@ class MemberDense(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         width = input_shape[-1]
-        # Of an input in common, one matrix for all members side by side.
+        # If all members share the input, their kernels form one matrix [i, members * units].
         shape = (
             (width, self.members, self.units)
             if len(input_shape) == 2
@@ -59,23 +59,27 @@ class MemberDense(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         kernel, bias = ops.convert_to_tensor(self.kernel), ops.convert_to_tensor(self.bias)
         if len(inputs.shape) == 2:
-            found = ops.einsum("ni,imo->mno", inputs, kernel)
+            outputs = ops.einsum("ni,imo->mno", inputs, kernel)
         else:
-            found = ops.matmul(inputs, kernel)
-        return ops.relu(found + bias[:, None])
+            outputs = ops.matmul(inputs, kernel)
+        return ops.relu(outputs + bias[:, None])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (self.members, input_shape[-2], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        first = keras.initializers.serialize(self.kernel_initializer)
-        own = {"members": self.members, "units": self.units, "kernel_initializer": first}
-        return {**super().get_config(), **own}
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        arguments = {
+            "members": self.members,
+            "units": self.units,
+            "kernel_initializer": initializer,
+        }
+        return {**super().get_config(), **arguments}
 
 
 @keras.saving.register_keras_serializable(package="polycera")
 class RowsFirst(keras.layers.Layer):
-    """Puts the rows first again: [members, n, i] -> [n, members, i]."""
+    """Move the rows first again: [members, n, i] -> [n, members, i]."""
 
     def call(self, inputs: Tensor) -> Tensor:
         return ops.transpose(inputs, (1, 0, 2))

@@ -1,8 +1,7 @@
-"""Whether a linear head has been trained, as far as its weights and its model's optimizer show.
+"""Find out whether a linear head has been trained, from its weights and its model's optimizer.
 
-A trained head answers in the units of the targets that it was trained on. Standardised targets
-would be put on top of
-that: a head that answers 300,000 would start 300,000 standard deviations away.
+A trained head predicts in the units of the targets it was trained on. Target scaling would be
+applied on top of that: a head that predicts 300,000 would start 300,000 standard deviations away.
 """
 
 from __future__ import annotations
@@ -18,20 +17,24 @@ from keras import ops
 from polycera.layers.output_endings import Ending
 
 LARGE = 30.0
-"""A kernel this many times larger than its initializer makes it is no first kernel."""
+"""A kernel that is this many times larger than its initializer makes it counts as trained."""
 
 CONSTANTS = (keras.initializers.Zeros, keras.initializers.Ones, keras.initializers.Constant)
+"""Lists the initializers that give one number everywhere, so that a changed bias shows."""
 
 _adopted: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-"""Heads that were adopted before with standardised targets: what they learned since is in those units."""
+"""Holds the heads that were adopted before with target scaling.
+
+What they have learned since is in scaled units.
+"""
 
 
 class Standing(NamedTuple):
-    """Where a linear head stands.
+    """Holds whether a linear head has been trained.
 
     Attributes:
-        units: `new`, no target has been learned; `own`, it answers in the user's units; `unknown`.
-        reason: how that is known, or why it is not.
+        units: `new`, it has learned no target; `own`, it predicts in the user's units; `unknown`.
+        reason: how that is known, or why it is not known.
     """
 
     units: Literal["new", "own", "unknown"]
@@ -39,23 +42,27 @@ class Standing(NamedTuple):
 
 
 def standing(ending: Ending, model: keras.Model) -> Standing:
-    """Return where the head of an output of `model` stands."""
-    for each in (model, *ending.within):
-        steps = optimizer_steps(each)
+    """Return whether the head of an output of `model` has been trained."""
+    for owner in (model, *ending.within):
+        steps = optimizer_steps(owner)
         if steps:
-            return Standing("own", f"the optimizer of {each.name!r} has taken {steps:,} steps")
-    found = [_standing(head) for head in ending.heads if head not in _adopted]
+            return Standing("own", f"the optimizer of {owner.name!r} has taken {steps:,} steps")
+    standings = [_standing(head) for head in ending.heads if head not in _adopted]
     if not ending.heads and ending.name is None:
         return Standing("unknown", f"{ending.hidden} shows no weights")
+    # One trained head decides; one head that is not known leaves the answer open.
     for units in ("own", "unknown"):
-        for head in found:
-            if head.units == units:
-                return head
+        for head_standing in standings:
+            if head_standing.units == units:
+                return head_standing
     return Standing("new")
 
 
 def remember(heads: Iterable[Any]) -> None:
-    """Note that heads learn standardised targets from now on: what they will answer is in no units of the user."""
+    """Record that heads learn scaled targets from now on.
+
+    They will not predict in the user's units.
+    """
     for head in heads:
         _adopted[head] = True
 
@@ -68,10 +75,11 @@ def optimizer_steps(model: Any) -> int:
 
 
 def _standing(head: Any) -> Standing:
+    """Return whether one head has been trained, from its bias and kernel."""
     bias = _values(head, ("bias", "beta"))
-    first = getattr(head, "bias_initializer", getattr(head, "beta_initializer", None))
+    initializer = getattr(head, "bias_initializer", getattr(head, "beta_initializer", None))
     if bias is not None:
-        if isinstance(first, CONSTANTS) or first is None:
+        if isinstance(initializer, CONSTANTS) or initializer is None:
             if bias.any():
                 return Standing("own", f"its bias is {_largest(bias):.6g}")
             ratio = _larger(head)
@@ -80,7 +88,7 @@ def _standing(head: Any) -> Standing:
                     "own", f"its kernel is {ratio:,.0f} times as large as its initializer makes it"
                 )
             return Standing("new")
-        if np.array_equal(bias, _initial(first, bias)):
+        if np.array_equal(bias, _initial(initializer, bias)):
             return Standing("new")
     ratio = _larger(head)
     if ratio == 1.0 and bias is None:
@@ -93,7 +101,10 @@ def _standing(head: Any) -> Standing:
 
 
 def _larger(head: Any) -> float | None:
-    """Return how many times larger a kernel is than a first one; exactly 1 for a first one, None without kernel."""
+    """Return how many times larger a kernel is than its initializer makes it.
+
+    Exactly 1 for an untrained kernel, None without kernel.
+    """
     kernel = _values(head, ("kernel", "embeddings"))
     initializer = getattr(head, "kernel_initializer", getattr(head, "embeddings_initializer", None))
     if kernel is None or initializer is None or not kernel.size:
@@ -101,19 +112,26 @@ def _larger(head: Any) -> float | None:
     first = _initial(initializer, kernel)
     if np.array_equal(kernel, first):
         return 1.0
-    sizes = [float(np.sqrt(np.mean(np.square(each, dtype="float64")))) for each in (kernel, first)]
+    sizes = [
+        float(np.sqrt(np.mean(np.square(values, dtype="float64")))) for values in (kernel, first)
+    ]
+    # Never exactly 1 here: 1 means that the kernel is untouched.
     return max(sizes[0] / sizes[1], np.nextafter(1.0, 2.0)) if sizes[1] > 0 else None
 
 
 def _initial(initializer: Any, like: np.ndarray) -> np.ndarray:
-    """Return what an initializer gives: the same at each call, for it keeps its seed."""
+    """Return what an initializer gives.
+
+    It is the same at each call, because an initializer keeps its seed.
+    """
     try:
         return np.asarray(ops.convert_to_numpy(initializer(like.shape, dtype=str(like.dtype))))
-    except (TypeError, ValueError):  # a function of the user's own that takes other arguments
+    except (TypeError, ValueError):  # a user's function with other arguments
         return np.zeros_like(like)
 
 
 def _values(head: Any, names: Iterable[str]) -> np.ndarray | None:
+    """Return the first of these variables that a head has, as an array."""
     for name in names:
         variable = getattr(head, name, None)
         if variable is not None:
@@ -122,4 +140,5 @@ def _values(head: Any, names: Iterable[str]) -> np.ndarray | None:
 
 
 def _largest(values: np.ndarray) -> float:
+    """Return the value with the largest absolute value."""
     return float(values.ravel()[int(np.argmax(np.abs(values)))])

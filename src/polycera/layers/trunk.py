@@ -1,4 +1,7 @@
-"""The network of a table: members side by side on one input, which all tasks share, and landmarks beside them."""
+"""Build the network of a table: ensemble members on one input, and landmarks beside them.
+
+All tasks share the members.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,28 @@ from polycera.layers.kernel_layer import Landmarks
 from polycera.layers.side_by_side import MemberDense, RowsFirst
 
 INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmarks", "blend"
-"""Names of the layers that others look for."""
+"""These name the layers that other modules look up.
+
+INPUT: the input. CLIP: `SmoothClip`. EMBEDDING: `PiecewiseLinear`. LANDMARKS: `Landmarks`. BLEND:
+`Blend`.
+"""
 HEADS, HIDDEN = 1, 2
-"""Places of the heads and of the first hidden layer, for their first weights; bins have place 0."""
+"""These give the positions of layers in the network, which select their initial weights.
+
+HEADS: the heads. HIDDEN: the first hidden layer. The bins have position 0.
+"""
 
 
 class Shape(NamedTuple):
-    """Of a trunk.
+    """Holds the sizes of the shared trunk.
 
     Attributes:
-        features: columns that come in.
-        numbers: how many of the first ones are numbers, which may have bins.
+        features: the number of input columns.
+        numbers: how many columns, counted from the first, are numbers, which may have bins.
         width, depth: of the hidden layers of each member.
-        members: multilayer perceptrons that work side by side.
+        members: the number of ensemble members, each a multilayer perceptron.
         bins: of each number; 0: none.
-        dropout: share of the units left out in training.
+        dropout: share of the hidden units left out in training.
     """
 
     features: int
@@ -39,14 +49,15 @@ class Shape(NamedTuple):
 
 
 def trunk(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
-    """Multilayer perceptrons, all computed at once, with weights of their own: input [n, features].
+    """Return ensemble members as multilayer perceptrons, all computed at once.
 
-    Members that differ in nothing but their first weights err differently, and their mean errs less
-    (Lakshminarayanan et al. 2017, arXiv:1612.01474). As one batch of matrices they cost one
-    program, not as many as there are members.
+    Each member has weights of its own; the input is [n, features]. Members that differ only in
+    their initial weights make different errors, and their mean has a smaller error
+    (Lakshminarayanan et al. 2017, arXiv:1612.01474). As one batch of matrices they need one
+    program, not one for each member.
 
     Returns:
-        the input; what comes of it before the first hidden layer, [n, features]; and the hidden
+        the input; the clipped features before the first hidden layer, [n, features]; and the hidden
         tensor [n, members, width], for `Heads(tasks, members=...)`.
     """
     inputs = keras.Input((shape.features,), name=INPUT)
@@ -57,30 +68,34 @@ def trunk(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
             shape.numbers, shape.bins, shape.members, seed, members_first=True, name=EMBEDDING
         )(hidden)
     for layer in range(shape.depth):
-        first = Drawn((2 / hidden.shape[-1]) ** 0.5, seed, HIDDEN + layer)
-        hidden = MemberDense(shape.members, shape.width, first, name=f"hidden_{layer}")(hidden)
+        initializer = Drawn((2 / hidden.shape[-1]) ** 0.5, seed, HIDDEN + layer)
+        hidden = MemberDense(shape.members, shape.width, initializer, name=f"hidden_{layer}")(
+            hidden
+        )
         if shape.dropout:
-            # All members leave out units of the same number: a unit has nothing to do with the unit
-            # of that number in another member, and to draw for each member took a third of a step.
-            one_for_all = (1, None, shape.width)
+            # All members share one mask. Units of equal number in different members have nothing in
+            # common, so nothing is lost. To draw a mask for each member took a third of a step.
+            mask_shape = (1, None, shape.width)
             hidden = keras.layers.Dropout(
-                shape.dropout, noise_shape=one_for_all, seed=seed + layer, name=f"dropout_{layer}"
+                shape.dropout, noise_shape=mask_shape, seed=seed + layer, name=f"dropout_{layer}"
             )(hidden)
+    # Only bins and hidden layers add the axis of members.
     if len(hidden.shape) == 3:
         hidden = RowsFirst(name="rows_first")(hidden)
     return inputs, clipped, hidden
 
 
 def landmarks(features: Any, count: int, units: int) -> Any:
-    """The path beside the members: raw outputs [n, units]."""
+    """Return the raw outputs [n, units] of the landmarks."""
     return Landmarks(count, units, name=LANDMARKS)(features)
 
 
 def parameters(shape: Shape) -> int:
-    """How many numbers a trunk is made of."""
+    """Return the number of parameters of a trunk."""
     entering = shape.features
     bins = embedded = 0
     if shape.bins and shape.numbers:
+        # Edges and widths of the bins, which all members share.
         bins = 2 * shape.numbers * shape.bins
         size = size_of(shape.numbers)
         embedded = shape.numbers * (shape.bins + 1) * size

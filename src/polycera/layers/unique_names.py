@@ -1,4 +1,4 @@
-"""Names of layers, each once: layers of models within a model may have the same."""
+"""Make names of layers unique: layers of inner models may have the same name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names; one that came before gets a number behind.
+    """Return the names; one that occurred before gets a number at its end.
 
     Example:
         >>> distinct(["dense", "dense", "out"])
         ['dense', 'dense (2)', 'out']
     """
-    found: dict[str, None] = {}
+    unique: dict[str, None] = {}
     for name in names:
         free, number = name, 1
-        while free in found:
+        while free in unique:
             number += 1
             free = f"{name} ({number})"
-        found[free] = None
-    return list(found)
+        unique[free] = None
+    return list(unique)

@@ -1,4 +1,7 @@
-"""Layers without their activation, on the same weights: what gives the logits behind a sigmoid or a softmax."""
+"""Make layers without their activation, on the same weights.
+
+They give the logits behind a sigmoid or a softmax.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,22 @@ POSSIBLE = (
     keras.layers.Conv2D,
     keras.layers.Conv3D,
 )
-"""Layers whose activation is the last thing that they do; exactly these, for what inherits from one may do more."""
+"""Lists the layers whose activation is the last operation.
+
+Exactly these classes count: a class that inherits from one of them may do more.
+"""
 
 
 class Twins:
-    """Layers as they are, but linear. Each is made once, and called once for each call of the layer it is made from.
+    """Make linear copies of layers, on the same weights.
+
+    Each copy is made once, and called once for each call of the original layer.
 
     A probability that has reached 0 or 1 passes no gradient, so a head that once saturated never
-    learns again. Its logits always do.
+    learns again. Its logits always pass a gradient.
+
+    Attributes:
+        originals: id of a layer -> the layer, for each layer that has a copy.
     """
 
     def __init__(self) -> None:
@@ -30,15 +41,15 @@ class Twins:
         self.originals: dict[int, Any] = {}
 
     def possible(self, layer: Any) -> bool:
-        """Whether a layer without its activation is the same layer otherwise."""
+        """Return whether the layer without its activation is otherwise the same layer."""
         return type(layer) in POSSIBLE and layer.built and layer.activity_regularizer is None
 
     def twin_of(self, layer: Any) -> Any:
-        """Return the twin of a layer that was called."""
+        """Return the linear copy of a layer that was called."""
         return self._twins[id(layer)]
 
     def called(self, layer: Any, node: Any) -> Any:
-        """Return what goes into the activation of a layer, in one of its calls."""
+        """Return the input of a layer's activation, in one of its calls."""
         if id(node) not in self._calls:
             if id(layer) not in self._twins:
                 self._twins[id(layer)] = linear_twin(layer)
@@ -49,46 +60,51 @@ class Twins:
 
 
 def linear_twin(layer: Any) -> Any:
-    """Return a layer of the same class, name and variables that ends linear.
+    """Return a linear layer of the same class and name, with the same variables.
 
-    The variables are the very objects of the layer, so that training one trains the other. It is
-    not made by `copy.copy`, which writes a layer of Keras into a file and reads it back, with
-    variables of its own.
+    The variables are the very objects of the layer, so that training one trains the other.
+    `copy.copy` is not used: it writes a Keras layer into a file and reads it back, with variables
+    of its own.
     """
     kind: Any = type(layer)
     twin = kind.__new__(kind)
     twin.__dict__.update(layer.__dict__)
+    # The copy has calls of its own, and must not appear in those of the original.
     twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[], activation=keras.activations.linear)
     return twin
 
 
 def made_again(node: Any, given: Sequence[Any]) -> list[Any]:
-    """Return what the call of an operation gives, made again with other tensors in place of its own."""
-    instead = {id(old): new for old, new in zip(node.input_tensors, given, strict=True)}
-    args, kwargs = node.arguments.fill_in(instead)
+    """Return the outputs of an operation, called again with other tensors as inputs."""
+    replacements = {id(old): new for old, new in zip(node.input_tensors, given, strict=True)}
+    args, kwargs = node.arguments.fill_in(replacements)
     return keras.tree.flatten(node.operation(*args, **kwargs))
 
 
 def reached(tensors: Iterable[Any]) -> dict[int, Any]:
-    """Return all layers and operations that lead to some tensors, those within models included, by their ids."""
-    found: dict[int, Any] = {}
-    seen: set[int] = set()
+    """Return all layers and operations that lead to some tensors, by their ids.
+
+    Those inside inner models are included.
+    """
+    operations: dict[int, Any] = {}
+    seen_nodes: set[int] = set()
     waiting = list(tensors)
     while waiting:
         history = waiting.pop()._keras_history
         node = history.operation._inbound_nodes[history.node_index]
-        if id(node) in seen:
+        if id(node) in seen_nodes:
             continue
-        seen.add(id(node))
-        _add(history.operation, found)
+        seen_nodes.add(id(node))
+        _add(history.operation, operations)
         waiting += node.input_tensors
-    return found
+    return operations
 
 
 def _add(operation: Any, found: dict[int, Any]) -> None:
+    """Add an operation and all layers within it to `found`."""
     waiting = [operation]
     while waiting:
-        each = waiting.pop()
-        if id(each) not in found:
-            found[id(each)] = each
-            waiting += getattr(each, "_layers", ())
+        inner = waiting.pop()
+        if id(inner) not in found:
+            found[id(inner)] = inner
+            waiting += getattr(inner, "_layers", ())

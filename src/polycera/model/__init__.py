@@ -1,4 +1,4 @@
-"""The Keras model that trains many tasks: its losses, its metrics and its batches go by name."""
+"""Train many tasks with one Keras model: its losses, metrics and batches go by name."""
 
 from __future__ import annotations
 

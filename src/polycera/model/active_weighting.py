@@ -1,4 +1,4 @@
-"""A weighting at work in a model: what is carried from step to step, and what a step makes of it."""
+"""Apply a loss weighting in a model's steps, with the state that it carries from step to step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from polycera.weighting import StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class ActiveWeighting(StatefulMethod):
-    """How the losses of some tasks are weighted.
+    """Hold how the losses of some tasks are weighted.
 
     Attributes:
         method: losses -> weights.
         tasks: their number, m.
         preference: the user's weight of each task in the method, or None for all alike.
-        seed: of the numbers that a method with randomness draws.
+        seed: of the random numbers that a method draws.
     """
 
     method: WeightingMethod
@@ -31,11 +31,11 @@ class ActiveWeighting(StatefulMethod):
     def step(
         self, carried: Tensor, losses: Tensor, present: Tensor, norms: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The weights of this step [m], and what is carried into the next.
+        """Return the weights of this step [m], and the state for the next step.
 
         Args:
-            carried: from the step before, [size].
-            losses, present: of the global batch, [m]; see `weighting.Seen`.
+            carried: state from the step before, [size].
+            losses, present: of the global batch, [m]; see `weighting.StepLosses`.
             norms: of the tasks' gradients in the step before, [m].
         """
         before = self.packed.read(carried)

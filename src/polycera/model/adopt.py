@@ -1,4 +1,4 @@
-"""Any Keras model with named outputs, trained as it is."""
+"""Wrap any Keras model with named outputs in a polycera model, and train it as it is."""
 
 from __future__ import annotations
 
@@ -29,45 +29,45 @@ def adopt(
     seed: int = 0,
     keras_names: bool = True,
 ) -> Model:
-    """Put a polycera model around your own Keras model: your layers, your branches, outputs matched by name.
+    """Wrap your own Keras model in a polycera model, with its outputs matched to tasks by name.
 
-    The layers are shared, not copied: training the result trains your model. Outputs without a task
-    are left alone. A classification head may end in logits or in its usual activation (`sigmoid`,
-    `softmax`); its loss is computed from what goes into the activation, where the layers show it,
-    and else the activation is undone.
+    The layers and branches are shared, not copied: training the result trains your model. Outputs
+    without a task are not trained. A classification head may end in logits or in its usual
+    activation (`sigmoid`, `softmax`). Its loss is computed from what goes into the activation if
+    the layers show it; if not, the activation is undone.
 
     A number (`Regression`, `Quantile`) of a new head that ends linear learns standardised values,
-    so ask the *returned* model for predictions in your units. A head that ends in anything else
-    (`relu`, a `Rescaling`), or that has been trained, answers in your units already and goes on to:
-    its task is not standardised. Where an end cannot be seen (a `Lambda`, a layer of your own), you
-    are asked for `activations=` or `standardize=`.
+    so call `predict` of the *returned* model for predictions in your units. A head that ends in
+    anything else (`relu`, a `Rescaling`), or that has been trained, predicts in your units already:
+    its task is not standardised. If the ending cannot be seen (a `Lambda`, a layer of your own), an
+    error asks for `activations=` or `standardize=`.
 
     Args:
-        model: functional or sequential, built, with one or more outputs [n, units] or [n].
+        model: functional or sequential, built, with one or more outputs [n, columns] or [n].
         tasks: for each a name among the model's outputs (keys of a dict of outputs, or names of
             output layers). A `Multiclass` without classes gets as many as its head has units. Or a
             dict of output to the name of its kind, `{"churn": "binary", "revenue_loss":
             "regression"}`. None: all is read from what the model was compiled with, in your units,
-            and printed as the `tasks=[...]` one would write.
+            and printed as the `tasks=[...]` to write.
         activations: what an output ends in (`linear`, `sigmoid`, `softmax`, `relu`, ...), for heads
-            whose layers do not show it. The first batch is held against it.
-        standardize: whether numbers learn standardised values, for all tasks that do not say it
-            themselves. None: as told above.
+            whose layers do not show it. The first batch is compared with it.
+        standardize: whether numbers learn standardised values, for all tasks that do not set it
+            themselves. None: as described above.
         name: of the new model.
         weighting, balancing, preference, gradients, every, seed: as for `polycera.Model`. What is
-            shared is found out from the layers: a branch that serves two of three tasks is balanced
-            between those two.
+            shared is read from the layers: a branch that two of three tasks use is balanced between
+            those two.
         keras_names: whether losses and metrics are logged under the names of stock Keras too, so
-            that callbacks and charts that were made for your model go on working.
+            that callbacks and charts that were made for your model still work.
 
     Returns:
-        A `polycera.Model`, to be compiled with an optimizer only. Where yours is compiled, it is
-        compiled already, with a new optimizer of the same settings.
+        A `polycera.Model`, to be compiled with an optimizer only. If yours is compiled, the result
+        is compiled too, with a new optimizer of the same settings.
 
     Raises:
         UnknownName: for a task that is no output, with the nearest.
         InputError: for a head with another number of units than its task needs, an activation that
-            does not fit, or an end that cannot be seen; for a `compile` that leaves a task open.
+            does not fit, or an ending that cannot be seen; for a `compile` that leaves a task open.
 
     Examples:
         >>> import keras, polycera as pc
@@ -88,7 +88,7 @@ def adopt(
     else:
         chosen = tasks
     outputs = gathered(model, chosen, activations, standardize)
-    # a Sequential has only the latter
+    # A Sequential has only `inputs`.
     inputs = model.input if hasattr(model, "input") else model.inputs[0]
     adopted = Model(
         inputs,
@@ -108,12 +108,15 @@ def adopt(
 
 
 def _keras_names(model: keras.Model) -> bool | str:
-    """How stock Keras names what it logs: with the output's name, where there are several outputs."""
+    """Return the `keras_names` of the adopted model.
+
+    Stock Keras logs with the output's name if there are several outputs.
+    """
     return "prefixed" if len(model.outputs) > 1 else True
 
 
 def _output_order(model: keras.Model, tasks: Sequence[Task | Joint]) -> list[TaskName] | None:
-    """The outputs in their order, where they are a list and each has a task; else None."""
+    """Return the outputs in order if they are a list and each has a task; else None."""
     structure = getattr(model, "output", None)
     structure = model.outputs if structure is None else structure
     if isinstance(structure, dict):

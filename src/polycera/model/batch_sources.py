@@ -1,4 +1,4 @@
-"""Data that comes in batches: encoded on the host where it can be, else packed and checked in the training step."""
+"""Prepare data that comes in batches: encode it on the host, or let the training step pack it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from polycera.tasks.task import ClassTask
 from polycera.typing import Array
 
 COUNTED = "\0counted"
-"""The key under which packed targets of a stream travel: checked on the host, and to be counted in the step."""
+"""Key of a stream's packed targets that the host has checked and the step is to count."""
 
 
 class PackedDataset(keras.utils.PyDataset):
-    """A PyDataset whose batches carry packed targets."""
+    """Wrap a PyDataset so that its batches carry packed targets."""
 
     def __init__(self, source: keras.utils.PyDataset, packed: Callable[[Any], Any]) -> None:
         workers = dict(
@@ -59,42 +59,46 @@ def prepared(
     trains: bool = False,
     what: str = "x",
 ) -> Any:
-    """Return a source of batches `(x, y)` or `(x, y, sample_weight)`, y by name, made ready for Keras.
+    """Return a source of batches made ready for Keras.
+
+    A batch is `(x, y)` or `(x, y, sample_weight)`, with y by name.
 
     A `keras.utils.PyDataset` or a Python generator is encoded on the host, so labels may be the
     user's own. Others (`tf.data`, a torch DataLoader, grain) are packed and checked in the step:
-    classes that are text come as their places 0..K-1.
+    their classes that are text must come as positions 0..K-1.
 
     Args:
-        model: that trains or is measured.
+        model: the model that trains or is measured.
         source: the batches.
         class_weight: task name -> {label: weight} or "balanced", for sources encoded on the host.
-        sample_weight: refused: weights come with the batches.
-        trains: whether the scaling of the targets is learned from it where the model has none.
-        what: how messages call it.
+        sample_weight: refused, since weights come with the batches.
+        trains: whether the target scaling is learned from the source if the model has none.
+        what: the name of the source in messages.
 
     Raises:
-        InputError: for weights given beside a source, or a scaling that cannot be learned from it.
+        InputError: for weights given beside a source, or a source whose target scaling cannot be
+            learned.
     """
     if source is None or not target_scaling.is_source(source):
         raise InputError(
-            f"y is missing: pass a dict of task name to labels; tasks: {listing(model.layout.tasks)}."
+            "y is missing: pass a dict of task name to labels; tasks: "
+            f"{listing(model.layout.tasks)}."
         )
-    host = target_scaling.on_host(source)
+    is_on_host = target_scaling.on_host(source)
     if sample_weight is not None:
         raise InputError(
             "sample_weight goes with arrays; a source of batches yields (x, y, sample_weight)."
         )
-    if class_weight is not None and not host:
+    if class_weight is not None and not is_on_host:
         raise InputError(
-            f"class_weight goes with arrays, a PyDataset or a generator; batches of a {type(source).__name__} "
-            "yield (x, y, sample_weight)."
+            "class_weight goes with arrays, a PyDataset or a generator; batches of a "
+            f"{type(source).__name__} yield (x, y, sample_weight)."
         )
     if (announced := getattr(source, "element_spec", None)) is not None:
         step_batches.check_announced(model, announced)
     if trains and not model.fitted:
         _learn(model, source)
-    if not host:
+    if not is_on_host:
         return source
     layout, units = model.layout, model.units
     weights_of_classes = _class_weights(layout, units, class_weight)
@@ -103,7 +107,8 @@ def prepared(
         try:
             return checked(batch)
         except InputError as error:
-            model._refused = error  # see `refusals`
+            # TensorFlow replaces this error by one of its own: `refusals` raises the original.
+            model._refused = error
             raise
 
     def checked(batch: Any) -> Any:
@@ -114,11 +119,11 @@ def prepared(
         check_features(x, f"{what} of a batch")
         encoded = encode(layout, y, "a batch")
         rows_alike(x, encoded, "y of a batch")
-        each = pack_weights(
+        packed_weights = pack_weights(
             layout, encoded, weights, weights_of_classes, what="sample_weight of a batch"
         )
         y = {COUNTED: pack(layout, encoded, units)}
-        return (x, y) if each is None else (x, y, marked(each))
+        return (x, y) if packed_weights is None else (x, y, marked(packed_weights))
 
     if isinstance(source, keras.utils.PyDataset):
         return PackedDataset(source, packed)
@@ -127,7 +132,10 @@ def prepared(
 
 @contextmanager
 def refusals(model: Any) -> Iterator[None]:
-    """Raise what was refused in a batch as it is: TensorFlow, which reads in its graph, raises an error of its own."""
+    """Raise the original error of a batch that was refused inside.
+
+    TensorFlow reads batches in its graph, and raises an error of its own instead.
+    """
     model._refused = None
     try:
         yield
@@ -140,12 +148,14 @@ def refusals(model: Any) -> Iterator[None]:
 
 
 def shuffles(source: Any) -> bool:
-    """Return whether Keras draws the order of the batches, as it does of a finite PyDataset."""
+    """Return whether Keras shuffles the order of the batches, as it does for a finite PyDataset."""
     return isinstance(source, PackedDataset) and source.num_batches is not None
 
 
 def steps_of(source: Any) -> int | None:
-    """Return how many batches an epoch of a plain Python iterable has; None for sources that Keras counts itself.
+    """Return the number of batches in an epoch of a plain Python iterable.
+
+    None for sources that Keras counts itself.
 
     Raises:
         InputError: for an iterable without a length.
@@ -162,7 +172,10 @@ def steps_of(source: Any) -> int | None:
 
 
 def _mapped(source: Any, packed: Callable[[Any], Any], again: bool) -> Iterator[Any]:
-    """Yield what is made of each batch; for ever where the source can be read again, since Keras counts the steps."""
+    """Yield the packed form of each batch.
+
+    A source that can be read again is repeated without end, because Keras counts the steps.
+    """
     while True:
         for batch in source:
             yield packed(batch)
@@ -171,7 +184,7 @@ def _mapped(source: Any, packed: Callable[[Any], Any], again: bool) -> Iterator[
 
 
 def _learn(model: Any, source: Any) -> None:
-    """Take the scaling of the targets from the first batches, and say so where these are not all."""
+    """Take the target scaling from the first batches, and warn where these are not all."""
     if target_scaling.is_iterator(source):
         raise InputError(
             "A generator can be read only once: call model.adapt(targets) with some targets first, "
@@ -181,46 +194,50 @@ def _learn(model: Any, source: Any) -> None:
 
 
 def _class_weights(layout: Layout, units: TargetScaling, class_weight: Any) -> Any:
-    """Return class weights as a dict for each task; balanced ones by the shares of classes that the model knows.
+    """Return class weights as a dict for each task.
+
+    "balanced" uses the shares of classes that the model has learned with its target scaling.
 
     Raises:
         UnknownName, InputError: as for arrays, before the first batch.
     """
     if class_weight is None:
         return None
-    blank = {task.name: np.full((1, task.width), np.nan) for task in layout.tasks.values()}
-    pack_weights(layout, blank, None, class_weight)  # raises where something is wrong
-    answers = predictions(layout, units.prior[None, :], units)
-    found = {}
+    no_labels = {task.name: np.full((1, task.width), np.nan) for task in layout.tasks.values()}
+    pack_weights(layout, no_labels, None, class_weight)  # raises where something is wrong
+    trivial_predictions = predictions(layout, units.prior[None, :], units)
+    weights_of_tasks = {}
     for name, weights in class_weight.items():
         task = layout.tasks[name]
         if isinstance(weights, str) and isinstance(task, ClassTask):
             shares = (
-                answers[name][0]
+                trivial_predictions[name][0]
                 if task.kind != "binary"
-                else np.array([1 - answers[name][0, 0], answers[name][0, 0]])
+                else np.array(
+                    [1 - trivial_predictions[name][0, 0], trivial_predictions[name][0, 0]]
+                )
             )
             classes = task.known_classes()
             weights = {
                 label: 1.0 / (len(classes) * share)
                 for label, share in zip(classes, shares, strict=True)
             }
-        found[name] = weights
-    return found
+        weights_of_tasks[name] = weights
+    return weights_of_tasks
 
 
-# -- in a step -----------------------------------------------------------------------------------------------------
+# -- in a step -------------------------------------------------------------------------------------
 
 
 def trusted(y: Any) -> Any | None:
-    """Return packed targets that the host has checked; None for targets as a user gives them."""
+    """Return packed targets that the host has checked; None for targets in the user's form."""
     if isinstance(y, Mapping):
         return y.get(PACKED, y.get(COUNTED))
     return None
 
 
 def unpacked(model: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-    """Return packed targets and weights of a batch in a step, and count what a stream brings.
+    """Return a step's packed targets and weights, and count what a stream contains.
 
     Args:
         model: whose step it is.
@@ -241,53 +258,55 @@ def unpacked(model: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
     return batch.y, batch.weights
 
 
-# -- at the end of an epoch ----------------------------------------------------------------------------------------
+# -- at the end of an epoch ------------------------------------------------------------------------
 
 
 def sentences(model: Any, sums: Mapping[str, Array], training: bool) -> list[str]:
-    """Return what is to be said of the batches of an epoch: labels, features and weights that were left out."""
-    found = []
+    """Return sentences on the labels, features and weights that were left out of an epoch."""
+    messages = []
     where = "in training" if training else "when measuring"
     rows = int(sums["rows"])
     if sums["wrong"].any():
-        found.append(_wrong_labels(model.layout, sums, where))
+        messages.append(_wrong_labels(model.layout, sums, where))
     if sums["lost"]:
-        places = listing_of(named_inputs.named_columns(model, sums["features"]))
-        found.append(
-            f"{int(sums['lost']):,} of {rows:,} rows were left out {where}, because features are NaN or infinite: "
-            f"{places}; fill them in before they come here."
+        columns = listing_of(named_inputs.named_columns(model, sums["features"]))
+        messages.append(
+            f"{int(sums['lost']):,} of {rows:,} rows were left out {where}, because features are "
+            f"NaN or infinite: {columns}; fill them in before they come here."
         )
     if sums["weights"]:
-        found.append(
-            f"{int(sums['weights']):,} sample weights of {rows:,} rows were negative, NaN or infinite {where}: "
-            "these rows were left out; weights are finite and 0 or more."
+        messages.append(
+            f"{int(sums['weights']):,} sample weights of {rows:,} rows were negative, NaN or "
+            f"infinite {where}: these rows were left out; weights are finite and 0 or more."
         )
-    return found
+    return messages
 
 
 def _wrong_labels(layout: Layout, sums: Mapping[str, Array], where: str) -> str:
-    parts = []
+    """Return a sentence on labels that their task does not take, with an example each."""
+    phrases = []
     for i, task in enumerate(layout.tasks.values()):
         if sums["wrong"][i]:
             example = sums["example"][i]
-            came = f", such as {example:g}" if example else ""
-            parts.append(
-                f"{shorten(task.name, 40)!r} {int(sums['wrong'][i]):,}{came} (expected {labels_wanted(task)})"
+            such_as = f", such as {example:g}" if example else ""
+            phrases.append(
+                f"{shorten(task.name, 40)!r} {int(sums['wrong'][i]):,}{such_as} (expected "
+                f"{labels_wanted(task)})"
             )
     return (
-        f"Labels that their task does not take were left out {where}: {listing_of(parts)}; "
+        f"Labels that their task does not take were left out {where}: {listing_of(phrases)}; "
         "write them as the task takes them, or NaN where one is missing."
     )
 
 
 def listing_of(parts: list[str], limit: int = 5) -> str:
-    """Return phrases in a row, the first few of many."""
+    """Return the first few phrases, separated by commas, and the number of all."""
     more = f", … ({len(parts)} in all)" if len(parts) > limit else ""
     return ", ".join(parts[:limit]) + more
 
 
 def adapted(model: Any, y: Any, steps: int | None) -> None:
-    """Take the scaling of the targets from labels, from a source, or from numbers: what `Model.adapt` does."""
+    """Take the target scaling from labels, a source or numbers, as `Model.adapt` does."""
     layout = model.layout
     if target_scaling.is_source(y):
         encoded, learned = target_scaling.read(model, y, steps)
@@ -303,16 +322,17 @@ def adapted(model: Any, y: Any, steps: int | None) -> None:
 
 
 def _from_numbers(model: Any, y: Mapping[str, Any]) -> None:
-    """Take numbers for some tasks, labels for the others."""
+    """Take given numbers for some tasks, and labels for the others."""
     layout = model.layout
     for name in y:
         layout.known(name, "task in y:")
     labels = {name: values for name, values in y.items() if not isinstance(values, Mapping)}
     if absent := [name for name in layout.tasks if name not in y]:
         raise InputError(
-            f"y lacks the task{'s' if len(absent) > 1 else ''} {listing(absent)}: give labels or numbers."
+            f"y lacks the task{'s' if len(absent) > 1 else ''} {listing(absent)}: give labels or "
+            "numbers."
         )
-    rest = Layout.of([layout.tasks[name] for name in labels]) if labels else None
-    encoded = encode(rest, labels) if rest is not None else {}
+    labelled_layout = Layout.of([layout.tasks[name] for name in labels]) if labels else None
+    encoded = encode(labelled_layout, labels) if labelled_layout is not None else {}
     model._set_units(target_scaling.units_of(layout, y, encoded))
     model._learned = ScalingSource(0, 0, True, "numbers")

@@ -1,7 +1,7 @@
-"""Tasks read from what a stock Keras model was compiled with: its losses, their weights, its metrics.
+"""Read tasks from what a stock Keras model was compiled with: losses, their weights, metrics.
 
-Nothing is guessed: a loss that fits several kinds is asked for, and what Keras itself deals out by
-    place is refused.
+Nothing is guessed: a loss that fits several kinds is an error that asks for the kind, and so are
+lists that Keras itself would assign by position.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAMILIES = {
     "hinge": "margin",
     "squared_hinge": "margin",
 }
-"""What kind of task each loss of Keras is for."""
+"""Kind of task that each loss of Keras is for."""
 
 ALIASES = {
     "bce": "binary_crossentropy",
@@ -45,6 +45,7 @@ ALIASES = {
     "msle": "mean_squared_logarithmic_error",
     "logcosh": "log_cosh",
 }
+"""Short names of Keras's losses, with their full names."""
 
 DEFAULTS = {
     "binary": ("binary_crossentropy",),
@@ -54,20 +55,21 @@ DEFAULTS = {
     "regression": ("mean_squared_error",),
     "count": ("poisson",),
 }
-"""Losses that are what each kind trains by itself."""
+"""Losses that each kind trains by default: these need not be written."""
 
 SHORT = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
+"""Full names of Keras's losses, with the names that tasks use."""
 
 
 @dataclass
 class Written:
-    """A task as one would write it.
+    """Describe a task as a user would write it.
 
     Attributes:
         kind: name of its kind.
         name: of the task.
-        options: what is said beside the name.
-        activation: what its output ends in, as the loss says and no layer shows.
+        options: keyword arguments beside the name.
+        activation: what its output ends in, if the loss shows it and no layer does.
     """
 
     kind: str
@@ -80,28 +82,32 @@ class Written:
         return kind_of(self.kind)(self.name, **self.options)
 
     def __str__(self) -> str:
-        said = "".join(f", {key}={_written(value)}" for key, value in self.options.items())
-        return f"pc.{kind_of(self.kind).__name__}({self.name!r}{said})"
+        options = "".join(f", {key}={_written(value)}" for key, value in self.options.items())
+        return f"pc.{kind_of(self.kind).__name__}({self.name!r}{options})"
 
 
 def settings(model: keras.Model) -> dict[str, Any]:
-    """Return what a model was compiled with, by the names of the arguments; empty where it was not."""
-    kept = getattr(model, "_compile_config", None)
-    return dict(kept.config) if getattr(model, "compiled", False) and kept is not None else {}
+    """Return what a model was compiled with, by name of the argument; empty if it was not."""
+    compile_config = getattr(model, "_compile_config", None)
+    return (
+        dict(compile_config.config)
+        if getattr(model, "compiled", False) and compile_config is not None
+        else {}
+    )
 
 
 def recompiled(model: keras.Model, adopted: keras.Model) -> None:
-    """Compile an adopted model as its own was, with a new optimizer of the same settings."""
+    """Compile an adopted model like the user's own, with a new optimizer of the same settings."""
     given = settings(model)
     optimizer = getattr(model, "optimizer", None)
     if not given or optimizer is None:
         return
-    kept = {
+    options = {
         name: given[name]
         for name in ("run_eagerly", "steps_per_execution")
         if given.get(name) is not None
     }
-    adopted.compile(type(optimizer).from_config(optimizer.get_config()), **kept)
+    adopted.compile(type(optimizer).from_config(optimizer.get_config()), **options)
 
 
 def read(
@@ -110,17 +116,17 @@ def read(
     activations: Mapping[TaskName, str],
     standardize: bool | None,
 ) -> tuple[list[Task], dict[TaskName, str], str]:
-    """Return the tasks of a model, from its `compile` and from kinds that were named.
+    """Return the tasks of a model, read from its `compile` and from kinds that the user named.
 
     Args:
         model: with named outputs.
         kinds: output -> name of a kind, or a task; None: all kinds are read from the losses.
-        activations: what outputs end in, as far as it was said.
+        activations: what outputs end in, as far as the user gave it.
         standardize: what `pc.adopt` was given for all tasks.
 
     Returns:
-        The tasks; what outputs end in, completed by what losses say; how one would write the tasks,
-        or nothing where there was nothing to read.
+        The tasks; what outputs end in, completed by what losses show; the tasks as a user would
+        write them, or an empty text if nothing was read.
 
     Raises:
         UnknownName, InputError: for what is ambiguous, with what to write.
@@ -134,49 +140,58 @@ def read(
     if kinds is None and not any(loss is not None for loss in losses.values()):
         missing = "is not compiled" if not given else "was compiled without a loss"
         raise InputError(
-            f"pc.adopt(model) reads tasks from model.compile, but {model.name!r} {missing}: give tasks=[...], a task "
-            f"for each output, or their kinds, {{{next(iter(outputs))!r}: 'regression', ...}}; outputs: "
-            f"{listing(outputs)}."
+            f"pc.adopt(model) reads tasks from model.compile, but {model.name!r} {missing}: give "
+            f"tasks=[...], a task for each output, or their kinds, {{{next(iter(outputs))!r}: "
+            f"'regression', ...}}; outputs: {listing(outputs)}."
         )
     weights = by_output(given.get("loss_weights"), model, outputs, "loss_weights")
     metrics = [
-        by_output(given.get(each), model, outputs, each) for each in ("metrics", "weighted_metrics")
+        by_output(given.get(argument), model, outputs, argument)
+        for argument in ("metrics", "weighted_metrics")
     ]
-    walk, found = Walk(), []
-    completed = dict(activations)
+    walk, described = Walk(), []
+    all_activations = dict(activations)
     tasks: list[Task] = []
     for name, tensor in outputs.items():
-        wanted = (kinds or {}).get(name)
-        if isinstance(wanted, Task):
-            tasks.append(wanted)
+        kind = (kinds or {}).get(name)
+        if isinstance(kind, Task):
+            tasks.append(kind)
             continue
         loss = losses.get(name)
-        if loss is None and wanted is None:
+        if loss is None and kind is None:
             continue
-        if wanted is not None and not isinstance(wanted, str):
+        if kind is not None and not isinstance(kind, str):
             raise InputError(
-                f"The kind of output {shorten(name)!r} is a {type(wanted).__name__}; expected a name such as "
-                "'binary', or a task."
+                f"The kind of output {shorten(name)!r} is a {type(kind).__name__}; expected a "
+                "name such as 'binary', or a task."
             )
         ending = walk.ending(column_of(name, tensor))
         if name in activations and ending.name is None:
             ending = Ending(activations[name])
         columns = tensor.shape[-1] if len(tensor.shape) == 2 else 1
-        one = written(name, ending, columns, loss, weights.get(name), wanted)
-        if standardize is None and loss is not None and one.kind in ("regression", "quantile"):
-            # The weights of its losses, and the thresholds within them, are in the user's units.
-            one.options["standardize"] = False
-        kept = _metrics(one, [each.get(name) for each in metrics])
-        if kept:
-            one.options["metrics"] = kept
-        if one.activation is not None:
-            completed.setdefault(name, one.activation)
-        found.append(one)
-        tasks.append(one.task())
+        task_description = written(name, ending, columns, loss, weights.get(name), kind)
+        if (
+            standardize is None
+            and loss is not None
+            and task_description.kind in ("regression", "quantile")
+        ):
+            # Loss weights, and thresholds within losses, were chosen for the user's units.
+            task_description.options["standardize"] = False
+        task_metrics = _metrics(
+            task_description, [metrics_by_output.get(name) for metrics_by_output in metrics]
+        )
+        if task_metrics:
+            task_description.options["metrics"] = task_metrics
+        if task_description.activation is not None:
+            all_activations.setdefault(name, task_description.activation)
+        described.append(task_description)
+        tasks.append(task_description.task())
     text = (
-        f"tasks=[{', '.join(map(str, found))}]" if found and given.get("loss") is not None else ""
+        f"tasks=[{', '.join(map(str, described))}]"
+        if described and given.get("loss") is not None
+        else ""
     )
-    return tasks, completed, text
+    return tasks, all_activations, text
 
 
 def by_output(
@@ -186,7 +201,7 @@ def by_output(
 
     Raises:
         UnknownName: for a name that is no output.
-        InputError: for a list where outputs have no order, or of another length.
+        InputError: for a list where outputs have no order, or a list of another length.
     """
     names = list(outputs)
     if value is None:
@@ -210,12 +225,13 @@ def by_output(
         return dict(zip(names, value, strict=True))
     pairs = zip(names, [*value, *[None] * len(names)], strict=False)
     example = ", ".join(
-        f"{name!r}: {_written(each) if each is not None else '...'}" for name, each in pairs
+        f"{name!r}: {_written(entry) if entry is not None else '...'}" for name, entry in pairs
     )
     reason = (
         f"has {len(value)} entries for {len(names)} outputs"
         if in_order
-        else "is a list, but the outputs are a dict, and Keras deals a list out in the sorted order of their names"
+        else "is a list, but the outputs are a dict, and Keras deals a list out in the sorted "
+        "order of their names"
     )
     raise InputError(
         f"compile({argument}=...) {reason}: write {argument}={{{example}}}, as you mean it."
@@ -225,65 +241,71 @@ def by_output(
 def written(
     name: TaskName, ending: Ending, columns: int, loss: Any, weight: Any, kind: str | None
 ) -> Written:
-    """Return the task of one output.
+    """Return the description of one output's task.
 
     Args:
         name: of the output.
         ending: what it ends in.
-        columns: how many it has.
-        loss: what `compile` says of it: one loss, or a list of several.
-        weight: what it says of their weights.
-        kind: where it was named.
+        columns: number of its columns.
+        loss: its part of `compile`: one loss, or a list of several.
+        weight: its loss weights in `compile`.
+        kind: if the user named it.
 
     Raises:
-        InputError: where the loss is of several kinds, or does not go with the end.
+        InputError: if the loss fits several kinds, or does not fit the ending.
     """
     losses = [] if loss is None else list(loss) if isinstance(loss, list | tuple) else [loss]
-    found = Written(kind or _kind(name, ending, columns, losses), name)
+    description = Written(kind or _kind(name, ending, columns, losses), name)
     if (
-        found.kind == "multilabel"
+        description.kind == "multilabel"
         and kind is None
-        and all(FAMILIES.get(_name(each)) == "regression" for each in losses)
+        and all(FAMILIES.get(_name(output_loss)) == "regression" for output_loss in losses)
     ):
-        found.options["soft"] = True
+        description.options["soft"] = True
     if ending.name is None:
-        found.activation = _said_by(losses, found.kind)
-    for each in losses:
-        _check(name, ending, each, found.kind)
+        description.activation = _said_by(losses, description.kind)
+    for output_loss in losses:
+        _check(name, ending, output_loss, description.kind)
     several = isinstance(loss, list | tuple)
-    parts = list(weight) if isinstance(weight, list | tuple) else [1.0] * len(losses)
-    if several and len(parts) != len(losses):
+    loss_weights = list(weight) if isinstance(weight, list | tuple) else [1.0] * len(losses)
+    if several and len(loss_weights) != len(losses):
         raise InputError(
-            f"compile: output {shorten(name)!r} has {len(losses)} losses but {len(parts)} loss_weights; give one each."
+            f"compile: output {shorten(name)!r} has {len(losses)} losses but {len(loss_weights)} "
+            "loss_weights; give one each."
         )
     smoothing = getattr(losses[0], "label_smoothing", 0.0) if len(losses) == 1 else 0.0
-    plain = len(losses) == 1 and _name(losses[0]) in DEFAULTS.get(found.kind, ()) and parts == [1.0]
-    if plain and not found.options.get("soft"):
-        if smoothing and found.kind in ("binary", "multilabel", "multiclass"):
-            found.options["label_smoothing"] = float(smoothing)
+    # What the kind does by default is not written, so that the printed tasks stay short.
+    is_default = (
+        len(losses) == 1
+        and _name(losses[0]) in DEFAULTS.get(description.kind, ())
+        and loss_weights == [1.0]
+    )
+    if is_default and not description.options.get("soft"):
+        if smoothing and description.kind in ("binary", "multilabel", "multiclass"):
+            description.options["label_smoothing"] = float(smoothing)
     elif losses:
-        terms = [_loss(each) for each in losses]
-        plain_names = all(isinstance(each, str) for each in terms) and len(
+        terms = [_loss(output_loss) for output_loss in losses]
+        plain_names = all(isinstance(output_loss, str) for output_loss in terms) and len(
             set(map(str, terms))
         ) == len(terms)
-        if len(terms) == 1 and parts == [1.0]:
-            found.options["loss"] = terms[0]
+        if len(terms) == 1 and loss_weights == [1.0]:
+            description.options["loss"] = terms[0]
         elif plain_names:
-            found.options["loss"] = dict(zip(terms, map(float, parts), strict=True))
+            description.options["loss"] = dict(zip(terms, map(float, loss_weights), strict=True))
         else:
-            found.options["loss"] = list(zip(terms, map(float, parts), strict=True))
+            description.options["loss"] = list(zip(terms, map(float, loss_weights), strict=True))
     if isinstance(weight, int | float) and weight != 1.0:
-        found.options["weight"] = float(weight)
-    return found
+        description.options["weight"] = float(weight)
+    return description
 
 
 def _kind(name: TaskName, ending: Ending, columns: int, losses: list[Any]) -> str:
-    """Return the kind that losses and end show together.
+    """Return the kind that losses and ending show together.
 
     Raises:
-        InputError: where they leave it open.
+        InputError: if they leave it open.
     """
-    families = {FAMILIES.get(_name(each)) for each in losses}
+    families = {FAMILIES.get(_name(output_loss)) for output_loss in losses}
     if families == {"binary"}:
         return "binary" if columns == 1 else "multilabel"
     if families == {"multiclass"} and columns > 1:
@@ -292,51 +314,59 @@ def _kind(name: TaskName, ending: Ending, columns: int, losses: list[Any]) -> st
         return "binary"
     if families == {"count"} and ending.name in ("exponential", "softplus"):
         return "count"
-    number = ending.linear or ending.name in ("relu", "softplus", "exponential")
-    if columns == 1 and families <= {"regression", None} and (number or None not in families):
+    ends_as_number = ending.linear or ending.name in ("relu", "softplus", "exponential")
+    if (
+        columns == 1
+        and families <= {"regression", None}
+        and (ends_as_number or None not in families)
+    ):
         return "regression"
     if families == {"regression"}:
         return "multilabel" if ending.name == "sigmoid" and not ending.changed else "regression"
-    shown = listing(_written(each) if not isinstance(each, str) else each for each in losses)
+    losses_text = listing(
+        _written(output_loss) if not isinstance(output_loss, str) else output_loss
+        for output_loss in losses
+    )
     raise InputError(
-        f"Which kind output {shorten(name)!r} is cannot be read from its loss {shown} and its "
-        f"{columns} unit{'s' if columns > 1 else ''}, ending in {ending.text}: name it, "
-        f"pc.adopt(model, {{{name!r}: 'regression', ...}}), or 'binary', 'proportion', 'multiclass', 'multilabel', "
-        "'count', 'ordinal'."
+        f"Which kind output {shorten(name)!r} is cannot be read from its loss {losses_text} and "
+        f"its {columns} unit{'s' if columns > 1 else ''}, ending in {ending.text}: name it, "
+        f"pc.adopt(model, {{{name!r}: 'regression', ...}}), or 'binary', 'proportion', "
+        "'multiclass', 'multilabel', 'count', 'ordinal'."
     )
 
 
 def _check(name: TaskName, ending: Ending, loss: Any, kind: str) -> None:
-    """Raise where a loss cannot be right for an end, or is one that no row has a share of.
+    """Raise if a loss does not fit an ending, or is a sum over the batch.
 
     Raises:
         InputError: with what to write.
     """
     if getattr(loss, "reduction", None) == "sum":
         raise InputError(
-            f"The loss of output {shorten(name)!r} is a sum over the batch (reduction='sum'), which grows with the "
-            "batch: leave reduction out, and multiply its loss_weights by the batch size."
+            f"The loss of output {shorten(name)!r} is a sum over the batch (reduction='sum'), "
+            "which grows with the batch: leave reduction out, and multiply its loss_weights by "
+            "the batch size."
         )
     family = FAMILIES.get(_name(loss))
     if family not in ("binary", "multiclass") or ending.name is None or kind not in DEFAULTS:
         return
     logits = _logits(loss)
-    end = "sigmoid" if family == "binary" else "softmax"
+    activation = "sigmoid" if family == "binary" else "softmax"
     if ending.linear and not logits:
         raise InputError(
-            f"The loss of output {shorten(name)!r} takes probabilities, but the output ends linear: end it in "
-            f"{end!r}, or give the loss from_logits=True."
+            f"The loss of output {shorten(name)!r} takes probabilities, but the output ends "
+            f"linear: end it in {activation!r}, or give the loss from_logits=True."
         )
     if ending.name in ("sigmoid", "softmax") and logits:
         raise InputError(
-            f"The loss of output {shorten(name)!r} says from_logits=True, but the output ends in {ending.name!r}: "
-            "leave one of the two out."
+            f"The loss of output {shorten(name)!r} says from_logits=True, but the output ends in "
+            f"{ending.name!r}: leave one of the two out."
         )
 
 
 def _said_by(losses: list[Any], kind: str) -> str | None:
-    """Return what a hidden output ends in where its losses say so."""
-    if any(_logits(each) for each in losses):
+    """Return what a hidden output ends in, if its losses show it."""
+    if any(_logits(output_loss) for output_loss in losses):
         return LINEAR
     return {
         "binary": "sigmoid",
@@ -347,13 +377,13 @@ def _said_by(losses: list[Any], kind: str) -> str | None:
 
 
 def _logits(loss: Any) -> bool:
-    """Whether a loss says that it takes logits."""
+    """Return whether a loss is set to take logits."""
     config = loss.get_config() if hasattr(loss, "get_config") else {}
     return bool(config.get("from_logits", False))
 
 
 def _name(loss: Any) -> str:
-    """Return the name by which Keras knows a loss; empty for one of the user's own."""
+    """Return the name by which Keras knows a loss; empty for a user's own."""
     if isinstance(loss, str):
         return ALIASES.get(_snake(loss), _snake(loss))
     if isinstance(loss, keras.losses.Loss):
@@ -364,11 +394,12 @@ def _name(loss: Any) -> str:
 
 
 def _snake(name: str) -> str:
+    """Return a name in snake case."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _loss(loss: Any) -> Any:
-    """Return a loss as a task takes it: Keras's own with nothing set by their names."""
+    """Return a loss as a task takes it: a loss of Keras with default settings by its name."""
     name = _name(loss)
     if isinstance(loss, str) or not name:
         return loss
@@ -382,56 +413,56 @@ def _loss(loss: Any) -> Any:
 
 
 def _set(loss: keras.losses.Loss) -> dict[str, Any]:
-    """Return the settings of a loss of Keras that are not the usual ones."""
-    usual = type(loss)().get_config()
-    return {key: value for key, value in loss.get_config().items() if usual.get(key) != value}
+    """Return the settings of a Keras loss that differ from the defaults."""
+    defaults = type(loss)().get_config()
+    return {key: value for key, value in loss.get_config().items() if defaults.get(key) != value}
 
 
 def _metrics(one: Written, given: list[Any]) -> list[Any]:
-    """Return the metrics that the kind takes; of the others a sentence says that they are left out."""
-    flat = [each for each in keras.tree.flatten(given) if each is not None]
-    kept: list[Any] = []
-    left: list[str] = []
+    """Return the metrics that the kind takes, and warn of the others, which are left out."""
+    flat = [metric for metric in keras.tree.flatten(given) if metric is not None]
+    accepted: list[Any] = []
+    left_out: list[str] = []
     for metric in flat:
-        # by name it is a histogram's, not that of Keras
+        # By name, AUC would be polycera's own, from a histogram, and not that of Keras.
         if isinstance(metric, str) and metric.lower() == "auc":
             metric = keras.metrics.AUC(name=metric)
         try:
             kind_of(one.kind)(one.name, **one.options, metrics=[metric])
         except InputError:
-            left.append(metric if isinstance(metric, str) else _written(metric))
+            left_out.append(metric if isinstance(metric, str) else _written(metric))
             continue
-        if metric not in kept:
-            kept.append(metric)
-    if left:
+        if metric not in accepted:
+            accepted.append(metric)
+    if left_out:
         import warnings
 
         warnings.warn(
-            f"Output {shorten(one.name)!r} ({one.kind}) was compiled with the metrics {listing(left)}, which its kind "
-            "does not have: they are left out.",
+            f"Output {shorten(one.name)!r} ({one.kind}) was compiled with the metrics "
+            f"{listing(left_out)}, which its kind does not have: they are left out.",
             stacklevel=5,
         )
-    return kept
+    return accepted
 
 
 def _written(value: Any) -> str:
-    """Return a value of an option as one would write it."""
+    """Return an option's value as a user would write it."""
     if isinstance(value, keras.losses.Loss | keras.metrics.Metric):
         kind = type(value)
         try:
             options = ", ".join(
-                f"{key}={set_to!r}" for key, set_to in _set(value).items() if key != "name"
+                f"{key}={setting!r}" for key, setting in _set(value).items() if key != "name"
             )
         except Exception:  # a class of someone's own that needs arguments
             options = "..."
-        room = "losses" if isinstance(value, keras.losses.Loss) else "metrics"
+        module_name = "losses" if isinstance(value, keras.losses.Loss) else "metrics"
         return (
-            f"keras.{room}.{kind.__name__}({options})"
+            f"keras.{module_name}.{kind.__name__}({options})"
             if _name(value)
             else f"{kind.__name__}({options})"
         )
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_written(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {_written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         inside = ", ".join(map(_written, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"

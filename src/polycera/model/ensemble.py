@@ -1,4 +1,4 @@
-"""Ensemble members of a model: what each learns from, and what each of them answers."""
+"""Give each ensemble member its own targets, and return what each of them predicts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from polycera.typing import Array, Raw, Target
 
 
 def by_member(y: Target, members: int, width: int) -> Target:
-    """Packed targets of a step for each member, [n * members, width]: missing where a row is held out from it.
+    """Return a step's packed targets for each member, [n * members, width].
+
+    They are NaN where a row is not for the training of that member.
 
     Args:
-        y: as `beside` made them.
+        y: packed targets, with a column for each member behind them, as `beside` adds these.
         members: how many.
         width: of the targets.
     """
     if y.shape[-1] == width:
         return ops.repeat(y, members, axis=0)
-    held = ops.expand_dims(y[:, width:], -1) > 0
-    return ops.reshape(ops.where(held, np.nan, ops.expand_dims(y[:, :width], 1)), (-1, width))
+    left_out = ops.expand_dims(y[:, width:], -1) > 0
+    return ops.reshape(ops.where(left_out, np.nan, ops.expand_dims(y[:, :width], 1)), (-1, width))
 
 
 class Members(keras.Model):
-    """What each member of a model says, [n, members, units].
+    """Compute the raw outputs of each ensemble member, [n, members, columns].
 
     Args:
         model: with one `Heads` of several members.
@@ -38,7 +40,7 @@ class Members(keras.Model):
         super().__init__()
         self.heads = model.heads[0]
         self.trunk = keras.Model(model.inputs, self.heads.input)
-        # else Keras runs it once, operation by operation, each of which is compiled
+        # Not built, Keras would run it once, operation by operation, and compile each of them.
         self.built = True
         self._pure: Any = None  # made at the first call
 
@@ -46,7 +48,11 @@ class Members(keras.Model):
         return self.heads.each(self.trunk(inputs, training=False))
 
     def raw_outputs(self, x: Array, batch_size: int, verbose: int = 0) -> Array:
-        """Return what each member says of all rows, without all that Keras sets up for each of its own predictions."""
+        """Return the raw outputs of each member for all rows, [n, members, columns].
+
+        It uses `backend.pure_prediction` where possible, which saves what Keras sets up for each
+        `predict`.
+        """
         if self._pure is None:
             self._pure = backend.pure_prediction(self)
         if self._pure is None:

@@ -1,4 +1,7 @@
-"""Where a training adds up its sums: one vector on the device, one addition a step, whatever the number of tasks."""
+"""Add up the sums of an epoch in one vector on the device.
+
+A step makes one addition, whatever the number of tasks.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from polycera.typing import Tensor
 
 
 class EpochSums(keras.metrics.Metric):
-    """A vector of sums over the batches of an epoch; Keras resets it with the other metrics.
+    """Hold a vector of sums over the batches of an epoch; Keras resets it with the other metrics.
 
     Args:
         shapes: what is added up: name -> shape.
@@ -28,7 +31,7 @@ class EpochSums(keras.metrics.Metric):
         )
 
     def update_state(self, entries: Mapping[str, Tensor]) -> None:
-        """Add what a batch contributes; what is not named stays."""
+        """Add what a batch contributes; entries that are not named stay unchanged."""
         zeros = {
             name: np.zeros(shape, "float32")
             for name, shape in self.packed.shapes.items()
@@ -37,17 +40,17 @@ class EpochSums(keras.metrics.Metric):
         self.sums.assign(self.sums + ops.stop_gradient(self.packed.pack({**entries, **zeros})))
 
     def untouched(self, name: str) -> Tensor:
-        """1.0 where nothing was added to this scalar since the last reset, else 0.0."""
+        """Return 1.0 if nothing was added to this scalar since the last reset, else 0.0."""
         return ops.cast(self.so_far(name) <= 0, "float32")
 
     def so_far(self, name: str) -> Tensor:
-        """What was added to this entry since the last reset."""
+        """Return what was added to this entry since the last reset."""
         return self.packed.read(ops.convert_to_tensor(self.sums))[name]
 
     def result(self) -> Any:
-        """Nothing by itself: names and values are made on the host, once an epoch (`scores.py`)."""
+        """Return nothing: `scores.py` makes names and values on the host, once an epoch."""
         return {}
 
     def read(self) -> dict[str, np.ndarray]:
-        """The sums by name, as float64 on the host."""
+        """Return the sums by name, as float64 on the host."""
         return self.packed.read(ops.convert_to_numpy(self.sums).astype("float64"))

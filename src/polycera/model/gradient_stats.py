@@ -1,4 +1,4 @@
-"""Gradient statistics of one epoch: norms, cosines and weights of tasks that share layers."""
+"""Describe the gradients of tasks that share layers: norms, cosines and weights in one epoch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from polycera.typing import TaskName
 
 
 class GradientStats(NamedTuple):
-    """What an epoch saw of the gradients of tasks that meet somewhere: means over the steps in which a task had one.
+    """Hold gradient statistics of one epoch, for the tasks of one shared region.
+
+    They are means over the steps in which a task had a gradient.
 
     Attributes:
         tasks: their names, m.
-        weights: by which what they share took each task's gradient, [m]; NaN where it had none.
+        weights: factors of the tasks' gradients in what flows into the shared layers, [m]; NaN for
+            a task without a gradient.
         norms: of the tasks' gradients, before those weights, [m].
         cosines: between the tasks' gradients, [m, m], over the steps in which both had one.
         conflicts: the share of those steps in which the cosine was negative, [m, m].
-        place: what to call where they meet: "trunk", or the layers.
+        place: name of the shared region: "trunk", or the layers.
     """
 
     tasks: tuple[TaskName, ...]

@@ -1,4 +1,4 @@
-"""Callbacks that act around a whole `fit`: a model asks them before its first step."""
+"""Define callbacks that act around a whole `fit`: a model calls them before its first step."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from polycera.errors import InputError
 
 
 class FitHook(keras.callbacks.Callback):
-    """A callback that acts before the first step of a `fit`, and around all of them.
+    """Act before the first step of a `fit`, and around all of its steps.
 
-    Keras tells a callback of a training only once it runs. What has to choose the first epoch, hold
-    a lock or change the training step comes earlier.
+    Keras calls a callback only once a training runs. Choosing the first epoch, holding a lock or
+    changing the training step must come earlier.
 
     Attributes:
-        nonfinite: what a step does where a gradient is NaN or infinite: "stop", "skip", or None
-            where the step does not look at its gradients.
+        nonfinite: what a step does if a gradient is NaN or infinite: "stop", "skip", or None if the
+            step does not check its gradients.
     """
 
     nonfinite: str | None = None
 
     def take_rows(self, rows: Batches | None) -> None:
-        """Take the batches of the training; None where only their source knows their order."""
+        """Take the batches of the training; None if only their source knows their order."""
 
     @contextmanager
     def around_fit(
         self, model: Any, source: Any, callbacks: Any, **params: Any
     ) -> Iterator[tuple[Any, int | None]]:
-        """Hold whatever the training needs while it runs.
+        """Hold what the training needs while it runs.
 
         Args:
             model: that is trained.
             source: batches, ours or the user's.
             callbacks: all of them, this one included.
-            **params: what Keras tells callbacks: verbose, epochs.
+            **params: what Keras passes to callbacks: verbose, epochs.
 
         Yields:
-            what `fit` takes as callbacks; its first epoch, or None where that stays as it is.
+            The callbacks that `fit` takes; its first epoch, or None if that is unchanged.
         """
         yield callbacks, None
 
 
 class FitHooks:
-    """The hooks among the callbacks of one `fit`.
+    """Hold the hooks among the callbacks of one `fit`.
 
     Args:
         callbacks: as `fit` takes them.
 
     Raises:
-        InputError: where there are two of one kind.
+        InputError: if there are two of one kind.
     """
 
     def __init__(self, callbacks: Any) -> None:
@@ -69,11 +69,11 @@ class FitHooks:
 
     @property
     def nonfinite(self) -> str | None:
-        """What a step does where a gradient is not finite; None where no hook asks."""
+        """Return what a step does if a gradient is not finite; None if no hook asks for it."""
         return next((hook.nonfinite for hook in self.each if hook.nonfinite is not None), None)
 
     def take_rows(self, source: Any) -> None:
-        """Hand the batches to each hook."""
+        """Give the batches to each hook."""
         for hook in self.each:
             hook.take_rows(source if isinstance(source, Batches) else None)
 
@@ -81,16 +81,16 @@ class FitHooks:
     def around_fit(
         self, model: Any, source: Any, callbacks: Any, **params: Any
     ) -> Iterator[tuple[Any, dict[str, int]]]:
-        """Enter each hook.
+        """Enter the context of each hook.
 
         Yields:
-            the callbacks; options of `fit` that a hook decides: `initial_epoch`, or none.
+            The callbacks; options of `fit` that a hook decides: `initial_epoch`, or none.
         """
         options: dict[str, int] = {}
-        with ExitStack() as entered:
+        with ExitStack() as stack:
             for hook in self.each:
-                hold = hook.around_fit(model, source, callbacks, **params)
-                callbacks, first = entered.enter_context(hold)
-                if first is not None:
-                    options["initial_epoch"] = first
+                context = hook.around_fit(model, source, callbacks, **params)
+                callbacks, initial_epoch = stack.enter_context(context)
+                if initial_epoch is not None:
+                    options["initial_epoch"] = initial_epoch
             yield callbacks, options

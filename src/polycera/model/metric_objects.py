@@ -1,4 +1,4 @@
-"""Metric objects of Keras at work: fed with answers in the user's units, batch by batch, beside the kinds' own."""
+"""Feed Keras's metric objects with predictions in the user's units, beside the kinds' metrics."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from polycera.typing import Raw, Target, TaskName, Tensor
 
 
 class Fed(NamedTuple):
-    """A metric object at work.
+    """Hold a metric object in use.
 
     Attributes:
-        task: whose it is.
-        metric: what the network's answers go into.
-        trivial: what the trivial predictor's go into; None where the direction of the metric is not
-            known.
+        task: whose metric it is.
+        metric: measures the network's predictions.
+        trivial: measures the trivial predictor; None if the direction of the metric is not known.
     """
 
     task: Task
@@ -34,7 +33,7 @@ class Fed(NamedTuple):
 
 
 class MetricObjects:
-    """The metric objects of all tasks. A model without any never makes one of these.
+    """Hold the metric objects of all tasks; a model without any makes none of these.
 
     Args:
         layout: the tasks.
@@ -45,24 +44,29 @@ class MetricObjects:
         self.fed: list[Fed] = []
         for task in layout.tasks.values():
             for metric in task.metric_objects:
-                own = copied(metric)
-                compared = (
-                    own is not None
+                # A metric that cannot be copied is used itself, and has no trivial counterpart.
+                metric_copy = copied(metric)
+                comparable = (
+                    metric_copy is not None
                     and direction_of(metric) is not None
                     and ideal_of(metric) is not None
                 )
                 self.fed.append(
-                    Fed(task, metric if own is None else own, copied(metric) if compared else None)
+                    Fed(
+                        task,
+                        metric if metric_copy is None else metric_copy,
+                        copied(metric) if comparable else None,
+                    )
                 )
 
     @property
     def names(self) -> list[str]:
-        """`task/metric` of each."""
+        """Return `task/metric` of each metric object."""
         return [f"{fed.task.name}/{fed.metric.name}" for fed in self.fed]
 
     @property
     def metrics(self) -> list[Any]:
-        """All of them, for Keras to keep their state and to reset it."""
+        """Return all metrics, so that Keras stores their state and resets them."""
         return [
             metric for fed in self.fed for metric in (fed.metric, fed.trivial) if metric is not None
         ]
@@ -72,16 +76,16 @@ class MetricObjects:
 
         Args:
             y: packed labels [n, width], NaN where missing.
-            raw: raw outputs [n, units].
+            raw: raw outputs [n, columns].
             weights: sample weights [n, tasks] or [n, 1], or None; a row of weight 0 is left out,
-                others count alike.
-            kept: what was taken out of the labels, and the trivial predictors.
+                all others count the same.
+            kept: target scaling and trivial predictors.
         """
         for group in self.layout.groups:
-            places = {task.name: place for place, task in enumerate(group.tasks)}
+            positions = {task.name: position for position, task in enumerate(group.tasks)}
             for fed in self.fed:
-                if fed.task.name in places:
-                    self._add(fed, group, places[fed.task.name], y, raw, weights, kept)
+                if fed.task.name in positions:
+                    self._add(fed, group, positions[fed.task.name], y, raw, weights, kept)
 
     def _add(
         self,
@@ -93,42 +97,53 @@ class MetricObjects:
         weights: Any,
         kept: HeadConstants,
     ) -> None:
+        """Add a batch to one metric object and to its trivial counterpart."""
         task = fed.task
-        labels, said = group.target(y, ops)[:, place], group.raw(raw, ops)[:, place]
+        labels, task_outputs = group.target(y, ops)[:, place], group.raw(raw, ops)[:, place]
         known = ops.all(ops.logical_not(ops.isnan(labels)), axis=-1)
         if weights is not None:
-            own = group.per_task(weights)
-            known = ops.logical_and(known, own[:, place if own.shape[-1] > 1 else 0] > 0)
+            group_weights = group.per_task(weights)
+            known = ops.logical_and(
+                known, group_weights[:, place if group_weights.shape[-1] > 1 else 0] > 0
+            )
         labels = ops.where(known[:, None], labels, 0.0)
-        said = ops.where(known[:, None], said, 0.0)
+        task_outputs = ops.where(known[:, None], task_outputs, 0.0)
         middle, spread = kept.location[group.first + place], kept.scale[group.first + place]
         start = group.raw_start + place * task.units
         prior = ops.convert_to_tensor(kept.prior[start : start + task.units])[None, :]
         counted = ops.cast(known, "float32")
-        for metric, outputs in ((fed.metric, said), (fed.trivial, ops.zeros_like(said) + prior)):
+        for metric, outputs in (
+            (fed.metric, task_outputs),
+            (fed.trivial, ops.zeros_like(task_outputs) + prior),
+        ):
             if metric is not None:
+                # These metrics of Keras take the index of a class where others take one-hot labels.
                 true = labels if is_one_of(metric, INDICES) else task.as_prediction(labels, ops)
-                answers = task.link(outputs, ops) * spread + middle
-                metric.update_state(_units(true, middle, spread), answers, sample_weight=counted)
+                predictions = task.link(outputs, ops) * spread + middle
+                metric.update_state(
+                    _units(true, middle, spread), predictions, sample_weight=counted
+                )
 
     def scores(self) -> dict[TaskName, dict[str, Score]]:
-        """What was measured since the last reset; the trivial value is NaN where the direction is not known.
+        """Return the scores since the last reset; the trivial value is NaN if it is not measured.
 
         Raises:
             InputError: for a metric that gives more than one number.
         """
-        found: dict[TaskName, dict[str, Score]] = {}
+        scores: dict[TaskName, dict[str, Score]] = {}
         for fed in self.fed:
             value = _number(fed.task, fed.metric)
-            way, ideal = direction_of(fed.metric), ideal_of(fed.metric)
+            direction, ideal = direction_of(fed.metric), ideal_of(fed.metric)
             trivial = np.nan if fed.trivial is None else _number(fed.task, fed.trivial)
-            score = Score(value, trivial, np.nan if ideal is None else ideal, way or "unknown")
-            found.setdefault(fed.task.name, {})[fed.metric.name] = score
-        return found
+            score = Score(
+                value, trivial, np.nan if ideal is None else ideal, direction or "unknown"
+            )
+            scores.setdefault(fed.task.name, {})[fed.metric.name] = score
+        return scores
 
 
 def of(layout: Layout, members: int) -> MetricObjects | None:
-    """Return the metric objects of these tasks; None where there are none.
+    """Return the metric objects of these tasks; None if there are none.
 
     Raises:
         InputError: for a network of several members, which has no single answer while it trains.
@@ -138,17 +153,20 @@ def of(layout: Layout, members: int) -> MetricObjects | None:
         return None
     if members > 1:
         raise InputError(
-            f"Task {shorten(with_objects[0].name)!r} has a metric object, which a network of several members cannot "
-            "feed while it trains: name a metric of the kind, or compute it from predict."
+            f"Task {shorten(with_objects[0].name)!r} has a metric object, which a network of "
+            "several members cannot feed while it trains: name a metric of the kind, or compute "
+            "it from predict."
         )
     return MetricObjects(layout)
 
 
 def _units(labels: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
+    """Return labels in the user's units."""
     return labels * spread + middle
 
 
 def _number(task: Task, metric: Any) -> float:
+    """Return the value of a metric as a float; raise if it is no single number."""
     result = metric.result()
     parts = keras.tree.flatten(result)
     value = (
@@ -156,16 +174,18 @@ def _number(task: Task, metric: Any) -> float:
     )
     if value.size != 1:
         raise InputError(
-            f"Metric {shorten(metric.name)!r} of task {shorten(task.name)!r} gives no single number: one with an "
-            "average does, such as F1Score(average='macro')."
+            f"Metric {shorten(metric.name)!r} of task {shorten(task.name)!r} gives no single "
+            "number: one with an average does, such as F1Score(average='macro')."
         )
     return float(value.reshape(()))
 
 
 def logged(scores: dict[TaskName, dict[str, Score]]) -> dict[str, float]:
-    """`task/metric` -> value."""
+    """Return `task/metric` -> value."""
     return {
-        f"{task}/{name}": score.value for task, own in scores.items() for name, score in own.items()
+        f"{task}/{name}": score.value
+        for task, task_scores in scores.items()
+        for name, score in task_scores.items()
     }
 
 
@@ -174,9 +194,16 @@ def joined(
     objects: dict[TaskName, dict[str, Score]],
     order: Sequence[TaskName],
 ) -> dict[TaskName, dict[str, Score]]:
-    """Scores of the kinds' metrics, then those of the objects that can be compared with the trivial predictor."""
+    """Return the scores of the kinds' metrics, then those of metric objects.
+
+    Of the objects, only those that can be compared with the trivial predictor are included.
+    """
     compared = {
-        task: {name: score for name, score in found.items() if score.direction in ("min", "max")}
-        for task, found in objects.items()
+        task: {
+            name: score
+            for name, score in object_scores.items()
+            if score.direction in ("min", "max")
+        }
+        for task, object_scores in objects.items()
     }
     return {task: {**own[task], **compared.get(task, {})} for task in order}

@@ -1,4 +1,4 @@
-"""A Keras model that trains many tasks: losses and metrics come from the tasks, everything goes by name."""
+"""Define the Keras model that trains many tasks; losses and metrics come from the tasks."""
 
 from __future__ import annotations
 
@@ -65,7 +65,11 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _alone(training: bool = False) -> Callable[[Method], Method]:
-    """Run a method while no other thread uses the model; while it trains, other threads are refused."""
+    """Return a decorator that runs a method while no other thread uses the model.
+
+    Args:
+        training: whether the method trains: other threads are then refused at once; else they wait.
+    """
 
     def wrapped(method: Method) -> Method:
         @wraps(method)
@@ -80,35 +84,35 @@ def _alone(training: bool = False) -> Callable[[Method], Method]:
 
 @keras.saving.register_keras_serializable(package="polycera")
 class Model(keras.Model):
-    """A `keras.Model` for many tasks. `compile` takes an optimizer; `fit` takes targets by name.
+    """Train many tasks with one `keras.Model`, which takes an optimizer and targets by name.
 
-    Called as a function it gives raw outputs [n, units], all tasks side by side; `predict` gives a
-    dict of predictions in the user's units, `answer` the labels one would say, and `named()` a
-    plain Keras model with named outputs for export. While an epoch runs, only `loss` is shown; at
-    its end every `task/term` and `task/metric` is in the logs, and `loss` is the weighted sum of
-    the terms.
+    Called as a function, the model returns raw outputs [n, columns], all tasks side by side.
+    `compile` takes an optimizer, `fit` takes targets by name. `predict` returns a dict of
+    predictions in the user's units, `answer` the predicted labels, and `named()` a plain Keras
+    model with named outputs for export. While an epoch runs, only `loss` is shown. At its end every
+    `task/term` and `task/metric` is in the logs, and `loss` is the weighted sum of the terms.
 
     Args:
         inputs: as for `keras.Model`.
         outputs: the output of `polycera.layers.Heads`, or a list of several, on different trunks.
         name: of the model.
-        weighting: how the losses of all tasks are weighted while training: the name of a method
+        weighting: how the losses of all tasks are weighted in training: the name of a method
             (`polycera methods` lists them), or a `polycera.weighting.Method`. May be given to the
             only `Heads` instead.
         balancing, preference, gradients, every: as for `Heads`, for a model with several `Heads` or
-            adopted ones: in each part of the network that two or more tasks share, the gradients of
-                exactly those are balanced.
-        seed: of the methods that draw at random.
+            with adopted ones. In each part of the network that two or more tasks share, the
+            gradients of exactly these tasks are balanced.
+        seed: of the methods that draw random numbers.
         keras_names: whether losses and metrics are also logged under the names that stock Keras
-            gives them, `price_loss`, `price_mae`, `val_price_mae`, and with one task `mae`;
-            "prefixed": with the task's name even where there is one task. `pc.adopt` sets it.
-        output_order: the tasks in the order of a list of outputs, as `pc.adopt` finds it: targets,
-            weights of rows and weights of the joint score may then be lists too.
-        metric_spellings: task -> metric -> how it was written, for the names of stock Keras; the
-            tasks know them.
+            gives them: `price_loss`, `price_mae`, `val_price_mae`, and with a single task `mae`.
+            "prefixed": with the task's name even if there is a single task. `pc.adopt` sets it.
+        output_order: the tasks in the order of a list of outputs, which `pc.adopt` finds. Targets,
+            sample weights and score weights may then be lists too.
+        metric_spellings: task -> metric -> how the user wrote it, for the names of stock Keras.
+            Default: the spellings that the tasks hold.
 
     Raises:
-        InputError: for an output that does not come from `Heads`; for a balancing where nothing is
+        InputError: for an output that does not come from `Heads`; for a balancing where no layer is
             shared.
 
     Examples:
@@ -151,7 +155,8 @@ class Model(keras.Model):
         backend.check_process()
         super().__init__(inputs, outputs, name=name, **kwargs)
         self._access = VariableAccess()
-        self._pure: tuple[Any, Any] = None, None  # made at the first prediction
+        # (compile settings, prediction function), made at the first prediction.
+        self._pure: tuple[Any, Any] = None, None
         self._head_names = tuple(head.name for head in _heads_behind(outputs))
         self._members = _members(self.heads)
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
@@ -166,46 +171,46 @@ class Model(keras.Model):
         )
         self._scores: Scores = {}
         self._keras_names = keras_names
-        own = {
+        task_spellings = {
             name: task.metric_spellings
             for name, task in self.layout.tasks.items()
             if task.metric_spellings
         }
-        self._spellings = own | {
-            name: dict(each) for name, each in (metric_spellings or {}).items()
+        self._spellings = task_spellings | {
+            name: dict(spellings) for name, spellings in (metric_spellings or {}).items()
         }
         self.output_order = None if output_order is None else tuple(output_order)
         self._objects = metric_objects.of(self.layout, self._members)
-        # a list: Keras knows them
+        # Keras tracks a list of metrics that is an attribute: it saves their state and resets them.
         self._object_metrics = [] if self._objects is None else self._objects.metrics
-        # a training that goes on where only validation is left
+        # Set if a resumed training has only the validation of its epoch left; runs before the logs.
         self._before_logs: Callable[[], None] | None = None
         self._gradients: list[GradientStats] = []
-        self._policy: str | None = None  # of a Guard
-        self._wrapped = False  # whether the optimizer looks at gradients for it
-        given = dict(
+        self._policy: str | None = None  # what a Guard does at a gradient that is not finite
+        self._wrapped = False  # whether the optimizer is wrapped to check its gradients
+        balancing_options = dict(
             weighting=weighting,
             balancing=balancing,
             preference=preference,
             gradients=gradients,
             every=every,
         )
-        self._shared = TaskWeighting.of(self, self.layout, self.heads, given, seed)
-        self._engine = self._shared.engine  # a layer: Keras then knows its variables
+        self._shared = TaskWeighting.of(self, self.layout, self.heads, balancing_options, seed)
+        self._engine = self._shared.engine  # as an attribute, so that Keras tracks its variables
         self._ledger = EpochSums(self._shared.shapes() | self._entries())
-        # what batches of a source bring; made when the first source comes
+        # Counts of the batches of a source; made when the first source comes.
         self._stream: EpochSums | None = None
-        # where the scaling comes from, until it is held against a first epoch
+        # The source of the target scaling, until it is compared with the labels of a first epoch.
         self._learned: ScalingSource | None = None
-        self._unseen = False  # whether the host has not looked at the features of the training
-        # how many axes the parts of a batch had that TensorFlow traced a step for
+        self._unseen = False  # whether the training features were not checked on the host
+        # Number of axes of each part of a batch for which TensorFlow traced the step.
         self._ranks: Any = None
-        self._refused: Exception | None = None  # what was wrong with a batch that TensorFlow read
-        self._lost = False  # whether it was said in this `fit` that weights are not finite
-        self._marks = False  # whether a prediction marks rows with features that are not finite
+        self._refused: Exception | None = None  # the error of a batch that TensorFlow read
+        self._lost = False  # whether this `fit` has warned of weights that are not finite
+        self._marks = False  # whether predictions are NaN in rows with NaN or infinite features
 
     def _entries(self) -> dict[str, tuple[int, ...]]:
-        """What the ledger adds up beside what balancing saw."""
+        """Return the shapes of the epoch sums, apart from those of the gradient statistics."""
         terms = (len(self._objective.names),)
         counts = dict.fromkeys(("batches", "steps", "skipped", "first", "regularization"), ())
         return {
@@ -237,42 +242,46 @@ class Model(keras.Model):
         return super().__call__(*args, **kwargs)
 
     def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
-        if len(args) > 2:  # after the variables, trainable ones and others
+        if len(args) > 2:  # the inputs come after the trainable and the non-trainable variables
             named_inputs.check_names(self, args[2])
         return super().stateless_call(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         inputs = named_inputs.unwrapped(self, inputs)
-        looks = self._unseen if training else self._marks
-        finite = named_inputs.harmless(inputs) if looks else inputs
+        checks_features = self._unseen if training else self._marks
+        safe_inputs = named_inputs.harmless(inputs) if checks_features else inputs
         if training and self._shared.engine is not None:
-            return self._shared.engine(self._standardize_inputs(finite), training=True)
-        raw = super().call(finite, training=training, mask=mask)
-        return named_inputs.with_lost_rows(raw, inputs) if looks and not training else raw
+            # The engine replaces `super().call`, which would standardise the inputs.
+            return self._shared.engine(self._standardize_inputs(safe_inputs), training=True)
+        raw = super().call(safe_inputs, training=training, mask=mask)
+        return named_inputs.with_lost_rows(raw, inputs) if checks_features and not training else raw
 
-    # -- what it is made of --------------------------------------------------------------------------------------
+    # -- parts of the model ------------------------------------------------------------------------
 
     @property
     def heads(self) -> list[TaskLayer]:
-        """The layers that end in tasks, in the order of their columns."""
+        """Return the layers that end in tasks, in the order of their output columns."""
         return [self.get_layer(name) for name in self._head_names]
 
     @property
     def layout(self) -> Layout:
-        """Which columns of the raw outputs and packed targets belong to which task."""
+        """Return which output columns and which columns of packed targets belong to which task."""
         return self._objective.layout
 
     @property
     def tasks(self) -> dict[TaskName, Task]:
-        """The tasks by name. Setting `model.tasks["churn"].weight` changes the loss from the next step on."""
-        places = enumerate(self.layout.tasks.items())
-        return {name: task.attached(*self._weight_of(i)) for i, (name, task) in places}
+        """Return the tasks by name.
+
+        Setting `model.tasks["churn"].weight` changes the loss from the next step on.
+        """
+        indexed_tasks = enumerate(self.layout.tasks.items())
+        return {name: task.attached(*self._weight_of(i)) for i, (name, task) in indexed_tasks}
 
     def _weight_of(self, i: int) -> tuple[Callable[[], float], Callable[[float], None]]:
-        """How the weight of the i-th task is read and set, in the middle of a training too."""
+        """Return functions that read and set the i-th task's loss weight, also during training."""
 
         def read() -> float:
-            settle(self)
+            settle(self)  # on JAX, Keras holds the variables elsewhere during a training
             return float(ops.convert_to_numpy(self._task_weights)[i])
 
         def write(value: float) -> None:
@@ -284,7 +293,10 @@ class Model(keras.Model):
         return read, write
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return the values of all variables, those of the layers first: as the same layers without polycera have."""
+        """Return the values of all variables, those of the layers first.
+
+        The layers' part is what the same layers return without polycera.
+        """
         return [ops.convert_to_numpy(variable) for variable in self._in_stock_order()]
 
     def set_weights(self, weights: list[Any]) -> None:
@@ -292,57 +304,64 @@ class Model(keras.Model):
         variables = self._in_stock_order()
         if len(weights) != len(variables):
             raise InputError(
-                f"set_weights got {len(weights)} arrays, and this model has {len(variables)} variables: "
-                "those of the layers, then the weights of the tasks."
+                f"set_weights got {len(weights)} arrays, and this model has {len(variables)} "
+                "variables: those of the layers, then the weights of the tasks."
             )
-        by_place = {id(variable): value for variable, value in zip(variables, weights, strict=True)}
-        super().set_weights([by_place[id(variable)] for variable in self.weights])
+        value_of = {id(variable): value for variable, value in zip(variables, weights, strict=True)}
+        super().set_weights([value_of[id(variable)] for variable in self.weights])
 
     def _in_stock_order(self) -> list[Any]:
-        """The variables with those of the model itself last."""
+        """Return all variables, the task weights last, as stock Keras has the others."""
         return [v for v in self.weights if v is not self._task_weights] + [self._task_weights]
 
     @property
     def units(self) -> TargetScaling:
-        """What was taken out of the labels, and the trivial predictors, as they stand now."""
+        """Return the current target scaling: location, scale and trivial predictors."""
         with self._access.shared():
-            read = [
-                [ops.convert_to_numpy(v) for v in (h.location, h.scale, h.prior)]
-                for h in self.heads
+            head_values = [
+                [ops.convert_to_numpy(v) for v in (head.location, head.scale, head.prior)]
+                for head in self.heads
             ]
         return TargetScaling(
-            *(np.concatenate(parts).astype("float64") for parts in zip(*read, strict=True))
+            *(np.concatenate(parts).astype("float64") for parts in zip(*head_values, strict=True))
         )
 
     @property
     def fitted(self) -> bool:
-        """Whether units and trivial predictors were taken from data."""
+        """Return whether the target scaling and the trivial predictors were taken from data."""
         with self._access.shared():
             return all(float(ops.convert_to_numpy(head.fitted)) > 0 for head in self.heads)
 
     @property
     def scores(self) -> Scores:
-        """What the last epoch, validation or evaluation measured: each metric with its trivial value and ideal."""
+        """Return the scores of the last epoch, validation or evaluation.
+
+        Each metric comes with its trivial value and its ideal.
+        """
         return self._scores
 
     @property
     def balanced(self) -> bool:
-        """Whether the tasks' gradients are balanced, or at least measured, anywhere."""
+        """Return whether the tasks' gradients are balanced, or at least measured, anywhere."""
         return bool(self._shared.meetings)
 
     @property
     def gradients(self) -> list[GradientStats]:
-        """What the last epoch of training saw where gradients are balanced; empty without balancing."""
+        """Return the gradient statistics of the last training epoch; empty without balancing."""
         return list(self._gradients)
 
     @property
     def skills(self) -> dict[TaskName, float]:
-        """Each task's headline skill of the last epoch, validation or evaluation: 0 trivial, 1 perfect, else NaN."""
+        """Return each task's headline skill of the last epoch, validation or evaluation.
+
+        0 is the trivial predictor, 1 is perfect; NaN where the skill is undefined.
+        """
         return {
-            name: own[self.layout.tasks[name].headline].skill for name, own in self._scores.items()
+            name: task_scores[self.layout.tasks[name].headline].skill
+            for name, task_scores in self._scores.items()
         }
 
-    # -- what Keras calls in a step ------------------------------------------------------------------------------
+    # -- called by Keras in a step -----------------------------------------------------------------
 
     def compute_loss(
         self,
@@ -352,11 +371,11 @@ class Model(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """The total loss of a batch; on the way, everything that is logged is added up on the device."""
+        """Return the total loss of a batch, and add up on the device everything that is logged."""
         y, sample_weight = batch_sources.unpacked(self, x, y, sample_weight)
         if training and not self._wrapped:
             y_pred = zero_nonfinite_gradient(y_pred)
-        if training and self._members > 1:  # each answers for itself
+        if training and self._members > 1:  # each member has a loss of its own on each row
             y = ensemble.by_member(y, self._members, self.layout.width)
             sample_weight = (
                 None if sample_weight is None else ops.repeat(sample_weight, self._members, axis=0)
@@ -373,59 +392,73 @@ class Model(keras.Model):
             return self._objective.loss(means, weights) + regularization / replicas()
         weights = self._shared.weigh(self._objective, means, measured, weights)
         loss = self._objective.loss(means, weights)
-        fine, spoilt = finite(means)
+        all_finite, spoilt = finite(means)
         entries = {
-            name: ops.where(fine, part, 0.0)
+            name: ops.where(all_finite, part, 0.0)
             for name, part in _entered(measured, regularization).items()
         }
+        # The weights change from step to step, so the weighted sums are added up beside the plain
+        # ones.
         entries["weighted"] = entries["sums"] * self._objective.by_term(weights)
-        one = ops.ones(()) / replicas()
-        skipped = one * ops.cast(ops.logical_not(fine), "float32")
+        # The sums of all replicas are added, and a step is to count once.
+        one_step = ops.ones(()) / replicas()
+        skipped = one_step * ops.cast(ops.logical_not(all_finite), "float32")
+        # Number of the first skipped step, from 1: set in that step, 0 in all others.
         first = skipped * self._ledger.untouched("skipped") * (self._ledger.so_far("steps") + 1.0)
-        entries |= {"spoilt": spoilt, "steps": one, "skipped": skipped, "first": first}
+        entries |= {"spoilt": spoilt, "steps": one_step, "skipped": skipped, "first": first}
         self._ledger.update_state(
             entries | self._shared.seen(first=self._ledger.untouched("steps"))
         )
-        # a NaN reaches each gradient, and the optimizer leaves everything as it is
+        # A wrapped optimizer skips a step whose gradients are not finite, and a NaN loss makes all
+        # of them NaN. Without one, `zero_nonfinite_gradient` has set the gradients to 0.
         if self._wrapped:
-            loss = loss * ops.where(fine, 1.0, np.nan)
+            loss = loss * ops.where(all_finite, 1.0, np.nan)
         else:
-            loss = ops.where(fine, loss, 0.0)
+            loss = ops.where(all_finite, loss, 0.0)
         return self._shared.scaled(loss + regularization / replicas())
 
     def _kept(self) -> HeadConstants:
-        """What the heads keep, as tensors, side by side."""
-        each = [
-            tuple(map(ops.convert_to_tensor, (h.location, h.scale, h.prior))) for h in self.heads
+        """Return location, scale and prior of all heads side by side, as tensors."""
+        head_values = [
+            tuple(map(ops.convert_to_tensor, (head.location, head.scale, head.prior)))
+            for head in self.heads
         ]
         return HeadConstants(
-            *(each[0] if len(each) == 1 else map(ops.concatenate, zip(*each, strict=True)))
+            *(
+                head_values[0]
+                if len(head_values) == 1
+                else map(ops.concatenate, zip(*head_values, strict=True))
+            )
         )
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The running loss. Named terms and metrics are made once an epoch, not in every step."""
+        """Return the running loss only.
+
+        Named terms and metrics are computed once an epoch, not in every step.
+        """
         return {"loss": self.metrics[0].result(), "tasks": {}}
 
     def _watch_stream(self, source: Any) -> None:
-        """Have the steps count what a source brings."""
+        """Make the steps count what the batches of a source contain."""
         if self._stream is None and not isinstance(source, Batches):
             self._stream = step_batches.ledger(self)
-            self.train_function = self.test_function = None  # traced anew, with the counts
+            # The steps are traced again, with the counts.
+            self.train_function = self.test_function = None
         ranks = step_batches.ranks(source)
-        # TensorFlow would trace for any rank, and know none
+        # TensorFlow would reuse one trace for batches of different ranks, and then know no rank.
         if ranks is not None and ranks != self._ranks:
             self.train_function = self.test_function = None
             self._ranks = ranks
 
     def _look_at_features(self, unseen: bool) -> None:
-        """Have the training step look for NaN features, or not where the host has looked."""
+        """Make the training step check features for NaN, or not where the host has checked them."""
         if unseen != self._unseen:
             self._unseen, self.train_function = unseen, None
 
     def _say_of_stream(self, training: bool) -> None:
-        """Say what the batches of this epoch brought that was left out, and whether the scaling fits them."""
+        """Warn of rows left out of this epoch, and of a target scaling that does not fit it."""
         if self._stream is None:
             return
         sums = self._stream.read()
@@ -439,23 +472,31 @@ class Model(keras.Model):
             self._learned = None
 
     def _say_of_weights(self) -> None:
-        """Say once in a `fit` that weights or moments are not finite; a Guard looks itself."""
+        """Warn once in a `fit` that weights or moments are not finite.
+
+        A Guard checks them itself, so there is no warning beside one.
+        """
         if self._policy is None and not self._lost and (sentence := nonfinite.after_epoch(self)):
             warnings.warn(sentence, stacklevel=4)
             self._lost = True
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """All that was added up since the last reset, by name; Keras flattens the inner dict into the logs."""
+        """Return everything that was added up since the last reset, by name.
+
+        Keras flattens the inner dict into the logs.
+        """
         if self._before_logs is not None:
-            first, self._before_logs = self._before_logs, None
-            first()
+            before_logs, self._before_logs = self._before_logs, None
+            before_logs()
         sums, units = self._ledger.read(), self.units
         self._scores = scores.streamed(self._objective, sums["tallies"], units)
         weights = ops.convert_to_numpy(self._task_weights)
-        moving = self._shared.weighing is not None or not np.array_equal(
+        weights_changed = self._shared.weighing is not None or not np.array_equal(
             weights, self._objective.weights
         )
-        named = scores.terms(self._objective, sums, weights, moving) | self._measured_metrics()
+        named = (
+            scores.terms(self._objective, sums, weights, weights_changed) | self._measured_metrics()
+        )
         named |= self._aliases(named, units)
         self._say_of_stream(training=bool(sums["steps"]))
         if sums["steps"]:
@@ -467,16 +508,21 @@ class Model(keras.Model):
         return {"loss": named.pop("loss"), "tasks": named}
 
     def _measured_metrics(self) -> dict[str, float]:
-        """`task/metric` -> value, of the kinds' metrics and of metric objects; the scores get the latter too."""
+        """Return `task/metric` -> value for the kinds' metrics and for metric objects.
+
+        The scores get those of the metric objects that can be compared with the trivial predictor.
+        """
         named = scores.logged(self._scores)
         if self._objects is not None:
-            found = self._objects.scores()
-            self._scores = metric_objects.joined(self._scores, found, list(self.layout.tasks))
-            named |= metric_objects.logged(found)
+            object_scores = self._objects.scores()
+            self._scores = metric_objects.joined(
+                self._scores, object_scores, list(self.layout.tasks)
+            )
+            named |= metric_objects.logged(object_scores)
         return named
 
     def _aliases(self, named: Mapping[str, float], units: TargetScaling) -> dict[str, float]:
-        """The same under the names of stock Keras, where they are wanted."""
+        """Return the same numbers under the names of stock Keras, where these are wanted."""
         if not self._keras_names:
             return {}
         return keras_names.aliases(
@@ -485,11 +531,12 @@ class Model(keras.Model):
 
     @property
     def _prefixed(self) -> bool:
+        """Return whether the names of stock Keras begin with the task's name."""
         return len(self.layout.tasks) > 1 or self._keras_names == "prefixed"
 
     @property
     def metrics_names(self) -> list[str]:
-        """The names of what `evaluate(return_dict=False)` returns, in its order."""
+        """Return the names of what `evaluate(return_dict=False)` returns, in its order."""
         names = ["loss", *self._objective.names]
         names += ["regularization"] if self.losses else []
         names += [
@@ -505,43 +552,46 @@ class Model(keras.Model):
         return names
 
     def _directions(self) -> dict[str, str]:
-        """Every name in the logs of training -> which way is better: `min`, `max` or `target`."""
-        found = dict.fromkeys(
+        """Return the direction, `min`, `max` or `target`, of every name in the training logs."""
+        directions = dict.fromkeys(
             ["loss", *self._objective.names, "regularization", "skipped_steps"], "min"
         )
         for name, task in self.layout.tasks.items():
-            found[f"{name}_skill"] = "max"
+            directions[f"{name}_skill"] = "max"
             for metric in task.metrics:
-                found[f"{name}/{metric}"] = TALLIES[task.measured_as].metrics[metric].direction
+                directions[f"{name}/{metric}"] = TALLIES[task.measured_as].metrics[metric].direction
         for fed in () if self._objects is None else self._objects.fed:
-            if (way := direction_of(fed.metric)) is not None:
-                found[f"{fed.task.name}/{fed.metric.name}"] = way
+            if (direction := direction_of(fed.metric)) is not None:
+                directions[f"{fed.task.name}/{fed.metric.name}"] = direction
         if self._keras_names:
-            each = {name: float(place) for place, name in enumerate(found)}
-            ways = list(found.values())
-            for alias, place in self._aliases(each, self.units).items():
-                found[alias] = "min" if alias.endswith("_loss") else ways[int(place)]
-        return found | {"joint": "max"}
+            # The positions pass through the aliases as if they were values: each alias then knows
+            # the name it stands for.
+            positions = {name: float(position) for position, name in enumerate(directions)}
+            known_directions = list(directions.values())
+            for alias, position in self._aliases(positions, self.units).items():
+                directions[alias] = (
+                    "min" if alias.endswith("_loss") else known_directions[int(position)]
+                )
+        return directions | {"joint": "max"}
 
-    # -- what users call -----------------------------------------------------------------------------------------
+    # -- called by users ---------------------------------------------------------------------------
 
     def adapt(self, y: Any, steps: int | None = None) -> None:
-        """Take the scaling of the targets and the trivial predictors from these targets.
+        """Take the target scaling and the trivial predictors from these targets.
 
-        `fit` does it by itself: from all training rows of arrays, from the first 64 batches of a
-            source.
+        `fit` does it by itself: from all training rows of arrays, or from the first 64 batches of a
+        source.
 
         Args:
-            y: targets by name, as for `fit`; or a source of batches `(x, y)`; or, for some tasks or
-                all, the numbers
-                themselves: `{"price": {"mean": 100.0, "std": 20.0}, "kind": {"shares": [0.5, 0.3,
-                    0.2]}}`. A number
-                kind without standardisation takes `mean`, a binary task the share of its second
-                class.
-            steps: batches of a source to read; default all.
+            y: targets by name, as for `fit`; or a source of batches `(x, y)`; or, for some or all
+                tasks, the numbers themselves:
+                `{"price": {"mean": 100.0, "std": 20.0}, "kind": {"shares": [0.5, 0.3, 0.2]}}`.
+                A number kind without standardisation takes `mean`, a binary task the share of its
+                second class.
+            steps: number of batches of a source to read; default all.
 
         Raises:
-            UnknownName, InputError: for targets as in `fit`; for numbers that cannot be.
+            UnknownName, InputError: for targets as in `fit`; for numbers that are not possible.
 
         Examples:
             >>> import keras, polycera as pc
@@ -554,28 +604,32 @@ class Model(keras.Model):
         batch_sources.adapted(self, y, steps)
 
     def _take_scaling(self, encoded: Encoded, learned: ScalingSource, quiet: bool = False) -> None:
-        """Take the scaling from the labels of a source, which are held against the first epoch."""
-        units = self._take_units(encoded)
+        """Take the target scaling from labels of a source; later compare a first epoch with it."""
+        scaling = self._take_units(encoded)
         self._learned = learned
         if not quiet and not learned.whole:
-            warnings.warn(target_scaling.sentence(self.layout, units, learned), stacklevel=5)
+            warnings.warn(target_scaling.sentence(self.layout, scaling, learned), stacklevel=5)
 
     def _take_units(self, encoded: Mapping[TaskName, Array]) -> TargetScaling:
-        units = TargetScaling.of(self.layout, encoded)
+        """Take the target scaling from encoded labels; warn of labels that cannot be learned."""
+        scaling = TargetScaling.of(self.layout, encoded)
         for message in [
             *constant(self.layout, encoded),
             *declared_activations.beyond_reach(self, encoded),
         ]:
             warnings.warn(message, stacklevel=4)
-        return self._set_units(units)
+        return self._set_units(scaling)
 
     def _set_units(self, units: TargetScaling) -> TargetScaling:
-        task = unit = 0
+        """Give each head its part of a target scaling; return the scaling as stored."""
+        task = column = 0
         for head in self.heads:
             tasks, width = len(head.layout.tasks), head.layout.units
             rows = slice(task, task + tasks)
-            head.fit_to(units.location[rows], units.scale[rows], units.prior[unit : unit + width])
-            task, unit = task + tasks, unit + width
+            head.fit_to(
+                units.location[rows], units.scale[rows], units.prior[column : column + width]
+            )
+            task, column = task + tasks, column + width
         return self.units
 
     @_alone(training=True)
@@ -596,8 +650,8 @@ class Model(keras.Model):
     ) -> Any:
         """Train, as `keras.Model.fit` does.
 
-        The first call takes units and trivial predictors from the training labels; later calls keep
-        them.
+        The first call takes target scaling and trivial predictors from the training labels. Later
+        calls do not change them.
 
         Args:
             x: features; an array, a dict or list of arrays, or anything that yields batches.
@@ -618,18 +672,18 @@ class Model(keras.Model):
         """
         self._check_compiled()
         hooks = FitHooks(callbacks)
-        # MLflow's autolog adds its own to a list only
+        # MLflow's autolog fails on `callbacks=None`: it adds its own callback to the list.
         callbacks = [] if callbacks is None else callbacks
         keras_names.settle_modes(callbacks, self._directions)
         saving.check_callbacks(callbacks)
         y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
-        unseen = False
-        if isinstance(x, Batches):  # made ready before
+        features_unchecked = False
+        if isinstance(x, Batches):  # packed by the caller: targets and weights are inside
             y = sample_weight = None
         elif y is None:
-            unseen, source = not target_scaling.on_host(x), x
-            x = batch_sources.prepared(self, source, class_weight, sample_weight, trains=True)
-            rest.setdefault("steps_per_epoch", batch_sources.steps_of(source))
+            features_unchecked, raw_source = not target_scaling.on_host(x), x
+            x = batch_sources.prepared(self, raw_source, class_weight, sample_weight, trains=True)
+            rest.setdefault("steps_per_epoch", batch_sources.steps_of(raw_source))
             self._watch_stream(x)
             y = sample_weight = None
         else:
@@ -637,12 +691,14 @@ class Model(keras.Model):
             check_features(x)
             encoded = encode(self.layout, y)
             rows_alike(x, encoded, "y")
+            # Keras takes the last rows for validation; nothing is learned from these, scaling
+            # included.
             split = 0.0 if validation_data is not None else validation_split
-            last = int(np.floor(rows_of(encoded) * (1.0 - split)))
+            training_end = int(np.floor(rows_of(encoded) * (1.0 - split)))
             if not self.fitted:
-                self._take_units({name: labels[:last] for name, labels in encoded.items()})
+                self._take_units({name: labels[:training_end] for name, labels in encoded.items()})
             sample_weight = pack_weights(
-                self.layout, encoded, sample_weight, class_weight, last=last
+                self.layout, encoded, sample_weight, class_weight, last=training_end
             )
             y = pack(self.layout, encoded, self.units)
         if validation_data is not None:
@@ -651,22 +707,25 @@ class Model(keras.Model):
         if hooks and y is not None:
             if rest.get("steps_per_epoch") is not None:
                 raise InputError(
-                    "steps_per_epoch= does not go with Checkpoint or Guard of pc.callbacks: leave it out."
+                    "steps_per_epoch= does not go with Checkpoint or Guard of pc.callbacks: "
+                    "leave it out."
                 )
-            x, held = batches.of(
+            x, validation_rows = batches.of(
                 x, y, sample_weight, batch_size or 32, shuffle, validation_split if split else 0.0
             )
-            validation_data = validation_data or held
+            validation_data = validation_data or validation_rows
+            # Keras takes no batch size beside a source of batches, but validation arrays need it.
             rest.setdefault("validation_batch_size", batch_size)
             y = sample_weight = batch_size = None
         y, sample_weight = (None if part is None else marked(part) for part in (y, sample_weight))
-        self._look_at_features(unseen)
+        self._look_at_features(features_unchecked)
         options = dict(
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
             validation_split=validation_split if y is not None else 0.0,
             validation_data=validation_data,
+            # Keras shuffles arrays and finite PyDatasets; other sources have an order of their own.
             shuffle=shuffle and (y is not None or batch_sources.shuffles(x)),
             sample_weight=sample_weight,
             **rest,
@@ -680,14 +739,15 @@ class Model(keras.Model):
             unharmed(self),
             hooks.around_fit(self, x, callbacks, epochs=epochs, verbose=verbose) as (
                 callbacks,
-                decided,
+                hook_options,
             ),
         ):
-            history = super().fit(x, y, callbacks=callbacks, **{**options, **decided})
+            history = super().fit(x, y, callbacks=callbacks, **{**options, **hook_options})
         self._say_of_weights()
         return history
 
     def _validation(self, data: Any) -> Any:
+        """Return validation data as Keras takes them, with packed targets and weights."""
         if not isinstance(data, list | tuple):
             data = batch_sources.prepared(self, data, what="validation_data")
             self._watch_stream(data)
@@ -720,11 +780,11 @@ class Model(keras.Model):
         return_dict: bool = True,
         **rest: Any,
     ) -> Any:
-        """Measure, as `keras.Model.evaluate` does; from arrays, metrics are exact (float64, no histogram).
+        """Measure, as `keras.Model.evaluate` does, but exactly for arrays (float64, no histogram).
 
         Args:
             x, y, batch_size, verbose, sample_weight, steps, callbacks: as for `fit`.
-            return_dict: by default True, other than in Keras: numbers go by name.
+            return_dict: True by default, unlike in Keras, since numbers go by name.
 
         Returns:
             name -> value: `loss`, each `task/term`, each `task/metric`.
@@ -732,6 +792,7 @@ class Model(keras.Model):
         self._check_compiled()
         y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         options = dict(batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+        # Keras sets this private option where `fit` validates: its data are packed already.
         inside_fit = rest.get("_use_cached_eval_dataset", False)
         if inside_fit or y is None:
             if not inside_fit:
@@ -751,13 +812,14 @@ class Model(keras.Model):
             pack_weights(self.layout, encoded, sample_weight),
             pack(self.layout, encoded, self.units),
         )
-        marks = None if weights is None else marked(weights)
+        marked_weights = None if weights is None else marked(weights)
         logs = super().evaluate(
-            x, marked(packed), sample_weight=marks, return_dict=True, **options, **rest
+            x, marked(packed), sample_weight=marked_weights, return_dict=True, **options, **rest
         )
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
         counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
         self._scores = scores.exact(self._objective, packed, raw, counted, self.units)
+        # The exact metrics replace those of the steps, some of which come from histograms.
         logs = {"loss": logs.pop("loss")} | logs | self._measured_metrics()
         logs |= self._aliases(
             {name: value for name, value in logs.items() if "/" in name}, self.units
@@ -765,14 +827,14 @@ class Model(keras.Model):
         return self._in_order(logs, return_dict)
 
     def _in_order(self, logs: Mapping[str, float], as_dict: bool) -> Any:
-        """What was measured in the order of `metrics_names`, as a dict or as the list of Keras."""
+        """Return the logs in the order of `metrics_names`, as a dict or as Keras's list."""
         names = self.metrics_names
         if not as_dict:
             return [float(logs.get(name, 0.0)) for name in names]
         return {name: logs[name] for name in names if name in logs} | dict(logs)
 
     def _by_output(self, values: Any, what: str) -> Any:
-        """A list with a part for each output as a dict, where the model's own outputs are a list too.
+        """Return a list with one part for each output as a dict, where the outputs are a list too.
 
         Raises:
             InputError: with the dict to write instead, for a list where outputs go by name.
@@ -780,21 +842,28 @@ class Model(keras.Model):
         return by_output(values, self.output_order, list(self.layout.tasks), what)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
-        """Predictions by task, in the user's units: numbers [n], probabilities [n] or [n, classes], rates [n].
+        """Return predictions by task in the user's units.
+
+        They are numbers [n], probabilities [n] or [n, classes], or rates [n].
 
         Args:
             x: features, as for `fit`.
             *args, **kwargs: as for `keras.Model.predict`.
         """
-        found = self._in_units(x, *args, **kwargs)
-        return {name: self.layout.tasks[name].decode(values) for name, values in found.items()}
+        predictions = self._in_units(x, *args, **kwargs)
+        return {
+            name: self.layout.tasks[name].decode(values) for name, values in predictions.items()
+        }
 
     def answer(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
-        """The label one would say for each row, by task: a number, or one of the user's own classes."""
-        found = self._in_units(x, *args, **kwargs)
-        return {name: self.layout.tasks[name].answer(values) for name, values in found.items()}
+        """Return the predicted labels by task: a number, or one of the user's own classes."""
+        predictions = self._in_units(x, *args, **kwargs)
+        return {
+            name: self.layout.tasks[name].answer(values) for name, values in predictions.items()
+        }
 
     def _in_units(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
+        """Return each task's predictions [n, p] in the user's units, not decoded yet."""
         source = target_scaling.is_source(x)
         if not source:
             x = named_inputs.by_name(self, x)
@@ -803,8 +872,8 @@ class Model(keras.Model):
             raw = np.zeros((0, self.layout.units))
         else:
             raw = self.raw_outputs(x, *args, **kwargs)
-        if sentence := nonfinite.check_answers(self, raw, source):
-            warnings.warn(sentence, stacklevel=4)
+        if message := nonfinite.check_answers(self, raw, source):
+            warnings.warn(message, stacklevel=4)
         return scores.predictions(self.layout, raw, self.units)
 
     def raw_outputs(
@@ -815,53 +884,60 @@ class Model(keras.Model):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Raw:
-        """Return what the network gives before links and scaling are undone; safe to call from several threads.
+        """Return what the network computes before links and scaling are undone; it is thread-safe.
 
         Args:
             x, batch_size, verbose, steps, callbacks: as for `keras.Model.predict`. On JAX, threads
-                work side by side where x is arrays and `verbose` is 0, and one after another else.
+                work side by side if x is arrays and `verbose` is 0, and one after another if not.
 
         Returns:
-            [n, units], the tasks side by side in the order of `layout`.
+            [n, columns], the tasks side by side in the order of `layout`.
 
         Raises:
-            PolyceraError: where another thread trains the model, or the process was forked too
-                late.
+            PolyceraError: if another thread trains the model, or the process was forked too late.
         """
         if verbose == 0 and not callbacks and steps is None and are_arrays(x):
             with self._access.shared():
                 if (values := self._values()) is not None:
-                    settle(self)  # in a callback of `fit`, Keras may hold the variables elsewhere
+                    # Within `fit`, Keras on JAX holds the variables outside the model.
+                    settle(self)
                     return in_slices(values(), x, batch_size or 32)
         source = target_scaling.is_source(x)
+        # A source may set marks and drop the compiled step below, so it needs the model alone.
         shared = backend.predicts_in_place() and not source
         with self._access.shared() if shared else self._access.alone():
             if source and not self._marks:
+                # The host has not checked these features: the step is traced again, and marks them.
                 self._marks, self.predict_function = True, None
             with unharmed(self):
                 return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def trace_anew(self) -> None:
-        """Forget every step that was compiled: for a layer that computes something else than it did."""
+        """Forget every compiled step, because a layer now computes something else."""
         self._pure = None, None
         self.train_function = self.test_function = self.predict_function = None
 
     def _values(self) -> Any:
-        """See `backend.pure_prediction`; made once for each `compile`, as Keras makes its own."""
-        made_for, found = self._pure
-        # of a model that answers without having been compiled
+        """Return the function of `backend.pure_prediction`; None if only Keras's own can be used.
+
+        It is made once for each `compile`, as Keras makes its own.
+        """
+        made_for, function = self._pure
+        # A model can predict without having been compiled, and then has no such attribute.
         settings = getattr(self, "_compile_config", None)
-        if found is None or made_for is not settings:
+        if function is None or made_for is not settings:
+            # Several threads may come here at once: look again inside the lock.
             with self._access.making:
                 if self._pure[0] is not settings or self._pure[1] is None:
                     self._pure = settings, backend.pure_prediction(self)
-                found = self._pure[1]
-        return found
+                function = self._pure[1]
+        return function
 
     def measure(self, x: Any, y: Any, batch_size: int | None = None) -> Scores:
-        """Return each metric of each task, exactly; unlike `evaluate` it changes nothing in the model.
+        """Return each metric of each task, exactly, without changing anything in the model.
 
-        Several threads may call it at once.
+        `evaluate` sets `scores` and resets metrics; this does not. Several threads may call it at
+        once.
 
         Args:
             x: features; arrays.
@@ -876,17 +952,22 @@ class Model(keras.Model):
         encoded = encode(self.layout, y)
         rows_alike(x, encoded, "y")
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
-        units, counted = self.units, np.ones((len(raw), 1), bool)
-        return scores.exact(self._objective, pack(self.layout, encoded, units), raw, counted, units)
+        scaling, counted = self.units, np.ones((len(raw), 1), bool)
+        return scores.exact(
+            self._objective, pack(self.layout, encoded, scaling), raw, counted, scaling
+        )
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Save, as `keras.Model.save` does, all or nothing: a file that was there stays until the new one is whole.
+        """Save as `keras.Model.save` does, but all or nothing.
+
+        A file that was there before stays until the new one is whole.
 
         Raises:
-            InputError: for a name that does not end in `.keras`: what Keras writes there could not
-                be loaded.
+            InputError: for a name that does not end in `.keras`: Keras could not load what it
+                writes there.
         """
         saving.check_path(filepath, kwargs)
+        # A configuration that cannot be written raises here, before anything is written.
         for head in self.heads:
             head.get_config()
         if not isinstance(filepath, str | Path) or not str(filepath).endswith(".keras"):
@@ -904,20 +985,24 @@ class Model(keras.Model):
         super().save_weights(filepath, *args, **kwargs)
 
     def named(self) -> keras.Model:
-        """A plain Keras model on the same weights whose outputs are a dict of task name to predictions [n, p].
+        """Return a plain Keras model on the same weights, with task name -> predictions [n, p].
 
-        For export and for tools that call the model themselves: units are put back inside the
-            graph.
+        It is for export, and for tools that call the model themselves: the target scaling is undone
+        inside the graph.
         """
         from polycera.layers.named_outputs import Named
 
-        units = self.units
-        layer = Named(list(self.tasks.values()), units.location.tolist(), units.scale.tolist())
-        return keras.Model(self.input, layer(self.outputs[0]), name=f"{self.name}_named")
+        scaling = self.units
+        named_layer = Named(
+            list(self.tasks.values()), scaling.location.tolist(), scaling.scale.tolist()
+        )
+        return keras.Model(self.input, named_layer(self.outputs[0]), name=f"{self.name}_named")
 
     @_alone()
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
-        """One step, as in Keras, with targets by name. Call `adapt` first for tasks that standardise.
+        """Run one training step, as in Keras, with targets by name.
+
+        Call `adapt` first for tasks that standardise.
 
         Args:
             x, y, sample_weight: of one batch, as for `fit`.
@@ -930,24 +1015,26 @@ class Model(keras.Model):
 
     @_alone()
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **rest: Any) -> Any:
-        """One measurement, as in Keras, with targets by name; returns what `train_on_batch` does."""
+        """Measure one batch, with targets by name, and return what `train_on_batch` does."""
         return self._of_batch(super().test_on_batch, x, y, sample_weight, **rest)
 
     def _of_batch(
         self, step: Callable[..., Any], x: Any, y: Any, sample_weight: Any, **rest: Any
     ) -> Any:
+        """Run a step of Keras on one batch with targets by name, and return its logs."""
         y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         logs = step(*self._batch(x, y, sample_weight), **rest)
         if not rest.get("return_dict", False):
             return logs
-        found = self.get_metrics_result()
-        return {"loss": found["loss"], **found["tasks"]}
+        results = self.get_metrics_result()
+        return {"loss": results["loss"], **results["tasks"]}
 
     def predict_on_batch(self, x: Any) -> dict[TaskName, np.ndarray]:
-        """Predictions of one batch, as `predict` gives them."""
+        """Return the predictions of one batch, as `predict` does."""
         return self.predict(x, batch_size=rows_of(x), verbose=0)
 
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Return features, packed targets and weights of one batch, all checked."""
         self._check_compiled()
         x = named_inputs.by_name(self, x)
         check_features(x)
@@ -961,40 +1048,42 @@ class Model(keras.Model):
         return x, packed, None if weights is None else marked(weights)
 
     def _check_compiled(self) -> None:
-        """Refuse what would be ignored, or go wrong, in silence."""
+        """Raise for anything given to `compile` that would be ignored or go wrong in silence."""
         self._check_losses()
         self._shared.follow(self.optimizer)
 
     def _check_losses(self) -> None:
-        """Refuse losses and metrics given to `compile`: they would be ignored, and nothing is ignored in silence."""
+        """Raise if `compile` was given losses or metrics: here they come from the tasks."""
         if not self.compiled:
             raise InputError("Call model.compile('adam') first: an optimizer is all it needs.")
         given = self._compile_config.config if self._compile_config else {}
         for argument in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if given.get(argument) is not None:
                 raise InputError(
-                    f"compile({argument}=...) has no effect here: losses, weights and metrics come from the tasks, "
-                    f"such as pc.Regression(name, loss={{'mse': 0.8, 'mae': 0.2}}, weight=2.0, metrics=['rmse']); "
+                    f"compile({argument}=...) has no effect here: losses, weights and metrics "
+                    "come from the tasks, such as pc.Regression(name, "
+                    "loss={'mse': 0.8, 'mae': 0.2}, weight=2.0, metrics=['rmse']); "
                     f"tasks: {listing(self.layout.tasks)}."
                 )
 
 
 def _entered(measured: BatchSums, regularization: Tensor) -> dict[str, Tensor]:
-    """What every batch enters into the ledger."""
+    """Return what every batch adds to the epoch sums."""
     return {**measured._asdict(), "regularization": regularization, "batches": ops.ones(())}
 
 
 def _members(heads: list[TaskLayer]) -> int:
-    """How many members answer for themselves while training."""
-    found = {getattr(head, "members", None) or 1 for head in heads}
-    if len(found) > 1:
+    """Return how many ensemble members the heads have; each answers by itself in training."""
+    member_counts = {getattr(head, "members", None) or 1 for head in heads}
+    if len(member_counts) > 1:
         raise InputError(
-            f"All Heads of a model have the same number of members, got {sorted(found)}."
+            f"All Heads of a model have the same number of members, got {sorted(member_counts)}."
         )
-    return found.pop()
+    return member_counts.pop()
 
 
 def _heads_behind(output: Any) -> list[TaskLayer]:
+    """Return the layers with tasks that an output comes from, in the order of their columns."""
     operation = output._keras_history.operation
     if isinstance(operation, Blend):
         return _heads_behind(

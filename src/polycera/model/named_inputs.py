@@ -1,4 +1,4 @@
-"""The inputs of a model go by name; NaN features that only the backend sees are looked for in the step."""
+"""Match a model's inputs by name, and find NaN features in steps where only a backend sees them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.typing import Tensor
 
 MOST_COLUMNS = 4096
-"""Columns of an input that are counted one by one: a wider input is counted as a whole."""
+"""Most columns of an input that are counted one by one; a wider input is counted as a whole."""
 
 
 def check_names(model: Any, x: Any, what: str = "x") -> None:
-    """Raise an error where `x` does not name or shape the inputs as the model does.
+    """Raise if `x` does not have the names or shapes of the model's inputs.
 
-    Stock Keras deals the arrays of a dict by place where one key is too many.
+    Stock Keras assigns the arrays of a dict by position if it has a key too many (keras#23258).
 
     Args:
         model: functional; its inputs are one tensor, a list, or a dict.
         x: an array, or a list, tuple or dict of arrays.
-        what: how messages call it.
+        what: the name of `x` in messages.
 
     Raises:
         UnknownName: for a key that is no input, with the nearest one.
@@ -36,7 +36,7 @@ def check_names(model: Any, x: Any, what: str = "x") -> None:
         and hasattr(x, "shape")
         and (known_shape(x) or ())[1:] == tuple(structure.shape)[1:]
     ):
-        return  # what nearly every step brings
+        return  # the usual case, checked first since this runs in every step
     if isinstance(structure, Mapping):
         named = dict(structure)
     else:
@@ -49,13 +49,16 @@ def check_names(model: Any, x: Any, what: str = "x") -> None:
 
 
 def by_name(model: Any, x: Any, what: str = "x") -> Any:
-    """Return `x` as the model takes it, after `check_names`: of a dict for the only input, the array itself."""
+    """Return `x` as the model takes it, after `check_names`.
+
+    A dict for the only input becomes the array itself.
+    """
     check_names(model, x, what)
     return unwrapped(model, x)
 
 
 def unwrapped(model: Any, x: Any) -> Any:
-    """Return the array itself of a dict or list of one where the model takes one array."""
+    """Return the array itself of a dict or list of one, if the model takes one array."""
     if (
         not hasattr(model.input, "shape")
         or not isinstance(x, Mapping | list | tuple)
@@ -66,7 +69,7 @@ def unwrapped(model: Any, x: Any) -> Any:
 
 
 def _name(tensor: Any) -> str:
-    """Return how an input is called: as its layer is, by which Keras asks for it too."""
+    """Return the name of an input: that of its layer, which Keras uses too."""
     operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
     return str(getattr(operation, "name", None) or tensor.name)
 
@@ -87,7 +90,8 @@ def _by_name(named: dict[str, Any], x: Any, what: str, by_dict: bool) -> dict[st
     if isinstance(x, list | tuple):
         if not all(hasattr(value, "shape") or value is None for value in x):
             raise InputError(
-                f"{what} is a {type(x).__name__} of {type(x[0]).__name__ if x else 'nothing'}: {_wanted(named)}."
+                f"{what} is a {type(x).__name__} of {type(x[0]).__name__ if x else 'nothing'}: "
+                f"{_wanted(named)}."
             )
         if by_dict or len(x) != len(named):
             raise InputError(
@@ -100,68 +104,81 @@ def _by_name(named: dict[str, Any], x: Any, what: str, by_dict: bool) -> dict[st
 
 
 def _wanted(named: Mapping[str, Any]) -> str:
+    """Return a phrase that says what to pass."""
     if len(named) == 1:
         return f"pass one array of shape {_shape(next(iter(named.values())))}"
     return f"pass a dict with the inputs {listing(named)}"
 
 
 def _shape(tensor: Any) -> str:
+    """Return the shape of an input as text, `any` for an axis without a fixed length."""
     return str(["n", *tensor.shape[1:]]).replace("'", "").replace("None", "any")
 
 
 def _optional(tensor: Any) -> bool:
+    """Return whether an input may be left out."""
     operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
     return bool(getattr(operation, "optional", False))
 
 
 def _check_shape(name: str, value: Any, tensor: Any, what: str) -> None:
-    """Refuse an array that cannot be this input; Keras itself adds or takes away a last axis of one."""
+    """Raise for an array that cannot be this input.
+
+    Keras itself adds or removes a last axis of length 1, so that is allowed.
+    """
     shape = known_shape(value)
-    wanted = tuple(tensor.shape)
+    input_shape = tuple(tensor.shape)
     if shape is None or not shape:
         return
-    if len(shape) == len(wanted) + 1 and shape[-1] == 1:
+    if len(shape) == len(input_shape) + 1 and shape[-1] == 1:
         shape = shape[:-1]
-    elif len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+    elif len(shape) == len(input_shape) - 1 and input_shape[-1] == 1:
         shape = (*shape, 1)
-    fits = len(shape) == len(wanted) and all(
-        a is None or b is None or a == b for a, b in zip(shape[1:], wanted[1:], strict=True)
+    fits = len(shape) == len(input_shape) and all(
+        length is None or input_length is None or length == input_length
+        for length, input_length in zip(shape[1:], input_shape[1:], strict=True)
     )
     if not fits:
         raise InputError(
-            f"Input {shorten(name)!r} in {what} has shape {list(value.shape)}; the model takes {_shape(tensor)}."
+            f"Input {shorten(name)!r} in {what} has shape {list(value.shape)}; the model takes "
+            f"{_shape(tensor)}."
         )
 
 
 def known_shape(value: Any) -> tuple[int | None, ...] | None:
-    """Return the shape; None where there is none, or where a graph does not know how many axes it has."""
+    """Return the shape; None if there is none, or if a graph does not know the number of axes."""
     try:
         return tuple(value.shape)
     except (AttributeError, TypeError, ValueError):
         return None
 
 
-# -- in a step -----------------------------------------------------------------------------------------------------
+# -- in a step -------------------------------------------------------------------------------------
 
 
 def harmless(x: Any) -> Any:
-    """Return the features with 0 in place of NaN and infinite numbers, so that none reaches a weight or a statistic."""
+    """Return the features with 0 in place of NaN and infinite numbers.
+
+    So none of them reaches a weight or a batch statistic.
+    """
     return keras.tree.map_structure(_harmless, x)
 
 
 def _harmless(leaf: Any) -> Any:
+    """Return one array of features with 0 in place of NaN and infinite numbers."""
     if not _is_float(leaf):
         return leaf
     return ops.where(ops.isfinite(leaf), leaf, ops.zeros_like(leaf))
 
 
 def _is_float(leaf: Any) -> bool:
+    """Return whether an array holds floats; only these can be NaN or infinite."""
     return leaf is not None and "float" in keras.backend.standardize_dtype(leaf.dtype)
 
 
 def finite_rows(x: Any) -> Tensor | None:
-    """Return which rows have finite features only, bool [n]; None where no input is a float."""
-    fine = None
+    """Return which rows have only finite features, bool [n]; None if no input is a float."""
+    finite_so_far = None
     for leaf in keras.tree.flatten(x):
         if _is_float(leaf):
             finite = ops.isfinite(leaf)
@@ -170,41 +187,44 @@ def finite_rows(x: Any) -> Tensor | None:
                 if len(leaf.shape) == 1
                 else ops.all(finite, axis=tuple(range(1, len(leaf.shape))))
             )
-            fine = rows if fine is None else ops.logical_and(fine, rows)
-    return fine
+            finite_so_far = rows if finite_so_far is None else ops.logical_and(finite_so_far, rows)
+    return finite_so_far
 
 
 def with_lost_rows(raw: Tensor, x: Any) -> Tensor:
-    """Return raw outputs [n, units] with NaN in rows that have a NaN or infinite feature.
+    """Return raw outputs [n, columns] with NaN in rows that have a NaN or infinite feature.
 
-    An activation may hide it: relu of NaN is 0 on TensorFlow.
+    The network itself may hide such a feature: relu of NaN is 0 on TensorFlow.
     """
-    fine = finite_rows(x)
-    return raw if fine is None else ops.where(fine[:, None], raw, np.nan)
+    finite = finite_rows(x)
+    return raw if finite is None else ops.where(finite[:, None], raw, np.nan)
 
 
 def columns(model: Any) -> list[int]:
-    """Return how many columns of each input are counted one by one; 1 where the input is counted as a whole."""
-    found = []
+    """Return how many columns of each input are counted one by one.
+
+    It is 1 where the input is counted as a whole.
+    """
+    widths = []
     for tensor in model.inputs:
-        wide = tensor.shape[-1] if len(tensor.shape) == 2 else 1
-        found.append(wide if wide is not None and wide <= MOST_COLUMNS else 1)
-    return found
+        width = tensor.shape[-1] if len(tensor.shape) == 2 else 1
+        widths.append(width if width is not None and width <= MOST_COLUMNS else 1)
+    return widths
 
 
 def count_not_finite(model: Any, x: Any) -> Tensor:
-    """Return how many features of each column are NaN or infinite, [sum of `columns`]."""
-    parts = []
+    """Return the number of NaN or infinite features of each column, [sum of `columns`]."""
+    counts = []
     for leaf, width in zip(flat(model, x), columns(model), strict=True):
         if not _is_float(leaf):
-            parts.append(ops.zeros((width,)))
+            counts.append(ops.zeros((width,)))
             continue
-        bad = ops.cast(ops.logical_not(ops.isfinite(leaf)), "float32")
+        not_finite = ops.cast(ops.logical_not(ops.isfinite(leaf)), "float32")
         if width > 1:
-            parts.append(ops.sum(ops.reshape(bad, (-1, width)), axis=0))
+            counts.append(ops.sum(ops.reshape(not_finite, (-1, width)), axis=0))
         else:
-            parts.append(ops.reshape(ops.sum(bad), (1,)))
-    return ops.concatenate(parts)
+            counts.append(ops.reshape(ops.sum(not_finite), (1,)))
+    return ops.concatenate(counts)
 
 
 def flat(model: Any, x: Any) -> list[Any]:
@@ -215,17 +235,17 @@ def flat(model: Any, x: Any) -> list[Any]:
 
 
 def named_columns(model: Any, counts: np.ndarray) -> list[str]:
-    """Return a phrase for each input or column with a count above 0, such as `input 'x' column 2 (3)`."""
-    found, start = [], 0
+    """Return a phrase for each input or column with a count, such as `input 'x' column 2 (3)`."""
+    phrases, start = [], 0
     for tensor, width in zip(model.inputs, columns(model), strict=True):
-        for i, number in enumerate(counts[start : start + width]):
-            if number:
-                place = f" column {i}" if width > 1 else ""
-                found.append(f"input {shorten(_name(tensor))!r}{place} ({int(number)})")
+        for i, count in enumerate(counts[start : start + width]):
+            if count:
+                suffix = f" column {i}" if width > 1 else ""
+                phrases.append(f"input {shorten(_name(tensor))!r}{suffix} ({int(count)})")
         start += width
-    return found
+    return phrases
 
 
 def size(model: Any) -> int:
-    """Return the length of what `count_not_finite` gives."""
+    """Return the length of what `count_not_finite` returns."""
     return sum(columns(model))

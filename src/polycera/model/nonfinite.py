@@ -1,4 +1,4 @@
-"""What is to be said where numbers are no longer finite: of weights after an epoch, of answers."""
+"""Report numbers that are no longer finite: weights after an epoch, and predictions."""
 
 from __future__ import annotations
 
@@ -14,49 +14,55 @@ from polycera.layers import backend
 from polycera.typing import Array
 
 FEW = 2**22
-"""Numbers that are looked at on the host."""
+"""Most numbers that are checked on the host; of more, their sum is checked on the device."""
 
 ENORMOUS = 1e6
-"""A weight of a task above which it is named as what makes a loss or a gradient overflow."""
+"""Loss weight above which a task is named as the likely cause of an overflow."""
 
 
 def blamed_weight(weights: Mapping[str, float]) -> str | None:
-    """Return a sentence on the largest weight of a task where it is enormous; None where all are usual."""
+    """Return a sentence on the largest loss weight if it is enormous, else None."""
     name = max(weights, key=lambda task: weights[task])
     if not weights[name] > ENORMOUS:
         return None
     return (
-        f"The weight of task {shorten(name)!r} is {weights[name]:g}, beside which numbers overflow: "
-        "give weights near 1, of which the ratios count."
+        f"The weight of task {shorten(name)!r} is {weights[name]:g}, beside which numbers "
+        "overflow: give weights near 1, of which the ratios count."
     )
 
 
 def first_of(variables: Any) -> str | None:
-    """Return the path of the first variable that holds a NaN or infinite number; None where all are finite."""
-    kept = [variable for variable in variables if "float" in str(variable.dtype)]
-    if not kept:
+    """Return the path of the first variable with a NaN or infinite number, or None."""
+    float_variables = [variable for variable in variables if "float" in str(variable.dtype)]
+    if not float_variables:
         return None
-    # few numbers are looked at on the host, where nothing is compiled; of many, their sum on the
-    # device
-    few = sum(prod(variable.shape) for variable in kept) <= FEW
-    if not few and backend.are_finite([ops.convert_to_tensor(v) for v in kept]):
+    # Few numbers are checked on the host, where nothing is compiled; of many, their sum is checked
+    # on the device.
+    few = sum(prod(variable.shape) for variable in float_variables) <= FEW
+    if not few and backend.are_finite([ops.convert_to_tensor(v) for v in float_variables]):
         return None
-    return next((v.path for v in kept if not np.isfinite(ops.convert_to_numpy(v)).all()), None)
+    return next(
+        (v.path for v in float_variables if not np.isfinite(ops.convert_to_numpy(v)).all()), None
+    )
 
 
 def after_epoch(model: Any) -> str | None:
-    """Return one sentence where weights, statistics or the optimizer's moments are not finite; None where all are."""
-    bad = first_of(model.weights)
-    what = "weights are"
-    if bad is None:
+    """Return one sentence if weights, statistics or the optimizer's moments are not finite.
+
+    None if all are finite.
+    """
+    path = first_of(model.weights)
+    subject = "weights are"
+    if path is None:
         optimizer = model.optimizer
-        bad = first_of(getattr(optimizer, "variables", []))
-        what = "the optimizer's moments are"
-    if bad is None:
+        path = first_of(getattr(optimizer, "variables", []))
+        subject = "the optimizer's moments are"
+    if path is None:
         return None
     return (
-        f"After this epoch {what} NaN or infinite, the first of {shorten(bad)!r} (learning rate {_rate(model):g}): "
-        "the training is lost from there. pc.callbacks.Guard() stops before that step and names it; "
+        f"After this epoch {subject} NaN or infinite, the first of {shorten(path)!r} (learning "
+        f"rate {_rate(model):g}): the training is lost from there. pc.callbacks.Guard() stops "
+        "before that step and names it; "
     ) + (
         blamed_weight({name: task.weight for name, task in model.tasks.items()})
         or "look for enormous features, labels or sample weights, or lower the learning rate."
@@ -64,47 +70,55 @@ def after_epoch(model: Any) -> str | None:
 
 
 def _rate(model: Any) -> float:
+    """Return the learning rate."""
     return float(ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def check_answers(model: Any, raw: Array, source: bool) -> str | None:
-    """Look at raw outputs [n, units] before they are made answers of.
+    """Check raw outputs [n, columns] before they become predictions.
 
     Args:
-        model: that gave them.
-        raw: NaN in all columns of rows whose features are not finite, where they come from a
-            source.
-        source: whether the features come in batches that the host has not looked at.
+        model: that computed them.
+        raw: NaN in all columns of rows whose features are not finite, if they come from a source.
+        source: whether the features come in batches that the host has not checked.
 
     Returns:
-        a sentence where answers are not finite because of the network, else None.
+        A sentence if predictions are not finite because of the network, else None.
 
     Raises:
         InputError: for features that are NaN or infinite.
     """
     if np.isfinite(raw).all():
         return None
-    bad = ~np.isfinite(raw)
+    not_finite_values = ~np.isfinite(raw)
     if weights := first_of(model.weights):
         return (
-            f"Predictions are not finite: weights of the model are NaN or infinite, the first of {shorten(weights)!r}; "
-            "train it anew, with pc.callbacks.Guard()."
+            "Predictions are not finite: weights of the model are NaN or infinite, the first of "
+            f"{shorten(weights)!r}; train it anew, with pc.callbacks.Guard()."
         )
-    if source and (lost := np.isnan(raw).all(axis=1)).any():
+    if source and (lost_rows := np.isnan(raw).all(axis=1)).any():
         raise InputError(
-            f"The features of {int(lost.sum()):,} of {len(raw):,} rows are NaN or infinite, the first in row "
-            f"{int(np.argmax(lost))}, counted over the batches: fill them in before predicting."
+            f"The features of {int(lost_rows.sum()):,} of {len(raw):,} rows are NaN or infinite, "
+            f"the first in row {int(np.argmax(lost_rows))}, counted over the batches: fill them "
+            "in before predicting."
         )
-    names = [name for name, columns in model.layout.raw_columns.items() if bad[:, columns].any()]
+    names = [
+        name
+        for name, columns in model.layout.raw_columns.items()
+        if not_finite_values[:, columns].any()
+    ]
     return (
-        f"Predictions of {listing(names, 5)} are not finite in {int(bad.any(axis=1).sum()):,} of {len(raw):,} rows: "
-        "the features or the weights are too large for the network's numbers."
+        f"Predictions of {listing(names, 5)} are not finite in "
+        f"{int(not_finite_values.any(axis=1).sum()):,} of {len(raw):,} rows: the features or the "
+        "weights are too large for the network's numbers."
     )
 
 
 def not_finite(model: Any) -> str | None:
-    """The name of the first variable that holds a NaN or infinite number; None where all are finite."""
-    kept = [v for v in model.weights if "float" in str(v.dtype)]
-    if backend.are_finite([ops.convert_to_tensor(v) for v in kept]):
+    """Return the path of the first weight with a NaN or infinite number, or None."""
+    float_weights = [v for v in model.weights if "float" in str(v.dtype)]
+    if backend.are_finite([ops.convert_to_tensor(v) for v in float_weights]):
         return None
-    return next((v.path for v in kept if not np.isfinite(ops.convert_to_numpy(v)).all()), None)
+    return next(
+        (v.path for v in float_weights if not np.isfinite(ops.convert_to_numpy(v)).all()), None
+    )

@@ -1,4 +1,4 @@
-"""A step whose loss is not finite teaches nothing: its gradient is 0, it is counted, and the term is named."""
+"""Skip a step whose loss is not finite: its gradient is 0, and its bad terms are counted."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from polycera.typing import Raw, Tensor
 
 
 def zero_nonfinite_gradient(raw: Raw) -> Raw:
-    """The raw outputs, through which no gradient passes in a step in which any of it is not finite.
+    """Return the raw outputs; their gradient is 0 in a step where any of it is not finite.
 
-    One row with an infinite loss would otherwise make every weight NaN. Weights that are NaN stay
-    so, for ever.
+    One row with an infinite loss would otherwise make every weight NaN, and weights that are NaN
+    never recover.
     """
 
     def backward(inputs: tuple[Any, ...], cotangent: Tensor) -> tuple[Tensor]:
-        wrong = ops.cast(ops.logical_not(ops.all(ops.isfinite(cotangent))), "float32")
-        return (ops.where(sum_over_replicas(wrong) > 0, ops.zeros_like(cotangent), cotangent),)
+        not_finite = ops.cast(ops.logical_not(ops.all(ops.isfinite(cotangent))), "float32")
+        return (ops.where(sum_over_replicas(not_finite) > 0, ops.zeros_like(cotangent), cotangent),)
 
     return with_backward(lambda raw: raw + 0.0, backward)(raw)
 
 
 def finite(means: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether every term is finite, [] bool, and 1.0 for each that is not, [terms]."""
+    """Return whether every term is finite, [] bool, and 1.0 for each term that is not, [terms]."""
     spoilt = ops.cast(
         ops.logical_not(ops.isfinite(sum_over_replicas(ops.stop_gradient(means)))), "float32"
     )

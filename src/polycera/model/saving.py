@@ -1,4 +1,4 @@
-"""Names under which a model can be saved so that it can be loaded again."""
+"""Check that a model is saved under a name from which it can be loaded again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WEIGHTS = (".weights.h5", ".weights.json")
 
 
 def check_path(filepath: Any, options: Mapping[str, Any]) -> None:
-    """Refuse what Keras could write and polycera could not load.
+    """Raise for what Keras could write and polycera could not load.
 
     Args:
         filepath: what `save` was given.
-        options: what else; `zipped=False` makes a folder.
+        options: its other arguments; `zipped=False` makes a folder.
 
     Raises:
         InputError: with the name to write instead.
@@ -45,7 +45,7 @@ def check_path(filepath: Any, options: Mapping[str, Any]) -> None:
 
 
 def check_weights_path(filepath: Any) -> None:
-    """Refuse a name that Keras does not take for weights.
+    """Raise for a name that Keras does not accept for weights.
 
     Raises:
         InputError: with the name to write instead.
@@ -56,13 +56,13 @@ def check_weights_path(filepath: Any) -> None:
     stem = str(Path(name).with_suffix("")) if _is_format(name) else name
     weights, whole = (shorten(stem + ending, 200) for ending in (".weights.h5", ".keras"))
     raise InputError(
-        f"Weights are saved under a name that ends in .weights.h5, got {shorten(name, 200)!r}: write "
-        f"model.save_weights({weights!r}), or model.save({whole!r}) for the whole model."
+        f"Weights are saved under a name that ends in .weights.h5, got {shorten(name, 200)!r}: "
+        f"write model.save_weights({weights!r}), or model.save({whole!r}) for the whole model."
     )
 
 
 def check_callbacks(callbacks: Any) -> None:
-    """Refuse a checkpoint of stock Keras that would fail at the end of the first epoch.
+    """Raise for a checkpoint of stock Keras that would fail at the end of the first epoch.
 
     Raises:
         InputError: with the name to write instead.
@@ -73,7 +73,7 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def _is_format(name: str) -> bool:
-    """Whether a name ends in a format, and not in a part of a number."""
+    """Return whether a name ends in a file format, and not in a part of a number."""
     return Path(name).suffix.lower() in (
         ".h5",
         ".hdf5",

@@ -1,4 +1,4 @@
-"""From sums on the device, or from predictions, to named numbers on the host: terms, metrics, skills."""
+"""Turn sums from the device, or predictions, into named numbers: terms, metrics, skills."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from polycera.typing import Array, TaskName
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one task, with what it takes to compare it with others.
+    """Hold one metric of one task, with what is needed to compare it with others.
 
     Attributes:
         value: in the user's units; NaN where undefined.
-        trivial: what the trivial predictor reaches on the same rows.
-        ideal: what a perfect predictor reaches.
+        trivial: the value of the trivial predictor on the same rows.
+        ideal: the value of a perfect predictor.
         direction: `max`, `min` or `target`.
     """
 
@@ -37,7 +37,7 @@ class Score:
 
     @property
     def skill(self) -> float:
-        """0 the trivial predictor, 1 perfect, below 0 worse than trivial; NaN where undefined."""
+        """Return the skill: 0 trivial, 1 perfect, below 0 worse than trivial, NaN if undefined."""
         return float(skill(self.value, self.trivial, self.ideal))
 
 
@@ -48,15 +48,15 @@ Scores = dict[TaskName, dict[str, Score]]
 def terms(
     objective: Objective, sums: Mapping[str, Array], weights: Array, say_weights: bool
 ) -> dict[str, float]:
-    """`loss` and every term by name; the loss is the weighted sum of the terms, exactly.
+    """Return `loss` and every term by name; the loss is exactly the weighted sum of the terms.
 
     Args:
         objective: what was minimised.
-        sums: the ledger's.
-        weights: of the tasks as they stand, [tasks]: for a measurement. A training has added up
-            what was in force.
-        say_weights: whether `task/weight` is wanted, the factor by which a task's terms come to
-            what was minimised: a mean over the steps, each step counting by its loss.
+        sums: the epoch sums.
+        weights: current weights of the tasks, [tasks], for a measurement. A training has added up
+            the weights that were used in each step.
+        say_weights: whether to return `task/weight`, the factor between a task's terms and what was
+            minimised: a mean over the steps, each step counting by its loss.
     """
     rows = sums["rows"]
 
@@ -67,40 +67,42 @@ def terms(
     named = dict(zip(objective.names, values.tolist(), strict=True))
     batches, steps = float(sums["batches"]), float(sums["steps"])
     regularization = float(sums["regularization"]) / batches if batches else 0.0
-    # a term without a row takes no part; one that is no number makes the loss none
-    plain = np.where(rows > 0, values * objective.term_weights, 0.0)
+    # A term without a row takes no part; a term that is NaN makes the loss NaN.
+    own_parts = np.where(rows > 0, values * objective.term_weights, 0.0)
     if steps:
-        parts = np.where(rows > 0, mean(sums["weighted"]) * objective.term_weights, 0.0)
-        named |= _weights(objective, plain, parts) if say_weights else {}
+        weighted_parts = np.where(rows > 0, mean(sums["weighted"]) * objective.term_weights, 0.0)
+        named |= _weights(objective, own_parts, weighted_parts) if say_weights else {}
     else:
-        parts = plain * np.append(weights, 1.0)[objective.owner]
-    loss = float(parts.sum()) + regularization if (rows > 0).any() or not steps else np.nan
+        weighted_parts = own_parts * np.append(weights, 1.0)[objective.owner]
+    loss = float(weighted_parts.sum()) + regularization if (rows > 0).any() or not steps else np.nan
     named |= {"regularization": regularization} if regularization else {}
     return {"loss": loss, **named} | ({"skipped_steps": float(sums["skipped"])} if steps else {})
 
 
 def _weights(objective: Objective, plain: Array, weighted: Array) -> dict[str, float]:
-    """`task/weight` -> the factor of the task's loss."""
-    found = {}
+    """Return `task/weight`, the factor of each task's loss."""
+    factors = {}
     for i, name in enumerate(objective.layout.tasks):
-        own = objective.owner == i
-        before = plain[own].sum()
-        found[f"{name}/weight"] = float(weighted[own].sum() / before) if before else np.nan
-    return found
+        of_task = objective.owner == i
+        unweighted = plain[of_task].sum()
+        factors[f"{name}/weight"] = (
+            float(weighted[of_task].sum() / unweighted) if unweighted else np.nan
+        )
+    return factors
 
 
 def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
-    """One sentence on the steps that were skipped, naming the terms; None where there were none."""
+    """Return one sentence on the skipped steps that names the terms; None without such steps."""
     skipped = int(sums["skipped"])
     if not skipped:
         return None
-    bad = [
+    terms_and_counts = [
         f"{name} ({int(n)})" for name, n in zip(objective.names, sums["spoilt"], strict=True) if n
     ]
     weights = dict(zip(objective.layout.tasks, objective.weights.tolist(), strict=True))
     return (
-        f"{skipped} of {int(sums['steps'])} steps were skipped, the first at batch {int(sums['first'])}, "
-        f"because a loss was not finite: {listing(bad)}. "
+        f"{skipped} of {int(sums['steps'])} steps were skipped, the first at batch "
+        f"{int(sums['first'])}, because a loss was not finite: {listing(terms_and_counts)}. "
     ) + (
         blamed_weight(weights)
         or "Look for enormous or wrong values in that target, or lower the learning rate."
@@ -108,40 +110,43 @@ def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
 
 
 def streamed(objective: Objective, tallied: Array, units: TargetScaling) -> Scores:
-    """All metrics from the tallies of an epoch; what a histogram only approximates is said in `tasks.metrics`."""
+    """Return all metrics from the tallies of an epoch.
+
+    `tasks.metrics` says which of them a histogram only approximates.
+    """
     start = 0
-    found: Scores = {}
+    scores: Scores = {}
     for group, sizes in zip(objective.layout.groups, objective.tallied, strict=True):
         tallies: Tallies = {}
         for name, shape in sizes.items():
             tallies[name] = tallied[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
-        found |= _scores(group, TALLIES[group.task.measured_as].read(tallies), units)
-    return found
+        scores |= _scores(group, TALLIES[group.task.measured_as].read(tallies), units)
+    return scores
 
 
 def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: TargetScaling) -> Scores:
-    """All metrics in float64 from all predictions at once.
+    """Return all metrics in float64 from all predictions at once.
 
     Args:
-        objective: names the tallies wanted.
+        objective: names the tallies that are needed.
         y: packed labels [n, width], NaN where missing.
-        raw: raw outputs [n, units].
+        raw: raw outputs [n, columns].
         counted: False for rows that take no part, [n, tasks] or [n, 1].
-        units: to answer in the user's units.
+        units: the target scaling, for results in the user's units.
     """
     y, raw = np.asarray(y, "float64"), np.asarray(raw, "float64")
-    found: Scores = {}
+    scores: Scores = {}
     for group, needs in zip(objective.layout.groups, objective.needs, strict=True):
-        own_y, own_raw = group.target(y, numpy_ops), group.raw(raw, numpy_ops)
-        known = ~np.isnan(own_y) & group.per_task(counted)[..., None]
-        own_y, own_raw = np.where(known, own_y, 0.0), np.where(known, own_raw, 0.0)
+        group_y, group_raw = group.target(y, numpy_ops), group.raw(raw, numpy_ops)
+        known = ~np.isnan(group_y) & group.per_task(counted)[..., None]
+        group_y, group_raw = np.where(known, group_y, 0.0), np.where(known, group_raw, 0.0)
         tally = TALLIES[group.task.measured_as]
         tallies = tally.exact(
-            group.task, own_y, own_raw, _prior(group, units), known.astype("float64"), needs
+            group.task, group_y, group_raw, _prior(group, units), known.astype("float64"), needs
         )
-        found |= _scores(group, tallies, units)
-    return found
+        scores |= _scores(group, tallies, units)
+    return scores
 
 
 def measured(
@@ -152,35 +157,39 @@ def measured(
     units: TargetScaling,
     weights: Any,
 ) -> tuple[dict[str, float], Scores]:
-    """What a model is worth on rows whose raw outputs are known: loss, terms and metrics by name, and the scores.
+    """Return loss, terms and metrics by name, and the scores, on rows with known raw outputs.
 
     Args:
         objective: of the model.
         y: packed labels [n, width].
-        raw: raw outputs [n, units].
+        raw: raw outputs [n, columns].
         kept, units, weights: of the model.
     """
     sums = dict(zip(("sums", "rows"), objective.sums(y, raw, kept), strict=True))
-    none = dict.fromkeys(("batches", "steps", "regularization"), np.zeros(()))
+    no_steps = dict.fromkeys(("batches", "steps", "regularization"), np.zeros(()))
     named = terms(
-        objective, sums | none, np.asarray(ops.convert_to_numpy(weights), "float64"), False
+        objective, sums | no_steps, np.asarray(ops.convert_to_numpy(weights), "float64"), False
     )
-    own = exact(objective, y, raw, np.ones((len(y), 1), bool), units)
-    return named | logged(own), own
+    task_scores = exact(objective, y, raw, np.ones((len(y), 1), bool), units)
+    return named | logged(task_scores), task_scores
 
 
 def _prior(group: Group, units: TargetScaling) -> Array:
-    k, each = len(group.tasks), group.task.units
+    """Return a group's trivial raw outputs, [k, columns of a task]."""
+    k, width = len(group.tasks), group.task.units
     return (
-        units.prior[group.raw_start : group.raw_start + k * each].reshape(k, each).astype("float64")
+        units.prior[group.raw_start : group.raw_start + k * width]
+        .reshape(k, width)
+        .astype("float64")
     )
 
 
 def _scores(group: Group, tallies: Tallies, units: TargetScaling) -> Scores:
+    """Return the scores of a group from its tallies, in the user's units."""
     tally = TALLIES[group.task.measured_as]
     tallies = tallies | tally.constants(group.task, _prior(group, units))
     scale = units.scale[group.first : group.first + len(group.tasks)]
-    found: Scores = {task.name: {} for task in group.tasks}
+    scores: Scores = {task.name: {} for task in group.tasks}
     for name in dict.fromkeys(name for task in group.tasks for name in task.metrics):
         metric = tally.metrics[name]
         factor = scale**metric.scaled if group.task.kind != "count" else np.ones_like(scale)
@@ -190,26 +199,29 @@ def _scores(group: Group, tallies: Tallies, units: TargetScaling) -> Scores:
             if name in task.metrics:
                 ideal = metric.ideal_for(task) if best is None else float(best[i])
                 score = Score(float(value[i]), float(trivial[i]), ideal, metric.direction)
-                found[task.name][name] = score
-    # each task's metrics in its own order: the first is the headline
+                scores[task.name][name] = score
+    # Each task's metrics in its own order, because the first is its headline metric.
     return {
-        task.name: {name: found[task.name][name] for name in task.metrics} for task in group.tasks
+        task.name: {name: scores[task.name][name] for name in task.metrics} for task in group.tasks
     }
 
 
 def _once(of: Callable[[Tallies], Array], tallies: Tallies) -> Array:
+    """Return the values of a metric for all tasks of a group, float64 [k]."""
     return np.asarray(of(tallies), "float64")
 
 
 def logged(scores: Scores) -> dict[str, float]:
-    """`task/metric` -> value, as it stands in logs and history."""
+    """Return `task/metric` -> value, as in logs and history."""
     return {
-        f"{task}/{name}": score.value for task, own in scores.items() for name, score in own.items()
+        f"{task}/{name}": score.value
+        for task, task_scores in scores.items()
+        for name, score in task_scores.items()
     }
 
 
 def predictions(layout: Layout, raw: Array, units: TargetScaling) -> dict[TaskName, Any]:
-    """Raw outputs [n, units] -> each task's prediction [n, p] in the user's units."""
+    """Return each task's predictions [n, p] in the user's units, from raw outputs [n, columns]."""
     linked = layout.prediction(np.asarray(raw, "float64"), numpy_ops)
     moments = zip(layout.tasks, units.location, units.scale, strict=True)
     return {name: linked[name] * spread + middle for name, middle, spread in moments}

@@ -1,7 +1,7 @@
-"""Batches that only the backend sees: packed, checked and counted within the training step.
+"""Pack, check and count batches within the training step, where only the backend sees them.
 
-What cannot be learned from is taken out before the loss sees it, and added up on the device; at the
-end of the epoch one sentence names it. The host waits for nothing.
+What cannot be learned from is taken out before the loss sees it, and added up on the device. At the
+end of the epoch one sentence names it, so the host waits for nothing in a step.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from polycera.typing import Target, TaskName, Tensor
 
 
 class StepBatch(NamedTuple):
-    """A batch as the loss takes it, and what is to be counted of it.
+    """Hold a batch as the loss takes it, and what is to be counted of it.
 
     Attributes:
         y: packed targets [n, width], NaN where missing or left out.
         weights: [n, tasks], [n, 1] or None; none of them negative or NaN.
-        counts: what `shapes` names, but `example`.
+        counts: the entries of `shapes`, without `example`.
         strange: for each task the largest label that was left out, [tasks].
     """
 
@@ -41,14 +41,12 @@ class StepBatch(NamedTuple):
 
 
 def shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Return what is added up in an epoch of batches.
+    """Return the names and shapes of what is added up in an epoch of batches.
 
-    `labels`: labels that counted, by task. `wrong`: labels that no kind takes, by task, and
-        `example` one of them.
-    `shown`: the labels in the form of predictions, added up, and `squares` of those of each task.
-        `features`: NaN and
-    infinite features by column of the inputs, `lost` rows with one. `weights`: weights that are
-    negative or NaN.
+    `labels`: labels that counted, by task. `wrong`: labels that their kind does not take, by task,
+    and `example` one of them. `shown`: the labels in the form of predictions, summed, and `squares`
+    the sum of squares by task. `features`: NaN and infinite features by column of the inputs, and
+    `lost` the rows with one. `weights`: weights that are negative, NaN or infinite.
     """
     layout = model.layout
     tasks = (len(layout.tasks),)
@@ -66,7 +64,10 @@ def shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 def ledger(model: Any) -> EpochSums:
-    """Return where a model adds up what batches bring; made where a `tf.distribute` strategy wants its variables."""
+    """Return the epoch sums in which a model adds up what batches contain.
+
+    They are made within the model's `tf.distribute` strategy, which must own the variables.
+    """
     strategy = getattr(model, "distribute_strategy", None)
     with nullcontext() if strategy is None else strategy.scope():
         return EpochSums(shapes(model), name="stream")
@@ -74,17 +75,17 @@ def ledger(model: Any) -> EpochSums:
 
 def columns_shown(layout: Layout) -> list[TaskName]:
     """Return the task of each column of `shown`."""
-    found: list[TaskName] = []
+    tasks: list[TaskName] = []
     for group in layout.groups:
-        blank = np.zeros((1, group.task.width))
-        wide = group.task.as_prediction(blank, numpy_ops).shape[-1]
+        no_labels = np.zeros((1, group.task.width))
+        width = group.task.as_prediction(no_labels, numpy_ops).shape[-1]
         for task in group.tasks:
-            found += [task.name] * wide
-    return found
+            tasks += [task.name] * width
+    return tasks
 
 
 def seen(layout: Layout, packed: Target) -> dict[str, Tensor]:
-    """Return what goes by in a batch of packed targets: `rows`, `labels`, `shown` and `squares`."""
+    """Return `rows`, `labels`, `shown` and `squares` of a batch of packed targets."""
     labels, shown, squares = [], [], []
     for group in layout.groups:
         y = group.target(packed, ops)
@@ -93,9 +94,9 @@ def seen(layout: Layout, packed: Target) -> dict[str, Tensor]:
         counted = ops.cast(known, "float32")
         labels.append(ops.sum(counted, axis=(0, 2)))
         squares.append(ops.sum(ops.square(y), axis=(0, 2)))
-        wide = group.task.as_prediction(y, ops)
-        rows = counted if wide.shape[-1] == group.task.width else counted[..., :1]
-        shown.append(ops.reshape(ops.sum(wide * rows, axis=0), (-1,)))
+        predictions = group.task.as_prediction(y, ops)
+        rows = counted if predictions.shape[-1] == group.task.width else counted[..., :1]
+        shown.append(ops.reshape(ops.sum(predictions * rows, axis=0), (-1,)))
     rows = ops.sum(ops.cast(ops.ones_like(packed[:, 0]), "float32"))
     return {
         "rows": rows,
@@ -106,7 +107,11 @@ def seen(layout: Layout, packed: Target) -> dict[str, Tensor]:
 
 
 def count(ledger: EpochSums, counts: dict[str, Tensor], strange: Tensor | None = None) -> None:
-    """Add up what a batch comes to; keep the strange labels of the first batch that has some."""
+    """Add up what a batch contains, and keep an example of the wrong labels.
+
+    The example comes from the first batch with a wrong label. With several replicas there is none,
+    because their examples would be added up.
+    """
     if strange is not None and replicas() == 1:
         first = ops.logical_and(ledger.so_far("wrong") <= 0, counts["wrong"] > 0)
         counts = {**counts, "example": ops.where(first, strange, 0.0)}
@@ -114,17 +119,17 @@ def count(ledger: EpochSums, counts: dict[str, Tensor], strange: Tensor | None =
 
 
 def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> StepBatch:
-    """Pack a batch of a source that the host has not looked at.
+    """Return a packed batch of a source that the host has not checked.
 
-    A label that its task does not take, each label of a row with a NaN or infinite feature, and
-    each label of a row with a negative or NaN weight are left out, as missing ones are.
+    Left out, like missing labels, are: a label that its task does not take, each label of a row
+    with a NaN or infinite feature, and each label of a row with a negative or NaN weight.
 
     Args:
-        model: whose tasks and inputs are meant.
+        model: whose tasks and inputs are used.
         x: features.
         y: targets by name; those of the only task may come alone.
         weights: [n], a dict of task name to [n], or None.
-        kept: what is taken out of the labels.
+        kept: the target scaling.
 
     Raises:
         UnknownName, InputError: for targets or weights that are not by name, or of another shape.
@@ -134,20 +139,20 @@ def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> Step
     encoded, valid = _coded(layout, given)
     missing = ops.isnan(given)
     wrong = ops.cast(ops.logical_not(ops.logical_or(valid, missing)), "float32")
-    fine = named_inputs.finite_rows(x)
-    if fine is not None:
-        valid = ops.logical_and(valid, fine[:, None])
+    finite_rows = named_inputs.finite_rows(x)
+    if finite_rows is not None:
+        valid = ops.logical_and(valid, finite_rows[:, None])
     owner = _owner(layout)
     packed = (encoded - ops.take(kept.location, owner)) / ops.take(kept.scale, owner)
     packed = ops.where(valid, packed, np.nan)
-    weights, odd = _weights(layout, packed, weights)
+    weights, bad_weights = _weights(layout, packed, weights)
     counts = seen(layout, packed) | {
         "wrong": _by_task(layout, ops.sum(wrong, axis=0)),
         "features": named_inputs.count_not_finite(model, x),
         "lost": ops.zeros(())
-        if fine is None
-        else ops.sum(ops.cast(ops.logical_not(fine), "float32")),
-        "weights": odd,
+        if finite_rows is None
+        else ops.sum(ops.cast(ops.logical_not(finite_rows), "float32")),
+        "weights": bad_weights,
     }
     largest = ops.max(ops.where(wrong > 0, given, -np.inf), axis=0)
     strange = largest if len(owner) == len(layout.tasks) else _largest(layout, largest)
@@ -155,27 +160,28 @@ def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> Step
 
 
 def _owner(layout: Layout) -> np.ndarray:
-    """Return the task of each column of the targets, [width]."""
+    """Return the position of the task of each column of the targets, [width]."""
     widths = [task.width for task in layout.tasks.values()]
     return np.repeat(np.arange(len(widths)), widths).astype("int32")
 
 
 def _by_task(layout: Layout, columns: Tensor) -> Tensor:
     """Add up the columns of each task: [width] -> [tasks]."""
-    own = _owner(layout)
-    if len(own) == len(layout.tasks):
+    owner = _owner(layout)
+    if len(owner) == len(layout.tasks):
         return columns
-    place = (np.arange(len(layout.tasks))[:, None] == own).astype("float32")
-    return ops.matmul(place, columns[:, None])[:, 0]
+    belongs = (np.arange(len(layout.tasks))[:, None] == owner).astype("float32")
+    return ops.matmul(belongs, columns[:, None])[:, 0]
 
 
 def _largest(layout: Layout, columns: Tensor) -> Tensor:
-    own = _owner(layout)
-    place = np.arange(len(layout.tasks))[:, None] == own
-    return ops.max(ops.where(place, columns[None, :], -np.inf), axis=1)
+    """Return the largest value among the columns of each task: [width] -> [tasks]."""
+    owner = _owner(layout)
+    belongs = np.arange(len(layout.tasks))[:, None] == owner
+    return ops.max(ops.where(belongs, columns[None, :], -np.inf), axis=1)
 
 
-# -- labels --------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 
 def named(layout: Layout, y: Any) -> dict[TaskName, Any]:
@@ -203,26 +209,34 @@ def named(layout: Layout, y: Any) -> dict[TaskName, Any]:
 
 
 def _stacked(layout: Layout, y: Mapping[TaskName, Any]) -> Tensor:
-    """Return the labels side by side as they came, one-hot ones as places, float32 [n, width]."""
+    """Return all labels as they came, one-hot ones as class numbers, float32 [n, width]."""
     tasks = list(layout.tasks.values())
-    there = [y[task.name] for task in tasks]
-    if all(_is_plain(task, values, there[0]) for task, values in zip(tasks, there, strict=True)):
-        return ops.cast(ops.stack(there, axis=-1), "float32")
-    like = next((values for values in there if values is not None), None)
-    if like is None:
+    labels_of_tasks = [y[task.name] for task in tasks]
+    if all(
+        _is_plain(task, values, labels_of_tasks[0])
+        for task, values in zip(tasks, labels_of_tasks, strict=True)
+    ):
+        return ops.cast(ops.stack(labels_of_tasks, axis=-1), "float32")
+    known_labels = next((values for values in labels_of_tasks if values is not None), None)
+    if known_labels is None:
         raise InputError(f"A batch has no labels for any task; tasks: {listing(layout.tasks)}.")
     columns = []
-    for task, values in zip(tasks, there, strict=True):
+    for task, values in zip(tasks, labels_of_tasks, strict=True):
         if values is None:
-            first = ops.cast(ops.reshape(like, (ops.shape(like)[0], -1))[:, :1], "float32")
-            columns.append(ops.repeat(ops.full_like(first, np.nan), task.width, axis=1))
+            first_column = ops.cast(
+                ops.reshape(known_labels, (ops.shape(known_labels)[0], -1))[:, :1], "float32"
+            )
+            columns.append(ops.repeat(ops.full_like(first_column, np.nan), task.width, axis=1))
         else:
             columns.append(_column(task, values))
     return ops.concatenate(columns, axis=-1)
 
 
 def _is_plain(task: Task, values: Any, first: Any) -> bool:
-    """Return whether labels are [n] of the same type as those of the first task: they are stacked in one go."""
+    """Return whether labels are [n] and of the same type as those of the first task.
+
+    Such labels are stacked in one operation, whatever the number of tasks.
+    """
     if (
         task.width != 1
         or values is None
@@ -234,6 +248,7 @@ def _is_plain(task: Task, values: Any, first: Any) -> bool:
 
 
 def _is_number(values: Any) -> bool:
+    """Return whether the values are numbers and not text."""
     return keras.backend.standardize_dtype(values.dtype) != "string"
 
 
@@ -246,17 +261,22 @@ def _column(task: Task, values: Any) -> Tensor:
 
 
 def _check_labels(task: Task, values: Any) -> None:
-    """Refuse labels that are text, or of a shape that would be broadcast; the number of rows may be unknown here."""
+    """Raise for labels that are text, or of a shape that would be broadcast.
+
+    The number of rows may be unknown here.
+    """
     if not hasattr(values, "dtype") or not _is_number(values):
         raise InputError(
-            f"Task {shorten(task.name)!r}: the labels of a batch are text or objects, which cannot reach the network "
-            f"from this source: give {task.wanted}, or yield them from a generator or a PyDataset."
+            f"Task {shorten(task.name)!r}: the labels of a batch are text or objects, which "
+            f"cannot reach the network from this source: give {task.wanted}, or yield them from "
+            "a generator or a PyDataset."
         )
     shape = named_inputs.known_shape(values)
     if shape is None and task.width == 1 and isinstance(task, ClassTask) and task.kind != "binary":
         raise InputError(
-            f"Task {shorten(task.name)!r}: the number of axes of its labels in a batch is not known, as where they "
-            "were [n] in one source and one-hot in the next: give one form, or compile() the model in between."
+            f"Task {shorten(task.name)!r}: the number of axes of its labels in a batch is not "
+            "known, as where they were [n] in one source and one-hot in the next: give one form, "
+            "or compile() the model in between."
         )
     fits = shape is None or shape[1:] in (
         (task.width,),
@@ -271,10 +291,10 @@ def _check_labels(task: Task, values: Any) -> None:
 
 
 def check_announced(model: Any, batch: Any) -> None:
-    """Look at what a source announces of its batches, as `tf.data` does, before a step is traced.
+    """Check what a source announces of its batches, as `tf.data` does, before a step is traced.
 
     Args:
-        model: that is to train or to be measured.
+        model: the model that trains or is measured.
         batch: (x, y) or (x, y, sample_weight), with a shape and a type in place of each array.
 
     Raises:
@@ -294,7 +314,7 @@ def check_announced(model: Any, batch: Any) -> None:
 
 
 def ranks(source: Any) -> Any:
-    """Return how many axes each part of a batch has, where a source announces it as `tf.data` does; else None."""
+    """Return how many axes each part of a batch has; None where the source does not announce it."""
     announced = getattr(source, "element_spec", None)
     if announced is None:
         return None
@@ -309,19 +329,20 @@ def _is_one_hot(task: Task, shape: tuple[int | None, ...] | None) -> bool:
 
 
 def _from_one_hot(task: Any, values: Any) -> Tensor:
-    """Return one-hot labels [n, classes] as what stands for each row [n, 1]."""
+    """Return one-hot labels [n, classes] as the number of each row's class [n, 1]."""
     classes = len(task.known_classes())
     rows = ops.cast(values, "float32")
     ones = ops.logical_or(ops.equal(rows, 0.0), ops.equal(rows, 1.0))
-    fine = ops.logical_and(ops.all(ones, axis=1), ops.equal(ops.sum(rows, axis=1), 1.0))
-    own = task.class_numbers
-    each = np.arange(classes) if own is None else own
+    valid = ops.logical_and(ops.all(ones, axis=1), ops.equal(ops.sum(rows, axis=1), 1.0))
+    class_numbers = task.class_numbers
+    numbers = np.arange(classes) if class_numbers is None else class_numbers
     label = ops.sum(
-        ops.where(ops.equal(rows, 1.0), ops.convert_to_tensor(each.astype("float32")), 0.0), axis=1
+        ops.where(ops.equal(rows, 1.0), ops.convert_to_tensor(numbers.astype("float32")), 0.0),
+        axis=1,
     )
-    gone = ops.all(ops.isnan(rows), axis=1)
-    # infinite: no class, and counted as such
-    label = ops.where(fine, label, ops.where(gone, np.nan, np.inf))
+    missing = ops.all(ops.isnan(rows), axis=1)
+    # A row that is neither one-hot nor missing becomes infinite: no class, so it counts as wrong.
+    label = ops.where(valid, label, ops.where(missing, np.nan, np.inf))
     return label[:, None]
 
 
@@ -331,41 +352,49 @@ def _coded(layout: Layout, given: Tensor) -> tuple[Tensor, Tensor]:
     for group in layout.groups:
         y = group.target(given, ops)
         y = _places(group, y)
-        good = group.task.valid(y, ops)
-        if (fits := keras_losses.defined(group.task, y, ops)) is not None:
-            good = ops.logical_and(good, fits)
+        is_valid = group.task.valid(y, ops)
+        if (is_defined := keras_losses.defined(group.task, y, ops)) is not None:
+            is_valid = ops.logical_and(is_valid, is_defined)
         flat = (-1, len(group.tasks) * group.task.width)
         columns.append(ops.reshape(y, flat))
-        valid.append(ops.reshape(ops.broadcast_to(good, ops.shape(y)), flat))
+        valid.append(ops.reshape(ops.broadcast_to(is_valid, ops.shape(y)), flat))
     if len(columns) == 1:
         return columns[0], valid[0]
     return ops.concatenate(columns, axis=-1), ops.concatenate(valid, axis=-1)
 
 
 def _places(group: Any, y: Tensor) -> Tensor:
-    """Return the places of classes that are numbers of their own, such as 1 to 5; -1 for what is none of them."""
-    own = [
+    """Return the positions of classes that are numbers of their own, such as 1 to 5.
+
+    -1 stands for a number that is none of the classes; NaN stays.
+    """
+    class_numbers = [
         task.class_numbers if isinstance(task, ClassTask) and task.width == 1 else None
         for task in group.tasks
     ]
-    usual = [numbers is None or np.array_equal(numbers, np.arange(len(numbers))) for numbers in own]
-    if all(usual):
+    are_positions = [
+        numbers is None or np.array_equal(numbers, np.arange(len(numbers)))
+        for numbers in class_numbers
+    ]
+    if all(are_positions):
         return y
-    many = max(len(numbers) for numbers in own if numbers is not None)
-    table = np.stack([np.arange(many) if numbers is None else numbers for numbers in own]).astype(
-        "float32"
-    )
+    most_classes = max(len(numbers) for numbers in class_numbers if numbers is not None)
+    table = np.stack(
+        [np.arange(most_classes) if numbers is None else numbers for numbers in class_numbers]
+    ).astype("float32")
     same = ops.equal(y, ops.convert_to_tensor(table))  # [n, k, 1] against [k, classes]
-    place = ops.sum(ops.where(same, ops.arange(many, dtype="float32"), 0.0), axis=-1, keepdims=True)
-    found = ops.any(same, axis=-1, keepdims=True)
-    return ops.where(found, place, ops.where(ops.isnan(y), y, -1.0))
+    position = ops.sum(
+        ops.where(same, ops.arange(most_classes, dtype="float32"), 0.0), axis=-1, keepdims=True
+    )
+    is_class = ops.any(same, axis=-1, keepdims=True)
+    return ops.where(is_class, position, ops.where(ops.isnan(y), y, -1.0))
 
 
-# -- weights -------------------------------------------------------------------------------------------------------
+# -- weights ---------------------------------------------------------------------------------------
 
 
 def _weights(layout: Layout, packed: Tensor, weights: Any) -> tuple[Tensor | None, Tensor]:
-    """Return sample weights as [n, tasks] or [n, 1], and how many were negative or no number."""
+    """Return sample weights [n, tasks] or [n, 1], and how many were negative or not finite."""
     if weights is None:
         return None, ops.zeros(())
     if isinstance(weights, Mapping):
@@ -373,22 +402,24 @@ def _weights(layout: Layout, packed: Tensor, weights: Any) -> tuple[Tensor | Non
             layout.known(name, "task in the weights of a batch:")
         ones = ops.ones_like(packed[:, :1])
         parts = [
-            _one_each(weights[n], f"of task {shorten(n)!r}") if n in weights else ones
-            for n in layout.tasks
+            _one_each(weights[name], f"of task {shorten(name)!r}") if name in weights else ones
+            for name in layout.tasks
         ]
         weights = ops.concatenate(parts, axis=-1)
     else:
         weights = _one_each(weights, "of a batch")
-    fine = ops.logical_and(ops.isfinite(weights), weights >= 0)
-    return ops.where(fine, weights, 0.0), ops.sum(ops.cast(ops.logical_not(fine), "float32"))
+    valid = ops.logical_and(ops.isfinite(weights), weights >= 0)
+    return ops.where(valid, weights, 0.0), ops.sum(ops.cast(ops.logical_not(valid), "float32"))
 
 
 def _one_each(values: Any, what: str) -> Tensor:
+    """Return checked weights, one a row, as float32 [n, 1]."""
     _check_weights(values, what)
     return ops.reshape(ops.cast(values, "float32"), (-1, 1))
 
 
 def _check_weights(values: Any, what: str) -> None:
+    """Raise for weights of another shape than one a row."""
     shape = named_inputs.known_shape(values)
     if shape is not None and shape[1:] not in ((), (1,), (None,)):
         raise InputError(

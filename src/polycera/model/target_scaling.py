@@ -1,8 +1,8 @@
-"""Target scaling that is not read off all rows: from the first batches of a source, or given as numbers.
+"""Take target scaling from the first batches of a source, or from given numbers.
 
 Location and scale of a regression target and the trivial predictor of each task come from labels.
-Of arrays all training rows are read. A stream is read in part, so it is said which part, and held
-against what passes in training.
+From arrays, all training rows are read. A stream is read in part; a message says which part, and
+the labels that pass in training are compared with it.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
 
 PEEK = 64
-"""Batches read, of a source that can be read again, to learn the scaling of the targets."""
+"""Number of batches read to learn the target scaling, of a source that can be read again."""
 
 OF_KERAS = ("tensorflow", "torch", "grain", "keras")
-"""Libraries whose sources of batches Keras reads."""
+"""Libraries whose sources of batches Keras reads by itself."""
 
 FACTOR = 2.0
-"""By how much a standard deviation, a rate or the share of a class may differ before it is said."""
+"""Factor by which a deviation, a rate or a class share must differ before a warning."""
 
 SURE = 4.0
 """Standard errors that a difference must exceed as well: rare classes differ by chance."""
 
 NAMED = 5
-"""Tasks that a sentence names; it says how many there are."""
+"""Number of tasks that a sentence names; of more it gives the number."""
 
 
 @dataclass(frozen=True)
 class ScalingSource:
-    """Where a scaling comes from.
+    """Describe where a target scaling comes from.
 
     Attributes:
-        batches, rows: that were read; 0 where the numbers were given.
+        batches, rows: how many were read; 0 where numbers were given.
         whole: whether that was all of the source.
         what: the source in words.
     """
@@ -60,7 +60,7 @@ class ScalingSource:
     what: str
 
 
-# -- from a source -------------------------------------------------------------------------------------------------
+# -- from a source ---------------------------------------------------------------------------------
 
 
 def is_source(values: Any) -> bool:
@@ -79,7 +79,7 @@ def is_source(values: Any) -> bool:
 def on_host(source: Any) -> bool:
     """Return whether batches of this source are encoded on the host, where labels may be text.
 
-    Keras itself reads the sources of the libraries that it knows. Any other iterable is a matter of
+    Keras itself reads the sources of the libraries that it knows. Any other iterable is read in
     Python.
     """
     return isinstance(source, keras.utils.PyDataset) or not any(
@@ -88,15 +88,15 @@ def on_host(source: Any) -> bool:
 
 
 def is_iterator(source: Any) -> bool:
-    """Return whether this can be read once."""
+    """Return whether this can be read only once."""
     return hasattr(source, "__next__") and iter(source) is source
 
 
 def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, ScalingSource]:
-    """Read labels off the first batches of a source.
+    """Return the labels of the first batches of a source, and a description of what was read.
 
     Args:
-        model: whose tasks are meant.
+        model: whose tasks are read.
         source: yields (x, y) or (x, y, sample_weight).
         steps: batches to read; None for all.
 
@@ -109,9 +109,10 @@ def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, ScalingSo
         )
     if steps is None and _endless(source):
         raise InputError(
-            "This source has no end that can be seen: say how many batches to read, adapt(source, steps=64)."
+            "This source has no end that can be seen: say how many batches to read, "
+            "adapt(source, steps=64)."
         )
-    seen: dict[TaskName, list[Array]] = {name: [] for name in model.layout.tasks}
+    label_batches: dict[TaskName, list[Array]] = {name: [] for name in model.layout.tasks}
     count = rows = 0
     whole = True
     for batch in _batches(source):
@@ -120,36 +121,38 @@ def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, ScalingSo
             break
         labels = _labels(model, batch, f"batch {count}", on_host(source))
         for name, values in labels.items():
-            seen[name].append(values)
+            label_batches[name].append(values)
         rows += len(next(iter(labels.values())))
         count += 1
         if steps is not None and count == steps and is_iterator(source):
-            whole = False  # what an iterator has yielded is gone
+            whole = False  # looking for one more batch would take it from the iterator
             break
     if not count:
         raise InputError("The source yields no batch; there is nothing to learn from.")
-    labels_read = Encoded({name: np.concatenate(parts) for name, parts in seen.items()})
+    labels_read = Encoded({name: np.concatenate(parts) for name, parts in label_batches.items()})
     return labels_read, ScalingSource(count, rows, whole, "batches")
 
 
 def _endless(source: Any) -> bool:
+    """Return whether a source has no end that is known."""
     if is_iterator(source):
         return True
     if isinstance(source, keras.utils.PyDataset):
         return source.num_batches is None
-    cardinality = getattr(source, "cardinality", None)  # of tf.data; -1 is without end
+    cardinality = getattr(source, "cardinality", None)  # of tf.data; -1 is INFINITE_CARDINALITY
     return callable(cardinality) and int(cardinality()) == -1
 
 
 def _batches(source: Any) -> Iterator[Any]:
+    """Return an iterator over the batches of a source."""
     if isinstance(source, keras.utils.PyDataset):
-        many = source.num_batches
-        return (source[i] for i in (itertools.count() if many is None else range(int(many))))
+        number = source.num_batches
+        return (source[i] for i in (itertools.count() if number is None else range(int(number))))
     return iter(source)
 
 
 def _labels(model: Any, batch: Any, what: str, host: bool) -> Encoded:
-    """Return the encoded labels of a batch, its features looked at on the way."""
+    """Return the encoded labels of a batch; its features are checked as well."""
     if not isinstance(batch, list | tuple) or len(batch) < 2:
         raise InputError(
             f"{what.capitalize()} is no pair (x, y) with y a dict of task name to labels."
@@ -165,7 +168,7 @@ def _labels(model: Any, batch: Any, what: str, host: bool) -> Encoded:
 
 
 def _array(leaf: Any) -> Any:
-    """Return a tensor of any backend as a NumPy array."""
+    """Return a tensor of any backend as a NumPy array; other values stay unchanged."""
     if hasattr(leaf, "detach"):
         leaf = leaf.detach().cpu()
     if ops.is_tensor(leaf):
@@ -174,14 +177,19 @@ def _array(leaf: Any) -> Any:
 
 
 def _as_there(task: Task, values: Any) -> Any:
-    """Return labels that go to the network unseen, with the user's classes for the places that stand for them."""
+    """Return labels that would reach the network unencoded in the form that `encode` takes.
+
+    Positions 0..K-1 become the user's classes that they stand for. Other numbers stay, and
+    `encode` refuses them.
+    """
     if values is None:
         return None
     array = _array(values)
     if not hasattr(array, "dtype") or array.dtype.kind not in "biuf":
         raise InputError(
-            f"Task {shorten(task.name)!r}: the labels of a batch are text or objects, which cannot reach the network "
-            f"from this source: give {task.wanted}, or yield them from a generator or a PyDataset."
+            f"Task {shorten(task.name)!r}: the labels of a batch are text or objects, which "
+            f"cannot reach the network from this source: give {task.wanted}, or yield them from "
+            "a generator or a PyDataset."
         )
     if (
         not isinstance(task, ClassTask)
@@ -190,25 +198,25 @@ def _as_there(task: Task, values: Any) -> Any:
     ):
         return array
     classes = task.known_classes()
-    flat = np.ravel(array).astype("float64")
-    place = np.where(np.isnan(flat), 0, flat)
-    known = (place == np.floor(place)) & (place >= 0) & (place < len(classes))
+    numbers = np.ravel(array).astype("float64")
+    positions = np.where(np.isnan(numbers), 0, numbers)
+    known = (positions == np.floor(positions)) & (positions >= 0) & (positions < len(classes))
     labels = np.array([*classes, None], dtype=object)[
-        np.where(known, place, len(classes)).astype(int)
+        np.where(known, positions, len(classes)).astype(int)
     ]
-    labels[~known] = flat[~known]
-    labels[np.isnan(flat)] = None
+    labels[~known] = numbers[~known]
+    labels[np.isnan(numbers)] = None
     return labels
 
 
-# -- given as numbers ----------------------------------------------------------------------------------------------
+# -- scaling given as numbers ----------------------------------------------------------------------
 
 CASES = 100_000
-"""Rows of a made-up column whose shares of classes are those that were given."""
+"""Number of rows of a made-up column that has the given shares of classes."""
 
 
 def units_of(layout: Layout, y: Any, encoded: Any) -> TargetScaling:
-    """Return the units of labels and of tasks whose numbers were given.
+    """Return the target scaling where some tasks have labels and others were given numbers.
 
     Args:
         layout: the tasks.
@@ -219,25 +227,29 @@ def units_of(layout: Layout, y: Any, encoded: Any) -> TargetScaling:
     location, scale, prior = [], [], []
     for task in layout.tasks.values():
         if task.name in given:
-            middle, spread, own = _given(task, given[task.name])
+            middle, spread, task_prior = _given(task, given[task.name])
         else:
-            one = TargetScaling.of(Layout.of([task]), {task.name: encoded[task.name]})
-            middle, spread, own = one.location[0], one.scale[0], one.prior
+            task_scaling = TargetScaling.of(Layout.of([task]), {task.name: encoded[task.name]})
+            middle, spread, task_prior = (
+                task_scaling.location[0],
+                task_scaling.scale[0],
+                task_scaling.prior,
+            )
         location.append(middle)
         scale.append(spread)
-        prior.append(own)
+        prior.append(task_prior)
     return TargetScaling(np.array(location), np.array(scale), np.concatenate(prior))
 
 
 def _given(task: Task, numbers: Mapping[str, Any]) -> tuple[float, float, Array]:
-    """Return location, scale and the trivial predictor's raw outputs [units]."""
-    classes = isinstance(task, ClassTask) or task.kind == "multilabel"
-    standard = getattr(task, "standardize", False)
+    """Return location, scale and trivial raw outputs [columns] from given numbers."""
+    has_classes = isinstance(task, ClassTask) or task.kind == "multilabel"
+    standardized = getattr(task, "standardize", False)
     known = (
         ("shares",)
-        if classes
+        if has_classes
         else ("mean", "std")
-        if standard or task.kind == "quantile"
+        if standardized or task.kind == "quantile"
         else ("mean",)
     )
     for name in numbers:
@@ -246,9 +258,10 @@ def _given(task: Task, numbers: Mapping[str, Any]) -> tuple[float, float, Array]
     for name in known:
         if name not in numbers:
             raise InputError(
-                f"Task {shorten(task.name)!r} ({task.kind}): give {listing(known)}; {name!r} is missing."
+                f"Task {shorten(task.name)!r} ({task.kind}): give {listing(known)}; {name!r} is "
+                "missing."
             )
-    if classes:
+    if has_classes:
         return 0.0, 1.0, task.prior(_with_shares(task, numbers["shares"]))
     mean = _number(task, "mean", numbers["mean"])
     spread = _number(task, "std", numbers.get("std", 1.0))
@@ -256,17 +269,18 @@ def _given(task: Task, numbers: Mapping[str, Any]) -> tuple[float, float, Array]
         raise InputError(
             f"Task {shorten(task.name)!r}: std is {spread:g}; a standard deviation is above 0."
         )
-    middle, scale = (mean, spread) if standard else (0.0, 1.0)
-    # as of a normal distribution: where training begins, not where it ends
+    middle, scale = (mean, spread) if standardized else (0.0, 1.0)
+    # Quantiles of a normal distribution are good enough: training only starts from them.
     if task.kind == "quantile":
-        usual = NormalDist(mean, spread)
-        levels = [usual.inv_cdf(level) for level in task.quantiles]  # type: ignore[attr-defined]
+        normal = NormalDist(mean, spread)
+        levels = [normal.inv_cdf(level) for level in task.quantiles]  # type: ignore[attr-defined]
         return middle, scale, (np.array(levels) - middle) / scale
     column = task.encode(np.full(CASES, mean))
     return middle, scale, task.prior((column - middle) / scale)
 
 
 def _number(task: Task, name: str, value: Any) -> float:
+    """Return a given number as a float; raise if float32 cannot hold it."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -280,7 +294,7 @@ def _number(task: Task, name: str, value: Any) -> float:
 
 def _with_shares(task: Task, shares: Any) -> Array:
     """Return a column of made-up labels with these shares of classes."""
-    many = len(getattr(task, "labels", ()) or task.known_classes())  # type: ignore[attr-defined]
+    count = len(getattr(task, "labels", ()) or task.known_classes())  # type: ignore[attr-defined]
     names = list(getattr(task, "labels", ()) or task.known_classes())  # type: ignore[attr-defined]
     if isinstance(shares, Mapping):
         for name in shares:
@@ -297,49 +311,50 @@ def _with_shares(task: Task, shares: Any) -> Array:
     listed = list(shares) if isinstance(shares, Sequence | np.ndarray) else [shares]
     values = np.array([_number(task, "shares", share) for share in listed])
     if task.kind == "multilabel" and len(values) == 1:
-        values = np.repeat(values, many)
-    fits = len(values) == many and (values >= 0).all() and (values <= 1).all()
-    if not fits or (task.kind != "multilabel" and abs(values.sum() - 1.0) > 1e-3):
-        whole = "" if task.kind == "multilabel" else " that add up to 1"
+        values = np.repeat(values, count)
+    valid = len(values) == count and (values >= 0).all() and (values <= 1).all()
+    if not valid or (task.kind != "multilabel" and abs(values.sum() - 1.0) > 1e-3):
+        condition = "" if task.kind == "multilabel" else " that add up to 1"
         raise InputError(
-            f"Task {shorten(task.name)!r} ({task.kind}): shares is {shorten(repr(shares))}, expected {many} numbers "
-            f"from 0 to 1{whole}, one for each of {listing(names, 5)}."
+            f"Task {shorten(task.name)!r} ({task.kind}): shares is {shorten(repr(shares))}, "
+            f"expected {count} numbers from 0 to 1{condition}, one for each of {listing(names, 5)}."
         )
     if task.kind == "multilabel":
-        place = np.arange(CASES)[:, None] + 0.5
-        return (place < values * CASES).astype("float64")
-    labels = np.repeat(np.arange(many), np.rint(values * CASES).astype(int)).astype("float64")[
+        row_positions = np.arange(CASES)[:, None] + 0.5
+        return (row_positions < values * CASES).astype("float64")
+    labels = np.repeat(np.arange(count), np.rint(values * CASES).astype(int)).astype("float64")[
         :, None
     ]
-    return labels if task.width == 1 else (labels == np.arange(many)).astype("float64")
+    return labels if task.width == 1 else (labels == np.arange(count)).astype("float64")
 
 
-# -- said ----------------------------------------------------------------------------------------------------------
+# -- sentences -------------------------------------------------------------------------------------
 
 
 def sentence(layout: Layout, units: TargetScaling, learned: ScalingSource) -> str:
-    """Return one sentence that says where the scaling comes from and what it is."""
+    """Return one sentence that says where the target scaling comes from and what it is."""
     phrases: list[str] = []
-    for task, own in zip(layout.tasks.values(), _parts(layout, units), strict=True):
+    for task, moments in zip(layout.tasks.values(), _parts(layout, units), strict=True):
         if len(phrases) == NAMED:
             break
-        phrases.append(f"{shorten(task.name, 40)!r} {_phrase(task, *own)}")
+        phrases.append(f"{shorten(task.name, 40)!r} {_phrase(task, *moments)}")
     more = f"; … ({len(layout.tasks)} tasks in all)" if len(layout.tasks) > NAMED else ""
-    part = "all" if learned.whole else "the first"
+    extent = "all" if learned.whole else "the first"
     return (
-        f"The scaling of the targets comes from {part} {learned.batches:,} {learned.what} ({learned.rows:,} rows): "
-        f"{'; '.join(phrases)}{more}."
+        f"The scaling of the targets comes from {extent} {learned.batches:,} {learned.what} "
+        f"({learned.rows:,} rows): {'; '.join(phrases)}{more}."
     ) + ("" if learned.whole else " model.adapt(source, steps=...) reads more of them.")
 
 
 def _parts(layout: Layout, units: TargetScaling) -> Iterator[tuple[float, float, Array]]:
-    """Yield location, scale and the trivial predictor's answer [p] of each task, in the user's units."""
-    answers = predictions(layout, units.prior[None, :], units)
+    """Yield location, scale and trivial prediction [p] of each task, in the user's units."""
+    trivial_predictions = predictions(layout, units.prior[None, :], units)
     for i, name in enumerate(layout.tasks):
-        yield float(units.location[i]), float(units.scale[i]), answers[name][0]
+        yield float(units.location[i]), float(units.scale[i]), trivial_predictions[name][0]
 
 
 def _phrase(task: Task, middle: float, spread: float, answer: Array) -> str:
+    """Return a task's target scaling or trivial prediction in a few words."""
     if getattr(task, "standardize", False):
         return f"mean {middle:.4g}, deviation {spread:.4g}"
     if isinstance(task, ClassTask) or task.kind == "multilabel":
@@ -348,6 +363,7 @@ def _phrase(task: Task, middle: float, spread: float, answer: Array) -> str:
 
 
 def _few(shares: Array) -> str:
+    """Return the first shares as text."""
     text = ", ".join(f"{share:.3g}" for share in shares[:4])
     return f"{text}, …" if len(shares) > 4 else text
 
@@ -355,35 +371,42 @@ def _few(shares: Array) -> str:
 def differing(
     layout: Layout, units: TargetScaling, learned: ScalingSource, sums: Mapping[str, Array]
 ) -> str | None:
-    """Return one sentence where what passed in an epoch differs from the scaling by more than `FACTOR`.
+    """Return a sentence if an epoch's labels differ from the target scaling by more than `FACTOR`.
 
     Args:
         layout: the tasks.
-        units: the scaling.
+        units: the target scaling.
         learned: where it comes from.
-        sums: what was added up, see `in_graph.shapes`.
+        sums: what was added up, see `step_batches.shapes`.
+
+    Returns:
+        One sentence on all tasks that differ; None where none does.
     """
     names = np.array(columns_shown(layout))
-    found = []
-    for i, (task, own) in enumerate(zip(layout.tasks.values(), _parts(layout, units), strict=True)):
-        many = float(sums["labels"][i]) / (task.width if task.width > 1 else 1)
-        if many < 2:
+    differences = []
+    for i, (task, moments) in enumerate(
+        zip(layout.tasks.values(), _parts(layout, units), strict=True)
+    ):
+        count = float(sums["labels"][i]) / (task.width if task.width > 1 else 1)
+        if count < 2:
             continue
-        mean = sums["shown"][names == task.name] / many
-        if phrase := _difference(task, own, mean, float(sums["squares"][i]) / many, many, learned):
-            found.append(f"{shorten(task.name, 40)!r} {phrase}")
-    if not found:
+        mean = sums["shown"][names == task.name] / count
+        if phrase := _difference(
+            task, moments, mean, float(sums["squares"][i]) / count, count, learned
+        ):
+            differences.append(f"{shorten(task.name, 40)!r} {phrase}")
+    if not differences:
         return None
-    more = f"; … ({len(found)} tasks in all)" if len(found) > NAMED else ""
+    more = f"; … ({len(differences)} tasks in all)" if len(differences) > NAMED else ""
     source = (
         f"{learned.batches:,} {learned.what}, {learned.rows:,} rows"
         if learned.batches
         else "the given numbers"
     )
     return (
-        f"What passed in the first epoch differs from what the scaling of the targets comes from ({source}): "
-        f"{'; '.join(found[:NAMED])}{more}. Shuffle the source, or call model.adapt with more of it or with known "
-        "numbers before fit."
+        "What passed in the first epoch differs from what the scaling of the targets comes from "
+        f"({source}): {'; '.join(differences[:NAMED])}{more}. Shuffle the source, or call "
+        "model.adapt with more of it or with known numbers before fit."
     )
 
 
@@ -395,46 +418,50 @@ def _difference(
     many: float,
     learned: ScalingSource,
 ) -> str | None:
-    """Return what differs, in a few words; None where nothing does by more than the factor and by chance."""
+    """Return what differs, in a few words.
+
+    None where nothing differs both by more than the factor and by more than chance explains.
+    """
     middle, spread, answer = own
-    inverse = 1.0 / many + (1.0 / learned.rows if learned.rows else 0.0)
+    inverse_rows = 1.0 / many + (1.0 / learned.rows if learned.rows else 0.0)
     if getattr(task, "standardize", False):
+        # Standardised labels have mean 0 and deviation 1 if the scaling fits.
         deviation = float(np.sqrt(max(square - mean[0] ** 2, 0.0)))
         ratio = max(deviation, 1.0 / max(deviation, 1e-12))
-        off = abs(float(mean[0])) > 1.0 and abs(float(mean[0])) > SURE * max(
+        mean_differs = abs(float(mean[0])) > 1.0 and abs(float(mean[0])) > SURE * max(
             deviation, 1.0
-        ) * np.sqrt(inverse)
-        wide = ratio > FACTOR and abs(deviation - 1.0) > SURE * max(deviation, 1.0) * np.sqrt(
-            inverse
-        )
-        if not off and not wide:
+        ) * np.sqrt(inverse_rows)
+        deviation_differs = ratio > FACTOR and abs(deviation - 1.0) > SURE * max(
+            deviation, 1.0
+        ) * np.sqrt(inverse_rows)
+        if not mean_differs and not deviation_differs:
             return None
         return (
             f"mean {mean[0] * spread + middle:.4g}, deviation {deviation * spread:.4g} "
             f"instead of {middle:.4g} and {spread:.4g}"
         )
-    # in the user's units: nothing is taken out of the labels
+    # A task that does not standardise takes nothing out of its labels.
     if task.kind in ("regression", "quantile"):
         return None
     shares = isinstance(task, ClassTask) or task.kind == "multilabel"
-    pooled = (mean + answer) / 2
+    pooled_share = (mean + answer) / 2
     error = (
-        pooled * (1.0 - pooled)
+        pooled_share * (1.0 - pooled_share)
         if shares
         else np.full(1, max(square - float(mean[0]) ** 2, float(mean[0])))
     )
-    sure = np.abs(mean - answer) > SURE * np.sqrt(np.maximum(error, 0.0) * inverse)
+    beyond_chance = np.abs(mean - answer) > SURE * np.sqrt(np.maximum(error, 0.0) * inverse_rows)
     high, low = np.maximum(mean, answer), np.minimum(mean, answer)
-    sides = high > FACTOR * low
-    if task.kind == "binary":  # yes and no alike
-        sides = sides | (1.0 - low > FACTOR * (1.0 - high))
-    bad = sides & sure
-    if not bad.any():
+    beyond_factor = high > FACTOR * low
+    if task.kind == "binary":  # the share of the other class counts too
+        beyond_factor = beyond_factor | (1.0 - low > FACTOR * (1.0 - high))
+    differs = beyond_factor & beyond_chance
+    if not differs.any():
         return None
-    worst = int(np.argmax(np.where(bad, high / np.maximum(low, 1e-12), 0.0)))
-    what = "share" if shares else "mean"
+    worst = int(np.argmax(np.where(differs, high / np.maximum(low, 1e-12), 0.0)))
+    quantity = "share" if shares else "mean"
     label = ""
     if shares and len(mean) > 1:
         labels = getattr(task, "labels", ()) or task.known_classes()  # type: ignore[attr-defined]
         label = f" of {shorten(repr(labels[worst]), 40)}"
-    return f"{what}{label} {mean[worst]:.3g} instead of {answer[worst]:.3g}"
+    return f"{quantity}{label} {mean[worst]:.3g} instead of {answer[worst]:.3g}"

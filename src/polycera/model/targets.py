@@ -1,4 +1,4 @@
-"""Targets and weights as users give them, by name -> one packed array each; checked, never guessed."""
+"""Turn targets and weights by name into one packed array each, checked and never guessed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from polycera.typing import Array, TaskName
 
 
 class Encoded(dict[TaskName, Array]):
-    """Each task's encoded labels [n, width] in the user's units, NaN where missing.
+    """Hold each task's encoded labels [n, width] in the user's units, NaN where missing.
 
-    What takes targets by name takes these as well, and does not encode them a second time.
+    Functions that take targets by name accept this too, and do not encode it a second time.
     """
 
 
 @dataclass(frozen=True)
 class TargetScaling:
-    """What is taken out of the labels and put back into the answers, in the layout's order.
+    """Hold what is taken out of the labels and put back into predictions, in the layout's order.
 
     Attributes:
         location, scale: [tasks].
-        prior: raw outputs of the trivial predictors, [units].
+        prior: raw outputs of the trivial predictors, [columns].
     """
 
     location: Array
@@ -39,7 +39,7 @@ class TargetScaling:
 
     @classmethod
     def of(cls, layout: Layout, encoded: Mapping[TaskName, Array]) -> TargetScaling:
-        """Fitted to the labels there are.
+        """Return the target scaling fitted to the labels that are known.
 
         Raises:
             InputError: for a task without a single label.
@@ -60,13 +60,13 @@ class TargetScaling:
 
 
 def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
-    """Targets by name -> encoded labels by name.
+    """Return encoded labels by name from targets by name.
 
     Args:
         layout: the tasks.
         y: a dict or data frame, task name -> labels; None for a task without labels here. With a
-            single task, its labels alone. What this function returned is returned as it is.
-        what: how messages call it.
+            single task, its labels alone. A result of this function is returned unchanged.
+        what: the name of `y` in messages.
 
     Raises:
         UnknownName: for a name that is no task.
@@ -83,12 +83,12 @@ def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
     }
     for name, labels in encoded.items():
         check_labels(layout.tasks[name], labels)
-    rows = {name: len(values) for name, values in encoded.items()}
-    if len(set(rows.values())) > 1:
-        raise InputError(f"The targets in {what} differ in length: {rows}.")
-    if not rows:
+    lengths = {name: len(values) for name, values in encoded.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"The targets in {what} differ in length: {lengths}.")
+    if not lengths:
         raise InputError(f"{what} holds no labels for any task.")
-    n = next(iter(rows.values()))
+    n = next(iter(lengths.values()))
     if n == 0:
         raise InputError(f"{what} has 0 rows; there is nothing to learn from or to measure.")
     return Encoded(
@@ -97,13 +97,19 @@ def encode(layout: Layout, y: Any, what: str = "y") -> Encoded:
 
 
 def by_name(layout: Layout, y: Any, what: str) -> dict[TaskName, Any]:
-    """The targets as a dict with exactly the tasks' names."""
+    """Return the targets as a dict with exactly the tasks' names.
+
+    Raises:
+        UnknownName: for a name that is no task.
+        InputError: for targets without names, or a task that is not mentioned.
+    """
     if hasattr(y, "columns") and hasattr(y, "__getitem__"):
         y = {str(name): y[name] for name in y.columns}
     if not isinstance(y, Mapping):
         if len(layout.tasks) > 1 or y is None or isinstance(y, list | tuple):
             raise InputError(
-                f"{what} must be a dict of task name to labels, got {type(y).__name__}; tasks: {listing(layout.tasks)}."
+                f"{what} must be a dict of task name to labels, got {type(y).__name__}; tasks: "
+                f"{listing(layout.tasks)}."
             )
         y = {next(iter(layout.tasks)): y}
     for name in y:
@@ -118,6 +124,7 @@ def by_name(layout: Layout, y: Any, what: str) -> dict[TaskName, Any]:
 
 
 def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
+    """Return labels without a last axis of length 1 behind two others."""
     if hasattr(values, "columns"):  # a frame, whose columns the task knows by name
         return values
     array = read(name, values)
@@ -127,11 +134,11 @@ def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
 
 
 def pack(layout: Layout, encoded: Mapping[TaskName, Array], units: TargetScaling) -> np.ndarray:
-    """Encoded labels -> float32 [n, width], standardised where the task asks for it."""
-    columns = []
+    """Return encoded labels as float32 [n, width], standardised where the task asks for it."""
+    scaled_labels = []
     for name, middle, spread in zip(layout.tasks, units.location, units.scale, strict=True):
-        columns.append((encoded[name] - middle) / spread)
-    return np.concatenate(columns, axis=1).astype("float32")
+        scaled_labels.append((encoded[name] - middle) / spread)
+    return np.concatenate(scaled_labels, axis=1).astype("float32")
 
 
 def pack_weights(
@@ -142,48 +149,50 @@ def pack_weights(
     what: str = "sample_weight",
     last: int | None = None,
 ) -> np.ndarray | None:
-    """Sample and class weights -> float32 [n, tasks], or [n, 1] where one serves all, or None.
+    """Return sample and class weights as one float32 array, or None without any.
+
+    It is [n, tasks], or [n, 1] where one weight serves all tasks.
 
     Args:
         layout: the tasks.
-        encoded: their labels, which class weights look at.
+        encoded: their labels, which class weights need.
         sample_weight: [n] for all tasks, or a dict of task name to [n]; tasks not named have weight
             1.
         class_weight: task name -> {label: weight} or `"balanced"`.
-        what: how messages call it.
-        last: where the training rows end; class weights leave the rows behind alone.
+        what: the name of the weights in messages.
+        last: where the training rows end; class weights change no row after it.
 
     Raises:
-        UnknownName, InputError: for a name or label that is not known, a wrong length, a weight
-            below 0.
+        UnknownName, InputError: for an unknown name or label, a wrong length, a weight below 0.
     """
     n = len(next(iter(encoded.values())))
-    given = sample_weight if isinstance(sample_weight, Mapping) else None
+    weights_by_task = sample_weight if isinstance(sample_weight, Mapping) else None
     if class_weight is not None and not isinstance(class_weight, Mapping):
         raise InputError(
             "class_weight must be a dict of task name to {label: weight} or 'balanced', "
             f"got {shorten(repr(class_weight))}."
         )
-    if sample_weight is not None and given is None:
+    if sample_weight is not None and weights_by_task is None:
         common = _weights(sample_weight, n, what)[:, None]
         if not class_weight:
             return common.astype("float32")
     else:
         common = np.ones((n, 1))
-    if given is None and not class_weight:
+    if weights_by_task is None and not class_weight:
         return None
     packed = np.tile(common, (1, len(layout.tasks)))
-    places = {name: i for i, name in enumerate(layout.tasks)}
-    for name, values in (given or {}).items():
+    positions = {name: i for i, name in enumerate(layout.tasks)}
+    for name, values in (weights_by_task or {}).items():
         layout.known(name, f"task in {what}:")
-        packed[:, places[name]] *= _weights(values, n, f"{what} of task {shorten(name)!r}")
+        packed[:, positions[name]] *= _weights(values, n, f"{what} of task {shorten(name)!r}")
     for name, weights in (class_weight or {}).items():
         task = layout.known(name, "task in class_weight:")
-        packed[:last, places[name]] *= _of_classes(task, weights, encoded[name][:last])
+        packed[:last, positions[name]] *= _of_classes(task, weights, encoded[name][:last])
     return packed.astype("float32")
 
 
 def _weights(values: Any, n: int, what: str) -> Array:
+    """Return weights as float64 [n], checked to be finite and 0 or more."""
     try:
         array = np.asarray(values, dtype="float64")
     except (TypeError, ValueError):
@@ -196,9 +205,9 @@ def _weights(values: Any, n: int, what: str) -> Array:
         raise InputError(
             f"The {what} has shape {list(array.shape)}, expected one weight a row: [{n}]."
         )
-    bad = ~(np.isfinite(array) & (array >= 0))
-    if bad.any():
-        row = int(np.argmax(bad))
+    is_bad = ~(np.isfinite(array) & (array >= 0))
+    if is_bad.any():
+        row = int(np.argmax(is_bad))
         raise InputError(
             f"The {what} is {array[row]:g} in row {row}; weights are finite and 0 or more."
         )
@@ -206,25 +215,27 @@ def _weights(values: Any, n: int, what: str) -> Array:
 
 
 def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
-    """The class weight of every row of a task; 1 where the label is missing."""
+    """Return the class weight of every row of a task; 1 where the label is missing."""
     classes = getattr(task, "classes", None)
     if getattr(task, "soft", False):
         raise InputError(
-            f"Task {shorten(task.name)!r} has shares for labels (soft=True); class_weight is for tasks with classes: "
-            "give sample_weight, one weight a row."
+            f"Task {shorten(task.name)!r} has shares for labels (soft=True); class_weight is for "
+            "tasks with classes: give sample_weight, one weight a row."
         )
     if classes is None:
         raise InputError(
             f"Task {shorten(task.name)!r} is {task.kind}; class_weight is for tasks with classes."
         )
-    index = np.where(np.isnan(encoded[:, 0]), -1, encoded[:, 0]).astype(int)
+    # -1 marks a missing label; the weight that it picks from the table is replaced by 1 below.
+    codes_of_rows = np.where(np.isnan(encoded[:, 0]), -1, encoded[:, 0]).astype(int)
     if isinstance(weights, str):
         if weights != "balanced":
             raise InputError(
-                f"class_weight of task {shorten(task.name)!r} is {weights!r}; known: 'balanced', a dict."
+                f"class_weight of task {shorten(task.name)!r} is {weights!r}; known: 'balanced', "
+                "a dict."
             )
-        counts = np.bincount(index[index >= 0], minlength=len(classes))
-        table = (index >= 0).sum() / (len(classes) * np.maximum(counts, 1.0))
+        counts = np.bincount(codes_of_rows[codes_of_rows >= 0], minlength=len(classes))
+        class_weights = (codes_of_rows >= 0).sum() / (len(classes) * np.maximum(counts, 1.0))
     elif not isinstance(weights, Mapping):
         kind = type(weights).__name__
         raise InputError(
@@ -232,46 +243,49 @@ def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
         )
     else:
         labels = list(weights)
-        codes = task.encode(np.array(labels, dtype=object))[:, 0].astype(int)
-        table = np.ones(len(classes))
-        table[codes] = [
+        label_codes = task.encode(np.array(labels, dtype=object))[:, 0].astype(int)
+        class_weights = np.ones(len(classes))
+        class_weights[label_codes] = [
             factor(weights[label], f"class_weight of task {shorten(task.name)!r}")
             for label in labels
         ]
-    return np.where(index >= 0, table[index], 1.0)
+    return np.where(codes_of_rows >= 0, class_weights[codes_of_rows], 1.0)
 
 
 def rows_alike(x: Any, encoded: Mapping[TaskName, Array], what: str) -> None:
-    """Raise an error where features and labels differ in their number of rows."""
+    """Raise an error if features and labels differ in their number of rows."""
     rows, labels = rows_of(x), rows_of(encoded)
     if rows is not None and rows != labels:
         raise InputError(f"The features have {rows} rows but {what} has {labels}.")
 
 
 def constant(layout: Layout, encoded: Mapping[TaskName, Array]) -> list[str]:
-    """Return a warning on labels that do not vary, one for all of them; none where all vary.
+    """Return at most one warning, on all tasks whose labels do not vary.
 
-    Nothing can be learned of such a task: it answers its one label, and metrics that compare are
-        undefined.
+    Such a task teaches nothing: its network predicts that one label, and metrics that compare are
+    undefined.
     """
-    found = [
+    constant_labels = [
         label for name, labels in encoded.items() for label in _alike(layout.tasks[name], labels)
     ]
-    if not found:
+    if not constant_labels:
         return []
-    undefined = "there is nothing to learn, and metrics that compare are undefined (NaN)."
-    if len(found) == 1:
-        name, kind, what = found[0]
-        return [f"Task {shorten(name)!r} ({kind}): {what} in the training part; {undefined}"]
-    names = listing([name for name, _, _ in found], 5)
+    consequence = "there is nothing to learn, and metrics that compare are undefined (NaN)."
+    if len(constant_labels) == 1:
+        name, kind, phrase = constant_labels[0]
+        return [f"Task {shorten(name)!r} ({kind}): {phrase} in the training part; {consequence}"]
+    names = listing([name for name, _, _ in constant_labels], 5)
     return [
-        f"{len(found)} tasks or labels have a single value in the training part and answer that alone: {names}; "
-        f"{undefined}"
+        f"{len(constant_labels)} tasks or labels have a single value in the training part and "
+        f"answer that alone: {names}; {consequence}"
     ]
 
 
 def _alike(task: Task, labels: Array) -> list[tuple[str, str, str]]:
-    """Name, kind and what is alike, where all known labels are one: of the task, or of each label of several."""
+    """Return name, kind and a phrase where all known labels are equal; empty where they vary.
+
+    There is one entry for the task, or one for each constant label of a multilabel task.
+    """
     known = ~np.isnan(labels)
     highest = np.where(known, labels, -np.inf).max(axis=0, initial=-np.inf)
     same = known.any(axis=0) & (
@@ -285,7 +299,7 @@ def _alike(task: Task, labels: Array) -> list[tuple[str, str, str]]:
         ]
     if not same.all():
         return []
-    numbers = (
+    number_kinds = (
         "regression",
         "proportion",
         "quantile",
@@ -297,6 +311,6 @@ def _alike(task: Task, labels: Array) -> list[tuple[str, str, str]]:
         (
             task.name,
             task.kind,
-            "every label is the same" if task.measured_as in numbers else "only one class",
+            "every label is the same" if task.measured_as in number_kinds else "only one class",
         )
     ]

@@ -1,4 +1,4 @@
-"""How the tasks of a model share it: the weighting and the balancing at work, and what they saw."""
+"""Apply a model's loss weighting and gradient balancing, and read what they measured."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ from polycera.model.objective import BatchSums, Objective
 from polycera.typing import TaskName, Tensor
 
 AGAINST = -1e-6
-"""The cosine below which two gradients are in conflict: those at a right angle give a little more or less than 0."""
+"""Cosine below which two gradients are in conflict.
+
+Rounding gives gradients at a right angle a cosine slightly above or below 0.
+"""
 
 
 class SharedRegion(NamedTuple):
-    """Where the gradients of some tasks meet: all tasks in the trunk, or some of them in a branch.
+    """Hold a place where the gradients of some tasks are balanced: the trunk, or a branch.
 
     Attributes:
         balance: the method at work there.
-        tasks: which tasks meet, by their place among all.
-        carrying: whose state it is.
-        start: where in that state it begins.
+        tasks: positions of the tasks that share it, among all tasks.
+        carrying: the layer whose state it uses.
+        start: where its part of this state begins.
     """
 
     balance: ActiveBalancing
@@ -43,22 +46,22 @@ class SharedRegion(NamedTuple):
     start: int
 
     def before(self) -> dict[str, Tensor]:
-        """What the last step left, by name."""
+        """Return what the last step left in the state, by name."""
         state = ops.convert_to_tensor(self.carrying.state)
         return self.balance.read(state[:, self.start : self.start + self.balance.packed.size])
 
 
 class TaskWeighting:
-    """The weighting and the balancing of one model.
+    """Hold the loss weighting and the gradient balancing of one model.
 
     Attributes:
-        settings: what was asked of the model, beside its heads.
-        weighing: the weighting at work, or None.
-        engine: what balances gradients outside of `Heads`, or None.
-        meetings: where gradients are balanced.
-        places: what to call each.
-        scale: what the loss of the last step was multiplied by, as float16 needs it; None without
-            meetings.
+        settings: the options of the model, apart from those of its heads.
+        weighing: the loss weighting at work, or None.
+        engine: balances gradients outside of `Heads`, or None.
+        meetings: the shared regions where gradients are balanced.
+        places: the name of each shared region.
+        scale: factor of the loss in the last step, as float16 needs it; None without shared
+            regions.
     """
 
     def __init__(
@@ -76,23 +79,25 @@ class TaskWeighting:
     def of(
         cls, model: keras.Model, layout: Any, heads: list[Any], given: dict[str, Any], seed: int
     ) -> Self:
-        """From what was given to the model, or to its only heads.
+        """Return the task weighting that was given to the model, or to its only heads.
 
         Raises:
-            UnknownName, InputError: see `Settings.of`; for what was said twice, or of one of
-                several heads only.
+            UnknownName, InputError: see `MultitaskOptions.of`; for an option that was given twice,
+                or to one of several heads only.
         """
         names = tuple(layout.tasks)
-        own = [head.settings if isinstance(head, Heads) else MultitaskOptions() for head in heads]
-        _check_said_once(given, own)
+        head_options = [
+            head.settings if isinstance(head, Heads) else MultitaskOptions() for head in heads
+        ]
+        _check_said_once(given, head_options)
         settings = MultitaskOptions.of(names, **given, seed=seed)
         forked = any(getattr(head, "fork", None) is not None for head in heads)
         shared = cls(settings, {**given, "seed": seed}, names)
-        asked = own[0] if len(own) == 1 else MultitaskOptions()
-        weighting = settings if settings.weighting is not None else asked
-        if weighting.weighting is not None:
+        only_head_options = head_options[0] if len(head_options) == 1 else MultitaskOptions()
+        chosen = settings if settings.weighting is not None else only_head_options
+        if chosen.weighting is not None:
             shared.weighing = ActiveWeighting(
-                weighting.weighting, len(names), weighting.preference, weighting.seed
+                chosen.weighting, len(names), chosen.preference, chosen.seed
             )
             shared.state = model.add_weight(
                 name="weighing",
@@ -105,16 +110,18 @@ class TaskWeighting:
                 dtype="float32",
                 aggregation="only_first_replica",
             )
-        # the heads measure what the weighting wants to know
+        # Heads with a fork measure gradients already, which is all that the weighting needs.
         measuring = given["balancing"] is None and forked
         if settings.balance is not None and not measuring:
             shared.engine = Engine(Graph.of(model), layout, settings, name="engine")
-        elif asked.balance is not None and asked.gradients == "parameters":
-            shared.engine = Engine(Graph.of(model), layout, asked, name="engine")
+        elif only_head_options.balance is not None and only_head_options.gradients == "parameters":
+            shared.engine = Engine(Graph.of(model), layout, only_head_options, name="engine")
         shared.meetings = shared._meetings(heads)
         if shared.meetings:
-            regions = [tuple(meeting.tasks.tolist()) for meeting in shared.meetings]
+            regions = [tuple(region.tasks.tolist()) for region in shared.meetings]
             shared.places = region_names(model, layout, regions)
+            # The optimizer multiplies the loss (float16) after `compute_loss`. Its factor comes
+            # back as the "gradient" of this variable, see `scaled`.
             shared.scale = model.add_weight(
                 name="scale",
                 shape=(),
@@ -126,175 +133,199 @@ class TaskWeighting:
         return shared
 
     def _meetings(self, heads: list[Any]) -> list[SharedRegion]:
-        found, first = [], 0
+        """Return the shared regions where gradients are balanced, in the engine or in the heads."""
+        regions, first = [], 0
         if self.engine is not None:
             start = 0
             for region in self.engine.plan.regions:
-                found.append(
+                regions.append(
                     SharedRegion(
                         region.balance, np.array(region.tasks, "int32"), self.engine.carrying, start
                     )
                 )
                 start += region.balance.packed.size
-            return found
+            return regions
         for head in heads:
             tasks = np.arange(first, first + len(head.layout.tasks), dtype="int32")
             first += len(tasks)
             if getattr(head, "fork", None) is not None:
-                found.append(SharedRegion(head.fork.balance, tasks, head.carrying, 0))
-        return found
+                regions.append(SharedRegion(head.fork.balance, tasks, head.carrying, 0))
+        return regions
 
-    # -- in a step -----------------------------------------------------------------------------------------------
+    # -- in a step ---------------------------------------------------------------------------------
 
     def weigh(
         self, objective: Objective, means: Tensor, measured: BatchSums, own: Tensor
     ) -> Tensor:
-        """The weights of whole tasks in this step [tasks], their own included; balancing is told the losses."""
-        looking = [meeting for meeting in self.meetings if "losses" in meeting.balance.method.sees]
-        if self.weighing is None and not looking:
+        """Return the weights of whole tasks in this step [tasks], their own loss weights included.
+
+        Balancing methods that need the losses get them here.
+        """
+        regions_with_losses = [
+            region for region in self.meetings if "losses" in region.balance.method.sees
+        ]
+        if self.weighing is None and not regions_with_losses:
             return own
         losses = objective.by_task(sum_over_replicas(ops.stop_gradient(means)))
         weights = own
         if self.weighing is not None:
             present = ops.cast(sum_over_replicas(objective.present(measured.rows)) > 0, "float32")
-            carried = ops.convert_to_tensor(self.state)
-            further, after = self.weighing.step(carried, losses, present, self._norms())
+            state = ops.convert_to_tensor(self.state)
+            factors, after = self.weighing.step(state, losses, present, self._norms())
             self.state.assign(after)
-            weights = own * further
-        for meeting in looking:
-            meeting.carrying.measured.assign(self._own(meeting, losses * weights))
+            weights = own * factors
+        for region in regions_with_losses:
+            region.carrying.measured.assign(self._own(region, losses * weights))
         return weights
 
     def _own(self, meeting: SharedRegion, losses: Tensor) -> Tensor:
-        """An engine takes the losses of all tasks, heads those of theirs."""
+        """Return the losses that a region takes: of all tasks in an engine, else of its own."""
         return losses if self.engine is not None else ops.take(losses, meeting.tasks)
 
     def _norms(self) -> Tensor:
-        """Norms of the tasks' gradients in the step before [tasks], over all that a task shares."""
+        """Return the norms of the tasks' gradients in the step before [tasks].
+
+        They are taken over everything that a task shares.
+        """
         squares = ops.zeros((len(self.names),))
-        for meeting in self.meetings:
-            place = (meeting.tasks[:, None] == np.arange(len(self.names))).astype("float32")
-            own = ops.diagonal(self._before(meeting)["gramian"])
-            squares = squares + ops.matmul(own[None, :], place)[0]
+        for region in self.meetings:
+            positions = (region.tasks[:, None] == np.arange(len(self.names))).astype("float32")
+            own_squares = ops.diagonal(self._before(region)["gramian"])
+            squares = squares + ops.matmul(own_squares[None, :], positions)[0]
         return ops.sqrt(squares)
 
     def _before(self, meeting: SharedRegion) -> dict[str, Tensor]:
-        """What the last step left, by name, with the Gramian of the losses themselves."""
+        """Return what the last step left, by name, with the Gramian of the unscaled losses."""
         before = meeting.before()
         return before | {
             "gramian": before["gramian"] / ops.square(ops.convert_to_tensor(self.scale))
         }
 
     def scaled(self, loss: Tensor) -> Tensor:
-        """The loss, on the way back from which it is noted what an optimizer multiplied it by.
+        """Return the loss unchanged; its backward pass records what an optimizer multiplied it by.
 
-        The cotangent of the loss is that number; the variable is one that the optimizer overwrites
-        with its gradient.
+        The cotangent of the loss is that number. It is returned as the gradient of the variable
+        `scale`, which the optimizer overwrites with its gradient.
         """
         if self.scale is None:
             return loss
-        noting = with_backward(
+        recording = with_backward(
             lambda loss, scale: loss + 0.0, lambda inputs, cotangent: (cotangent, cotangent)
         )
-        return noting(loss, ops.convert_to_tensor(self.scale))
+        return recording(loss, ops.convert_to_tensor(self.scale))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """What the ledger adds up for `seen`."""
-        found: dict[str, tuple[int, ...]] = {}
-        for i, meeting in enumerate(self.meetings):
-            m = meeting.balance.tasks
-            found |= {f"{i}/{what}": (m,) for what in ("weights", "norms")}
-            found |= {f"{i}/{what}": (m, m) for what in ("cosines", "conflicts", "count")}
-        return found
+        """Return the shapes of what `seen` adds to the epoch sums."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i, region in enumerate(self.meetings):
+            m = region.balance.tasks
+            shapes |= {f"{i}/{what}": (m,) for what in ("weights", "norms")}
+            shapes |= {f"{i}/{what}": (m, m) for what in ("cosines", "conflicts", "count")}
+        return shapes
 
     def seen(self, first: Tensor | float = 0.0) -> dict[str, Tensor]:
-        """What the step before saw of the gradients: what this one sees is only known after the backward pass.
+        """Return gradient statistics of the step before, as entries of the epoch sums.
+
+        Those of this step are known only after its backward pass.
 
         Args:
-            first: 1.0 in the first step of an epoch, before which there was none.
+            first: 1.0 in the first step of an epoch, which has no step before it.
         """
-        found: dict[str, Tensor] = {}
-        for i, meeting in enumerate(self.meetings):
-            before = self._before(meeting)
+        entries: dict[str, Tensor] = {}
+        for i, region in enumerate(self.meetings):
+            before = self._before(region)
             norms = ops.sqrt(ops.diagonal(before["gramian"])) * (1.0 - first)
-            had = ops.cast(norms > 0, "float32")
-            safe = norms + (1.0 - had)
-            found[f"{i}/weights"] = before["weights"] * had
-            found[f"{i}/norms"] = norms
-            found[f"{i}/count"] = had[:, None] * had[None, :]
-            found[f"{i}/cosines"] = (
-                before["gramian"] / safe[:, None] / safe[None, :] * found[f"{i}/count"]
+            has_gradient = ops.cast(norms > 0, "float32")
+            # 1 in place of a norm of 0: the cosines there are masked by `count`.
+            safe = norms + (1.0 - has_gradient)
+            entries[f"{i}/weights"] = before["weights"] * has_gradient
+            entries[f"{i}/norms"] = norms
+            entries[f"{i}/count"] = has_gradient[:, None] * has_gradient[None, :]
+            entries[f"{i}/cosines"] = (
+                before["gramian"] / safe[:, None] / safe[None, :] * entries[f"{i}/count"]
             )
-            found[f"{i}/conflicts"] = ops.cast(found[f"{i}/cosines"] < AGAINST, "float32")
-        # the ledger adds up those of all replicas
-        return {name: part / replicas() for name, part in found.items()}
+            entries[f"{i}/conflicts"] = ops.cast(entries[f"{i}/cosines"] < AGAINST, "float32")
+        # The epoch sums add up all replicas.
+        return {name: part / replicas() for name, part in entries.items()}
 
-    # -- on the host ---------------------------------------------------------------------------------------------
+    # -- on the host -------------------------------------------------------------------------------
 
     def read(self, sums: Mapping[str, np.ndarray]) -> list[GradientStats]:
-        """What an epoch saw: from the ledger, and what its last step left."""
+        """Return the gradient statistics of an epoch from its epoch sums and its last step."""
+        # A step adds the statistics of the step before it, so those of the last step are still
+        # missing.
         last = {name: ops.convert_to_numpy(value) for name, value in self.seen().items()}
-        found = []
-        for i, (meeting, place) in enumerate(zip(self.meetings, self.places, strict=True)):
+        statistics = []
+        for i, (region, place) in enumerate(zip(self.meetings, self.places, strict=True)):
             kinds = ("weights", "norms", "cosines", "conflicts", "count")
             *totals, pairs = (sums[f"{i}/{what}"] + last[f"{i}/{what}"] for what in kinds)
             counts = (np.diag(pairs), np.diag(pairs), pairs, pairs)
             weights, norms, cosines, conflicts = (
                 _mean(*both) for both in zip(totals, counts, strict=True)
             )
-            found.append(
-                GradientStats(meeting.balance.names, weights, norms, cosines, conflicts, place)
+            statistics.append(
+                GradientStats(region.balance.names, weights, norms, cosines, conflicts, place)
             )
-        return found
+        return statistics
 
     def last(self) -> list[tuple[tuple[TaskName, ...], np.ndarray, np.ndarray]]:
-        """Of the last step, wherever gradients meet: the tasks, their Gramian [m, m], their weights [m]."""
-        found = []
-        for meeting in self.meetings:
-            before = {name: ops.convert_to_numpy(value) for name, value in meeting.before().items()}
-            found.append((meeting.balance.names, before["gramian"], before["weights"]))
-        return found
+        """Return tasks, Gramian [m, m] and weights [m] of the last step, for each shared region."""
+        last_steps = []
+        for region in self.meetings:
+            before = {name: ops.convert_to_numpy(value) for name, value in region.before().items()}
+            last_steps.append((region.balance.names, before["gramian"], before["weights"]))
+        return last_steps
 
     def follow(self, optimizer: Any) -> None:
-        """Know how many gradients the optimizer adds up before it moves, and where it stands."""
+        """Tell each region how many steps of gradients the optimizer accumulates, and where it is.
+
+        Raises:
+            InputError: for accumulated gradients with float16's loss scaling where gradients are
+                balanced.
+        """
         if self.engine is not None:
             self.engine.check_unchanged()
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         steps = getattr(inner, "gradient_accumulation_steps", None) or 1
         if steps > 1 and inner is not optimizer and self.meetings:
             raise InputError(
-                "Balancing, gradient_accumulation_steps and float16's loss scaling do not go together: "
-                'take the policy "mixed_bfloat16", or a larger batch.'
+                "Balancing, gradient_accumulation_steps and float16's loss scaling do not go "
+                'together: take the policy "mixed_bfloat16", or a larger batch.'
             )
-        for meeting in self.meetings:
-            meeting.carrying.accumulated = steps
+        for region in self.meetings:
+            region.carrying.accumulated = steps
             if steps > 1:
-                meeting.carrying.turn.assign(
+                region.carrying.turn.assign(
                     float(ops.convert_to_numpy(optimizer.variables[0]) % steps)
                 )
 
     def to_config(self) -> dict[str, Any]:
-        """As plain JSON values: the keyword arguments of the model that give it back."""
-        own = self.settings.to_config() | {"preference": self.given["preference"]}
-        own["balancing"] = own["balancing"] if self.given["balancing"] is not None else None
-        return own
+        """Return the model's keyword arguments that build this again, as plain JSON values."""
+        config = self.settings.to_config() | {"preference": self.given["preference"]}
+        config["balancing"] = config["balancing"] if self.given["balancing"] is not None else None
+        return config
 
 
 def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return total / count, NaN where the count is 0."""
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _check_said_once(given: dict[str, Any], own: list[MultitaskOptions]) -> None:
-    """Refuse what a model and its heads both say, and what one of several heads cannot say for all."""
-    for what, place in (("weighting", "weighting"), ("balancing", "balance")):
-        said = [s for s in own if getattr(s, place) is not None]
-        if said and given[what] is not None:
+    """Raise for options given to a model and to its heads, or to only one of several heads."""
+    for what, attribute in (("weighting", "weighting"), ("balancing", "balance")):
+        heads_with_option = [options for options in own if getattr(options, attribute) is not None]
+        if heads_with_option and given[what] is not None:
             raise InputError(
                 f"{what}= was given to pc.Model and to its Heads: leave one of them out."
             )
-        whole = [s for s in said if what == "weighting" or s.gradients == "parameters"]
-        if whole and len(own) > 1:
+        for_whole_model = [
+            options
+            for options in heads_with_option
+            if what == "weighting" or options.gradients == "parameters"
+        ]
+        if for_whole_model and len(own) > 1:
             raise InputError(
-                f"This model has {len(own)} layers of Heads, and {shorten(what)} concerns all tasks together: "
-                f"give {what}=... (and what belongs to it) to pc.Model or pc.adopt."
+                f"This model has {len(own)} layers of Heads, and {shorten(what)} concerns all "
+                f"tasks together: give {what}=... (and what belongs to it) to pc.Model or pc.adopt."
             )

@@ -1,4 +1,4 @@
-"""Who may use the variables of a model: many threads that predict, or one that trains or measures."""
+"""Control which threads use a model's variables: many that predict, or one that trains."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from polycera.layers import backend
 
 
 class InTraining(PolyceraError):
-    """A model was asked for something in one thread while another thread trains it."""
+    """Report that a thread used a model that another thread trains."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This model is being trained in another thread, so it cannot be used here: wait until the training has "
-            "ended, or use a model of its own, such as one that pc.load opens."
+            "This model is being trained in another thread, so it cannot be used here: wait "
+            "until the training has ended, or use a model of its own, such as one that pc.load "
+            "opens."
         )
 
 
 class VariableAccess:
-    """Let many threads predict with a model at once, and one thread alone train or measure it.
+    """Let many threads predict with a model at once, or one thread alone train or measure it.
 
     On JAX, Keras takes the variables out of a model while it trains, evaluates or predicts, so a
     second thread finds none. On the other backends a second thread would read weights of two
@@ -30,7 +31,7 @@ class VariableAccess:
     A thread that has the model to itself may ask for it again, as `fit` does when it validates.
 
     Attributes:
-        making: held by whoever makes something of the model that all threads use.
+        making: lock for making something of the model that all threads use.
     """
 
     def __init__(self) -> None:
@@ -44,16 +45,17 @@ class VariableAccess:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Predict in here: nobody changes the variables meanwhile.
+        """Let the caller predict while no thread changes the variables.
 
         Raises:
-            InTraining: where another thread trains the model.
+            InTraining: if another thread trains the model.
             PolyceraError: in a process that cannot use the backend, see `backend.check_process`.
         """
         backend.check_process()
         me = threading.get_ident()
         with self._changed:
-            # a thread that is inside already goes on, or it would wait for itself
+            # A thread that is inside already may enter again, or it would wait for itself. New
+            # threads wait behind one that waits to train, or it might never get the model.
             while self._owner not in (None, me) or (
                 self._waiting and me not in self._sharing and self._owner != me
             ):
@@ -71,13 +73,14 @@ class VariableAccess:
 
     @contextmanager
     def alone(self, training: bool = False) -> Iterator[None]:
-        """Train or measure in here: no other thread uses the model meanwhile.
+        """Let the caller train or measure while no other thread uses the model.
 
         Args:
-            training: whether others are refused at once, because it may take hours; else they wait.
+            training: whether other threads are refused at once, since it may take hours; else they
+                wait.
 
         Raises:
-            InTraining: where another thread trains the model.
+            InTraining: if another thread trains the model.
             PolyceraError: in a process that cannot use the backend, see `backend.check_process`.
         """
         backend.check_process()
@@ -90,17 +93,18 @@ class VariableAccess:
                     self._changed.wait()
             finally:
                 self._waiting -= 1
-            before = self._trains
-            self._owner, self._depth, self._trains = me, self._depth + 1, before or training
-            self._changed.notify_all()  # whoever waits now finds out that it is trained
+            was_training = self._trains
+            self._owner, self._depth, self._trains = me, self._depth + 1, was_training or training
+            self._changed.notify_all()  # waiting threads see that the model is in training
         try:
             yield
         finally:
             with self._changed:
                 self._depth -= 1
-                self._owner, self._trains = (me if self._depth else None), before
+                self._owner, self._trains = (me if self._depth else None), was_training
                 self._changed.notify_all()
 
     def _refuse_while_training(self, me: int) -> None:
+        """Raise if another thread trains the model."""
         if self._trains and self._owner != me:
             raise InTraining

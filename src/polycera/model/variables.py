@@ -1,4 +1,4 @@
-"""The variables of a model as named arrays, and back: each into its place, or none at all."""
+"""Read the variables of a model as named arrays, and write them back: all of them, or none."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from polycera.typing import Array
 
 
 def settle(model: keras.Model) -> None:
-    """On JAX a training holds the variables elsewhere between epochs; bring them back before they are touched."""
+    """Bring the variables back into a model before they are used.
+
+    On JAX, Keras holds them outside the model during a training, also between epochs.
+    """
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 @contextmanager
 def unharmed(model: keras.Model) -> Iterator[None]:
-    """Leave the model with its variables where a step raises an error.
+    """Restore a model's variables if a step raises an error.
 
     On JAX, Keras takes them out of the model before the first step. A batch that is refused there
     would leave a model without weights.
@@ -32,8 +35,12 @@ def unharmed(model: keras.Model) -> Iterator[None]:
         yield
         return
     settle(model)
-    owned = [*model.variables, *model.metrics_variables, *getattr(model.optimizer, "variables", [])]
-    before = [(variable, variable.value) for variable in owned]
+    all_variables = [
+        *model.variables,
+        *model.metrics_variables,
+        *getattr(model.optimizer, "variables", []),
+    ]
+    before = [(variable, variable.value) for variable in all_variables]
     try:
         yield
     except BaseException:
@@ -45,6 +52,7 @@ def unharmed(model: keras.Model) -> Iterator[None]:
 
 
 def _has_value(variable: Any) -> bool:
+    """Return whether a variable has a value; on JAX a failed step may have removed it."""
     try:
         return variable.value is not None
     except TypeError:  # neither a value nor an initializer that would make one
@@ -52,17 +60,22 @@ def _has_value(variable: Any) -> bool:
 
 
 def weights(model: keras.Model) -> list[Any]:
-    """What a model knows: enough to predict, on any backend."""
+    """Return a model's weights: enough to predict, on any backend."""
     return list(model.weights)
 
 
 def everything(model: keras.Model) -> list[Any]:
-    """Its generators of random numbers too: enough to train on, beside its optimizer and metrics."""
+    """Return all variables, those of random generators too.
+
+    They are enough to train on, beside those of the optimizer and the metrics.
+    """
     return list(model.variables)
 
 
 def read(variables: Sequence[Any]) -> dict[str, Array]:
-    """The values by name: `0003/trunk/kernel` is the fourth, and what it is called.
+    """Return the values by name.
+
+    The name `0003/trunk/kernel` is that of the fourth variable, with its path.
 
     Args:
         variables: in an order that is the same whenever the model is built.
@@ -71,33 +84,33 @@ def read(variables: Sequence[Any]) -> dict[str, Array]:
 
 
 def write(variables: Sequence[Any], values: Mapping[str, Array], source: str) -> None:
-    """Put values where they were read.
+    """Write values into the variables from which they were read.
 
     Args:
         variables: as for `read`.
-        values: what `read` gave.
-        source: whence they come, for the sentence of an error.
+        values: what `read` returned.
+        source: where they come from, for error messages.
 
     Raises:
-        InputError: where they are not the values of these variables; nothing is changed then.
+        InputError: if they are not the values of these variables; nothing is changed then.
     """
     check(variables, {name: (v.shape, v.dtype.name) for name, v in values.items()}, source)
     for name, variable in _named(variables).items():
-        # a copy: backends take an array's memory for their own where they can, and train in it
+        # A copy, because a backend may use the memory of an array as its own, and train in it.
         variable.assign(np.array(values[_same(name, values)]))
 
 
 def load(variables: Sequence[Any], stored: StoredArrays, source: str) -> None:
-    """Put the arrays of a file where they were read; they are held against the model before any of them is read.
+    """Write the arrays of a file into the variables; the file is checked before any array is read.
 
     Args:
         variables: as for `read`.
         stored: the file.
-        source: what it is, for the sentence of an error.
+        source: its name, for error messages.
 
     Raises:
         InputError: as `write`.
-        PolyceraError: where the file is damaged.
+        PolyceraError: if the file is damaged.
     """
     check(variables, stored.shapes, source)
     write(variables, stored.arrays, source)
@@ -106,39 +119,48 @@ def load(variables: Sequence[Any], stored: StoredArrays, source: str) -> None:
 def check(
     variables: Sequence[Any], shapes: Mapping[str, tuple[tuple[int, ...], str]], source: str
 ) -> None:
-    """Hold what a file announces against a model, before anything is read.
+    """Compare the names and shapes in a file with a model, before anything is read.
 
     Args:
         variables: as for `read`.
         shapes: name -> (shape, type).
-        source: whence they come.
+        source: where they come from.
 
     Raises:
         InputError: for the first that does not fit.
     """
     if len(shapes) != len(variables):
         raise InputError(
-            f"{source} holds {len(shapes)} variables and this model has {len(variables)}: build the model as it was."
+            f"{source} holds {len(shapes)} variables and this model has {len(variables)}: build "
+            "the model as it was."
         )
+    # Names begin with the position, so sorting them restores the order of the variables.
     for (name, variable), (stored, (shape, _)) in zip(
         _named(variables).items(), sorted(shapes.items()), strict=True
     ):
-        own = tuple(variable.shape)
-        if _plain(name) != _plain(stored) or own != shape:
+        variable_shape = tuple(variable.shape)
+        if _plain(name) != _plain(stored) or variable_shape != shape:
             raise InputError(
-                f"{source} holds {shorten(stored)!r} {list(shape)} where this model has {shorten(name)!r} {list(own)}: "
+                f"{source} holds {shorten(stored)!r} {list(shape)} where this model has "
+                f"{shorten(name)!r} {list(variable_shape)}: "
                 "build the model as it was."
             )
 
 
 def _named(variables: Sequence[Any]) -> dict[str, Any]:
+    """Return the variables by position and path."""
     return {f"{i:04d}/{variable.path}": variable for i, variable in enumerate(variables)}
 
 
 def _same(name: str, values: Mapping[str, Array]) -> str:
-    """The name under which this variable was read: Keras counts names on in a process that builds a second model."""
+    """Return the name under which this variable was read.
+
+    The position at its start decides: in a process that builds a second model, Keras gives layers
+    new numbers, which change the path.
+    """
     return name if name in values else next(other for other in values if other[:5] == name[:5])
 
 
 def _plain(name: str) -> str:
+    """Return a name without the numbers that Keras appends to layers."""
     return re.sub(r"_\d+(?=[/_]|$)", "", name)

@@ -1,4 +1,4 @@
-"""What stays on disk. Nothing after training touches a live object: all of it reads the run folder."""
+"""Keep the files of a run and read them; whatever happens after training works from these files."""
 
 from polycera.runs.folder import Folder, next_name
 from polycera.runs.spec import Data, Network, Parts, Spec, Training, checked, read_spec, to_yaml

@@ -1,4 +1,4 @@
-"""The checkpoints of a training in one folder: each a file, the one before it kept until the next is safe."""
+"""Save and load a training's checkpoints, one file each; the last two are always on disk."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from polycera.storage import arrays, atomic
 from polycera.storage.arrays import Damaged, StoredArrays
 
 NAME = re.compile(r"\d{6}-\d{8}\.safetensors")
+"""Names of checkpoint files: the epoch, a dash, the next batch."""
 KEPT = 2
+"""Checkpoints that stay on disk: the newest, and the one before in case the newest is damaged."""
 
 
 class Checkpoints:
-    """Where a training puts its state, and finds it again.
+    """Write the state of a training into a folder and find it again.
 
     Args:
-        folder: made with the first checkpoint.
+        folder: where the checkpoints are; created with the first one.
 
     Attributes:
-        unreadable: one sentence for each checkpoint that was damaged and not used.
+        unreadable: one sentence for each checkpoint that was damaged and therefore skipped.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,20 +39,25 @@ class Checkpoints:
     def save(
         self, epoch: int, batch: int, values: Mapping[str, np.ndarray], notes: Mapping[str, Any]
     ) -> Path:
-        """Write a checkpoint, and let go of all but this one and the one before.
+        """Write a checkpoint and remove older ones, except the one before it.
 
         Args:
-            epoch: that the training is in.
-            batch: of it, that comes next.
+            epoch: the current epoch.
+            batch: the next batch within this epoch.
             values: arrays by name.
             notes: any plain state.
 
+        Returns:
+            The path of the checkpoint.
+
         Raises:
-            PolyceraError: where the disk does not take it; those before are untouched.
+            PolyceraError: where the disk refuses it; earlier checkpoints are untouched.
         """
         atomic.make_folder(self.folder)
         path = self.folder / f"{epoch:06d}-{batch:08d}{arrays.SUFFIX}"
         arrays.write(path, values, {**notes, "epoch": epoch, "batch": batch})
+        # Only files that this process wrote or read whole count: a damaged file on disk must not
+        # push a good one out.
         self._good = [*(good for good in self._good if good != path), path]
         for old in self._good[:-KEPT]:
             atomic.remove(old)
@@ -58,12 +65,16 @@ class Checkpoints:
         return path
 
     def newest(self) -> StoredArrays | None:
-        """The newest checkpoint that is whole; what is damaged is passed over, and said in a warning."""
+        """Return the newest checkpoint that is whole; warn about each damaged one that is skipped.
+
+        None where no checkpoint can be read.
+        """
         self.unreadable = []
         for path in reversed(self.all()):
             try:
                 stored = StoredArrays(path)
-                # read now, so that what is wrong with them counts as damage too
+                # The notes are read lazily. Read them here, so that a fault in them counts as
+                # damage of this checkpoint.
                 _check(path, stored.notes)
             except PolyceraError as error:
                 self.unreadable.append(str(error))
@@ -76,13 +87,13 @@ class Checkpoints:
         return None
 
     def all(self) -> list[Path]:
-        """The files in their order."""
+        """Return the checkpoint files, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name))
 
     def clear(self) -> None:
-        """Take all of them away, and the folder where nothing else is in it."""
+        """Remove all checkpoints, and the folder if nothing else is in it."""
         atomic.sweep(self.folder)
         for path in self.all():
             atomic.remove(path)
@@ -90,10 +101,10 @@ class Checkpoints:
 
 
 def _check(path: Path, notes: Any) -> None:
-    """Hold notes against their form, and against the name of their file."""
+    """Check that the notes have the right form and agree with the file name."""
     try:
         schemas.checked(notes, schemas.CheckpointNotes)
         if path.stem != f"{notes['epoch']:06d}-{notes['batch']:08d}":
             raise ValueError(f"it is of epoch {notes['epoch']}, batch {notes['batch']}")
-    except (TypeError, ValueError) as error:  # TypeError: a key that is no text
+    except (TypeError, ValueError) as error:  # TypeError: a key is not text
         raise Damaged(path, shorten(error)) from None

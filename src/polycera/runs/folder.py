@@ -1,4 +1,4 @@
-"""A run folder: what a training left, enough to predict, to repeat and to report, read without Keras."""
+"""Read a run folder without Keras: all that predicting, repeating and reporting need."""
 
 from __future__ import annotations
 
@@ -19,69 +19,85 @@ from polycera.storage import paths, safe_read
 from polycera.storage.arrays import Damaged, StoredArrays
 
 SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
+"""SPEC: what is needed to repeat the training; SCHEMA: roles of the columns, and the encoder;
+VERSIONS: versions of the libraries.
+"""
 MODEL, METRICS, HISTORY, PREDICTIONS = (
     "model.safetensors",
     "metrics.json",
     "history.csv",
     "predictions.csv",
 )
+"""MODEL: the network's weights; METRICS: scores of each task; HISTORY: one row an epoch;
+PREDICTIONS: predictions for rows that the network did not learn from.
+"""
 GRADIENTS, ROWS = "gradients.safetensors", "rows.safetensors"
+"""GRADIENTS: gradient statistics of the training; ROWS: a fingerprint of each row and its part."""
 CHECKPOINTS, EPOCHS = "checkpoints", "epochs"
+"""CHECKPOINTS: folder of the checkpoints; EPOCHS: folder of the kept epochs."""
 
 Form = TypeVar("Form", bound=msgspec.Struct)
 
 
 class Folder:
-    """The files of a run, read when they are asked for and held against the manifest.
+    """Read the files of a run lazily, and check each against the manifest.
 
     Args:
-        path: of the folder.
+        path: path of the folder.
 
     Raises:
-        InputError: where there is no run.
+        InputError: where the folder does not exist or is not a run.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = paths.checked(path, "The run folder")
         if not self.path.is_dir():
             raise InputError(f"There is no run folder {shorten(path)!r}.")
-        there = {file.name for file in paths.listed(self.path)}
-        absent = [name for name in (SPEC, SCHEMA, manifest.MANIFEST) if name not in there]
-        if absent:
+        names = {file.name for file in paths.listed(self.path)}
+        missing = [name for name in (SPEC, SCHEMA, manifest.MANIFEST) if name not in names]
+        if missing:
             raise InputError(
-                f"The folder {shorten(path)!r} is no run: it lacks {', '.join(absent)}."
+                f"The folder {shorten(path)!r} is no run: it lacks {', '.join(missing)}."
             )
+        # Files are written and removed in these folders, so neither may be a link to elsewhere.
         for name in (CHECKPOINTS, EPOCHS):
             safe_read.own_folder(self.path / name)
 
     @property
     def finished(self) -> bool:
-        """Whether the training ran to its end."""
+        """Return whether the training has ended."""
         return MODEL in manifest.entries(self.path)
 
     @cached_property
     def spec(self) -> Spec:
-        """What it takes to repeat it."""
+        """Return the spec, which holds everything needed to repeat the training."""
         return spec_from(self._content(SPEC), self.path / SPEC)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        """`columns`: each column's role with its reason; `encoder`: how features are made of them."""
+        """Return the schema of the table.
+
+        `columns`: each column's role with its reason; `encoder`: how features are computed from the
+        columns.
+        """
         return self._json(SCHEMA, schemas.TableSchema)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """`test` and `validation`: task -> metric -> value, trivial value, ideal, skill; and what it cost."""
+        """Return the scores of each part of the rows, and what the training cost.
+
+        `test` and `validation`: task -> metric -> value, trivial value, ideal, skill.
+        """
         return self._json(METRICS, schemas.Metrics)
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Of Python, Keras, the backend and polycera."""
+        """Return the versions of Python, Keras, the backend and polycera."""
         return self._json(VERSIONS, dict[str, str])
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One dict an epoch."""
+        """Return the history of the training as one dict an epoch."""
         try:
             return schemas.history(self._content(HISTORY, schemas.LONG))
         except (ValueError, csv.Error) as error:
@@ -89,84 +105,92 @@ class Folder:
 
     @property
     def weights(self) -> StoredArrays:
-        """The network's weights by name."""
+        """Return the network's weights by name."""
         self._check_finished(MODEL)
-        found = StoredArrays(self.path / MODEL)
+        stored = StoredArrays(self.path / MODEL)
         manifest.check(self.path, MODEL)
-        return found
+        return stored
 
     @property
     def epochs(self) -> list[KeptEpoch]:
-        """The epochs that no other beats on every task, as far as they were kept."""
-        found = kept_epochs.read(self.path / EPOCHS, self._check_kept)
-        sealed = manifest.manifest(self.path)
-        names = [name for name in sealed.files if name.startswith(f"{EPOCHS}/")]
+        """Return the kept epochs (the Pareto set); warn about missing and damaged ones."""
+        epochs = kept_epochs.read(self.path / EPOCHS, self._check_kept)
+        listed = manifest.manifest(self.path)
+        names = [name for name in listed.files if name.startswith(f"{EPOCHS}/")]
         if lost := [
             name
             for name in names
-            if name not in {paths.within(self.path, one.path) for one in found}
+            if name not in {paths.within(self.path, epoch.path) for epoch in epochs}
         ]:
-            there = {
+            present = {
                 paths.within(self.path, file) for file in kept_epochs.files(self.path / EPOCHS)
             }
-            # of the others a warning was given
-            for name in [name for name in lost if name not in there]:
+            # For files that are present, `kept_epochs.read` has already warned.
+            for name in [name for name in lost if name not in present]:
                 warnings.warn(
                     f"The kept epoch {name!r} is missing from {shorten(self.path)!r}.", stacklevel=3
                 )
-        if found and self.finished and sealed.version == 1:
+        if epochs and self.finished and listed.version == 1:
             warnings.warn(
-                f"The run {shorten(self.path)!r} was written by an older version of polycera, whose manifest does not "
+                f"The run {shorten(self.path)!r} was written by an older version of polycera, "
+                "whose manifest does not "
                 "name the kept epochs: whether they belong to this run is not checked.",
                 stacklevel=3,
             )
-        return found
+        return epochs
 
     def _check_kept(self, one: KeptEpoch) -> None:
-        """Refuse a kept epoch of another run, and one that is not as the manifest says."""
-        sealed, name = manifest.manifest(self.path), paths.within(self.path, one.path)
+        """Refuse a kept epoch that is from another run or does not match the manifest."""
+        listed, name = manifest.manifest(self.path), paths.within(self.path, one.path)
         if one.run is not None and one.run != manifest.identity(self.path):
             raise Damaged(one.path, "it was kept by another run")
-        if name in sealed.files:
+        if name in listed.files:
             manifest.check(self.path, name)
-        elif self.finished and sealed.version > 1:
+        # A run that has not ended lists its epochs only at the end; version 1 never listed them.
+        elif self.finished and listed.version > 1:
             raise Damaged(one.path, "the manifest of the run does not name it")
 
     @cached_property
     def sharing(self) -> results.Sharing | None:
-        """Which layers serve which tasks, and what that costs; None where it was not written."""
+        """Return which layers serve which tasks, with their cost; None where it was not written."""
         return self._found(results.SHARING, results.Sharing)
 
     @cached_property
     def quality(self) -> results.Quality | None:
-        """How good the answers on the held-out rows are, task by task; None where it was not written."""
+        """Return how good the predictions are, task by task; None where it was not written."""
         return self._found(results.QUALITY, results.Quality)
 
     @cached_property
     def importance(self) -> results.Importance | None:
-        """What each input column is worth to each task; None where it was not written."""
+        """Return each input column's importance for each task; None where it was not written."""
         return self._found(results.IMPORTANCE, results.Importance)
 
     @cached_property
     def thresholds(self) -> results.Thresholds | None:
-        """From which probability on a label is said; None where no task has labels, or it was not written."""
+        """Return the decision thresholds of each task's labels.
+
+        None where no task has labels, or where the file was not written.
+        """
         return self._found(results.THRESHOLDS, results.Thresholds)
 
     @cached_property
     def comparison(self) -> results.Comparison | None:
-        """The network against separate ones; None where nobody has compared them."""
+        """Return the comparison with separate networks; None where none was made."""
         return self._found(results.COMPARISON, results.Comparison)
 
     @cached_property
     def gradients(self) -> StoredArrays | None:
-        """What the training saw of the tasks' gradients, see `polycera.callbacks.gradients`; None where nothing."""
+        """Return the gradient statistics of the training; None where none were recorded.
+
+        See `polycera.callbacks.gradients`.
+        """
         if GRADIENTS not in manifest.entries(self.path):
             return None
         manifest.check(self.path, GRADIENTS)
         return StoredArrays(self.path / GRADIENTS)
 
     def _found(self, name: str, form: type[Form]) -> Form | None:
-        """A file that a run may have, in its form."""
+        """Return an optional file of the run in its form; None where the run does not have it."""
         if name not in manifest.entries(self.path):
             return None
         try:
@@ -189,15 +213,15 @@ class Folder:
         text = self._content(name)
         try:
             return schemas.checked(safe_read.json(text), form)
-        except ValueError as error:  # of msgspec, and of a text that is no UTF-8
+        except ValueError as error:  # msgspec's errors, and text that is not UTF-8
             raise Damaged(self.path / name, shorten(error, 200)) from None
 
 
 def next_name(parent: Path, stem: str) -> Path:
-    """`parent/stem-1`, or the first number that is free."""
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip(".-")[:60] or "run"
-    taken = {path.name for path in parent.glob(f"{safe}-*")} if parent.is_dir() else set()
+    """Return `parent/stem-N` with the lowest number N that is free."""
+    safe_stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip(".-")[:60] or "run"
+    taken = {path.name for path in parent.glob(f"{safe_stem}-*")} if parent.is_dir() else set()
     number = 1
-    while f"{safe}-{number}" in taken:
+    while f"{safe_stem}-{number}" in taken:
         number += 1
-    return parent / f"{safe}-{number}"
+    return parent / f"{safe_stem}-{number}"

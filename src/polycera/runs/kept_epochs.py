@@ -1,7 +1,7 @@
-"""The epochs that a training kept, each in a file of its own: their weights, what they scored, and the choice of one.
+"""Write, read and choose kept epochs: one file each, with the weights and the scores.
 
-They are epochs that no other beats on every task, so the trade-off between tasks can be chosen when
-the training is over, by weights, with nothing trained again.
+The kept epochs form the Pareto set: no other epoch beats them on every task. So the trade-off
+between tasks can be chosen after training, by weights, without training again.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from polycera.runs import pareto_set
 from polycera.storage import arrays, atomic, paths
 
 NAME = re.compile(r"\d{6,}\.safetensors")
+"""Names of the files: the epoch with six digits or more."""
 
 
 @dataclass(frozen=True)
 class KeptEpoch:
-    """An epoch whose weights were kept.
+    """Describes an epoch whose weights were saved.
 
     Attributes:
         epoch: its number, from 0.
-        path: the file that holds its weights, for `arrays.Stored`.
+        path: the file with its weights, for `arrays.StoredArrays`.
         scores: task -> metric -> `value`, `trivial`, `ideal`, `direction`, `skill` on the
             validation rows.
-        watched: the metrics by which it was kept, as (task, metric).
-        run: the identity of the run that kept it; None outside of runs, and in those of older
-            versions.
+        watched: the metrics that decided that it belongs to the Pareto set, as (task, metric).
+        run: the identity of its run; None outside of runs, and in runs of older versions.
     """
 
     epoch: int
@@ -46,23 +46,26 @@ class KeptEpoch:
 
     @property
     def skills(self) -> dict[str, float]:
-        """Task -> skill in the watched metric: 0 the trivial predictor, 1 perfect; NaN where undefined."""
+        """Return task -> skill in the watched metric.
+
+        0 is the trivial predictor, 1 is perfect; NaN where undefined.
+        """
         return {task: self.scores[task][metric]["skill"] for task, metric in self.watched}
 
     @property
     def table(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """The scores as a run's `metrics.json` has them: None where a number is not finite."""
+        """Return the scores as `metrics.json` has them: None where a number is not finite."""
         return {
             task: {
-                metric: {column: _plain(part) for column, part in row.items()}
-                for metric, row in own.items()
+                metric: {column: _plain(part) for column, part in score.items()}
+                for metric, score in metrics.items()
             }
-            for task, own in self.scores.items()
+            for task, metrics in self.scores.items()
         }
 
 
 class _Notes(msgspec.Struct):
-    """What is noted in a file: one list a column, which `arrays` holds as numbers where there are many."""
+    """Holds a file's notes, one list a column; `arrays` writes long lists as arrays."""
 
     epoch: int
     watched: list[str]
@@ -76,6 +79,7 @@ class _Notes(msgspec.Struct):
 
 
 NUMBERS = ("value", "trivial", "ideal", "skill")
+"""The columns of the notes that hold numbers."""
 
 
 def write(
@@ -86,68 +90,72 @@ def write(
     watched: Sequence[Any],
     run: str | None = None,
 ) -> None:
-    """Write an epoch's file.
+    """Write the file of an epoch.
 
     Args:
-        folder: of the kept epochs; it is there.
+        folder: the folder of the kept epochs; it must exist.
         epoch: its number.
-        weights: of the model, by name.
+        weights: the model's weights by name.
         scores: task -> metric -> an object with `value`, `trivial`, `ideal`, `direction` and
             `skill`.
         watched: (task, metric) pairs.
-        run: the identity of the run, where the folder is in one.
+        run: the identity of the run, where the folder is part of one.
 
     Raises:
-        PolyceraError: where the disk does not take it.
+        PolyceraError: where the disk refuses it.
     """
-    every = {
-        f"{task}/{metric}": score for task, own in scores.items() for metric, score in own.items()
+    by_name = {
+        f"{task}/{metric}": score
+        for task, metrics in scores.items()
+        for metric, score in metrics.items()
     }
     columns: dict[str, Any] = {
-        name: [float(getattr(score, name)) for score in every.values()] for name in NUMBERS
+        name: [float(getattr(score, name)) for score in by_name.values()] for name in NUMBERS
     }
-    columns |= {"names": list(every), "direction": [score.direction for score in every.values()]}
+    columns |= {
+        "names": list(by_name),
+        "direction": [score.direction for score in by_name.values()],
+    }
     columns |= {"run": run} if run is not None else {}
     notes = {"epoch": epoch, "watched": ["/".join(pair) for pair in watched], **columns}
     arrays.write(_path(folder, epoch), weights, notes)
 
 
 def sweep(folder: Path, epochs: Collection[int]) -> None:
-    """Remove the files of all other epochs."""
+    """Remove the files of all epochs that are not listed."""
     for epoch, path in _files(folder).items():
         if epoch not in epochs:
             atomic.remove(path)
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files of the kept epochs, in their order."""
+    """Return the files of the kept epochs, in order of the epochs."""
     return list(_files(folder).values())
 
 
 def read(folder: Path, check: Callable[[KeptEpoch], None] | None = None) -> list[KeptEpoch]:
-    """The kept epochs of a folder, in their order.
+    """Return the kept epochs of a folder, in order.
 
-    What is not named as an epoch is passed over; a file that is damaged is left out, with a
-    warning.
+    Files with other names are ignored. A damaged file is left out with a warning.
 
     Args:
-        folder: that holds them.
+        folder: the folder of the kept epochs.
         check: raises a PolyceraError for an epoch that does not belong there.
     """
-    found = []
+    epochs = []
     for epoch, path in _files(folder).items():
         try:
-            one = _read(epoch, path)
+            candidate = _read(epoch, path)
             if check is not None:
-                check(one)
-            found.append(one)
+                check(candidate)
+            epochs.append(candidate)
         except (PolyceraError, msgspec.ValidationError, KeyError, ValueError) as error:
             warnings.warn(
                 f"The kept epoch {shorten(path.name)!r} is left out: {shorten(error, 200)}",
                 UserWarning,
                 stacklevel=2,
             )
-    return found
+    return epochs
 
 
 def _files(folder: Path) -> dict[int, Path]:
@@ -174,7 +182,7 @@ def _read(epoch: int, path: Path) -> KeptEpoch:
         scores.setdefault(task, {})[metric] = dict(zip(columns, row, strict=True))
     watched = tuple(_split(name) for name in notes.watched)
     for task, metric in watched:
-        scores[task][metric]  # one without a score is a KeyError, here and not later
+        scores[task][metric]  # raises KeyError now, not when the score is used
     return KeptEpoch(epoch, path, scores, watched, notes.run)
 
 
@@ -188,17 +196,20 @@ def _plain(value: Any) -> Any:
 
 
 def pick(kept: Sequence[KeptEpoch], weights: Mapping[str, float]) -> KeptEpoch:
-    """The kept epoch that is best under these weights; the first of equals.
+    """Return the kept epoch that is best under these weights; the first one in case of a tie.
 
     Args:
-        kept: of one training.
-        weights: task -> weight of its watched metric, or `"task/metric"` -> weight; what is not
-            named counts nothing.
+        kept: the kept epochs of one training.
+        weights: task -> weight of its watched metric, or `"task/metric"` -> weight; tasks without a
+            weight do not count.
+
+    Returns:
+        The epoch with the highest weighted mean of skills.
 
     Raises:
-        UnknownName: for a task or metric that the epochs have no score of.
-        InputError: for weights that are not finite, 0 or more, with a positive sum; where nothing
-            is kept.
+        UnknownName: for a task or metric for which the epochs have no score.
+        InputError: for weights that are not finite and at least 0 with a positive sum, and where
+            there are no kept epochs.
     """
     if not kept:
         raise InputError(
@@ -212,7 +223,7 @@ def pick(kept: Sequence[KeptEpoch], weights: Mapping[str, float]) -> KeptEpoch:
         )
     return kept[
         pareto_set.choose(
-            np.array([[one.scores[t][m]["skill"] for t, m in pairs] for one in kept]), numbers
+            np.array([[epoch.scores[t][m]["skill"] for t, m in pairs] for epoch in kept]), numbers
         )
     ]
 
@@ -220,25 +231,30 @@ def pick(kept: Sequence[KeptEpoch], weights: Mapping[str, float]) -> KeptEpoch:
 def _weight(name: str, value: Any) -> float:
     try:
         number = float(value) if isinstance(value, int | float | np.number) else math.nan
-    except OverflowError:  # an integer that no float is
+    except OverflowError:  # an integer too large for a float
         number = math.inf
     if not 0 <= number < math.inf:
         raise InputError(
-            f"Expected the weight of {shorten(name)!r} to be a finite number, 0 or more, got {shorten(value)!r}."
+            f"Expected the weight of {shorten(name)!r} to be a finite number, 0 or more, "
+            f"got {shorten(value)!r}."
         )
     return number
 
 
 def _metric(name: str, kept: Sequence[KeptEpoch]) -> tuple[str, str]:
-    """`task` or `task/metric` -> (task, metric), of what every epoch has."""
-    tasks = [task for task in kept[0].scores if all(task in one.scores for one in kept)]
-    if name in tasks:  # the first metric of a task that was not watched is its headline
+    """Return (task, metric) for `task` or `task/metric`, if every epoch has a score for it."""
+    tasks = [task for task in kept[0].scores if all(task in epoch.scores for epoch in kept)]
+    # A task's own name goes first, because a task's name may contain a slash. Without a watched
+    # metric, a task's first metric counts.
+    if name in tasks:
         return name, dict(kept[0].watched).get(name, next(iter(kept[0].scores[name])))
     task, metric = _split(name)
     if task not in tasks:
         raise UnknownName("task in the weights:", name, tasks)
     metrics = [
-        known for known in kept[0].scores[task] if all(known in one.scores[task] for one in kept)
+        known
+        for known in kept[0].scores[task]
+        if all(known in epoch.scores[task] for epoch in kept)
     ]
     if metric not in metrics:
         raise UnknownName(f"metric of task {shorten(task)!r} in the weights:", metric, metrics)

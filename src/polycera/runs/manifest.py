@@ -1,4 +1,4 @@
-"""The manifest of a run: all its files, how long each is and its checksum, so that no change goes unseen."""
+"""Write and check the manifest of a run: size and checksum of every file, so changes are found."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from polycera.storage import atomic, safe_read
 from polycera.storage.arrays import Damaged
 
 MANIFEST = "manifest.json"
+"""File name of the manifest."""
 
 SIZE = 2**16
-"""Bytes of a manifest at most: a run has a dozen files, and 16 kept epochs."""
+"""Most bytes of a manifest: a run has about a dozen files and 16 kept epochs."""
 
 VERSION = 2
-"""Of the manifest. In version 1 the kept epochs had no entries."""
+"""Version of the manifest's format. Version 1 does not list the kept epochs."""
 
 BASIS = ("spec.yaml", "schema.json")
-"""What a run is: the training that was asked for, and the table with the checksum of its rows."""
+"""Files that identify a run: the training's spec, and the schema with the checksum of the rows."""
 
 CHANGED = "its checksum is another"
+"""Reason given where a checksum does not match."""
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True):
-    """A file as it was written.
+    """Describes a file at the time it was written.
 
     Attributes:
-        bytes: its length.
-        sha256: its digest, in hexadecimal.
+        bytes: its size.
+        sha256: its SHA-256 in hexadecimal.
     """
 
     bytes: int
@@ -40,12 +42,12 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """All files of a run.
+    """Lists the files of a run.
 
     Attributes:
-        files: path within the run -> what was written.
-        sha256: of the entries themselves, and of the version.
-        version: of the manifest.
+        files: path within the run -> size and checksum.
+        sha256: checksum of the entries and the version.
+        version: version of the manifest's format.
     """
 
     files: dict[str, Entry]
@@ -54,10 +56,10 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 def page(values: Any) -> bytes:
-    """Plain values as JSON that a person can read, and that can be read again.
+    """Return plain values as indented JSON, checked to be readable again.
 
     Raises:
-        PolyceraError: where there is more of it than `reading.json` takes.
+        PolyceraError: where it is larger than `safe_read.json` accepts.
     """
     text = msgspec.json.format(msgspec.json.encode(values), indent=1)
     try:
@@ -70,35 +72,35 @@ def page(values: Any) -> bytes:
 
 
 def seal(folder: Path, names: Iterable[str]) -> None:
-    """Write the manifest of these files; those of the manifest that was there stay in it.
+    """Write the manifest with entries for these files; entries for other files stay as they are.
 
     Raises:
-        PolyceraError: where a file cannot be read, or the disk does not take the manifest.
+        PolyceraError: where a file cannot be read, or the disk refuses the manifest.
     """
-    there = manifest(folder) if (folder / MANIFEST).exists() else Manifest({}, "", VERSION)
-    files = dict(there.files)
+    old = manifest(folder) if (folder / MANIFEST).exists() else Manifest({}, "", VERSION)
+    files = dict(old.files)
     for name in names:
         files[name] = measured(folder / name)
-    found = Manifest(files, _digest(files, there.version), there.version)
-    atomic.write(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(found), indent=1))
+    new = Manifest(files, _digest(files, old.version), old.version)
+    atomic.write(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(new), indent=1))
 
 
 def entries(folder: Path) -> dict[str, Entry]:
-    """Return the files of a run as they were written.
+    """Return the entries of the manifest: path within the run -> size and checksum.
 
     Raises:
-        Damaged: where the manifest is not as it was written.
+        Damaged: where the manifest was changed.
     """
     return manifest(folder).files
 
 
 def identity(folder: Path) -> str:
-    """Return what a run is known by: its spec and its table, and nothing that depends on the clock.
+    """Return the identity of a run: a checksum of its spec and schema, independent of the clock.
 
-    Kept epochs and checkpoints say it, so that those of another run are refused.
+    Kept epochs and checkpoints store it, so that those of another run are refused.
 
     Raises:
-        Damaged: where the manifest is not as it was written, or lacks the spec or the schema.
+        Damaged: where the manifest was changed, or lacks the spec or the schema.
     """
     files = entries(folder)
     if not all(name in files for name in BASIS):
@@ -110,46 +112,48 @@ def manifest(folder: Path) -> Manifest:
     """Return the manifest of a run.
 
     Raises:
-        Damaged: where it is not as it was written.
+        Damaged: where it was changed.
     """
     path = folder / MANIFEST
     text = safe_read.content(path, SIZE)
     try:
-        found = msgspec.json.decode(text, type=Manifest)
+        listed = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(path, shorten(str(error))) from None
-    if found.sha256 != _digest(found.files, found.version) or text != msgspec.json.format(
-        msgspec.json.encode(found), indent=1
+    # The text is compared as well: a change that decodes to the same values is still a change.
+    if listed.sha256 != _digest(listed.files, listed.version) or text != msgspec.json.format(
+        msgspec.json.encode(listed), indent=1
     ):
         raise Damaged(path, CHANGED)
-    return found
+    return listed
 
 
 def content(folder: Path, name: str, limit: int = safe_read.SIZE) -> bytes:
-    """A file of a run that is a text, as it was written.
+    """Return the content of a text file of a run, checked against the manifest.
 
     Raises:
-        PolyceraError: where it cannot be read, is longer than the limit in bytes, or is not as the
-            manifest says.
+        PolyceraError: where it cannot be read, is longer than the limit in bytes, or does not match
+            the manifest.
     """
-    known = _known(folder, name)
-    found = safe_read.content(folder / name, min(known.bytes, limit))
-    if hashlib.sha256(found).hexdigest() != known.sha256:
+    entry = _known(folder, name)
+    text = safe_read.content(folder / name, min(entry.bytes, limit))
+    if hashlib.sha256(text).hexdigest() != entry.sha256:
         raise Damaged(folder / name, CHANGED)
-    return found
+    return text
 
 
 def check(folder: Path, name: str) -> None:
-    """Hold a file of any length against the manifest, a piece at a time.
+    """Check a file of any size against the manifest, reading it in chunks.
 
     Raises:
-        PolyceraError: where it cannot be read, or is not as the manifest says.
+        PolyceraError: where it cannot be read, or does not match the manifest.
     """
-    known = _known(folder, name)
+    entry = _known(folder, name)
+    # The size goes first: a difference is found without reading the file.
     with safe_read.opened(folder / name) as (_, size):
-        if size != known.bytes:
-            raise Damaged(folder / name, f"it has {size} bytes, and {known.bytes} were written")
-    if measured(folder / name) != known:
+        if size != entry.bytes:
+            raise Damaged(folder / name, f"it has {size} bytes, and {entry.bytes} were written")
+    if measured(folder / name) != entry:
         raise Damaged(folder / name, CHANGED)
 
 
@@ -161,7 +165,7 @@ def _known(folder: Path, name: str) -> Entry:
 
 
 def measured(path: Path) -> Entry:
-    """Return the length and the checksum of a file.
+    """Return the size and checksum of a file.
 
     Raises:
         PolyceraError: where it cannot be read.
@@ -172,5 +176,6 @@ def measured(path: Path) -> Entry:
 
 
 def _digest(files: dict[str, Entry], version: int) -> str:
+    # Version 1 did not include its version in the checksum.
     values: Any = files if version == 1 else [version, files]
     return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()

@@ -1,4 +1,4 @@
-"""The rows of a table of scores that no other beats: which they are, what each adds, and the best under weights."""
+"""Compute the Pareto set of a table of scores, what each row adds, and the best under weights."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import numpy as np
 from polycera.errors import InputError
 
 MARGIN = 1.0
-"""From the lowest score of a set to the point that volumes are measured from, where 1 is the range of the set.
+"""Distance from the set's lowest score to the reference point, in units of the set's range.
 
-At 0 the best of one task that is the worst of another would add nothing. At 1 it adds its whole
-lead, as in SMS-EMOA.
+At 0, the best epoch of one task would add nothing if it is the worst of another. At 1, it adds
+its whole lead, as in SMS-EMOA.
 """
 
 
 def non_dominated(scores: np.ndarray) -> np.ndarray:
-    """Which rows no other row beats: none is at least as good everywhere and better somewhere.
+    """Return which rows no other row beats by being at least as good everywhere, and better once.
 
     Args:
-        scores: higher is better, NaN where undefined, which is worse than any number; [n, k].
+        scores: higher is better; NaN where undefined, which counts as worse than any number;
+            [n, k].
 
     Returns:
-        [n], of bool; of equal rows only the first.
+        [n], of bool; of equal rows only the first one is True.
     """
     rows = np.where(np.isnan(scores), -np.inf, scores)
     return np.array([not _is_beaten(i, rows) for i in range(len(rows))], bool)
@@ -33,26 +34,31 @@ def _is_beaten(i: int, rows: np.ndarray) -> bool:
 
 
 def contributions(scores: np.ndarray) -> np.ndarray:
-    """What each row alone adds to the hypervolume: the volume below it that is below no other row.
+    """Return each row's own hypervolume: the volume that it dominates and no other row does.
 
-    Each column is brought to 0..1 over the set first, and volumes are measured from -1, so that the
-    best of a column counts however bad it is elsewhere. Exact, by inclusion and exclusion over all
-    2^n subsets.
+    Each column is scaled to 0..1 over the set first. Volumes are measured from -1, so the best row
+    of a column counts however bad it is elsewhere. The result is exact, by inclusion and exclusion
+    over all 2^n subsets.
 
     Args:
-        scores: higher is better, NaN where undefined, [n, k]; n is 17 at most, k may be hundreds.
+        scores: higher is better, NaN where undefined, [n, k]; n is at most 17, k may be hundreds.
 
     Returns:
-        [n], 0 or more, as parts of the largest volume that is below a single row.
+        [n], 0 or more, relative to the largest volume that a single row dominates.
     """
-    edges = np.log(_edges(scores))  # logarithms: the product of hundreds of edges is no float
+    # The volume of a box is the product of its edges. With hundreds of edges the product would
+    # underflow, so logarithms are added.
+    edges = np.log(_edges(scores))
     common, sign = np.zeros(2 ** len(edges)), np.array([-1.0])
     for column in edges.T:
         lowest = np.zeros(1)
-        for edge in column:  # the bits of an index say whose edges it is the lowest of
+        # Index i stands for the subset of the rows whose bits are set in i. Each step doubles the
+        # array, for the subsets that contain the next row.
+        for edge in column:
             lowest = np.concatenate([lowest, np.minimum(lowest, edge)])
         common += lowest
-    common[0] = -np.inf  # of no row: it is in no sum
+    common[0] = -np.inf  # the empty subset counts nothing: exp(-inf) is 0
+    # Inclusion and exclusion: the sign alternates with the number of rows in the subset.
     for _ in edges:
         sign = np.concatenate([sign, -sign])
     signed, subsets = (
@@ -63,8 +69,11 @@ def contributions(scores: np.ndarray) -> np.ndarray:
 
 
 def _edges(scores: np.ndarray) -> np.ndarray:
-    """Distances from the reference point, in 0..1; what is undefined lies between that point and the lowest."""
-    halves = scores / 2  # no difference overflows then
+    """Return distances from the reference point, scaled so that the best of a column is 1; [n, k].
+
+    An undefined score lies halfway between the reference point and the lowest score.
+    """
+    halves = scores / 2  # so that the difference of two large scores does not overflow
     known = np.isfinite(halves)
     low = np.where(known, halves, np.inf).min(axis=0)
     spread = np.where(known, halves, -np.inf).max(axis=0) - low
@@ -76,17 +85,21 @@ def _edges(scores: np.ndarray) -> np.ndarray:
 
 
 def choose(skills: np.ndarray, weights: np.ndarray) -> int:
-    """The row with the highest weighted mean over what is defined in it; the first of equals.
+    """Return the row with the highest weighted mean of its defined skills; the first one if tied.
 
     Args:
         skills: NaN where undefined, [n, k].
         weights: finite, 0 or more, with a positive sum, [k].
 
+    Returns:
+        The index of the row.
+
     Raises:
-        InputError: where nothing that has a weight is defined in any row.
+        InputError: where no row has a defined skill with a positive weight.
     """
+    # Divided by the largest weight first, so that the sum of the weights does not overflow.
     weights = weights / weights.max()
-    used = weights > 0  # what has no weight may be infinitely bad
+    used = weights > 0  # a skill of -inf times a weight of 0 would be NaN
     parts, weights = skills[:, used], weights[used]
     total = ~np.isnan(parts) @ weights
     rows = np.flatnonzero(total > 0)

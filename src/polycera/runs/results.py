@@ -1,7 +1,7 @@
-"""What was found out about a training once it had ended: the forms of the files that say so. Any may be absent.
+"""Define the files of results that are written after training; each of them may be absent.
 
-`None` stands for a number that is not defined. Lists that belong together have one length, which is
-checked here, so that whoever reads them need not look again.
+`None` stands for an undefined number. Lists that belong together have the same length, which is
+checked here, so that readers of these files need not check again.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from polycera.errors import shorten
 from polycera.runs.html_table import html_table
 
 Number = float | None
+"""A number; None where it is undefined."""
 Numbers = list[float | None]
+"""Numbers; None where one is undefined."""
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""Of what a network has: far more of it than any has, and less than a float can hold."""
+"""A number of parameters or multiply-adds: above what any network has, below a float's limit."""
 
 SHARING, QUALITY, IMPORTANCE = "sharing.json", "quality.json", "importance.json"
+"""SHARING: see `Sharing`; QUALITY: see `Quality`; IMPORTANCE: see `Importance`."""
 THRESHOLDS, COMPARISON = "thresholds.json", "comparison.json"
+"""THRESHOLDS: see `Thresholds`; COMPARISON: see `Comparison`."""
 
 
 class Layer(msgspec.Struct):
-    """One layer of a network.
+    """Describes one layer of a network.
 
     Attributes:
-        name, kind: as Keras has them.
-        tasks: those that it reaches, by their place in `Sharing.tasks`.
-        parameters: weights, those that are not trained too.
-        multiply_adds: for one row; None where they are not known.
-        shape: of what it gives for one row; None for a length that is not fixed.
-        inputs: names of the layers that it takes, in their order.
+        name, kind: its name and class in Keras.
+        tasks: the tasks that it serves, as indices into `Sharing.tasks`.
+        parameters: number of weights, including those that are not trained.
+        multiply_adds: for one row; None where unknown.
+        shape: shape of its output for one row; None for a length that is not fixed.
+        inputs: names of the layers whose outputs it takes, in order.
     """
 
     name: str
@@ -44,11 +48,11 @@ class Layer(msgspec.Struct):
 
 
 class Amount(msgspec.Struct):
-    """Of parameters or of multiply-adds: how much serves whom.
+    """Holds a number of parameters or multiply-adds, divided by how many tasks they serve.
 
     Attributes:
         all: serves every task.
-        some: serves two tasks or more, and not all.
+        some: serves two tasks or more, but not all.
         one: serves a single task.
         none: serves no task.
     """
@@ -60,18 +64,18 @@ class Amount(msgspec.Struct):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Return the sum of all four."""
         return self.all + self.some + self.one + self.none
 
 
 class Cost(msgspec.Struct):
-    """What one network costs.
+    """Holds the size and the speed of one network.
 
     Attributes:
-        parameters: weights.
+        parameters: number of weights.
         multiply_adds: for one row.
-        step: seconds of a training step; None where it was not measured.
-        predict: seconds to answer for a row; None where it was not measured.
+        step: seconds of a training step; None where not measured.
+        predict: seconds to predict one row; None where not measured.
     """
 
     parameters: Size
@@ -81,15 +85,15 @@ class Cost(msgspec.Struct):
 
 
 class Sharing(msgspec.Struct):
-    """`sharing.json`: which layers serve which tasks.
+    """Holds `sharing.json`: which layers serve which tasks.
 
     Attributes:
-        tasks: names.
-        layers: in an order in which they can be called.
-        parameters, multiply_adds: how much of them serves whom.
-        joint: the network as it is.
-        separate: one network for each task, of the same layers, together.
-        verdict: one network or several, in a sentence.
+        tasks: names of the tasks.
+        layers: the layers in an order in which they can be called.
+        parameters, multiply_adds: how many of them serve how many tasks.
+        joint: cost of the network as it is.
+        separate: cost of one network for each task, made of the same layers, all together.
+        verdict: a sentence on whether one network or several is better.
     """
 
     tasks: list[str]
@@ -109,12 +113,12 @@ class Sharing(msgspec.Struct):
 
 
 class Reliability(msgspec.Struct):
-    """Predicted against observed frequency, bin by bin; bins without a row are left out.
+    """Holds predicted against observed frequency, bin by bin; bins without rows are left out.
 
     Attributes:
         predicted: mean predicted probability.
-        observed: share of the rows in which it came true.
-        rows: how many there are.
+        observed: share of the rows in which the event occurred.
+        rows: number of rows.
         ece: expected calibration error, the mean distance of the two over the rows.
     """
 
@@ -128,7 +132,7 @@ class Reliability(msgspec.Struct):
 
 
 class Curve(msgspec.Struct):
-    """Precision and recall by threshold, from a low one to a high one."""
+    """Holds precision and recall by threshold, from low to high."""
 
     threshold: list[float]
     precision: Numbers
@@ -139,15 +143,15 @@ class Curve(msgspec.Struct):
 
 
 class Threshold(msgspec.Struct):
-    """From which probability on the positive answer is said.
+    """Holds a label's decision threshold: the probability from which it is predicted.
 
     Attributes:
         value: the probability, 0 to 1.
-        metric: what was made as high as possible by it.
-        part: the rows on which that was done.
+        metric: the metric that the threshold maximises.
+        part: the rows on which it was chosen.
         reached: the metric at this threshold on these rows.
         at_half: the metric at 0.5 on these rows.
-        fitted: False where it is 0.5 because these rows are too few to choose by.
+        fitted: False where it is 0.5 because there are too few rows to choose a threshold.
     """
 
     value: float
@@ -163,7 +167,7 @@ class Threshold(msgspec.Struct):
 
 
 class ThresholdQuality(msgspec.Struct):
-    """What the answers of yes or no are worth on the held-out rows at one threshold."""
+    """Holds the metrics of a label's predicted classes at one decision threshold."""
 
     threshold: float
     precision: Number
@@ -173,7 +177,7 @@ class ThresholdQuality(msgspec.Struct):
 
 
 class Confusion(msgspec.Struct):
-    """Rows by true label (down) and said label (across)."""
+    """Holds a confusion matrix: true labels in rows, predicted labels in columns."""
 
     labels: list[str]
     counts: list[list[int]]
@@ -184,13 +188,13 @@ class Confusion(msgspec.Struct):
 
 
 class Residuals(msgspec.Struct):
-    """True minus predicted, in the target's unit, as a histogram; and rows drawn from all, for a picture.
+    """Holds a histogram of true minus predicted, in the target's unit, and sampled rows to plot.
 
     Attributes:
-        edges: of the bins, one more than `rows`.
-        rows: in each bin.
-        mean, deviation: of all of them.
-        true, predicted: of the rows drawn.
+        edges: edges of the bins, one more than `rows`.
+        rows: number of rows in each bin.
+        mean, deviation: over all residuals.
+        true, predicted: values of the sampled rows.
     """
 
     edges: list[float]
@@ -207,11 +211,11 @@ class Residuals(msgspec.Struct):
 
 
 class Coverage(msgspec.Struct):
-    """The share of rows at or below each predicted quantile.
+    """Holds the share of rows at or below each predicted quantile.
 
     Attributes:
-        level: that it should be.
-        observed: that it is.
+        level: the nominal share.
+        observed: the observed share.
     """
 
     level: list[float]
@@ -222,14 +226,16 @@ class Coverage(msgspec.Struct):
 
 
 class Label(msgspec.Struct):
-    """The quality of a question with two answers: a binary task, or a label of a multilabel one.
+    """Holds the quality of one binary decision: a binary task, or one label of a multilabel task.
 
     Attributes:
-        name: of the positive answer.
-        positives: rows in which it is true.
-        rows: rows with a label.
-        fitted: what answers are worth at the threshold that predictions use.
-        half: the same at 0.5.
+        name: name of the positive class.
+        rows: number of rows with a label.
+        positives: number of rows in which it is positive.
+        reliability: predicted against observed frequency.
+        curve: precision and recall by threshold.
+        fitted: metrics at the decision threshold that predictions use.
+        half: metrics at 0.5.
     """
 
     name: str
@@ -242,16 +248,16 @@ class Label(msgspec.Struct):
 
 
 class TaskQuality(msgspec.Struct):
-    """One task; what its kind does not have is None, or empty.
+    """Holds the quality of one task; a field that its kind does not have is None or empty.
 
     Attributes:
-        kind: of the task.
-        rows: with a label.
-        labels: of a binary task one, of a multilabel task as many as are shown.
-        reliability: of a multiclass or ordinal task: of the class that is said.
-        confusion: of a task with classes.
-        residuals: of a number, or of the middle quantile.
-        coverage: of quantiles.
+        kind: the task's kind.
+        rows: number of rows with a label.
+        labels: one for a binary task; for a multilabel task as many as are shown.
+        reliability: of the predicted class; for a multiclass or ordinal task.
+        confusion: for a task with classes.
+        residuals: for a numeric task, or of the middle quantile.
+        coverage: for quantiles.
     """
 
     kind: str
@@ -264,7 +270,7 @@ class TaskQuality(msgspec.Struct):
 
 
 class Quality(msgspec.Struct):
-    """`quality.json`: how good the answers are, task by task, on one part of the rows."""
+    """Holds `quality.json`: how good the predictions are on one part of the rows, task by task."""
 
     part: str
     tasks: dict[str, TaskQuality]
@@ -291,26 +297,29 @@ class Quality(msgspec.Struct):
             if not task.labels:
                 rows.append([name, task.kind, task.rows, None, error, None, None, None])
             for label in task.labels:
-                called = name if task.kind == "binary" else f"{name}={label.name}"
-                said = label.fitted
-                numbers = [label.reliability.ece, said.threshold, said.precision, said.recall]
-                rows.append([called, task.kind, label.rows, label.positives, *numbers])
+                label_name = name if task.kind == "binary" else f"{name}={label.name}"
+                fitted = label.fitted
+                numbers = [label.reliability.ece, fitted.threshold, fitted.precision, fitted.recall]
+                rows.append([label_name, task.kind, label.rows, label.positives, *numbers])
         return html_table(f"Quality on the {self.part} rows", headings, rows)
 
 
 class Thresholds(msgspec.Struct):
-    """`thresholds.json`: task -> label -> threshold; of a binary task the positive class is the label."""
+    """Holds `thresholds.json`: task -> label -> threshold.
+
+    A binary task has one label, its positive class.
+    """
 
     tasks: dict[str, dict[str, Threshold]]
 
 
 class Drops(msgspec.Struct):
-    """What a task loses when a column is shuffled.
+    """Holds how much skill a task loses when a column is shuffled.
 
     Attributes:
-        metric: in which it is measured, as skill.
-        mean: of the skill lost, column by column.
-        deviation: over the shufflings.
+        metric: the metric whose skill is measured.
+        mean: mean loss of skill, column by column.
+        deviation: standard deviation over the shuffles.
     """
 
     metric: str
@@ -319,15 +328,15 @@ class Drops(msgspec.Struct):
 
 
 class Importance(msgspec.Struct):
-    """`importance.json`: permutation importance of each input column for each task.
+    """Holds `importance.json`: permutation importance of each input column for each task.
 
     Attributes:
-        part: the rows.
-        rows: how many.
-        repeats: shufflings of each column.
-        columns: the ones shown, by their largest mean drop.
-        left_out: columns that matter less and are not shown.
-        tasks: task -> its losses, in the order of the columns.
+        part: the rows that were used.
+        rows: how many there are.
+        repeats: number of shuffles of each column.
+        columns: the columns shown, sorted by their largest mean drop.
+        left_out: number of less important columns that are not shown.
+        tasks: task -> its drops, in the order of the columns.
     """
 
     part: str
@@ -344,15 +353,15 @@ class Importance(msgspec.Struct):
 
 
 class Gain(msgspec.Struct):
-    """One task in the joint network and in one of its own.
+    """Compares one task in the joint network with the same task in a network of its own.
 
     Attributes:
-        metric, direction: what is compared.
-        joint, separate: reached by each seed.
+        metric, direction: the metric that is compared.
+        joint, separate: value reached with each seed.
         difference: mean over the seeds, positive where the joint network is better, in the metric's
             unit.
-        low, high: of the interval of the difference.
-        better: who is, as far as the interval says.
+        low, high: bounds of the difference's interval.
+        better: the better network, as far as the interval decides.
     """
 
     metric: str
@@ -366,12 +375,12 @@ class Gain(msgspec.Struct):
 
 
 class Affinity(msgspec.Struct):
-    """What training with another task does for a task.
+    """Holds how training with another task changes a task.
 
     Attributes:
-        gain: relative gain of the task (row) by sharing with the other (column), None on the
+        gain: relative gain of the task (row) from sharing with the other (column); None on the
             diagonal.
-        groups: tasks that are best trained together, by their place.
+        groups: tasks that are best trained together, as indices.
     """
 
     gain: list[Numbers]
@@ -379,20 +388,20 @@ class Affinity(msgspec.Struct):
 
 
 class Comparison(msgspec.Struct):
-    """`comparison.json`: one network for all tasks against one for each.
+    """Holds `comparison.json`: one network for all tasks against one network for each.
 
     Attributes:
-        seeds: of the trainings.
-        part: the rows on which they are measured.
-        confidence: of the intervals, 0.95 for instance.
-        tasks: task -> what it gains.
-        delta_m: mean relative gain of the joint network over separate ones, as a part, by seed.
+        seeds: seeds of the trainings.
+        part: the rows on which the networks are measured.
+        confidence: level of the intervals, for instance 0.95.
+        tasks: task -> its gain.
+        delta_m: mean relative gain of the joint network over separate ones, as a fraction, by seed.
         delta, low, high: its mean and interval.
-        joint, separate: size; `step` is None.
-        joint_seconds, separate_seconds: training time of each seed.
-        verdict: in a sentence or three.
-        affinity: where it was asked for.
-        network_alone: whether kernel ridge, which the run has beside its network, took no part.
+        joint, separate: size of the networks; `step` is None.
+        joint_seconds, separate_seconds: training time with each seed.
+        verdict: the result in one to three sentences.
+        affinity: None where it was not requested.
+        network_alone: whether kernel ridge, which the run has beside its network, was left out.
     """
 
     seeds: list[int]
@@ -413,7 +422,10 @@ class Comparison(msgspec.Struct):
 
     def __repr__(self) -> str:
         gain = "undefined" if self.delta is None else f"{self.delta:+.1%}"
-        return f"Comparison({len(self.tasks)} tasks, {len(self.seeds)} seeds, {self.part} rows: mean gain {gain})"
+        return (
+            f"Comparison({len(self.tasks)} tasks, {len(self.seeds)} seeds, "
+            f"{self.part} rows: mean gain {gain})"
+        )
 
     def _repr_html_(self) -> str:
         headings = ["task", "metric", "one network better by", "low", "high", "better"]
@@ -428,11 +440,11 @@ class Comparison(msgspec.Struct):
         for gain in self.tasks.values():
             if not len(gain.joint) == len(gain.separate) == len(self.seeds):
                 raise ValueError("a comparison does not have one number for each seed")
-        found = self.affinity
-        if found is not None:
-            if [len(row) for row in found.gain] != [len(self.tasks)] * len(self.tasks):
+        affinity = self.affinity
+        if affinity is not None:
+            if [len(row) for row in affinity.gain] != [len(self.tasks)] * len(self.tasks):
                 raise ValueError("the affinity is not as wide and as high as there are tasks")
-            if sorted(task for group in found.groups for task in group) != list(
+            if sorted(task for group in affinity.groups for task in group) != list(
                 range(len(self.tasks))
             ):
                 raise ValueError("the groups do not hold each task once")

@@ -1,4 +1,4 @@
-"""How often something is done: `5 minutes`, `200 batches`, `1 epoch`."""
+"""Parse how often to save: `5 minutes`, `200 batches`, `1 epoch`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Self
 from polycera.errors import InputError, shorten
 
 UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "batch": 1.0, "epoch": 1.0}
+"""Unit -> its seconds, or 1 for batches and epochs."""
 SHORT = {
     "s": "second",
     "sec": "second",
@@ -18,11 +19,12 @@ SHORT = {
     "h": "hour",
     "batches": "batch",
 }
+"""Short and irregular spellings -> unit."""
 
 
 @dataclass(frozen=True)
 class SaveInterval:
-    """A number of seconds, of batches or of epochs.
+    """Holds a number of seconds, batches or epochs.
 
     Attributes:
         number: how many.
@@ -34,22 +36,23 @@ class SaveInterval:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """From `5 minutes`, `30 s`, `200 batches`, `1 epoch`.
+        """Return the interval that a text describes: `5 minutes`, `30 s`, `200 batches`, `1 epoch`.
 
         Raises:
             InputError: for anything else.
         """
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*", str(text).lower())
-        unit = found and (SHORT.get(found[2]) or found[2].removesuffix("s"))
-        number = float(found[1] or 1) if found else 0.0
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*", str(text).lower())
+        unit = match and (SHORT.get(match[2]) or match[2].removesuffix("s"))
+        number = float(match[1] or 1) if match else 0.0
         if (
-            not found
+            not match
             or unit not in UNITS
             or not 0 < number < math.inf
             or (unit in ("batch", "epoch") and number % 1)
         ):
             raise InputError(
-                f"How often is said as '5 minutes', '200 batches' or '1 epoch', got {shorten(repr(text))}."
+                "How often is said as '5 minutes', '200 batches' or '1 epoch', "
+                f"got {shorten(repr(text))}."
             )
         timed = unit not in ("batch", "epoch")
         return cls(number * UNITS[unit], "second" if timed else unit)

@@ -1,4 +1,4 @@
-"""What the files of a run hold, field by field, so that whatever reads them later need not look again."""
+"""Define and check what the files of a run hold, so that readers of them need not check again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import msgspec
 from polycera.errors import listing, shorten
 
 CELLS, LONG = 700_000, 2**24
-"""Cells and bytes of a history at most: 500 epochs of 200 tasks have 500,000."""
+"""CELLS: most cells of a history; LONG: most bytes. 500 epochs of 200 tasks have 500,000 cells."""
 
 LEVELS = 1000
-"""Categories of a column with a place of their own, at most: more than any encoder makes."""
+"""Most categories of a column with a feature of their own: more than any encoder makes."""
 
 Score = dict[str, float | str | None]
+"""A metric's value, trivial value, ideal, direction and skill."""
 
 
 class NumbersSchema(msgspec.Struct):
-    """Columns side by side, each with its mean, its deviation and whether it had gaps."""
+    """Holds number columns, each with its mean, its deviation and whether it had missing values."""
 
     columns: list[str]
     mean: list[float]
@@ -34,7 +35,7 @@ class NumbersSchema(msgspec.Struct):
 
 
 class DatesSchema(msgspec.Struct):
-    """As `Numbers`, with two means and two deviations a column."""
+    """Holds date columns, like `NumbersSchema` but with two means and two deviations a column."""
 
     columns: list[str]
     mean: list[tuple[float, float]]
@@ -47,7 +48,7 @@ class DatesSchema(msgspec.Struct):
 
 
 class BooleansSchema(msgspec.Struct):
-    """Columns side by side, each with its share of True and whether it had gaps."""
+    """Holds boolean columns, each with its share of True and whether it had missing values."""
 
     columns: list[str]
     share: list[float]
@@ -58,7 +59,7 @@ class BooleansSchema(msgspec.Struct):
 
 
 class LevelsSchema(msgspec.Struct):
-    """One column of categories."""
+    """Holds the categories of one column."""
 
     column: str
     levels: list[str]
@@ -71,7 +72,10 @@ class LevelsSchema(msgspec.Struct):
 
 
 class EncoderSchema(msgspec.Struct):
-    """How features are made of columns; each column once, so that they are no more than a table can have."""
+    """Holds how features are computed from columns.
+
+    Each column occurs once, which limits the number of features to what a table can have.
+    """
 
     numbers: NumbersSchema
     booleans: BooleansSchema
@@ -82,14 +86,14 @@ class EncoderSchema(msgspec.Struct):
     def __post_init__(self) -> None:
         blocks = [self.numbers.columns, self.booleans.columns, self.dates.columns]
         names = [name for block in blocks for name in block] + [
-            one.column for one in self.categories
+            levels.column for levels in self.categories
         ]
         if len(set(names)) < len(names):
             raise ValueError("the encoder takes a column twice")
 
 
 class ColumnSchema(msgspec.Struct, forbid_unknown_fields=True):
-    """What a column is to the network."""
+    """Holds the role of a column, with its reason."""
 
     name: str
     role: str
@@ -99,7 +103,7 @@ class ColumnSchema(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TableSchema(msgspec.Struct):
-    """`schema.json`."""
+    """Holds `schema.json`."""
 
     columns: list[ColumnSchema]
     encoder: EncoderSchema
@@ -108,7 +112,7 @@ class TableSchema(msgspec.Struct):
 
 
 class Metrics(msgspec.Struct):
-    """`metrics.json`: task -> metric -> scores, on one part of the rows or two."""
+    """Holds `metrics.json`: task -> metric -> scores, for one part of the rows or several."""
 
     held_out: str
     test: dict[str, dict[str, Score]] = {}
@@ -123,8 +127,8 @@ class Metrics(msgspec.Struct):
         scores = [
             score
             for part in (self.test, self.validation, self.train)
-            for own in part.values()
-            for score in own.values()
+            for metrics in part.values()
+            for score in metrics.values()
         ]
         if any(
             not {"value", "trivial", "ideal", "direction", "skill"} <= set(score)
@@ -134,14 +138,14 @@ class Metrics(msgspec.Struct):
 
 
 class State(msgspec.Struct, rename={"kind": "class"}):
-    """What a callback remembers."""
+    """Holds the state of a callback."""
 
     kind: str
     state: dict[str, Any]
 
 
 class CheckpointNotes(msgspec.Struct):
-    """The notes of a checkpoint."""
+    """Holds the notes of a checkpoint."""
 
     epoch: Annotated[int, msgspec.Meta(ge=0)]
     batch: Annotated[int, msgspec.Meta(ge=0)]
@@ -154,36 +158,38 @@ class CheckpointNotes(msgspec.Struct):
 
 
 def checked(found: Any, form: Any) -> Any:
-    """A value as it came, once it is seen to have this form.
+    """Return a value unchanged if it has this form.
 
     Raises:
-        ValueError: with the place and what is expected there.
+        ValueError: with the path of the wrong value and what is expected there.
     """
+    # The converted value is dropped: readers want plain dicts, not structs.
     msgspec.convert(found, form)
     return found
 
 
 def history(text: bytes) -> list[dict[str, float]]:
-    """The rows of `history.csv`, counted before anything is made of them: one dict an epoch.
+    """Return the rows of `history.csv`, one dict an epoch.
 
     Raises:
-        ValueError: where it is no such table.
-        csv.Error: where it is no CSV.
+        ValueError: where it is not such a table, or has too many cells.
+        csv.Error: where it is not CSV.
     """
+    # Counted before parsing, so that a huge file cannot fill the memory.
     if text.count(b",") + text.count(b"\n") > CELLS:
         raise ValueError(f"it has more than {CELLS} cells")
     rows = csv.reader(io.StringIO(text.decode(), newline=""))
     names = next(rows, [])
     if len(set(names)) < len(names):
         raise ValueError(f"two of its columns have one name: {listing(names, 3)}")
-    found = []
+    epochs = []
     for row in rows:
         if len(row) != len(names):
             raise ValueError(
                 f"its rows do not have one cell for each of its columns {listing(names, 3)}"
             )
-        found.append({name: float(cell or "nan") for name, cell in zip(names, row, strict=True)})
-    return found
+        epochs.append({name: float(cell or "nan") for name, cell in zip(names, row, strict=True)})
+    return epochs
 
 
 def _check_lengths(block: Any) -> None:

@@ -1,4 +1,4 @@
-"""The spec: everything it takes to repeat a training, as a page of YAML that a person can read and edit."""
+"""Define the spec: all that is needed to repeat a training, as YAML for people to read and edit."""
 
 from __future__ import annotations
 
@@ -11,26 +11,34 @@ from polycera.errors import InputError, PolyceraError, shorten
 from polycera.storage import safe_read
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+"""A share of the rows or units: from 0 up to, but not including, 1."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+"""An integer of at least 1."""
 Weight = Annotated[float, msgspec.Meta(ge=0)]
+"""A number of at least 0."""
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+"""A seed that NumPy and all backends accept."""
 
 
 SIZE, PARTS, DEEP, DIGITS = 2**22, 100_000, 32, 1000
-"""Bytes of a spec, its parts, parts within each other and digits of a number, at most."""
+"""SIZE: most bytes of a spec; PARTS: most nodes; DEEP: most levels of nesting; DIGITS: most digits
+of a number.
+"""
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=2**14)]
+"""Units of a hidden layer."""
 Depth = Annotated[int, msgspec.Meta(ge=1, le=2**8)]
+"""Number of hidden layers."""
 
 
 class Parts(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How the rows are divided into training, validation and test.
+    """Holds how the rows are divided into training, validation and test.
 
     Attributes:
         validation, test: shares of the rows.
         column: a column that names each row's part.
         groups: a column whose groups are never divided.
-        time: a column by whose order the last rows are the test.
+        time: a column that orders the rows; the last ones are the test.
     """
 
     validation: Share = 0.15
@@ -41,12 +49,12 @@ class Parts(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Where the rows come from.
+    """Holds where the rows come from.
 
     Attributes:
-        source: path of the table; None where a frame was given.
-        encoding: of a text file.
-        columns: role of every column that is no target.
+        source: path of the table; None for a data frame.
+        encoding: encoding of a text file.
+        columns: role of every column that is not a target.
         parts: how the rows are divided.
     """
 
@@ -57,19 +65,24 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The network that all tasks share. What is None is chosen by rows, columns and tasks, and then written down.
+    """Holds the settings of the network that all tasks share.
+
+    A setting that is None is chosen by the numbers of rows, columns and tasks, and then written to
+    the spec.
 
     Attributes:
-        width: units of each hidden layer of each member.
-        depth: hidden layers.
-        dropout: share of units left out in training.
-        members: multilayer perceptrons side by side, whose mean answers.
-        folds: parts of the rows, each held out from as many of the members as from any other: what
-            the others say of them is honest, and no row is wasted; 1: the validation rows are held
-            out from all.
-        bins: of each number's embedding; 0: numbers go in as they are.
+        width: units of each hidden layer of each ensemble member.
+        depth: number of hidden layers.
+        dropout: share of units that are dropped in training.
+        members: ensemble members, multilayer perceptrons trained side by side; their mean is the
+            prediction.
+        folds: parts of the rows. Each part is hidden from equally many members, which gives
+            out-of-fold predictions for every row, and no row is wasted. 1: the validation rows are
+            hidden from all members.
+        bins: bins of each number's embedding; 0: numbers are used as they are.
         numbers: how many of the first features are numbers.
-        landmarks: training rows to which the path beside the members compares; 0: no such path.
+        landmarks: training rows that kernel ridge, beside the members, compares with; 0: no kernel
+            ridge.
     """
 
     width: Width | None = None
@@ -83,25 +96,25 @@ class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How the network is trained.
+    """Holds the settings of the training.
 
     Attributes:
         learning_rate, weight_decay: of AdamW.
-        batch_size: rows a step; None: by the number of rows.
-        max_steps: steps at most; one pass over the rows is made in any case. None: by the number of
-            rows.
-        patience_steps: steps without a better joint score before the training stops. None: by the
-            number of rows.
-        joint: weights of the joint score; empty: every task alike.
-        weighting: how whole losses are weighted while training: a method's name, or a mapping of
-            `name` and its hyperparameters; None leaves the tasks' own weights.
-        balancing: how the tasks' gradients meet in the trunk, in the same way; None adds them up.
-        gradients: what is balanced: `features` or `parameters`.
-        preference: task -> weight in a weighting or balancing that knows preferences.
-        guard: what happens where a loss or gradient is NaN or infinite: the training stops, or that
-            step is skipped.
-        threshold: the metric by which it is chosen, on the validation rows, from which probability
-            on yes is said: `f1`, `balanced_accuracy` or `accuracy`; `none` says yes above one half.
+        batch_size: rows a step; None: chosen by the number of rows.
+        max_steps: most steps; at least one pass over the rows is made in any case. None: chosen by
+            the number of rows.
+        patience_steps: steps without a better joint score before the training stops. None: chosen
+            by the number of rows.
+        joint: score weights of the tasks; empty: all tasks count the same.
+        weighting: the loss weighting: a method's name, or a mapping of `name` and its
+            hyperparameters; None uses the tasks' own loss weights.
+        balancing: the gradient balancing in the trunk, in the same form; None adds them up.
+        gradients: the gradients to balance: of `features` or of `parameters`.
+        preference: task -> weight in a method of weighting or balancing that supports preferences.
+        guard: what to do where a loss or gradient is NaN or infinite: stop the training, or skip
+            the step.
+        threshold: metric used to choose the decision threshold on validation rows: `f1`,
+            `balanced_accuracy` or `accuracy`; with `none` the threshold is one half.
     """
 
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
@@ -119,12 +132,12 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A training, written down.
+    """Holds everything needed to repeat a training.
 
     Attributes:
-        tasks: what is predicted, each as its kind, name, classes, loss terms, weight and metrics.
-        data, network, training: see there.
-        seed: of the split, the first weights, the order of rows and dropout.
+        tasks: the tasks, each with its kind, name, classes, loss terms, weight and metrics.
+        data, network, training: see `Data`, `Network` and `Training`.
+        seed: seed of the split, the initial weights, the order of rows and dropout.
     """
 
     tasks: list[dict[str, Any]]
@@ -135,16 +148,16 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def to_yaml(spec: Spec) -> bytes:
-    """The spec as YAML."""
+    """Return the spec as YAML."""
     return msgspec.yaml.encode(spec)
 
 
 def read_spec(path: str | Path) -> Spec:
-    """The spec in a YAML file, checked.
+    """Return the spec in a YAML file, checked.
 
     Raises:
-        InputError: where it is not there, no YAML, or says something that is not known, with the
-            place.
+        InputError: where the file does not exist, is not YAML or has an unknown or wrong entry; the
+            message says where.
     """
     try:
         with safe_read.opened(Path(path), linked=True) as (file, _):
@@ -155,31 +168,33 @@ def read_spec(path: str | Path) -> Spec:
 
 
 def spec_from(text: bytes, path: str | Path) -> Spec:
-    """The spec in a text of YAML, checked.
+    """Return the spec in a YAML text, checked.
 
     Args:
-        text: whose parts are counted before anything is made of them.
-        path: whence it comes, for the sentence of an error.
+        text: the YAML; its size is checked before it is parsed.
+        path: where the text comes from, for error messages.
 
     Raises:
         InputError: as `read_spec`.
     """
     try:
         _check_size(text)
-        found = msgspec.yaml.decode(text, type=Spec)
-        _check_counts(found)
-        return found
+        spec = msgspec.yaml.decode(text, type=Spec)
+        _check_counts(spec)
+        return spec
     except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as error:
-        what = shorten(" ".join(str(error).split()), 200)  # PyYAML says it in several lines
-        raise InputError(f"The spec {shorten(path)!r} is not valid: {what}.") from None
+        reason = shorten(" ".join(str(error).split()), 200)  # PyYAML's messages have several lines
+        raise InputError(f"The spec {shorten(path)!r} is not valid: {reason}.") from None
 
 
 def _check_size(text: bytes) -> None:
-    """Refuse what is longer than any spec, or says much in few words: a name that stands for ten others, ten times."""
+    """Raise where a text is larger than any spec, or grows when parsed (aliases of aliases)."""
     import yaml
 
     if len(text) > SIZE:
         raise ValueError(f"it is longer than {SIZE} bytes")
+    # Events are counted, because they take little memory: aliases are expanded only when objects
+    # are built ("billion laughs").
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     depth = 0
     try:
@@ -196,45 +211,49 @@ def _check_size(text: bytes) -> None:
                 and len(event.value) > DIGITS
                 and not event.value.strip(NUMBER)
             ):
-                # 1:1:1:... takes hours to read
+                # YAML 1.1 reads 1:1:1:... to the base of 60, which takes hours if it is long
                 raise ValueError(f"it has a number of more than {DIGITS} digits")
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
 
 
 NUMBER = "0123456789:_.+-"
-"""What a number is made of in YAML, to the base of 60 too."""
+"""Characters of a number in YAML, also to the base of 60."""
 
 
 def _check_counts(spec: Spec) -> None:
-    """Refuse a number of classes or labels that stands for a list longer than any spec could hold."""
-    for place, task in enumerate(spec.tasks):
+    """Raise where a number of classes or labels stands for a list longer than any spec."""
+    for index, task in enumerate(spec.tasks):
         for name in ("classes", "labels"):
             if isinstance(task.get(name), int) and task[name] > PARTS:
                 raise ValueError(
-                    f"{task[name]} {name}, and {PARTS} are the most - at `$.tasks[{place}].{name}`"
+                    f"{task[name]} {name}, and {PARTS} are the most - at `$.tasks[{index}].{name}`"
                 )
 
 
 def checked(spec: Spec) -> Spec:
-    """A spec that was put together in Python, held against the limits of its fields, as a file is when it is read.
+    """Return a spec that was built in Python, checked against the limits of its fields.
+
+    A spec that is read from a file is checked in the same way.
 
     Raises:
-        InputError: with the place and what is expected there.
+        InputError: with the name of the option and what is expected there.
     """
+    # Structs do not check their fields when they are built; only a conversion does.
     values = msgspec.to_builtins(spec, enc_hook=_plain)
     try:
         return msgspec.convert(values, Spec)
     except msgspec.ValidationError as error:
-        expected, _, place = str(error).partition(" - at `$.")
-        place = place.rstrip("`")
-        for name in place.split("."):
+        expected, _, option = str(error).partition(" - at `$.")
+        option = option.rstrip("`")
+        # Follow the path as far as it consists of names, to show the wrong value.
+        for name in option.split("."):
             values = values.get(name, values) if isinstance(values, dict) else values
         raise InputError(
-            f"The option {place} is {shorten(repr(values))}, which is not valid: {expected}."
+            f"The option {option} is {shorten(repr(values))}, which is not valid: {expected}."
         ) from None
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy number as Python's, a path as text; anything else says what it is."""
+    """Return a NumPy number as Python's, and any other value as its text."""
     return value.item() if hasattr(value, "item") else f"{value!r}"

@@ -1,4 +1,4 @@
-"""Look at a whole run: every file as it was written, none missing, none from elsewhere."""
+"""Check a whole run: every file as it was written, none missing, none from elsewhere."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from polycera.runs.folder import (
 from polycera.storage import arrays, lock, paths
 
 REPORT = "report.html"
-"""A page that `polycera report` makes of a run; it may be made anew or removed, so it stands in no manifest."""
+"""The page that `polycera report` makes of a run; it may change, so it is not in the manifest."""
 
 KEPT = re.compile(rf"{EPOCHS}/{kept_epochs.NAME.pattern}")
+"""Paths of kept epochs within a run."""
 
 HALF = re.compile(r"(.*/)?\.\d+\.[^/]*")
-"""A file that was being written when its process was killed."""
+"""Names of temporary files of a process that was killed while writing."""
 
 
 class Finding(msgspec.Struct):
-    """One thing that is not as it should be.
+    """Describes one fault of a run.
 
     Attributes:
         file: path within the run.
@@ -48,13 +49,13 @@ class Finding(msgspec.Struct):
 
 
 class Verified(msgspec.Struct):
-    """What was seen of a run.
+    """Holds the result of checking a run.
 
     Attributes:
         run: its folder.
         ended: whether its training has ended.
-        files: those that were read and are as they were written.
-        findings: one for each that is not; empty where all is well.
+        files: files that were read and are as they were written.
+        findings: one for each fault; empty where there is none.
         unchecked: one sentence for each thing that cannot be checked, in runs of older versions.
     """
 
@@ -66,25 +67,24 @@ class Verified(msgspec.Struct):
 
     @property
     def whole(self) -> bool:
-        """Whether nothing was found."""
+        """Return whether there are no findings."""
         return not self.findings
 
 
 def verify(path: str | Path) -> Verified:
     """Check a whole run: every file against the manifest, nothing missing, nothing from elsewhere.
 
-    Nothing is written, and no network is built. Of a training that has not ended the files so far
-    are checked, and its checkpoints, each of which carries a checksum of its own.
+    Nothing is written and no network is built. If the training has not ended, the files so far are
+    checked, and the checkpoints, each of which has a checksum of its own.
 
     Args:
-        path: of the run's folder.
+        path: path of the run's folder.
 
     Returns:
-        what was seen: `findings` has one sentence for each fault, `whole` says whether there is
-            none.
+        The result: `findings` has one sentence for each fault, `whole` says whether there are none.
 
     Raises:
-        InputError: where there is no run.
+        InputError: where the folder does not exist or is not a run.
 
     Examples:
         >>> import polycera as pc
@@ -94,63 +94,67 @@ def verify(path: str | Path) -> Verified:
     run = paths.checked(path, "The run folder")
     if not run.is_dir():
         raise InputError(f"There is no run folder {shorten(path)!r}.")
-    there = paths.all_within(run)
-    if not {manifest.MANIFEST, SPEC, SCHEMA, MODEL} & set(there):
+    present = paths.all_within(run)
+    if not {manifest.MANIFEST, SPEC, SCHEMA, MODEL} & set(present):
         raise InputError(f"The folder {shorten(path)!r} is no run: it holds none of a run's files.")
-    seen = Verified(str(path), False, [], [], [])
-    if manifest.MANIFEST not in there:
+    scan = Verified(str(path), False, [], [], [])
+    if manifest.MANIFEST not in present:
         _found(
-            seen,
+            scan,
             manifest.MANIFEST,
             f"The file {manifest.MANIFEST!r} is missing from {shorten(run)!r}.",
         )
-        return seen
+        return scan
     try:
-        listed = manifest.manifest(run)
+        entries = manifest.manifest(run)
         identity = manifest.identity(run)
     except PolyceraError as error:
-        _found(seen, manifest.MANIFEST, str(error))
-        return seen
-    seen.ended = MODEL in listed.files
-    for name in listed.files:
-        if name in there:
-            _note(seen, name, lambda name=name: manifest.check(run, name))  # type: ignore[misc]
+        _found(scan, manifest.MANIFEST, str(error))
+        return scan
+    scan.ended = MODEL in entries.files
+    for name in entries.files:
+        if name in present:
+            _note(scan, name, lambda name=name: manifest.check(run, name))  # type: ignore[misc]
         else:
-            _found(seen, name, f"The file {shorten(name)!r} is missing from {shorten(run)!r}.")
-    if seen.ended:
-        for name in {METRICS, HISTORY, VERSIONS} - listed.files.keys():
-            _found(seen, name, f"The manifest of {shorten(run)!r} does not name {name!r}.")
-    for name in [name for name in there if name not in {*listed.files, manifest.MANIFEST, REPORT}]:
-        _extra(seen, run, name, listed.version, identity)
-    for name in [name for name in listed.files if KEPT.fullmatch(name) and name in seen.files]:
-        _note(seen, name, lambda name=name: _check_owner(run / name, identity))  # type: ignore[misc]
-    seen.files = sorted(set(seen.files))
-    return seen
+            _found(scan, name, f"The file {shorten(name)!r} is missing from {shorten(run)!r}.")
+    if scan.ended:
+        for name in {METRICS, HISTORY, VERSIONS} - entries.files.keys():
+            _found(scan, name, f"The manifest of {shorten(run)!r} does not name {name!r}.")
+    for name in [
+        name for name in present if name not in {*entries.files, manifest.MANIFEST, REPORT}
+    ]:
+        _extra(scan, run, name, entries.version, identity)
+    for name in [name for name in entries.files if KEPT.fullmatch(name) and name in scan.files]:
+        _note(scan, name, lambda name=name: _check_owner(run / name, identity))  # type: ignore[misc]
+    scan.files = sorted(set(scan.files))
+    return scan
 
 
 def _found(seen: Verified, name: str, sentence: str) -> None:
+    """Add a finding, with its sentence on one line."""
     seen.findings.append(Finding(name, " ".join(sentence.split())))
 
 
 def _note(seen: Verified, name: str, check: Callable[[], None]) -> None:
-    """Do a check of a file, and note what it says."""
+    """Run the check of a file, and record whether it passes or what is wrong."""
     try:
         check()
         seen.files.append(name)
     except (PolyceraError, msgspec.ValidationError) as error:
         _found(seen, name, str(error))
+        # An earlier check of the same file may have passed.
         seen.files = [other for other in seen.files if other != name]
 
 
 def _extra(seen: Verified, folder: Path, name: str, version: int, identity: str) -> None:
-    """What is there and stands in no manifest."""
+    """Check a file that is present but not in the manifest."""
     inside, _, last = name.rpartition("/")
     if HALF.fullmatch(name):
-        where = f"The file {shorten(name)!r} in {shorten(folder)!r} is half a file"
+        start = f"The file {shorten(name)!r} in {shorten(folder)!r} is half a file"
         _found(
             seen,
             name,
-            f"{where} of a process that was killed; polycera resume {shorten(folder)} removes it.",
+            f"{start} of a process that was killed; polycera resume {shorten(folder)} removes it.",
         )
     elif inside == CHECKPOINTS and not seen.ended:
         if CHECKPOINT.fullmatch(last):
@@ -162,25 +166,26 @@ def _extra(seen: Verified, folder: Path, name: str, version: int, identity: str)
     elif inside == EPOCHS and kept_epochs.NAME.fullmatch(last) and version == 1:
         _note(seen, name, lambda: _check_owner(folder / name, identity))
         seen.unchecked.append(
-            f"The manifest is of an older version and does not name {shorten(name)!r}: whether it belongs to this run "
-            "is not checked."
+            f"The manifest is of an older version and does not name {shorten(name)!r}: "
+            "whether it belongs to this run is not checked."
         )
     elif name.rstrip("/") in (CHECKPOINTS, EPOCHS) and name.endswith("/"):
-        pass  # an empty folder of our own
+        pass  # one of the run's own folders, and empty
     elif inside == CHECKPOINTS:
-        where = f"The file {shorten(name)!r} in {shorten(folder)!r} is left from the training"
-        _found(seen, name, f"{where}; polycera resume {shorten(folder)} removes it.")
+        start = f"The file {shorten(name)!r} in {shorten(folder)!r} is left from the training"
+        _found(seen, name, f"{start}; polycera resume {shorten(folder)} removes it.")
     else:
         _say_foreign(seen, folder, name)
 
 
 def _say_foreign(seen: Verified, folder: Path, name: str) -> None:
+    """Add a finding for a file that does not belong to the run."""
     sentence = f"{shorten(name)!r} in {shorten(folder)!r} is no file of this run"
     _found(seen, name, f"{sentence}: the manifest does not name it.")
 
 
 def _check_owner(path: Path, identity: str) -> None:
-    """Read a kept epoch or a checkpoint, and hold it against the run that it lies in."""
+    """Read a kept epoch or a checkpoint, and raise where it belongs to another run or epoch."""
     notes = arrays.StoredArrays(path).notes
     owner = notes.get("run") if isinstance(notes, dict) else None
     if owner is not None and owner != identity:

@@ -1,1 +1,1 @@
-"""Whole files or none: every file of a run is written and read here."""
+"""Write and read every file of a run: whole or not at all."""

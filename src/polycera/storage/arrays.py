@@ -1,9 +1,9 @@
-"""Named arrays in one file, sealed: what is read is what was written, or nothing.
+"""Store named arrays in one file with a checksum: what is read is what was written, or nothing.
 
-The format is safetensors: a header of names, types, shapes and places, then the numbers. Into the
-header go notes (any plain state, see `plain.py`) and a SHA-256 of the whole file, taken with its
-own digits as zeros. Reading looks at the header first, then at the digest, and allocates an array
-only when both are as they should be.
+The format is safetensors: a header with names, types, shapes and offsets, then the numbers. The
+header also holds notes (any plain state, see `state_json.py`) and a SHA-256 of the whole file,
+computed with zeros in place of its own digits. Reading checks the header first, then the SHA-256,
+and allocates an array only if both are right.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from polycera.storage import atomic, state_json
 from polycera.storage.safe_read import opened
 
 SUFFIX = ".safetensors"
+"""Ending of the files."""
 
 HEADER = 2**21
-"""Bytes of a header at most: what JSON makes of as many stays under 64 MB, whatever they are."""
+"""Most bytes of a header: the objects that JSON of this size can make stay under 64 MB."""
 
 NOTES = "polycera"
-"""The one entry of the header's metadata: the digest in 64 digits, a space, the notes as JSON."""
+"""Key of the header's only metadata entry: 64 digits of SHA-256, a space, the notes as JSON."""
 
 ZEROS = f'"{NOTES}":"{"0" * 64} '.encode()
+"""How the entry begins while the SHA-256 is computed."""
 
 TYPES = {"bool": "BOOL", "float16": "F16", "float32": "F32", "float64": "F64", "complex64": "C64"}
 TYPES |= {
@@ -38,11 +40,11 @@ TYPES |= {
     for sign in ("", "u")
     for bits in (8, 16, 32, 64)
 }
-"""What safetensors calls the types of NumPy."""
+"""NumPy's type name -> safetensors' name."""
 
 
 class Damaged(PolyceraError):
-    """A file that is not what was written."""
+    """Raised when a file is not what was written."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
@@ -54,20 +56,20 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Any = None) -> No
     """Write arrays and notes as one file, all or nothing.
 
     Args:
-        path: whose ending is `.safetensors`.
-        arrays: of numbers, by name.
-        notes: any state that `plain.split` takes; arrays in it go into the file too.
+        path: path of the file, ending in `.safetensors`.
+        arrays: numeric arrays by name.
+        notes: any state that `state_json.split` accepts; arrays in it are written to the file too.
 
     Raises:
-        PolyceraError: where the disk does not take it, or the notes are too long to be read again.
-        TypeError: for notes that are no plain state, and for numbers that the format has no word
-            for.
+        PolyceraError: where the disk refuses it, or the notes are too long to be read again.
+        TypeError: for notes that are not plain state, and for types of numbers that the format does
+            not have.
     """
-    value, more = state_json.split(notes)
+    value, note_arrays = state_json.split(notes)
     named = {f"arrays/{name}": array for name, array in arrays.items()}
-    named |= {f"notes{name}": array for name, array in more.items()}
+    named |= {f"notes{name}": array for name, array in note_arrays.items()}
     kinds = {name: array.dtype.name for name, array in named.items() if array.dtype.kind == "V"}
-    # the largest numbers first, so that each is at a multiple of its size
+    # Largest item size first, so that each array starts at a multiple of its item size.
     order = sorted(
         ((name, _plain_numbers(array)) for name, array in named.items()),
         key=lambda a: (-a[1].itemsize, a[0]),
@@ -81,41 +83,47 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Any = None) -> No
     digest = hashlib.sha256(header)
     for part in parts:
         digest.update(part)
-    sealed = header.replace(ZEROS, ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), 1)
-    # as they lie in memory: to join them first costs as much as to write them
-    atomic.write(path, sealed, *parts)
+    header_with_digest = header.replace(
+        ZEROS, ZEROS.replace(b"0" * 64, digest.hexdigest().encode()), 1
+    )
+    # The parts are written from where they are in memory: joining them would cost as much time
+    # as writing them.
+    atomic.write(path, header_with_digest, *parts)
 
 
 def _header(arrays: Mapping[str, np.ndarray], text: str) -> bytes:
-    """What a safetensors file begins with: its length, then names, types, shapes and places, up to a multiple of 8."""
-    found: dict[str, Any] = {"__metadata__": {NOTES: f"{'0' * 64} {text}"}}
+    """Return the beginning of a safetensors file, padded to a multiple of 8 bytes.
+
+    It holds its length, then names, types, shapes and offsets.
+    """
+    entries: dict[str, Any] = {"__metadata__": {NOTES: f"{'0' * 64} {text}"}}
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
         if array.dtype.name not in TYPES:
             raise TypeError(f"{name.partition('/')[2]} is an array of {array.dtype}")
-        found[name] = {
+        entries[name] = {
             "dtype": TYPES[array.dtype.name],
             "shape": array.shape,
             "data_offsets": (start, end),
         }
-    content = msgspec.json.encode(found)
+    content = msgspec.json.encode(entries)
     content += b" " * (-len(content) % 8)
     return len(content).to_bytes(8, "little") + content
 
 
 class StoredArrays:
-    """A file of arrays, looked at and found whole; the arrays are read when they are asked for.
+    """Open and check a file of arrays; the arrays are read when they are used.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
-        shapes: name -> (shape, type), as the header announces them.
+        shapes: name -> (shape, type), as in the header.
 
     Raises:
-        Damaged: where any bit is not as it was written.
-        PolyceraError: where it cannot be read, or is no plain file.
+        Damaged: where any bit differs from what was written.
+        PolyceraError: where it cannot be read, or is not a plain file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,31 +140,35 @@ class StoredArrays:
 
     @cached_property
     def notes(self) -> Any:
-        """The notes, with the arrays in them."""
+        """Return the notes, with the arrays in them."""
         with self._refused():
             return state_json.join(self._notes, self._read("notes"))
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name."""
+        """Return the arrays by name."""
         with self._refused():
             return self._read("arrays/")
 
     def _read(self, start: str) -> dict[str, np.ndarray]:
-        """Arrays by name; those of types that the format does not know come as bits, and are seen as their type."""
+        """Return arrays by name, without the prefix.
+
+        Types that safetensors does not have were written as unsigned integers. They are viewed as
+        their own type again.
+        """
         import safetensors
 
         with safetensors.safe_open(self.path, "numpy") as file:
-            found = {name: file.get_tensor(name) for name in self._all if name.startswith(start)}
+            stored = {name: file.get_tensor(name) for name in self._all if name.startswith(start)}
         return {
             name.removeprefix(start): array.view(_borrowed(self._kinds[name]))
             if name in self._kinds
             else array
-            for name, array in found.items()
+            for name, array in stored.items()
         }
 
     def _checked(self) -> str:
-        """The notes' text, once header and digest are seen to be right."""
+        """Return the notes' text after the header and the SHA-256 are checked."""
         with opened(self.path) as (file, size):
             start = file.read(8)
             length = int.from_bytes(start, "little")
@@ -168,10 +180,10 @@ class StoredArrays:
                 written, _, text = texts[NOTES].partition(" ")
                 if len(texts) > 1 or len(written) != 64:
                     raise ValueError("its header lacks what polycera writes there")
-                # shapes that are not this file's are refused before it is digested
+                # Shapes that do not fit the file are refused before the whole file is read.
                 self._all = self._announced()
-            mine = ZEROS.replace(b"0" * 64, written.encode())
-            digest = hashlib.sha256(start + header.replace(mine, ZEROS, 1))
+            written_entry = ZEROS.replace(b"0" * 64, written.encode())
+            digest = hashlib.sha256(start + header.replace(written_entry, ZEROS, 1))
             while chunk := file.read(2**20):
                 digest.update(chunk)
         if digest.hexdigest() != written:
@@ -179,32 +191,40 @@ class StoredArrays:
         return text
 
     def _announced(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Name -> (shape, type) of what exactly fills the file."""
+        """Return name -> (shape, type); safetensors raises unless arrays fill the file exactly."""
         import safetensors
 
         with safetensors.safe_open(self.path, "numpy") as file:
-            places = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            return {name: (tuple(p.get_shape()), str(p.get_dtype())) for name, p in places.items()}
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {
+                name: (tuple(array.get_shape()), str(array.get_dtype()))
+                for name, array in slices.items()
+            }
 
     def _refused(self) -> Any:
         return _Refused(self.path)
 
 
 class Header(msgspec.Struct):
-    """The part of a safetensors header that is text."""
+    """Holds the text part of a safetensors header."""
 
     texts: dict[str, str] = msgspec.field(name="__metadata__")
 
 
 class Noted(msgspec.Struct):
-    """What polycera writes into it: notes of any kind, and the types that safetensors does not know."""
+    """Holds what polycera writes into the header's metadata.
+
+    Attributes:
+        notes: notes of any kind.
+        kinds: name -> NumPy type, for arrays whose types safetensors does not have.
+    """
 
     notes: Any
     kinds: dict[str, str]
 
 
 class _Refused:
-    """Whatever a library says of a file that it cannot read, as one sentence."""
+    """Turn any error of a library that cannot read the file into `Damaged`, in one sentence."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -218,7 +238,9 @@ class _Refused:
 
 
 def _borrowed(name: str) -> np.dtype[Any]:
-    """A type that NumPy borrows from elsewhere, such as bfloat16; no other is written by its name."""
+    """Return a type that NumPy has from an extension, such as bfloat16; refuse any other name."""
+    # The name comes from a file: only a short, plain name reaches NumPy, which would also parse
+    # structured types.
     kind = np.dtype(name) if re.fullmatch(r"[a-z0-9_]{1,30}", name) else None
     if kind is None or kind.kind != "V" or kind.names is not None or kind.subdtype is not None:
         raise ValueError(f"it announces numbers of the type {shorten(name)!r}")
@@ -226,8 +248,8 @@ def _borrowed(name: str) -> np.dtype[Any]:
 
 
 def _plain_numbers(array: np.ndarray) -> np.ndarray:
-    """An array as the library takes it; types of two bytes or one that NumPy only borrows, as their bits."""
-    array = np.ascontiguousarray(array).reshape(array.shape)  # it makes [1] of []
+    """Return an array in little-endian order; extension types become unsigned integers."""
+    array = np.ascontiguousarray(array).reshape(array.shape)  # it turns shape [] into [1]
     if array.dtype.kind != "V":
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array.view(f"u{array.itemsize}") if array.dtype.kind == "V" else array

@@ -1,4 +1,4 @@
-"""The only place that opens a file for writing: all of it, or nothing."""
+"""Write files and folders whole or not at all; no other module opens a file for writing."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from polycera.storage import paths
 
 
 class Taken(InputError):
-    """The name of a folder that is to be made is taken."""
+    """Raised when the name of a new folder is already in use."""
 
 
 def write(path: Path, *parts: bytes | bytearray | memoryview) -> None:
-    """Write a file through a temporary one beside it: a reader sees the old content or the new, never half.
+    """Write a file through a temporary one beside it, so that readers see old or new content.
 
     Args:
-        path: of the file.
-        *parts: its content, one after the other.
+        path: path of the file.
+        *parts: its content, one part after the other.
 
     Raises:
-        PolyceraError: where the disk or the folder does not take it; what was there before is
-            untouched.
+        PolyceraError: where the disk or the folder refuses it; the old file is untouched.
     """
     with _refused(path, f" ({sum(map(len, parts))} bytes)"), _beside(path) as temporary:
         with open(temporary, "xb") as file:
@@ -39,11 +38,10 @@ def write(path: Path, *parts: bytes | bytearray | memoryview) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to for who writes files itself; what was written takes the place of `path` at the end.
+    """Yield a temporary path for code that writes files itself; rename it to `path` at the end.
 
     Raises:
-        PolyceraError: where the disk or the folder does not take it; what was there before is
-            untouched.
+        PolyceraError: where the disk or the folder refuses it; the old file is untouched.
     """
     with _refused(path), _beside(path) as temporary:
         yield temporary
@@ -52,6 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _refused(path: Path, size: str = "") -> Iterator[None]:
+    """Turn errors of the system into a PolyceraError of one sentence."""
     try:
         yield
     except OSError as error:
@@ -62,26 +61,28 @@ def _refused(path: Path, size: str = "") -> Iterator[None]:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    # two threads may write one file; its ending says to some what to write
+    """Yield a temporary path beside the file, and remove whatever is left there at the end."""
+    # The thread is part of the name, because two threads may write the same file. The name keeps
+    # its ending, because some libraries choose the format by it.
     writer = f"{os.getpid()}.{threading.get_native_id()}"
     temporary = path.with_name(f".{writer}.{path.name[-100:]}")
-    # whoever made the folder may have put a link there, which must not be written through
+    # A link of this name may be in the folder; it must not be followed.
     with suppress(OSError):
         temporary.unlink()
     try:
         yield temporary
     finally:
-        # it is gone where all went well, and never was where the folder took nothing
+        # After a success it has been renamed; after a refusal it may never have existed.
         with suppress(OSError):
             temporary.unlink()
 
 
 def _settled(temporary: Path, path: Path) -> None:
-    """Bring the content to the disk, then its name: after a power failure too, one of the two contents is there."""
+    """Flush the content to the disk, then rename: after a power failure the file is old or new."""
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened
+    if hasattr(os, "O_DIRECTORY"):  # on other systems a folder cannot be opened
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -90,80 +91,86 @@ def _settled(temporary: Path, path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """A folder within a run, where it is not there yet.
+    """Make a folder within a run, unless it exists.
 
     Raises:
-        PolyceraError: where the disk does not take it.
+        PolyceraError: where the disk refuses it.
     """
     with _refused(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def remove(path: Path) -> None:
-    """Take a file away, or a folder that is empty by now; it may be gone already."""
+    """Remove a file or an empty folder, if it exists."""
     with suppress(OSError):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def discard(folder: Path) -> None:
-    """Take a folder of ours away with all that is in it."""
+    """Remove a folder of ours with everything in it."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
-    """Take away what processes that were killed left half-written in a folder; nobody else may be at work there."""
+    """Remove the temporary files that killed processes left in a folder.
+
+    No other process may be writing there.
+    """
     for path in paths.listed(folder):
         if is_half(path):
             remove(path)
 
 
 def is_half(path: Path) -> bool:
-    """Whether a file has the name of one that is being written, or was when its process was killed."""
+    """Return whether a file's name is that of a temporary file, as `write` makes them."""
     return re.match(r"\.\d+\.", path.name) is not None
 
 
 def check_free(path: Path, *, over_empty: bool = False) -> None:
-    """Find out before any work is done whether `new_folder` will be able to make this folder.
+    """Check, before any work is done, that `new_folder` will be able to make this folder.
 
     Args:
-        path: of the folder.
-        over_empty: whether it may be there already, with nothing in it.
+        path: path of the folder.
+        over_empty: whether an empty folder of this name is accepted.
 
     Raises:
-        Taken: where the name is taken.
+        Taken: where the name is in use.
         InputError: where it cannot be a name.
-        PolyceraError: where the disk does not take it.
+        PolyceraError: where the disk refuses it.
     """
     paths.checked(path, "The run folder")
     empty = path.is_dir() and not paths.listed(path)
     if (path.exists() or path.is_symlink()) and not (over_empty and empty):
         raise Taken(
-            f"The run folder {shorten(path)!r} already exists; choose another with --out, or remove it."
+            f"The run folder {shorten(path)!r} already exists; "
+            "choose another with --out, or remove it."
         )
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir():
         raise InputError(
             f"The run folder {shorten(path)!r} cannot be made: {shorten(parent)!r} is a file."
         )
+    # Make a folder to find out: permissions alone do not tell whether the system allows it.
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
     except OSError as error:
         raise PolyceraError(
-            f"Cannot write into the folder {shorten(parent)!r}: {error.strerror}; choose another with --out."
+            f"Cannot write into the folder {shorten(parent)!r}: {error.strerror}; "
+            "choose another with --out."
         ) from None
 
 
 @contextmanager
 def new_folder(path: Path, *, over_empty: bool = False) -> Iterator[Path]:
-    """A folder that appears under its name only once everything in it is written.
+    """Yield a draft folder, which gets its name only when everything in it has been written.
 
     Args:
-        path: of the folder.
-        over_empty: whether it may be there already, with nothing in it.
+        path: path of the folder.
+        over_empty: whether an empty folder of this name is accepted.
 
     Raises:
-        Taken: where the name is taken.
-        PolyceraError: where the disk does not take it.
+        Taken: where the name is in use.
+        PolyceraError: where the disk refuses it.
     """
     check_free(path, over_empty=over_empty)
     with new_parents(path):
@@ -176,12 +183,14 @@ def new_folder(path: Path, *, over_empty: bool = False) -> Iterator[Path]:
             ) from None
         try:
             yield draft
+            # mkdtemp makes a folder for its owner only; a run has the usual permissions.
             draft.chmod(0o777 & ~_umask())
             os.rename(draft, path)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and path.exists():
                 raise Taken(
-                    f"Another training has taken the run folder {shorten(path)!r} meanwhile; choose another with --out."
+                    f"Another training has taken the run folder {shorten(path)!r} meanwhile; "
+                    "choose another with --out."
                 ) from None
             raise PolyceraError(
                 f"Cannot write the folder {shorten(path)!r}: {error.strerror or error}."
@@ -192,7 +201,7 @@ def new_folder(path: Path, *, over_empty: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_parents(path: Path) -> Iterator[None]:
-    """Of the folders above, takes those away in the end that were not there and that nothing came into."""
+    """Remove at the end those parent folders that did not exist before and are still empty."""
     above = [folder for folder in path.absolute().parents if not folder.exists()]
     try:
         yield
@@ -203,6 +212,7 @@ def new_parents(path: Path) -> Iterator[None]:
 
 
 def _umask() -> int:
+    # The system returns the mask only when it is set.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""One process at a time trains into a folder."""
+"""Lock a folder, so that one process at a time trains into it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from polycera.errors import PolyceraError, shorten
 from polycera.storage import atomic
 
 LOCK = "lock"
+"""File name of the lock."""
 
 
 class InUse(PolyceraError):
-    """Another process is at work in a folder."""
+    """Raised when another process is training into a folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"Another process is training in {shorten(folder)!r}: wait until it ends, or end it first."
+            f"Another process is training in {shorten(folder)!r}: "
+            "wait until it ends, or end it first."
         )
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep others out of a folder. The system lets go of the lock when the process dies, however it dies.
+    """Hold the lock of a folder; the system releases it when the process dies for any reason.
 
     Raises:
         InUse: at once, where another process holds it.
-        PolyceraError: where the folder takes no lock.
+        PolyceraError: where no lock can be made in the folder.
     """
     from filelock import FileLock, Timeout
 
@@ -45,15 +47,16 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        # whoever has opened it meanwhile sees that it is gone, and makes another
+        # A process that has opened the file meanwhile notices that it is gone, and makes a new
+        # one.
         atomic.remove(folder / LOCK)
 
 
 def check(folder: Path) -> None:
-    """Find out before any work is done whether another process is at work in a folder.
+    """Check, before any work is done, that no other process is training into a folder.
 
     Raises:
-        InUse: where it is.
+        InUse: where one is.
     """
     if (folder / LOCK).exists():
         with held(folder):

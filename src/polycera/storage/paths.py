@@ -1,4 +1,4 @@
-"""Paths as a user names them: what the system says of one that it cannot use, as one sentence."""
+"""Check paths that a user gave, and list folders; a system error becomes one sentence."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from polycera.errors import InputError, PolyceraError, shorten
 
 
 def checked(path: str | Path, what: str = "The path") -> Path:
-    """Return a path that the system can look up, whether or not something is there.
+    """Return a path that the system can look up, whether or not it exists.
 
     Args:
-        path: as the user gave it.
-        what: it is, for the sentence of an error.
+        path: the path as the user gave it.
+        what: what the path is, for error messages.
 
     Raises:
-        InputError: for a name that is too long or holds a NUL character, and where a folder above
-            does not let us in.
+        InputError: for a name that is too long or contains a NUL character, and where a parent
+            folder may not be entered.
     """
     if why := _refused(path):
         raise InputError(f"{what} {shorten(str(path))!r} cannot be used: {why}.")
@@ -25,7 +25,7 @@ def checked(path: str | Path, what: str = "The path") -> Path:
 
 
 def _refused(path: str | Path) -> str | None:
-    """Say why the system cannot look up a path; None where it can, whether or not something is there."""
+    """Return why the system cannot look up a path; None where it can, even if nothing is there."""
     if "\0" in str(path):
         return "it holds a NUL character, which no name of a file may"
     try:
@@ -38,7 +38,7 @@ def _refused(path: str | Path) -> str | None:
 
 
 def listed(folder: Path) -> list[Path]:
-    """Return what is in a folder, in the order of names; nothing where there is no folder.
+    """Return the paths in a folder, sorted by name; an empty list where the folder does not exist.
 
     Raises:
         PolyceraError: where it cannot be read.
@@ -54,36 +54,36 @@ def listed(folder: Path) -> list[Path]:
 
 
 def within(folder: Path, path: Path) -> str:
-    """Return the path of a file within a folder as a manifest names it."""
+    """Return the path of a file relative to a folder, with slashes, as a manifest names it."""
     return path.relative_to(folder).as_posix()
 
 
 def all_within(folder: Path) -> list[str]:
-    """Return every file and link in a folder and in those below it, and each folder that is empty.
+    """Return all files and links in a folder and below it; empty folders end with a slash.
 
     Raises:
         PolyceraError: where a folder cannot be read.
     """
-    found = []
+    names = []
     for path in listed(folder):
         inner = all_within(path) if path.is_dir() and not path.is_symlink() else None
-        found += (
+        names += (
             [f"{path.name}/{name}" for name in inner]
             if inner
             else [path.name + "/" * (inner == [])]
         )
-    return found
+    return names
 
 
 def check_output(path: Path, *, allowed: str = "") -> None:
-    """Refuse to write into the folder of a run, whose files are its own and stand in its manifest.
+    """Raise where a path is inside a run: a run's files are its own and listed in its manifest.
 
     Args:
-        path: of the file that is to be written.
-        allowed: a name that may be written there.
+        path: path of the file to be written.
+        allowed: a file name that may be written there.
 
     Raises:
-        InputError: where the folder, or one above it, is a run; for a path that cannot be used.
+        InputError: where the folder, or one above it, is a run, and for a path that cannot be used.
     """
     if why := _refused(path):
         raise InputError(f"Cannot write {shorten(str(path))!r}: {why}.")
@@ -92,6 +92,7 @@ def check_output(path: Path, *, allowed: str = "") -> None:
             if path.resolve() == folder / allowed and allowed:
                 return
             raise InputError(
-                f"Cannot write {shorten(path)!r}: {shorten(folder)!r} is a run, and the files of a run are its own; "
+                f"Cannot write {shorten(path)!r}: {shorten(folder)!r} is a run, "
+                "and the files of a run are its own; "
                 "choose a name outside of it."
             )

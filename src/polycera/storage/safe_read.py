@@ -1,4 +1,4 @@
-"""The only place that opens a file of a run for reading: a plain file of a stated size, no link to elsewhere."""
+"""Open a run's files for reading: plain files of limited size, no links; no other module does."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ import msgspec
 from polycera.errors import PolyceraError, shorten
 
 SIZE = 2**23
-"""Bytes of a JSON file at most."""
+"""Most bytes of a JSON file."""
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""Flag that makes opening a link fail; 0 on systems without it."""
 
 LARGEST = 2**34
-"""Bytes of a file of numbers at most: longer than any table's network, and digested within a minute."""
+"""Most bytes of a file of arrays: larger than any table's network, and hashed within a minute."""
 
 LISTS, VALUES = 100_000, 600_000
-"""Lists and dicts, and values, in a JSON file at most: what Python makes of them stays under 64 MB."""
+"""LISTS: most lists and dicts of a JSON file; VALUES: most values. The objects stay under 64 MB."""
 
 
 @contextmanager
 def opened(path: Path, linked: bool = False) -> Iterator[tuple[BufferedReader, int]]:
-    """The file and its size in bytes.
+    """Yield an opened file and its size in bytes.
 
     Args:
-        path: of the file.
-        linked: whether it may be a link, because the user named it and not a run.
+        path: path of the file.
+        linked: whether it may be a link, because the user named it.
 
     Raises:
-        PolyceraError: where it cannot be read, or is a link, a folder, a pipe: a run's files are
+        PolyceraError: where it cannot be read, or is a link, a folder or a pipe: a run's files are
             its own.
     """
     try:
@@ -43,28 +44,29 @@ def opened(path: Path, linked: bool = False) -> Iterator[tuple[BufferedReader, i
             raise PolyceraError(
                 f"{shorten(path)!r} is a link to elsewhere; the files of a run are its own."
             )
-        # not to wait for whoever may write into a pipe
+        # O_NONBLOCK: opening a pipe would wait until another process writes to it.
         descriptor = os.open(
             path, os.O_RDONLY | (0 if linked else NO_LINK) | getattr(os, "O_NONBLOCK", 0)
         )
     except OSError as error:
         raise PolyceraError(f"Cannot read {shorten(path)!r}: {error.strerror}.") from None
-    about = os.fstat(descriptor)
-    plain = stat.S_ISREG(about.st_mode)
-    if not plain or about.st_size > LARGEST:
+    # The opened file is examined, not the path, which may have been replaced meanwhile.
+    status = os.fstat(descriptor)
+    plain = stat.S_ISREG(status.st_mode)
+    if not plain or status.st_size > LARGEST:
         os.close(descriptor)
-        what = (
-            f"it has {about.st_size} bytes, and {LARGEST} are read at most"
+        reason = (
+            f"it has {status.st_size} bytes, and {LARGEST} are read at most"
             if plain
             else "it is no plain file"
         )
-        raise PolyceraError(f"Cannot read {shorten(path)!r}: {what}.")
+        raise PolyceraError(f"Cannot read {shorten(path)!r}: {reason}.")
     with open(descriptor, "rb") as file:
-        yield file, about.st_size
+        yield file, status.st_size
 
 
 def content(path: Path, limit: int) -> bytes:
-    """All of a file.
+    """Return the whole content of a file.
 
     Raises:
         PolyceraError: as `opened`, and where it is longer than the limit in bytes.
@@ -76,10 +78,10 @@ def content(path: Path, limit: int) -> bytes:
 
 
 def json(text: bytes) -> Any:
-    """What a JSON text says, looked at before anything is made of it.
+    """Return the values of a JSON text, whose size is checked before it is parsed.
 
     Raises:
-        ValueError: where it is no JSON, or holds more than a run has any use for.
+        ValueError: where it is not JSON, or is larger than any file of a run.
     """
     if len(text) > SIZE or text.count(b"[") + text.count(b"{") > LISTS or text.count(b",") > VALUES:
         raise ValueError(f"it is longer than {SIZE} bytes, {LISTS} lists or {VALUES} values")
@@ -90,16 +92,17 @@ def json(text: bytes) -> Any:
 
 
 def own_folder(path: Path) -> None:
-    """Hold a folder within a run against what it may be: what is written and swept in there must not lie elsewhere.
+    """Raise where a folder within a run is a link or not a folder: files are removed in there.
 
     Raises:
-        PolyceraError: where it is there and is a link or no folder.
+        PolyceraError: where it exists and is a link or not a folder.
     """
     try:
         kind = os.lstat(path).st_mode
-    except OSError:  # it is not there yet
+    except OSError:  # it does not exist yet
         return
     if not stat.S_ISDIR(kind):
         raise PolyceraError(
-            f"{shorten(path)!r} is a link to elsewhere, or a file; the folders of a run are its own."
+            f"{shorten(path)!r} is a link to elsewhere, or a file; "
+            "the folders of a run are its own."
         )

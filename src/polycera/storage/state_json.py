@@ -1,4 +1,4 @@
-"""Any state made of plain values and arrays, as JSON with the arrays beside it: no class, no code, exact to the bit."""
+"""Convert plain state with arrays to JSON and arrays, and back: no code, exact to the bit."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ import numpy as np
 from polycera.errors import InputError, shorten
 
 MARK = "~"
-"""The key of a dict that stands for what JSON has no word for."""
+"""Key of a dict that stands for a value that JSON does not have."""
 
 MANY = 16
-"""Numbers from which a list of them is an array: smaller, and no number is lost that JSON cannot say."""
+"""Length from which a list of floats is stored as an array, which also holds NaN and infinity."""
 
 
 def split(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """A tree of dicts, lists, tuples, sets, numbers, text, None and arrays -> what JSON can say, and its arrays.
+    """Return a tree as JSON values, and its arrays by name.
+
+    Args:
+        tree: dicts, lists, tuples, sets, numbers, text, None and arrays.
 
     Raises:
-        TypeError: for anything else, saying what and where.
+        TypeError: for anything else, with its type and path.
     """
     arrays: dict[str, np.ndarray] = {}
     return _down(tree, "", arrays), arrays
 
 
 def join(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The tree that was split.
+    """Return the tree that was split.
 
     Raises:
-        InputError: for what `split` does not write.
+        InputError: for values that `split` does not write.
     """
     try:
         return _up(value, dict(arrays))
@@ -50,6 +53,7 @@ def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
     if (
         value is None
         or isinstance(value, bool | str)
+        # JSON readers agree only on integers below 2**53 (RFC 8259, section 6).
         or (type(value) is int and abs(value) < 2**53)
     ):
         return value
@@ -69,10 +73,11 @@ def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {MARK: kind, "of": _array(np.array(value), "array", place, arrays)}
     if isinstance(value, list | tuple | set | frozenset):
+        # Sets are sorted, so that equal states give equal files.
         parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
-        found = [_down(part, f"{place}/{i}", arrays) for i, part in enumerate(parts)]
+        values = [_down(part, f"{place}/{i}", arrays) for i, part in enumerate(parts)]
         kind = next(name for name, known in SEQUENCES.items() if isinstance(value, known))
-        return found if kind == "list" else {MARK: kind, "of": found}
+        return values if kind == "list" else {MARK: kind, "of": values}
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value) and MARK not in value:
             return {key: _down(part, f"{place}/{key}", arrays) for key, part in value.items()}
@@ -85,6 +90,7 @@ def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 SEQUENCES: Mapping[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+"""Name -> type of the containers that are stored as lists."""
 
 
 def _array(
@@ -92,6 +98,7 @@ def _array(
 ) -> dict[str, str]:
     if array.dtype.kind in "OUSMm":
         raise TypeError(f"{place.strip('/') or 'it'} is an array of {array.dtype}")
+    # Two places can have the same name: the keys "a/b", and "b" within "a".
     name = place
     while name in arrays:
         name += "'"
@@ -100,7 +107,10 @@ def _array(
 
 
 def _up(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """What was split; each array is taken once, as it was written once, or a file could say much in few words."""
+    """Return the value that was split.
+
+    Each array is used once, as it was written once. Otherwise a small file could make a huge tree.
+    """
     if isinstance(value, list):
         return [_up(part, arrays) for part in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Named columns as a CSV or Parquet file, and named arrays as one file."""
+"""Write named columns as a CSV or Parquet file, and named arrays as one file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from polycera.storage import atomic
 
 
 def as_csv(columns: Mapping[str, Sequence[Any]]) -> str:
-    """The columns as text; a missing value is an empty cell."""
+    """Return the columns as CSV text; a missing value is an empty cell."""
     text = _text(columns, csv.QUOTE_MINIMAL)
-    # Python does not think of quotes for a lone carriage return, and ends the line there when it
-    # reads
+    # Python's csv writer does not quote a lone carriage return, but its reader ends the line
+    # there.
     return _text(columns, csv.QUOTE_ALL) if "\r" in text else text
 
 
@@ -27,19 +27,21 @@ def _text(columns: Mapping[str, Sequence[Any]], quoting: Literal[0, 1]) -> str:
     writer = csv.writer(text, lineterminator="\n", quoting=quoting)
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
+        # NaN differs from itself; it counts as missing.
         writer.writerow(["" if value is None or value != value else value for value in row])
     return text.getvalue()
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
+"""First characters that make a spreadsheet read a cell as a formula (OWASP, CSV Injection)."""
 
 
 def without_formulas(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Return the columns with an apostrophe before each name and text that a spreadsheet would take for a formula.
+    """Return the columns with an apostrophe before text that a spreadsheet would read as a formula.
 
-    Numbers stay, and so do texts that are numbers. Only for who opens the file in a spreadsheet:
-    another program reads the apostrophe as part of the label.
+    Names are changed too. Numbers stay as they are, and so do texts that are numbers. Use this
+    only for files that are opened in a spreadsheet: other programs read the apostrophe as part of
+    the label.
 
     Example:
         >>> without_formulas({"=1+1": ["@sum", "-1", "no", -1.5]})
@@ -62,10 +64,10 @@ def _no_formula(value: Any) -> Any:
 
 
 def check_path(path: Path) -> None:
-    """Refuse a file name that `write` could not serve, before any work is done.
+    """Check, before any work is done, that `write` can write a file of this name.
 
     Raises:
-        InputError: for an ending other than .csv and .parquet, or a folder that is not there.
+        InputError: for an ending other than .csv and .parquet, or a folder that does not exist.
         MissingExtra: for Parquet without pyarrow.
     """
     if path.suffix not in (".csv", ".parquet"):
@@ -97,7 +99,7 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of numbers or text to an .npz file, all or nothing; nothing in it is pickled."""
+    """Write arrays of numbers or text to an .npz file, all or nothing; nothing is pickled."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     atomic.write(path, buffer.getvalue())

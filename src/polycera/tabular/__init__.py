@@ -1,7 +1,7 @@
-"""From a table to a run: prepare, train, write, and open it again.
+"""Train a network from a table, write the run, and open it again.
 
-A table and a run folder are read and checked without Keras, which takes seconds to import: a
-mistake is found at once.
+A table and a run folder are read and checked without Keras, which takes seconds to import. So
+errors in them are raised at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""After the members have trained: landmarks are solved for, both are calibrated and mixed, and so is the mixture."""
+"""Blend landmarks with the trained members, and calibrate the members and the mixture.
+
+The landmarks are solved for in closed form.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +21,29 @@ from polycera.tasks import Layout, Multiclass, Multilabel
 from polycera.typing import Array
 
 SHARES = np.linspace(0.0, 1.0, 11)
-"""Of the landmarks in the mixture."""
+"""Shares of the landmarks in the mixture that are tried."""
 POOLED = 200
-"""Rows that all tasks together count for, when the share of one is chosen."""
+"""Weight of the loss pooled over all tasks, in rows, when the share of one task is chosen."""
 HALVES = 20
-"""Rows that speak for one half each, as a mean of two is seldom bad: what few rows say is chance."""
+"""Weight of a penalty that draws a share towards one half, in rows.
+
+A mean of two predictors is seldom bad, and with few rows a better share is found by chance.
+"""
 
 Rows = tuple[Array, Array]
 """Features [n, features] and packed targets [n, width]."""
 
 
 class BackgroundKernelFit:
-    """Solves for the landmarks in a thread while the members train: neither needs what the other one finds.
+    """Solves for the landmarks in a thread while the members train.
 
-    Equal rows and seeds give equal bits, whenever the thread runs. It ends with the process: where
-    a training is cut off, nobody waits for it.
+    Neither needs the other's result. Equal rows and seeds give equal bits, whenever the thread
+    runs. The thread ends with the process, so an interrupted training does not wait for it.
 
     Args:
         model: built; only its layout and the number of its landmarks are read.
         rows: from which landmarks may learn.
-        seed: of the landmarks.
+        seed: of the choice of landmarks.
     """
 
     def __init__(self, model: Model, rows: Rows, seed: int) -> None:
@@ -46,13 +52,15 @@ class BackgroundKernelFit:
         count, layout = model.get_layer(LANDMARKS).count, model.layout
 
         def work() -> None:
+            """Solve for the landmarks and store the solution or the error."""
             try:
-                # One core: NumPy's threads wait for each other by counting, and would take the
-                # training's core too.
+                # One thread, because OpenBLAS threads wait for each other in a busy loop and
+                # would take the training's core too.
                 with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
                     self._found.append(
                         kernel_ridge.machine(count, layout, bent(rows[0], np), rows[1], seed)
                     )
+            # An exception in a thread would only be printed: `result` raises it for the caller.
             except BaseException as error:
                 self._failed.append(error)
 
@@ -68,7 +76,7 @@ class BackgroundKernelFit:
 
 
 def ahead(model: Model, rows: Rows, seed: int) -> BackgroundKernelFit | None:
-    """Begin to solve for the landmarks of a model; None where it has none."""
+    """Start to solve for the landmarks of a model; return None where it has none."""
     has_landmarks = LANDMARKS in (layer.name for layer in model.layers)
     return BackgroundKernelFit(model, rows, seed) if has_landmarks else None
 
@@ -83,85 +91,93 @@ def fit_blend(
     begun: BackgroundKernelFit | None = None,
     groups: np.ndarray | None = None,
 ) -> Array:
-    """Solve for the landmarks, mix them with the members, and calibrate what comes of it.
+    """Solve for the landmarks, mix them with the members, and calibrate the mixture.
 
     Args:
-        model: whose members have trained, with a blend at its end.
+        model: its members have trained, and a blend is its last layer.
         known: rows from which landmarks may learn.
-        held: rows by which the mixture is chosen; the same ones, where each was left out in its
-            turn.
-        members: what members that did not learn from the held rows say of them, [n, units].
-        seed: of the landmarks.
-        refit: whether landmarks learn from the held rows too, once all is chosen.
-        begun: from `ahead`, with the known rows; None begins now.
-        groups: the group of each held row, [n]; None where each is its own.
+        held: rows by which the mixture is chosen. With folds these are the rows of `known`, and
+            out-of-fold and leave-one-out predictions are used.
+        members: raw outputs of members that did not train on the held rows, [n, output columns].
+        seed: of the choice of landmarks.
+        refit: whether landmarks are fitted to the held rows too, once all is chosen.
+        begun: from `ahead`, with the known rows; None starts now.
+        groups: the group of each held row, [n]; None where each row is its own group.
 
     Returns:
-        what the network says of the held rows without having learned from them, [n, units].
+        raw outputs of the network for the held rows without having trained on them, [n, output
+        columns].
     """
-    told, last = members, model.get_layer(BLEND)
-    apart = held is not known
+    mixture, blend_layer = members, model.get_layer(BLEND)
+    separate_rows = held is not known
     truth = {name: held[1][:, columns] for name, columns in model.layout.target_columns.items()}
     scale, shift = np.ones(model.layout.units), np.zeros(model.layout.units)
     begun = begun or ahead(model, known, seed)
-    if begun is not None and (alone := begun.result()) is not None:
-        beside = alone.says(bent(held[0], np)) if apart else alone.left_out
-        # Members that are too sure of themselves would spoil the mixture, and landmarks be taken in
-        # their place.
-        first = _calibrated_members(model.layout, truth, members, groups)
-        share, told = _mixed(model, held[1], first.applied(members), beside)
-        # What is mixed is (1 - share) (a members + b) + share landmarks; the layer calibrates after
-        # mixing.
-        scale, shift = (1.0 - share) * first.scale + share, (1.0 - share) * first.shift
-        last.share.assign((share / scale).astype("float32"))
+    if begun is not None and (machine := begun.result()) is not None:
+        landmark_outputs = machine.says(bent(held[0], np)) if separate_rows else machine.left_out
+        # Calibrated before mixing: overconfident members would spoil the mixture, and landmarks
+        # would be preferred to them.
+        member_calibration = _calibrated_members(model.layout, truth, members, groups)
+        share, mixture = _mixed(
+            model, held[1], member_calibration.applied(members), landmark_outputs
+        )
+        # The mixture is (1 - share) (a members + b) + share landmarks. The layer has no calibration
+        # before mixing, so a and b are moved into its share, scale and shift.
+        scale, shift = (
+            (1.0 - share) * member_calibration.scale + share,
+            (1.0 - share) * member_calibration.shift,
+        )
+        blend_layer.share.assign((share / scale).astype("float32"))
         layer = model.get_layer(LANDMARKS)
-        if apart and refit:
+        if separate_rows and refit:
             x, y = (np.concatenate(parts) for parts in zip(known, held, strict=True))
-            again = kernel_ridge.machine(
-                layer.count, model.layout, bent(x, np), y, seed, alone.kernel
+            refitted = kernel_ridge.machine(
+                layer.count, model.layout, bent(x, np), y, seed, machine.kernel
             )
-            alone = again or alone
-        alone.give(layer)
+            machine = refitted or machine
+        machine.give(layer)
         trim(model)
-    found = evaluation.calibration(model.layout, truth, told, groups)
-    # Where all labels that were learned from are one, the answer is that one: whatever else comes
-    # out is noise.
+    calibration = evaluation.calibration(model.layout, truth, mixture, groups)
+    # Where all known training labels are equal, that value is predicted: any other output is noise.
     fixed, prior = fixed_units(model.layout, known[1]), np.asarray(model.units.prior, "float64")
-    last.scale.assign(np.where(fixed, 0.0, found.scale * scale).astype("float32"))
-    last.shift.assign(np.where(fixed, prior, found.applied(shift)).astype("float32"))
-    return np.where(fixed, prior, found.applied(told))
+    blend_layer.scale.assign(np.where(fixed, 0.0, calibration.scale * scale).astype("float32"))
+    blend_layer.shift.assign(np.where(fixed, prior, calibration.applied(shift)).astype("float32"))
+    return np.where(fixed, prior, calibration.applied(mixture))
 
 
 def trim(model: Model) -> None:
-    """Have a network of a table compute nothing of the landmarks whose coefficients are 0, which are often most."""
+    """Drop the landmarks whose coefficients are 0, often most of them, to save their time."""
     if LANDMARKS in (layer.name for layer in model.layers):
         model.get_layer(LANDMARKS).trim()
+        # The compiled prediction function still has the old number of landmarks.
         model.trace_anew()
 
 
 def _calibrated_members(
     layout: Layout, truth: dict[str, Array], raw: Array, groups: np.ndarray | None
 ) -> evaluation.Calibration:
-    """Return scale and shift of what the members say, before it is mixed.
+    """Return the scale and shift that calibrate the members before they are mixed.
 
-    Of classes the best temperature is taken where it makes them less sure, however few the rows:
-    members stop by how many answers are right, and their probabilities go on growing. More sure
-    than they are they are never made, as rows that are all answered rightly would ask for it
-    without end.
+    For classes the best temperature is used where it makes the members less confident, however few
+    the rows: they stop at the best accuracy, and their probabilities go on growing. The members are
+    never made more confident, because rows that are all predicted correctly would ask for an
+    infinite scale.
     """
-    found = evaluation.calibration(layout, truth, raw, groups)
-    scale = found.scale.copy()
+    calibration = evaluation.calibration(layout, truth, raw, groups)
+    scale = calibration.scale.copy()
     for group in layout.groups:
         if isinstance(group.task, Multiclass) and not group.task.soft:
             z, first, units = group.raw(raw, np), group.raw_start, group.task.units
             for i, task in enumerate(group.tasks):
                 best = temperature(truth[task.name], z[:, i : i + 1])[0]
                 scale[first + i * units : first + (i + 1) * units] = min(best, 1.0)
-    return replace(found, scale=scale)
+    return replace(calibration, scale=scale)
 
 
 def fixed_units(layout: Layout, y: Array) -> Array:
-    """Return which raw outputs have nothing to learn, bool [units]: all labels that are known are one.
+    """Return which raw outputs have nothing to learn, bool [output columns].
+
+    These are the ones whose known labels are all equal.
 
     Args:
         layout: the tasks.
@@ -170,16 +186,21 @@ def fixed_units(layout: Layout, y: Array) -> Array:
     known = ~np.isnan(y)
     highest = np.where(known, y, -np.inf).max(axis=0, initial=-np.inf)
     lowest = np.where(known, y, np.inf).min(axis=0, initial=np.inf)
-    alike = known.any(axis=0) & (highest == lowest)
-    found = np.zeros(layout.units, bool)
+    constant_columns = known.any(axis=0) & (highest == lowest)
+    fixed = np.zeros(layout.units, bool)
     for name, task in layout.tasks.items():
-        own = alike[layout.target_columns[name]]
-        found[layout.raw_columns[name]] = own if isinstance(task, Multilabel) else own.all()
-    return found
+        constant = constant_columns[layout.target_columns[name]]
+        fixed[layout.raw_columns[name]] = (
+            constant if isinstance(task, Multilabel) else constant.all()
+        )
+    return fixed
 
 
 def _mixed(model: Model, y: Array, members: Array, beside: Array) -> tuple[Array, Array]:
-    """Choose how much of the landmarks goes into each answer, [units]; what both say of the held rows, [n, units]."""
+    """Return the landmarks' share in each raw output, [output columns], and the mixture.
+
+    The mixture has the raw outputs of both for the held rows, [n, output columns].
+    """
     layout = model.layout
     serves = np.isin(layout.owner, kernel_ridge.served(layout)) & ~np.isnan(beside).any(axis=0)
     beside = np.where(serves, beside, 0.0)
@@ -188,33 +209,40 @@ def _mixed(model: Model, y: Array, members: Array, beside: Array) -> tuple[Array
 
 
 def shares(model: Model, y: Array, members: Array, beside: Array) -> Array:
-    """The share of the second in the mixture with which each task loses least on these rows, [tasks].
+    """Return for each task the share of the landmarks with the lowest loss on these rows, [tasks].
 
     Args:
         model: has the losses.
         y: packed targets [n, width].
-        members, beside: raw outputs [n, units].
+        members, beside: raw outputs [n, output columns] of the members and of the landmarks.
 
-    One share for all tasks is found from all their rows, and each task moves away from it as far as
-    its own rows say.
+    The losses of all tasks together favour one common share. A task moves away from it as far as
+    its own rows support that.
     """
     losses = np.stack(
         [_losses(model, y, members * (1.0 - share) + beside * share) for share in SHARES]
     )
-    rows = np.array(
+    labelled_rows = np.array(
         [
             (~np.isnan(y[:, columns])).any(axis=1).sum()
             for columns in model.layout.target_columns.values()
         ]
     )
-    relative = losses / np.maximum(np.abs(losses[[0, -1]]).min(axis=0), 1e-9)
-    together = relative @ (rows / max(rows.sum(), 1))
-    halves = HALVES * (SHARES[:, None] - 0.5) ** 2 * (1 + POOLED / max(rows.mean(), 1))
-    return SHARES[(relative * rows + together[:, None] * POOLED + halves).argmin(axis=0)]
+    # Losses of different tasks have different scales: divide by the better of the two alone.
+    relative_losses = losses / np.maximum(np.abs(losses[[0, -1]]).min(axis=0), 1e-9)
+    pooled_loss = relative_losses @ (labelled_rows / max(labelled_rows.sum(), 1))
+    half_penalty = (
+        HALVES * (SHARES[:, None] - 0.5) ** 2 * (1 + POOLED / max(labelled_rows.mean(), 1))
+    )
+    return SHARES[
+        (relative_losses * labelled_rows + pooled_loss[:, None] * POOLED + half_penalty).argmin(
+            axis=0
+        )
+    ]
 
 
 def _losses(model: Model, y: Array, raw: Array) -> Array:
-    """Each task's loss on these rows, its terms by their weights, [tasks]."""
+    """Return the loss of each task on these rows, its terms weighted, [tasks]."""
     objective = model._objective
     totals, rows = objective.sums(y, raw, model._kept())
     return objective.shares.astype("float64") @ (totals / np.maximum(rows, 1.0))

@@ -1,4 +1,4 @@
-"""Whether a run that is there is the one that is asked for, so that the same command can be given again."""
+"""Check that an existing run is the requested one, so that the same call can be repeated."""
 
 from __future__ import annotations
 
@@ -15,73 +15,84 @@ from polycera.storage import atomic, lock, paths
 from polycera.tabular.prepare import PreparedTable
 
 SHOWN = 4
-"""Differences that are named, at most."""
+"""Maximum number of differences that an error names."""
 
 
 def check_same(begun: Folder, plan: Spec, prepared: PreparedTable) -> None:
-    """Hold a run against what is asked for now; where the table lies does not matter, what is in it does.
+    """Raise an error where a run has another spec or other data than requested now.
+
+    The path of the table may differ; its content must not.
 
     Args:
         begun: the run.
-        plan: the completed spec of what is asked for.
+        plan: the completed spec that is requested now.
         prepared: its table.
 
     Raises:
-        InputError: where they differ, naming what does.
+        InputError: where they differ, naming the differences.
     """
-    asked = spec_from(to_yaml(plan), "asked for")  # as it would come back from its file
-    # another seed draws other parts, so the checksum of the rows says something of the table under
-    # one spec only
-    differing = [*_different(_values(begun.spec), _values(asked))] or _other_table(begun, prepared)
+    requested = spec_from(to_yaml(plan), "asked for")  # as it would be read from its file
+    # The checksum of the rows depends on the spec too: another seed draws other parts. So tables
+    # are compared only where the specs are equal.
+    differing = [*_different(_values(begun.spec), _values(requested))] or _other_table(
+        begun, prepared
+    )
     if differing:
         more = f", and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise InputError(
-            f"The run {shorten(begun.path)!r} was begun with something else: {', '.join(differing[:SHOWN])}{more}. "
-            "Give what was given then, or choose another --out."
+            f"The run {shorten(begun.path)!r} was begun with something else: "
+            f"{', '.join(differing[:SHOWN])}{more}. Give what was given then, or choose another "
+            "--out."
         )
 
 
 def _values(spec: Spec) -> dict[str, Any]:
-    """A spec as plain values, the tasks by name, without the place of the table."""
-    found: dict[str, Any] = msgspec.to_builtins(spec)
-    found["data"].pop("source", None)
-    found["tasks"] = {str(task.get("name")): task for task in found["tasks"]}
-    return found
+    """Return a spec as plain values, with the tasks by name and without the path of the table."""
+    values: dict[str, Any] = msgspec.to_builtins(spec)
+    values["data"].pop("source", None)
+    values["tasks"] = {str(task.get("name")): task for task in values["tasks"]}
+    return values
 
 
 def _different(old: Any, new: Any, place: str = "") -> Iterator[str]:
-    """What differs, each with both values."""
+    """Yield a phrase for each difference, with both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
-            where = f"{place}.{name}" if place else name
+            path = f"{place}.{name}" if place else name
             if name not in new:
-                yield f"{shorten(where)} is missing now"
+                yield f"{shorten(path)} is missing now"
             elif name not in old:
-                yield f"{shorten(where)} is new"
+                yield f"{shorten(path)} is new"
             else:
-                yield from _different(old[name], new[name], where)
+                yield from _different(old[name], new[name], path)
     elif old != new:
         yield f"{shorten(place)} was {shorten(repr(old), 40)} and is {shorten(repr(new), 40)}"
 
 
 def _other_table(begun: Folder, prepared: PreparedTable) -> list[str]:
-    """Say that the table is another one; of columns that came or went the spec says it."""
+    """Return a phrase where the values of the table differ.
+
+    Columns that were added or removed are differences of the spec.
+    """
     if begun.schema["rows"] == prepared.digest:
         return []
     return ["the values in the table are others"]
 
 
 def holds_nothing(place: Path) -> bool:
-    """Whether a folder holds nothing but what a training leaves that was killed before it wrote its spec."""
-    ours = (f"{folder.CHECKPOINTS}/{lock.LOCK}", f"{folder.CHECKPOINTS}/", f"{folder.EPOCHS}/")
+    """Return whether a folder has only leftovers of a training that never wrote its spec."""
+    expected = (f"{folder.CHECKPOINTS}/{lock.LOCK}", f"{folder.CHECKPOINTS}/", f"{folder.EPOCHS}/")
     return place.is_dir() and all(
-        name in ours or atomic.is_half(Path(name)) or name.startswith(".unfinished-")
+        name in expected or atomic.is_half(Path(name)) or name.startswith(".unfinished-")
         for name in paths.all_within(place)
     )
 
 
 def how_to_go_on(place: Path) -> str:
-    """What to say beside the refusal of a folder that is there; empty where it is no run that was cut off."""
+    """Return how to resume the run in a folder, as a hint for the error that it exists.
+
+    It is empty where the folder does not hold an interrupted run.
+    """
     try:
         if manifest.entries(place) and folder.MODEL not in manifest.entries(place):
             return (
@@ -89,5 +100,6 @@ def how_to_go_on(place: Path) -> str:
                 f"polycera resume {shorten(place)}"
             )
     except PolyceraError:
+        # A damaged folder: the error about the folder is raised without a hint.
         pass
     return ""

@@ -1,4 +1,4 @@
-"""From a table to a run folder, in one call."""
+"""Train one network from a table and write its run folder, in one call."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from polycera.tabular.run_frames import library_of
 from polycera.tasks import Layout
 
 BESIDE_A_SPEC = {"source", "out", "spec", "checkpoint_every", "resume", "progress", "say"}
-"""Arguments of `fit` that no spec holds."""
+"""Arguments of `fit` that may be passed beside a spec, because no spec stores them."""
 
 
 def fit(
@@ -72,62 +72,60 @@ def fit(
     progress: bool | None = None,
     say: Any = None,
 ) -> Run:
-    """Train one network for all targets of a table; leave a run folder.
+    """Train one network for all targets of a table and write a run folder.
 
-    Kinds of targets and roles of columns are inferred; each can be declared. Features are encoded
-    by what the training rows show. Training stops on the mean skill of all tasks over the
+    Kinds of targets and roles of columns are inferred; each can be declared. The encoding of the
+    features is fitted to the training rows. Training stops on the mean skill of all tasks on the
     validation rows and keeps the best weights. Two calls with one seed give equal numbers on one
     machine.
 
-    The folder is there from the first step on. A training that is cut off goes on with `pc.resume`.
+    The folder exists from the first step on. `pc.resume` continues a training that was interrupted.
 
     Args:
         source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of
             columns.
         targets: column names; or a dict of name to kind (`"count"`) or task; or tasks.
-        weights: task -> factor in the total loss, where it is not the task's own (1); `task/term`
-            -> factor of one of its loss terms, which a loss becomes by being named: {"price/mse":
-            0.8, "price/mae": 0.2}.
+        weights: task -> loss weight, where it is not the task's own (1); `task/term` -> weight of
+            one of its loss terms. Naming a loss of the task's kind makes it a loss term:
+            {"price/mse": 0.8, "price/mae": 0.2}.
         out: the run folder; default `runs/<name of the file>-<number>`.
-        spec: a spec (or its path) as a run leaves it, perhaps edited: repeats that training;
-            `source` may replace its file; the arguments that a spec holds stay out.
+        spec: a spec (or its path) as a run writes it, perhaps edited: repeats that training.
+            `source` may replace its file; arguments that a spec holds must not be passed.
         columns: name -> role, where the inferred one is wrong: number, category, boolean, date,
             ignore, ...
         exclude: columns to leave out.
         validation, test: shares of the rows.
         split: a column that names each row's part (train, validation, test).
         groups: a column whose groups are never divided.
-        time: a column by whose order the last rows are the test.
-        joint: task -> weight in the score by which training stops; default: all alike.
-        threshold: the metric by which it is chosen, on the validation rows, from which probability
-            on yes is said of a binary task or a label; default `f1`; `none`: above one half.
+        time: a column by which rows are ordered; the last rows are the test rows.
+        joint: task -> score weight in the joint score that stops the training; default: all equal.
+        threshold: metric used to choose the decision thresholds of binary tasks and labels on the
+            validation rows; default `f1`; `none`: the threshold is 0.5.
         encoding: of a text file.
-        seed: of the split, the first weights, the order of rows, dropout.
-        preset: `fast`: a smaller network and fewer steps, for a first look; what `network` and
-            `training` name goes before it. What it costs is in docs/accuracy.md.
+        seed: of the split, the initial weights, the order of rows, dropout.
+        preset: `fast`: a smaller network and fewer steps, for a first look. Options in `network`
+            and `training` take precedence. docs/accuracy.md has its cost in accuracy.
         network: `width`, `depth`, `dropout`, `members`, `folds`, `bins`, `numbers`, `landmarks`;
-            what is left out is chosen by the table, see `polycera.runs.spec.Network`.
+            options left out are chosen from the table, see `polycera.runs.spec.Network`.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
             `weighting`, `balancing`, `gradients`, `preference`, `guard`, `threshold`.
-        checkpoint_every: how often all that it takes to go on is saved: "5 minutes", "200 batches",
-            "1 epoch".
-        resume: whether `out` may be there already: a training that was cut off goes on, one that
-            has ended is returned as it is; the same call can be made again after anything. Another
-            spec or other data are refused.
+        checkpoint_every: how often to save a checkpoint: "5 minutes", "200 batches", "1 epoch".
+        resume: whether `out` may exist already. An interrupted training continues; a finished one
+            is returned as it is. So the same call can always be repeated. A different spec or
+            different data raise an error.
         progress: whether to draw a bar; default: on a terminal and in a notebook.
-        say: called with each sentence about what was inferred; default: nothing is said but
-            warnings.
+        say: called with each sentence about what was inferred; default: only warnings are shown.
 
     Returns:
         the run: `run.metrics`, `run.predict(...)`, `run.path`.
 
     Raises:
-        UnknownName, InputError: one sentence for whatever is wrong; nothing is left behind. With
-            `resume`, where the run in `out` was begun with another spec or other data, naming what
-            differs.
-        PolyceraError: where the disk does not take the run, or the training came apart.
-        Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved, and the
-            message says how to go on.
+        UnknownName, InputError: with one sentence on what is wrong; nothing is left on disk. With
+            `resume`, also where the run in `out` has another spec or other data; the error names
+            the differences.
+        PolyceraError: where the run cannot be written to disk, or the training diverged.
+        Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP. A checkpoint was saved, and the
+            message has the command that resumes the training.
 
     Examples:
         >>> import polycera as pc
@@ -137,27 +135,29 @@ def fit(
     """
     given = dict(locals())
     if spec is None:
-        # none may bring landmarks where there are groups
+        # Landmarks are validated row by row, which is wrong with groups: no preset may add them.
         if groups is not None and preset is not None:
             network = {"landmarks": 0, **(network or {})}
         network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
-        chosen = {} if threshold is None else {"threshold": threshold}
+        threshold_option = {} if threshold is None else {"threshold": threshold}
         plan = Spec(
             tasks=[],
             data=Data(source=path, encoding=encoding, columns=dict(columns or {}), parts=parts),
             network=_options(Network, network, "network"),
             training=_options(
-                Training, {**(training or {}), "joint": dict(joint or {}), **chosen}, "training"
+                Training,
+                {**(training or {}), "joint": dict(joint or {}), **threshold_option},
+                "training",
             ),
             seed=seed,
         )
-        wanted = targets
+        requested_targets = targets
     else:
         _refuse_beside_a_spec(given)
         plan = spec if isinstance(spec, Spec) else read_spec(spec)
-        wanted = tasks_from(plan.tasks)
+        requested_targets = tasks_from(plan.tasks)
         source = plan.data.source if source is None else source
     if source is None:
         raise InputError("No table: pass a path, a data frame or a dict of columns.")
@@ -168,17 +168,21 @@ def fit(
         raise InputError("To resume, name the run folder: out=... (--out RUN).")
     given_out = None if out is None else _place(out)
 
-    def destination() -> Path:  # asked anew where another training has taken the number meanwhile
+    def destination() -> Path:
+        """Return the run folder; a later call may give the next number.
+
+        Another training may have taken the number in the meantime.
+        """
         return given_out if given_out is not None else next_name(Path("runs"), _stem(source))
 
-    begun = _begun(destination()) if resume else None
-    if begun is None:
+    existing = _begun(destination()) if resume else None
+    if existing is None:
         _check_free(destination(), resume)
-    prepared = prepare(source, wanted, plan.data, exclude=exclude, seed=plan.seed)
+    prepared = prepare(source, requested_targets, plan.data, exclude=exclude, seed=plan.seed)
     prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, weights or {}))
     prediction_columns.check_names(Layout.of(prepared.tasks))
     check_options(plan.training, prepared.tasks)
-    # Only now: these import Keras, and a mistake is found before that.
+    # Imported only now, because these import Keras, which takes seconds: errors come before that.
     from polycera.layers import backend
     from polycera.layers.devices import check_devices
     from polycera.tabular.train_run import train_run
@@ -186,26 +190,30 @@ def fit(
     backend.check_process()
     check_devices()
     plan = _completed(plan, prepared)
-    bar = somebody_watches() if progress is None else progress
-    if begun is not None:
-        existing_run.check_same(begun, plan, prepared)
-        return _going_on(begun, prepared, bar, checkpoint_every, say)
+    draw_progress = somebody_watches() if progress is None else progress
+    if existing is not None:
+        existing_run.check_same(existing, plan, prepared)
+        return _going_on(existing, prepared, draw_progress, checkpoint_every, say)
     _announce(prepared, plan, say)
     with atomic.new_parents(destination()):
-        place = _new_run(destination, plan, prepared, given_out is not None, resume)
-        trained = train_run(Run(place), prepared, bar, checkpoint_every, say)
+        run_path = _new_run(destination, plan, prepared, given_out is not None, resume)
+        trained = train_run(Run(run_path), prepared, draw_progress, checkpoint_every, say)
         trained.library = library_of(source)
         return trained
 
 
 def _place(out: str | Path) -> Path:
-    """The run folder as the system will find it: what is left of `a/../b` once `a` was made for it and removed."""
-    place = paths.checked(out, "The run folder")
-    return place.resolve() if ".." in place.parts and not place.exists() else place
+    """Return the run folder as an absolute path where it contains `..` and does not exist yet.
+
+    The missing parent `a` of `a/../b` is created for the run and removed again, so `a/../b` itself
+    would not be found later.
+    """
+    run_path = paths.checked(out, "The run folder")
+    return run_path.resolve() if ".." in run_path.parts and not run_path.exists() else run_path
 
 
 def _check_free(place: Path, resume: bool) -> None:
-    """Refuse a folder that is there, and say how to go on where it is a training that was cut off."""
+    """Raise an error where the folder exists; for an interrupted training, say how to resume it."""
     try:
         atomic.check_free(place, over_empty=resume)
     except atomic.Taken as error:
@@ -214,10 +222,12 @@ def _check_free(place: Path, resume: bool) -> None:
 
 
 def _begun(place: Path) -> Run | None:
-    """The run in a folder, begun or ended; None where nothing is there that a training left."""
+    """Return the run in a folder, finished or not; None where no training has left a run."""
     if not paths.listed(place) and not place.is_file():
         return None
     if existing_run.holds_nothing(place):
+        # A training that was killed before it wrote its spec left nothing worth keeping. The lock
+        # shows whether that training is still alive.
         lock.check(place / folder.CHECKPOINTS)
         atomic.discard(place)
         return None
@@ -227,20 +237,24 @@ def _begun(place: Path) -> Run | None:
 def _new_run(
     destination: Any, plan: Spec, prepared: PreparedTable, named: bool, resume: bool
 ) -> Path:
-    """Make the folder; where no name was given and another training takes it meanwhile, with the next number."""
+    """Create the run folder and return its path.
+
+    Where no name was given and another training takes the number in the meantime, the next number
+    is used.
+    """
     while True:
-        place: Path = destination()
+        run_path: Path = destination()
         try:
-            with atomic.new_folder(place, over_empty=resume) as draft:
+            with atomic.new_folder(run_path, over_empty=resume) as draft:
                 _begin(draft, plan, prepared)
-            return place
+            return run_path
         except atomic.Taken:
             if named:
                 raise
 
 
 def _going_on(begun: Run, prepared: PreparedTable, bar: bool, every: str, say: Any) -> Run:
-    """Bring a run to its end; one that has ended is left as it is."""
+    """Resume a run and train it to its end; return a finished run unchanged."""
     if _ended(begun, say):
         return begun
     lock.check(begun.path / folder.CHECKPOINTS)
@@ -253,7 +267,7 @@ def _going_on(begun: Run, prepared: PreparedTable, bar: bool, every: str, say: A
 
 
 def _ended(begun: Run, say: Any) -> bool:
-    """Return whether a run has ended; one that has is tidied, and it is said that there is nothing to resume."""
+    """Return whether a run has ended; tidy a finished run and report that nothing is to resume."""
     if not begun.finished:
         return False
     _tidy(begun.path)
@@ -263,14 +277,15 @@ def _ended(begun: Run, say: Any) -> bool:
 
 
 def _tidy(run: Path) -> None:
-    """Take away what is left of a training that was killed between its manifest and its last breath."""
+    """Remove the temporary files of a training that was killed after it wrote its manifest."""
     checkpoints = run / folder.CHECKPOINTS
-    with suppress(PolyceraError):  # the run may be read-only, or in the hands of who trained it
+    # The run may be read-only, or locked by the process that trains it: tidying can wait.
+    with suppress(PolyceraError):
         if checkpoints.is_dir() or any(atomic.is_half(path) for path in paths.listed(run)):
             with lock.held(checkpoints):
                 Checkpoints(checkpoints).clear()
-                for each in (run, run / folder.EPOCHS):
-                    atomic.sweep(each)
+                for directory in (run, run / folder.EPOCHS):
+                    atomic.sweep(directory)
             atomic.remove(checkpoints)
 
 
@@ -282,15 +297,15 @@ def resume(
     progress: bool | None = None,
     say: Any = None,
 ) -> Run:
-    """Go on with a training that was cut off, from its last checkpoint, to the same bits as if nothing had happened.
+    """Continue an interrupted training from its last checkpoint, with bit-identical results.
 
     Args:
         run: its folder.
-        source: the table, where it is no longer where the run found it, or was a data frame.
+        source: the table, where the file was moved, or where the training began with a data frame.
         checkpoint_every, progress, say: as for `fit`.
 
     Returns:
-        the run, as `fit` does. One that has ended is opened and left as it is.
+        the run, as `fit` does. A finished run is opened and left as it is.
 
     Raises:
         InputError: where there is no run, or the table is not the one with which it began.
@@ -301,49 +316,52 @@ def resume(
         >>> run = pc.resume("runs/customers-1")              # doctest: +SKIP
     """
     SaveInterval.of(checkpoint_every)
-    begun = Run(run)
-    if _ended(begun, say):
-        return begun
-    lock.check(begun.path / folder.CHECKPOINTS)
-    prepared = prepared_again(begun, source)
+    existing = Run(run)
+    if _ended(existing, say):
+        return existing
+    lock.check(existing.path / folder.CHECKPOINTS)
+    prepared = prepared_again(existing, source)
     from polycera.layers import backend
     from polycera.layers.devices import check_devices
     from polycera.tabular.train_run import train_run
 
     backend.check_process()
     check_devices()
-    _warn_of_versions(begun)
-    bar = somebody_watches() if progress is None else progress
-    return train_run(begun, prepared, bar, checkpoint_every, say, fresh=False)
+    _warn_of_versions(existing)
+    draw_progress = somebody_watches() if progress is None else progress
+    return train_run(existing, prepared, draw_progress, checkpoint_every, say, fresh=False)
 
 
 def _warn_of_versions(begun: Run) -> None:
-    now = versions()
-    other = [
-        f"{name} {old} (now {now.get(name, 'none')})"
+    """Warn where packages have changed since the run began: results will not be bit-identical."""
+    current = versions()
+    changed = [
+        f"{name} {old} (now {current.get(name, 'none')})"
         for name, old in begun.versions.items()
-        if now.get(name) != old
+        if current.get(name) != old
     ]
-    if other:
+    if changed:
         warnings.warn(
-            f"The run began with {', '.join(other)}: it goes on, but not to the same bits.",
+            f"The run began with {', '.join(changed)}: it goes on, but not to the same bits.",
             stacklevel=3,
         )
 
 
 def _begin(draft: Path, plan: Spec, prepared: PreparedTable) -> None:
-    """Everything that is known before the first step."""
+    """Write everything that is known before the first step, and the manifest of these files."""
     atomic.write(draft / folder.SPEC, to_yaml(plan))
     atomic.write(draft / folder.SCHEMA, manifest.page(_schema(prepared)))
     atomic.write(draft / folder.VERSIONS, manifest.page(versions()))
     known_rows.write(draft / folder.ROWS, prepared)
+    # Last, because the manifest holds the checksums of the files above.
     manifest.seal(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.ROWS])
 
 
 def _schema(prepared: PreparedTable) -> dict[str, Any]:
-    own = prepared.schema.to_config()
+    """Return the content of the schema file: columns, encoder, checksum of the rows, warnings."""
+    schema_config = prepared.schema.to_config()
     return {
-        **own,
+        **schema_config,
         "encoder": prepared.encoder.to_config(),
         "rows": prepared.digest,
         "warnings": prepared.warnings,
@@ -351,52 +369,62 @@ def _schema(prepared: PreparedTable) -> dict[str, Any]:
 
 
 def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
-    """A spec says all of this itself; an argument beside it would have to be ignored in silence."""
-    defaults = {name: one.default for name, one in inspect.signature(fit).parameters.items()}
+    """Raise InputError for arguments that the spec holds: they would be ignored silently."""
+    defaults = {
+        name: parameter.default for name, parameter in inspect.signature(fit).parameters.items()
+    }
     given = {name: given[name] for name in given.keys() - BESIDE_A_SPEC}
-    beside = [
+    conflicting = [
         name for name, value in given.items() if value is not None and value != defaults[name]
     ]
-    if beside := [
+    if conflicting := [
         name
-        for name in beside
+        for name in conflicting
         if not isinstance(given[name], Mapping | list | tuple) or given[name]
     ]:
         raise InputError(
-            f"A spec holds {listing(beside)} itself: write them into the spec, or leave the spec out."
+            f"A spec holds {listing(conflicting)} itself: write them into the spec, or leave the "
+            "spec out."
         )
 
 
 def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> Any:
-    """A part of the spec from keyword arguments."""
+    """Return a part of the spec built from keyword arguments.
+
+    Raises:
+        UnknownName: for an option that this part does not have.
+    """
     known = kind.__struct_fields__
     for name in values or {}:
         if name not in known:
             raise UnknownName(f"option of {what}", name, known)
-    written = {
-        n: v.to_config() if isinstance(v, MethodBase) else v for n, v in (values or {}).items()
+    plain_options = {
+        option: value.to_config() if isinstance(value, MethodBase) else value
+        for option, value in (values or {}).items()
     }
-    return kind(**written)  # `checked` looks at the values
+    return kind(**plain_options)  # `checked` validates the values later
 
 
 def _stem(source: Any) -> str:
+    """Return the name of the file without extensions, or `table` for a table in memory."""
     return Path(source).name.split(".")[0] if isinstance(source, str | Path) else "table"
 
 
 def _completed(plan: Spec, prepared: PreparedTable) -> Spec:
-    """The spec with all that was inferred written into it, so that it can be read, edited and passed back."""
+    """Return the spec with everything that was inferred, so that it can be edited and reused."""
     from polycera.tabular import recipe
 
-    roles = {column.name: column.role for column in prepared.schema.columns}
+    inferred_roles = {column.name: column.role for column in prepared.schema.columns}
     return msgspec.structs.replace(
         plan,
         tasks=[task.to_config() for task in prepared.tasks],
-        data=msgspec.structs.replace(plan.data, columns=roles),
+        data=msgspec.structs.replace(plan.data, columns=inferred_roles),
         network=recipe.completed(plan, prepared.encoder, prepared.parts, prepared.copies),
     )
 
 
 def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
+    """Report what was inferred through `say`; without it, show only the warnings."""
     from polycera.tabular import recipe
 
     if say is not None:
@@ -404,9 +432,13 @@ def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
         rows = ", ".join(f"{len(part)} {name}" for name, part in prepared.named_parts.items())
         if (folds := plan.network.folds or 1) > 1:
-            rows = f"{len(prepared.learned_from)} train and validate in {folds} folds, {len(prepared.parts.test)} test"
+            rows = (
+                f"{len(prepared.learned_from)} train and validate in {folds} folds, "
+                f"{len(prepared.parts.test)} test"
+            )
         say(
-            f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; rows: {rows}."
+            f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; "
+            f"rows: {rows}."
         )
         if plan.data.parts.groups is not None and len(prepared.learned_from) <= recipe.SMALL:
             say(
@@ -418,14 +450,14 @@ def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
 
 
 def versions() -> dict[str, str]:
-    """What the run was made with."""
+    """Return the versions of Python, the backend and the packages that this process uses."""
     import keras
 
     backend = keras.backend.backend()
-    found = {"python": platform.python_version(), "backend": backend}
+    package_versions = {"python": platform.python_version(), "backend": backend}
     for package in ("polycera", "keras", backend, "numpy"):
         try:
-            found[package] = version(package)
+            package_versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+            package_versions[package] = "unknown"
+    return package_versions

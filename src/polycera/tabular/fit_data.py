@@ -1,4 +1,4 @@
-"""What a network of a table learns from: rows to train by, and rows or folds to choose by."""
+"""Select the rows that a network is trained on, and the rows or folds that validate it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from polycera.tabular.prepare import PreparedTable
 
 @dataclass(frozen=True)
 class FitData:
-    """The rows of a training.
+    """Holds the training and validation rows of a training.
 
     Attributes:
         train: features and targets by name.
-        validation: the same of rows held out from all members; None with folds, and where there are
-            none.
+        validation: the same for rows that are held out from all members; None with folds, and
+            without validation rows.
         held: with folds, which row is held out from which member, [rows, members].
-        rows: indices of the rows of which it is known what a network says that did not learn from
-            them: those of `validation`, or all that train in folds.
+        rows: indices of the rows with predictions of a network that did not train on them: the
+            validation rows, or with folds all rows of `train`.
         groups: the group of each of `rows`, or which of them are copies of each other; None where
-            each is its own.
+            each row is its own group.
     """
 
     train: tuple[Any, Any]
@@ -35,7 +35,7 @@ class FitData:
 
     @classmethod
     def of(cls, prepared: PreparedTable, plan: Spec) -> Self:
-        """Of a table, as its completed spec says."""
+        """Return the rows of a table, divided as its completed spec says."""
         parts, network = prepared.parts, plan.network
         if (network.folds or 1) == 1:
             validation = prepared.rows(parts.validation) if len(parts.validation) else None
@@ -48,12 +48,12 @@ class FitData:
 
     @property
     def checked(self) -> tuple[Any, Any] | None:
-        """Features and targets of `rows`."""
+        """Return features and targets of `rows`."""
         return self.train if self.held is not None else self.validation
 
 
 def _groups(prepared: PreparedTable, plan: Spec, rows: np.ndarray) -> np.ndarray | None:
-    """Return the group of each of these rows; where there are none, which of them are copies of each other."""
+    """Return the group of each of these rows; without groups, which of them are copies."""
     column = plan.data.parts.groups
     if column is not None:
         return np.asarray(prepared.table.take(rows)[column]).astype(str)

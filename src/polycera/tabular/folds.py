@@ -1,4 +1,4 @@
-"""Folds among the members: who does not learn from which rows, and what those say of them."""
+"""Draw folds among the ensemble members, and compute out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from polycera.typing import Array
 
 
 def drawn(rows: int, folds: int, members: int, groups: Any, seed: int) -> np.ndarray:
-    """Which rows are held out from which members, bool [rows, members]: each row from as many as any other.
+    """Return which rows are held out from which members, bool [rows, members].
+
+    Each row is held out from the same number of members.
 
     Args:
-        rows: how many.
-        folds: how many parts of the rows there are; member i leaves out part i, and begins anew
-            after the last.
-        members: how many.
+        rows: number of rows.
+        folds: number of folds. Member i leaves out fold i; after the last fold the count restarts.
+        members: number of members.
         groups: the group of each row, which is never divided; or None.
         seed: of the draw.
     """
@@ -35,20 +36,20 @@ def drawn(rows: int, folds: int, members: int, groups: Any, seed: int) -> np.nda
 
 
 def beside(packed: Array, held: np.ndarray | None) -> Array:
-    """Packed targets [n, width], and behind them who does not learn from a row, [n, width + members]."""
+    """Return packed targets [n, width] with the held-out mask appended, [n, width + members]."""
     return packed if held is None else np.concatenate([packed, held.astype(packed.dtype)], axis=1)
 
 
 class OutOfFold(keras.callbacks.Callback):
-    """Validates on all rows: each by the members that do not learn from it.
+    """Validates on all rows, each by the members that did not train on it.
 
-    Stands in for the validation of Keras, before callbacks that look at its results: what it logs,
-    and what `model.scores` holds, has the same names.
+    It replaces the validation of Keras and comes before the callbacks that read its results. Its
+    logs and `model.scores` have the same names.
 
     Args:
         x: features [n, features].
         y: packed targets [n, width].
-        held: as `drawn` gives it.
+        held: as `drawn` returns it.
     """
 
     def __init__(self, x: Array, y: Array, held: np.ndarray) -> None:
@@ -57,21 +58,29 @@ class OutOfFold(keras.callbacks.Callback):
         self._members: Members | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Put what the members say of rows that they do not know into the logs."""
+        """Add the loss and the metrics of the out-of-fold predictions to the logs."""
+        # On JAX, Keras holds the variables outside the model during a training, also between
+        # epochs.
         variables.settle(self.model)
         logged, self.model._scores = self.measured(self.said())
         if logs is not None:
             logs |= {f"val_{name}": value for name, value in logged.items()}
 
     def said(self) -> Array:
-        """Raw outputs of the mean of the members that do not learn from a row, [n, units]."""
+        """Return out-of-fold raw outputs, [n, output columns].
+
+        They are the mean over the members that did not train on the row.
+        """
         if self._members is None:
+            # Built here, because Keras sets the model of a callback only after `__init__`.
             self._members = Members(self.model)
-        each = raw_outputs(self._members, self._x)
-        return np.einsum("nmu,nm->nu", each, self._held / self._held.sum(axis=1, keepdims=True))
+        member_outputs = raw_outputs(self._members, self._x)
+        return np.einsum(
+            "nmu,nm->nu", member_outputs, self._held / self._held.sum(axis=1, keepdims=True)
+        )
 
     def measured(self, raw: Array) -> tuple[dict[str, float], Scores]:
-        """The loss, terms and metrics of raw outputs by name, and the scores."""
+        """Return loss, terms and metrics of raw outputs by name, and the scores."""
         model = self.model
         return scores.measured(
             model._objective, self._y, raw, model._kept(), model.units, model._task_weights

@@ -1,4 +1,4 @@
-"""From a prepared table to a network that predicts, in memory: what the scikit-learn face stands on."""
+"""Train the network of a prepared table in memory, for the scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from polycera.tasks import Task
 from polycera.typing import Array, TaskName
 
 BUILDING = threading.Lock()
-"""Held while a network is built: threads that come first at once share one."""
+"""Lock that is held while a network is built, so that several threads build only one."""
 
 
 class MemoryFit(NamedTuple):
-    """What a training came to.
+    """Holds the result of a training.
 
     Attributes:
         model: the network.
-        history: name -> one value an epoch.
-        thresholds: task -> from which probability on yes is said, [labels].
-        spec: by which it went.
+        history: name -> one value per epoch.
+        thresholds: task -> decision thresholds, [labels].
+        spec: of the training.
     """
 
     model: Model
@@ -50,18 +50,17 @@ class MemoryFit(NamedTuple):
 
 @dataclass
 class FittedNetwork:
-    """A trained network with all that it needs to answer for the rows of a table.
+    """Holds a trained network and everything that it needs to predict the rows of a table.
 
-    It is pickled as plain values and arrays, never as a Keras graph, and built anew where it is
-    asked to predict: in another process, on another backend.
+    It is pickled as plain values and arrays, never as a Keras graph. It is rebuilt at the first
+    prediction, also in another process or on another backend.
 
     Attributes:
-        spec: what it was trained by.
+        spec: of the training.
         tasks: what it predicts.
-        encoder: makes features of a table.
-        history: name -> one value an epoch.
-        thresholds: task -> from which probability on yes is said, [labels]; above one half where it
-            has none.
+        encoder: turns a table into features.
+        history: name -> one value per epoch.
+        thresholds: task -> decision thresholds, [labels]; one half for a task without any.
     """
 
     spec: Spec
@@ -74,17 +73,18 @@ class FittedNetwork:
 
     @property
     def model(self) -> Model:
-        """The network, built from the spec the first time that it is asked for."""
+        """Return the network; after unpickling, build it from the spec first."""
         if self._model is None:
             with BUILDING:
-                if self._model is None:  # else another thread has built it meanwhile
+                # Another thread may have built it while this one waited for the lock.
+                if self._model is None:
                     assert self._weights is not None
                     self._model = _rebuilt(self.spec, self.tasks, self.encoder, self._weights)
                     self._weights = None
         return self._model
 
     def predict(self, table: Table) -> dict[TaskName, Array]:
-        """What the network says of each row.
+        """Return the predictions of the network for each row.
 
         Args:
             table: with the columns of training; needs no target.
@@ -96,19 +96,20 @@ class FittedNetwork:
         Raises:
             InputError: for a column that is missing, or a value of another kind.
         """
-        found = in_batches(self.model._in_units, self.encoder.transform(table))
-        # heads have an order of their own
-        return {task.name: found[task.name] for task in self.tasks}
+        predictions = in_batches(self.model._in_units, self.encoder.transform(table))
+        # The heads group tasks by kind, so their order differs from that of `tasks`.
+        return {task.name: predictions[task.name] for task in self.tasks}
 
     def skill(self, table: Table) -> float:
-        """The joint score on a table with targets: the mean of the tasks' skills, 0 for a trivial answer, 1 at best.
+        """Return the joint score on a table with targets: the weighted mean of the tasks' skills.
+
+        A skill is 0 for a trivial predictor and 1 for a perfect one.
 
         Args:
             table: with the columns of training and at least one target; its rows may lack labels.
 
         Returns:
-            the mean with the weights that the spec gives the joint score; NaN where no task's skill
-            is defined.
+            the mean with the score weights of the spec; NaN where no task's skill is defined.
 
         Raises:
             InputError: for a table without a target.
@@ -116,7 +117,8 @@ class FittedNetwork:
         targets = targets_of(table, self.tasks)
         if all(labels is None for labels in targets.values()):
             raise InputError(
-                f"The table has none of the targets {listing(targets)}; there is nothing to measure."
+                f"The table has none of the targets {listing(targets)}; there is nothing to "
+                "measure."
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -148,10 +150,10 @@ class FittedNetwork:
 
 
 def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> FittedNetwork:
-    """Train the network of a table and keep it in memory: no folder, no checkpoint, no look at gradients.
+    """Train the network of a table and keep it in memory.
 
-    Two calls with one seed give equal numbers on one machine. The global generators of random
-    numbers are left as they were found.
+    There is no run folder and no checkpoint, and no gradients are recorded. Two calls with one seed
+    give equal numbers on one machine. The state of the global random generators is restored.
 
     Args:
         prepared: the table, from `polycera.tabular.prepare.prepare`.
@@ -160,7 +162,7 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
 
     Raises:
         InputError: for a task without a single label in the training part.
-        PolyceraError: where the training came apart.
+        PolyceraError: where the training diverged.
 
     Examples:
         >>> import numpy as np
@@ -172,50 +174,62 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
         >>> learned.predict(prepared.table)["y"].shape
         (60, 1)
     """
-    drawn = backend.random_state()
+    random_state = backend.random_state()
     try:
         trained = _trained(prepared, spec, progress)
     finally:
-        backend.set_random_state(drawn)
+        backend.set_random_state(random_state)
     model, history, thresholds, plan = trained
     return FittedNetwork(plan, prepared.tasks, prepared.encoder, history, thresholds, model)
 
 
 def _trained(prepared: PreparedTable, spec: Spec, progress: bool) -> MemoryFit:
-    """Everything that is asked of the recipe; `finish._trained` and `finish._write` do the same for a run."""
+    """Train a network with the recipe, without files.
+
+    `train_run._trained` and `train_run._write` do the same for a run.
+    """
     network = recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies)
     spec = msgspec.structs.replace(spec, network=network)
-    lesson = FitData.of(prepared, spec)
-    steps = recipe.StepPlan.of(len(lesson.train[0]), spec.training)
+    fit_data = FitData.of(prepared, spec)
+    steps = recipe.StepPlan.of(len(fit_data.train[0]), spec.training)
     model = recipe.build(
         prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed
     )
     bar = Progress(steps.epochs, phases=PHASES[:1])
-    watch = [bar] if progress else []
+    callbacks = [bar] if progress else []
     try:
-        history, told = recipe.train(
+        history, raw_validation = recipe.train(
             model,
-            lesson.train,
-            lesson.validation,
+            fit_data.train,
+            fit_data.validation,
             steps,
             spec.training,
-            watch,
+            callbacks,
             spec.seed,
-            held=lesson.held,
-            groups=lesson.groups,
+            held=fit_data.held,
+            groups=fit_data.groups,
         )
     finally:
         bar.stop()
     recipe.check_finite(model)
-    honest = None if told is None else scores.predictions(model.layout, told, model.units)
-    chosen = post_fit.thresholds(model, lesson.checked, honest, spec, None)
+    out_of_fold = (
+        None
+        if raw_validation is None
+        else scores.predictions(model.layout, raw_validation, model.units)
+    )
+    fitted_thresholds = post_fit.thresholds(model, fit_data.checked, out_of_fold, spec, None)
     return MemoryFit(
-        model, history, evaluation.by_task(chosen, model.layout) if chosen is not None else {}, spec
+        model,
+        history,
+        evaluation.by_task(fitted_thresholds, model.layout)
+        if fitted_thresholds is not None
+        else {},
+        spec,
     )
 
 
 def _rebuilt(spec: Spec, tasks: list[Task], encoder: Encoder, weights: dict[str, Array]) -> Model:
-    """The network of a spec with the weights of a training; `Run._with` does the same for a run."""
+    """Return the network of a spec with trained weights; `Run._with` does the same for a run."""
     backend.check_process()
     model = recipe.build(encoder.width, tasks, spec.network, spec.training, spec.seed)
     variables.write(variables.weights(model), weights, "The estimator")

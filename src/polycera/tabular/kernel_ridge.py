@@ -1,9 +1,8 @@
-"""The landmarks of a network, solved for in closed form: kernel, rate and penalties by leave-one-out, no row wasted.
+"""Solve kernel ridge regression of all tasks in closed form, for the landmarks of a network.
 
-Kernel ridge regression of all tasks at once. One factorisation serves every task and penalty, and
-the error that each row would have had if it had been left out comes from it as well (Allen 1974;
-Rifkin & Lippert 2007), so that what is chosen is chosen on all rows, and predictions for rows as if
-they had not been trained on come for nothing.
+One factorisation serves every task and penalty. It also gives the leave-one-out error of each row
+(Allen 1974; Rifkin & Lippert 2007). So kernel, rate and penalties are chosen on all rows, and
+out-of-fold predictions cost nothing more.
 """
 
 from __future__ import annotations
@@ -20,56 +19,72 @@ from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Proportion, R
 from polycera.typing import Array
 
 PENALTIES = 10.0 ** np.arange(-4.0, 2.6, 0.5)
-"""Of the squared coefficients: from almost none to almost nothing learned."""
+"""Penalties of the squared coefficients that are tried, from almost no effect to almost no fit."""
 TRIED, FIRST, KEPT = 1000, 400, 3
-"""Rows on which kernels are compared at most; rows of a first round, and kernels that go on into the second one.
+"""TRIED: maximum number of rows on which kernels are compared.
+FIRST: rows of the first round.
+KEPT: number of kernels that enter the second round.
 
-A kernel costs the cube of its rows, so all eight on 1,000 rows cost four times what two rounds do.
+A kernel costs the cube of its rows. All eight on 1,000 rows would cost four times as much as the
+two rounds do.
 """
 FEW, GAIN = 250, 0.01
-"""Landmarks to begin with, where there are fewer than rows, and by what part of the error twice as
-many must be better to go on: of many rows a few landmarks often say all that there is to say, and a
-solution costs their square."""
+"""FEW: minimum number of landmarks to start with, where there are fewer of them than rows.
+GAIN: share by which the error must fall each time the landmarks are doubled.
+
+With many rows, a few landmarks often predict as well as all, and a solution costs the square of
+their number.
+"""
 ROUNDED = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
-"""Added to the similarity of each landmark to itself, times their number: the first that makes a root possible."""
+"""Values added to the diagonal of the similarities of landmarks, times the number of landmarks.
+
+The first one with which a Cholesky factor exists is used.
+"""
 CELLS = 2**22
-"""Numbers of all penalties together that are computed at a time: 32 MB."""
+"""Maximum number of values computed at a time for all penalties together: 32 MB in float64."""
 FILLS = 8
-"""Rounds in which missing labels are filled in with what is predicted for them; each brings them nearer by a factor."""
+"""Number of rounds in which missing labels are replaced by their predictions.
+
+Each round brings the solution nearer by a factor.
+"""
 
 KERNELS = (
     *((rate, 1.0) for rate in (0.03, 0.1, 0.3, 1.0, 3.0)),
     *((rate, 0.5) for rate in (0.3, 1.0, 3.0)),
 )
-"""Rate and power of each kernel that is tried; rates in units of the median distance."""
+"""Rate and power of each kernel that is tried; rates are relative to the median distance."""
 
 SERVED = (Regression, Proportion, Binary, Multiclass, Multilabel)
-"""Kinds of tasks; of the others a mean says too little."""
+"""Kinds of tasks that landmarks serve; for the others a conditional mean says too little."""
 
 
 class Kernel(NamedTuple):
-    """exp(-rate * distance^power), power 1 or 1/2."""
+    """Computes exp(-rate * distance^power), where the power is 1 or 1/2.
+
+    The distance is the square of the Euclidean one.
+    """
 
     rate: float
     power: float
 
     def __call__(self, a: Array, b: Array) -> Array:
-        """Between rows [n, features] and [m, features], [n, m]."""
+        """Return the similarities [n, m] between rows [n, features] and [m, features]."""
         return self.of(distances(a, b, np))
 
     def of(self, apart: Array) -> Array:
-        """From distances."""
+        """Return similarities from distances."""
         return np.exp(-self.rate * apart**self.power)
 
 
 @dataclass(frozen=True)
 class RidgeSolution:
-    """What a kernel machine came to.
+    """Holds the solution of a kernel ridge regression.
 
     Attributes:
-        coefficients: [m, units].
-        left_out: what each row is told by all others, [n, units]; where a label is missing, by all.
-        error: of these, a column's mean square over its rows, [units].
+        coefficients: [m, columns].
+        left_out: leave-one-out predictions for the rows, [n, columns]; where a label is missing,
+            the prediction from all labelled rows.
+        error: mean square of the leave-one-out errors of each column, [columns].
     """
 
     coefficients: Array
@@ -78,61 +93,64 @@ class RidgeSolution:
 
 
 def served(layout: Layout) -> list[int]:
-    """The tasks that landmarks can serve, by their place: those of which a mean, or a mean of 0 and 1, says enough."""
+    """Return the positions of the tasks that landmarks can serve.
+
+    These are the tasks for which a mean, or a mean of 0 and 1, is a sufficient prediction.
+    """
     return [i for i, task in enumerate(layout.tasks.values()) if isinstance(task, SERVED)]
 
 
 def wanted(layout: Layout, y: Array) -> Array:
-    """Packed targets [n, width] -> what least squares aims at, [n, units].
+    """Return the targets of least squares, [n, output columns], from packed targets [n, width].
 
-    Numbers; 0 or 1 for classes and labels; log odds for shares. NaN where a label is missing, and
-    in all rows for tasks that landmarks do not serve.
+    They are numbers; 0 or 1 for classes and labels; log odds for shares. They are NaN where a label
+    is missing, and in all rows of tasks that landmarks do not serve.
     """
-    found = np.full((len(y), layout.units), np.nan)
+    targets = np.full((len(y), layout.units), np.nan)
     for name, task in layout.tasks.items():
-        own = y[:, layout.target_columns[name]]
+        labels = y[:, layout.target_columns[name]]
         if _is_share(task):
-            found[:, layout.raw_columns[name]] = _logits(own)
+            targets[:, layout.raw_columns[name]] = _logits(labels)
         elif isinstance(task, Multiclass) and task.soft:
-            found[:, layout.raw_columns[name]] = own
+            targets[:, layout.raw_columns[name]] = labels
         elif isinstance(task, Multiclass):
-            one_hot = own == np.arange(task.units)
-            found[:, layout.raw_columns[name]] = np.where(np.isnan(own), np.nan, one_hot)
+            one_hot = labels == np.arange(task.units)
+            targets[:, layout.raw_columns[name]] = np.where(np.isnan(labels), np.nan, one_hot)
         elif isinstance(task, SERVED):
-            found[:, layout.raw_columns[name]] = own
-    return found
+            targets[:, layout.raw_columns[name]] = labels
+    return targets
 
 
 def _is_share(task: Task) -> bool:
-    """Whether labels are shares from 0 to 1, each by itself."""
+    """Return whether the labels are independent shares from 0 to 1."""
     return isinstance(task, Proportion) or (isinstance(task, Multilabel) and task.soft)
 
 
 def _logits(shares: Array) -> Array:
-    """Log odds of shares [n, columns], those near 0 and 1 drawn in.
+    """Return the log odds of shares [n, columns], with shares near 0 and 1 clipped.
 
-    A share is drawn in to a hundredth, or to half the mean share where that is less: rare events
-    keep their order, and shares of 0 and 1 do not lie far beyond all others.
+    A share is clipped to a hundredth, or to half the mean share where that is less. So rare events
+    keep their order, and shares of 0 and 1 do not become outliers.
     """
     known = ~np.isnan(shares)
     mean = np.where(known, shares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     edge = np.clip(0.5 * np.minimum(mean, 1.0 - mean), 1e-6, 0.01)
-    drawn_in = np.clip(shares, edge, 1.0 - edge)
-    return np.log(drawn_in / (1.0 - drawn_in))
+    clipped = np.clip(shares, edge, 1.0 - edge)
+    return np.log(clipped / (1.0 - clipped))
 
 
 def _shares(logits: Array) -> Array:
-    """What `_logits` made, undone; [n, columns]."""
+    """Return the shares [n, columns] of log odds; the inverse of `_logits`."""
     return 1.0 / (1.0 + np.exp(-logits))
 
 
 class KernelMachine(NamedTuple):
-    """Everything that a layer of landmarks is given, and what it says of its own rows.
+    """Holds the weights of a landmarks layer and its leave-one-out predictions.
 
     Attributes:
         values: name of the layer's weight -> its value.
-        left_out: raw outputs for each row as if it had been left out, [n, units]; NaN for tasks
-            that are not served.
+        left_out: leave-one-out raw outputs, [n, output columns]; NaN for tasks that landmarks do
+            not serve.
     """
 
     values: dict[str, Array]
@@ -140,16 +158,16 @@ class KernelMachine(NamedTuple):
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel that was chosen."""
+        """Return the kernel that was chosen."""
         return Kernel(float(self.values["rate"]), float(self.values["power"]))
 
     def says(self, x: Array) -> Array:
-        """Return raw outputs for rows [n, features] that it did not learn from, as the layer does, [n, units]."""
-        alike = self.kernel(x.astype("float64"), self.values["rows"])
-        return alike @ self.values["coefficients"] + self.values["offset"]
+        """Return raw outputs [n, output columns] for new rows [n, features], as the layer does."""
+        similarities = self.kernel(x.astype("float64"), self.values["rows"])
+        return similarities @ self.values["coefficients"] + self.values["offset"]
 
     def give(self, layer: Landmarks) -> None:
-        """Set the weights of a layer of this many landmarks and units."""
+        """Set the weights of a layer that has as many landmarks and output columns."""
         for name, value in self.values.items():
             getattr(layer, name).assign(np.asarray(value, "float32"))
 
@@ -169,8 +187,8 @@ def fit(
         layout, x, y, seed, kernel: as for `machine`.
 
     Returns:
-        raw outputs of the layer for each row as if it had been left out, [n, units], NaN for tasks
-        that it does not serve; None where it serves none.
+        leave-one-out raw outputs of the layer, [n, output columns], NaN for tasks that it does not
+        serve; None where it serves none.
     """
     solved = machine(layer.count, layout, x, y, seed, kernel)
     if solved is None:
@@ -182,20 +200,21 @@ def fit(
 def machine(
     count: int, layout: Layout, x: Array, y: Array, seed: int = 0, kernel: Kernel | None = None
 ) -> KernelMachine | None:
-    """Solve for the coefficients of so many landmarks; NumPy alone, so that a thread can do it.
+    """Solve for the coefficients of landmarks, in NumPy alone so that a thread can do it.
 
     Args:
-        count: of landmarks.
+        count: number of landmarks.
         layout: the tasks.
-        x: what comes into the layer, [n, features]; all rows whose labels may be known.
+        x: input of the layer, [n, features]: all rows whose labels may be used.
         y: packed targets [n, width].
-        seed: of the landmarks, where there are fewer of them than rows.
-        kernel: that was chosen before; None tries all.
+        seed: of the choice of landmarks, where there are fewer of them than rows.
+        kernel: a kernel that was chosen before; None tries all.
 
     Returns:
-        None where landmarks serve no task. Where a part of the landmarks says as much as all, the
-        coefficients of the others are 0.
+        None where landmarks serve no task. Where a part of the landmarks predicts as well as all,
+        the coefficients of the others are 0.
     """
+    # In float64, because penalties and eigenvalues span many orders of magnitude.
     targets = wanted(layout, y.astype("float64"))
     mean, scale = _moments(targets)
     serves = scale > 0
@@ -228,11 +247,11 @@ def machine(
 def _enough(
     kernel: Kernel, x: Array, order: Any, standard: Array, owner: Array
 ) -> tuple[Any, RidgeSolution]:
-    """Solve for as many of the landmarks as make the error of rows left out smaller.
+    """Solve with more and more landmarks for as long as that lowers the leave-one-out error enough.
 
     Args:
         kernel, x, standard, owner: as for `best`.
-        order: which rows may be landmarks, the first ones first.
+        order: which rows may be landmarks; the first ones are used first.
 
     Returns:
         which rows are landmarks; the solution.
@@ -240,19 +259,23 @@ def _enough(
     counts = [len(order)]
     while len(order) < len(x) and counts[0] >= 2 * FEW:
         counts.insert(0, counts[0] // 2)
-    found: list[tuple[float, Any, RidgeSolution]] = []
+    solutions: list[tuple[float, Any, RidgeSolution]] = []
     for count in counts:
         landmarks = np.sort(order[:count])
         solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner)
-        found.append((float(_by_task(solved.error, owner).mean()), landmarks, solved))
-        if len(found) > 1 and found[-1][0] > (1 - GAIN) * found[-2][0]:
+        solutions.append((float(_by_task(solved.error, owner).mean()), landmarks, solved))
+        if len(solutions) > 1 and solutions[-1][0] > (1 - GAIN) * solutions[-2][0]:
             break
-    _, landmarks, solved = min(found, key=lambda one: one[0])
+    # The last one may be worse than the one before it, so the best is looked up.
+    _, landmarks, solved = min(solutions, key=lambda one: one[0])
     return landmarks, solved
 
 
 def _moments(targets: Array) -> tuple[Array, Array]:
-    """Mean and deviation of the known values of each column; 0 where there are none, or all are alike."""
+    """Return mean and standard deviation of the known values of each column.
+
+    The deviation is 0 where there are no values, or all are equal.
+    """
     known = ~np.isnan(targets)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, targets, 0.0).sum(axis=0) / count
@@ -261,7 +284,7 @@ def _moments(targets: Array) -> tuple[Array, Array]:
 
 
 def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> Kernel:
-    """Return the kernel with the lowest error of rows left out, mean over tasks, found on some of the rows.
+    """Return the kernel with the lowest leave-one-out error on a sample of rows, mean over tasks.
 
     Args:
         x: [n, features].
@@ -269,14 +292,15 @@ def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> K
         owner: the task of each column.
         rng: draws the rows.
 
-    All kernels are tried on a few rows, and the best of these on more: successive halving (Karnin
-    et al. 2013) in two rounds.
+    All kernels are tried on a few rows, and the best of these on more rows: successive halving
+    (Karnin et al. 2013) in two rounds.
     """
-    unit = spread(x)
+    median_distance = spread(x)
     drawn = rng.permutation(len(x))[:TRIED]
-    kernels = [Kernel(rate / unit**power, power) for rate, power in KERNELS]
+    kernels = [Kernel(rate / median_distance**power, power) for rate, power in KERNELS]
     for rows, most in ((FIRST, KEPT), (TRIED, 1)):
-        if len(drawn) <= rows:  # as many rows as there are: nothing is left to another round
+        # All rows are used already, so a second round would not see more.
+        if len(drawn) <= rows:
             most = 1
         kernels = _lowest(kernels, most, x, standard, owner, np.sort(drawn[:rows]))
         if most == 1:
@@ -287,19 +311,24 @@ def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> K
 def _lowest(
     kernels: list[Kernel], most: int, x: Array, standard: Array, owner: Array, rows: Any
 ) -> list[Kernel]:
-    """Return so many of the kernels, those of the lowest errors on these rows first."""
-    apart, places = distances(x[rows], x[rows], np), np.arange(len(rows))
+    """Return the `most` kernels with the lowest errors on these rows, the best one first."""
+    row_distances, landmarks = distances(x[rows], x[rows], np), np.arange(len(rows))
 
     def error(kernel: Kernel) -> float:
+        """Return the leave-one-out error of a kernel, mean over tasks."""
         return float(
-            np.mean(_by_task(_errors(kernel, apart, places, standard[rows]).best(owner), owner))
+            np.mean(
+                _by_task(
+                    _errors(kernel, row_distances, landmarks, standard[rows]).best(owner), owner
+                )
+            )
         )
 
     return sorted(kernels, key=error)[:most]
 
 
 def _by_task(values: Array, owner: Array) -> Array:
-    """The mean of the columns of each task, for each of its columns again; [..., columns]."""
+    """Return the mean over the columns of each task, repeated for its columns, [..., columns]."""
     same = (owner[:, None] == owner).astype("float64")
     return values @ (same / same.sum(axis=0))
 
@@ -307,32 +336,33 @@ def _by_task(values: Array, owner: Array) -> Array:
 def solve(
     kernel: Kernel, apart: Array, landmarks: Any, standard: Array, owner: Array
 ) -> RidgeSolution:
-    """Ridge regression on the similarities to the landmarks, with the best penalty for each task.
+    """Solve ridge regression on the similarities to landmarks, with the best penalty of each task.
 
     Args:
-        kernel: by which distances become similarities.
+        kernel: turns distances into similarities.
         apart: distances of the rows to the landmarks, [n, m].
         landmarks: which rows the landmarks are.
         standard, owner: as for `best`.
     """
-    found = _errors(kernel, apart, landmarks, standard)
-    chosen = found.chosen(owner)
-    left_out, inner = np.empty_like(standard), np.empty((len(found.basis.values), len(owner)))
-    # again, for its columns alone: to keep all would take many times the memory
-    for place in np.unique(chosen):
-        own = np.flatnonzero(chosen == place)
-        one = found.basis.penalised(PENALTIES[place : place + 1], standard[:, own])
-        left_out[:, own], inner[:, own] = one.left_out[:, 0], one.inner[:, 0]
+    errors = _errors(kernel, apart, landmarks, standard)
+    chosen = errors.chosen(owner)
+    left_out, inner = np.empty_like(standard), np.empty((len(errors.basis.values), len(owner)))
+    # Computed again, for the columns of one penalty at a time: storing the predictions of all
+    # penalties would take many times the memory.
+    for penalty in np.unique(chosen):
+        columns = np.flatnonzero(chosen == penalty)
+        penalised = errors.basis.penalised(PENALTIES[penalty : penalty + 1], standard[:, columns])
+        left_out[:, columns], inner[:, columns] = penalised.left_out[:, 0], penalised.inner[:, 0]
     return RidgeSolution(
-        found.basis.back @ inner, left_out, found.error[chosen, np.arange(len(owner))]
+        errors.basis.back @ inner, left_out, errors.error[chosen, np.arange(len(owner))]
     )
 
 
 class Errors(NamedTuple):
-    """Errors of rows left out, for each penalty.
+    """Holds the leave-one-out errors for each penalty.
 
     Attributes:
-        basis: by which they were computed.
+        basis: that they were computed with.
         error: [penalties, columns].
     """
 
@@ -340,16 +370,16 @@ class Errors(NamedTuple):
     error: Array
 
     def chosen(self, owner: Array) -> Array:
-        """Return the place of the penalty of each column: one for all columns of a task."""
+        """Return the index of the best penalty of each column; columns of a task share it."""
         return _by_task(self.error, owner).argmin(axis=0)
 
     def best(self, owner: Array) -> Array:
-        """Return the errors with these penalties, [columns]."""
+        """Return the errors at these penalties, [columns]."""
         return self.error[self.chosen(owner), np.arange(len(owner))]
 
 
 def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Errors:
-    """Return the errors of all penalties, as many of them at a time as memory takes."""
+    """Return the errors of all penalties, computed for as many at a time as memory allows."""
     basis = Basis.of(kernel.of(apart), landmarks)
     step = max(1, CELLS // max(standard.size, 1))
     parts = [PENALTIES[start : start + step] for start in range(0, len(PENALTIES), step)]
@@ -357,30 +387,31 @@ def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Er
 
 
 def _root(among: Array) -> Array:
-    """Return the lower triangle whose product with itself the similarities of landmarks [m, m] are, as far as can be.
+    """Return the Cholesky factor of the similarities of landmarks [m, m], regularised if needed.
 
     Raises:
-        LinAlgError: where they are none.
+        LinAlgError: where they are no similarities.
     """
     for more in ROUNDED[:-1]:
-        # distances near 0 are rounded, of landmarks that are almost copies
+        # Rounded distances between landmarks that are almost copies can make the matrix indefinite.
         with suppress(np.linalg.LinAlgError):
             return _cholesky(among, more)
     return _cholesky(among, ROUNDED[-1])
 
 
 def _cholesky(among: Array, more: float) -> Array:
+    """Return the Cholesky factor after adding `more` times the matrix size to the diagonal."""
     return np.asarray(np.linalg.cholesky(among + more * len(among) * np.eye(len(among))), "float64")
 
 
 class Penalised(NamedTuple):
-    """Ridge regression with several penalties at once, p of them.
+    """Holds ridge regressions with p penalties.
 
     Attributes:
-        error: mean square of rows left out, [p, columns].
-        left_out: what each row is told by all others, [n, p, columns]; where a label is missing, by
-            all.
-        inner: weights of the basis, [r, p, columns].
+        error: mean square of the leave-one-out errors, [p, columns].
+        left_out: leave-one-out predictions, [n, p, columns]; where a label is missing, the
+            prediction from all labelled rows.
+        inner: coefficients of the basis, [r, p, columns].
     """
 
     error: Array
@@ -390,13 +421,13 @@ class Penalised(NamedTuple):
 
 @dataclass(frozen=True)
 class Basis:
-    """Similarities [n, m] as an orthonormal basis of what they can say; one factorisation serves all penalties.
+    """Holds an orthonormal basis of similarities [n, m]; one factorisation serves all penalties.
 
     Attributes:
         values: squared lengths, [r].
         vectors: [n, r].
         squares: of the vectors, [n, r].
-        back: the way from weights of vectors * sqrt(values) to the landmarks, [m, r].
+        back: maps coefficients of vectors * sqrt(values) to the landmarks, [m, r].
     """
 
     values: Array
@@ -406,24 +437,28 @@ class Basis:
 
     @classmethod
     def of(cls, features: Array, landmarks: Any) -> Basis:
-        """Factorise similarities [n, m] of rows to landmarks, which are some of the rows."""
-        if len(features) == len(landmarks):  # each row is a landmark: one decomposition says it all
+        """Return the basis of similarities [n, m] of rows to landmarks, which are some of these."""
+        # Each row is a landmark, so the matrix is symmetric and one decomposition is enough.
+        if len(features) == len(landmarks):
             values, vectors = np.linalg.eigh(features)
+            # Rounding makes the smallest eigenvalues 0 or negative; their roots are divided by.
             values = np.maximum(values, 1e-10 * values[-1])
             return cls(values, vectors, vectors**2, vectors / np.sqrt(values))
         back = np.linalg.inv(_root(features[landmarks])).T
-        whitened = features @ back  # inner products of its rows are the kernel (Nyström)
-        values, turned = np.linalg.eigh(whitened.T @ whitened)
+        # The inner products of its rows approximate the kernel (Nyström's method).
+        whitened = features @ back
+        values, rotation = np.linalg.eigh(whitened.T @ whitened)
+        # As above, against eigenvalues of 0 and below.
         values = np.maximum(values, 1e-12 * values[-1])
-        vectors = whitened @ (turned / np.sqrt(values))
-        return cls(values, vectors, vectors**2, back @ turned)
+        vectors = whitened @ (rotation / np.sqrt(values))
+        return cls(values, vectors, vectors**2, back @ rotation)
 
     def penalised(self, penalties: Array, standard: Array) -> Penalised:
-        """Solve with each of these penalties [p] for columns [n, columns], NaN where a label is missing.
+        """Solve for columns [n, columns], NaN where labels are missing, with each penalty [p].
 
-        Missing labels are filled in with what is predicted for them, again and again, which ends
-        where least squares over the known ones does. A row's leverage is then that of all rows,
-        with the penalty that their number stands for.
+        Missing labels are replaced by their predictions, again and again. This converges to the
+        least squares solution on the known labels. A row's leverage is then that of all rows, with
+        the penalty scaled by the share of known labels.
         """
         known = ~np.isnan(standard)
         rows, columns = standard.shape
@@ -432,54 +467,65 @@ class Basis:
         shrunk = (values / (values + penalties))[:, :, None]  # [r, p, 1]
 
         def along(filled: Array) -> Array:
-            """[n, p, columns] -> weights [r, p, columns], as one product, so that the basis is read once."""
+            """Return coefficients [r, p, columns] of labels [n, p, columns]."""
+            # One product for all penalties, so that the basis is read from memory once.
             return (self.vectors.T @ filled.reshape(rows, -1)).reshape(len(values), -1, columns)
 
         def told_by(weights: Array) -> Array:
+            """Return predictions [n, p, columns] of coefficients [r, p, columns]."""
             return (self.vectors @ (shrunk * weights).reshape(len(values), -1)).reshape(
                 rows, -1, columns
             )
 
-        weights = along(y)  # the same for all penalties
-        told = told_by(weights)
+        # Known labels are the same for all penalties, so one column is enough: [r, 1, columns].
+        weights = along(y)
+        predictions = told_by(weights)
         for _ in range(FILLS if not known.all() else 0):
-            weights = along(np.where(known[:, None], y[:, None], told))
-            told = told_by(weights)
+            weights = along(np.where(known[:, None], y[:, None], predictions))
+            predictions = told_by(weights)
         leverage = self._leverage(penalties, known.mean(axis=0))
-        off = np.where(known[:, None], y[:, None] - told, 0.0) / np.maximum(1.0 - leverage, 1e-9)
-        error = (off**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        errors = np.where(known[:, None], y[:, None] - predictions, 0.0) / np.maximum(
+            1.0 - leverage, 1e-9
+        )
+        error = (errors**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         inner = np.sqrt(self.values)[:, None, None] / (values + penalties)[:, :, None] * weights
-        return Penalised(error, np.where(known[:, None], y[:, None] - off, told), inner)
+        return Penalised(error, np.where(known[:, None], y[:, None] - errors, predictions), inner)
 
     def _leverage(self, penalties: Array, share: Array) -> Array:
-        """Return how much of its own label each row is told, [n, p, columns], where so many labels are known."""
-        shares, where = np.unique(share, return_inverse=True)
+        """Return the leverage of each row on its own prediction, [n, p, columns].
+
+        `share` is the share of known labels of each column.
+        """
+        # Columns with the same share of known labels have the same leverage: compute it once.
+        shares, share_of_column = np.unique(share, return_inverse=True)
         scaled = (self.values[:, None] * shares)[:, None]  # [r, 1, shares]
-        inside = scaled / (scaled + penalties[:, None])
-        inside = (self.squares @ inside.reshape(len(self.values), -1)).reshape(
+        leverage = scaled / (scaled + penalties[:, None])
+        leverage = (self.squares @ leverage.reshape(len(self.values), -1)).reshape(
             len(self.squares), -1, len(shares)
         )
-        return (inside / (inside + shares * (1.0 - inside)))[:, :, where]
+        return (leverage / (leverage + shares * (1.0 - leverage)))[:, :, share_of_column]
 
 
-# -- from what least squares says to raw outputs -----------------------------------------------------------------
+# -- from least squares predictions to raw outputs -------------------------------------------------
 
 
 def as_raw(
     layout: Layout, targets: Array, scores: Array, mean: Array, serves: Any
 ) -> tuple[Array, Array]:
-    """Slope and offset [units] that make raw outputs of scores around 0, fitted to rows that were left out.
+    """Return slope and offset [output columns] that turn centred scores into raw outputs.
+
+    They are fitted to leave-one-out scores.
 
     Args:
         layout: the tasks.
-        targets: as `wanted` gives them.
-        scores: [n, units].
+        targets: as `wanted` returns them.
+        scores: [n, output columns].
         mean: of the targets.
         serves: which columns there are scores for.
 
-    A number is its own raw output. For yes or no, slope and offset are those of a logistic
-    regression (Platt 1999); for classes there is one slope for all, and the offsets are the
-    logarithms of their shares.
+    A number is its own raw output. For binary tasks and labels, slope and offset are those of a
+    logistic regression (Platt 1999). For classes there is one slope for all, and the offsets are
+    the logarithms of their shares.
     """
     slope, offset = np.ones(layout.units), np.where(serves, mean, 0.0)
     for group in layout.groups:
@@ -495,29 +541,34 @@ def as_raw(
         elif isinstance(group.task, Binary | Multilabel):
             slope[columns], offset[columns] = platt(scores[:, columns], targets[:, columns])
         elif isinstance(group.task, Multiclass):
-            for task in group.tasks:  # few of them, and their classes differ
-                own = np.arange(layout.units)[layout.raw_columns[task.name]]
-                own = own[serves[own]]
-                offset[own] = np.log(np.maximum(mean[own], 1e-6))
-                slope[own] = _one_slope(scores[:, own], targets[:, own], offset[own])
+            # A loop is fast enough: there are few multiclass tasks, and their classes differ.
+            for task in group.tasks:
+                task_columns = np.arange(layout.units)[layout.raw_columns[task.name]]
+                task_columns = task_columns[serves[task_columns]]
+                offset[task_columns] = np.log(np.maximum(mean[task_columns], 1e-6))
+                slope[task_columns] = _one_slope(
+                    scores[:, task_columns], targets[:, task_columns], offset[task_columns]
+                )
     return slope, offset
 
 
 def platt(scores: Array, labels: Array) -> tuple[Array, Array]:
-    """Slope and offset [columns] of a logistic regression of each column on its scores, by Newton's steps.
+    """Return slope and offset [columns] of a logistic regression of each column on its scores.
 
     Args:
         scores: [n, columns].
-        labels: 0, 1, or NaN where missing; drawn in a little, as Platt does, so that no slope is
-            infinite.
+        labels: 0, 1, or NaN where missing. They are moved a little inwards, as in Platt (1999), so
+            that no slope is infinite.
     """
-    yes, no = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
-    y = np.where(labels == 1, (yes + 1.0) / (yes + 2.0), 1.0 / (no + 2.0))
+    positives, negatives = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
+    y = np.where(labels == 1, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
     return _logistic(scores, np.where(np.isnan(labels), np.nan, y))
 
 
 def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Array]:
-    """Slope and offset [columns] of a logistic regression of shares on scores, by Newton's steps.
+    """Return slope and offset [columns] of a logistic regression of shares on scores.
+
+    It is fitted by Newton's method.
 
     Args:
         scores: [n, columns].
@@ -526,30 +577,32 @@ def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Ar
     """
     known = ~np.isnan(labels)
     y = np.where(known, labels, 0.5)
-    yes = np.where(known, labels, 0.0).sum(axis=0)
-    no = known.sum(axis=0) - yes
-    spread_of = np.maximum(
+    positives = np.where(known, labels, 0.0).sum(axis=0)
+    negatives = known.sum(axis=0) - positives
+    deviation = np.maximum(
         np.sqrt((np.where(known, scores, 0.0) ** 2).sum(axis=0) / known.sum(axis=0)), 1e-9
     )
-    z = np.where(known, scores, 0.0) / spread_of
-    slope, offset = np.zeros(z.shape[1]), np.log((yes + 0.5) / (no + 0.5))
+    z = np.where(known, scores, 0.0) / deviation
+    slope, offset = np.zeros(z.shape[1]), np.log((positives + 0.5) / (negatives + 0.5))
     for _ in range(rounds):
         p = 1.0 / (1.0 + np.exp(-np.clip(slope * z + offset, -30.0, 30.0)))
-        off, weight = np.where(known, p - y, 0.0), np.where(known, p * (1.0 - p), 0.0)
+        residual, weight = np.where(known, p - y, 0.0), np.where(known, p * (1.0 - p), 0.0)
         a, b, c = (weight * z * z).sum(0) + 1e-3, (weight * z).sum(0), weight.sum(0) + 1e-3
-        g, h = (off * z).sum(0) + 1e-3 * slope, off.sum(0)
-        size = a * c - b * b
+        g, h = (residual * z).sum(0) + 1e-3 * slope, residual.sum(0)
+        # The determinant of the Hessian; the 1e-3 above keep it from 0.
+        determinant = a * c - b * b
         slope, offset = (
-            slope - np.clip((c * g - b * h) / size, -2, 2),
-            offset - np.clip((a * h - b * g) / size, -2, 2),
+            slope - np.clip((c * g - b * h) / determinant, -2, 2),
+            offset - np.clip((a * h - b * g) / determinant, -2, 2),
         )
-    return np.maximum(slope, 0.0) / spread_of, offset
+    return np.maximum(slope, 0.0) / deviation, offset
 
 
 def _one_slope(scores: Array, targets: Array, offset: Array) -> float:
-    """Return the factor of the scores under which the classes are most likely, and one more row, answered wrongly.
+    """Return the factor of the scores that makes the true classes most likely.
 
-    Without that row, scores that divide the classes would ask for the largest factor there is.
+    One more row counts in which the likeliest other class is taken to be right (`DOUBT`). Without
+    it, scores that separate the classes would ask for an infinite factor.
     """
     known = ~np.isnan(targets).any(axis=1)
     z, y = scores[known], targets[known]
@@ -559,8 +612,8 @@ def _one_slope(scores: Array, targets: Array, offset: Array) -> float:
         raw = slope * z + offset
         top = raw.max(axis=1)
         total = np.log(np.exp(raw - top[:, None]).sum(axis=1)) + top
-        # the likeliest class that is not the true one
-        other = np.where(y > 0, -np.inf, raw).max(axis=1)
-        right, wrong = np.mean(total - (raw * y).sum(axis=1)), np.mean(total - other)
+        # The score of the likeliest class that is not the true one.
+        likeliest_other = np.where(y > 0, -np.inf, raw).max(axis=1)
+        right, wrong = np.mean(total - (raw * y).sum(axis=1)), np.mean(total - likeliest_other)
         losses.append(right + DOUBT / len(z) * wrong)
     return float(tried[int(np.argmin(losses))])

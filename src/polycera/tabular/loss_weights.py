@@ -1,4 +1,4 @@
-"""Weights of losses by name: of a whole task, `price`, or of one of its loss terms, `price/mae`."""
+"""Set loss weights by name: of a task, `price`, or of one of its loss terms, `price/mae`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from polycera.tasks.terms import ALIASES
 
 
 def with_weights(tasks: Iterable[Task], weights: Mapping[str, float]) -> list[Task]:
-    """Return the tasks with these weights; what is not named keeps its own.
+    """Return the tasks with these loss weights; tasks and terms that are not named keep theirs.
 
     Args:
         tasks: as they are.
         weights: task -> factor of its whole loss, or `task/term` -> factor of a term within the
-            task. A term that the task does not have, but whose name is that of a loss for its kind,
-            becomes one of its terms.
+            task. A term that the task lacks is added to it, where its name is that of a loss for
+            the task's kind.
 
     Raises:
-        UnknownName: for a task that there is not, or a term that is the name of no loss.
-        InputError: for a weight that is no finite number of 0 or more; for a task whose terms all
-            weigh nothing.
+        UnknownName: for an unknown task, or a term that is not the name of a loss.
+        InputError: for a weight that is not a finite number of 0 or more; for a task whose terms
+            all have weight 0.
 
     Examples:
         >>> import polycera as pc
@@ -30,42 +30,42 @@ def with_weights(tasks: Iterable[Task], weights: Mapping[str, float]) -> list[Ta
         >>> [(term.name, term.weight) for term in with_weights([price], {"price/mae": 0.5})[0].terms]
         [('mse', 0.8), ('mae', 0.5)]
     """
-    found = {task.name: task for task in tasks}
+    weighted = {task.name: task for task in tasks}
     terms: dict[str, dict[str, float]] = {}
     for name, value in weights.items():
-        task, term = parted(name, found)
+        task, term = parted(name, weighted)
         if term is None:
-            found[task] = found[task].replace(weight=value)
+            weighted[task] = weighted[task].replace(weight=value)
         else:
             terms.setdefault(task, {})[term] = value
-    for task, own in terms.items():
-        found[task] = _with_terms(found[task], own)
-    return list(found.values())
+    for task, term_weights in terms.items():
+        weighted[task] = _with_terms(weighted[task], term_weights)
+    return list(weighted.values())
 
 
 def weight_of(name: str, tasks: Iterable[Task]) -> float | None:
-    """Return the weight that a task or `task/term` has now; None for a term that its task does not have.
+    """Return the present weight of a task or `task/term`; None for a term that the task lacks.
 
     Raises:
-        UnknownName: for a task that there is not.
+        UnknownName: for an unknown task.
     """
     known = {task.name: task for task in tasks}
     task, term = parted(name, known)
     if term is None:
         return known[task].weight
-    return next((own.weight for own in known[task].terms if _is(own, term)), None)
+    return next((loss_term.weight for loss_term in known[task].terms if _is(loss_term, term)), None)
 
 
 def parted(name: str, tasks: Iterable[str], what: str = "target") -> tuple[str, str | None]:
-    """Return a name as task and term; no term where it is that of a task itself.
+    """Return a name as task and term; the term is None where the name is that of a task.
 
     Args:
         name: of a task, or `task/term`.
-        tasks: the names there are.
+        tasks: the known names.
         what: what the name is, for the error.
 
     Raises:
-        UnknownName: where neither it nor what stands before its last slash is a task.
+        UnknownName: where neither the name nor its part before the last slash is a task.
     """
     known = list(tasks)
     if name in known:
@@ -77,20 +77,25 @@ def parted(name: str, tasks: Iterable[str], what: str = "target") -> tuple[str, 
 
 
 def _with_terms(task: Task, weights: Mapping[str, float]) -> Task:
+    """Return a task with these weights of its loss terms; unknown terms are added to it.
+
+    Raises:
+        InputError: where all terms have weight 0.
+    """
     losses: list[tuple[Any, float]] = []
-    left = dict(weights)
+    remaining = dict(weights)
     for term in task.terms:
-        own = next((name for name in left if _is(term, name)), None)
-        losses.append((term.loss, term.weight if own is None else left.pop(own)))
-    changed = task.replace(loss=[*losses, *left.items()])
+        given_name = next((name for name in remaining if _is(term, name)), None)
+        losses.append((term.loss, term.weight if given_name is None else remaining.pop(given_name)))
+    changed = task.replace(loss=[*losses, *remaining.items()])
     if not sum(term.weight for term in changed.terms) > 0:
         raise InputError(
-            f"The loss terms of task {shorten(task.name)!r} all have weight 0, so nothing would be learned of it; "
-            "raise one of them."
+            f"The loss terms of task {shorten(task.name)!r} all have weight 0, so nothing would be "
+            "learned of it; raise one of them."
         )
     return changed
 
 
 def _is(term: Any, name: str) -> bool:
-    """Whether a term is meant: by its name, or by a name under which its loss is known."""
+    """Return whether this is the name of a term, or an alias of its loss."""
     return name == term.name or ALIASES.get(name, name) == term.loss

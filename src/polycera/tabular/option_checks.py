@@ -1,4 +1,7 @@
-"""Options of a training, checked against its tasks before Keras is imported: a typing error is found at once."""
+"""Check the options of a training against its tasks before Keras is imported.
+
+Importing Keras takes seconds; so a typing error is reported at once.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from polycera.tasks.terms import factor
 def check_options(training: Training, tasks: Sequence[Task]) -> None:
     """Check the names and numbers among the options of a training.
 
-    The callbacks and layers that use an option check it again, and more of it: they are also used
-    without a table.
+    The callbacks and layers that use an option check it again, and in more detail, because they are
+    also used without a table.
 
     Raises:
-        UnknownName: for a task or method that there is not.
-        InputError: for a weight that is no finite number of 0 or more, and for weights that are all
-            0.
+        UnknownName: for an unknown task or method.
+        InputError: for a weight that is not a finite number of 0 or more, and for weights that are
+            all 0.
     """
     by_name = {task.name: task for task in tasks}
     _check_weights("joint score", training.joint, by_name)
@@ -31,11 +34,14 @@ def check_options(training: Training, tasks: Sequence[Task]) -> None:
 
 
 def _check_weights(what: str, weights: Mapping[str, float], tasks: Mapping[str, Task]) -> None:
+    """Check the tasks and the values of weights."""
     for name, weight in weights.items():
-        # `task/metric` names a metric too, and a task's own name may have a slash in it.
+        # In the joint score, `task/metric` names a metric of a task. The whole name is looked up
+        # first, because a task's own name may have a slash in it.
         if name not in tasks and (what == "preference" or name.rpartition("/")[0] not in tasks):
             raise UnknownName(f"task in the {what}:", name, tasks)
         factor(weight, f"the weight of {shorten(name)!r} in the {what}")
+    # A preference may leave out tasks; these have weight 1, so not all weights are 0.
     if (
         weights
         and len(weights) >= (len(tasks) if what == "preference" else 1)
@@ -45,7 +51,10 @@ def _check_weights(what: str, weights: Mapping[str, float], tasks: Mapping[str, 
 
 
 def _check_method(room: str, asked: object) -> None:
-    """Check the name of a built-in method; a method of one's own exists only where its room was imported."""
+    """Check the name of a built-in method.
+
+    A method of the user's own exists only where its package was imported. It is then checked there.
+    """
     if not isinstance(asked, str) or f"polycera.{room}" in sys.modules:
         return
     name = asked.lower().replace("-", "_")

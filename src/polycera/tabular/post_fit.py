@@ -1,4 +1,7 @@
-"""What the rows held out of a training say of it: thresholds, quality, importance; each a file of the run."""
+"""Compute what validation and test rows show about a network, and write it to files of the run.
+
+These are decision thresholds, quality and column importance.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +24,27 @@ from polycera.tabular.prepare import PreparedTable
 from polycera.typing import Array, TaskName
 
 SECONDS, SHARE = 5.0, 0.05
-"""What importance may take at the end of a training: so many seconds, or this share of its time, if that is more."""
+"""SECONDS: maximum time for importance at the end of a training, in seconds.
+SHARE: maximum share of the training time for it; the larger of the two limits counts.
+"""
 
 Predictions = Mapping[TaskName, Array]
+"""Task -> predictions [n, p] in the user's units."""
 
 
 def thresholds(
     model: Model, checked: Any, predicted: Predictions | None, plan: Spec, say: Any
 ) -> Thresholds | None:
-    """Fitted to rows that were held out; None where the spec wants none, no task has a yes, or there are no such rows.
+    """Return decision thresholds fitted to validation rows, or None.
+
+    There are none where the spec wants none, where no task is binary or multilabel, and where there
+    are no validation rows.
 
     Args:
         model: trained.
-        checked: features and targets of the validation rows, or of all where each was left out in
-            its turn.
-        predicted: for these rows, by a network that did not learn from them; None where there are
-            none.
+        checked: features and targets of the validation rows; with folds, of all training rows.
+        predicted: predictions for these rows by a network that did not train on them; None without
+            such rows.
         plan: names the metric.
         say: called with a sentence on labels that got no threshold; or None.
     """
@@ -46,23 +54,30 @@ def thresholds(
     if checked is None or predicted is None:
         _say(
             say,
-            "No threshold was chosen, for there are no validation rows: yes is said above one half.",
+            "No threshold was chosen, for there are no validation rows: yes is said above one "
+            "half.",
         )
         return None
-    found = evaluation.thresholds(model.layout, encode(model.layout, checked[1]), predicted, metric)
-    _say_of_few(found, say)
-    return found
+    fitted = evaluation.thresholds(
+        model.layout, encode(model.layout, checked[1]), predicted, metric
+    )
+    _say_of_few(fitted, say)
+    return fitted
 
 
 def _say_of_few(found: Thresholds, say: Any) -> None:
-    each = [
-        (task, label, one.fitted) for task, own in found.tasks.items() for label, one in own.items()
+    """Report the labels whose threshold stays at 0.5, because they are too rare to fit one."""
+    label_thresholds = [
+        (task, label, threshold.fitted)
+        for task, labels in found.tasks.items()
+        for label, threshold in labels.items()
     ]
-    if few := [f"{task}={label}" for task, label, fitted in each if not fitted]:
+    if unfitted := [f"{task}={label}" for task, label, fitted in label_thresholds if not fitted]:
         _say(
             say,
-            f"Of {len(each)} thresholds, {len(few)} stay at 0.5, because fewer than {evaluation.FEW} of the validation "
-            f"rows are yes, or are no: {listing(few, 5)}.",
+            f"Of {len(label_thresholds)} thresholds, {len(unfitted)} stay at 0.5, because fewer "
+            f"than {evaluation.FEW} of the validation rows are yes, or are no: "
+            f"{listing(unfitted, 5)}.",
         )
 
 
@@ -74,28 +89,29 @@ def measured(
     at: Predictions,
     plan: Spec,
 ) -> Quality:
-    """The quality of each task on the held-out rows, with the thresholds `at` which yes is said."""
+    """Return the quality of each task on the reported rows, with the decision thresholds `at`."""
     return evaluation.task_quality(
         model.layout, encode(model.layout, targets), predicted, part, at, plan.seed
     )
 
 
 def write(place: Path, found: Mapping[str, msgspec.Struct | None], say: Any) -> list[str]:
-    """Write what was found to its files.
+    """Write results to their files.
 
     Args:
         place: folder of the run.
         found: name of the file -> its content; None is not written.
-        say: called with a sentence on what is too long to be read again; or None.
+        say: called with a sentence on a result that is too large to be read again; or None.
 
     Returns:
-        the names of those that were written.
+        the names of the files that were written.
     """
     written = []
     for name, value in found.items():
         try:
             page = manifest.page(value)
-        except PolyceraError as error:  # of a network of thousands of tasks: no reason to lose it
+        # With thousands of tasks a result can be too large. The run is worth more than this file.
+        except PolyceraError as error:
             _say(say, f"{name} is not written. {error}")
             continue
         if value is not None:
@@ -113,30 +129,33 @@ def column_importance(
     plan: Spec,
     say: Any,
 ) -> Importance | None:
-    """Importance of each column on the held-out rows; None where there is one row, or it would take too long.
+    """Return the importance of each column on the reported rows, or None.
+
+    It is None for a single row, and where it would take too long.
 
     Args:
         model: trained.
         prepared: the table.
-        features, targets: of the held-out rows.
-        seconds: that the training took.
+        features, targets: of the reported rows.
+        seconds: duration of the training.
         plan: has the seed.
         say: called with a sentence where it would take too long; or None.
     """
     limit, sources = max(SECONDS, SHARE * seconds), prepared.encoder.sources
-    found = importance(
+    importances = importance(
         model, features, sources, targets, prepared.held_out[0], seed=plan.seed, seconds=limit
     )
-    if found is None and len(features) > 1:
+    if importances is None and len(features) > 1:
         columns = len(prepared.encoder.columns)
         _say(
             say,
-            f"Which of the {columns} columns matters to which task was not measured, as it would have taken more than "
-            f"{limit:.0f} seconds: run.importance_of(table) does it.",
+            f"Which of the {columns} columns matters to which task was not measured, as it would "
+            f"have taken more than {limit:.0f} seconds: run.importance_of(table) does it.",
         )
-    return found
+    return importances
 
 
 def _say(say: Any, sentence: str) -> None:
+    """Report a sentence where `say` is given."""
     if say is not None:
         say(sentence)

@@ -1,4 +1,4 @@
-"""Predictions as columns of a table: the label one would say, and the probabilities behind it."""
+"""Turn predictions into the columns of a table: predicted labels and their probabilities."""
 
 from __future__ import annotations
 
@@ -13,71 +13,83 @@ from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
 
 Thresholds = Mapping[TaskName, Array]
-"""Task -> from which probability on yes is said, [labels]; a task that is not in it says yes above one half."""
+"""Task -> decision thresholds, [labels].
+
+A task without thresholds predicts the positive class above 0.5.
+"""
 
 
 def columns(
     layout: Layout, predictions: Mapping[TaskName, Array], thresholds: Thresholds | None = None
 ) -> dict[str, np.ndarray]:
-    """Each task's prediction [n, p] in the user's units -> named columns [n].
+    """Return named columns [n] from each task's prediction [n, p] in the user's units.
 
     | kind | columns of a task `t` |
     |---|---|
     | regression, proportion, count | `t` |
     | binary | `t`, `t=<positive class> probability` |
     | multiclass, ordinal | `t`, `t=<class> probability` for each class |
-    | multilabel | `t=<label>` and `t=<label> probability` for each label; with `soft=True` the former, a share |
+    | multilabel | `t=<label>` and `t=<label> probability` for each label |
+    | multilabel with `soft=True` | `t=<label>`, a share, for each label |
     | quantile | `t`, the one nearest to the median, and `t q<level>` for each |
     """
-    found: dict[str, np.ndarray] = {}
+    named_columns: dict[str, np.ndarray] = {}
     for name, task in layout.tasks.items():
-        _add(found, _of(task, np.asarray(predictions[name]), (thresholds or {}).get(name)), name)
-    return found
+        _add(
+            named_columns,
+            _of(task, np.asarray(predictions[name]), (thresholds or {}).get(name)),
+            name,
+        )
+    return named_columns
 
 
 def check_names(layout: Layout) -> None:
-    """Find out before training whether two answers would have one name.
+    """Raise an error before training where two prediction columns would have the same name.
 
     Raises:
         InputError: naming the task.
     """
-    answers = layout.prediction(np.zeros((1, layout.units)), numpy_ops)
-    beside_truth([0], dict.fromkeys(layout.tasks, np.full(1, np.nan)), layout, answers)
+    predictions = layout.prediction(np.zeros((1, layout.units)), numpy_ops)
+    beside_truth([0], dict.fromkeys(layout.tasks, np.full(1, np.nan)), layout, predictions)
 
 
 def _add(found: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> None:
-    """Puts columns beside those there are; one in the place of another would be lost in silence."""
-    if twice := next((name for name in more if name in found), None):
+    """Add columns; raise InputError for a name that is taken: it would be overwritten silently."""
+    if duplicate := next((name for name in more if name in found), None):
         raise InputError(
-            f"Task {shorten(task)!r} would answer in a column {shorten(twice)!r}, and another task does; rename one."
+            f"Task {shorten(task)!r} would answer in a column {shorten(duplicate)!r}, and another "
+            "task does; rename one."
         )
     found |= more
 
 
 def _of(task: Task, prediction: Array, thresholds: Array | None) -> dict[str, np.ndarray]:
+    """Return the columns of one task, as in the table of `columns`."""
     if isinstance(task, Multilabel) and task.soft:
         return {f"{task.name}={label}": prediction[:, i] for i, label in enumerate(task.labels)}
     if isinstance(task, Multilabel):
-        said = task.answer(prediction, thresholds)
-        found = {f"{task.name}={label}": said[:, i] for i, label in enumerate(task.labels)}
+        answers = task.answer(prediction, thresholds)
+        task_columns = {
+            f"{task.name}={label}": answers[:, i] for i, label in enumerate(task.labels)
+        }
         shares = {
             f"{task.name}={label} probability": prediction[:, i]
             for i, label in enumerate(task.labels)
         }
-        return found | shares
+        return task_columns | shares
     if isinstance(task, Binary):
         chosen = task.choose(prediction, None if thresholds is None else thresholds[0])
         share = f"{task.name}={task.known_classes()[1]} probability"
         return {task.name: task.in_words(chosen), share: prediction[:, 0]}
-    found = {task.name: task.answer(prediction)}
+    task_columns = {task.name: task.answer(prediction)}
     if isinstance(task, ClassTask):
         for i, label in enumerate(task.known_classes()):
-            found[f"{task.name}={label} probability"] = prediction[:, i]
+            task_columns[f"{task.name}={label} probability"] = prediction[:, i]
     elif isinstance(task, Quantile):
-        found |= {
+        task_columns |= {
             f"{task.name} q{level:g}": prediction[:, i] for i, level in enumerate(task.quantiles)
         }
-    return found
+    return task_columns
 
 
 def beside_truth(
@@ -87,19 +99,27 @@ def beside_truth(
     predictions: Mapping[TaskName, Array],
     thresholds: Thresholds | None = None,
 ) -> dict[str, Any]:
-    """The same columns with the row's number and each task's true label in front, for the predictions of a run."""
-    found: dict[str, Any] = {"row" if "row" not in layout.tasks else "number of the row": rows}
+    """Return the columns of `columns` with the row number and each task's true label before them.
+
+    They are the predictions of a run.
+    """
+    named_columns: dict[str, Any] = {
+        "row" if "row" not in layout.tasks else "number of the row": rows
+    }
     for name, task in layout.tasks.items():
-        several = isinstance(task, Multilabel) or getattr(task, "soft", False)
-        if truth[name] is not None and not several:
-            _add(found, {f"{name} (true)": _as_said(task, truth[name])}, name)
+        has_many_columns = isinstance(task, Multilabel) or getattr(task, "soft", False)
+        if truth[name] is not None and not has_many_columns:
+            _add(named_columns, {f"{name} (true)": _as_said(task, truth[name])}, name)
     for name, answer in columns(layout, predictions, thresholds).items():
-        _add(found, {name: answer}, name)
-    return found
+        _add(named_columns, {name: answer}, name)
+    return named_columns
 
 
 def _as_said(task: Task, labels: Any) -> Any:
-    """True labels [n] written as the task writes its answers: class 1, not 1.0, where a column held gaps."""
+    """Return true labels [n] written as the task writes its predictions.
+
+    This gives class 1, not 1.0, where a column with gaps was read as float.
+    """
     if not isinstance(task, ClassTask):
         return labels
     classes = task.known_classes()

@@ -1,4 +1,4 @@
-"""From a table to the arrays of a training: tasks, features, parts, and what the user should know about them."""
+"""Read a table and turn it into the arrays of a training: tasks, features, parts and warnings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from polycera.tabular.fingerprints import fingerprints
 from polycera.tasks import Task, task_from_config
 
 FEWEST_KINDS = 3
-"""Kinds of rows that it takes to divide them into three parts."""
+"""Minimum number of different rows that can be divided into three parts."""
 
 
 @dataclass(frozen=True)
 class PreparedTable:
-    """A table, ready to be learned from.
+    """Holds a table that is ready for training.
 
     Attributes:
         table: as it was read.
@@ -35,8 +35,8 @@ class PreparedTable:
         parts: which rows train, validate and test.
         reasons: task name -> why it is of its kind.
         warnings: a sentence each.
-        copies: one number for each kind of row, where some rows are equal in all that is learned
-            from; or None.
+        copies: for each row the number of its kind, where some rows are equal in all columns that
+            are used; or None.
     """
 
     table: Table
@@ -49,59 +49,68 @@ class PreparedTable:
     copies: Any = None
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Features [n, width] and targets by name of these rows."""
-        own = self._place[np.asarray(indices, "int64")]
-        if (own < 0).any():  # rows of no part, which nobody has encoded
+        """Return features [n, width] and targets by name of these rows."""
+        positions = self._place[np.asarray(indices, "int64")]
+        if (positions < 0).any():  # rows of no part are not among the encoded ones
             table = self.table.take(indices)
             return self.encoder.transform(table), targets_of(table, self.tasks)
         features, targets = self._encoded
-        return features[own], {name: None if y is None else y[own] for name, y in targets.items()}
+        return features[positions], {
+            name: None if y is None else y[positions] for name, y in targets.items()
+        }
 
     @cached_property
     def _encoded(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """Features and targets of the rows of all parts, made once."""
+        """Return features and targets of the rows of all parts, computed once."""
         table = self.table.take(self._used)
         return self.encoder.transform(table), targets_of(table, self.tasks)
 
     @cached_property
     def _used(self) -> Any:
-        """Indices of the rows of all parts, ascending; a split column may leave rows out."""
+        """Return the indices of the rows of all parts, ascending; rows of no part are left out.
+
+        A split column may leave rows without a part.
+        """
         return np.sort(np.concatenate(list(self.named_parts.values())))
 
     @cached_property
     def _place(self) -> Any:
-        """Where each row of the table stands among those; -1 for the others."""
-        found = np.full(self.table.rows, -1)
-        found[self._used] = np.arange(len(self._used))
-        return found
+        """Return for each row of the table its position in `_used`; -1 for rows of no part."""
+        positions = np.full(self.table.rows, -1)
+        positions[self._used] = np.arange(len(self._used))
+        return positions
 
     @property
     def digest(self) -> str:
-        """Of the rows of all parts, as they are learned from: a table with another value has another."""
+        """Return a checksum of the encoded rows of all parts and their labels.
+
+        A table in which one value is different has a different checksum.
+        """
         config = self.encoder.to_config()
-        # which runs of older versions do not have, and which change no feature
+        # Left out, because older runs do not have them and no feature depends on them: their
+        # checksums stay valid.
         for name in ("low", "high"):
             config["numbers"].pop(name, None)
-        found = hashlib.sha256(repr(config).encode())
+        checksum = hashlib.sha256(repr(config).encode())
         for indices in self.named_parts.values():
-            found.update(np.ascontiguousarray(indices, "int64").data)
+            checksum.update(np.ascontiguousarray(indices, "int64").data)
         features, targets = self._encoded
-        found.update(np.ascontiguousarray(features).data)
+        checksum.update(np.ascontiguousarray(features).data)
         for name, labels in targets.items():
-            found.update(
+            checksum.update(
                 repr((name, None if labels is None else np.asarray(labels).tolist())).encode()
             )
-        return found.hexdigest()
+        return checksum.hexdigest()
 
     @property
     def fingerprints(self) -> dict[str, np.ndarray]:
-        """Part -> a number for each of its rows, by which it is known again."""
+        """Return part -> a number for each of its rows, by which `known_rows` recognises it."""
         numbers = fingerprints(self._encoded[0])
         return {name: numbers[self._place[indices]] for name, indices in self.named_parts.items()}
 
     @property
     def named_parts(self) -> dict[str, Any]:
-        """Indices of the rows of each part, by its name."""
+        """Return the indices of the rows of each part, by its name."""
         return {
             "train": self.parts.train,
             "validation": self.parts.validation,
@@ -110,12 +119,16 @@ class PreparedTable:
 
     @property
     def learned_from(self) -> Any:
-        """Indices of the rows that train or validate, ascending."""
+        """Return the indices of the training and validation rows, ascending."""
         return np.sort(np.concatenate([self.parts.train, self.parts.validation]))
 
     @property
     def held_out(self) -> tuple[str, Any]:
-        """The part that says how good the network is: test, or validation where there is no test."""
+        """Return name and rows of the part whose metrics are reported.
+
+        This is the test part. Without test rows it is the validation part, and without these the
+        training part.
+        """
         if len(self.parts.test):
             return "test", self.parts.test
         return (
@@ -126,36 +139,37 @@ class PreparedTable:
 
 
 def targets_of(table: Table, tasks: Iterable[Task]) -> dict[str, Any]:
-    """Labels of each task that the table has; None for one that it lacks."""
-    found: dict[str, Any] = {}
+    """Return the labels of each task that the table has; None for a task that it lacks."""
+    targets: dict[str, Any] = {}
     for task in tasks:
-        there = all(name in table for name in data.columns_of(task.name, task))
-        found[task.name] = data.labels(table, task) if there else None
-    return found
+        has_columns = all(name in table for name in data.columns_of(task.name, task))
+        targets[task.name] = data.labels(table, task) if has_columns else None
+    return targets
 
 
 def tasks_from(configs: Iterable[Mapping[str, Any]]) -> list[Task]:
-    """The tasks of a spec.
+    """Return the tasks of a spec.
 
     Raises:
-        InputError: for a joint term, which only `pc.Model` takes; for what no task is.
+        InputError: for a joint term, which only `pc.Model` takes; for an entry that is not a task.
     """
-    found = []
+    tasks = []
     for config in configs:
         if config.get("kind") == "joint":
             raise InputError(
-                f"The spec has a joint term {shorten(config.get('name'))!r}; only pc.Model takes those: take it out."
+                f"The spec has a joint term {shorten(config.get('name'))!r}; only pc.Model takes "
+                "those: take it out."
             )
         task = task_from_config(dict(config))
         assert isinstance(task, Task)
-        found.append(task)
-    return found
+        tasks.append(task)
+    return tasks
 
 
 def prepare(
     source: Any, targets: Any, wanted: Data, *, exclude: Iterable[str] = (), seed: int = 0
 ) -> PreparedTable:
-    """Read, infer, split and encode.
+    """Read a table, infer its columns, divide its rows and encode them.
 
     Args:
         source: whatever `polycera.data.read` takes.
@@ -165,32 +179,33 @@ def prepare(
         seed: of the split.
 
     Raises:
-        UnknownName, InputError: one sentence for whatever is wrong with the table.
+        UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    text = [name for name, role in wanted.columns.items() if role == "category"]
-    table = data.read(source, encoding=wanted.encoding, as_text=text)
+    text_columns = [name for name, role in wanted.columns.items() if role == "category"]
+    table = data.read(source, encoding=wanted.encoding, as_text=text_columns)
     if targets is not None and not isinstance(targets, str | Task | Mapping):
-        targets = list(targets)  # which may be read once only
+        targets = list(targets)  # an iterator could be read only once
     table = table.labelled(data.columns_asked_for(targets))
     tasks, reasons = data.tasks_for(table, targets)
-    names = [column for task in tasks for column in data.columns_of(task.name, task)]
-    schema = data.infer(table, names, _roles(wanted, exclude))
-    # of the whole table, whose rows are named
-    outlying = data.outlying(table, schema.names("number"))
-    drawn = (
+    target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
+    schema = data.infer(table, target_columns, _roles(wanted, exclude))
+    # Computed on the whole table, because the warnings name its row numbers.
+    outlier_warnings = data.outlying(table, schema.names("number"))
+    random_split = (
         wanted.parts.column is None and wanted.parts.groups is None and wanted.parts.time is None
     )
-    columns = [
+    used_columns = [
         *(column.name for column in schema.columns if column.used),
-        *(n for n in names if n in table),
+        *(n for n in target_columns if n in table),
     ]
-    copies = data.copies(table, columns) if drawn else None
+    # Only a random split may place copies; a declared split, groups or time decide it themselves.
+    copies = data.copies(table, used_columns) if random_split else None
     parts = _divide(table, tasks, wanted.parts, seed, copies)
     encoder = Encoder.fit(table.take(parts.train), schema)
     warnings = [
         *schema.notices,
         *data.leaks(table, schema, tasks),
-        *outlying,
+        *outlier_warnings,
         *_outlying_labels(table, tasks),
     ]
     if copies is not None:
@@ -199,34 +214,37 @@ def prepare(
 
 
 def _copied(copies: np.ndarray) -> str:
-    """Return the sentence on rows that are copies of others."""
-    many = int(len(copies) - (copies.max() + 1))
-    which = "1 row is a copy of another" if many == 1 else f"{many} rows are copies of others"
-    return f"{which} in all columns that are used: copies stay in one part, so that no test row was trained on."
+    """Return the warning about rows that are copies of others."""
+    count = int(len(copies) - (copies.max() + 1))
+    subject = "1 row is a copy of another" if count == 1 else f"{count} rows are copies of others"
+    return (
+        f"{subject} in all columns that are used: copies stay in one part, so that no test row was "
+        "trained on."
+    )
 
 
 def _outlying_labels(table: Table, tasks: Iterable[Task]) -> list[str]:
-    """Return a sentence for each target in which a few labels decide the scale."""
-    found = []
+    """Return a sentence for each target in which a few labels dominate the scale."""
+    sentences = []
     for task in tasks:
         if task.kind in ("regression", "quantile", "count") and task.name in table:
             values = task.encode(data.labels(table, task))[:, 0]
-            if (far := outliers.notice("Target", task.name, values)) is not None:
-                found.append(
-                    f"{far}: its scale and its errors hang on that; check it, or leave it empty."
+            if (notice := outliers.notice("Target", task.name, values)) is not None:
+                sentences.append(
+                    f"{notice}: its scale and its errors hang on that; check it, or leave it empty."
                 )
-    return found
+    return sentences
 
 
 def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
-    """The table of a run, read again and divided as it was.
+    """Return the table of a run, read again and divided as before.
 
     Args:
-        run: whose spec says what to do with it.
-        source: the table, where it is no longer where the run found it.
+        run: its spec says how to read and divide the table.
+        source: the table, where the file was moved, or where the training began with a data frame.
 
     Raises:
-        InputError: where there is none, or it is not the one with which the run began.
+        InputError: where there is no table, or it is not the one with which the run began.
     """
     plan = run.spec
     table = plan.data.source if source is None else source
@@ -237,13 +255,19 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
     prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
     if prepared.digest != run.schema["rows"]:
         raise InputError(
-            f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the one with which the "
-            f"run {shorten(run.path)!r} began: its columns, or what is in them, have changed."
+            f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the "
+            f"one with which the run {shorten(run.path)!r} began: its columns, or what is in them, "
+            "have changed."
         )
     return prepared
 
 
 def _roles(wanted: Data, exclude: Iterable[str]) -> Mapping[str, str]:
+    """Return the declared role of each column, with those that the split and `exclude` imply.
+
+    Raises:
+        InputError: where the column that names the parts has a role already.
+    """
     roles = dict(wanted.columns) | dict.fromkeys(exclude, "ignore")
     helpers = {
         wanted.parts.column: "ignore",
@@ -259,17 +283,22 @@ def _roles(wanted: Data, exclude: Iterable[str]) -> Mapping[str, str]:
 
 
 def _divide(table: Table, tasks: list[Task], parts: Parts, seed: int, copies: Any = None) -> Split:
+    """Return the parts of the rows, as the options of the split say."""
     strata = data.strata(table, [task for task in tasks if task.name in table])
-    if copies is not None and len(first := np.unique(copies, return_index=True)[1]) >= FEWEST_KINDS:
-        # Each kind of row is drawn once, and its copies go where it goes.
-        once = data.split(
-            len(first),
+    if (
+        copies is not None
+        and len(first_rows := np.unique(copies, return_index=True)[1]) >= FEWEST_KINDS
+    ):
+        # Each kind of row is drawn once, and its copies go to the same part: otherwise a test row
+        # could have a copy among the training rows.
+        kinds = data.split(
+            len(first_rows),
             seed=seed,
             validation=parts.validation,
             test=parts.test,
-            stratify=None if strata is None else strata[first],
+            stratify=None if strata is None else strata[first_rows],
         )
-        return once.of_kinds(copies)
+        return kinds.of_kinds(copies)
     groups = None if parts.groups is None else table[parts.groups]
     time = None if parts.time is None else table[parts.time]
     if parts.column is not None:

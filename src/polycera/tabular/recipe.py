@@ -1,4 +1,7 @@
-"""How a table's network is trained: steps, not epochs, rule patience and length."""
+"""Train the network of a table: choose its open options, build it, fit it and check its weights.
+
+The lengths of a training and of its patience are counted in steps, not in epochs.
+"""
 
 from __future__ import annotations
 
@@ -30,34 +33,56 @@ from polycera.tasks import Layout, Task
 from polycera.typing import Array
 
 EMBEDDED, BINS = 100, 32
-"""Numbers that get bins of their own, at most: of more columns, each matters less and all cost much."""
+"""EMBEDDED: maximum number of number columns that get bins, and of features with low dropout.
+BINS: number of bins of each of these columns.
+
+With more columns each one matters less, and bins for all of them are slow.
+"""
 LANDMARKS, SMALL = 2000, 20_000
-"""Landmarks at most, and rows up to which there are landmarks and folds: of more, a validation part is no loss."""
+"""LANDMARKS: maximum number of landmarks.
+SMALL: maximum number of rows with landmarks and folds.
+
+Above `SMALL` rows a plain validation split costs little accuracy (docs/accuracy.md).
+"""
 NUMBERS = 20_000_000
-"""In the similarities of all rows to the landmarks, and in the landmarks, at most: 160 MB while they are solved for."""
+"""Maximum size of the similarities of all rows to the landmarks, and of the landmarks themselves.
+
+These many numbers take 160 MB in float64 while the coefficients are solved for.
+"""
 PASSES, LONGEST = 8, (4_000, 20_000)
-"""Passes over the rows at most, as long as they come to so many steps: of few rows there are more, of many fewer."""
+"""PASSES: maximum number of passes over the rows.
+LONGEST: minimum and maximum of the steps that these passes come to.
+
+So small tables get more passes, and very large ones fewer.
+"""
 SURE = 2000
-"""Rows from which on a score that falls is taken at its word: that of fewer rows may fall by chance and rise again."""
+"""Number of training rows from which a falling score is trusted.
+
+With fewer rows the score may fall by chance and rise again.
+"""
 LEAST = 4
-"""Epochs without a better score after which the training of so many rows may end at the earliest."""
+"""Minimum patience, in epochs, of a training with at least `SURE` rows."""
 EPOCH, SHORT = 100, 50
-"""Steps at least between two looks at the validation part, of few rows and of many: a small table
-is passed over several times. Of many rows the best epoch may be the first, and is then found
-sooner, and nearer to the best step."""
+"""EPOCH: target number of steps between two validations below `SURE` training rows.
+SHORT: the same from `SURE` rows on.
+
+An epoch has as many whole passes over the rows as fit into these steps, and at least one. So a
+small table is passed several times between two validations. With many rows the best epoch may be
+the first. Short epochs then find it sooner and nearer to the best step.
+"""
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What the numbers of rows and steps come to.
+    """Holds the batch size, the epochs and the patience that follow from the number of rows.
 
     Attributes:
-        batch_size: rows a step.
-        passes: passes over the rows between two looks at the validation part, called an epoch.
-        epochs: at most.
-        patience: epochs without a better score, at most.
-        least: the same where the best epoch was among the first; patience grows with the epochs
-            that it took.
+        batch_size: rows in a step.
+        passes: passes over the rows between two validations; together they are one epoch.
+        epochs: maximum number of epochs.
+        patience: maximum number of epochs without a better score.
+        least: minimum patience in epochs, used where the best epoch comes early. The patience grows
+            with the epochs that it took to reach the best one, up to `patience`.
     """
 
     batch_size: int
@@ -68,80 +93,100 @@ class StepPlan:
 
     @classmethod
     def of(cls, rows: int, training: Training) -> StepPlan:
-        """For this number of training rows."""
+        """Return the plan for this number of training rows."""
+        # About a twentieth of the rows, as a power of two.
         batch = training.batch_size or int(
             np.clip(2 ** round(math.log2(max(rows, 1) / 20)), 32, 512)
         )
         steps = math.ceil(rows / batch)
-        longest = training.max_steps or int(np.clip(PASSES * steps, *LONGEST))
-        patience = training.patience_steps or longest // 5
-        passes = max(1, min(EPOCH if rows < SURE else SHORT, longest) // steps)
-        each = steps * passes
-        waits = max(5, math.ceil(patience / each))
-        patient = training.patience_steps or rows < SURE
-        return cls(batch, passes, max(1, longest // each), waits, waits if patient else LEAST)
+        max_steps = training.max_steps or int(np.clip(PASSES * steps, *LONGEST))
+        patience_steps = training.patience_steps or max_steps // 5
+        passes = max(1, min(EPOCH if rows < SURE else SHORT, max_steps) // steps)
+        steps_per_epoch = steps * passes
+        patience_epochs = max(5, math.ceil(patience_steps / steps_per_epoch))
+        full_patience = training.patience_steps or rows < SURE
+        return cls(
+            batch,
+            passes,
+            max(1, max_steps // steps_per_epoch),
+            patience_epochs,
+            patience_epochs if full_patience else LEAST,
+        )
 
 
 COPIED = 0.1
-"""With a larger share of rows that are copies of others, leaving single rows out says too much good of landmarks."""
+"""Maximum share of rows that are copies of other rows for a network with landmarks.
+
+A row that is left out has its copy among the others, so its leave-one-out error is too low.
+"""
 
 
 def completed(plan: Spec, encoder: Encoder, parts: Split, copies: Any = None) -> Network:
-    """The network of a spec with all that was left open chosen by the table.
+    """Return the network options of a spec, with every open one chosen from the table.
 
     Args:
-        plan: the spec; where it says which rows validate, or that gradients are balanced, there are
-            no folds; where it has groups, there are no landmarks.
+        plan: the spec. It gets no folds where it has its own validation rows or balances gradients,
+            and no landmarks where it has groups.
         encoder: of the table.
         parts: its rows.
-        copies: one number for each kind of row, where some rows are copies of others; where many
-            are, no landmarks.
+        copies: for each row the number of its kind, where some rows are copies of others. With many
+            copies there are no landmarks.
 
     Raises:
-        InputError: for folds or landmarks that do not go with the rest of the spec.
+        InputError: for folds or landmarks that conflict with the rest of the spec.
     """
     rows, network = len(parts.train) + len(parts.validation), plan.network
-    numbers, said = len(encoder.numbers.columns), plan.data.parts
+    number_columns, part_options = len(encoder.numbers.columns), plan.data.parts
     small = rows <= SMALL
-    free = said.column is None and said.time is None and plan.training.balancing is None
+    folds_allowed = (
+        part_options.column is None
+        and part_options.time is None
+        and plan.training.balancing is None
+    )
     folds = network.folds or (
-        5 if small and free and len(parts.validation) and not (network.members or 0) % 5 else 1
+        5
+        if small and folds_allowed and len(parts.validation) and not (network.members or 0) % 5
+        else 1
     )
     members = network.members or (2 * folds if folds > 1 else 10 if small else 4)
-    if said.groups is not None and network.landmarks:
+    if part_options.groups is not None and network.landmarks:
         raise InputError(
-            f"The network has {network.landmarks} landmarks, and what they are worth is found by leaving out single "
-            f"rows, not whole groups of {shorten(repr(said.groups))}: set network.landmarks to 0."
+            f"The network has {network.landmarks} landmarks, and what they are worth is found by "
+            "leaving out single rows, not whole groups of "
+            f"{shorten(repr(part_options.groups))}: set network.landmarks to 0."
         )
     if members % folds:
         raise InputError(
-            f"The network has {members} members and {folds} folds: each fold is held out from as many members, "
-            "so members is a multiple of folds."
+            f"The network has {members} members and {folds} folds: each fold is held out from as "
+            "many members, so members is a multiple of folds."
         )
-    if folds > 1 and not free:
+    if folds > 1 and not folds_allowed:
         raise InputError(
-            f"The network has {folds} folds, which go neither with split= or time= nor with balancing: "
-            "set network.folds to 1."
+            f"The network has {folds} folds, which go neither with split= or time= nor with "
+            "balancing: set network.folds to 1."
         )
-    choice = {
+    defaults = {
         "width": 192,
-        "bins": BINS if 0 < numbers <= EMBEDDED else 0,
+        "bins": BINS if 0 < number_columns <= EMBEDDED else 0,
         "dropout": 0.05 if encoder.width <= EMBEDDED else 0.3,
-        "numbers": numbers,
+        "numbers": number_columns,
         "landmarks": min(rows, LANDMARKS, NUMBERS // rows, NUMBERS // encoder.width)
         if small
         else 0,
     }
-    copied = 0.0 if copies is None else 1.0 - (copies.max() + 1) / len(copies)
-    # a left-out row would be answered by the others of its group
-    if said.groups is not None or copied > COPIED:
-        choice["landmarks"] = 0
-    left = {name: value for name, value in choice.items() if getattr(network, name) is None}
-    return msgspec.structs.replace(network, members=members, folds=folds, **left)
+    copied_share = 0.0 if copies is None else 1.0 - (copies.max() + 1) / len(copies)
+    # The leave-one-out error would be too low: rows of the same group, or copies, remain among
+    # the rows that predict a row that is left out.
+    if part_options.groups is not None or copied_share > COPIED:
+        defaults["landmarks"] = 0
+    open_options = {
+        name: value for name, value in defaults.items() if getattr(network, name) is None
+    }
+    return msgspec.structs.replace(network, members=members, folds=folds, **open_options)
 
 
 def shape_of(features: int, network: Network) -> Shape:
-    """The trunk that a spec asks for; what it leaves open is as small as can be."""
+    """Return the shape of the trunk that a spec describes; open options get a fixed default."""
     return Shape(
         features,
         min(network.numbers or 0, features),
@@ -156,13 +201,14 @@ def shape_of(features: int, network: Network) -> Shape:
 def build(
     features: int, tasks: list[Task], network: Network, training: Training, seed: int
 ) -> Model:
-    """The network of a table, compiled; its first weights depend on the seed alone."""
+    """Return the compiled network of a table; its initial weights depend on the seed alone."""
     shape = shape_of(features, network)
     inputs, clipped, hidden = trunk(shape, seed)
     fans = shape.width + Layout.of(tasks).units
     heads = Heads(
         tasks,
-        kernel_initializer=Drawn((2 / fans) ** 0.5, seed, HEADS),  # as Glorot and Bengio (2010)
+        # The standard deviation of Glorot and Bengio (2010).
+        kernel_initializer=Drawn((2 / fans) ** 0.5, seed, HEADS),
         weighting=training.weighting,
         balancing=training.balancing,
         gradients=training.gradients,
@@ -171,10 +217,10 @@ def build(
         members=shape.members,
         name="heads",
     )
-    parts, units = [heads(hidden)], heads.layout.units
+    outputs, output_columns = [heads(hidden)], heads.layout.units
     if network.landmarks:
-        parts.append(landmarks(clipped, network.landmarks, units))
-    model = Model(inputs, Blend(units, name=BLEND)(parts), name="polycera")
+        outputs.append(landmarks(clipped, network.landmarks, output_columns))
+    model = Model(inputs, Blend(output_columns, name=BLEND)(outputs), name="polycera")
     model.compile(
         keras.optimizers.AdamW(training.learning_rate, weight_decay=training.weight_decay)
     )
@@ -182,12 +228,12 @@ def build(
 
 
 class TrainingResult(NamedTuple):
-    """What a training came to.
+    """Holds the history of a training and its predictions for the validation rows.
 
     Attributes:
-        history: name -> one value an epoch.
-        told: raw outputs [n, units] for the validation rows, or with folds for all rows, of a
-            network that did not learn from them; None where no row was held out.
+        history: name -> one value per epoch.
+        told: raw outputs [n, output columns] of a network that did not train on these rows: for the
+            validation rows, or with folds for all rows. None without validation.
     """
 
     history: dict[str, list[float]]
@@ -207,25 +253,29 @@ def train(
     refit: bool = True,
     groups: np.ndarray | None = None,
 ) -> TrainingResult:
-    """Train, stop on rows that were held out, keep the best weights, and solve for what is beside the members.
+    """Train a network, stop on validation rows, keep the best weights, and fit the blend.
+
+    The blend is solved for after the members have trained: landmarks, their share in each task's
+    outputs, and calibration.
 
     Args:
         model: compiled.
         train, validation: pairs of features and targets by name; validation may be None.
         plan: batch size, epochs, patience.
-        training: the weights of the joint score.
-        callbacks: beside those that stop and slow down; they see the joint score.
+        training: the options of the training, among them the score weights.
+        callbacks: beside those that stop the training and lower the learning rate; they see the
+            joint score.
         seed: of the order of rows and of dropout.
-        held: which rows are held out from which members, [rows, members], in place of a validation
-            part.
-        refit: whether what is solved in closed form learns from the validation rows too, in the
-            end.
-        groups: the group of each row that is held out once, [rows]; None where each is its own.
+        held: which rows are held out from which members, [rows, members], in place of validation
+            rows.
+        refit: whether the landmarks are finally fitted to the validation rows as well.
+        groups: the group of each validation row, [rows]; None where each row is its own group.
     """
     x, y = train[0], encode(model.layout, train[1])
     if validation is not None:
         validation = validation[0], encode(model.layout, validation[1])
     model.adapt(y)
+    # After `adapt`: packing applies the target scaling that it has computed.
     packed = pack(model.layout, y, model.units)
     if EMBEDDING in (layer.name for layer in model.layers):
         model.get_layer(EMBEDDING).fit_to(x)
@@ -238,13 +288,14 @@ def train(
         passes=plan.passes,
         whole=True,
     )
-    begun = (
+    # Landmarks need nothing from the members, so a thread solves for them while these train.
+    kernel_fit = (
         blend.ahead(model, (x, packed), seed)
         if held is not None or validation is not None
         else None
     )
-    checked = (x, y) if held is not None else validation
-    outside = folds.OutOfFold(x, packed, held) if held is not None else None
+    watched_rows = (x, y) if held is not None else validation
+    out_of_fold = folds.OutOfFold(x, packed, held) if held is not None else None
     history = model.fit(
         batches,
         epochs=plan.epochs,
@@ -253,52 +304,76 @@ def train(
         callbacks=[
             SetEpoch(batches),
             Guard(training.guard),
-            *([outside] if outside else []),
-            *_watching(model, checked, plan, training),
+            # Before the callbacks that read the validation results, because it writes them.
+            *([out_of_fold] if out_of_fold else []),
+            *_watching(model, watched_rows, plan, training),
             *callbacks,
         ],
         verbose=0,
     ).history
-    if not_finite(model) is not None or checked is None:
+    # Without finite weights there is nothing to blend, and without validation nothing to fit it to.
+    if not_finite(model) is not None or watched_rows is None:
         return TrainingResult(history, None)
-    known = (x, packed)
-    if outside is not None:
+    training_rows = (x, packed)
+    if out_of_fold is not None:
         return TrainingResult(
             history,
-            blend.fit_blend(model, known, known, outside.said(), seed, refit, begun, groups),
+            blend.fit_blend(
+                model,
+                training_rows,
+                training_rows,
+                out_of_fold.said(),
+                seed,
+                refit,
+                kernel_fit,
+                groups,
+            ),
         )
-    rows = validation[0], pack(model.layout, encode(model.layout, validation[1]), model.units)
-    told = raw_outputs(model, rows[0])
+    validation_rows = (
+        validation[0],
+        pack(model.layout, encode(model.layout, validation[1]), model.units),
+    )
+    raw_validation = raw_outputs(model, validation_rows[0])
     return TrainingResult(
-        history, blend.fit_blend(model, known, rows, told, seed, refit, begun, groups)
+        history,
+        blend.fit_blend(
+            model, training_rows, validation_rows, raw_validation, seed, refit, kernel_fit, groups
+        ),
     )
 
 
 class SetEpoch(keras.callbacks.Callback):
-    """Gives each epoch an order of rows of its own; a `Checkpoint` does so too, and may begin in the middle of one."""
+    """Gives each epoch its own order of rows.
+
+    A `Checkpoint` does the same, and can also start in the middle of an epoch.
+    """
 
     def __init__(self, batches: Batches) -> None:
         super().__init__()
         self._batches = batches
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Go to this epoch."""
+        """Set the epoch of the batches."""
         self._batches.at(epoch)
 
 
 def _watching(model: Model, validation: Any, plan: StepPlan, training: Training) -> list[Any]:
-    """What stops and slows down."""
-    weights, slower = training.joint or None, max(2, plan.patience // 3)
+    """Return the callbacks that stop the training and lower the learning rate."""
+    weights, learning_rate_patience = training.joint or None, max(2, plan.patience // 3)
     if validation is None:
         return []
     if _comparable(model, validation):
         return [
             JointEarlyStopping(weights, patience=plan.patience, least=plan.least),
-            keras.callbacks.ReduceLROnPlateau("val_joint", 0.5, slower, mode="max", min_lr=1e-5),
+            keras.callbacks.ReduceLROnPlateau(
+                "val_joint", 0.5, learning_rate_patience, mode="max", min_lr=1e-5
+            ),
         ]
     return [
         JointScore(weights),
-        keras.callbacks.ReduceLROnPlateau("val_loss", 0.5, slower, mode="min", min_lr=1e-5),
+        keras.callbacks.ReduceLROnPlateau(
+            "val_loss", 0.5, learning_rate_patience, mode="min", min_lr=1e-5
+        ),
         keras.callbacks.EarlyStopping(
             "val_loss", mode="min", patience=plan.patience, restore_best_weights=True
         ),
@@ -306,26 +381,31 @@ def _watching(model: Model, validation: Any, plan: StepPlan, training: Training)
 
 
 HUGE = 1e18
-"""No weight of a network that learned something is larger: its square leaves float32."""
+"""Largest absolute weight that is accepted.
+
+Its square (1e36) is close to the largest float32 (3e38).
+"""
 
 
 def check_finite(model: Model) -> None:
-    """Refuse a network that knows nothing any more.
+    """Raise an error for a network whose training diverged.
 
     Raises:
-        PolyceraError: where its weights are no numbers.
+        PolyceraError: where a weight is not finite, or larger than `HUGE`.
     """
     largest = max(
         float(np.abs(np.asarray(weight)).max(initial=0.0)) for weight in model.get_weights()
     )
-    if not_finite(model) or largest > HUGE:  # too few steps may have followed for a loss to show it
+    # The weights are checked too: after the last steps no loss may have shown the problem yet.
+    if not_finite(model) or largest > HUGE:
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         blamed = blamed_weight({name: task.weight for name, task in model.tasks.items()})
         raise PolyceraError(
             "The training came apart: the weights of the network are beyond all numbers. "
             + (
                 blamed
-                or f"Lower the learning rate (now {rate:g}), or look for enormous values in the table."
+                or f"Lower the learning rate (now {rate:g}), or look for enormous values in the "
+                "table."
             )
         )
 
@@ -333,35 +413,41 @@ def check_finite(model: Model) -> None:
 def check_size(
     features: int, tasks: list[Task], network: Network, shapes: Any, source: str
 ) -> None:
-    """Hold a spec against the weights that are there before a network of its size is built.
+    """Raise an error where a spec needs more weights than a file has, before the network is built.
 
     Args:
         features: columns of the encoded table.
         tasks, network: of the spec.
         shapes: name -> (shape, type) of the weights.
-        source: whence they come, for the sentence of an error.
+        source: the name of the file, for the message of an error.
 
     Raises:
-        InputError: where the spec asks for a network larger than these weights.
+        InputError: where the spec describes a network larger than these weights.
     """
-    units, shape = sum(task.units for task in tasks), shape_of(features, network)
-    wanted = (
+    output_columns, shape = sum(task.units for task in tasks), shape_of(features, network)
+    needed = (
         parameters(shape)
-        + (shape.width + 1) * units
-        + (network.landmarks or 0) * (features + units)
+        + (shape.width + 1) * output_columns
+        + (network.landmarks or 0) * (features + output_columns)
     )
     stored = sum(math.prod(shape) for shape, _ in shapes.values())
-    if wanted > stored:
+    if needed > stored:
         raise InputError(
-            f"{source} holds {stored} numbers, and a network of the spec has {wanted} or more: they are not of one run."
+            f"{source} holds {stored} numbers, and a network of the spec has {needed} or more: "
+            "they are not of one run."
         )
 
 
 def _comparable(model: Model, validation: Any) -> bool:
-    """Whether any task's skill is defined on these rows: a joint score can then be watched, else only the loss."""
+    """Return whether any task's skill is defined on these rows.
+
+    If so, the joint score can be watched; otherwise only the loss can.
+    """
     encoded = encode(model.layout, validation[1])
     packed = pack(model.layout, encoded, model.units)
     rows = len(packed)
+    # The outputs of the trivial predictors stand in for predictions: what counts here is whether
+    # a skill is defined, not its value.
     raw = np.tile(model.units.prior, (rows, 1))
     trivial = scores.exact(model._objective, packed, raw, np.ones((rows, 1), bool), model.units)
     return any(

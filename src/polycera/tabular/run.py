@@ -1,4 +1,7 @@
-"""A finished training: its folder, and the network in it when it is asked to predict."""
+"""Open the folder of a run, predict and evaluate with its network, and show its results as tables.
+
+The network is built the first time that it is needed.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +27,29 @@ from polycera.tabular import known_rows, prediction_columns, run_frames
 from polycera.tabular.prepare import targets_of, tasks_from
 from polycera.tasks import Task
 
-# these import Keras, which takes seconds: so does a method that needs them, when it is called
+# These import Keras, which takes seconds. A method that needs them imports them when it is called.
 if TYPE_CHECKING:
     from polycera.model.model import Model
     from polycera.model.scores import Scores
 
 Built = TypeVar("Built")
+"""Type of the object that `Run._of_schema` builds."""
 
 BUILDING = threading.Lock()
-"""Held while a network is built: threads that come first at once share one."""
+"""Lock that is held while a network is built, so that several threads build only one."""
 
 
 class Run(Folder):
-    """A run folder that can predict: what `pc.fit` returns and `pc.load` opens.
+    """Holds a run folder and predicts with its network.
+
+    `pc.fit` returns it, and `pc.load` opens it.
 
     Attributes:
-        path, spec, schema, metrics, history, versions: what was written down; see
+        path, spec, schema, metrics, history, versions: the content of the folder; see
             `polycera.runs.Folder`.
-        picked: the epoch whose weights it has, where it was picked; None for the last word of the
-            training.
-        library: pandas, polars or pyarrow, where the table came as a frame of it; for
+        picked: the epoch whose weights the run has, where one was picked; None for the weights at
+            the end of the training.
+        library: pandas, polars or pyarrow, where the table was a frame of it; the default of
             `metrics_frame` and the like.
 
     Examples:
@@ -55,23 +61,23 @@ class Run(Folder):
 
     picked: KeptEpoch | None = None
     library: str | None = None
-    """Library whose frame the table was, where it came as one."""
+    """Library of the data frame that the table was; None for another kind of table."""
 
     @cached_property
     def model(self) -> Model:
-        """The network, built once from spec and schema, with the weights that training left.
+        """Return the network with its trained weights, built once from spec and schema.
 
         Raises:
-            PolyceraError: where a file is damaged, or the weights are not those of this network.
+            PolyceraError: where a file is damaged, or the weights do not fit this network.
         """
         with BUILDING:
-            # another thread has built it meanwhile
-            if (found := vars(self).get("model")) is not None:
-                return found
+            # Another thread may have built it while this one waited for the lock.
+            if (model := vars(self).get("model")) is not None:
+                return model
             return self._with(self.weights)
 
     def _with(self, stored: StoredArrays) -> Model:
-        """The network with these weights."""
+        """Return the network with these weights."""
         from polycera.layers import backend
         from polycera.layers.devices import check_devices
         from polycera.model import variables
@@ -81,6 +87,7 @@ class Run(Folder):
         check_devices()
         spec, source = self.spec, f"The file {shorten(stored.path)!r}"
         tasks = tasks_from(spec.tasks)
+        # Checked before building: a changed spec must not build a huge network first.
         recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
         model = recipe.build(self.encoder.width, tasks, spec.network, spec.training, spec.seed)
         variables.load(variables.weights(model), stored, source)
@@ -89,46 +96,48 @@ class Run(Folder):
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """The tasks by name, as the spec has them; no network is built for them."""
+        """Return the tasks of the spec by name, without building a network."""
         return {task.name: task for task in tasks_from(self.spec.tasks)}
 
     def pick(self, weights: Mapping[str, float]) -> Self:
-        """The run as it was at the epoch that is best under these weights, without training again.
+        """Return the run as it was at the epoch that is best under these weights, without training.
 
-        Training keeps the epochs that no other beats on every task; this loads one of them.
+        Training keeps the epochs of the Pareto set: those that no other epoch beats on every task.
+        One of them is loaded.
 
         Args:
-            weights: task name -> its weight; tasks that are left out count nothing.
+            weights: task name -> its score weight; tasks that are left out have weight 0.
 
         Returns:
-            a run whose `model` is that epoch's and whose `picked` says which it was.
+            a run whose `model` has the weights of that epoch and whose `picked` describes it.
 
         Raises:
             UnknownName: for a task that the run does not have.
-            InputError: for weights that are no finite numbers of 0 or more; where no epoch was
-                kept.
+            InputError: for weights that are not finite numbers of 0 or more; where no epoch was
+                stored.
         """
         chosen = kept_epochs.pick(self.epochs, weights)
         if self.thresholds is not None:
             warnings.warn(
-                "The thresholds of this run belong to the weights at its end: the epoch that was picked says yes above "
-                "one half; to choose anew: run.pick(...).with_thresholds(table).",
+                "The thresholds of this run belong to the weights at its end: the epoch that was "
+                "picked says yes above one half; to choose anew: "
+                "run.pick(...).with_thresholds(table).",
                 stacklevel=2,
             )
-        found = type(self)(self.path)
-        found.picked, found.thresholds = chosen, None
-        found.model = self._with(StoredArrays(chosen.path))
-        return found
+        picked_run = type(self)(self.path)
+        picked_run.picked, picked_run.thresholds = chosen, None
+        picked_run.model = self._with(StoredArrays(chosen.path))
+        return picked_run
 
     def write(self, path: str | Path) -> None:
-        """Write the run as it was picked to a folder of its own.
+        """Write the run with the picked epoch to its own folder.
 
-        Its metrics are those that training saw on the validation rows; its thresholds those of
+        Its metrics are the validation metrics of that epoch. Its thresholds are those of
         `with_thresholds`, if they were chosen.
 
         Raises:
-            InputError: where nothing was picked, or the folder is there already.
-            PolyceraError: where the disk does not take it.
+            InputError: where no epoch was picked, or the folder exists already.
+            PolyceraError: where the folder cannot be written.
         """
         from polycera.model import variables
 
@@ -137,6 +146,7 @@ class Run(Folder):
                 "Only a run that was picked is written anew: run.pick({task: weight}).write(path)."
             )
         metrics = {**self.metrics, "held_out": "validation", "validation": self.picked.table}
+        # The test metrics belong to the weights at the end of the training.
         metrics.pop("test", None)
         with atomic.new_folder(Path(path)) as draft:
             for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.HISTORY):
@@ -154,15 +164,16 @@ class Run(Folder):
 
     @cached_property
     def encoder(self) -> Encoder:
-        """What makes features of a table."""
+        """Return the encoder that turns a table into features."""
         return self._of_schema(lambda schema: Encoder.from_config(schema["encoder"]))
 
     @cached_property
     def columns(self) -> Schema:
-        """What each column was to the network, with the reason."""
+        """Return what each column was used as, with the reason."""
         return self._of_schema(Schema.from_config)
 
     def _of_schema(self, build: Callable[[dict[str, Any]], Built]) -> Built:
+        """Build an object from the schema; raise InputError where the file was changed."""
         try:
             return build(self.schema)
         except (AttributeError, KeyError, TypeError) as error:
@@ -171,7 +182,7 @@ class Run(Folder):
             ) from None
 
     def read(self, source: Any) -> Table:
-        """A table as the training read it, checked against it; what is unlike is said in a warning.
+        """Read a table as the training read it, and warn of differences from the training table.
 
         Args:
             source: path, data frame, or dict of columns.
@@ -182,11 +193,13 @@ class Run(Folder):
         classes = {
             name: getattr(task, "classes", None) or (None,) for name, task in self.tasks.items()
         }
-        words = [
-            name for name, own in classes.items() if all(isinstance(label, str) for label in own)
+        text_tasks = [
+            name
+            for name, labels in classes.items()
+            if all(isinstance(label, str) for label in labels)
         ]
-        text = {*self.columns.as_text, *words}
-        table = data.read(source, encoding=self.spec.data.encoding, as_text=text)
+        text_columns = {*self.columns.as_text, *text_tasks}
+        table = data.read(source, encoding=self.spec.data.encoding, as_text=text_columns)
         targets = [
             name for task in self.tasks.values() for name in data.columns_of(task.name, task)
         ]
@@ -198,19 +211,20 @@ class Run(Folder):
         return table
 
     def predict(self, source: Any) -> dict[str, np.ndarray]:
-        """Answers for the rows of a table, as named columns in the user's units and labels.
+        """Predict the rows of a table, as named columns in the user's units and labels.
 
-        Of a binary task and of a label, yes is said from its threshold on, see `thresholds`;
-        without one, above one half. Probabilities are as the network gives them.
+        For binary tasks and labels the positive class is predicted from the decision threshold on,
+        see `thresholds`; without a threshold, above one half. Probabilities are as the network
+        gives them.
 
         Args:
             source: path, data frame, or dict of columns; needs no target.
 
         Returns:
-            column name -> [rows]: each task's answer, then the probabilities behind it (`task=class
+            column name -> [rows]: the prediction of each task, then its probabilities (`task=class
             probability`).
         """
-        # first: what is wrong with a table is found at once
+        # Before the imports and the network, so that an error in the table is raised at once.
         features = self.encoder.transform(self.read(source))
         from polycera.model.predicting import in_batches
 
@@ -219,12 +233,11 @@ class Run(Folder):
         return prediction_columns.columns(layout, in_batches(self.model._in_units, features), at)
 
     def evaluate(self, source: Any) -> Scores:
-        """Return every metric of every task that the table has labels for, exactly, of the answers that the run gives.
+        """Return every metric of the run's predictions, for each task that has labels in the table.
 
-        Accuracy, F1, precision and recall of yes and no are those at the decision thresholds, as
-        `predict` answers.
-        Rows that the network learned from are counted in a warning: what is measured on them is too
-            good.
+        The metrics are exact, over all rows at once. Accuracy, F1, precision and recall are those
+        at the decision thresholds, as `predict` uses them. The network's training and validation
+        rows among these rows are counted in a warning, because metrics on them are too good.
 
         Args:
             source: path, data frame, or dict of columns, with at least one target.
@@ -238,28 +251,36 @@ class Run(Folder):
         from polycera.tabular.threshold_metrics import decided
 
         model = self.model
-        measured = model.measure(features, targets, PREDICTED)
+        scores_at_half = model.measure(features, targets, PREDICTED)
         at = (
             evaluation.by_task(self.thresholds, model.layout) if self.thresholds is not None else {}
         )
         predicted, truth = in_batches(model._in_units, features), encode(model.layout, targets)
-        found = decided(measured, model.layout, truth, predicted, at, model.units.prior)
-        return {name: own for name, own in found.items() if targets[name] is not None}
+        decided_scores = decided(
+            scores_at_half, model.layout, truth, predicted, at, model.units.prior
+        )
+        return {
+            name: task_scores
+            for name, task_scores in decided_scores.items()
+            if targets[name] is not None
+        }
 
     def with_thresholds(self, source: Any, metric: str = "f1") -> Self:
-        """The same run with thresholds chosen anew on a table: after `pick`, or for another metric.
+        """Return the same run with new decision thresholds, chosen on a table.
+
+        This is for a run after `pick`, or for another metric.
 
         Args:
-            source: path, data frame, or dict of columns, with at least one target that has a yes;
-                rows that did not train the network.
-            metric: what is made as high as possible: `f1`, `balanced_accuracy`, `accuracy`.
+            source: path, data frame, or dict of columns, with at least one target of a binary or
+                multilabel task; its rows must not have trained the network.
+            metric: the metric to maximise: `f1`, `balanced_accuracy`, `accuracy`.
 
         Returns:
-            a run whose `thresholds` and `predict` follow; the folder stays as it is.
+            a run with these `thresholds`, which its `predict` uses; the folder is not changed.
 
         Raises:
             UnknownName: for another metric.
-            InputError: for a table without a target, or without one that has a yes.
+            InputError: for a table without a target, or without one of a binary or multilabel task.
         """
         features, targets = self._labelled(source)
         if not any(
@@ -267,33 +288,34 @@ class Run(Folder):
             for task in self.tasks.values()
         ):
             raise InputError(
-                "A threshold is chosen for binary tasks and labels, and the table has the labels of none."
+                "A threshold is chosen for binary tasks and labels, and the table has the labels "
+                "of none."
             )
         from polycera.model.predicting import in_batches
         from polycera.model.targets import encode
 
         layout, predicted = self.model.layout, in_batches(self.model._in_units, features)
-        found = copy(self)
-        found.thresholds = evaluation.thresholds(
+        new_run = copy(self)
+        new_run.thresholds = evaluation.thresholds(
             layout, encode(layout, targets), predicted, metric, _named(source)
         )
-        return found
+        return new_run
 
     def importance_of(
         self, source: Any, *, repeats: int = 5, rows: int | None = None, seed: int = 0
     ) -> results.Importance:
-        """What each task loses on the rows of a table when one of its columns is shuffled.
+        """Return how much skill each task loses on a table when one of its columns is shuffled.
 
         Args:
             source: path, data frame, or dict of columns, with at least one target.
-            repeats: shufflings of each column.
-            rows: that are drawn, where there are more; default:
+            repeats: number of shuffles of each column.
+            rows: maximum number of rows, drawn at random; default:
                 `polycera.interpretation.permutation_importance.ROWS`.
-            seed: of the draw and of the shufflings.
+            seed: of the draw and of the shuffles.
 
         Returns:
             columns by importance, and task -> mean and deviation of the skill lost; None for a task
-            without labels. See `polycera.interpretation.permutation_importance` for what it means,
+            without labels. See `polycera.interpretation.permutation_importance` for its meaning,
             and the papers.
 
         Raises:
@@ -303,7 +325,7 @@ class Run(Folder):
         features, targets = self._labelled(source)
         from polycera.interpretation import permutation_importance
 
-        found = permutation_importance.importance(
+        importances = permutation_importance.importance(
             self.model,
             features,
             self.encoder.sources,
@@ -313,19 +335,19 @@ class Run(Folder):
             rows=permutation_importance.ROWS if rows is None else rows,
             seed=seed,
         )
-        if found is None:
+        if importances is None:
             raise InputError(
                 f"The table has {len(features)} row; a column is shuffled among two rows or more."
             )
-        return found
+        return importances
 
-    # -- as tables ---------------------------------------------------------------------------------------------------
+    # -- as tables -----------------------------------------------------------------------------
 
     def metrics_frame(self, library: str | None = None) -> Any:
-        """Return the metrics as a data frame: one row for each part of the rows, task and metric.
+        """Return the metrics as a data frame: one row for each part, task and metric.
 
         Args:
-            library: pandas, polars or pyarrow; default: that of the table, else one that is
+            library: pandas, polars or pyarrow; default: that of the table, or one that is
                 installed.
 
         Raises:
@@ -342,11 +364,18 @@ class Run(Folder):
         )
 
     def history_frame(self, library: str | None = None) -> Any:
-        """Return what each epoch logged as a data frame, one row for each epoch; arguments as `metrics_frame`."""
+        """Return the logs of each epoch as a data frame, one row per epoch.
+
+        Arguments are as for `metrics_frame`.
+        """
         return run_frames.frame(run_frames.history_columns(self.history), library or self.library)
 
     def predictions_frame(self, library: str | None = None) -> Any:
-        """Return true labels and predictions for the held-out rows as a data frame; arguments as `metrics_frame`."""
+        """Return labels and predictions for the test or validation rows as a data frame.
+
+        The rows are the test rows, or the validation rows where there are no test rows. Arguments
+        are as for `metrics_frame`.
+        """
         text = self._content(folder.PREDICTIONS, schemas.LONG).decode()
         return run_frames.frame(
             run_frames.predictions_columns(text, self.tasks.values()), library or self.library
@@ -356,6 +385,7 @@ class Run(Folder):
         return run_frames.short_repr(self)
 
     def _repr_html_(self) -> str:
+        """Return the headline part of the metrics as an HTML table, for a notebook."""
         if not self.finished:
             return html_table(
                 f"{self.path}: the training has not ended", ["task", "kind"], self._kinds()
@@ -364,8 +394,8 @@ class Run(Folder):
         kinds = dict(self._kinds())
         rows = [
             (name, kinds.get(name), metric, score["value"], score["trivial"], score["skill"])
-            for name, own in self.metrics[part].items()
-            for metric, score in own.items()
+            for name, task_scores in self.metrics[part].items()
+            for metric, score in task_scores.items()
         ]
         return html_table(
             f"{self.path}: {part} rows",
@@ -374,15 +404,17 @@ class Run(Folder):
         )
 
     def _kinds(self) -> list[tuple[str, str]]:
+        """Return name and kind of each task."""
         return [(task["name"], task["kind"]) for task in self.spec.tasks]
 
     def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Features and targets of a table that has some."""
+        """Return features and targets of a table that has at least one target."""
         table = self.read(source)
         targets = targets_of(table, self.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(
-                f"The table has none of the targets {listing(targets)}; there is nothing to measure."
+                f"The table has none of the targets {listing(targets)}; there is nothing to "
+                "measure."
             )
         features = self.encoder.transform(table)
         if (known := known_rows.notice(self, features, _named(source))) is not None:
@@ -391,7 +423,7 @@ class Run(Folder):
 
 
 def _named(source: Any) -> str:
-    """A table, in a word."""
+    """Return a short name of a table for messages."""
     return shorten(Path(source).name) if isinstance(source, str | Path) else "the table given"
 
 
@@ -405,7 +437,7 @@ def load(path: str | Path) -> Run:
 
 
 def as_values(measured: Scores) -> dict[str, Any]:
-    """Scores as plain values, for JSON; an undefined number is None."""
+    """Return scores as plain values for JSON; an undefined number becomes None."""
     return {
         task: {
             name: {
@@ -415,11 +447,12 @@ def as_values(measured: Scores) -> dict[str, Any]:
                 "direction": score.direction,
                 "skill": _defined(score.skill),
             }
-            for name, score in own.items()
+            for name, score in task_scores.items()
         }
-        for task, own in measured.items()
+        for task, task_scores in measured.items()
     }
 
 
 def _defined(value: float) -> float | None:
+    """Return the number, or None where it is not finite."""
     return value if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Metrics, history and predictions of a run as data frames, in the library that the user works with."""
+"""Convert metrics, history and predictions of a run to data frames of the user's library."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from polycera.tabular.run import Run
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
-"""The libraries whose frames can be made, in the order in which one that is installed is taken."""
+"""Libraries whose frames can be made; the first one that is installed is the default."""
 
 PARTS = ("test", "validation", "train")
-"""The parts of the rows on which a run may have been measured."""
+"""Parts of the rows for which a run may have metrics."""
 
 
 def library_of(source: Any) -> str | None:
-    """Return the library whose frame a table is; None for a path and a dict, and for a frame that cannot be made."""
+    """Return the library whose frame a table is, or None.
+
+    It is None for a path and a dict, and for a library whose frames cannot be made.
+    """
     name = type(source).__module__.split(".")[0]
     return name if name in LIBRARIES else None
 
@@ -35,22 +38,23 @@ def frame(columns: Mapping[str, Sequence[Any]], library: str | None = None) -> A
 
     Args:
         columns: name -> values, all of one length.
-        library: pandas, polars or pyarrow; default: the one that is imported, else the first that
-            is installed.
+        library: pandas, polars or pyarrow; default: the one that is imported, or else the first
+            that is installed.
 
     Raises:
         UnknownName: for another library.
-        PolyceraError: where none is installed, or not the one that is asked for.
+        PolyceraError: where none is installed, or not the requested one.
     """
     if library is None:
-        there = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
-        imported = [name for name in there if name in sys.modules]
-        if not there:
+        installed = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
+        imported = [name for name in installed if name in sys.modules]
+        if not installed:
             raise PolyceraError(
-                "A data frame needs pandas, polars or pyarrow, and none is installed: pip install 'polycera[pandas]'. "
-                "Without one: run.metrics and run.history are plain dicts and lists."
+                "A data frame needs pandas, polars or pyarrow, and none is installed: pip install "
+                "'polycera[pandas]'. Without one: run.metrics and run.history are plain dicts and "
+                "lists."
             )
-        library = (imported or there)[0]
+        library = (imported or installed)[0]
     elif library not in LIBRARIES:
         raise UnknownName("library of data frames", library, LIBRARIES)
     elif importlib.util.find_spec(library) is None:
@@ -60,14 +64,14 @@ def frame(columns: Mapping[str, Sequence[Any]], library: str | None = None) -> A
     values = {name: list(column) for name, column in columns.items()}
     if library == "pyarrow":
         return importlib.import_module("pyarrow").table(values)
-    # polars refuses a column of classes of several types (1, "one"), unless it may turn them into
-    # text.
+    # polars refuses a column with classes of several types (1, "one"), unless it may convert them
+    # to text.
     options = {"strict": False} if library == "polars" else {}
     return importlib.import_module(library).DataFrame(values, **options)
 
 
 def metrics_columns(metrics: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, list[Any]]:
-    """Return one row for each part of the rows, task and metric.
+    """Return the columns of the metrics, one row for each part, task and metric.
 
     Args:
         metrics: as `run.metrics`.
@@ -76,8 +80,8 @@ def metrics_columns(metrics: Mapping[str, Any], kinds: Mapping[str, str]) -> dic
     headings = ("part", "task", "kind", "metric", "value", "trivial", "ideal", "direction", "skill")
     columns: dict[str, list[Any]] = {name: [] for name in headings}
     for part in PARTS:
-        for task, own in (metrics.get(part) or {}).items():
-            for metric, score in own.items():
+        for task, task_scores in (metrics.get(part) or {}).items():
+            for metric, score in task_scores.items():
                 row = {
                     "part": part,
                     "task": task,
@@ -92,7 +96,7 @@ def metrics_columns(metrics: Mapping[str, Any], kinds: Mapping[str, str]) -> dic
 
 
 def history_columns(history: Iterable[Mapping[str, float]]) -> dict[str, list[Any]]:
-    """Return one row for each epoch; `epoch` counts from 0."""
+    """Return the columns of the history, one row for each epoch; `epoch` counts from 0."""
     rows = list(history)
     columns: dict[str, list[Any]] = {
         name: [row[name] for row in rows] for name in (rows[0] if rows else ())
@@ -103,7 +107,7 @@ def history_columns(history: Iterable[Mapping[str, float]]) -> dict[str, list[An
 
 
 def predictions_columns(text: str, tasks: Iterable[Task]) -> dict[str, list[Any]]:
-    """Return the columns of `predictions.csv` with numbers as numbers and classes as the user's own.
+    """Return the columns of `predictions.csv`, with numbers as numbers and classes in their type.
 
     Raises:
         InputError: where the file is not what a training writes.
@@ -125,7 +129,7 @@ def predictions_columns(text: str, tasks: Iterable[Task]) -> dict[str, list[Any]
 
 
 def _values(cells: Sequence[str], classes: Mapping[str, Any] | None) -> list[Any]:
-    """Cells as the values that they stand for; an empty one is None."""
+    """Return cells as the values that they stand for; an empty cell becomes None."""
     if classes is not None:
         return [classes.get(cell, cell) if cell else None for cell in cells]
     try:
@@ -137,11 +141,14 @@ def _values(cells: Sequence[str], classes: Mapping[str, Any] | None) -> list[Any
 
 
 def short_repr(run: Run) -> str:
-    """Return the run in one line: its folder, and the headline metrics of a training that has ended."""
+    """Return the run in one line: its folder, and the headline metrics of a finished training."""
     name = f"Run({str(run.path)!r}"
     try:
         part = run.metrics["held_out"]
-        scores = [(task, *next(iter(own.items()))) for task, own in run.metrics[part].items()]
+        scores = [
+            (task, *next(iter(task_scores.items())))
+            for task, task_scores in run.metrics[part].items()
+        ]
         shown = [
             f"{shorten(task, 20)} {metric} {_number(score['value'])}"
             for task, metric, score in scores[:3]
@@ -153,6 +160,7 @@ def short_repr(run: Run) -> str:
 
 
 def _number(value: object) -> str:
+    """Return a metric with four digits for `short_repr`; None becomes `undefined`."""
     if isinstance(value, int | float):
         return f"{value:.4g}"
     return "undefined" if value is None else shorten(repr(value), 20)

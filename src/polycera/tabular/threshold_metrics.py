@@ -1,8 +1,7 @@
-"""Metrics of the answers that are given: yes from each decision threshold on, not from one half.
+"""Compute the metrics of predicted classes at the decision thresholds, not at one half.
 
-A network that is measured while it trains has no thresholds yet, so its metrics of yes and no are
-those at one half. A run that answers at fitted thresholds is measured here in the way in which it
-answers.
+A network has no thresholds while it trains, so its metrics of predicted classes are those at one
+half. A run that predicts with fitted thresholds is measured here with the same thresholds.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ DECIDED = {
         "subset_accuracy",
     ),
 }
-"""Metrics by kind that look at answers of yes and no; the others look at probabilities."""
+"""Metrics by kind that use predicted classes; the others use probabilities."""
 
 SHOWN = {"binary": ("accuracy", "f1", "precision", "recall")}
-"""Those that are measured whether a task names them or not."""
+"""Metrics that are computed whether a task names them or not."""
 
 
 def decided(
@@ -46,19 +45,19 @@ def decided(
     thresholds: Mapping[TaskName, Array],
     prior: Array,
 ) -> Scores:
-    """Return the scores with every metric of yes and no at the thresholds at which the run answers.
+    """Return the scores with every metric of predicted classes at the run's decision thresholds.
 
-    Binary tasks get accuracy, F1, precision and recall, whether they name them or not; they come
-    behind the task's own metrics, so that the headline stays the first.
+    Binary tasks get accuracy, F1, precision and recall, whether they name them or not. These come
+    after the task's own metrics, so that the headline stays the first.
 
     Args:
-        found: of these rows, at one half.
+        found: scores of these rows, at one half.
         layout: the tasks.
         truth: task -> encoded labels [n, width], NaN where missing.
         predictions: task -> probabilities [n, labels].
-        thresholds: task -> [labels], yes at it and above; a task that is not in it says yes above
-            one half.
-        prior: raw outputs of the trivial predictors, [units].
+        thresholds: task -> [labels]: the positive class is predicted at the threshold and above. A
+            task that is not in it predicts it above one half.
+        prior: raw outputs of the trivial predictors, [output columns].
     """
     tasks = {
         name: _measured(task) for name, task in layout.tasks.items() if task.measured_as in DECIDED
@@ -66,37 +65,49 @@ def decided(
     tasks = {name: task for name, task in tasks.items() if task is not None and name in found}
     if not tasks:
         return found
-    own = Layout.of([task for task in tasks.values() if task is not None])
-    answers = {
-        name: _answers(np.asarray(predictions[name]), thresholds.get(name)) for name in own.tasks
+    decided_layout = Layout.of([task for task in tasks.values() if task is not None])
+    signs = {
+        name: _answers(np.asarray(predictions[name]), thresholds.get(name))
+        for name in decided_layout.tasks
     }
     y, raw = (
-        np.concatenate([part[name] for name in own.tasks], axis=1) for part in (truth, answers)
+        np.concatenate([part[name] for name in decided_layout.tasks], axis=1)
+        for part in (truth, signs)
     )
-    trivial = np.concatenate([prior[layout.raw_columns[name]] for name in own.tasks])
-    units = TargetScaling(np.zeros(len(own.tasks)), np.ones(len(own.tasks)), trivial)
-    scores = exact(Objective(own), y, raw, np.ones((len(y), 1), bool), units)
+    # The raw outputs are 1 and -1, so the metrics' own threshold of one half separates the classes.
+    trivial = np.concatenate([prior[layout.raw_columns[name]] for name in decided_layout.tasks])
+    scaling = TargetScaling(
+        np.zeros(len(decided_layout.tasks)), np.ones(len(decided_layout.tasks)), trivial
+    )
+    scores = exact(Objective(decided_layout), y, raw, np.ones((len(y), 1), bool), scaling)
     merged: Scores = {}
-    for name, before in found.items():
-        after = scores.get(name, {})
-        merged[name] = {metric: after.get(metric, score) for metric, score in before.items()}
-        merged[name] |= {metric: score for metric, score in after.items() if metric not in before}
+    for name, half_scores in found.items():
+        threshold_scores = scores.get(name, {})
+        merged[name] = {
+            metric: threshold_scores.get(metric, score) for metric, score in half_scores.items()
+        }
+        merged[name] |= {
+            metric: score for metric, score in threshold_scores.items() if metric not in half_scores
+        }
     return merged
 
 
 def _measured(task: Task) -> Task | None:
-    """The task with its metrics of yes and no alone; None where it has none."""
+    """Return the task with its metrics of predicted classes alone; None where it has none."""
     known = TALLIES[task.measured_as].metrics
-    wanted = [*task.metrics, *SHOWN.get(task.measured_as, ())]
+    candidates = [*task.metrics, *SHOWN.get(task.measured_as, ())]
     names = [
         name
-        for name in dict.fromkeys(wanted)
+        for name in dict.fromkeys(candidates)
         if name in DECIDED[task.measured_as] and name in known
     ]
     return task.replace(metrics=names) if names else None
 
 
 def _answers(probability: Array, thresholds: Array | None) -> Array:
-    """Raw outputs that say yes and no as the run does, [n, labels]; NaN where the network says nothing."""
-    yes = probability > 0.5 if thresholds is None else probability >= thresholds
-    return np.where(np.isnan(probability), np.nan, np.where(yes, 1.0, -1.0))
+    """Return raw outputs of 1 and -1 for the predicted classes, [n, labels].
+
+    They are NaN where the network has no prediction.
+    """
+    positive = probability > 0.5 if thresholds is None else probability >= thresholds
+    return np.where(np.isnan(probability), np.nan, np.where(positive, 1.0, -1.0))

@@ -1,4 +1,4 @@
-"""The training of a run, from its first step or from its last checkpoint, and what is written at its end."""
+"""Train the network of a run from its first step or last checkpoint, and write its results."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from polycera.typing import Array
 
 
 class FitResult(NamedTuple):
-    """What a training came to.
+    """Holds the result of a training.
 
     Attributes:
         model: the network.
-        history: name -> one value an epoch.
-        pulls: what was seen of the tasks' gradients, if anything was.
-        seconds: that it took.
-        plan: by which it went.
-        lesson: what it learned from.
-        told: raw outputs [n, units] for `lesson.rows` by a network that did not learn from them; or
-            None.
+        history: name -> one value per epoch.
+        pulls: gradient statistics of the tasks, if any were recorded.
+        seconds: duration of the training.
+        plan: the spec of the training.
+        lesson: the rows it was trained and validated on.
+        told: raw outputs [n, output columns] for `lesson.rows` by a network that did not train on
+            them; or None.
     """
 
     model: Model
@@ -69,64 +69,66 @@ def train_run(
     *,
     fresh: bool = True,
 ) -> Run:
-    """Train the network of a run that has begun, and write down what it came to.
+    """Train the network of a run whose folder exists, and write the results into the folder.
 
-    From the first step on until the manifest is written there is a checkpoint to go on from, and
-    signals are listened to. Nobody else works in the folder meanwhile.
+    From the first step until the manifest is written there is a checkpoint to resume from, and
+    signals are handled. A lock keeps other processes out of the folder.
 
     Args:
         run: its folder has a spec and a schema, and may have checkpoints.
         prepared: its table.
         progress: whether to draw a bar.
-        every: how often a checkpoint is saved.
-        say: called with a sentence on what could not be found out at the end; or None.
-        fresh: whether the folder was made for this training; it goes where it fails before the
-            first checkpoint.
+        every: how often to save a checkpoint.
+        say: called with a sentence on each result that could not be computed at the end; or None.
+        fresh: whether the folder was made for this training; if so, it is removed where the
+            training fails before the first checkpoint.
 
     Raises:
-        Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP, saying how to go on.
+        Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP, with the command that resumes.
         InUse: where another process trains into the folder.
     """
-    place, asked = run.path / folder.CHECKPOINTS, InterruptRequest()
-    kept = Checkpoint(place, every=every, delete_checkpoint=False)
-    kept.go_on, kept.around, kept.run = (
+    checkpoint_folder, interrupts = run.path / folder.CHECKPOINTS, InterruptRequest()
+    checkpoint = Checkpoint(checkpoint_folder, every=every, delete_checkpoint=False)
+    checkpoint.go_on, checkpoint.around, checkpoint.run = (
         f"polycera resume {shorten(run.path)}",
-        asked,
+        interrupts,
         manifest.identity(run.path),
     )
     bar = Progress(1)
     try:
-        with lock.held(place):
-            with asked.listening():
-                for each in (run.path, run.path / folder.EPOCHS):
-                    atomic.sweep(each)
-                trained = _trained(run, prepared, bar if progress else None, kept)
+        with lock.held(checkpoint_folder):
+            with interrupts.listening():
+                for directory in (run.path, run.path / folder.EPOCHS):
+                    atomic.sweep(directory)
+                trained = _trained(run, prepared, bar if progress else None, checkpoint)
                 _write(run.path, prepared, trained, bar, say)
-            kept.clear()
+            checkpoint.clear()
     except lock.InUse:
         raise
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | Terminated)
         if interrupted and _ended(run.path):
-            raise asked.end(f"Interrupted; the run is written: {shorten(run.path)}.") from None
-        if Checkpoints(place).all() or not fresh:
-            message = f"Interrupted; to go on, {kept.go_on}."
-        else:  # nothing to go on from
+            raise interrupts.end(f"Interrupted; the run is written: {shorten(run.path)}.") from None
+        if Checkpoints(checkpoint_folder).all() or not fresh:
+            message = f"Interrupted; to go on, {checkpoint.go_on}."
+        else:  # nothing to resume from
             atomic.discard(run.path)
             message = "Interrupted before the first checkpoint; nothing was written."
-        if interrupted and not str(error):  # else it says where the training was
-            raise asked.end(message) from None
+        # An exception with a message is raised as it is: it says where the training was.
+        if interrupted and not str(error):
+            raise interrupts.end(message) from None
         raise
     finally:
         bar.stop()
-    atomic.remove(place)
-    found = Run(run.path)
-    found.model = trained.model
-    return found
+    # After the lock is released, because the lock file is in this folder.
+    atomic.remove(checkpoint_folder)
+    finished = Run(run.path)
+    finished.model = trained.model
+    return finished
 
 
 def _ended(path: Path) -> bool:
-    """Whether the manifest of a run says that it has ended."""
+    """Return whether the manifest of a run shows that it has ended."""
     with suppress(PolyceraError):
         return folder.MODEL in manifest.entries(path)
     return False
@@ -135,45 +137,48 @@ def _ended(path: Path) -> bool:
 def _trained(
     run: Run, prepared: PreparedTable, bar: Progress | None, kept: Checkpoint
 ) -> FitResult:
-    """Train the network of a table."""
-    begun, plan = perf_counter(), run.spec
-    lesson = FitData.of(prepared, plan)
-    steps = recipe.StepPlan.of(len(lesson.train[0]), plan.training)
+    """Train the network of a table and return the result."""
+    start, plan = perf_counter(), run.spec
+    fit_data = FitData.of(prepared, plan)
+    steps = recipe.StepPlan.of(len(fit_data.train[0]), plan.training)
     model = recipe.build(
         prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed
     )
-    gradients = _gradients(model, lesson.train, steps.batch_size, plan.seed)
+    gradients = _gradients(model, fit_data.train, steps.batch_size, plan.seed)
     if bar is not None:
         bar.epochs = steps.epochs
-    watch: list[Any] = [*([gradients] if gradients else []), *([bar] if bar else []), kept]
-    if lesson.checked is not None:
-        watch.append(ParetoCheckpoint(run.path / folder.EPOCHS))
-        watch[-1].run = kept.run
-    history, told = recipe.train(
+    callbacks: list[Any] = [*([gradients] if gradients else []), *([bar] if bar else []), kept]
+    if fit_data.checked is not None:
+        callbacks.append(ParetoCheckpoint(run.path / folder.EPOCHS))
+        callbacks[-1].run = kept.run
+    history, raw_validation = recipe.train(
         model,
-        lesson.train,
-        lesson.validation,
+        fit_data.train,
+        fit_data.validation,
         steps,
         plan.training,
-        watch,
+        callbacks,
         plan.seed,
-        held=lesson.held,
-        groups=lesson.groups,
+        held=fit_data.held,
+        groups=fit_data.groups,
     )
     try:
         recipe.check_finite(model)
     except PolyceraError:
-        kept.clear()  # to go on from its checkpoints would end here again
+        kept.clear()  # resuming from these checkpoints would fail here again
         raise
-    pulls = gradients.pulls if gradients is not None else None
-    return FitResult(model, history, pulls, perf_counter() - begun, plan, lesson, told)
+    gradient_history = gradients.pulls if gradients is not None else None
+    return FitResult(
+        model, history, gradient_history, perf_counter() - start, plan, fit_data, raw_validation
+    )
 
 
 def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | GradientProbe | None:
-    """Return what watches the gradients; None where none meet.
+    """Return the callback that watches the tasks' gradients; None where no tasks share layers.
 
-    Balancing tells what it saw of the tasks; else a sample of rows is looked at. Where no tasks
-    meet, but several loss terms of one do, it is their gradients.
+    Balancing records the gradients of the tasks itself; otherwise they are computed for a sample of
+    rows. Where no tasks share layers, but several loss terms of one task do, the gradients are
+    those of the terms.
     """
     if model.balanced:
         return Gradients()
@@ -187,52 +192,65 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
 def _write(
     place: Path, prepared: PreparedTable, trained: FitResult, bar: Progress, say: Any
 ) -> None:
-    """Everything that is known after the last step; the manifest comes last, and with it the run has ended."""
-    model, history, plan, lesson = trained.model, trained.history, trained.plan, trained.lesson
+    """Write everything that is known after the last step.
+
+    The manifest comes last; with it the run has ended.
+    """
+    model, history, plan, fit_data = trained.model, trained.history, trained.plan, trained.lesson
     part, rows = prepared.held_out
-    checked, honest = lesson.checked, None
+    checked, out_of_fold = fit_data.checked, None
     if checked is not None:
         checked = checked[0], encode(model.layout, checked[1])
     bar.phase(PHASES[1])
     if trained.told is not None:
-        honest = scores.predictions(model.layout, trained.told, model.units)
-    chosen = post_fit.thresholds(model, checked, honest, plan, say)
-    at = evaluation.by_task(chosen, model.layout) if chosen is not None else {}
+        out_of_fold = scores.predictions(model.layout, trained.told, model.units)
+    fitted_thresholds = post_fit.thresholds(model, checked, out_of_fold, plan, say)
+    at = (
+        evaluation.by_task(fitted_thresholds, model.layout) if fitted_thresholds is not None else {}
+    )
     raw = None
-    if part == "validation" and honest is not None and checked is not None:
-        rows, (features, targets), predicted = lesson.rows, lesson.checked or checked, honest
+    # Without test rows the validation rows are reported, with the predictions of a network that did
+    # not train on them: these exist already.
+    if part == "validation" and out_of_fold is not None and checked is not None:
+        rows, (features, targets), predicted = (
+            fit_data.rows,
+            fit_data.checked or checked,
+            out_of_fold,
+        )
         encoded = checked[1]
     else:
         features, targets = prepared.rows(rows)
         encoded = encode(model.layout, targets)
-        raw = raw_outputs(model, features)  # once for metrics, quality and predictions
+        raw = raw_outputs(model, features)  # computed once for metrics, quality and predictions
         predicted = scores.predictions(model.layout, raw, model.units)
-    measured = post_fit.measured(model, part, encoded, predicted, at, plan)
+    quality = post_fit.measured(model, part, encoded, predicted, at, plan)
     bar.phase(PHASES[2])
-    found = {
-        results.THRESHOLDS: chosen,
-        results.QUALITY: measured,
+    result_files = {
+        results.THRESHOLDS: fitted_thresholds,
+        results.QUALITY: quality,
         results.IMPORTANCE: post_fit.column_importance(
             model, prepared, features, encoded, trained.seconds, plan, say
         ),
     }
     bar.phase(PHASES[3])
     written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
-    table = _metrics(prepared, trained, checked, encoded, raw, at)
-    atomic.write(place / folder.METRICS, manifest.page(table))
+    metrics = _metrics(prepared, trained, checked, encoded, raw, at)
+    atomic.write(place / folder.METRICS, manifest.page(metrics))
     table_files.write(
         place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history}
     )
-    said = prediction_columns.beside_truth(np.asarray(rows), targets, model.layout, predicted, at)
-    table_files.write(place / folder.PREDICTIONS, said)
-    written += post_fit.write(place, found, say)
+    prediction_table = prediction_columns.beside_truth(
+        np.asarray(rows), targets, model.layout, predicted, at
+    )
+    table_files.write(place / folder.PREDICTIONS, prediction_table)
+    written += post_fit.write(place, result_files, say)
     if trained.pulls is not None and trained.pulls.epochs:
         arrays.write(place / folder.GRADIENTS, trained.pulls.arrays(), trained.pulls.notes())
         written.append(folder.GRADIENTS)
     atomic.write(place / results.SHARING, manifest.page(sharing(model)))
     written.append(results.SHARING)
     arrays.write(place / folder.MODEL, variables.read(variables.weights(model)))
-    written += [f"{folder.EPOCHS}/{one.name}" for one in kept_epochs.files(place / folder.EPOCHS)]
+    written += [f"{folder.EPOCHS}/{file.name}" for file in kept_epochs.files(place / folder.EPOCHS)]
     manifest.seal(place, [*written, folder.MODEL])
 
 
@@ -244,29 +262,30 @@ def _metrics(
     raw: Array | None,
     at: prediction_columns.Thresholds,
 ) -> dict[str, Any]:
-    """Return the metrics of the answers that the run gives: yes and no at its decision thresholds.
+    """Return the metrics of a run; those of predicted classes use its decision thresholds.
 
-    Of validation rows by what did not learn from them, of others by the network itself.
+    Validation metrics use out-of-fold predictions; test metrics use the final network.
 
     Args:
-        prepared, trained: the table, and what came of it.
+        prepared, trained: the table, and the result of the training.
         checked: features and encoded labels of the validation rows, or None.
-        targets: encoded labels of the part that is held out.
-        raw: what the network gives for these rows, [n, units]; None where that part is the
-            validation.
+        targets: encoded labels of the part that is reported: test, or validation without a test
+            part.
+        raw: raw outputs of the final network for these rows, [n, output columns]; None where that
+            part is the validation.
         at: task -> decision thresholds.
     """
-    model, lesson = trained.model, trained.lesson
+    model, fit_data = trained.model, trained.lesson
     part = prepared.held_out[0]
-    found: dict[str, Any] = {"held_out": part}
+    metrics: dict[str, Any] = {"held_out": part}
     if trained.told is not None and checked is not None:
-        found["validation"] = _scored(model, checked[1], trained.told, at)
+        metrics["validation"] = _scored(model, checked[1], trained.told, at)
     if part != "validation" and raw is not None:
-        found[part] = _scored(model, targets, raw, at)
-    counts = {name: len(own) for name, own in prepared.named_parts.items()}
-    if lesson.held is not None:
-        counts |= {"train": len(lesson.rows), "validation": len(lesson.rows)}
-    return found | {
+        metrics[part] = _scored(model, targets, raw, at)
+    counts = {name: len(rows) for name, rows in prepared.named_parts.items()}
+    if fit_data.held is not None:
+        counts |= {"train": len(fit_data.rows), "validation": len(fit_data.rows)}
+    return metrics | {
         "rows": counts,
         "parameters": model.count_params(),
         "epochs": len(trained.history["loss"]),
@@ -277,11 +296,14 @@ def _metrics(
 def _scored(
     model: Model, targets: Encoded, raw: Array, at: prediction_columns.Thresholds
 ) -> dict[str, Any]:
-    """Return every metric of raw outputs [n, units], as plain values; of yes and no at the thresholds."""
+    """Return every metric of raw outputs [n, output columns] as plain values.
+
+    Metrics of predicted classes use the decision thresholds.
+    """
     y = pack(model.layout, targets, model.units)
     counted = np.ones((len(y), 1), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        measured = scores.exact(model._objective, y, raw, counted, model.units)
+        task_scores = scores.exact(model._objective, y, raw, counted, model.units)
     predicted = scores.predictions(model.layout, raw, model.units)
-    return as_values(decided(measured, model.layout, targets, predicted, at, model.units.prior))
+    return as_values(decided(task_scores, model.layout, targets, predicted, at, model.units.prior))

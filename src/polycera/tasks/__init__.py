@@ -1,4 +1,4 @@
-"""What is asked: tasks, their kinds, loss terms and metrics."""
+"""Define what a network predicts: tasks, their kinds, loss terms and metrics."""
 
 from polycera.tasks.class_kinds import Binary, Multiclass, Multilabel, Ordinal
 from polycera.tasks.from_config import KINDS, kind_of, task_from_config

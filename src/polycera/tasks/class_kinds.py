@@ -1,4 +1,4 @@
-"""Kinds whose labels are classes: binary, multiclass, ordinal, multilabel."""
+"""Define the kinds whose labels are classes: binary, multiclass, ordinal, multilabel."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from polycera.tasks.terms import factor
 from polycera.typing import Array, TaskName, Tensor
 
 EDGE = 1e-6
-"""The trivial predictor's share lies this far from 0 and 1, so that its logit is finite."""
+"""Least distance of the trivial predictor's share from 0 and 1, so that its logit is finite."""
 
 ROUNDING = 1e-6
-"""What a share may lie beyond 0 and 1: a sum of float32 does."""
+"""How far a share may lie outside of 0 to 1: sums in float32 have such rounding errors."""
 
 SUM = 1e-3
-"""How far the shares of a row may be from adding up to 1: they are often written with three digits."""
+"""How far the sum of a row's shares may be from 1: shares are often written with three digits."""
 
 
 class Binary(ClassTask):
-    """Yes or no. The network gives one logit, the answer is the probability of the second class.
+    """Describes a task with two classes.
+
+    The network gives one logit. The prediction is the probability of the second class.
 
     Args:
         name: the task's name.
-        classes: (negative, positive) as they stand in the data; 0 and 1 (False and True) by
+        classes: (negative, positive) as they are written in the data; 0 and 1 (False and True) by
             default.
         pos_weight: factor of positive rows in the default loss, for rare positives.
         label_smoothing: 0 to 1; targets become `y * (1 - s) + s / 2`, as in Keras.
@@ -67,8 +69,8 @@ class Binary(ClassTask):
             )
 
     def own_config(self) -> dict[str, Any]:
-        extra = {"pos_weight": self.pos_weight, "label_smoothing": self.label_smoothing}
-        return super().own_config() | extra
+        options = {"pos_weight": self.pos_weight, "label_smoothing": self.label_smoothing}
+        return super().own_config() | options
 
     def _from_one_hot(self, array: Array) -> Array:
         raise InputError(
@@ -92,25 +94,29 @@ class Binary(ClassTask):
         return _logit(np.nanmean(encoded, axis=0), _labelled(encoded))
 
     def choose(self, prediction: Array, threshold: float | None = None) -> np.ndarray:
-        """Index of the class one would say, [n].
+        """Return the index of the predicted class, [n].
 
         Args:
             prediction: probability of the second class, [n, 1].
-            threshold: the second class is said at it and above; None: above one half.
+            threshold: decision threshold: the second class is predicted from this probability on.
+                None: above one half.
         """
         return _yes(prediction[:, 0], threshold)
 
 
 class Multiclass(ClassTask):
-    """One of several classes. The network gives a logit for each, the answer is a probability for each.
+    """Describes a task with one of several classes in each row.
+
+    The network gives a logit for each class. The prediction is a probability for each class.
 
     Args:
         name: the task's name.
-        classes: the classes as they stand in the data, or their number K for 0..K-1.
-            Can be left out with `pc.adopt`, which counts the units of the head.
+        classes: the classes as they are written in the data, or their number K for 0..K-1.
+            Can be left out with `pc.adopt`, which counts the output columns of the head.
         label_smoothing: 0 to 1, as in Keras.
-        soft: the label of a row is a share of each class, [n, classes], which add up to 1: votes, a
-            mixture, what another model answered. Rows of one class each are taken too.
+        soft: the label of a row is a share of each class, [n, classes], and the shares add up to 1:
+            votes, a mixture, the prediction of another model. Labels of one class for each row are
+            accepted too.
         loss: terms; default `"cross_entropy"`.
         weight: the task's factor in the total loss.
         metrics: of `accuracy`, `log_loss`, `macro_f1`, `macro_precision`, `macro_recall`,
@@ -160,7 +166,7 @@ class Multiclass(ClassTask):
         return config | {"soft": True} if self.soft else config
 
     def encode(self, values: Any) -> Array:
-        """Return the index of the class [n, 1]; with `soft=True` the share of each class, [n, classes].
+        """Return the index of the class [n, 1], or with `soft=True` the shares [n, classes].
 
         Raises:
             InputError: for labels that are none of the classes, or shares that do not add up to 1.
@@ -169,7 +175,7 @@ class Multiclass(ClassTask):
             return super().encode(values)
         classes = self.known_classes()
         array = user_labels.read(
-            self.name, user_labels.in_order(self.name, values, [str(each) for each in classes])
+            self.name, user_labels.in_order(self.name, values, [str(label) for label in classes])
         )
         if array.ndim == 2 and array.shape[1] == len(classes):
             return self._from_shares(user_labels.numbers(self.name, array))
@@ -178,22 +184,24 @@ class Multiclass(ClassTask):
         return np.where(np.isnan(index), np.nan, one_hot)
 
     def _from_shares(self, array: Array) -> Array:
-        """Check shares [n, classes]; a row is missing as a whole or not at all."""
-        gone = np.asarray(np.isnan(array).all(axis=1))
-        known = np.where(gone[:, None], 1.0 / self.units, array)
-        total = known.sum(axis=1)
-        ok = (known >= -ROUNDING).all(axis=1) & (np.abs(total - 1.0) <= SUM)
-        if not ok.all():
-            row = int(np.argmin(ok))
+        """Return checked shares [n, classes]; a row is missing as a whole or not at all."""
+        is_missing = np.asarray(np.isnan(array).all(axis=1))
+        # Missing rows pass the checks below with equal shares, and become NaN again at the end.
+        filled = np.where(is_missing[:, None], 1.0 / self.units, array)
+        sums = filled.sum(axis=1)
+        is_valid = (filled >= -ROUNDING).all(axis=1) & (np.abs(sums - 1.0) <= SUM)
+        if not is_valid.all():
+            row = int(np.argmin(is_valid))
             parts = listing([f"{part:g}" for part in array[row]], 5)
             raise InputError(
-                f"Task {shorten(self.name)!r} (multiclass, soft=True): row {row} holds {parts}; expected shares of "
-                f"0 or more that add up to 1, or NaN in all of a row where the label is missing."
+                f"Task {shorten(self.name)!r} (multiclass, soft=True): row {row} holds {parts}; "
+                "expected shares of 0 or more that add up to 1, or NaN in all of a row where the "
+                "label is missing."
             )
-        return np.where(gone[:, None], np.nan, np.maximum(known, 0.0))
+        return np.where(is_missing[:, None], np.nan, np.maximum(filled, 0.0))
 
     def valid(self, y: Tensor, xp: Any) -> Tensor:
-        """Return where encoded labels are ones that `encode` gives, bool."""
+        """Return where encoded labels are values that `encode` can give, as bool."""
         if self.soft:
             sums = xp.abs(xp.sum(y, axis=-1, keepdims=True) - 1.0)
             return xp.logical_and(within_0_and_1(y, xp), xp.less_equal(sums, SUM))
@@ -201,7 +209,7 @@ class Multiclass(ClassTask):
 
     @property
     def wanted(self) -> str:
-        """Return what a label must be, for the sentence of a warning."""
+        """Return a phrase for warnings: what a label must be."""
         return "shares of the classes that add up to 1" if self.soft else super().wanted
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
@@ -213,22 +221,25 @@ class Multiclass(ClassTask):
     def prior(self, encoded: Array) -> Array:
         if not self.soft:
             return np.log(_shares(encoded, self.units))
-        mean: Array = np.maximum(np.nanmean(encoded, axis=0), EDGE)
-        return np.asarray(np.log(mean / mean.sum()))
+        # No class has a share of 0, whose logarithm is infinite.
+        mean_shares: Array = np.maximum(np.nanmean(encoded, axis=0), EDGE)
+        return np.asarray(np.log(mean_shares / mean_shares.sum()))
 
 
 class Ordinal(ClassTask):
-    """One of several ordered levels. The network gives, for each level but the last, the logit of going beyond it.
+    """Describes a task with one of several ordered levels in each row.
 
-    The probabilities are consistent by construction (CORN, Shi 2021, arXiv:2111.08851); the level
-    answered is the median of the distribution.
+    For each level but the last, the network gives the logit of going beyond it, given that the
+    level is reached. The probabilities are consistent by construction (CORN, Shi 2021,
+    arXiv:2111.08851). The predicted level is the median of the distribution.
 
     Args:
         name: the task's name.
         classes: the levels from lowest to highest, or their number K for 0..K-1.
         loss: terms; default `"corn"`.
         weight: the task's factor in the total loss.
-        metrics: of `mae` (in levels), `kappa` (quadratic weights), `accuracy`.
+        metrics: of `mae` (in levels), `kappa` (quadratic weights), `accuracy`, `mse`, `rmse`,
+            `macro_f1`, `balanced_accuracy`.
 
     Examples:
         >>> import polycera as pc
@@ -253,6 +264,7 @@ class Ordinal(ClassTask):
         return len(self.known_classes()) - 1
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
+        # Products of the conditional probabilities are P(level > k); differences are P(level = k).
         beyond = xp.cumprod(xp.sigmoid(raw), axis=-1)
         ones = xp.ones_like(beyond[..., :1])
         return xp.concatenate([ones, beyond], axis=-1) - xp.concatenate(
@@ -264,27 +276,28 @@ class Ordinal(ClassTask):
 
     def prior(self, encoded: Array) -> Array:
         shares = _shares(encoded, self.units + 1)
+        # Logit of P(level > k | level >= k) = log(P(level >= k + 1) / P(level = k)).
         reached = np.cumsum(shares[::-1])[::-1]
         return np.log(reached[1:] / shares[:-1])
 
     def choose(self, prediction: Array) -> np.ndarray:
+        # The median: the number of levels whose cumulative probability is below one half.
         return (np.cumsum(prediction, axis=1)[:, :-1] < 0.5).sum(axis=1)
 
 
 class Multilabel(Task):
-    """Several yes-or-no labels that belong together, any of which may be missing.
+    """Describes a task with several yes-or-no labels in each row, any of which may be missing.
 
-    For labels that are tasks of their own, with weights and metrics of their own, use one `Binary`
-    each: it costs the same.
+    For labels that need their own weights and metrics use one `Binary` for each. It costs the same.
 
     Args:
         name: the task's name.
         labels: names of the labels, or their number. The target is [n, labels] of 0, 1 and NaN.
-        pos_weight: factor of positive labels in the default loss, one for all or one each.
+        pos_weight: factor of positive labels in the default loss: one number or one per label.
         label_smoothing: 0 to 1, as in Keras.
-        soft: each label is a share from 0 to 1, such as 0.37, in place of yes or no; one output of
-            many proportions.
-        loss: terms; default `"bce"`, averaged over the labels that a row has.
+        soft: each label is a share from 0 to 1, such as 0.37, in place of yes or no. One task then
+            holds many proportions.
+        loss: terms; default `"bce"`, averaged over the known labels of a row.
         weight: the task's factor in the total loss.
         metrics: of `map`, `auc`, `accuracy`, `macro_f1`, `micro_f1`, `macro_precision`,
             `macro_recall`, `micro_precision`, `micro_recall`, `hamming`, `subset_accuracy`,
@@ -320,15 +333,19 @@ class Multilabel(Task):
         )
         if labels is not None and (not self.labels or len(set(self.labels)) < len(self.labels)):
             raise InputError(
-                f"Task {shorten(str(name))!r} needs labels with different names, got {listing(self.labels)}."
+                f"Task {shorten(str(name))!r} needs labels with different names, got "
+                f"{listing(self.labels)}."
             )
-        many = list(pos_weight) if isinstance(pos_weight, Sequence | np.ndarray) else [pos_weight]
-        if len(many) not in (1, len(self.labels)):
+        pos_weights = (
+            list(pos_weight) if isinstance(pos_weight, Sequence | np.ndarray) else [pos_weight]
+        )
+        if len(pos_weights) not in (1, len(self.labels)):
             raise InputError(
-                f"Task {shorten(str(name))!r} has {len(self.labels)} labels but {len(many)} values of pos_weight."
+                f"Task {shorten(str(name))!r} has {len(self.labels)} labels but {len(pos_weights)} "
+                "values of pos_weight."
             )
         self.pos_weight = [
-            factor(value, f"pos_weight of task {shorten(str(name))!r}") for value in many
+            factor(value, f"pos_weight of task {shorten(str(name))!r}") for value in pos_weights
         ]
         self.label_smoothing = _smoothing(name, label_smoothing)
         super().__init__(name, **rest)
@@ -365,40 +382,42 @@ class Multilabel(Task):
         return config | {"soft": True} if self.soft else config
 
     def encode(self, values: Any) -> Array:
-        """0, 1 and missing ones, [n, labels]; with `soft=True` numbers from 0 to 1.
+        """Return labels [n, labels] of 0, 1 and NaN; with `soft=True` numbers from 0 to 1.
 
         Raises:
-            InputError: for another shape or another value.
+            InputError: for any other shape or value.
         """
         array = user_labels.read(self.name, user_labels.in_order(self.name, values, self.labels))
         if array.ndim != 2 or array.shape[1] != self.units:
             raise InputError(
-                f"Task {shorten(self.name)!r}: the target has shape {list(array.shape)}, "
-                f"but its head (multilabel) has {self.units} labels: pass shape [n, {self.units}] of 0, 1 and NaN."
+                f"Task {shorten(self.name)!r}: the target has shape {list(array.shape)}, but its "
+                f"head (multilabel) has {self.units} labels: pass shape [n, {self.units}] of 0, 1 "
+                "and NaN."
             )
         encoded = user_labels.numbers(self.name, array)
         if self.soft:
             return shares(self, encoded)
-        if strange := sorted(set(np.unique(encoded[~np.isnan(encoded)])) - {0.0, 1.0}):
-            within = strange[0] >= 0 and strange[-1] <= 1
+        if other_values := sorted(set(np.unique(encoded[~np.isnan(encoded)])) - {0.0, 1.0}):
+            are_shares = other_values[0] >= 0 and other_values[-1] <= 1
             way_out = (
                 f"; for shares from 0 to 1 use pc.Multilabel({shorten(self.name)!r}, soft=True)"
             )
             raise InputError(
-                f"Task {shorten(self.name)!r} (multilabel) got {listing([f'{s:g}' for s in strange], 5)}; "
-                f"expected 0, 1, or NaN where a label is missing{way_out if within else ''}."
+                f"Task {shorten(self.name)!r} (multilabel) got "
+                f"{listing([f'{s:g}' for s in other_values], 5)}; expected 0, 1, or NaN where a "
+                f"label is missing{way_out if are_shares else ''}."
             )
         return encoded
 
     def valid(self, y: Tensor, xp: Any) -> Tensor:
-        """Return where encoded labels are ones that `encode` gives, bool."""
+        """Return where encoded labels are values that `encode` can give, as bool."""
         if self.soft:
             return within_0_and_1(y, xp)
         return xp.logical_or(xp.equal(y, 0.0), xp.equal(y, 1.0))
 
     @property
     def wanted(self) -> str:
-        """Return what a label must be, for the sentence of a warning."""
+        """Return a phrase for warnings: what a label must be."""
         return "a share from 0 to 1" if self.soft else "0 or 1"
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
@@ -410,6 +429,7 @@ class Multilabel(Task):
     def prior(self, encoded: Array) -> Array:
         known = ~np.isnan(encoded)
         if self.soft:
+            # A label without any value gets a share of 0.5, that is a logit of 0, as below.
             return logit_of_mean(np.where(known.any(axis=0), encoded, 0.5))
         positive = np.nansum(encoded, axis=0)
         count = known.sum(axis=0)
@@ -421,32 +441,39 @@ class Multilabel(Task):
         return prediction
 
     def answer(self, prediction: Array, thresholds: Array | None = None) -> np.ndarray:
-        """0 and 1, [n, labels]; with `soft=True` the shares as they are predicted.
+        """Return predicted labels of 0 and 1, [n, labels]; with `soft=True` the predicted shares.
 
         Args:
             prediction: probability of each label, [n, labels].
-            thresholds: a label is said at it and above, [labels]; None: above one half.
+            thresholds: decision thresholds [labels]: a label is predicted from this probability on.
+                None: above one half.
         """
         return prediction if self.soft else _yes(prediction, thresholds)
 
 
 def _yes(probability: Array, threshold: Array | float | None) -> np.ndarray:
+    """Return 1 where the positive class is predicted, else 0."""
     return (probability > 0.5 if threshold is None else probability >= threshold).astype(int)
 
 
 def _check_used(task: Task, **given: bool) -> None:
-    """Refuse options of the default loss where the task has other terms only: they would be ignored."""
+    """Refuse options of the default loss where no term of the task is that loss.
+
+    They would be ignored in silence.
+    """
     if any(term.loss == task.default_loss for term in task.terms):
         return
     for option, is_given in given.items():
         if is_given:
             raise InputError(
-                f"Task {shorten(task.name)!r}: {option} is an option of the loss {task.default_loss!r}, which is not "
-                "among its terms; drop it, or set it on the loss itself."
+                f"Task {shorten(task.name)!r}: {option} is an option of the loss "
+                f"{task.default_loss!r}, which is not among its terms; drop it, or set it on the "
+                "loss itself."
             )
 
 
 def _smoothing(name: TaskName, value: float) -> float:
+    """Return a label smoothing as a float; raise an `InputError` unless it is from 0 to 1."""
     if not 0 <= factor(value, f"label_smoothing of task {shorten(str(name))!r}") <= 1:
         raise InputError(
             f"Task {shorten(str(name))!r}: label_smoothing lies between 0 and 1, got {value:g}."
@@ -455,15 +482,18 @@ def _smoothing(name: TaskName, value: float) -> float:
 
 
 def shares(task: Task, encoded: Array) -> Array:
-    """Return labels [n, width] that are shares, rounding errors beyond 0 and 1 taken off.
+    """Return labels [n, width] that are shares, clipped to 0 to 1.
 
     Raises:
-        InputError: naming the first label outside of 0 to 1, and its row.
+        InputError: naming the first label that is outside of 0 to 1 by more than `ROUNDING`, and
+            its row.
     """
+    # Comparisons with NaN, a missing label, are False and must not warn.
     with np.errstate(invalid="ignore"):
         outside = (encoded < -ROUNDING) | (encoded > 1.0 + ROUNDING)
     if outside.any():
         row, column = (int(i) for i in np.argwhere(outside)[0])
+        # Percentages are the most frequent mistake and get a hint of their own.
         percent = (encoded[~np.isnan(encoded)] >= 0).all() and np.nanmax(encoded) <= 100
         hint = (
             ": divide percentages by 100"
@@ -471,36 +501,40 @@ def shares(task: Task, encoded: Array) -> Array:
             else ": use pc.Regression for numbers of any size"
         )
         raise InputError(
-            f"Task {shorten(task.name)!r} ({task.measured_as}) got {encoded[row, column]:g} in row {row}; "
-            f"expected a share from 0 to 1, or NaN where it is missing{hint}."
+            f"Task {shorten(task.name)!r} ({task.measured_as}) got {encoded[row, column]:g} in row "
+            f"{row}; expected a share from 0 to 1, or NaN where it is missing{hint}."
         )
     return np.clip(encoded, 0.0, 1.0)
 
 
 def within_0_and_1(y: Tensor, xp: Any) -> Tensor:
-    """Return where labels are shares, bool."""
+    """Return where labels are shares from 0 to 1, up to `ROUNDING`, as bool."""
     return xp.logical_and(xp.greater_equal(y, -ROUNDING), xp.less_equal(y, 1.0 + ROUNDING))
 
 
 def logit_of_mean(encoded: Array) -> Array:
-    """Return the log odds of the mean share of each column, [width]."""
+    """Return the logit of the mean share of each column, [width]."""
     mean = np.clip(np.nanmean(encoded, axis=0), EDGE, 1.0 - EDGE)
     return np.log(mean / (1.0 - mean))
 
 
 def _labelled(encoded: Array) -> int:
+    """Return the number of known labels, 1 at least."""
     return max(int((~np.isnan(encoded)).sum()), 1)
 
 
 def _logit(share: Any, count: Any) -> Any:
-    """Log odds of a share, no further out than half a case in `count` could say."""
+    """Return the logit of a share of `count` cases.
+
+    The share is clipped half a case away from 0 and 1, so that the logit is finite.
+    """
     edge = 0.5 / (count + 1.0)
     share = np.clip(share, edge, 1.0 - edge)
     return np.log(share / (1.0 - share))
 
 
 def _shares(encoded: Array, classes: int) -> Array:
-    """Share of each class; one without a case counts as half a case, so that none is 0."""
+    """Return the share of each class; one without a case counts as half a case, so none is 0."""
     known = encoded[~np.isnan(encoded)].astype(int)
     counts = np.maximum(np.bincount(known, minlength=classes)[:classes], 0.5)
     return counts / counts.sum()

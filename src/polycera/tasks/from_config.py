@@ -1,4 +1,7 @@
-"""Tasks written down as plain values, and read back. A name that is not in our table is refused, never imported."""
+"""Read tasks and joint terms from plain JSON values.
+
+A name that is not in our table is refused. Nothing is imported for it.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +19,31 @@ KINDS: dict[str, type[Task]] = {
     kind.kind: kind
     for kind in (Regression, Proportion, Binary, Multiclass, Multilabel, Ordinal, Count, Quantile)
 }
-"""The eight kinds by name."""
+"""Name -> class of each of the eight kinds."""
 
 
 def kind_of(name: str) -> type[Task]:
-    """Return the class of a kind: one of ours, or one of the user's own by the name that Keras knows.
+    """Return the class of a kind: one of ours, or a user's class registered with Keras.
 
     Raises:
-        UnknownName: with the nearest one.
-        InputError: for a name that nothing here is registered under, or that is no task's.
+        UnknownName: with the nearest name.
+        InputError: for a name that is not registered in this process, or not that of a task.
     """
+    # Keras registers classes as "package>name"; our own names have no such sign.
     if ">" in name:
-        found = registered.find(name, "kind of task")
-        if not (isinstance(found, type) and issubclass(found, Task)):
+        user_class = registered.find(name, "kind of task")
+        if not (isinstance(user_class, type) and issubclass(user_class, Task)):
             raise InputError(
                 f"{shorten(repr(name))} is registered with Keras, but it is no kind of task."
             )
-        return found
+        return user_class
     if name not in KINDS:
         raise UnknownName("kind", name, KINDS)
     return KINDS[name]
 
 
 def task_from_config(config: dict[str, Any]) -> Task | Joint:
-    """What `to_config` of a task or joint term wrote.
+    """Return the task or joint term that its `to_config` wrote.
 
     Raises:
         UnknownName: for a kind, loss or metric that is not known.
@@ -49,13 +53,14 @@ def task_from_config(config: dict[str, Any]) -> Task | Joint:
     kind = arguments.pop("kind", None)
     if kind == "joint":
         return Joint.from_config(config)
-    built = kind_of(str(kind))
+    task_class = kind_of(str(kind))
     try:
-        return built(**arguments)
+        return task_class(**arguments)
     except TypeError as error:
-        if strange := [name for name in arguments if name not in (known := _options(built))]:
+        # An argument that the kind does not take gets an error with the nearest name.
+        if unknown := [name for name in arguments if name not in (known := _options(task_class))]:
             raise UnknownName(
-                f"option of task {shorten(arguments.get('name'))!r} ({kind}):", strange[0], known
+                f"option of task {shorten(arguments.get('name'))!r} ({kind}):", unknown[0], known
             ) from None
         raise InputError(
             f"Task {shorten(arguments.get('name'))!r} of kind {kind}: {error}."
@@ -63,11 +68,13 @@ def task_from_config(config: dict[str, Any]) -> Task | Joint:
 
 
 def _options(kind: type[Task]) -> list[str]:
-    """Names of the arguments of a kind, its bases' included."""
-    makers = [
+    """Return the names of the arguments of a kind, with those of its bases."""
+    constructors = [
         vars(base)["__init__"]
         for base in kind.__mro__
         if issubclass(base, Task) and "__init__" in vars(base)
     ]
-    found = dict.fromkeys(name for maker in makers for name in inspect.signature(maker).parameters)
-    return [name for name in found if name not in ("self", "rest")]
+    names = dict.fromkeys(
+        name for constructor in constructors for name in inspect.signature(constructor).parameters
+    )
+    return [name for name in names if name not in ("self", "rest")]

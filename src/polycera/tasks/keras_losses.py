@@ -1,7 +1,7 @@
-"""What each loss of Keras compares: a task gives it just that, or refuses it in one sentence.
+"""Map each loss of Keras to what it compares, and refuse losses that do not fit a task.
 
-Keras has each loss under a name, as a function and as a class. Here the three are one, so that no
-loss has another value, other units or another speed for the way in which it was written.
+Keras offers each loss as a name, a function and a class. Here the three are one loss, so its value,
+its units and its speed do not depend on how it was written.
 """
 
 from __future__ import annotations
@@ -43,11 +43,16 @@ FAMILIES = {
     "Circle": "batch",
     "CTC": "sequence",
 }
-"""Class of `keras.losses` -> what it compares. Tests hold this against all that Keras has."""
+"""Class of `keras.losses` -> what it compares. A test checks that no class of Keras is missing."""
 
 _NUMBERS = {"distance", "ratio", "logarithm"}
+"""What a loss may compare where predictions are real numbers."""
+
 _ONE = {"distance", "logarithm", "rate", "share"}
+"""What a loss may compare where each prediction is one number from 0 to 1."""
+
 _SEVERAL = {"distance", "logarithm", "rate", "share", "classes", "direction"}
+"""What a loss may compare where predictions are the probabilities of several classes."""
 
 FITS = {
     "regression": _NUMBERS,
@@ -61,10 +66,13 @@ FITS = {
     "soft multiclass": _SEVERAL,
     "ordinal": _SEVERAL | {"index"},
 }
-"""Kind -> what a loss may compare. A regression head that cannot answer every number may take more: see `RANGES`."""
+"""Kind -> what a loss may compare.
+
+`RANGES` adds losses for regression heads that cannot predict every number.
+"""
 
 RANGES: dict[str, set[str]] = {"any": set(), "positive": {"rate"}, "unit": {"rate", "share"}}
-"""Numbers that a regression head can answer -> what a loss may compare beside `FITS`."""
+"""Numbers that a regression head can predict -> what a loss may compare beside `FITS`."""
 
 GIVES = {
     "regression": "a regression answers any number",
@@ -78,6 +86,7 @@ GIVES = {
     "soft multiclass": "a soft multiclass task has a share of each class as its label",
     "ordinal": "an ordinal task answers a probability for each level",
 }
+"""Kind -> what its tasks predict, for error messages."""
 
 TAKES = {
     "ratio": "divides by the label, which is 0 in part",
@@ -91,6 +100,7 @@ TAKES = {
     "batch": "gives one number for a whole batch, or compares its rows with each other",
     "sequence": "compares sequences",
 }
+"""What a loss compares -> what that requires, for error messages."""
 
 _DEFAULT = {
     "regression": "'mse'",
@@ -104,77 +114,84 @@ _DEFAULT = {
     "soft multiclass": "'cross_entropy'",
     "ordinal": "'corn'",
 }
+"""Kind -> its default loss as it is written in error messages."""
 
 
 def class_of(loss: Any) -> Any:
-    """Return the class of `keras.losses` that computes a loss, or None for a loss of the user's own.
+    """Return the class of `keras.losses` that computes a loss, or None for the user's own losses.
 
     Args:
         loss: an instance of exactly that class, or the function of the same name.
     """
     import keras
 
+    # By identity: a subclass, or another function of the same name, may compute something else.
     if isinstance(loss, keras.losses.Loss):
-        known = getattr(keras.losses, type(loss).__name__, None)
-        return known if known is type(loss) else None
+        keras_class = getattr(keras.losses, type(loss).__name__, None)
+        return keras_class if keras_class is type(loss) else None
     name = getattr(loss, "__name__", "")
     return named(name) if name and getattr(keras.losses, name, None) is loss else None
 
 
 def named(name: str) -> Any:
-    """Return the class of `keras.losses` behind any of the names that Keras knows it by, or None."""
+    """Return the class of `keras.losses` for any of the names that Keras accepts, or None."""
     import keras
 
-    plain = _plain(name)
-    if plain in _classes():
-        return _classes()[plain]
+    plain_name = _plain(name)
+    if plain_name in _classes():
+        return _classes()[plain_name]
     try:
         loss = keras.losses.get(name)
-    except (TypeError, ValueError):  # a base of losses, which cannot be made
+    except (TypeError, ValueError):  # an unknown name, or a base class that has no instances
         return None
     return _classes().get(_plain(getattr(loss, "__name__", type(loss).__name__)))
 
 
 @functools.cache
 def _classes() -> dict[str, Any]:
-    """Plain name -> class, of all losses of this Keras."""
+    """Return the loss classes of the installed Keras by plain name."""
     import keras
 
-    found = {}
+    classes = {}
     for name, value in vars(keras.losses).items():
         if (
             isinstance(value, type)
             and issubclass(value, keras.losses.Loss)
             and value is not keras.losses.Loss
         ):
-            found[_plain(name)] = value
-    return found
+            classes[_plain(name)] = value
+    return classes
 
 
 def _plain(name: str) -> str:
+    """Return a name without case and underscores: `MeanSquaredError` is `mean_squared_error`."""
     return name.replace("_", "").lower()
 
 
 def family_of(loss: Any) -> str | None:
-    """Return what a loss compares, also for a subclass or a `functools.partial` of one of Keras; None if not known."""
+    """Return what a loss compares, a value of `FAMILIES`, or None if that is not known.
+
+    Subclasses and `functools.partial` of a loss of Keras are known too.
+    """
     if isinstance(loss, functools.partial):
         return family_of(loss.func)
-    own = class_of(loss)
-    bases = type(loss).__mro__ if own is None else (own,)
-    classes = set(_classes().values())
-    known = next((base for base in bases if base in classes), None)
-    family = None if known is None else FAMILIES.get(known.__name__)
+    keras_class = class_of(loss)
+    bases = type(loss).__mro__ if keras_class is None else (keras_class,)
+    keras_classes = set(_classes().values())
+    keras_base = next((base for base in bases if base in keras_classes), None)
+    family = None if keras_base is None else FAMILIES.get(keras_base.__name__)
     if family == "batch" and settings_of(loss).get("axis") is not None:
-        return "classes"  # Dice and Tversky over the classes give one value a row
+        # With an axis, Dice and Tversky give one value for each row.
+        return "classes"
     return family
 
 
 def settings_of(loss: Any) -> dict[str, Any]:
-    """Return the settings of a loss of Keras that shape its value, by name."""
+    """Return the settings of a loss of Keras that change its value, by name."""
     config = loss.get_config() if hasattr(loss, "get_config") else {}
-    # Keras 3.15.1 leaves the delta of Huber out of the config
-    own = getattr(loss, "_fn_kwargs", {})
-    settings = {**config, **own}
+    # Keras 3.15.1 leaves the delta of Huber out of the config.
+    arguments = getattr(loss, "_fn_kwargs", {})
+    settings = {**config, **arguments}
     return {
         name: value
         for name, value in settings.items()
@@ -183,72 +200,83 @@ def settings_of(loss: Any) -> dict[str, Any]:
 
 
 def key_of(loss: Any) -> Any:
-    """Return what losses that compute the same have in common, so that tasks that have them are computed as one."""
-    own = class_of(loss)
-    if own is not None:
-        settings = settings_of(loss if isinstance(loss, own) else own())
-        return (own.__name__, *sorted((name, repr(value)) for name, value in settings.items()))
+    """Return a key that is equal for losses that compute the same.
+
+    Tasks whose losses have equal keys are computed together.
+    """
+    keras_class = class_of(loss)
+    if keras_class is not None:
+        settings = settings_of(loss if isinstance(loss, keras_class) else keras_class())
+        return (
+            keras_class.__name__,
+            *sorted((name, repr(setting)) for name, setting in settings.items()),
+        )
     code = getattr(loss, "__code__", None)
-    plain = code is not None and loss.__closure__ is None and not loss.__dict__
-    if plain and loss.__defaults__ is None and loss.__kwdefaults__ is None:
-        # a lambda made anew for each of 200 tasks is one function
+    # Without closure, defaults and attributes a function is its code and its globals.
+    is_stateless = code is not None and loss.__closure__ is None and not loss.__dict__
+    if is_stateless and loss.__defaults__ is None and loss.__kwdefaults__ is None:
+        # So a lambda that a loop made for each of 200 tasks counts as one function.
         return (code, id(loss.__globals__))
     return id(loss)
 
 
 def from_raw(task: Task, loss: Any) -> Callable[[Any, Any], Any] | None:
-    """Return the function of labels and raw outputs that computes a loss of Keras, or None where it needs answers.
+    """Return a loss of Keras as a function of labels and raw outputs, or None.
 
-    A cross-entropy is computed from logits wherever the task has those of the same link, whatever
-    `from_logits` says: the value is the same, and it is right at any logit. Margin losses take
-        scores.
+    None means that the loss needs predictions: see `from_answers`. A cross-entropy is computed from
+    logits wherever the raw outputs are the logits of the same link, whatever `from_logits` is: the
+    value is the same, and it is exact at any logit. Margin losses take scores.
     """
-    own = class_of(loss)
-    if own is None:
+    keras_class = class_of(loss)
+    if keras_class is None:
         return None
-    family = FAMILIES.get(own.__name__)
+    family = FAMILIES.get(keras_class.__name__)
     if family in ("margin", "margin of classes"):
-        return _call(loss, own)
+        return _call(loss, keras_class)
     if not _logits_of(task, family):
         return None
-    config = dict(loss.get_config()) if isinstance(loss, own) else {}
-    made = (
-        own.from_config({**config, "from_logits": True})
-        if "from_logits" in own().get_config()
+    config = dict(loss.get_config()) if isinstance(loss, keras_class) else {}
+    from_logits = (
+        keras_class.from_config({**config, "from_logits": True})
+        if "from_logits" in keras_class().get_config()
         else None
     )
-    return None if made is None else made.call
+    return None if from_logits is None else from_logits.call
 
 
 def from_answers(loss: Any) -> Callable[[Any, Any], Any]:
-    """Return the function of labels and answers that computes a loss."""
-    own = class_of(loss)
-    if own is None:
+    """Return a loss as a function of labels and predictions."""
+    keras_class = class_of(loss)
+    if keras_class is None:
         return getattr(loss, "call", loss)
-    if own.__name__ == "CategoricalGeneralizedCrossEntropy":
+    if keras_class.__name__ == "CategoricalGeneralizedCrossEntropy":
         import keras
 
-        # Keras 3.15.1 broadcasts indices [n, 1] against answers [n, classes] into [n, n]
+        # Keras 3.15.1 broadcasts indices [n, 1] against predictions [n, classes] into [n, n].
         q, generalized = (
             settings_of(loss).get("q", 0.5),
             keras.losses.categorical_generalized_cross_entropy,
         )
         return lambda y, p: generalized(y[:, 0], p, q=q)
-    return _call(loss, own)
+    return _call(loss, keras_class)
 
 
 def _call(loss: Any, own: Any) -> Callable[[Any, Any], Any]:
-    made = loss if isinstance(loss, own) else own()
-    return made.call
+    """Return a loss object or loss function of Keras as a function of labels and predictions."""
+    loss_object = loss if isinstance(loss, own) else own()
+    return loss_object.call
 
 
 def takes_index(loss: Any) -> bool:
-    """Return whether a loss takes the number of the class where others take it one-hot."""
+    """Return whether a loss takes the index of the class and not a one-hot label."""
     return family_of(loss) == "index"
 
 
 def in_user_units(task: Task, loss: Any) -> bool:
-    """Return whether a loss means something else in standardised numbers, so that it gets the user's own."""
+    """Return whether a loss needs labels and predictions in the user's units.
+
+    That is so where the loss has another meaning for scaled targets.
+    """
     return task.kind in ("regression", "quantile") and family_of(loss) in (
         "ratio",
         "logarithm",
@@ -258,21 +286,21 @@ def in_user_units(task: Task, loss: Any) -> bool:
 
 
 def _logits_of(task: Task, family: str | None) -> bool:
-    """Return whether raw outputs of the task are the logits that such a loss is about."""
+    """Return whether the raw outputs of the task are the logits that such a loss takes."""
     if family == "share":
         return task.kind in ("binary", "multilabel", "proportion")
     return family in ("classes", "index") and task.kind == "multiclass"
 
 
-# -- what is refused -----------------------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------
 
 
 def check_fit(task: Task, answers: str = "any") -> None:
-    """Refuse losses of Keras whose domain does not fit what the task gives.
+    """Refuse losses of Keras whose domain does not fit what the task predicts.
 
     Args:
-        task: with its terms.
-        answers: the numbers that a regression head can answer, a key of `RANGES`.
+        task: the task with its terms.
+        answers: the numbers that a regression head can predict, a key of `RANGES`.
 
     Raises:
         InputError: naming the task, the loss, and what to use instead.
@@ -285,8 +313,8 @@ def check_fit(task: Task, answers: str = "any") -> None:
         family = family_of(term.loss)
         if family is not None and family not in fits:
             raise InputError(
-                f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} {TAKES[family]}, "
-                f"and {GIVES[kind]}; {_way_out(task.name, kind, family)}."
+                f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} "
+                f"{TAKES[family]}, and {GIVES[kind]}; {_way_out(task.name, kind, family)}."
             )
         if (
             settings_of(term.loss).get("from_logits")
@@ -294,16 +322,19 @@ def check_fit(task: Task, answers: str = "any") -> None:
             and family is not None
         ):
             raise InputError(
-                f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} has from_logits=True, and "
-                f"{GIVES[kind]}, no logit of this loss; leave from_logits out."
+                f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} has "
+                f"from_logits=True, and {GIVES[kind]}, no logit of this loss; leave from_logits "
+                "out."
             )
 
 
 def _way_out(name: TaskName, kind: str, family: str) -> str:
+    """Return the end of an error message: what to use in place of a loss that does not fit."""
     quoted = repr(shorten(name))
     if kind in ("regression", "quantile", "count"):
         instead = {
-            "share": f"use pc.Proportion({quoted}) for shares from 0 to 1, or pc.Binary({quoted}) for yes or no",
+            "share": f"use pc.Proportion({quoted}) for shares from 0 to 1, or pc.Binary({quoted}) "
+            "for yes or no",
             "rate": f"use pc.Count({quoted}), which answers rates above 0",
             "classes": f"use pc.Multiclass({quoted}) for classes",
             "index": f"use pc.Multiclass({quoted}) for classes",
@@ -313,12 +344,17 @@ def _way_out(name: TaskName, kind: str, family: str) -> str:
         if family in instead:
             return instead[family]
     if kind.startswith("soft") and family in ("index", "margin", "margin of classes"):
-        return f"use {_DEFAULT[kind]}, or leave soft=True out where each label is one of the classes or 0 and 1"
+        return (
+            f"use {_DEFAULT[kind]}, or leave soft=True out where each label is one of the classes "
+            "or 0 and 1"
+        )
     return f"use {_DEFAULT[kind]}, the default"
 
 
 def check_settings(task_name: TaskName, name: str, loss: Any) -> None:
-    """Refuse a reduction that would be ignored: polycera always takes the mean over the rows that have a label.
+    """Refuse a reduction that would be ignored.
+
+    polycera always takes the mean over the rows that have a label.
 
     Raises:
         InputError: naming the task, the loss and the reduction.
@@ -326,8 +362,9 @@ def check_settings(task_name: TaskName, name: str, loss: Any) -> None:
     reduction = getattr(loss, "reduction", None)
     if class_of(loss) is not None and reduction in ("sum", "mean_with_sample_weight"):
         raise InputError(
-            f"Task {shorten(task_name)!r}: the loss {name!r} has reduction={reduction!r}, and polycera takes the mean "
-            "over the rows that have a label; leave reduction out, and use the weight of the loss for its scale."
+            f"Task {shorten(task_name)!r}: the loss {name!r} has reduction={reduction!r}, and "
+            "polycera takes the mean over the rows that have a label; leave reduction out, and "
+            "use the weight of the loss for its scale."
         )
 
 
@@ -335,50 +372,58 @@ def check_labels(task: Task, encoded: Array) -> None:
     """Refuse labels for which a loss of the task is not defined.
 
     Args:
-        task: with its terms.
+        task: the task with its terms.
         encoded: labels [n, width] in the user's units, NaN where missing.
 
     Raises:
         InputError: naming the task, the loss, the label and its row.
     """
     for term in task.terms:
-        bad = _undefined(task, term, encoded)
-        if bad is None:
+        undefined = _undefined(task, term, encoded)
+        if undefined is None:
             continue
-        mask, expected = bad
+        mask, expected = undefined
         if mask.any():
             row, column = (int(i) for i in np.argwhere(mask)[0])
             raise InputError(
                 f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} {expected}, "
-                f"and row {row} has the label {encoded[row, column]:g}; use another loss, or leave such rows out."
+                f"and row {row} has the label {encoded[row, column]:g}; use another loss, or leave "
+                "such rows out."
             )
 
 
 def defined(task: Task, labels: Any, xp: Any) -> Any:
-    """Return where the losses of a task are defined, bool, or None where they are everywhere.
+    """Return where all losses of a task are defined, as bool, or None if that is everywhere.
 
     Args:
-        task: with its terms.
-        labels: encoded, in the user's units, [..., width]; NaN anywhere.
+        task: the task with its terms.
+        labels: encoded labels in the user's units, [..., width]; may hold NaN.
         xp: `keras.ops` or `polycera.tasks.numpy_ops`.
     """
-    found = None
+    everywhere = None
     for term in task.terms:
-        if (bad := _undefined(task, term, labels)) is not None:
-            good = xp.logical_not(bad[0])
-            found = good if found is None else xp.logical_and(found, good)
-    return found
+        if (undefined := _undefined(task, term, labels)) is not None:
+            is_defined = xp.logical_not(undefined[0])
+            everywhere = (
+                is_defined if everywhere is None else xp.logical_and(everywhere, is_defined)
+            )
+    return everywhere
 
 
 def labels_wanted(task: Task) -> str:
-    """Return what a label must be, for the sentence of a warning; what its losses ask for too."""
-    asked = [(term.name, _undefined(task, term, np.zeros((1, task.width)))) for term in task.terms]
-    each = [f"; the loss {name!r} {bad[1]}" for name, bad in asked if bad is not None]
-    return task.wanted + "".join(each)
+    """Return a phrase for warnings: what the kind and the losses of a task require of a label."""
+    domains = [
+        (term.name, _undefined(task, term, np.zeros((1, task.width)))) for term in task.terms
+    ]
+    phrases = [f"; the loss {name!r} {bad[1]}" for name, bad in domains if bad is not None]
+    return task.wanted + "".join(phrases)
 
 
 def _undefined(task: Task, term: Term, encoded: Any) -> tuple[Any, str] | None:
-    """Return where labels [..., width] are outside of what a term takes, and what it takes; None where nothing is."""
+    """Return where labels [..., width] are outside of the domain of a term, and a phrase for it.
+
+    None means that the term takes every label of the kind.
+    """
     if isinstance(term.loss, str) or task.measured_as not in _LABELLED:
         return None
     family = family_of(term.loss)
@@ -394,4 +439,4 @@ def _undefined(task: Task, term: Term, encoded: Any) -> tuple[Any, str] | None:
 
 
 _LABELLED = ("regression", "quantile", "count", "proportion", "soft multilabel")
-"""Kinds whose labels are numbers, which a loss may not take all of."""
+"""Kinds whose labels are numbers, for some of which a loss may be undefined."""

@@ -1,4 +1,4 @@
-"""Kinds whose labels are numbers: regression, proportion, quantile, count."""
+"""Define the kinds whose labels are numbers: regression, proportion, quantile, count."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from polycera.tasks.task import Task, TaskOptions
 from polycera.typing import Array, TaskName, Tensor
 
 SMALLEST = 1e-43
-"""Labels that are all smaller lose their digits in float32, whose smallest number is 1.4e-45."""
+"""Where all labels are smaller than this they lose digits in float32 (smallest number 1.4e-45)."""
+
 LOG_LARGEST = 41.0
-"""The logarithm of the largest rate of a count: sums of squares of 6e17 stay within float32."""
+"""Logarithm of the largest rate of a count: sums of squares of 6e17 stay within float32."""
+
 LARGEST_COUNT = 6e17
+"""Largest label of a count, `exp(LOG_LARGEST)` in round numbers."""
 
 
 class NumberTask(Task):
-    """What they share: one number a row."""
+    """Describes a task with one number in each row."""
 
     def encode(self, values: Any) -> Array:
-        """Numbers [n] or [n, 1] -> float64 [n, 1], NaN where missing.
+        """Return the labels [n] or [n, 1] as float64 [n, 1], NaN where missing.
 
         Raises:
             InputError: for text, an infinite label, or more than one column.
@@ -37,15 +40,18 @@ class NumberTask(Task):
 
 
 class Regression(NumberTask):
-    """A real number. Learned in units of its standard deviation, answered in the user's units.
+    """Describes a task with a real number in each row.
+
+    The network learns the number scaled to mean 0 and standard deviation 1. Predictions are in the
+    user's units.
 
     Args:
         name: the task's name.
-        standardize: take mean and standard deviation of the training labels out before any loss is
-            computed, and put them back into every answer and metric. With False, losses see the
-            user's units. Default: True, but for `pc.adopt` where an output answers in the user's
-            units already.
-        loss: terms; default `"mse"`. Own and stable: `mse`, `mae`, `huber`, `log_cosh`.
+        standardize: whether to use target scaling: the losses see labels without the mean and the
+            standard deviation of the training labels, and both are put back into every prediction
+            and metric. With False, losses see the user's units. Default: True, except with
+            `pc.adopt` where an output is in the user's units already.
+        loss: terms; default `"mse"`. Our own stable losses: `mse`, `mae`, `huber`, `log_cosh`.
         weight: the task's factor in the total loss.
         metrics: of `rmse`, `mae`, `mse`, `r2`; the first is the headline.
 
@@ -81,19 +87,19 @@ class Regression(NumberTask):
 
 
 class Proportion(NumberTask):
-    """A share from 0 to 1: a percentage, a rate of clicks, a probability that another model gave.
+    """Describes a task with a share from 0 to 1 in each row.
 
-    The network gives a logit, so that every answer lies between 0 and 1. The default loss is the
-    cross-entropy with labels such as 0.37 in the place of yes or no, lowest where the answer is the
-    mean share of rows like this one (Papke & Wooldridge 1996). A percentage from 0 to 100 is
-    divided by 100 first.
+    Examples are a percentage, a click rate, or a probability that another model predicted. The
+    network gives a logit, so every prediction lies between 0 and 1. The default loss is the
+    cross-entropy with labels such as 0.37 in place of yes or no. Its minimum is the mean share of
+    similar rows (Papke & Wooldridge 1996). Divide percentages from 0 to 100 by 100 first.
 
     Args:
         name: the task's name.
-        loss: terms; default `"bce"`. Own and stable: `bce`, `brier` (also called `mse`), `mae`, of
-            the answered share.
+        loss: terms; default `"bce"`. Our own stable losses: `bce`, and of the predicted share
+            `brier` (also called `mse`) and `mae`.
         weight: the task's factor in the total loss.
-        metrics: of `rmse`, `mae`, `mse`, `r2`, `log_loss`; the first is the headline.
+        metrics: of `rmse`, `mae`, `mse`, `brier`, `r2`, `log_loss`; the first is the headline.
 
     Examples:
         >>> import polycera as pc
@@ -105,7 +111,8 @@ class Proportion(NumberTask):
     default_loss: ClassVar[str] = "bce"
     default_metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae")
     units = 1
-    pos_weight: ClassVar[float] = 1.0  # options of the cross-entropy that yes-or-no tasks have
+    # The shared cross-entropy reads these options, which only yes-or-no tasks can change.
+    pos_weight: ClassVar[float] = 1.0
     label_smoothing: ClassVar[float] = 0.0
 
     def encode(self, values: Any) -> Array:
@@ -117,12 +124,12 @@ class Proportion(NumberTask):
         return shares(self, super().encode(values))
 
     def valid(self, y: Tensor, xp: Any) -> Tensor:
-        """Return where encoded labels are ones that `encode` gives, bool."""
+        """Return where encoded labels are values that `encode` can give, as bool."""
         return within_0_and_1(y, xp)
 
     @property
     def wanted(self) -> str:
-        """Return what a label must be, for the sentence of a warning."""
+        """Return a phrase for warnings: what a label must be."""
         return "a share from 0 to 1"
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
@@ -133,13 +140,13 @@ class Proportion(NumberTask):
 
 
 class Quantile(NumberTask):
-    """Several quantiles of a real number: an answer with its interval.
+    """Describes a task that predicts several quantiles of a real number.
 
-    The answered quantiles never cross: they are sorted (Chernozhukov 2010, arXiv:0704.3649).
+    The predicted quantiles never cross: they are sorted (Chernozhukov 2010, arXiv:0704.3649).
 
     Args:
         name: the task's name.
-        quantiles: levels between 0 and 1, ascending.
+        quantiles: levels between 0 and 1, in ascending order.
         standardize: as for `Regression`.
         loss: terms; default `"pinball"`.
         weight: the task's factor in the total loss.
@@ -173,7 +180,8 @@ class Quantile(NumberTask):
             levels = ()
         if not levels or any(not 0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
             raise InputError(
-                f"Task {shorten(str(name))!r}: quantiles must ascend between 0 and 1, got {shorten(repr(quantiles))}."
+                f"Task {shorten(str(name))!r}: quantiles must ascend between 0 and 1, got "
+                f"{shorten(repr(quantiles))}."
             )
         self.quantiles, self.units = levels, len(levels)
         self.standardize_given = standardize
@@ -192,7 +200,7 @@ class Quantile(NumberTask):
 
     @property
     def middle(self) -> int:
-        """Place of the level nearest to one half."""
+        """Return the index of the level that is nearest to one half."""
         return int(np.argmin(np.abs(np.array(self.quantiles) - 0.5)))
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
@@ -205,12 +213,14 @@ class Quantile(NumberTask):
         return np.nanquantile(encoded[:, 0], self.quantiles)
 
     def answer(self, prediction: Array) -> np.ndarray:
-        """The quantile nearest to the median, [n]."""
+        """Return the predicted quantile that is nearest to the median, [n]."""
         return prediction[:, self.middle]
 
 
 class Count(NumberTask):
-    """How often something happens: 0, 1, 2, ... The network gives the logarithm of the rate.
+    """Describes a task with a count in each row: 0, 1, 2, ...
+
+    The network gives the logarithm of the rate.
 
     Args:
         name: the task's name.
@@ -240,8 +250,8 @@ class Count(NumberTask):
         if (encoded > LARGEST_COUNT).any():
             row = int(np.argmax(encoded[:, 0] > LARGEST_COUNT))
             raise InputError(
-                f"Task {shorten(self.name)!r} (count) got {encoded[row, 0]:g} in row {row}; counts go up to "
-                f"{LARGEST_COUNT:g}: use pc.Regression for larger numbers."
+                f"Task {shorten(self.name)!r} (count) got {encoded[row, 0]:g} in row {row}; counts "
+                f"go up to {LARGEST_COUNT:g}: use pc.Regression for larger numbers."
             )
         return encoded
 
@@ -253,27 +263,29 @@ class Count(NumberTask):
         return "a number of 0 or more"
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
-        # beyond, a rate means nothing and its square overflows
+        # A larger rate has no meaning, and the sum of its squares overflows in float32.
         return xp.exp(xp.clip(raw, -30.0, LOG_LARGEST))
 
     def prior(self, encoded: Array) -> Array:
+        # Labels that are all 0 would give a logarithm of minus infinity.
         return np.log(np.maximum(np.nanmean(encoded, axis=0), 1e-6))
 
 
 def _moments(name: TaskName, encoded: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of the labels there are; 1 where they do not vary by more than rounding.
+    """Return the mean and the standard deviation of the known labels.
 
-    As float32, in which a model keeps them: encoding and answering must use the same digits.
+    The standard deviation is 1 where the labels vary by no more than rounding errors.
 
     Raises:
-        InputError: for labels that vary by less than float32 can hold.
+        InputError: for labels that are all smaller than float32 can represent.
     """
+    # Rounded to float32, in which a model stores them: scaling and its inverse need equal digits.
     location = float(np.float32(np.nanmean(encoded)))
-    spread = float(np.float32(np.nanstd(encoded)))
+    scale = float(np.float32(np.nanstd(encoded)))
     largest = float(np.nanmax(np.abs(encoded)))
     if 0 < largest < SMALLEST:
         raise InputError(
-            f"Task {shorten(name)!r}: the largest label is {largest:g}, below what float32 holds, in which networks "
-            "calculate (1e-43): multiply all labels by one number."
+            f"Task {shorten(name)!r}: the largest label is {largest:g}, below what float32 holds, "
+            "in which networks calculate (1e-43): multiply all labels by one number."
         )
-    return location, spread if spread > 1e-12 * np.nanmax(np.abs(encoded)) else 1.0
+    return location, scale if scale > 1e-12 * np.nanmax(np.abs(encoded)) else 1.0

@@ -1,4 +1,7 @@
-"""NumPy under the names of `keras.ops`, so that one formula serves a training step and an exact evaluation."""
+"""Offer NumPy functions under the names of `keras.ops`.
+
+So one formula serves both the training step and the exact evaluation.
+"""
 
 from __future__ import annotations
 
@@ -87,42 +90,43 @@ __all__ = [
 
 
 def any(x: Any, axis: int | None = None) -> Any:
-    """True where one is true."""
+    """Return True where any element is true."""
     return np.any(x, axis=axis)
 
 
 def cast(x: Any, dtype: str) -> Any:
-    """As the given dtype; floats stay float64 here, whatever float is asked for."""
+    """Return `x` with the given dtype; every float dtype becomes float64 here."""
     return np.asarray(x).astype("float64" if dtype.startswith("float") else dtype)
 
 
 def one_hot(x: Any, num_classes: int) -> Any:
-    """[...] of integers -> [..., num_classes] of 0 and 1."""
+    """Return integers [...] as one-hot vectors [..., num_classes] of 0 and 1."""
     return (np.asarray(x)[..., None] == np.arange(num_classes)).astype("float64")
 
 
 def softplus(x: Any) -> Any:
-    """log(1 + e^x) without overflow."""
+    """Return log(1 + e^x) without overflow."""
     return np.logaddexp(0.0, x)
 
 
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x) without overflow."""
+    """Return 1 / (1 + e^-x) without overflow."""
     return np.exp(-np.logaddexp(0.0, -np.asarray(x, "float64")))
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """Logarithm of softmax, without overflow."""
+    """Return the logarithm of softmax without overflow."""
     x = np.asarray(x, "float64")
+    # The result does not change, and no exponential is above 1.
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
-    """Probabilities from logits."""
+    """Return probabilities from logits."""
     return np.exp(log_softmax(x, axis))
 
 
 def segment_sum(data: Any, segment_ids: Any, num_segments: int) -> Any:
-    """Sum of `data` [n] by segment, [num_segments]."""
+    """Return the sum of `data` [n] in each segment, [num_segments]."""
     return np.bincount(segment_ids, weights=data, minlength=num_segments)

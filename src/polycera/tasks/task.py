@@ -1,4 +1,4 @@
-"""A task: one thing to predict, with a name, a kind, loss terms, a weight and metrics."""
+"""Define a task: one thing to predict, with a name, a kind, loss terms, a weight and metrics."""
 
 from __future__ import annotations
 
@@ -18,35 +18,46 @@ from polycera.typing import Array, TaskName, Tensor
 
 
 class _Sealing(ABCMeta):
-    """Makes instances that cannot be changed once they are made: a change after the fact would be ignored."""
+    """Make every instance immutable after its `__init__`.
 
-    if not TYPE_CHECKING:  # a type checker is to see the arguments of `__init__`
+    A model is built from its tasks, so a later change of a task would be ignored in silence.
+    """
+
+    # Hidden from type checkers, so that they see the arguments of `__init__`.
+    if not TYPE_CHECKING:
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            made = super().__call__(*args, **kwargs)
-            object.__setattr__(made, "_sealed", True)
-            return made
+            instance = super().__call__(*args, **kwargs)
+            # Past `Task.__setattr__`, which refuses every name once `_sealed` is set.
+            object.__setattr__(instance, "_sealed", True)
+            return instance
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """The arguments of a kind: its own, and in the place of `**rest` those that it hands on to its base."""
-        found: dict[str, inspect.Parameter] = {}
+        """Return the arguments of a kind, with those of its base in place of `**rest`."""
+        merged: dict[str, inspect.Parameter] = {}
         for base in cls.__mro__:
             if base is object or "__init__" not in vars(base):
                 continue
             parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            handed_on = bool(found)
-            for one in parameters:
-                if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL) and one.name not in found:
-                    # What comes through `**rest` has to be named.
-                    found[one.name] = one.replace(kind=one.KEYWORD_ONLY) if handed_on else one
-            if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            # The first `__init__` is the kind's own; those after it are reached through `**rest`.
+            handed_on = bool(merged)
+            for parameter in parameters:
+                if (
+                    parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+                    and parameter.name not in merged
+                ):
+                    # An argument that passes through `**rest` can only be given by name.
+                    merged[parameter.name] = (
+                        parameter.replace(kind=parameter.KEYWORD_ONLY) if handed_on else parameter
+                    )
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 break
-        return inspect.Signature(list(found.values()))
+        return inspect.Signature(list(merged.values()))
 
 
 class TaskOptions(TypedDict, total=False):
-    """The arguments that every kind takes beside its own; see `Task`."""
+    """Holds the arguments that every kind takes beside its own; see `Task`."""
 
     loss: Any
     weight: float
@@ -55,30 +66,28 @@ class TaskOptions(TypedDict, total=False):
 
 
 class Task(metaclass=_Sealing):
-    """One thing to predict, by its kind.
+    """Describes one thing to predict; each kind of task is a subclass.
 
-    The kinds: `Regression`, `Proportion`, `Binary`, `Multiclass`, `Multilabel`, `Ordinal`, `Count`,
-        `Quantile`.
+    The kinds are `Regression`, `Proportion`, `Binary`, `Multiclass`, `Multilabel`, `Ordinal`,
+    `Count` and `Quantile`.
 
-    A kind fixes the head (`units` raw outputs, a link to predictions), how labels are encoded
-    (`width` columns, NaN where one is missing), the loss and metrics used when none are named, and
-    the trivial predictor.
-    Tasks are immutable descriptions: the trained numbers live in the model.
+    A kind sets the head (`units` raw outputs and a link to predictions), the encoding of labels
+    (`width` columns, NaN where a label is missing), the default loss and metrics, and the trivial
+    predictor. Tasks are immutable descriptions. The trained numbers are in the model.
 
     Args:
-        name: what the task is called everywhere: targets, weights, logs, answers. Any text.
-        loss: the terms: the name of a loss, a `keras.losses.Loss`, a function `(y_true, y_pred) ->
-            [n]`, a dict of these to their weights, or a list of them or of `(loss, weight)` pairs.
-            Default: the kind's own.
-        weight: factor of the whole task in the total loss; 0 only watches it.
-        metrics: names of the kind's metrics; the first is the headline, by which skill is measured.
-            Metric objects of Keras, or of your own in its form, are logged beside them, and never
-            the headline.
-        learning_rate: factor of the optimizer's learning rate in the task's own head; above 0.
+        name: name of the task in targets, weights, logs and predictions. Any text.
+        loss: the loss terms: the name of a loss, a `keras.losses.Loss`, a function
+            `(y_true, y_pred) -> [n]`, a dict of these to their weights, or a list of them or of
+            `(loss, weight)` pairs. Default: the default loss of the kind.
+        weight: factor of the whole task in the total loss. With 0 the task is only measured.
+        metrics: names of metrics of the kind. The first is the headline metric, which measures the
+            skill. Metric objects of Keras, or your own subclasses, are logged beside them and are
+            never the headline metric.
+        learning_rate: factor of the optimizer's learning rate in the head of this task; above 0.
 
     Raises:
-        InputError: for an empty name, a negative or infinite weight, a loss or metric that is not
-            known.
+        InputError: for an empty name, a negative or infinite weight, or an unknown loss or metric.
     """
 
     kind: ClassVar[str]
@@ -112,25 +121,29 @@ class Task(metaclass=_Sealing):
             )
         self.terms = terms.parse(self.default_loss if loss is None else loss, task=self)
         metrics, self.metric_objects = user_metrics.split(name, metrics)
-        objects = [metric.name for metric in self.metric_objects]
+        object_names = [metric.name for metric in self.metric_objects]
         if metrics is None:
+            # An object that has the name of a default metric takes its place.
             metrics = (
-                tuple(own for own in self.default_metrics if own not in objects)
+                tuple(metric for metric in self.default_metrics if metric not in object_names)
                 or self.default_metrics
             )
         self.metrics = check_metrics(self.measured_as, name, metrics)
-        if twice := [own for own in self.metrics if own in objects]:
+        if twice := [metric for metric in self.metrics if metric in object_names]:
             raise InputError(
-                f"Task {shorten(name)!r} has a metric object that is called {twice[0]!r}, as a metric of its kind is: "
-                "give the object another name=."
+                f"Task {shorten(name)!r} has a metric object that is called {twice[0]!r}, as a "
+                "metric of its kind is: give the object another name=."
             )
         written = [metrics] if isinstance(metrics, str) else metrics
         self.metric_spellings = {
-            own: str(one) for own, one in zip(self.metrics, written, strict=True) if own != one
+            metric: str(spelling)
+            for metric, spelling in zip(self.metrics, written, strict=True)
+            if metric != spelling
         }
 
     def __setattr__(self, name: str, value: Any) -> None:
         live = self.__dict__.get("_live")
+        # A model's own task may change its weight: the value is stored in the model.
         if name == "weight" and live is not None:
             live[1](terms.factor(value, f"the weight of task {shorten(self.name)!r}"))
             return
@@ -141,95 +154,120 @@ class Task(metaclass=_Sealing):
                 else ""
             )
             raise InputError(
-                f"Task {shorten(self.name)!r} cannot be changed, a model may be using it: "
-                f"give {name}=... when you make it, or make another with task.replace({name}=...){hint}."
+                f"Task {shorten(self.name)!r} cannot be changed, a model may be using it: give "
+                f"{name}=... when you make it, or make another with task.replace({name}=...){hint}."
             )
         object.__setattr__(self, name, value)
 
     @property
     def weight(self) -> float:
-        """Factor of the whole task in the total loss; of a model's own task, the one in force."""
+        """Return the factor of the whole task in the total loss.
+
+        For a task that is part of a model this is the current weight in the model.
+        """
         live = self.__dict__.get("_live")
         return float(self._weight if live is None else live[0]())
 
     def attached(self, read: Callable[[], float], write: Callable[[float], None]) -> Self:
-        """The same task as a part of a model: its weight is read there, and can be set there."""
-        own = copy(self)
-        object.__setattr__(own, "_live", (read, write))
-        return own
+        """Return a copy of the task whose weight is read from and written to a model."""
+        attached_task = copy(self)
+        object.__setattr__(attached_task, "_live", (read, write))
+        return attached_task
 
-    # -- what a kind must say ------------------------------------------------------------------------------------
+    # -- what a kind must define -------------------------------------------------------------------
 
     @abstractmethod
     def encode(self, values: Any) -> Array:
-        """The user's labels [n] -> numbers [n, width] in float64, NaN where a label is missing."""
+        """Encode the user's labels [n] as float64 [n, width], NaN where a label is missing."""
 
     @abstractmethod
     def link(self, raw: Tensor, xp: Any) -> Tensor:
-        """Raw outputs [..., units] -> predictions [..., p] that losses and users see; `xp` is keras.ops or host."""
+        """Return the predictions [..., p] for raw outputs [..., units].
+
+        Args:
+            raw: raw outputs of the head.
+            xp: `keras.ops` or `polycera.tasks.numpy_ops`.
+        """
 
     @abstractmethod
     def prior(self, encoded: Array) -> Array:
-        """The raw output [units] of the trivial predictor: the constant that fits `encoded` [n, width] best."""
+        """Return the raw outputs [units] of the best constant predictor of `encoded` [n, width]."""
 
     @abstractmethod
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
-        """Encoded labels [..., width] in the shape of predictions [..., p], for losses that compare the two."""
+        """Return encoded labels [..., width] in the shape of predictions [..., p], for losses."""
 
-    # -- what most kinds share -----------------------------------------------------------------------------------
+    # -- defaults that most kinds use --------------------------------------------------------------
 
     @property
     def signature(self) -> Hashable:
-        """Tasks of equal signature are computed as one: same kind, units, width and whatever shapes the formula."""
-        own = (type(self),) if registered.is_own(type(self)) else ()  # whose link may be another
-        return (self.kind, self.units, self.width, *own)
+        """Return what must be equal for tasks to be computed together.
+
+        That is the kind, `units`, `width` and whatever else changes the formulas.
+        """
+        # A subclass written by the user may have another link, so its class is part of the key.
+        user_class = (type(self),) if registered.is_own(type(self)) else ()
+        return (self.kind, self.units, self.width, *user_class)
 
     @property
     def measured_as(self) -> str:
-        """The kind, or what tells it apart where its labels may be soft: by this, metrics and losses are looked up."""
+        """Return the key to look up metrics and losses.
+
+        That is the kind, with `"soft "` before it for soft labels.
+        """
         return self.kind
 
     @property
     def headline(self) -> str:
-        """The metric by which the task's skill is measured."""
+        """Return the name of the metric that measures the task's skill."""
         return self.metrics[0]
 
     def valid(self, y: Tensor, xp: Any) -> Tensor:
-        """Return where encoded labels [..., width] are ones that `encode` gives, bool; NaN is none of them.
+        """Return where encoded labels [..., width] are values that `encode` can give, as bool.
 
-        Batches that only the backend sees are checked by it, in the training step.
+        NaN is not such a value. The training step uses this to check batches that exist only on
+        the backend.
         """
         return xp.isfinite(y)
 
     @property
     def wanted(self) -> str:
-        """Return what a label must be, for the sentence of a warning."""
+        """Return a phrase for warnings: what a label must be."""
         return "a finite number"
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """All metrics as they are logged: those of the kind, then the objects."""
+        """Return the logged names of all metrics: those of the kind, then the metric objects."""
         return (*self.metrics, *(metric.name for metric in self.metric_objects))
 
     def moments(self, encoded: Array) -> tuple[float, float]:
-        """Location and scale taken out of the labels before the losses see them: (0, 1) but for regression kinds."""
+        """Return the location and scale of the target scaling.
+
+        The losses see the labels without them. Only regression kinds have other values than (0, 1).
+        """
         return 0.0, 1.0
 
     def decode(self, prediction: Array) -> np.ndarray:
-        """Predictions [n, p] in the user's units -> what `predict` returns: [n], or [n, p] where p says more."""
+        """Return predictions [n, p] as `predict` gives them: [n] where p is 1.
+
+        They are in the user's units.
+        """
         return prediction[:, 0] if prediction.shape[1] == 1 else prediction
 
     def answer(self, prediction: Array) -> np.ndarray:
-        """Predictions [n, p] -> the label one would say: a number, or one of the user's own classes. Shape [n]."""
+        """Return the predicted label [n] for predictions [n, p].
+
+        It is a number, or one of the user's own classes.
+        """
         return self.decode(prediction)
 
-    # -- written down --------------------------------------------------------------------------------------------
+    # -- configuration and equality ----------------------------------------------------------------
 
     def to_config(self) -> dict[str, Any]:
-        """Return the task as plain JSON values, of which `task_from_config` makes it again.
+        """Return the task as plain JSON values that `task_from_config` can read.
 
         Raises:
-            InputError: for a class of the user's own that is not registered with Keras.
+            InputError: for a class written by the user that is not registered with Keras.
         """
         kind = self.kind
         if registered.is_own(type(self)):
@@ -239,28 +277,33 @@ class Task(metaclass=_Sealing):
         return self._described(kind)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make the task again: Keras registers only classes with a method of this name."""
+        """Return the arguments of the constructor.
+
+        Keras registers only classes that have a method of this name.
+        """
         return {name: value for name, value in self._described(self.kind).items() if name != "kind"}
 
     def _described(self, kind: str) -> dict[str, Any]:
-        """The task as plain JSON values, as of this kind."""
+        """Return the task as plain JSON values with the given name of its kind."""
         config: dict[str, Any] = {"kind": kind, "name": self.name, "weight": self.weight}
         config["loss"] = [term.to_config() for term in self.terms]
         config["metrics"] = [
             *self.metrics,
-            *(user_metrics.written(self.name, each) for each in self.metric_objects),
+            *(user_metrics.written(self.name, metric) for metric in self.metric_objects),
         ]
+        # Written only where it is not the default, so that other configurations stay the same.
         if self.learning_rate != 1.0:
             config["learning_rate"] = self.learning_rate
         return config | self.own_config()
 
     def own_config(self) -> dict[str, Any]:
-        """What this kind adds to the configuration."""
+        """Return what this kind adds to the configuration."""
         return {}
 
     def replace(self, **changes: Any) -> Task:
-        """The same task with some of its arguments changed."""
-        loss = list(self.terms)  # with the names by which they are logged
+        """Return a new task with some of the arguments changed."""
+        # Terms, not losses, so that the terms keep their names in the logs.
+        loss = list(self.terms)
         base: dict[str, Any] = {"name": self.name, "loss": loss, "weight": self.weight}
         written = [self.metric_spellings.get(metric, metric) for metric in self.metrics]
         base["metrics"] = [*written, *self.metric_objects]
@@ -282,7 +325,10 @@ class Task(metaclass=_Sealing):
 
 
 class ClassTask(Task):
-    """A task whose labels are the user's own values, one of several: what binary, multiclass and ordinal share."""
+    """Describes a task whose label is one of the user's own classes.
+
+    Binary, multiclass and ordinal tasks are subclasses.
+    """
 
     def __init__(
         self, name: TaskName, classes: Sequence[Any] | int | None, **rest: Unpack[TaskOptions]
@@ -294,43 +340,52 @@ class ClassTask(Task):
         return {"classes": None if self.classes is None else list(self.classes)}
 
     def known_classes(self) -> tuple[Any, ...]:
-        """The classes, or one sentence on how to give them."""
+        """Return the classes.
+
+        Raises:
+            InputError: where the classes are not known yet, with how to give them.
+        """
         if self.classes is None:
             raise InputError(
-                f"Task {shorten(self.name)!r} does not know its classes yet: pass classes=[...] or their number."
+                f"Task {shorten(self.name)!r} does not know its classes yet: pass classes=[...] or "
+                "their number."
             )
         return self.classes
 
     def encode(self, values: Any) -> Array:
-        """The user's labels [n] -> index of the class [n, 1].
+        """Encode the user's labels [n] as the index of the class [n, 1], NaN where missing.
 
         Raises:
             InputError: listing labels that are none of the classes.
         """
         classes = self.known_classes()
         array = user_labels.read(
-            self.name, user_labels.in_order(self.name, values, [str(each) for each in classes])
+            self.name,
+            user_labels.in_order(self.name, values, [str(label) for label in classes]),
         )
         if array.ndim == 2 and array.shape[1] == len(classes) > 1:
             return self._from_one_hot(user_labels.numbers(self.name, array))[:, None]
         array = user_labels.column(self.name, array, f"{self.kind}, {len(classes)} classes")
-        gone = user_labels.missing(array)
+        is_missing = user_labels.missing(array)
         index = np.full(len(array), np.nan)
-        present, inverse = _unique(array[~gone])
+        present, inverse = _unique(array[~is_missing])
         codes = {_key(label): code for code, label in enumerate(classes)}
-        found = np.array([codes.get(_key(label), -1) for label in present], dtype="float64")
-        if (found < 0).any():
-            strange = [label for label, code in zip(present, found, strict=True) if code < 0]
+        present_codes = np.array([codes.get(_key(label), -1) for label in present], dtype="float64")
+        if (present_codes < 0).any():
+            unknown_labels = [
+                label for label, code in zip(present, present_codes, strict=True) if code < 0
+            ]
             raise InputError(
-                f"Task {shorten(self.name)!r} ({self.kind}) got the label{'s' if len(strange) > 1 else ''} "
-                f"{listing(strange, 5)}; expected {listing(classes)}, or NaN where one is missing"
-                f"{self._way_out(strange)}."
+                f"Task {shorten(self.name)!r} ({self.kind}) got the "
+                f"label{'s' if len(unknown_labels) > 1 else ''} {listing(unknown_labels, 5)}; "
+                f"expected {listing(classes)}, or NaN where one is "
+                f"missing{self._way_out(unknown_labels)}."
             )
-        index[~gone] = found[inverse] if len(present) else index[~gone]
+        index[~is_missing] = present_codes[inverse] if len(present) else index[~is_missing]
         return index[:, None]
 
     def _way_out(self, strange: Sequence[Any]) -> str:
-        """What to use for labels that are none of the classes, where they look like something else."""
+        """Return a hint where labels that are none of the classes fit another kind, else ''."""
         return ""
 
     def valid(self, y: Tensor, xp: Any) -> Tensor:
@@ -353,10 +408,11 @@ class ClassTask(Task):
         return np.array(numbers) if all(isinstance(number, float) for number in numbers) else None
 
     def _from_one_hot(self, array: Array) -> Array:
-        gone = np.isnan(array).all(axis=1)
-        ok = gone | (np.isin(array, (0.0, 1.0)).all(axis=1) & (array.sum(axis=1) == 1))
-        if not ok.all():
-            row = int(np.argmin(ok))
+        """Return the index of the class [n] of one-hot rows [n, classes], NaN where missing."""
+        is_missing = np.isnan(array).all(axis=1)
+        is_valid = is_missing | (np.isin(array, (0.0, 1.0)).all(axis=1) & (array.sum(axis=1) == 1))
+        if not is_valid.all():
+            row = int(np.argmin(is_valid))
             near = (
                 self.kind == "multiclass"
                 and (array[row] >= 0).all()
@@ -367,21 +423,22 @@ class ClassTask(Task):
                 f"{row} is not one-hot; pass one label a row, or rows with a single 1"
                 f"{'; for shares that add up to 1, make the task with soft=True' if near else ''}."
             )
-        return np.where(gone, np.nan, array.argmax(axis=1))
+        return np.where(is_missing, np.nan, array.argmax(axis=1))
 
     def answer(self, prediction: Array) -> np.ndarray:
         return self.in_words(self.choose(prediction))
 
     def in_words(self, chosen: np.ndarray) -> np.ndarray:
-        """Index of the class [n] -> the user's own class, [n]."""
+        """Return the user's own classes [n] for indices of classes [n]."""
         return _as_labels(self.known_classes())[chosen]
 
     def choose(self, prediction: Array) -> np.ndarray:
-        """Index of the class one would say, [n]."""
+        """Return the index of the predicted class, [n]."""
         return prediction.argmax(axis=1)
 
 
 def _classes(name: TaskName, classes: Sequence[Any] | int | None) -> tuple[Any, ...] | None:
+    """Return the classes of a task, which may be given as their number."""
     if classes is None:
         return None
     listed = (
@@ -395,12 +452,15 @@ def _classes(name: TaskName, classes: Sequence[Any] | int | None) -> tuple[Any, 
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar as the Python value that JSON can hold."""
+    """Return a NumPy scalar as a Python value, which JSON can hold."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _key(value: Any) -> Any:
-    """1, 1.0, True and their NumPy twins are one label; '1' is another."""
+    """Return the key by which labels are compared.
+
+    1, 1.0, True and their NumPy twins are one label; '1' is another.
+    """
     return (
         float(value)
         if isinstance(value, int | float | np.generic) and not isinstance(value, str)
@@ -409,6 +469,8 @@ def _key(value: Any) -> Any:
 
 
 def _unique(array: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct labels, and the index of its label for each element, [n]."""
+    # `np.unique` sorts, which objects of mixed types do not allow: those go through a dict below.
     if array.dtype.kind in "biuf":
         present, inverse = np.unique(array, return_inverse=True)
         return present.tolist(), inverse
@@ -420,6 +482,8 @@ def _unique(array: np.ndarray) -> tuple[list[Any], np.ndarray]:
 
 
 def _as_labels(classes: tuple[Any, ...]) -> np.ndarray:
+    """Return the classes as an array [classes] that does not change their types."""
+    # NumPy would turn mixed classes into text, so all but numbers and booleans become objects.
     array = np.asarray(classes)
     return (
         array

@@ -1,4 +1,4 @@
-"""What users hand in as targets, read into plain NumPy arrays with one sign for a missing label."""
+"""Read targets as users pass them into NumPy arrays, with NaN or None for a missing label."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from polycera.typing import Array
 
 
 def read(name: str, values: Any) -> np.ndarray:
-    """The values as a NumPy array of numbers, booleans or objects (missing: NaN or None).
+    """Return the values as a NumPy array of numbers, booleans or objects (missing: NaN or None).
 
     Args:
         name: the task's name, for messages.
         values: list, NumPy array (masked arrays too), data frame column, or tensor on the CPU.
 
     Raises:
-        InputError: when it is no array at all.
+        InputError: for values that are not an array: rows of different length, or a single value.
     """
     if isinstance(values, np.ma.MaskedArray):
-        plain = values.data.astype("float64" if values.dtype.kind in "biuf" else object)
-        plain[np.ma.getmaskarray(values)] = np.nan
-        return plain
-    if hasattr(values, "detach"):  # a torch tensor that may need a gradient
+        unmasked = values.data.astype("float64" if values.dtype.kind in "biuf" else object)
+        unmasked[np.ma.getmaskarray(values)] = np.nan
+        return unmasked
+    # A torch tensor that needs a gradient, or is on another device, has no direct way to NumPy.
+    if hasattr(values, "detach"):
         values = values.detach().cpu()
     if hasattr(values, "to_numpy") and not isinstance(values, np.ndarray):
         values = values.to_numpy()
@@ -33,13 +34,16 @@ def read(name: str, values: Any) -> np.ndarray:
         array = np.asarray(values)
     except ValueError:
         raise InputError(
-            f"Task {shorten(name)!r}: the rows of the target differ in length, expected one label a row."
+            f"Task {shorten(name)!r}: the rows of the target differ in length, expected one label "
+            "a row."
         ) from None
     if array.ndim == 0:
         raise InputError(
-            f"Task {shorten(name)!r}: the target is a single {type(values).__name__}, expected one label a row."
+            f"Task {shorten(name)!r}: the target is a single {type(values).__name__}, expected one "
+            "label a row."
         )
-    if array.dtype.kind in "US":  # of a list anew, where NumPy has made 'nan' of NaN and '1' of 1
+    # For a mixed list NumPy turns NaN into 'nan' and 1 into '1': read it again as objects.
+    if array.dtype.kind in "US":
         return (
             array.astype(object)
             if isinstance(values, np.ndarray)
@@ -49,16 +53,18 @@ def read(name: str, values: Any) -> np.ndarray:
 
 
 def in_order(name: str, values: Any, known: Sequence[str]) -> Any:
-    """Return a data frame's columns in the order of a task's labels or classes; anything else as it is.
+    """Return a data frame with its columns in the order of a task's labels or classes.
+
+    Anything else is returned as it is.
 
     Args:
         name: the task's name, for messages.
-        values: what came for the task.
+        values: the target that the user passed for the task.
         known: names of the labels or classes.
 
     Raises:
-        UnknownName: for a column that is none of them, where the others are, or where all have
-            names.
+        UnknownName: for a column that is not a known name, if other columns are, or if all column
+            names are texts and the known names are not just 0, 1, 2, ...
     """
     columns = getattr(values, "columns", None)
     if columns is None or not hasattr(values, "__getitem__") or len(columns) != len(known):
@@ -68,16 +74,16 @@ def in_order(name: str, values: Any, known: Sequence[str]) -> Any:
         return (
             values if list(by_name) == list(known) else values[[by_name[label] for label in known]]
         )
-    numbered = list(known) == [str(place) for place in range(len(known))]
-    texts = all(isinstance(column, str) for column in columns)
-    if set(by_name) & set(known) or (texts and not numbered):
-        strange = next(column for column in by_name if column not in known)
-        raise UnknownName(f"column of the target of task {shorten(name)!r}:", strange, known)
+    are_numbered = list(known) == [str(place) for place in range(len(known))]
+    are_texts = all(isinstance(column, str) for column in columns)
+    if set(by_name) & set(known) or (are_texts and not are_numbered):
+        unknown = next(column for column in by_name if column not in known)
+        raise UnknownName(f"column of the target of task {shorten(name)!r}:", unknown, known)
     return values
 
 
 def missing(array: np.ndarray) -> np.ndarray:
-    """True where there is no label: NaN, None, NaT, pandas NA. Same shape as `array`."""
+    """Return True where a label is missing: NaN, None, NaT, pandas NA. Same shape as `array`."""
     if array.dtype.kind in "biu":
         return np.zeros(array.shape, bool)
     if array.dtype.kind in "fcmM":
@@ -86,9 +92,10 @@ def missing(array: np.ndarray) -> np.ndarray:
 
 
 def is_missing(value: Any) -> bool:
-    """One value: None, or not equal to itself (NaN, NaT), or pandas NA, which refuses to say."""
+    """Return whether one value is missing: None, NaN, NaT or pandas NA."""
     if value is None:
         return True
+    # NaN and NaT are not equal to themselves. The truth value of pandas NA is a TypeError.
     try:
         return bool(value != value)
     except TypeError:
@@ -96,7 +103,11 @@ def is_missing(value: Any) -> bool:
 
 
 def column(name: str, array: np.ndarray, head: str) -> np.ndarray:
-    """[n] or [n, 1] -> [n]; anything else is refused, nothing is broadcast."""
+    """Return a target [n] or [n, 1] as [n].
+
+    Raises:
+        InputError: for any other shape; nothing is broadcast.
+    """
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
     if array.ndim == 1:
@@ -108,38 +119,45 @@ def column(name: str, array: np.ndarray, head: str) -> np.ndarray:
 
 
 def numbers(name: str, array: np.ndarray) -> Array:
-    """The values as float64 with NaN for missing ones; text and infinities are refused.
+    """Return the values as float64 with NaN for missing ones.
 
     Raises:
-        InputError: naming the first value that is no finite number, and its row.
+        InputError: naming the first value that is text, infinite or beyond float32, and its row.
     """
-    gone = missing(array)
+    no_label = missing(array)
     if array.dtype.kind in "biuf":
         result = array.astype("float64")
     else:
         result = np.full(array.shape, np.nan)
-        for index in zip(*np.nonzero(~gone), strict=True):
+        for index in zip(*np.nonzero(~no_label), strict=True):
             result[index] = number(name, array[index], int(index[0]))
-    infinite = np.abs(result) > np.finfo("float32").max  # which is infinite to a network
+    # Networks calculate in float32, where a larger number is infinite.
+    infinite = np.abs(result) > np.finfo("float32").max
     if infinite.any():
         row = int(np.argwhere(infinite)[0][0])
         largest = result[tuple(np.argwhere(infinite)[0])]
         if np.isfinite(largest):
             raise InputError(
-                f"Task {shorten(name)!r}: the label {largest:g} in row {row} is beyond float32, in which networks "
-                "calculate (3.4e+38): divide all labels by one number."
+                f"Task {shorten(name)!r}: the label {largest:g} in row {row} is beyond float32, in "
+                "which networks calculate (3.4e+38): divide all labels by one number."
             )
         raise InputError(
-            f"Task {shorten(name)!r}: infinite label in row {row}; use NaN where a label is missing."
+            f"Task {shorten(name)!r}: infinite label in row {row}; use NaN where a label is "
+            "missing."
         )
     return result
 
 
 def number(name: str, value: Any, row: int) -> float:
-    """One object as a number; text is refused even where it spells one."""
+    """Return one object as a number.
+
+    Raises:
+        InputError: for text, also where it spells a number, and for other objects.
+    """
     if isinstance(value, str):
         raise InputError(
-            f"Task {shorten(name)!r}: row {row} holds the text {shorten(value)!r} where a number was expected."
+            f"Task {shorten(name)!r}: row {row} holds the text {shorten(value)!r} where a number "
+            "was expected."
         )
     try:
         return float(value)

@@ -1,4 +1,7 @@
-"""Metrics as sums over rows, for all tasks of a kind at once; each knows its direction, trivial value and ideal."""
+"""Compute metrics from sums over rows, for all tasks of a kind at once.
+
+Each metric knows its direction, its trivial value and its ideal.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,17 @@ TALLIES: dict[str, Tally] = {
     "count": CountTally(),
     "quantile": QuantileTally(),
 }
-"""What each kind counts, and the metrics that follow; by `Task.measured_as`."""
+"""`Task.measured_as` -> the tally of that kind, with its metrics."""
 
 HARD = {
     "proportion": ("binary", "use pc.Binary where labels are 0 and 1"),
     "soft multilabel": ("multilabel", "leave soft=True out where labels are 0 and 1"),
     "soft multiclass": ("multiclass", "leave soft=True out where each row has one class"),
 }
-"""Kind whose labels are shares -> the kind with hard labels of which it lacks metrics, and the way there."""
+"""Kind whose labels are shares -> its kind with hard labels, and how to get that kind.
+
+Some metrics exist for hard labels only.
+"""
 
 
 def check_metrics(kind: str, task: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -41,39 +47,41 @@ def check_metrics(kind: str, task: str, names: Sequence[str]) -> tuple[str, ...]
     Args:
         kind: `Task.measured_as`.
         task: name of the task, for messages.
-        names: of metrics, in our spelling, that of Keras or that of scikit-learn.
+        names: names of metrics in the spelling of polycera, Keras or scikit-learn.
 
     Raises:
-        InputError: for none, or one twice; for a metric that needs hard labels where the labels are
-            shares.
-        UnknownName: with the nearest one.
+        InputError: for no metric, a metric that occurs twice, or a metric that needs hard labels
+            where the labels are shares.
+        UnknownName: with the nearest name.
     """
     if isinstance(names, str):
         names = (names,)
-    found = [_known(kind, task, name) for name in names]
-    if not found or len(set(found)) < len(found):
+    canonical_names = [_known(kind, task, name) for name in names]
+    if not canonical_names or len(set(canonical_names)) < len(canonical_names):
         raise InputError(
             f"Task {shorten(task)!r} needs one or more different metrics, got {list(names)}."
         )
-    return tuple(found)
+    return tuple(canonical_names)
 
 
 def _known(kind: str, task: str, name: str) -> str:
+    """Return the name under which a metric of a kind is logged; see `check_metrics`."""
     known = TALLIES[kind].metrics
-    found = spellings.canonical(name, known) if isinstance(name, str) else name
-    if found in known:
-        return found
-    if isinstance(name, str) and (turned := spellings.negated(name, known)) in known:
+    canonical_name = spellings.canonical(name, known) if isinstance(name, str) else name
+    if canonical_name in known:
+        return canonical_name
+    if isinstance(name, str) and (positive_name := spellings.negated(name, known)) in known:
         raise InputError(
-            f"Metric {shorten(name)!r} of task {shorten(task)!r} is scikit-learn's {turned!r} times -1; "
-            f"write {turned!r}: here each metric knows whether more or less is better."
+            f"Metric {shorten(name)!r} of task {shorten(task)!r} is scikit-learn's "
+            f"{positive_name!r} times -1; write {positive_name!r}: here each metric knows whether "
+            "more or less is better."
         )
     if kind in HARD and isinstance(name, str):
-        other, way_out = HARD[kind]
-        if spellings.canonical(name, TALLIES[other].metrics) in TALLIES[other].metrics:
+        hard_kind, way_out = HARD[kind]
+        if spellings.canonical(name, TALLIES[hard_kind].metrics) in TALLIES[hard_kind].metrics:
             raise InputError(
-                f"Metric {shorten(name)!r} of task {shorten(task)!r} ({kind}) needs hard labels, and these are shares "
-                f"from 0 to 1; known: {listing(known)}; {way_out}."
+                f"Metric {shorten(name)!r} of task {shorten(task)!r} ({kind}) needs hard labels, "
+                f"and these are shares from 0 to 1; known: {listing(known)}; {way_out}."
             )
     raise UnknownName(f"metric of task {shorten(task)!r} ({kind}):", name, known)
 

@@ -1,4 +1,4 @@
-"""Other spellings of metrics, as Keras and scikit-learn have them."""
+"""Map the names that Keras and scikit-learn use for metrics to our own."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ _SPELLINGS = {
     "deviance": ("poisson_deviance", "mean_poisson_deviance"),
     "pinball": ("pinball_loss", "mean_pinball_loss"),
 }
+"""Our name of a metric -> other spellings."""
 
 _UNQUALIFIED = {
     "precision": "macro_precision",
@@ -54,35 +55,40 @@ _UNQUALIFIED = {
     "f1": "macro_f1",
     "average_precision": "map",
 }
-"""What a metric of one label means where a task has several: the mean over them."""
+"""Metric of one label -> what it means for a task with several: the mean over them."""
 
 
 def _plain(name: str) -> str:
-    """A name without case and underscores, so that `MeanAbsoluteError` and `mean_absolute_error` are one."""
+    """Return a name without case, underscores, hyphens and spaces.
+
+    So `MeanAbsoluteError` and `mean_absolute_error` are one name.
+    """
     return name.replace("_", "").replace("-", "").replace(" ", "").lower()
 
 
 _BY_SPELLING = {
-    _plain(each): name for name, others in _SPELLINGS.items() for each in (name, *others)
+    _plain(spelling): name for name, others in _SPELLINGS.items() for spelling in (name, *others)
 }
+"""Plain spelling -> our name of the metric."""
 
 
 def canonical(name: str, known: Mapping[str, Any]) -> str:
-    """Return the name under which a metric is logged, or the name itself where nobody calls a metric so.
+    """Return the name under which a metric is logged, or the name itself if it is not known.
 
     Args:
-        name: as the user gave it.
+        name: the name that the user gave.
         known: names of the metrics of the kind.
     """
     if name in known:
         return name
-    found = _BY_SPELLING.get(_plain(name), name)
-    if found not in known:
-        found = _UNQUALIFIED.get(found, found)
-    return found if found in known else name
+    own_name = _BY_SPELLING.get(_plain(name), name)
+    # For a task with several labels or classes, "f1" and its like mean the mean over them.
+    if own_name not in known:
+        own_name = _UNQUALIFIED.get(own_name, own_name)
+    return own_name if own_name in known else name
 
 
 def negated(name: str, known: Mapping[str, Any]) -> str | None:
-    """Return the metric that a name such as `neg_log_loss` of scikit-learn turns round, or None."""
-    plain = name.removeprefix("neg_")
-    return canonical(plain, known) if plain != name else None
+    """Return the metric behind a name such as `neg_log_loss` of scikit-learn, or None."""
+    positive = name.removeprefix("neg_")
+    return canonical(positive, known) if positive != name else None

@@ -1,4 +1,4 @@
-"""Metrics of yes-or-no labels: binary tasks, and multilabel tasks that hold several."""
+"""Compute metrics of yes-or-no labels, for binary and multilabel tasks."""
 
 from __future__ import annotations
 
@@ -13,97 +13,112 @@ from polycera.tasks.metrics.tally import Tally
 from polycera.typing import Array, Tensor
 
 CONFUSION = ("true_positive", "false_positive", "positive", "negative")
+"""Names of the counts from which F1, accuracy, precision and recall are computed."""
 
 
 def f1(t: Tallies) -> Array:
-    """Harmonic mean of precision and recall; undefined where there is neither a positive nor a call."""
+    """Return F1, the harmonic mean of precision and recall.
+
+    Undefined (NaN) where there is neither a positive label nor a positive prediction.
+    """
     return divide(2 * t["true_positive"], t["positive"] + t["true_positive"] + t["false_positive"])
 
 
 def accuracy(t: Tallies) -> Array:
-    """Share of right answers at a probability of one half."""
-    right = t["true_positive"] + t["negative"] - t["false_positive"]
-    return divide(right, t["positive"] + t["negative"])
+    """Return the share of right predictions at a decision threshold of one half."""
+    correct = t["true_positive"] + t["negative"] - t["false_positive"]
+    return divide(correct, t["positive"] + t["negative"])
 
 
 def precision(t: Tallies) -> Array:
-    """Share of the calls that are right; undefined without a call."""
+    """Return the share of positive predictions that are right; undefined (NaN) without one."""
     return divide(t["true_positive"], t["true_positive"] + t["false_positive"])
 
 
 def recall(t: Tallies) -> Array:
-    """Share of the positives that are called; undefined without a positive."""
+    """Return the share of positives that are predicted; undefined (NaN) without a positive."""
     return divide(t["true_positive"], t["positive"])
 
 
 def balanced_accuracy(t: Tallies) -> Array:
-    """Mean of the shares of positives and of negatives that are answered right; undefined for a single class."""
+    """Return the mean of the shares of positives and of negatives that are predicted right.
+
+    Undefined (NaN) where only one class occurs.
+    """
     return 0.5 * (recall(t) + divide(t["negative"] - t["false_positive"], t["negative"]))
 
 
 def trivially(metric: Any) -> Any:
-    """The metric of the trivial predictor, which says yes to all rows or to none."""
+    """Return the metric of the trivial predictor, which predicts the same class for all rows."""
 
     def of(t: Tallies) -> Array:
-        yes = t["prior"] > 0
-        says = {"true_positive": yes * t["positive"], "false_positive": yes * t["negative"]}
-        return metric({**t, **says})
+        is_positive = t["prior"] > 0
+        trivial_counts = {
+            "true_positive": is_positive * t["positive"],
+            "false_positive": is_positive * t["negative"],
+        }
+        return metric({**t, **trivial_counts})
 
     return of
 
 
 def trivial_log_loss(t: Tallies) -> Array:
-    """Log-loss of answering the training share of positives on every row."""
+    """Return the log loss of predicting the training share of positives for every row."""
     return divide(_trivial_surprise(t), t["positive"] + t["negative"])
 
 
 def _trivial_surprise(t: Tallies) -> Array:
+    """Return the negative log-likelihood of the trivial predictor, summed over rows."""
     return np.asarray(
         t["positive"] * np.logaddexp(0, -t["prior"]) + t["negative"] * np.logaddexp(0, t["prior"])
     )
 
 
 def prevalence(t: Tallies) -> Array:
-    """Share of positives; undefined without one."""
+    """Return the share of positives; undefined (NaN) without a positive."""
     return divide(np.where(t["positive"] > 0, t["positive"], np.nan), t["positive"] + t["negative"])
 
 
 def coin(t: Tallies) -> Array:
-    """0.5, what any constant reaches; undefined for a single class."""
+    """Return 0.5, the value of any constant predictor; undefined (NaN) for a single class."""
     return np.where(t["positive"] * t["negative"] > 0, 0.5, np.nan)
 
 
 def share_of(t: Tallies) -> Array:
-    """The trivial predictor's probability."""
+    """Return the trivial predictor's probability of the positive class."""
     return numpy_ops.sigmoid(t["prior"])
 
 
 def trivial_squared(t: Tallies) -> Array:
-    """Sum of squared distances of the trivial predictor's probability from the labels."""
+    """Return the sum of squared distances of the trivial probability from the labels."""
     q, ones = share_of(t), t["ones"]
     return ones * (1.0 - q) ** 2 + (t["labels"] - ones) * q**2
 
 
 def trivial_absolute(t: Tallies) -> Array:
-    """Sum of distances of the trivial predictor's probability from the labels."""
+    """Return the sum of distances of the trivial probability from the labels."""
     q, ones = share_of(t), t["ones"]
     return ones * (1.0 - q) + (t["labels"] - ones) * q
 
 
 def pooled(total: Any) -> Any:
-    """The mean of a sum [k, labels] over all labels of a task, [k]."""
+    """Return a metric [k]: a sum [k, labels] divided by the number of all known labels."""
     return lambda t: divide(
         (t[total] if isinstance(total, str) else total(t)).sum(-1), t["labels"].sum(-1)
     )
 
 
 def rooted(metric: Any) -> Any:
-    """The square root of a metric."""
+    """Return the metric that is the square root of another."""
     return lambda t: np.sqrt(metric(t))
 
 
 _SUMS = ("labels", "ones")
+"""Sums for the trivial predictor: the known labels, and those that are 1."""
+
 _SQUARED, _ABSOLUTE = (*_SUMS, "squared"), (*_SUMS, "absolute")
+"""_SQUARED: sums for metrics of squared distances; _ABSOLUTE: sums for metrics of distances."""
+
 DISTANCES = (
     Metric("brier", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
     Metric("mse", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
@@ -112,23 +127,25 @@ DISTANCES = (
     ),
     Metric("mae", "min", pooled("absolute"), pooled(trivial_absolute), 0.0, _ABSOLUTE),
 )
-"""Distances of probabilities from labels of 0 and 1, over all labels of a task."""
+"""Metrics of the distance of probabilities from labels of 0 and 1, over all labels of a task."""
 
 
 def _squeezed(metric: Any) -> Any:
-    """[k, 1], the single label of a binary task -> [k]."""
+    """Return a metric [k] from one that gives [k, 1], with the single label of a binary task."""
     return lambda t: metric(t)[..., 0]
 
 
 def _bins(metric: Any) -> Any:
+    """Return a metric of tallies from a function of positive and negative counts by score."""
     return lambda t: metric(t["positive_bins"], t["negative_bins"])
 
 
 class BinaryTally(Tally):
-    """Counts by score. Accuracy, F1 and log-loss are exact in training too; AUC and average precision are not.
+    """Computes the sums of binary tasks.
 
-    Two sums for each task: a histogram of logits, of which every count follows, and minus
-        log-likelihood.
+    The main sums of a task are a histogram of logits, which gives every count, and the negative
+    log-likelihood. Accuracy, F1 and log loss are exact in training too. AUC and average precision
+    are approximations in training.
     """
 
     metrics: ClassVar[dict[str, Metric]] = {
@@ -184,22 +201,24 @@ class BinaryTally(Tally):
         return {"prior": prior}
 
     def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
-        found: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
+        # Only what a metric needs is computed, because this runs in every training step.
         if "bins" in needs:
-            found["bins"] = ranking.histogram(y, raw, counted, xp)
+            sums["bins"] = ranking.histogram(y, raw, counted, xp)
         if "surprise" in needs:
-            found["surprise"] = xp.sum(counted * (xp.softplus(raw) - y * raw), axis=0)
+            sums["surprise"] = xp.sum(counted * (xp.softplus(raw) - y * raw), axis=0)
         if "labels" in needs:
-            found["labels"], found["ones"] = xp.sum(counted, axis=0), xp.sum(counted * y, axis=0)
+            sums["labels"], sums["ones"] = xp.sum(counted, axis=0), xp.sum(counted * y, axis=0)
         for name, distance in (("squared", xp.square), ("absolute", xp.abs)):
             if name in needs:
-                found[name] = xp.sum(counted * distance(xp.sigmoid(raw) - y), axis=0)
-        return found
+                sums[name] = xp.sum(counted * distance(xp.sigmoid(raw) - y), axis=0)
+        return sums
 
     def read(self, sums: Tallies) -> Tallies:
         if "bins" not in sums:
             return sums
         negative, positive = np.split(sums["bins"], 2, axis=-1)
+        # A logit of 0, a probability of one half, is the edge between the two halves of the bins.
         half = ranking.BINS // 2
         return sums | {
             "positive_bins": positive,
@@ -213,63 +232,69 @@ class BinaryTally(Tally):
     def exact(
         self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
     ) -> Tallies:
-        found = super().exact(task, y, raw, prior, counted, needs - {"bins"})
+        tallies = super().exact(task, y, raw, prior, counted, needs - {"bins"})
         if "bins" not in needs:
-            return found
+            return tallies
         k, e = y.shape[1:]
         flat = [a.reshape(len(a), k * e) for a in (y, raw, counted)]
         positive, negative = ranking.exact_counts(*flat)
-        called = counted * (raw > 0)
-        return found | {
+        predicted = counted * (raw > 0)
+        return tallies | {
             "positive_bins": positive.reshape(k, e, -1),
             "negative_bins": negative.reshape(k, e, -1),
             "positive": (counted * y).sum(0),
             "negative": (counted * (1 - y)).sum(0),
-            "true_positive": (called * y).sum(0),
-            "false_positive": (called * (1 - y)).sum(0),
+            "true_positive": (predicted * y).sum(0),
+            "false_positive": (predicted * (1 - y)).sum(0),
         }
 
 
 def macro_f1(t: Tallies) -> Array:
-    """Mean F1 over the labels for which it is defined."""
+    """Return the mean F1 over the labels for which it is defined."""
     return mean_of_defined(f1(t))
 
 
 def macro(metric: Any) -> Any:
-    """The mean over the labels that hold or are said in any row; 0 where a metric of such a label is undefined."""
+    """Return the mean of a metric over the labels that occur or are predicted in any row.
+
+    Where the metric is undefined for such a label it counts as 0.
+    """
 
     def of(t: Tallies) -> Array:
-        known = t["positive"] + t["true_positive"] + t["false_positive"] > 0
-        return mean_of_defined(np.where(known, np.nan_to_num(metric(t)), np.nan))
+        occurs = t["positive"] + t["true_positive"] + t["false_positive"] > 0
+        return mean_of_defined(np.where(occurs, np.nan_to_num(metric(t)), np.nan))
 
     return of
 
 
 def micro(metric: Any) -> Any:
-    """The metric of all labels thrown together."""
+    """Return the metric of the counts of all labels together."""
     return lambda t: metric({name: t[name].sum(-1) for name in CONFUSION})
 
 
 def hamming(t: Tallies) -> Array:
-    """Share of wrong labels."""
+    """Return the share of wrong labels."""
     return 1.0 - np.asarray(micro(accuracy)(t))
 
 
 def _said(name: str, metric: Any) -> Metric:
-    """A metric of what is said of the labels, higher is better."""
+    """Return a metric of the predicted labels for which higher is better."""
     return Metric(name, "max", metric, trivially(metric), 1.0, ("bins",))
 
 
 def _rows(name: str) -> Any:
+    """Return a metric that is a sum over rows divided by the number of rows."""
     return lambda t: divide(t[name], t["rows"])
 
 
 class MultilabelTally(BinaryTally):
-    """What binary tasks count, label by label, and what only whole rows show.
+    """Computes the sums of multilabel tasks.
 
-    Exact in training: F1, Hamming loss, subset accuracy, ranking loss. Mean average precision
-        (`map`) is not.
-    A row's missing labels are left out: `subset_accuracy` asks that all labels it has be right.
+    They are those of a binary task for each label, and sums over whole rows.
+
+    F1, Hamming loss, subset accuracy and ranking loss are exact in training. Mean average precision
+    (`map`) is an approximation there. Missing labels of a row are left out: for `subset_accuracy`
+    all known labels of the row must be right.
     """
 
     metrics: ClassVar[dict[str, Metric]] = {
@@ -334,25 +359,30 @@ class MultilabelTally(BinaryTally):
         return super().sizes(task) | dict.fromkeys(rows, ())
 
     def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
-        found = super().batch(task, y, raw, prior, counted, needs, xp)
+        sums = super().batch(task, y, raw, prior, counted, needs, xp)
         if "rows" not in needs:
-            return found
+            return sums
+        # A row counts where at least one of its labels is known.
         row = xp.cast(xp.greater(xp.sum(counted, axis=-1), 0.0), "float32")
-        found["rows"] = xp.sum(row, axis=0)
+        sums["rows"] = xp.sum(row, axis=0)
+        # `0.0 * raw` broadcasts the trivial predictor's scores to every row.
         for lead, scores in (("", raw), ("trivial_", prior + 0.0 * raw)):
             if f"{lead}all_right" in needs:
                 wrong = counted * xp.abs(y - xp.cast(xp.greater(scores, 0.0), "float32"))
                 right = xp.cast(xp.equal(xp.sum(wrong, axis=-1), 0.0), "float32")
-                found[f"{lead}all_right"] = xp.sum(row * right, axis=0)
+                sums[f"{lead}all_right"] = xp.sum(row * right, axis=0)
             if f"{lead}misordered" in needs:
-                found[f"{lead}misordered"] = xp.sum(
+                sums[f"{lead}misordered"] = xp.sum(
                     row * _misordered(y, scores, counted, xp), axis=0
                 )
-        return found
+        return sums
 
 
 def _misordered(y: Tensor, scores: Tensor, counted: Tensor, xp: Any) -> Tensor:
-    """Share of pairs (label that holds, label that does not) in wrong order or tied, [n, k]; 0 where no pair."""
+    """Return the share of label pairs in wrong order or tied, [n, k]; 0 where there is no pair.
+
+    A pair is a label that is 1 and a label that is 0 in the same row.
+    """
     true, false = counted * y, counted * (1.0 - y)
     wrong = xp.cast(xp.greater_equal(scores[..., None, :], scores[..., :, None]), "float32")
     pairs = xp.sum(true, axis=-1) * xp.sum(false, axis=-1)

@@ -1,4 +1,4 @@
-"""Metrics of one class out of several, from the confusion matrix: multiclass and ordinal."""
+"""Compute metrics of multiclass and ordinal tasks from the confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,57 +15,67 @@ from polycera.typing import Array, Tensor
 
 
 def accuracy(t: Tallies) -> Array:
-    """Share of right answers."""
+    """Return the share of right predictions."""
     return divide(np.trace(t["confusion"], axis1=-2, axis2=-1), t["confusion"].sum((-2, -1)))
 
 
 def macro_f1(t: Tallies) -> Array:
-    """Mean F1 over the classes that occur or are answered, as scikit-learn has it."""
+    """Return the mean F1 over the classes that occur or are predicted, as in scikit-learn."""
     matrix = t["confusion"]
     right = np.diagonal(matrix, axis1=-2, axis2=-1)
     return mean_of_defined(divide(2 * right, matrix.sum(-1) + matrix.sum(-2)))
 
 
 def macro_precision(t: Tallies) -> Array:
-    """Mean precision over the classes that occur or are answered, 0 for one that is never answered."""
+    """Return the mean precision over the classes that occur or are predicted.
+
+    The precision of a class that is never predicted is 0.
+    """
     return _macro(t, t["confusion"].sum(-2))
 
 
 def macro_recall(t: Tallies) -> Array:
-    """Mean recall over the classes that occur or are answered, 0 for one that does not occur."""
+    """Return the mean recall over the classes that occur or are predicted.
+
+    The recall of a class that does not occur is 0.
+    """
     return _macro(t, t["confusion"].sum(-1))
 
 
 def balanced_accuracy(t: Tallies) -> Array:
-    """Mean over the classes that occur of the share answered right."""
+    """Return the mean recall over the classes that occur."""
     matrix = t["confusion"]
     return mean_of_defined(divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1)))
 
 
 def _macro(t: Tallies, of: Array) -> Array:
+    """Return the mean of right / `of` over the classes that occur or are predicted."""
     matrix = t["confusion"]
     right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    known = matrix.sum(-1) + matrix.sum(-2) > 0
-    return mean_of_defined(np.where(known, np.nan_to_num(divide(right, of)), np.nan))
+    occurs = matrix.sum(-1) + matrix.sum(-2) > 0
+    return mean_of_defined(np.where(occurs, np.nan_to_num(divide(right, of)), np.nan))
 
 
 def mean_levels_off(t: Tallies) -> Array:
-    """Mean absolute error in levels."""
+    """Return the mean absolute error in levels."""
     return divide((t["confusion"] * _distance(t)).sum((-2, -1)), t["confusion"].sum((-2, -1)))
 
 
 def mean_squared_levels_off(t: Tallies) -> Array:
-    """Mean squared error in levels."""
+    """Return the mean squared error in levels."""
     return divide((t["confusion"] * _distance(t) ** 2).sum((-2, -1)), t["confusion"].sum((-2, -1)))
 
 
 def root_mean_squared_levels_off(t: Tallies) -> Array:
-    """Root of the mean squared error in levels."""
+    """Return the root of the mean squared error in levels."""
     return np.sqrt(mean_squared_levels_off(t))
 
 
 def kappa(t: Tallies) -> Array:
-    """Cohen's kappa with quadratic weights (Cohen 1968); undefined where chance could not be wrong."""
+    """Return Cohen's kappa with quadratic weights (Cohen 1968).
+
+    Undefined (NaN) where predictions by chance could not be wrong.
+    """
     matrix, weight = t["confusion"], _distance(t) ** 2
     expected = (
         matrix.sum(-1)[..., :, None]
@@ -76,39 +86,40 @@ def kappa(t: Tallies) -> Array:
 
 
 def _distance(t: Tallies) -> Array:
+    """Return the distance between each two levels, [levels, levels]."""
     levels = np.arange(t["confusion"].shape[-1])
     return np.abs(levels[:, None] - levels).astype(float)
 
 
 def trivially(metric: Any) -> Any:
-    """The metric of the trivial predictor, which answers one class on every row."""
+    """Return the metric of the trivial predictor, which predicts one class for every row."""
 
     def of(t: Tallies) -> Array:
         matrix = t["confusion"]
-        said = np.arange(matrix.shape[-1]) == t["trivial_choice"][..., None]
-        return metric({**t, "confusion": matrix.sum(-1)[..., :, None] * said[..., None, :]})
+        is_choice = np.arange(matrix.shape[-1]) == t["trivial_choice"][..., None]
+        return metric({**t, "confusion": matrix.sum(-1)[..., :, None] * is_choice[..., None, :]})
 
     return of
 
 
 def surprise(t: Tallies) -> Array:
-    """Mean minus log-probability of the class that was the case."""
+    """Return the mean negative log-probability of the true class."""
     return divide(t["surprise"], t["confusion"].sum((-2, -1)))
 
 
 def trivial_surprise(t: Tallies) -> Array:
-    """Log-loss of answering the training shares on every row."""
+    """Return the log loss of predicting the training shares for every row."""
     counts = t["confusion"].sum(-1)
     return divide(-(counts * t["trivial_log_probability"]).sum(-1), counts.sum(-1))
 
 
 def _mean_distance(total: str) -> Any:
-    """A sum over rows divided by their number."""
+    """Return a metric that is a sum over rows divided by the number of rows."""
     return lambda t: divide(t[total], t["confusion"].sum((-2, -1)))
 
 
 def _trivial_distance(power: int, mean: bool) -> Any:
-    """The same of the trivial predictor, over all classes or their mean."""
+    """Return the trivial predictor's `_mean_distance`: the sum over classes, or their mean."""
 
     def of(t: Tallies) -> Array:
         classes = t["confusion"].shape[-1] if mean else 1
@@ -118,22 +129,33 @@ def _trivial_distance(power: int, mean: bool) -> Any:
 
 
 def one_against_rest(t: Tallies) -> Array:
-    """Mean over the classes of the area under the ROC curve of the class against all others."""
+    """Return the mean over classes of the area under the ROC curve of a class against the rest."""
     return mean_of_defined(ranking.auc(t["positive_bins"], t["negative_bins"]))
 
 
 def _coins(t: Tallies) -> Array:
+    """Return 0.5, the trivial value of `one_against_rest`; undefined (NaN) for a single class."""
     counts = t["confusion"].sum(-1)
     mixed = (counts > 0) & (counts < counts.sum(-1, keepdims=True))
     return mean_of_defined(np.where(mixed, 0.5, np.nan))
 
 
 CONFUSION = ("confusion",)
+"""Names of the sums for metrics that need the confusion matrix only."""
 
 
 def counts(y: Tensor, choice: Tensor, counted: Tensor, classes: int, xp: Any) -> Tensor:
-    """True class [n, k], answered class [n, k] -> confusion matrices [k, classes, classes], the truth in rows."""
+    """Return the confusion matrices [k, classes, classes], with the true class in rows.
+
+    Args:
+        y: index of the true class, [n, k].
+        choice: index of the predicted class, [n, k].
+        counted: 1.0 where a label counts, else 0.0, [n, k].
+        classes: number of classes.
+        xp: `keras.ops` or `polycera.tasks.numpy_ops`.
+    """
     k = int(choice.shape[1])
+    # One segment sum for all tasks: each has its own range of segments.
     offset = xp.cast(np.arange(k) * classes * classes, "int32")
     index = xp.cast(y, "int32") * classes + xp.cast(choice, "int32") + offset
     size = k * classes * classes
@@ -142,7 +164,10 @@ def counts(y: Tensor, choice: Tensor, counted: Tensor, classes: int, xp: Any) ->
 
 
 class MulticlassTally(Tally):
-    """Confusion matrix and minus log-likelihood: all metrics are exact in training too, up to float32."""
+    """Computes the sums of multiclass tasks: the confusion matrix and the negative log-likelihood.
+
+    All metrics but AUC are exact in training too, up to float32.
+    """
 
     metrics: ClassVar[dict[str, Metric]] = {
         m.name: m
@@ -210,23 +235,25 @@ class MulticlassTally(Tally):
 
     def batch(self, task, y, raw, prior, counted, needs, xp):  # type: ignore[no-untyped-def]
         choice = xp.argmax(raw, axis=-1)
-        found = {"confusion": counts(y[..., 0], choice, counted[..., 0], task.units, xp)}
+        sums = {"confusion": counts(y[..., 0], choice, counted[..., 0], task.units, xp)}
         if "surprise" in needs:
-            hit = xp.sum(task.as_prediction(y, xp) * xp.log_softmax(raw, axis=-1), axis=-1)
-            found["surprise"] = -xp.sum(counted[..., 0] * hit, axis=0)
-        off = task.link(raw, xp) - task.as_prediction(y, xp)
+            log_likelihood = xp.sum(
+                task.as_prediction(y, xp) * xp.log_softmax(raw, axis=-1), axis=-1
+            )
+            sums["surprise"] = -xp.sum(counted[..., 0] * log_likelihood, axis=0)
+        error = task.link(raw, xp) - task.as_prediction(y, xp)
         for name, distance, classes in (
             ("total", xp.square, 1),
             ("squared", xp.square, task.units),
             ("absolute", xp.abs, task.units),
         ):
             if name in needs:
-                found[name] = (
-                    xp.sum(counted[..., 0] * xp.sum(distance(off), axis=-1), axis=0) / classes
+                sums[name] = (
+                    xp.sum(counted[..., 0] * xp.sum(distance(error), axis=-1), axis=0) / classes
                 )
         if "bins" in needs:
-            found["bins"] = ranking.histogram(*_against_rest(task, y, raw, counted, xp), xp)
-        return found
+            sums["bins"] = ranking.histogram(*_against_rest(task, y, raw, counted, xp), xp)
+        return sums
 
     def read(self, sums: Tallies) -> Tallies:
         if "bins" not in sums:
@@ -237,28 +264,33 @@ class MulticlassTally(Tally):
     def exact(
         self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
     ) -> Tallies:
-        found = super().exact(task, y, raw, prior, counted, needs - {"bins"})
+        tallies = super().exact(task, y, raw, prior, counted, needs - {"bins"})
         if "bins" not in needs:
-            return found
+            return tallies
         parts = _against_rest(task, y, raw, counted, numpy_ops)
         k, classes = raw.shape[1:]
         flat = [part.reshape(len(raw), k * classes) for part in parts]
         positive, negative = (part.reshape(k, classes, -1) for part in ranking.exact_counts(*flat))
-        return found | {"positive_bins": positive, "negative_bins": negative}
+        return tallies | {"positive_bins": positive, "negative_bins": negative}
 
 
 def _against_rest(
     task: Any, y: Tensor, raw: Tensor, counted: Tensor, xp: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels of 0 and 1, logits and counts of each class against all others, all [n, k, classes]."""
-    shares = xp.log_softmax(raw, axis=-1)
-    logits = shares - xp.log(xp.maximum(-xp.expm1(shares), 1e-30))
+    """Return labels of 0 and 1, logits and counts of each class against the rest.
+
+    All are [n, k, classes].
+    """
+    log_probability = xp.log_softmax(raw, axis=-1)
+    # logit(p) = log(p) - log(1 - p). `expm1` keeps 1 - p accurate near p = 1.
+    logits = log_probability - xp.log(xp.maximum(-xp.expm1(log_probability), 1e-30))
     is_class = task.as_prediction(y, xp)
+    # `0.0 * is_class` broadcasts the counts to every class.
     return is_class, logits, counted + 0.0 * is_class
 
 
 class OrdinalTally(Tally):
-    """Confusion matrix of levels: all metrics are exact in training too."""
+    """Computes the confusion matrix of ordinal tasks; all metrics are exact in training too."""
 
     metrics: ClassVar[dict[str, Metric]] = {
         m.name: m
@@ -305,6 +337,9 @@ class OrdinalTally(Tally):
 
 
 def level(raw: Tensor, xp: Any) -> Tensor:
-    """The median level: how many steps are passed with a probability above one half. [..., units] -> [...]."""
+    """Return the median level [...] for raw outputs [..., units].
+
+    It is the number of levels that are exceeded with a probability above one half.
+    """
     beyond = xp.cumprod(xp.sigmoid(raw), axis=-1)
     return xp.sum(xp.cast(xp.greater(beyond, 0.5), "int32"), axis=-1)

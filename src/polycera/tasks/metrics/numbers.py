@@ -1,4 +1,4 @@
-"""Metrics of numbers: regression, count, quantile."""
+"""Compute metrics of numbers, for regression, count and quantile tasks."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ from polycera.typing import Array, Tensor
 
 
 def _root_mean(total: str) -> Any:
+    """Return the metric that is the root of a sum divided by the number of rows."""
     return lambda t: np.sqrt(divide(t[total], t["rows"]))
 
 
 def _mean(total: str) -> Any:
+    """Return the metric that is a sum divided by the number of rows."""
     return lambda t: divide(t[total], t["rows"])
 
 
 def r2(t: Tallies) -> Array:
-    """Coefficient of determination; undefined for constant labels."""
+    """Return the coefficient of determination; undefined (NaN) for constant labels."""
+    # Squares around the rows' own mean, from squares around the training mean.
     spread = t["trivial_squared"] - divide(t["deviation"] ** 2, t["rows"])
+    # The difference of nearly equal sums is rounding noise: such labels count as constant.
     spread = np.where(spread > t.get("noise", 1e-12) * t["trivial_squared"], spread, 0.0)
     return 1.0 - divide(t["squared"], spread)
 
 
 def trivial_r2(t: Tallies) -> Array:
-    """What the training mean reaches: 0 at best, less where the rows' own mean is another."""
+    """Return R2 of the training mean: 0 at best, less where the mean of these rows differs."""
     return r2({**t, "squared": t["trivial_squared"]})
 
 
+# `scaled` is the power of the target's scale that undoes target scaling.
 RMSE = Metric(
     "rmse",
     "min",
@@ -40,6 +45,8 @@ RMSE = Metric(
     ("squared", "trivial_squared"),
     scaled=1,
 )
+"""Root mean squared error."""
+
 MSE = Metric(
     "mse",
     "min",
@@ -49,6 +56,8 @@ MSE = Metric(
     ("squared", "trivial_squared"),
     scaled=2,
 )
+"""Mean squared error."""
+
 MAE = Metric(
     "mae",
     "min",
@@ -58,11 +67,14 @@ MAE = Metric(
     ("absolute", "trivial_absolute"),
     scaled=1,
 )
+"""Mean absolute error."""
+
 R2 = Metric("r2", "max", r2, trivial_r2, 1.0, ("squared", "trivial_squared", "deviation"))
+"""Coefficient of determination."""
 
 
 def _errors(predicted: Tensor, trivial: Tensor, y: Tensor, xp: Any) -> dict[str, Tensor]:
-    """Errors of the network and of the trivial predictor, a row each; all [n, k]."""
+    """Return errors of the network and of the trivial predictor for each row, all [n, k]."""
     error, deviation = (predicted - y)[..., 0], (y - trivial)[..., 0]
     return {
         "squared": xp.square(error),
@@ -76,17 +88,18 @@ def _errors(predicted: Tensor, trivial: Tensor, y: Tensor, xp: Any) -> dict[str,
 def _totals(
     values: dict[str, Tensor], counted: Tensor, needs: set[str], xp: Any
 ) -> dict[str, Tensor]:
+    """Return the number of rows and the sums in `needs`, [k] each."""
     rows = counted[..., 0]
-    found = {"rows": xp.sum(rows, axis=0)}
+    totals = {"rows": xp.sum(rows, axis=0)}
     for name, value in values.items():
         if name in needs:
             weight = rows if len(value.shape) == 2 else counted
-            found[name] = xp.sum(value * weight, axis=0)
-    return found
+            totals[name] = xp.sum(value * weight, axis=0)
+    return totals
 
 
 class RegressionTally(Tally):
-    """Sums of errors, exact in training too, up to float32."""
+    """Computes the sums of errors of regression tasks; exact in training too, up to float32."""
 
     metrics: ClassVar[dict[str, Metric]] = {m.name: m for m in (RMSE, MAE, MSE, R2)}
 
@@ -98,17 +111,17 @@ class RegressionTally(Tally):
         return _totals(_errors(raw, prior, y, xp), counted, needs, xp)
 
     def read(self, sums: Tallies) -> Tallies:
-        # of float32 sums: labels that vary less than this do not vary
+        # These sums are float32: labels that vary by less than this count as constant.
         return sums | {"noise": np.array(1e-5)}
 
 
 def _deviance(y: Tensor, rate: Tensor, xp: Any) -> Tensor:
-    """Poisson deviance of a row: 2 (y log(y / rate) - y + rate), with 0 log 0 = 0."""
+    """Return the Poisson deviance of each row: 2 (y log(y / rate) - y + rate), with 0 log 0 = 0."""
     return 2.0 * (y * (xp.log(xp.maximum(y, 1e-30)) - xp.log(rate)) - y + rate)[..., 0]
 
 
 class CountTally(Tally):
-    """Sums of errors and deviances, exact in training too, up to float32."""
+    """Computes the sums of errors and deviances of counts; exact in training up to float32."""
 
     metrics: ClassVar[dict[str, Metric]] = {
         "deviance": Metric(
@@ -142,7 +155,11 @@ class CountTally(Tally):
 
 
 class QuantileTally(Tally):
-    """Sums of pinball losses and labels within the outermost quantiles, exact in training too, up to float32."""
+    """Computes the sums of quantile tasks: pinball losses, errors, and covered labels.
+
+    A label is covered if it lies between the outermost quantiles. The sums are exact in training
+    too, up to float32.
+    """
 
     metrics: ClassVar[dict[str, Metric]] = {
         "pinball": Metric(
@@ -179,12 +196,17 @@ class QuantileTally(Tally):
 
 
 def nominal_coverage(task: Any) -> float:
-    """The share of labels that should lie within the outermost quantiles; below it, where there is one only."""
+    """Return the share of labels that should lie between the outermost quantiles.
+
+    With a single quantile it is the share of labels that should lie below it.
+    """
     levels = task.quantiles
     return levels[-1] - levels[0] if len(levels) > 1 else levels[0]
 
 
 def _pinball(task: Any, y: Tensor, quantiles: Tensor, xp: Any) -> Tensor:
+    """Return the pinball loss of each row, averaged over the quantiles, [n, k]."""
+    # float64 is for the exact evaluation in NumPy; a training step computes in float32.
     levels = np.asarray(
         task.quantiles, "float32" if xp.__name__ != "polycera.tasks.numpy_ops" else "float64"
     )
@@ -195,6 +217,7 @@ def _pinball(task: Any, y: Tensor, quantiles: Tensor, xp: Any) -> Tensor:
 
 
 def _inside(y: Tensor, quantiles: Tensor, xp: Any) -> Tensor:
+    """Return 1.0 where a label lies between the outermost quantiles, else 0.0, [n, k]."""
     below = xp.cast(xp.greater_equal(quantiles[..., -1], y), "float32")
     if quantiles.shape[-1] == 1:
         return below

@@ -1,8 +1,8 @@
-"""A tally: the sums over rows from which all metrics of a kind are computed.
+"""Define a tally: the sums over rows from which all metrics of a kind are computed.
 
-In a training step the sums are formed on the device for all tasks of a group at once and added up
-over batches; at evaluation the very same formulas run in float64 over the predictions. What a
-histogram approximates while training (`ranking.py`) is replaced by the exact order there.
+In a training step the sums are computed on the device for all tasks of a group at once and added up
+over batches. At evaluation the same formulas run in float64 over the predictions. Where training
+uses a histogram as an approximation (`ranking.py`), evaluation uses the exact order.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from polycera.tasks.metrics.metric import Metric, Tallies
 from polycera.typing import Array, Tensor
 
 CHUNK = 2048
-"""Rows at a time in an exact evaluation: bounds the memory of pairwise metrics."""
+"""Rows at a time in an exact evaluation: limits the memory of pairwise metrics."""
 
 
 class Tally(ABC):
-    """The sums of one kind.
+    """Computes the sums of one kind.
 
     Class Attributes:
         metrics: the kind's metrics by name.
@@ -31,7 +31,7 @@ class Tally(ABC):
 
     @abstractmethod
     def sizes(self, task: Any) -> dict[str, tuple[int, ...]]:
-        """Name of every sum -> its shape for one task."""
+        """Return the shape of every sum for one task, by name."""
 
     @abstractmethod
     def batch(
@@ -44,7 +44,7 @@ class Tally(ABC):
         needs: set[str],
         xp: Any,
     ) -> dict[str, Tensor]:
-        """The sums over a batch.
+        """Return the sums over a batch.
 
         Args:
             task: a task of the group.
@@ -52,25 +52,30 @@ class Tally(ABC):
             raw: raw outputs [n, k, units], 0 where a label is missing.
             prior: the trivial predictor's raw outputs, [k, units].
             counted: 1.0 where a label counts, else 0.0, [n, k, width].
-            needs: which sums are wanted.
-            xp: `keras.ops`, or `host` for NumPy.
+            needs: names of the sums to compute.
+            xp: `keras.ops`, or `polycera.tasks.numpy_ops` for NumPy.
 
         Returns:
-            wanted name -> [k, *shape].
+            name in `needs` -> [k, *shape].
         """
 
     def constants(self, task: Any, prior: Array) -> Tallies:
-        """What the metrics need to know of the trivial predictor, from its raw outputs [k, units]."""
+        """Return what the metrics need of the trivial predictor.
+
+        Args:
+            task: a task of the group.
+            prior: the trivial predictor's raw outputs, [k, units].
+        """
         return {}
 
     def read(self, sums: Tallies) -> Tallies:
-        """Sums gathered in training -> what the metrics take; completes what follows from others."""
+        """Return the tallies that the metrics take for the sums of a training step."""
         return sums
 
     def exact(
         self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
     ) -> Tallies:
-        """What the metrics take, from all rows at once, in float64."""
+        """Return the tallies that the metrics take for all rows, in float64."""
         total: Tallies = {}
         for start in range(0, max(len(y), 1), CHUNK):
             rows = slice(start, start + CHUNK)

@@ -1,4 +1,4 @@
-"""Metric objects of Keras, and of the user's own in its form, as metrics of a task."""
+"""Check, write and read metric objects: metrics of Keras and subclasses written by the user."""
 
 from __future__ import annotations
 
@@ -12,59 +12,63 @@ from polycera.tasks import loss_from_config
 
 
 def split(task: str, metrics: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return the metrics of a task that go by name, and those that are objects.
+    """Return the metrics of a task that are names, and those that are objects.
 
     Args:
-        task: its name.
-        metrics: a name, an object, or a list of both; None for the kind's own.
+        task: name of the task.
+        metrics: a name, an object, or a list of both; None for the default metrics of the kind.
 
     Returns:
-        Names, or None for the kind's own; and objects.
+        names, or None for the default metrics of the kind; and objects.
 
     Raises:
-        InputError: for an object that cannot leave out rows, or two of one name.
+        InputError: for an object that cannot leave out rows, or two metrics of one name.
     """
     if metrics is None or isinstance(metrics, str):
         return metrics, ()
-    listed = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
-    listed = [
-        read(task, one) if isinstance(one, Mapping) and "class_name" in one else one
-        for one in listed
+    items = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+    items = [
+        read(task, item) if isinstance(item, Mapping) and "class_name" in item else item
+        for item in items
     ]
-    if not any(_is_metric(one) for one in listed):
+    if not any(_is_metric(item) for item in items):
         return metrics, ()
-    objects = tuple(one for one in listed if _is_metric(one))
-    names = [one for one in listed if not _is_metric(one)]
+    objects = tuple(item for item in items if _is_metric(item))
+    names = [item for item in items if not _is_metric(item)]
     for metric in objects:
         _check(task, metric)
-    every = [one for one in names if isinstance(one, str)] + [one.name for one in objects]
-    if twice := [name for name in every if every.count(name) > 1]:
+    all_names = [item for item in names if isinstance(item, str)] + [item.name for item in objects]
+    if twice := [name for name in all_names if all_names.count(name) > 1]:
         raise InputError(
-            f"Task {shorten(task)!r} has two metrics that are called {shorten(twice[0])!r}: give one of them another "
-            "name=."
+            f"Task {shorten(task)!r} has two metrics that are called {shorten(twice[0])!r}: give "
+            "one of them another name=."
         )
     return names or None, objects
 
 
 def _is_metric(value: Any) -> bool:
-    # not imported to find out: who has a metric of Keras has imported it
+    """Return whether a value is a metric object of Keras."""
+    # Keras is not imported for this: whoever has a metric of Keras has imported it already.
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(value, keras.metrics.Metric)
 
 
 def _check(task: str, metric: Any) -> None:
+    """Refuse a metric object that takes no sample weights, or has "/" in its name."""
     parameters = inspect.signature(metric.update_state).parameters.values()
-    takes = any(
+    # Rows without a label are left out by a sample weight of 0.
+    takes_weights = any(
         p.name == "sample_weight" or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters
     )
-    if not takes:
+    if not takes_weights:
         raise InputError(
-            f"Metric {shorten(metric.name)!r} of task {shorten(task)!r} could not leave out rows without a label: give "
-            "its update_state a third argument, sample_weight=None."
+            f"Metric {shorten(metric.name)!r} of task {shorten(task)!r} could not leave out rows "
+            "without a label: give its update_state a third argument, sample_weight=None."
         )
     if "/" in metric.name:
         raise InputError(
-            f"Metric {shorten(metric.name)!r} of task {shorten(task)!r}: a name without '/' is needed."
+            f"Metric {shorten(metric.name)!r} of task {shorten(task)!r}: a name without '/' is "
+            "needed."
         )
 
 
@@ -72,33 +76,34 @@ def written(task: str, metric: Any) -> dict[str, Any]:
     """Return a metric as plain JSON values.
 
     Raises:
-        InputError: for a class that nobody could find again when the file is loaded.
+        InputError: for a class that could not be found again when the file is loaded.
     """
     import keras
 
     kind = type(metric)
-    known = kind.__module__.split(".")[0] == "keras"
+    of_keras = kind.__module__.split(".")[0] == "keras"
     if (
-        not known
+        not of_keras
         and keras.saving.get_registered_object(keras.saving.get_registered_name(kind)) is None
     ):
         raise InputError(
-            f"Metric {shorten(metric.name)!r} of task {shorten(task)!r} cannot be saved by name: put "
-            f"@keras.saving.register_keras_serializable() above the class {kind.__name__}."
+            f"Metric {shorten(metric.name)!r} of task {shorten(task)!r} cannot be saved by name: "
+            f"put @keras.saving.register_keras_serializable() above the class {kind.__name__}."
         )
     return keras.saving.serialize_keras_object(metric)
 
 
 def read(task: str, config: Mapping[str, Any]) -> Any:
-    """Return the metric that `written` wrote down: one of Keras's, or one whose class this process has registered.
+    """Return the metric that `written` wrote: of Keras, or of a class that is registered.
 
     Args:
-        task: its name.
-        config: from a file that anybody may have written; nothing is imported for it.
+        task: name of the task.
+        config: the written metric, from a file that anybody may have written. Nothing is imported
+            for it.
 
     Raises:
         UnknownName: for any other class.
-        InputError: for settings that are no plain values, or that the class does not take.
+        InputError: for settings that are not plain values, or that the class does not take.
     """
     import keras
 
@@ -106,21 +111,29 @@ def read(task: str, config: Mapping[str, Any]) -> Any:
     name, module, registered = (
         config.get(key) for key in ("class_name", "module", "registered_name")
     )
-    own = (
+    registered_class = (
         keras.saving.get_registered_object(registered)
         if isinstance(registered, str) and registered
         else None
     )
     of_keras = {n: kind for n, kind in vars(keras.metrics).items() if _is_kind(kind)}
-    kind = own if _is_kind(own) else of_keras.get(str(name)) if module == "keras.metrics" else None
+    kind = (
+        registered_class
+        if _is_kind(registered_class)
+        else of_keras.get(str(name))
+        if module == "keras.metrics"
+        else None
+    )
     if kind is None:
         raise UnknownName(
             f"{what.lower()}:",
             registered or name,
             of_keras,
-            "One of your own is registered with keras.saving.register_keras_serializable() before the file is read.",
+            "One of your own is registered with keras.saving.register_keras_serializable() before "
+            "the file is read.",
         )
     settings = dict(config.get("config") or {})
+    # The function of a `MeanMetricWrapper` is looked up in our tables, not deserialised by Keras.
     function = settings.pop("fn", None)
     _plain(settings, what)
     try:
@@ -130,13 +143,14 @@ def read(task: str, config: Mapping[str, Any]) -> Any:
     except InputError:
         raise
     except Exception as error:
-        # a registered class is somebody's own code: it may refuse in any way
+        # A registered class is code of the user, which may raise any exception.
         raise InputError(
             f"{what} cannot be made from the settings {shorten(settings)}: {shorten(error, 120)}."
         ) from None
 
 
 def _is_kind(value: Any) -> bool:
+    """Return whether a value is a metric class of Keras or a subclass written by the user."""
     import keras
 
     return (
@@ -147,7 +161,7 @@ def _is_kind(value: Any) -> bool:
 
 
 def _plain(value: Any, what: str) -> None:
-    """Refuse settings that are more than numbers and text, and what Keras would build from them."""
+    """Refuse settings that are not plain values, or from which Keras would build an object."""
     if isinstance(value, Mapping):
         if {"class_name", "registered_name"} & set(value):
             raise InputError(
@@ -165,8 +179,8 @@ def _plain(value: Any, what: str) -> None:
 
 
 def copied(metric: Any) -> Any | None:
-    """Return a metric of the same settings that has seen nothing; None where it cannot be made again."""
+    """Return a fresh metric with the same settings, or None if it cannot be built again."""
     try:
         return type(metric).from_config(metric.get_config())
-    except Exception:  # a class of the user's own may refuse in any way
+    except Exception:  # a class written by the user may raise any exception
         return None
