@@ -209,9 +209,11 @@ def locks(backend, chosen, parent):
     process = Process(lambda: victim.train(folder, "1 epoch"), folder / "log")
     process.until(lambda: checkpoints(folder))
     begun = time.perf_counter()
+    from polycera.errors import InUse
+
     try:
         lock.check(folder / "checkpoints")
-    except lock.InUse:
+    except InUse:
         refused = f"{1000 * (time.perf_counter() - begun):.1f} ms"
     else:
         refused = "**not refused**"

@@ -96,7 +96,7 @@ def _update(method: BalancingMethod) -> Any:
 def step(
     method: BalancingMethod, state: dict[str, Any] | None, gramian: np.ndarray, **parts: Any
 ) -> tuple[Any, np.ndarray]:
-    """Return one update: (state, weights [m] as float64); parts of `Seen` have defaults.
+    """Return one update: (state, weights [m] as float64); parts of `StepGradients` have defaults.
 
     These are 1, for the noise 0, 1/m, ...
     """

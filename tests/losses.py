@@ -104,7 +104,7 @@ def run(
         losses: [n, m].
         state: to begin from.
         slopes: [n, m] norms of the gradients of the losses without weights.
-        **parts: other parts of `Seen`, [m] or [n, m].
+        **parts: other parts of `StepLosses`, [m] or [n, m].
     """
     n, m = losses.shape
     said, norms, weights = np.ones(m), np.zeros(m), []

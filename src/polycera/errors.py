@@ -1,9 +1,28 @@
-"""The tree of errors. Each message is one sentence: the thing, what came, what was expected, what to do."""
+"""Define every error that polycera raises; `pc.errors` is this module.
+
+Each message is one sentence: the thing, what came, what was expected, what to do.
+
+    Exception
+    └── PolyceraError          everything below; the command line exits with 1
+        ├── InputError         what was given cannot be used (a ValueError too); exits with 2
+        │   ├── UnknownName    a task, column, metric or method that nobody declared
+        │   └── Taken          the folder or file to write is there already
+        ├── MissingExtra       an optional package is not installed (an ImportError too)
+        ├── Damaged            a file is not as it was written
+        ├── InUse              another process trains in the folder
+        ├── InTraining         another thread trains the model
+        └── NotFinite          a loss, a gradient or a weight is NaN or infinite
+    KeyboardInterrupt
+    └── Interrupted            Ctrl-C in a training, after a checkpoint; exits with 130
+    SystemExit
+    └── Terminated             SIGTERM or SIGHUP in a training, after a checkpoint
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class PolyceraError(Exception):
@@ -35,6 +54,44 @@ class MissingExtra(PolyceraError, ImportError):
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(f"{purpose} needs {package}: pip install 'polycera[{extra}]'.")
+
+
+class Taken(InputError):
+    """Raised when the name of a new folder is already in use."""
+
+
+class Damaged(PolyceraError):
+    """Raised when a file is not what was written."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"The file {path.name!r} in {shorten(path.parent)!r} is damaged or was changed: {why}."
+        )
+
+
+class InUse(PolyceraError):
+    """Raised when another process is training into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Another process is training in {shorten(folder)!r}: "
+            "wait until it ends, or end it first."
+        )
+
+
+class InTraining(PolyceraError):
+    """Report that a thread used a model that another thread trains."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model is being trained in another thread, so it cannot be used here: wait "
+            "until the training has ended, or use a model of its own, such as one that pc.load "
+            "opens."
+        )
+
+
+class NotFinite(PolyceraError):
+    """Raised when a NaN or infinite loss, gradient or weight ends a training."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -30,7 +30,7 @@ def attach(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
         places: public name -> the module that has it.
 
     Examples:
-        >>> __getattr__ = attach("polycera.training", {"Model": "polycera.model.model"})
+        >>> __getattr__ = attach("polycera.model", {"Model": "polycera.model.model"})
     """
     module = sys.modules[package]
     module.__class__ = LazyPackage

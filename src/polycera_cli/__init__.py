@@ -1,7 +1,7 @@
 """The command line: `polycera fit | predict | evaluate | report | ...`.
 
-A package beside `polycera`. Everything heavy is imported inside the command that needs it, so that
-`--help` and a typing error are answered at once.
+A package beside `polycera`. Everything heavy is imported inside the command that needs it, so that `--help` and a
+typing error are answered at once.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ class Output:
 def main(arguments: list[str] | None = None) -> None:
     """The program: exit code 0 for done, 1 for what went wrong here, 2 for input that cannot be used.
 
-    130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, where a training has saved a
-    checkpoint first.
+    130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, where a training has saved a checkpoint first.
     """
     try:
         _main(arguments)
@@ -148,8 +147,8 @@ def _explain(error: Exception, output: Output) -> int:
 def _open_streams() -> None:
     """Open what the caller closed (`>&-`) onto nothing.
 
-    Else the next file that is opened would get the number of the closed stream, and what a library
-    prints there would go into that file.
+    Else the next file that is opened would get the number of the closed stream, and what a library prints there
+    would go into that file.
     """
     settings.closed = sys.stdout is None
     for number in (0, 1, 2):

@@ -20,8 +20,12 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
 
     Parameters
     ----------
-    run A run folder. file A table with at least one of the targets. json_ Print one JSON object and
-    nothing else.
+    run
+        A run folder.
+    file
+        A table with at least one of the targets.
+    json_
+        Print one JSON object and nothing else.
     """
     need_output()
     opened = package().load(run)
@@ -52,10 +56,16 @@ def predict(
 
     Parameters
     ----------
-    run A run folder. file A table with the columns that training used. output A .csv or .parquet
-    file; without it the answers are printed as CSV. safe_csv Put an apostrophe before labels and
-    names that a spreadsheet would take for a formula (= + - @). json_ Print one JSON object of
-    columns; with --output, of what was written.
+    run
+        A run folder.
+    file
+        A table with the columns that training used.
+    output
+        A .csv or .parquet file; without it the answers are printed as CSV.
+    safe_csv
+        Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
+    json_
+        Print one JSON object of columns; with --output, of what was written.
     """
     pc = package()
     from polycera.errors import InputError
@@ -70,7 +80,8 @@ def predict(
         table_files.check_path(output)
         if output.exists() and file.exists() and output.samefile(file):
             raise InputError(
-                f"The answers would replace the table {str(file)!r} itself; choose another --output."
+                f"The answers would replace the table {str(file)!r} itself; "
+                "choose another --output."
             )
     answers = {name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()}
     if safe_csv:
@@ -97,7 +108,8 @@ def methods(*, json_: Json = False) -> int:
 
     Parameters
     ----------
-    json_ Print one JSON object and nothing else.
+    json_
+        Print one JSON object and nothing else.
     """
     need_output()
     package()

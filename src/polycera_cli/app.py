@@ -51,8 +51,10 @@ def launch(
 
     Parameters
     ----------
-    quiet Print the result and nothing else: no notes, no progress. verbose Say which versions and
-    backend are used, how long it took, and where an unexpected error happened.
+    quiet
+        Print the result and nothing else: no notes, no progress.
+    verbose
+        Say which versions and backend are used, how long it took, and where an unexpected error happened.
     """
     saying.settings.quiet, saying.settings.verbose = quiet, verbose
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")

@@ -38,11 +38,20 @@ def compare(
 
     Parameters
     ----------
-    run A run folder; comparison.json is put into it. file The table, where it is no longer where
-    the run found it. seeds Trainings of each network, with other first weights and orders of the
-    rows; one gives no interval. affinity Train each pair of tasks too, and suggest which to train
-    together. task A task to compare, where all would take too long; say it once for each. processes
-    Trainings at once; default: one for each core. json_ Print one JSON object and nothing else.
+    run
+        A run folder; comparison.json is put into it.
+    file
+        The table, where it is no longer where the run found it.
+    seeds
+        Trainings of each network, with other first weights and orders of the rows; one gives no interval.
+    affinity
+        Train each pair of tasks too, and suggest which to train together.
+    task
+        A task to compare, where all would take too long; say it once for each.
+    processes
+        Trainings at once; default: one for each core.
+    json_
+        Print one JSON object and nothing else.
     """
     check_lock(run)
     as_the_run_began(run)
@@ -87,15 +96,30 @@ def sweep(
 
     Parameters
     ----------
-    file A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other
-    weights. target A column to predict; say it once for each. Not with a run, which has its own.
-    weights NAME=NUMBER,NAME=NUMBER, one set of weights; say it once for each. Default: a few that
-    are usual. out A folder for the runs. The same sweep keeps what has ended there, and goes on
-    with what was cut off. source Of a run: the table, where it is no longer where the run found it.
-    kind NAME=KIND where the inferred kind is wrong. exclude A column to leave out. split A column
-    that names each row's part: train, validation, test. max_steps Steps of each training at most.
-    seeds Trainings of each set of weights; a seed draws the split too. processes Trainings at once;
-    default: one for each core. json_ Print one JSON object and nothing else.
+    file
+        A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other weights.
+    target
+        A column to predict; say it once for each. Not with a run, which has its own.
+    weights
+        NAME=NUMBER,NAME=NUMBER, one set of weights; say it once for each. Default: a few that are usual.
+    out
+        A folder for the runs. The same sweep keeps what has ended there, and goes on with what was cut off.
+    source
+        Of a run: the table, where it is no longer where the run found it.
+    kind
+        NAME=KIND where the inferred kind is wrong.
+    exclude
+        A column to leave out.
+    split
+        A column that names each row's part: train, validation, test.
+    max_steps
+        Steps of each training at most.
+    seeds
+        Trainings of each set of weights; a seed draws the split too.
+    processes
+        Trainings at once; default: one for each core.
+    json_
+        Print one JSON object and nothing else.
     """
     if file.is_dir():
         as_the_run_began(file)

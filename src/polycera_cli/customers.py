@@ -13,9 +13,8 @@ TARGETS = ("churn", "revenue_loss")
 def customers() -> dict[str, list[Any]]:
     """Return made-up customers as named columns: six columns that describe them, and two to predict.
 
-    Whether a customer leaves follows from tenure, plan and calls for support, but for chance; what
-    is lost is what a leaving customer spent in a year, and is blank for those who stay. The same
-    rows each time.
+    Whether a customer leaves follows from tenure, plan and calls for support, but for chance; what is lost is what a
+    leaving customer spent in a year, and is blank for those who stay. The same rows each time.
     """
     draw = random.Random(0)
     names = ("age", "region", "plan", "tenure_months", "support_calls", "monthly_spend", *TARGETS)

@@ -25,9 +25,14 @@ def describe(
 
     Parameters
     ----------
-    run A run folder. measure Measure the time of a training step and of an answer, for this network
-    and for separate ones. output An .svg or .png file for a picture of it. json_ Print one JSON
-    object and nothing else.
+    run
+        A run folder.
+    measure
+        Measure the time of a training step and of an answer, for this network and for separate ones.
+    output
+        An .svg or .png file for a picture of it.
+    json_
+        Print one JSON object and nothing else.
     """
     pc = package()
     from polycera.runs import Folder

@@ -15,9 +15,14 @@ def report(run: Path, *others: Path, output: Output = None, json_: Json = False)
 
     Parameters
     ----------
-    run A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep
-    leaves. others More of them. output The file; default RUN/report.html, of several runs
-    report.html in the current folder. json_ Print one JSON object and nothing else.
+    run
+        A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep leaves.
+    others
+        More of them.
+    output
+        The file; default RUN/report.html, of several runs report.html in the current folder.
+    json_
+        Print one JSON object and nothing else.
     """
     path = package().report([run, *others], output)
     if json_:
@@ -33,9 +38,14 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
 
     Parameters
     ----------
-    run A run folder. name Of the picture, such as joint, or reliability/churn for one of a task.
-    output A .svg or .png file; default NAME.svg in the current folder. json_ Print one JSON object
-    and nothing else.
+    run
+        A run folder.
+    name
+        Of the picture, such as joint, or reliability/churn for one of a task.
+    output
+        A .svg or .png file; default NAME.svg in the current folder.
+    json_
+        Print one JSON object and nothing else.
     """
     package()
     from polycera.reports import catalogue

@@ -37,9 +37,8 @@ settings = OutputSettings()
 def printable(text: str) -> str:
     """Return the text with control characters written as escapes, for a terminal would obey them.
 
-    A name from a table or a file's name may hold the codes that clear the screen or move the
-    cursor; line ends and tabs stay. Marks that turn the direction of writing are written as escapes
-    too.
+    A name from a table or a file's name may hold the codes that clear the screen or move the cursor; line ends and tabs
+    stay. Marks that turn the direction of writing are written as escapes too.
     """
     if text.isprintable():
         return text

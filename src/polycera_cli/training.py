@@ -54,29 +54,65 @@ def fit(
 
     Parameters
     ----------
-    file A .csv or .parquet file. target A column to predict; say it once for each. kind NAME=KIND
-    where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal, count,
-    quantile. weight NAME=NUMBER, a task's factor in the total loss. joint NAME=NUMBER, a task's
-    weight in the score by which training stops. threshold The metric by which it is chosen from
-    which probability on yes is said; default f1; none: above one half. column NAME=ROLE where the
-    inferred role is wrong: number, category, boolean, date, ignore. exclude A column to leave out.
-    out The run folder; default runs/<name of the file>-<number>. spec A spec.yaml that a run left,
-    perhaps edited: repeats that training. validation Share of the rows by which training stops.
-    test Share of the rows on which the result is measured. split A column that names each row's
-    part: train, validation, test. groups A column whose groups are never divided. time A column by
-    whose order the last rows are the test. encoding Of a text file. folds Parts of the rows, each
-    held out from as many members of the network; 1: only the validation rows are held out.
-    max_steps Steps of training at most. batch_size Rows a step. weighting How whole losses are
-    weighted while training: a name that `polycera methods` lists. balancing How the tasks'
-    gradients meet in the trunk: a name that `polycera methods` lists. gradients What is balanced:
-    gradients at the features before the heads, or of all shared parameters. preference NAME=NUMBER,
-    a task's weight in a weighting or balancing that knows preferences. guard What happens where a
-    loss or gradient is NaN or infinite: the training stops, or that step is skipped.
-    checkpoint_every How often all that it takes to go on is saved: "5 minutes", "200 batches", "1
-    epoch". resume Go on with what is in --out: a training that was cut off ends, one that has ended
-    is shown, none is begun. seed Two runs with one seed give equal numbers. fast A smaller network
-    and fewer steps, for a first look: less accurate, in a fraction of the time. json_ Print one
-    JSON object and nothing else.
+    file
+        A .csv or .parquet file.
+    target
+        A column to predict; say it once for each.
+    kind
+        NAME=KIND where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal,
+        count, quantile.
+    weight
+        NAME=NUMBER, a task's factor in the total loss.
+    joint
+        NAME=NUMBER, a task's weight in the score by which training stops.
+    threshold
+        The metric by which it is chosen from which probability on yes is said; default f1; none: above one half.
+    column
+        NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
+    exclude
+        A column to leave out.
+    out
+        The run folder; default runs/<name of the file>-<number>.
+    spec
+        A spec.yaml that a run left, perhaps edited: repeats that training.
+    validation
+        Share of the rows by which training stops.
+    test
+        Share of the rows on which the result is measured.
+    split
+        A column that names each row's part: train, validation, test.
+    groups
+        A column whose groups are never divided.
+    time
+        A column by whose order the last rows are the test.
+    encoding
+        Of a text file.
+    folds
+        Parts of the rows, each held out from as many members of the network; 1: only the validation rows are held out.
+    max_steps
+        Steps of training at most.
+    batch_size
+        Rows a step.
+    weighting
+        How whole losses are weighted while training: a name that `polycera methods` lists.
+    balancing
+        How the tasks' gradients meet in the trunk: a name that `polycera methods` lists.
+    gradients
+        What is balanced: gradients at the features before the heads, or of all shared parameters.
+    preference
+        NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
+    guard
+        What happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
+    checkpoint_every
+        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+    resume
+        Go on with what is in --out: a training that was cut off ends, one that has ended is shown, none is begun.
+    seed
+        Two runs with one seed give equal numbers.
+    fast
+        A smaller network and fewer steps, for a first look: less accurate, in a fraction of the time.
+    json_
+        Print one JSON object and nothing else.
     """
     if resume and out is not None:
         check_lock(out)
@@ -142,9 +178,14 @@ def resume(
 
     Parameters
     ----------
-    run A run folder. file The table, where it is no longer where the run found it. checkpoint_every
-    How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch". json_
-    Print one JSON object and nothing else.
+    run
+        A run folder.
+    file
+        The table, where it is no longer where the run found it.
+    checkpoint_every
+        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+    json_
+        Print one JSON object and nothing else.
     """
     check_lock(run)
     as_the_run_began(run)
@@ -165,8 +206,14 @@ def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = Fals
 
     Parameters
     ----------
-    run A run folder. weight NAME=NUMBER, how much a task counts; say it once for each. out A new
-    run folder that predicts as the chosen epoch does. json_ Print one JSON object and nothing else.
+    run
+        A run folder.
+    weight
+        NAME=NUMBER, how much a task counts; say it once for each.
+    out
+        A new run folder that predicts as the chosen epoch does.
+    json_
+        Print one JSON object and nothing else.
     """
     pc = package()
     from polycera.errors import InputError
@@ -174,7 +221,8 @@ def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = Fals
     weights = numbers(weight, "--weight")
     if not weights:
         raise InputError(
-            "Say how much each task counts: polycera pick RUN --weight churn=0.9 --weight revenue_loss=0.1."
+            "Say how much each task counts: "
+            "polycera pick RUN --weight churn=0.9 --weight revenue_loss=0.1."
         )
     opened = pc.load(run)
     note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json"), read="epochs/")
@@ -204,8 +252,10 @@ def demo(*, out: Out = None, json_: Json = False) -> int:
 
     Parameters
     ----------
-    out The run folder; default runs/<name of the table>-<number>. json_ Print one JSON object and
-    nothing else.
+    out
+        The run folder; default runs/<name of the table>-<number>.
+    json_
+        Print one JSON object and nothing else.
     """
     package()
     found = importlib.util.find_spec("palmerpenguins")
@@ -239,7 +289,8 @@ def _made_up(out: Path | None) -> Path:
     path, content = folder / "customers.csv", table_files.as_csv(customers()).encode()
     if path.exists() and not (path.is_file() and path.read_bytes() == content):
         raise InputError(
-            f"The demo would write {str(path)!r}, and another file is there: choose --out FOLDER/RUN."
+            f"The demo would write {str(path)!r}, and another file is there: "
+            "choose --out FOLDER/RUN."
         )
     if not path.exists():
         atomic.make_folder(folder)

@@ -19,8 +19,12 @@ def verify(run: Path, *others: Path, json_: Json = False) -> int:
 
     Parameters
     ----------
-    run A run folder. others More of them. json_ Print one JSON object and nothing else; of several
-    runs, a list of them.
+    run
+        A run folder.
+    others
+        More of them.
+    json_
+        Print one JSON object and nothing else; of several runs, a list of them.
     """
     package()
     import msgspec
@@ -53,8 +57,7 @@ def note_damage(run: Path, *, refuse: tuple[str, ...] = (), read: str = "\0") ->
 
     Args:
         run: its folder.
-        refuse: files without which the command has no answer: the first of them that is damaged is
-            an error.
+        refuse: files without which the command has no answer: the first of them that is damaged is an error.
         read: how the names of those begin that the command looks at itself.
     """
     from polycera.errors import PolyceraError

@@ -18,11 +18,11 @@ from small import environment
 
 import polycera as pc
 import polycera_cli
-from polycera.errors import InputError, PolyceraError
+from polycera.errors import InputError, InUse, PolyceraError
 from polycera.experiments.compare import compare
 from polycera.experiments.sweep import sweep
 from polycera.runs import folder, manifest, results
-from polycera.storage import atomic, lock
+from polycera.storage import atomic
 from polycera.tabular import recipe
 from polycera.tabular.loss_weights import with_weights
 
@@ -143,7 +143,7 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(lock.InUse, match="Another process is training in"):
+        with pytest.raises(InUse, match="Another process is training in"):
             compare(run, columns())
         other.kill()
     atomic.discard(run / folder.CHECKPOINTS)

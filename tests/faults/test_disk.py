@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from small import environment
 
-from polycera.errors import InputError, PolyceraError
+from polycera.errors import Damaged, InputError, InUse, PolyceraError
 from polycera.runs import Spec, folder, kept_epochs, manifest, to_yaml
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.save_interval import SaveInterval
 from polycera.storage import arrays, atomic, lock, state_json
-from polycera.storage.arrays import Damaged, StoredArrays
+from polycera.storage.arrays import StoredArrays
 
 pytestmark = pytest.mark.nobackend
 
@@ -63,7 +63,7 @@ def test_a_second_process_is_refused_at_once_and_a_dead_one_forgotten(tmp_path: 
         assert first.stdout.readline() == "held\n"
         for ask in (lock.check, lambda where: lock.held(where).__enter__()):
             begun = time.perf_counter()
-            with pytest.raises(lock.InUse, match="Another process is training in"):
+            with pytest.raises(InUse, match="Another process is training in"):
                 ask(place)
             assert time.perf_counter() - begun < 1
         # the command line says so before it imports Keras, which takes seconds

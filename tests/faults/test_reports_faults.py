@@ -17,11 +17,11 @@ import pytest
 from folders import Outline, page
 
 from polycera import reports
-from polycera.errors import InputError, PolyceraError, UnknownName
+from polycera.errors import Damaged, InputError, PolyceraError, UnknownName
 from polycera.reports import markup, pulls, seen
 from polycera.runs import folder, manifest, results
 from polycera.storage import arrays, atomic
-from polycera.storage.arrays import Damaged, StoredArrays
+from polycera.storage.arrays import StoredArrays
 
 pytestmark = pytest.mark.nobackend
 

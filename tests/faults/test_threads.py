@@ -15,8 +15,9 @@ import pytest
 from small import python
 
 import polycera as pc
+from polycera.errors import InTraining
 from polycera.model import variables
-from polycera.model.variable_access import InTraining, VariableAccess
+from polycera.model.variable_access import VariableAccess
 from polycera.tabular.in_memory import FittedNetwork
 
 X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")

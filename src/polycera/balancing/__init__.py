@@ -1,7 +1,11 @@
-"""Balancing: the Gramian of the tasks' gradients [m, m] -> weights [m]; one published method a file.
+"""Collect the gradient balancing methods: Gramian of the tasks' gradients [m, m] -> weights [m].
 
-state = method.init(m) state, weights = method.update(state, Seen(gramian, present, preference,
-losses, noise))
+Each published method has a file of its own. All of them are used in the same way:
+
+    state = method.init(m)
+    state, weights = method.update(
+        state, StepGradients(gramian, present, preference, losses, noise)
+    )
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from polycera.balancing.upgrad import UPGrad
 from polycera.method_base import find
 
 Method = BalancingMethod
-"""The base of a method of one's own."""
+"""Name the base class that a user's own balancing method subclasses."""
 
 METHODS: dict[str, type[BalancingMethod]] = {
     method.name: method
@@ -38,7 +42,7 @@ METHODS: dict[str, type[BalancingMethod]] = {
         *(UPGrad, DualProj, FairGrad, SDMGrad, MoCo, ConFIG, PIVRG, GradDrop),
     )
 }
-"""Every method by its name."""
+"""Map the name of each built-in method to its class."""
 
 __all__ = [
     "METHODS",
@@ -53,17 +57,20 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """The names of all methods."""
+    """Return the names of all built-in methods."""
     return list(METHODS)
 
 
 def get(method: str | Mapping[str, Any] | BalancingMethod) -> BalancingMethod:
-    """Return a method by its name, by what `to_config` gave, or as it is. Case does not matter, nor `-` for `_`.
+    """Return the balancing method that is given by its name, its configuration or an instance.
+
+    A configuration is what `to_config` returns. Upper and lower case are the same in a name, and
+    so are `-` and `_`.
 
     Raises:
         UnknownName: for a name that no method has.
-        InputError: for what is neither; for a class of the user's own that is not registered with
-            Keras here.
+        InputError: for a value that is neither a name, a configuration nor an instance; for a class
+            of the user's own that is not registered with Keras in this process.
     """
     return (
         method if isinstance(method, BalancingMethod) else find(METHODS, method, "balancing method")

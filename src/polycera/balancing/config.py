@@ -1,4 +1,4 @@
-"""ConFIG: the step that agrees equally with every task's direction."""
+"""Compute ConFIG: the step that has the same cosine with every task's gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class ConFIG(BalancingMethod):
-    """Point where the cosine with every task's gradient is the same, as far as the gradients together reach.
+    """Step in the direction that has the same cosine with every task's gradient.
+
+    Where the gradients together cannot reach equal cosines, the nearest direction is taken.
 
     Liu et al. 2025, arXiv:2408.11104, eq. 2 and 3: u = normalised pinv([g_i / |g_i|]) p, and the
     step is (sum_i g_i . u) u. In coefficients: x = pinv(C) p for the cosines C.
@@ -22,14 +24,14 @@ class ConFIG(BalancingMethod):
         projections.
 
     Where we differ: eigenvalues of the cosines below max(m, 8) x 1.2e-7 of the largest count as 0.
-    Where p cannot be reached at all (two opposite gradients) the step is 0, not rounding errors
-    scaled up.
+        Where p cannot be reached at all (two opposite gradients), the step is 0 and not an
+        amplified rounding error.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 9.0]).astype("float32"), np.ones(2, "float32")
-        >>> _, weights = get("config").update({}, Seen(gramian, ones, ones, ones, ones))
+        >>> _, weights = get("config").update({}, StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [2.0, 0.67]
     """
@@ -47,6 +49,7 @@ class ConFIG(BalancingMethod):
         x, _ = divide(rows.cosines, wanted, rows.active)
         reached = (x[None, :] @ rows.cosines)[0]
         square = ops.sum(x * reached)
+        # 0.0 where p cannot be reached: the length would then be rounding divided by rounding.
         exists = ops.cast(square > 1e-10 * ops.sum(wanted * wanted), "float32")
         length = exists * ops.sum(rows.norms * reached) / (square + (1.0 - exists))
         return state, x * length / rows.lengths

@@ -1,4 +1,4 @@
-"""DualProj: the mean gradient projected so that it harms no task."""
+"""Compute DualProj: project the sum of the gradients so that it conflicts with no task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class DualProj(BalancingMethod):
-    """Bend the sum of the gradients as little as possible until it harms no task.
+    """Change the sum of the gradients as little as possible until it conflicts with no task.
 
     Lopez-Paz & Ranzato 2017, arXiv:1706.08840, eq. 11 (gradient episodic memory): the projection of
     sum_i p_i g_i on the cone {d: g_j . d >= 0 for all j} is sum_j v_j g_j with v = argmin v'Gv over
@@ -22,19 +22,19 @@ class DualProj(BalancingMethod):
     Scale: long gradients dominate the sum that is projected; the result conflicts with no task
         whatever the scales.
 
-    Where we differ: the paper projects a new task's gradient, we the weighted sum, as TorchJD does.
-    The diagonal is regularised as in `UPGrad`, which see.
+    Where we differ: the paper projects the gradient of a new task; we project the weighted sum, as
+        TorchJD does. The diagonal is regularised as in `UPGrad`; see there.
 
     Attributes:
         regularization: added to the diagonal of the cosines; allows conflicts of about its size.
-        relative: "task": times each task's own squared norm; "trace": times the sum of all, as
-            TorchJD does.
+        relative: "task": times each task's own squared norm; "trace": times the sum of all squared
+            norms, as in TorchJD.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -2.0], [-2.0, 9.0]], "float32"), np.ones(2, "float32")
-        >>> _, weights = get("dualproj").update({}, Seen(gramian, ones, ones, ones, ones))
+        >>> _, weights = get("dualproj").update({}, StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [2.0, 1.0]
     """
@@ -58,13 +58,14 @@ class DualProj(BalancingMethod):
 
     def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
+        # With v = p + correction, the bound v >= p becomes correction >= 0.
         linear = -rows.active * ((seen.preference * rows.norms)[None, :] @ matrix)
         scale = ops.max(ops.abs(linear)) + 1e-35
-        bent = nonnegative(
+        correction = nonnegative(
             matrix,
             linear / scale,
             rows.active,
             ops.cast(linear > 0, "float32"),
             self.regularization >= REGULAR,
         )[0]
-        return state, seen.preference + bent * scale / rows.lengths
+        return state, seen.preference + correction * scale / rows.lengths

@@ -1,4 +1,4 @@
-"""FairGrad: alpha-fair shares of the loss decrease."""
+"""Compute FairGrad: share the decrease of the losses alpha-fairly among the tasks."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class FairGrad(BalancingMethod):
-    """Share out the decrease of the losses fairly, with alpha from plain sum (0) over Nash (1) to worst-off (large).
+    """Share the decrease of the losses fairly, with alpha as the degree of fairness.
+
+    alpha = 0 is the plain sum, alpha = 1 the Nash solution; a large alpha helps the worst-off task.
 
     Ban & Ji 2024, arXiv:2402.15638, eq. 6: the weights a > 0 that solve G a = a^(-1 / alpha).
 
-    Scale: the direction does not depend on the scale of a task for alpha = 1 only; above that,
-        short gradients gain.
+    Scale: the direction is independent of the scale of a task for alpha = 1 only; above that, short
+        gradients gain.
 
-    Where we differ: solved by Newton's method on the convex function that has this as its slope,
-        not by least squares.
-    By the equation the weights shrink as gradients grow, which would undo loss scaling; we divide G
-    by the mean squared norm of the tasks' gradients first. The direction is the paper's, unless a
-    weight would exceed about `solvers.REACH` (70) times the largest for orthogonal gradients: where
-    gradients cancel out nothing else bounds it.
+    Where we differ: the equation is solved by Newton's method on the convex function that has this
+        slope, not by least squares. By the equation the weights shrink as gradients grow, which
+        would undo loss scaling. So we divide G by the mean squared norm of the tasks' gradients
+        first. The direction is the paper's, unless a weight would exceed about `solvers.REACH` (70)
+        times the largest weight for orthogonal gradients: where gradients cancel out, nothing else
+        bounds it.
 
     Attributes:
-        alpha: how much the worst-off count: 0, or from 0.2 up.
+        alpha: how much the worst-off tasks count: 0, or from 0.2 to 100.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")
-        >>> _, weights = get("fairgrad").update({}, Seen(gramian, ones, ones, ones, ones))
+        >>> _, weights = get("fairgrad").update({}, StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [1.0, 1.0]
     """
@@ -53,5 +55,6 @@ class FairGrad(BalancingMethod):
     def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         if self.alpha == 0:
             return state, seen.present
+        # With a = x / typical, the equation becomes C x = gain * x^(-1 / alpha).
         gain = rows.typical ** (1.0 / self.alpha - 1.0)
         return state, fair(rows.cosines, gain, self.alpha, rows.active) / rows.typical

@@ -1,4 +1,4 @@
-"""GradDrop: where the tasks' gradients disagree in sign, those of one sign are kept, drawn at random."""
+"""Compute GradDrop: where gradients disagree in sign, pass those of one sign, drawn at random."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from polycera.balancing.method import BalancingMethod, Paper, Rows, State, StepG
 from polycera.typing import Tensor
 
 STRIDES = (-1052792407, -1847521881)
-"""1/p and 1/p^2 as fractions of 32 bits, with p = 1.3247 the plastic number: the strides of the R2 sequence."""
+"""Strides of the R2 sequence: 1/p and 1/p^2 as 32-bit fractions, p = 1.3247 (plastic number)."""
 
 
 @dataclass(frozen=True)
 class GradDrop(BalancingMethod):
-    """At each feature keep the gradients of one sign and drop the others; the heavier sign is the likelier.
+    """Pass at each feature the gradients of one sign and drop the others, the sign drawn at random.
+
+    The sign with the larger sum of gradients is the more likely one.
 
     Chen et al. 2020, arXiv:2010.06808, algorithm 1: with P = (1 + sum_i g_i / sum_i |g_i|) / 2,
-    element by element, and U uniform in (0, 1), positive gradients are kept where P > U and
-    negative ones where P < U; f is the identity. On average over U that is the plain sum.
+    element by element, and U uniform in (0, 1), positive gradients pass where P > U and negative
+    ones where P < U; f is the identity. The mean over U is the plain sum.
 
-    Scale: long gradients decide the sign; what is kept has the length it had.
+    Scale: long gradients decide the sign; the gradients that pass have their original length.
 
-    It works element by element at the features that enter the heads, and is no function of the
-    Gramian: the weights that are logged are 1. Only `Heads(balancing="graddrop")` can do it.
+    The method works element by element at the features that enter the heads. It is no function of
+    the Gramian, so the logged weights are 1. Only `Heads(balancing="graddrop")` can apply it.
 
     Where we differ: U comes from a low-discrepancy sequence over rows and features that shifts from
-    step to step, and not from a generator: the same on every backend, resumed exactly, and within a
-    step closer to its mean. With `over="row"`, each row of the batch has its own P and U.
-    `over="batch"` is the paper's treatment of batches: the gradients, times the sign of the
-    feature, are added up over the rows, and a task keeps or loses a feature in all.
+        step to step, not from a random generator. So U is the same on every backend, resumes
+        exactly, and is closer to its mean within a step. With `over="row"`, each row of the batch
+        has its own P and U. `over="batch"` is the paper's treatment of batches: the gradients,
+        times the sign of the feature, are added up over the rows, and a feature of a task passes or
+        is dropped for the whole batch.
 
     Attributes:
-        leak: the part of what is dropped that comes through, from 0 to 1; 1 is the plain sum. One
-            for all tasks.
+        leak: the share of the dropped gradients that passes nevertheless, from 0 to 1; 1 is the
+            plain sum. The same for all tasks.
         over: "row" or "batch".
 
     Example:
@@ -65,23 +68,23 @@ class GradDrop(BalancingMethod):
         return state, seen.present
 
     def combine(self, positive: Tensor, negative: Tensor, uniform: Tensor) -> Tensor:
-        """What goes on in place of the sum of the gradients.
+        """Return what flows into the trunk in place of the sum of the gradients.
 
         Args:
-            positive: the sum of those above 0, at each element.
-            negative: the sum of the sizes of those below 0.
+            positive: the sum of the positive gradients, at each element.
+            negative: the sum of the absolute values of the negative gradients, at each element.
             uniform: numbers in [0, 1), one for each element.
         """
         plain = positive - negative
-        kept = ops.where(_above(positive, negative, uniform), positive, -negative)
-        return kept if self.leak == 0 else self.leak * plain + (1.0 - self.leak) * kept
+        one_sign = ops.where(_above(positive, negative, uniform), positive, -negative)
+        return one_sign if self.leak == 0 else self.leak * plain + (1.0 - self.leak) * one_sign
 
     def passing(self, gradients: Tensor, uniform: Tensor) -> Tensor:
-        """The part of each task's gradient that goes on, from 0 to 1.
+        """Return the share of each task's gradient that passes, from 0 to 1 [..., m].
 
         Args:
-            gradients: of each task in the last axis, [..., m].
-            uniform: numbers in [0, 1), [..., 1].
+            gradients: [..., m] the tasks in the last axis.
+            uniform: [..., 1] numbers in [0, 1).
         """
         positive = ops.sum(ops.relu(gradients), axis=-1, keepdims=True)
         negative = ops.sum(ops.relu(-gradients), axis=-1, keepdims=True)
@@ -90,26 +93,31 @@ class GradDrop(BalancingMethod):
 
 
 def _above(positive: Tensor, negative: Tensor, uniform: Tensor) -> Tensor:
-    """Whether the positive purity is above the drawn number; no division by 0."""
+    """Return whether the positive purity P is above the drawn number."""
+    # P = positive / (positive + negative); multiplied out, because both sums may be 0.
     return positive > uniform * (positive + negative)
 
 
 def scattered(rows: Any, columns: int, noise: Tensor) -> Tensor:
-    """Uniform numbers [rows, columns] in [0, 1), evenly spread: the R2 sequence (Roberts 2018), shifted by the noise.
+    """Return evenly spread numbers in [0, 1): the R2 sequence, shifted by the noise.
 
-    Whole numbers of 32 bits wrap around where fractions are taken, so that the numbers are the same
-    on every backend and do not coarsen with the number of rows.
+    Roberts 2018. The fractions are computed as 32-bit integers that wrap around. So the numbers are
+    the same on every backend and do not get coarser with the number of rows.
 
     Args:
-        rows, columns: how many.
-        noise: the shift of this step, [].
+        rows, columns: the size of the result.
+        noise: [] the shift of this step.
+
+    Returns:
+        The numbers [rows, columns].
     """
-    places = (
+    positions = (
         ops.arange(rows, dtype="int32")[:, None] * STRIDES[0]
         + ops.arange(columns, dtype="int32") * STRIDES[1]
     )
+    # The upper 24 bits: as many as float32 holds exactly. The mask removes the sign of the shift.
     fractions = (
-        ops.cast(ops.bitwise_and(ops.right_shift(places, 8), 2**24 - 1), "float32") / 2.0**24
+        ops.cast(ops.bitwise_and(ops.right_shift(positions, 8), 2**24 - 1), "float32") / 2.0**24
     )
     shifted = fractions + noise
     return shifted - ops.cast(shifted >= 1.0, "float32")

@@ -1,4 +1,4 @@
-"""IMTL-G: the step that goes equally far along every task's gradient."""
+"""Compute IMTL-G: the step that goes equally far along every task's gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polycera.balancing.solvers import divide, pseudo_inverse
 from polycera.typing import Tensor
 
 LONGEST = 10.0
-"""The longest step, in lengths of all gradients laid end to end."""
+"""Maximum length of a step, as a multiple of the sum of all gradient norms."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,18 @@ class IMTLG(BalancingMethod):
     to pinv(G) sqrt(diag G), with sum 1.
 
     Scale: the direction does not depend on the scale of any task, as long as gradients are linearly
-        independent.
-    Weights may be negative, and explode where their sum comes near 0.
+        independent. Weights may be negative. They get very large where their sum comes near 0.
 
-    Where we differ: with independent gradients we solve in unit vectors, C x = 1, which holds for
-    tasks of any scale. A task without a gradient takes no part. Weights that cancel out are 0. The
-    step is at most `LONGEST` (10) times as long as all gradients laid end to end: near a
-    Pareto-stationary point the paper's formula grows without bound.
+    Where we differ: with independent gradients we solve in unit vectors, C x = 1, which is accurate
+        for tasks of any scale. A task without a gradient takes no part. Weights that cancel out are
+        0. The step is at most `LONGEST` (10) times as long as the sum of all gradient norms: near a
+        Pareto-stationary point the paper's formula grows without bound.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 9.0]).astype("float32"), np.ones(2, "float32")
-        >>> _, weights = get("imtl_g").update({}, Seen(gramian, ones, ones, ones, ones))
+        >>> _, weights = get("imtl_g").update({}, StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [1.5, 0.5]
     """
@@ -47,12 +46,16 @@ class IMTLG(BalancingMethod):
     when = "tasks of very different scale that should all move equally"
 
     def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        apart, independent = divide(rows.cosines, rows.active, rows.active)
-        norms = rows.norms  # made here: what is first made inside a branch cannot leave it
+        coefficients, independent = divide(rows.cosines, rows.active, rows.active)
+        # Computed outside `cond`: a property that is first cached inside a branch cannot leave it.
+        norms = rows.norms
         raw = ops.cond(
-            independent, lambda: rows.inverse * apart, lambda: pseudo_inverse(rows.gramian, norms)
+            independent,
+            lambda: rows.inverse * coefficients,
+            lambda: pseudo_inverse(rows.gramian, norms),
         )
         total, size = ops.sum(raw), ops.sum(ops.abs(raw))
+        # 0.0 where the weights cancel out: their sum is then rounding.
         exists = ops.cast(ops.abs(total) > 1e-6 * size, "float32")
         return state, rows.shortened(
             raw * exists * (rows.count / (total + (1.0 - exists))), LONGEST

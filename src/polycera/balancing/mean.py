@@ -1,4 +1,4 @@
-"""The plain sum of the tasks' gradients."""
+"""Compute the plain sum of the tasks' gradients."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class Mean(BalancingMethod):
-    """Every task's gradient as it is: the trunk receives their sum, as in stock Keras.
+    """Pass every task's gradient unchanged: the trunk receives the sum, as in stock Keras.
 
-    With a preference p, weights_i = p_i. Nothing is balanced; a well-tuned preference is often as
-    good as any method here (Kurin 2022, arXiv:2201.04122; Xin 2022, arXiv:2209.11379), so begin
+    With a preference p, weights_i = p_i. Nothing is balanced. A well-tuned preference is often as
+    good as any method here (Kurin 2022, arXiv:2201.04122; Xin 2022, arXiv:2209.11379). So begin
     with it.
 
     Scale: a task whose gradients are twice as long counts twice.

@@ -1,4 +1,4 @@
-"""PIVRG: fair shares, larger for the tasks that lag behind."""
+"""Compute PIVRG: fair shares that are larger for tasks that lag behind."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class PIVRG(BalancingMethod):
-    """FairGrad with alpha 2, in which a task that lags behind the others counts more.
+    """Apply FairGrad with alpha 2, where a task that lags behind the others counts more.
 
     Qin et al. 2025, CVPR, "Revisiting fairness in multitask learning: a performance-driven approach
     for variance reduction" (no arXiv number): the weights a > 0 that solve G a = (w / a)^(1/2),
-    with w = m softmax(score / T), the score of a task being how many percent worse it is than a
-    network of its own, and T = max(spread of the scores / log `bound`, `temperature`).
+    with w = m softmax(score / T). The score of a task is by how many percent it is worse than a
+    separate network for this task, and T = max(spread of the scores / log `bound`, `temperature`).
 
     Scale: as FairGrad.
 
-    Where we differ: there is no network of its own to compare with, so a task's score is how many
-    percent of its first loss are left (a running mean), which measures progress, not quality. G is
-    divided by the mean squared norm of the gradients, and weights are bounded, as in FairGrad.
+    Where we differ: there is no separate network to compare with. So a task's score is how many
+        percent of its first loss remain (a running mean). This measures progress, not quality. G is
+        divided by the mean squared norm of the gradients, and weights are bounded, as in FairGrad.
 
     Attributes:
         bound: the largest ratio of two tasks' w, above 1.
         temperature: the smallest T, in percent.
-        memory: how much of the running mean of the losses stays in a step, 0 to below 1.
+        memory: the share of the running mean of the losses that stays in a step, 0 to below 1.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")
         >>> method = get("pivrg")
-        >>> state, weights = method.update(method.init(2), Seen(gramian, ones, ones, ones, ones))
+        >>> state, weights = method.update(method.init(2), StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [1.0, 1.0]
     """
@@ -70,6 +70,7 @@ class PIVRG(BalancingMethod):
     def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         state = self.remember(state, seen)
         score = 100.0 * state["recent"] / (ops.abs(state["first"]) + 1e-12)
+        # The highest score is subtracted before `exp`, so that nothing overflows.
         highest = ops.max(ops.where(seen.present > 0, score, -1e30))
         lowest = ops.min(ops.where(seen.present > 0, score, 1e30))
         spread = ops.relu(highest - lowest) / math.log(self.bound)
@@ -81,10 +82,11 @@ class PIVRG(BalancingMethod):
         return state, fair(rows.cosines, gain, 2.0, rows.active) / rows.typical
 
     def remember(self, state: State, seen: StepGradients) -> State:
-        """The first loss of each task, and the running mean of its losses since."""
+        """Return the state with the first loss of each task and the running mean of its losses."""
         losses = ops.nan_to_num(seen.losses, nan=0.0, posinf=0.0, neginf=0.0)
         new = seen.present * (1.0 - state["known"])
         first = state["first"] + new * losses
+        # A first loss replaces the whole mean.
         pace = seen.present * ops.maximum(1.0 - self.memory, new)
         recent = state["recent"] + pace * (losses - state["recent"])
         return {"known": state["known"] + new, "first": first, "recent": recent}

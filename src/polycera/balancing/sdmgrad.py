@@ -1,4 +1,4 @@
-"""SDMGrad: MGDA held near a preferred direction, with weights that move a little each step."""
+"""Compute SDMGrad: MGDA near a preferred direction, with weights that move a little each step."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class SDMGrad(BalancingMethod):
-    """The shortest convex combination of the gradients, plus `pull` times a preferred one; found step by step.
+    """Take the shortest sum of a convex combination and `pull` times a preferred direction.
+
+    The weights move towards it step by step.
 
     Xiao, Ban & Ji 2023, arXiv:2305.18409, eq. 7 and algorithm 1: w moves on the simplex against the
-    gradient of
-    |sum_i (w_i + pull p_i) g_i|^2 / 2, in `steps` projected steps with momentum from where it was left; the trunk
-    receives the gradients with weights (w + pull p) / (1 + pull).
+    gradient of |sum_i (w_i + pull p_i) g_i|^2 / 2, in `steps` projected steps with momentum,
+    starting from its last value. The trunk receives the gradients with weights
+    (w + pull p) / (1 + pull).
 
     Scale: as MGDA, drawn towards the mean by `pull`.
 
     Where we differ: the paper estimates the slope from two independent batches and steps with a
-    third. A step has one batch here, whose Gramian is biased upwards by noise on its diagonal. The
-    rest is as in the authors' code: G is divided by the squared mean norm, and with the published
-    `rate` the steps do not settle but move among the corners of the simplex.
+        third. A step has one batch here, whose Gramian is biased upwards by noise on its diagonal.
+        The rest is as in the authors' code: G is divided by the squared mean norm, and with the
+        published `rate` the steps do not settle but move among the corners of the simplex.
 
     Attributes:
         pull: the weight of the preferred direction (lambda), at least 0.
         rate: the learning rate of w.
-        momentum: of the steps of w, 0 to below 1.
-        steps: of w in each step of the training.
+        momentum: the momentum of the steps of w, 0 to below 1.
+        steps: the number of steps of w in each training step.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")
         >>> method = get("sdmgrad")
-        >>> state, weights = method.update(method.init(2), Seen(gramian, ones, ones, ones, ones))
+        >>> state, weights = method.update(method.init(2), StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [1.0, 1.0]
     """
@@ -70,7 +72,8 @@ class SDMGrad(BalancingMethod):
     def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         size = ops.sum(rows.norms) / rows.count
         gramian = rows.gramian / (size * size + 1e-35)
-        held = ops.sum(state["weights"] * seen.present)
+        # The tasks present share the weight that they had before; absent tasks keep theirs.
+        present_share = ops.sum(state["weights"] * seen.present)
         preferred = self.pull * seen.preference * rows.share
 
         def step(t: Tensor, loop: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -78,9 +81,10 @@ class SDMGrad(BalancingMethod):
             speed = self.momentum * speed + ((w + preferred)[None, :] @ gramian)[0]
             return on_simplex(w - self.rate * speed, seen.present), speed
 
-        w = state["weights"] * seen.present / (held + 1e-35) + rows.share * ops.cast(
-            held < 1e-30, "float32"
+        # Equal shares where the tasks present had no weight.
+        w = state["weights"] * seen.present / (present_share + 1e-35) + rows.share * ops.cast(
+            present_share < 1e-30, "float32"
         )
         w, _ = ops.fori_loop(0, self.steps, step, (w, ops.zeros_like(w)))
-        kept = state["weights"] * (1.0 - seen.present) + w * seen.present * held
-        return {"weights": kept}, rows.count * (w + preferred) / (1.0 + self.pull)
+        weights = state["weights"] * (1.0 - seen.present) + w * seen.present * present_share
+        return {"weights": weights}, rows.count * (w + preferred) / (1.0 + self.pull)

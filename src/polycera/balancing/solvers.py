@@ -1,15 +1,17 @@
-"""Small problems over the tasks, solved inside the step: in `keras.ops`, a batch at once, to float32 precision.
+"""Solve small problems over the tasks inside a training step, in batches, to float32 precision.
 
-The work-horse is a quadratic programme over z >= 0. It is solved by guessing which entries are
-positive, solving the linear system on those, and flipping every entry that came out with the wrong
-sign, until none does (Kunisch & Rendl 2003). That takes 2 to 6 rounds as a rule and ends at the
-exact solution, where a gradient method would end near it. Where it goes in circles, remedies
-follow: see `flip_until_right`.
+Everything is written in `keras.ops`.
+
+The main solver is for a quadratic programme over z >= 0. It guesses which entries are positive,
+solves the linear system on those, and flips every entry that came out with the wrong sign, until
+none is wrong (Kunisch & Rendl 2003). That takes 2 to 6 rounds as a rule and ends at the exact
+solution, where a gradient method would end near it. Where the search cycles, remedies follow: see
+`flip_until_right`.
 
 Linear systems of few tasks are solved by LU and not by Cholesky: TensorFlow and PyTorch raise where
-rounding has made a Gramian slightly indefinite, and a training must not end over that. Those of
-many tasks are solved by conjugate gradients, which are faster there and start from the last round's
-solution.
+rounding has made a Gramian slightly indefinite, and a training must not end because of that.
+Systems of many tasks are solved by conjugate gradients, which are faster there and start from the
+solution of the last round.
 """
 
 from __future__ import annotations
@@ -22,36 +24,40 @@ from keras import ops
 from polycera.typing import Tensor
 
 ROUNDS = 100
-"""Rounds at most. What is left then is within rounding of a solution, or cut off at 0."""
+"""Maximum number of rounds. A result after that is near a solution, or is cut off at 0."""
 PATIENCE = 4.0
-"""Rounds without progress before the next remedy is tried."""
+"""Number of rounds without progress before the next remedy is tried."""
 EPSILON = 1.2e-7
-"""One unit in the last place of 1 in float32."""
+"""Unit in the last place of 1 in float32."""
 MANY = 64
-"""From so many tasks on, a system is solved by conjugate gradients: a round costs a few products with the matrix."""
+"""Number of tasks from which a system is solved by conjugate gradients.
+
+A round then costs a few products with the matrix.
+"""
 MANY_AT_ONCE = 24
-"""The same where each task has a system of its own."""
+"""Number of tasks from which conjugate gradients are used where each task has its own system."""
 
 REACH = 70.0
-"""How many times the largest weight for orthogonal gradients a fair weight may be: see `fair`. With
-70, rounding moves the step by less than 1e-3 of the longest gradient; well-conditioned gradients
-need 40 at most in our tests."""
+"""Limit of a fair weight, as a multiple of the largest weight for orthogonal gradients: see `fair`.
+
+With 70, rounding moves the step by less than 1e-3 of the longest gradient; well-conditioned
+gradients need 40 at most in our tests.
+"""
 STEEP = 16
-"""The power by which the wall at `REACH` rises."""
+"""Exponent with which the wall at `REACH` rises."""
 
 REGULAR = 1e-5
-"""From so much on the diagonal of cosines on, rounding leaves no pivot at 0."""
+"""Regularisation of the cosines' diagonal from which rounding leaves no pivot at 0."""
 
 
 class Guess(NamedTuple):
-    """What a round starts from, for each of k problems.
+    """Hold the starting point of a round, for each of k problems.
 
     Attributes:
         support: [k, m] 1.0 where z may be other than 0.
         z: [k, m] the solution of the round before.
-        hold: [k, 1] how strongly z is held at `centre`: adds hold |z - centre|^2 / 2 to the
-            objective.
-        centre: [k, m].
+        hold: [k, 1] the strength of the proximal term hold |z - centre|^2 / 2 in the objective.
+        centre: [k, m] the point at which the proximal term holds z.
     """
 
     support: Tensor
@@ -61,10 +67,14 @@ class Guess(NamedTuple):
 
 
 Step = Callable[[Guess], tuple[Tensor, Tensor]]
+"""Map a guess to the solution on its support [k, m], and 1.0 at each wrong entry [k, m]."""
 
 
 def nudge(m: int) -> float:
-    """What is added to a diagonal of ones, so that rounding leaves no pivot at 0, however many rows are equal."""
+    """Return the addition to a diagonal of ones with which rounding leaves no pivot at 0.
+
+    It is enough for any number of equal rows.
+    """
     return 1e-6 * max(1.0, m / 16)
 
 
@@ -75,14 +85,25 @@ def on_support(
     hold: Tensor | float = 0.0,
     regular: bool = False,
 ) -> Tensor:
-    """Solve (`matrix` + `hold`) z = `right` on each support, z = 0 elsewhere: [m, m], [k, m], [k, m, r] -> [k, m, r].
+    """Solve (`matrix` + `hold`) z = `right` on each support; z is 0 elsewhere.
 
-    A matrix that is not `regular` is nudged, and the solution refined once, which takes out what
-    the nudge did.
+    A small number is added to the diagonal of a matrix that is not `regular`. Then the solution is
+    refined once, which removes the effect of the addition.
+
+    Args:
+        matrix: [m, m] symmetric.
+        support: [k, m] 1.0 where z may be other than 0.
+        right: [k, m, r] the right sides.
+        hold: a number or [k, 1], added to the diagonal.
+        regular: whether rounding leaves no pivot of the matrix at 0.
+
+    Returns:
+        z [k, m, r].
     """
     m = support.shape[-1]
     nudged = 0.0 if regular else nudge(m)
     eye = ops.eye(m, dtype="float32")
+    # Entries outside the support get the equation z = 0.
     system = (
         matrix * (support[:, :, None] * support[:, None, :])
         + eye * (1.0 + nudged + hold - support)[:, None, :]
@@ -93,9 +114,18 @@ def on_support(
 
 
 def on_support_by_products(matrix: Tensor, guess: Guess, right: Tensor) -> Tensor:
-    """The same for one right side each, [k, m], by conjugate gradients (Hestenes & Stiefel 1952) from a guess.
+    """Solve the system of `on_support` for one right side each by conjugate gradients.
 
-    Preconditioned by the diagonal, which is 1 unless tasks are regularised differently.
+    Hestenes & Stiefel 1952, starting from the solution in the guess. The preconditioner is the
+    diagonal, which is 1 unless tasks are regularised differently.
+
+    Args:
+        matrix: [m, m] symmetric.
+        guess: the supports, the starting points and the strength of the proximal term.
+        right: [k, m] the right sides.
+
+    Returns:
+        z [k, m].
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -125,7 +155,16 @@ def on_support_by_products(matrix: Tensor, guess: Guess, right: Tensor) -> Tenso
 
 
 def several_on_support(matrix: Tensor, support: Tensor, right: Tensor) -> Tensor:
-    """Solve for several right sides on one support, by whichever way is faster: [m, m], [1, m], [r, m] -> [r, m]."""
+    """Solve for several right sides on one support, by the method that is faster.
+
+    Args:
+        matrix: [m, m] symmetric.
+        support: [1, m] 1.0 where the solution may be other than 0.
+        right: [r, m] the right sides.
+
+    Returns:
+        The solutions [r, m].
+    """
     if matrix.shape[0] < MANY:
         return ops.transpose(on_support(matrix, support, ops.transpose(right)[None])[0])
     zeros = ops.zeros_like(right)
@@ -133,18 +172,18 @@ def several_on_support(matrix: Tensor, support: Tensor, right: Tensor) -> Tensor
 
 
 def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
-    """Find the support [k, m] at which no entry is wrong.
+    """Search the support [k, m] at which no entry is wrong.
 
-    A problem without progress is held at where it is, by `hold`, which makes its system
-    well-conditioned; whenever no entry is wrong it is held anew, until it stays where it is
-    (Rockafellar's proximal point method, 1976). Without progress even so, entries are flipped one
-    at a time.
+    A problem without progress gets a proximal term of strength `hold` at its present solution,
+    which makes its system well-conditioned. Whenever no entry is wrong, the centre of the term
+    moves to the new solution, until the solution stays the same (Rockafellar's proximal point
+    method, 1976). Without progress even then, entries are flipped one at a time.
 
     Args:
-        step: a guess -> the solution on its support [k, m], and 1.0 where an entry belongs on the
-            other side.
-        support: where to start; 1.0 is in, 0.0 is out.
-        hold: how strongly to hold. Steps that do not look at it are not held.
+        step: maps a guess to the solution on its support [k, m], and 1.0 where an entry belongs on
+            the other side.
+        support: [k, m] where to start; 1.0 is in, 0.0 is out.
+        hold: the strength of the proximal term. It has no effect on steps that do not use it.
 
     Returns:
         The solution [k, m] of the last round.
@@ -158,16 +197,17 @@ def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
         guess: Guess, wrong: Tensor, best: Tensor, left: Tensor, moved: Tensor
     ) -> tuple[Any, ...]:
         ranked = order * wrong
+        # Always the same entry of all wrong ones: single flips in a fixed order do not cycle.
         last = ops.cast(ranked >= ops.max(ranked, axis=-1, keepdims=True), "float32")
         single = ops.cast(left < -PATIENCE, "float32")
         flips = wrong * (1.0 - single + single * last)
         support = guess.support + flips * (1.0 - 2.0 * guess.support)
         holding = ops.cast(left < 0.5, "float32")
-        # Held anew where nothing was wrong, or from the round on in which holding begins.
-        anew = ops.maximum(
+        # Move the centre where nothing was wrong, and in the round in which holding begins.
+        recentred = ops.maximum(
             1.0 - ops.max(wrong, axis=-1, keepdims=True), ops.cast(guess.hold <= 0, "float32")
         )
-        centre = anew * ops.relu(guess.z) + (1.0 - anew) * guess.centre
+        centre = recentred * ops.relu(guess.z) + (1.0 - recentred) * guess.centre
         began = holding * ops.cast(guess.hold <= 0, "float32")
         guess = Guess(support, guess.z, hold * holding, centre)
         z, wrong = step(guess)
@@ -178,9 +218,10 @@ def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
             "float32",
         )
         better = ops.maximum(ops.cast(number < best, "float32"), began)
+        # Holding changes the problem, so the count of wrong entries before it is no standard.
         best = began * number + (1.0 - began) * ops.minimum(number, best)
-        fewer = ops.cast(number > 0.5, "float32") * (1.0 - better)
-        return Guess(support, z, guess.hold, centre), wrong, best, left - fewer, moved
+        without_progress = ops.cast(number > 0.5, "float32") * (1.0 - better)
+        return Guess(support, z, guess.hold, centre), wrong, best, left - without_progress, moved
 
     zeros = ops.zeros_like(support)
     column = ops.sum(zeros, axis=-1, keepdims=True)
@@ -192,7 +233,10 @@ def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
 
 
 def is_wrong(support: Tensor, z: Tensor, gradient: Tensor, size: Tensor) -> Tensor:
-    """1.0 where z is negative inside the support or its gradient is negative outside, by more than rounding [k, m]."""
+    """Return 1.0 where z is negative inside the support or its gradient outside of it [k, m].
+
+    Negative means by more than rounding.
+    """
     rounding = 4 * EPSILON * (ops.sum(ops.abs(z), axis=-1, keepdims=True) + size)
     return ops.cast(support * z + (1.0 - support) * gradient < -rounding, "float32")
 
@@ -210,9 +254,9 @@ def nonnegative(
         matrix: [m, m] positive semi-definite, with a diagonal of 1 or more where free.
         linear: [k, m] one problem a row.
         free: [m] 1.0 where z may be positive, 0.0 where it stays 0.
-        support: [k, m] a guess where z is positive; all that are free if left out.
-        regular: whether the matrix is invertible whatever is rounded, because its diagonal is
-            regularised.
+        support: [k, m] a guess where z is positive; by default all entries that are free.
+        regular: whether the diagonal of the matrix is regularised, so that it is invertible in
+            spite of rounding.
 
     Returns:
         z [k, m].
@@ -233,7 +277,15 @@ def nonnegative(
 
 
 def eigen(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Eigenvalues [m] in rising order, eigenvectors [m, m], and 1.0 where an eigenvalue is more than rounding [m]."""
+    """Return the eigenvalues, the eigenvectors, and which eigenvalues are more than rounding.
+
+    Args:
+        matrix: [m, m] symmetric.
+
+    Returns:
+        The eigenvalues [m] in rising order, the eigenvectors [m, m] as columns, and 1.0 where an
+        eigenvalue is more than rounding, else 0.0 [m].
+    """
     values, vectors = ops.eigh(matrix)
     return (
         values,
@@ -243,21 +295,35 @@ def eigen(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def divided(values: Tensor, vectors: Tensor, kept: Tensor, right: Tensor) -> Tensor:
-    """`right` [m] divided by a matrix, given its eigenvalues, eigenvectors, and which of them count."""
+    """Return the pseudo-inverse of a matrix times `right` [m].
+
+    Args:
+        values, vectors, kept: what `eigen` returns for the matrix.
+        right: [m] the right side.
+    """
+    # An eigenvalue that does not count is replaced by 1, so that the division is safe.
     along = (right[None, :] @ vectors) * (kept / (kept * values + (1.0 - kept)))
     return (along @ ops.transpose(vectors))[0]
 
 
 def pseudo_inverse(matrix: Tensor, right: Tensor) -> Tensor:
-    """The shortest least-squares solution of `matrix` x = `right`: [m, m], [m] -> [m]."""
+    """Return the shortest least-squares solution of `matrix` [m, m] x = `right` [m]."""
     return divided(*eigen(matrix), right)
 
 
 def divide(matrix: Tensor, right: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
-    """As `pseudo_inverse`, and whether the matrix is invertible on what is active ([m], []).
+    """Return what `pseudo_inverse` gives, and whether the matrix is invertible.
 
-    Many tasks are tried by LU first, which takes a fifth of the time. Its answer for a second,
-    arbitrary right side would be large if the matrix were near to singular.
+    Many tasks are tried by LU first, which takes a fifth of the time. If the matrix were near to
+    singular, the solution for a second, arbitrary right side would be large.
+
+    Args:
+        matrix: [m, m] positive semi-definite.
+        right: [m] the right side.
+        active: [m] 1.0 for the rows that count; the others are 0.
+
+    Returns:
+        The solution [m], and whether the matrix is invertible on the active rows [].
     """
     m = matrix.shape[0]
 
@@ -269,16 +335,21 @@ def divide(matrix: Tensor, right: Tensor, active: Tensor) -> tuple[Tensor, Tenso
         return surely()
     sides = ops.stack([right, ops.cos(ops.arange(m, dtype="float32"))], axis=-1)
     system = matrix + (1.0 + nudge(m) - active) * ops.eye(m, dtype="float32")
-    quick = active[:, None] * ops.solve(system, active[:, None] * sides)
-    good = ops.max(ops.abs(quick)) < 1e3
-    return ops.cond(good, lambda: (quick[:, 0], ops.max(active) > -1.0), surely)
+    solutions = active[:, None] * ops.solve(system, active[:, None] * sides)
+    invertible = ops.max(ops.abs(solutions)) < 1e3
+    # Always true, but a tensor: both branches of `cond` must return the same types.
+    return ops.cond(invertible, lambda: (solutions[:, 0], ops.max(active) > -1.0), surely)
 
 
 def on_simplex(point: Tensor, free: Tensor) -> Tensor:
-    """The nearest point [m] that adds up to 1, is nowhere negative, and 0 where not free (Duchi et al. 2008).
+    """Return the nearest point [m] on the simplex whose entries that are not free are 0.
 
-    What is taken off every entry is the largest, over k, of the mean by which the k largest add up
-    to more than 1.
+    Duchi et al. 2008: the number that is subtracted from every entry is the largest, over k, of
+    (sum of the k largest entries - 1) / k.
+
+    Args:
+        point: [m] the point to project.
+        free: [m] 1.0 where an entry may be positive, else 0.0.
     """
     m = point.shape[0]
     falling = ops.flip(ops.sort(ops.where(free > 0, point, -1e30)))
@@ -287,23 +358,22 @@ def on_simplex(point: Tensor, free: Tensor) -> Tensor:
 
 
 def fair(cosines: Tensor, gain: Tensor, alpha: float, active: Tensor) -> Tensor:
-    """Solve C x = `gain` * x^(-1 / alpha) for x > 0 where active, with x kept within `REACH`.
+    """Solve C x = `gain` * x^(-1 / alpha) for x > 0 where active, with x bounded by `REACH`.
 
     The solution minimises x'Cx / 2 less the tasks' utility. Where gradients cancel out it does not
     exist: x grows without bound along directions that leave x'Cx at 0, and rounding decides. So the
-        convex function has one term
-    more, a wall that rises from about half of `REACH` times the solution for C = 1: below, the term
-    is nothing beside rounding; near it, the solution is unique and does not see the order of the
-    tasks.
+    convex function has one more term, a wall that rises from about half of `REACH` times the
+    solution for C = 1. Below that, the term is smaller than rounding. Near it, the solution is
+    unique and does not depend on the order of the tasks.
 
-    Newton's method on a convex function, in the logarithm of x, from the best multiple of the
-    solution for C = 1.
+    The method is Newton's on a convex function, in the logarithm of x, starting from the best
+    multiple of the solution for C = 1.
 
     Args:
         cosines: [m, m] positive semi-definite with a diagonal of 1.
         gain: [m] positive.
         alpha: positive.
-        active: [m] 1.0 where x is wanted; it is 0 elsewhere.
+        active: [m] 1.0 where x is to be computed; it is 0 elsewhere.
 
     Returns:
         x [m].
@@ -324,15 +394,17 @@ def fair(cosines: Tensor, gain: Tensor, alpha: float, active: Tensor) -> Tensor:
         wall = height * (x / farthest) ** STEEP
         root = ops.sqrt(utility / alpha + STEEP * wall)
         scale = x / root
+        # Scaled so that the Hessian's diagonal part is 1: no eigenvalue of the system is below 1.
         system = eye + scale[:, None] * safer * scale[None, :]
         slope = (utility - wall - x * (matrix @ x[:, None])[:, 0]) / root
         change = active * ops.solve(system, slope[:, None])[:, 0] / root
+        # A step of at most 1 in the logarithm: far from the solution Newton's step overshoots.
         change = change / (1.0 + ops.relu(ops.max(ops.abs(change)) - 1.0))
         return ops.minimum(x * ops.exp(change), 2.0 * farthest), change
 
     slope = ops.sum(active * gain * alone**power)
     steep = ops.sum(active * alone * (safer @ (active * alone)[:, None])[:, 0])
-    # rounding can make it negative
+    # Rounding can make it negative.
     steep = ops.maximum(steep, 1e-6 * ops.sum(active * alone * alone))
     x = alone * ((slope + 1e-35) / (steep + 1e-35)) ** (alpha / (alpha + 1.0))
     loop = (ops.minimum(x, farthest), active)

@@ -1,4 +1,4 @@
-"""UPGrad: each gradient projected so that it harms no task, then added up."""
+"""Compute UPGrad: project each gradient so that it conflicts with no task, then add them up."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ from polycera.typing import Tensor
 
 @dataclass(frozen=True)
 class UPGrad(BalancingMethod):
-    """Bend each task's gradient as little as possible until it harms no task, then add up the bent ones.
+    """Change each gradient as little as possible until it conflicts with no task; then add up.
 
     Quinton & Rey 2024, arXiv:2406.16232, eq. 4 and proposition 1: the projection of p_i g_i on the
     cone {d: g_j . d >= 0 for all j} is sum_j v_j g_j with v = argmin v'Gv over v >= p_i e_i. The m
     programmes share one matrix and are solved as one batch. The sum conflicts with no task.
 
-    Scale: the projection of a gradient grows with its length and does not see the length of the
-        others; so does the
-    result. A step conflicts with no task whatever the scales.
+    Scale: the projection of a gradient grows with its length and does not depend on the length of
+        the others. The sum grows with every length. It conflicts with no task whatever the scales.
 
-    Where we differ: TorchJD adds 1e-4 of the trace to the diagonal, so that tasks whose gradients
-    are a hundred times shorter than the rest are trodden on; we add to each task's own squared
-    norm. `relative="trace"` gives TorchJD's weights.
+    Where we differ: TorchJD adds 1e-4 of the trace to the diagonal. Tasks whose gradients are a
+        hundred times shorter than the rest then lose their protection from conflicts. We add to
+        each task's own squared norm. `relative="trace"` gives TorchJD's weights.
 
     Attributes:
         regularization: added to the diagonal of the cosines. It makes the weights unique where
             gradients are linearly dependent, and allows conflicts of about its size.
-        relative: "task": times each task's own squared norm; "trace": times the sum of all, as
-            TorchJD does.
+        relative: "task": times each task's own squared norm; "trace": times the sum of all squared
+            norms, as in TorchJD.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.balancing import Seen, get
+        >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32"), np.ones(2, "float32")
-        >>> _, weights = get("upgrad").update({}, Seen(gramian, ones, ones, ones, ones))
+        >>> _, weights = get("upgrad").update({}, StepGradients(gramian, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [1.5, 1.5]
     """
@@ -61,13 +60,14 @@ class UPGrad(BalancingMethod):
 
     def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
+        # Row i is the programme of task i, solved for the coefficients beyond its own gradient.
         linear = -matrix * rows.active[:, None] * rows.active[None, :]
-        bent = nonnegative(
+        corrections = nonnegative(
             matrix,
             linear,
             rows.active,
             ops.cast(linear > 0, "float32"),
             self.regularization >= REGULAR,
         )
-        lent = ((seen.preference * rows.norms)[None, :] @ bent)[0]
-        return state, seen.preference + lent / rows.lengths
+        added = ((seen.preference * rows.norms)[None, :] @ corrections)[0]
+        return state, seen.preference + added / rows.lengths

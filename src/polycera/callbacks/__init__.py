@@ -1,4 +1,4 @@
-"""Callbacks for `fit`, beside those of Keras: they watch, stop and save."""
+"""Provide callbacks for `fit`, beside those of Keras: they watch, stop and save."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callbacks remember, as plain state: patience counters, best values, the history."""
+"""Read and restore the state of callbacks: patience counters, best values, the history."""
 
 from __future__ import annotations
 
@@ -14,48 +14,56 @@ from polycera.errors import InputError, shorten
 from polycera.storage import state_json
 
 NOT_STATE = {"_model", "params", "validation_data", "model", "monitor_op"}
+"""Attributes that Keras sets itself in each `fit`, such as the model, or a comparison function."""
 
 
 def read(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
-    """The state of each callback, with the name of its class.
+    """Return the state of each callback, with the name of its class.
 
-    A callback may have `get_state() -> dict` and `set_state(dict)`. Of others the attributes are
-    taken that are plain values, arrays, or collections of these; callables and models are not
-    state.
+    A callback may have `get_state() -> dict` and `set_state(dict)`. For other callbacks, the state
+    is the attributes that are plain values, arrays, or collections of these. Callables and models
+    are not state.
     """
     return [{"class": type(callback).__name__, "state": _of(callback)} for callback in callbacks]
 
 
 def write(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
-    """Put the state back into callbacks of the same classes; one that was not there begins anew, and this is said."""
+    """Restore the state of callbacks by class name; warn for a callback without a saved state."""
     left = list(states)
+    # callbacks of the same class get their states in order, so each state is used once
     for callback in callbacks:
-        own = next((state for state in left if state["class"] == type(callback).__name__), None)
-        if own is None:
+        saved = next((state for state in left if state["class"] == type(callback).__name__), None)
+        if saved is None:
             if not isinstance(callback, keras.callbacks.ProgbarLogger):
                 warnings.warn(
-                    f"The callback {type(callback).__name__} was not in the training that goes on; it begins anew.",
+                    f"The callback {type(callback).__name__} was not in the training that goes on; "
+                    "it begins anew.",
                     stacklevel=2,
                 )
             continue
-        left = [state for state in left if state is not own]
+        left = [state for state in left if state is not saved]
         if hasattr(callback, "set_state"):
-            callback.set_state(own["state"])
+            callback.set_state(saved["state"])
         else:
-            vars(callback).update(_allowed(callback, own["state"]))
+            vars(callback).update(_allowed(callback, saved["state"]))
 
 
 def _allowed(callback: Any, state: dict[str, Any]) -> dict[str, Any]:
-    """What of a state is put back: neither how the callback was set up, nor a method, nor the model.
+    """Return the part of a state that may be restored.
 
-    A checkpoint may come from a stranger; a path in it must not become where a callback writes.
+    That leaves out the arguments of the callback, its methods and the model. A checkpoint may come
+    from a stranger; a path in it must not decide where a callback writes.
+
+    Raises:
+        InputError: for a name that the callback does not have, or a value of another type.
     """
     settings = inspect.signature(type(callback).__init__).parameters
     library = type(callback).__module__.split(".")[0] in ("keras", "polycera")
-    found = {}
+    allowed = {}
     for name, value in state.items():
         if name in settings and (library or isinstance(value, str)):
             continue
+        # a callback that the user wrote may set attributes that are not there yet
         known = not library or hasattr(callback, name)
         if (
             name in NOT_STATE
@@ -64,20 +72,23 @@ def _allowed(callback: Any, state: dict[str, Any]) -> dict[str, Any]:
             or not _fits(_now(callback, name), value)
         ):
             raise InputError(
-                f"The checkpoint holds a state of the callback {type(callback).__name__} that it cannot have, "
-                f"{shorten(name)!r} as {shorten(repr(value), 40)}: remove the checkpoint to begin anew."
+                f"The checkpoint holds a state of the callback {type(callback).__name__} that it "
+                f"cannot have, {shorten(name)!r} as {shorten(repr(value), 40)}: remove the "
+                "checkpoint to begin anew."
             )
+        # a string in a callback of a library may be a path, so it stays as it is
         if not (library and isinstance(value, str)):
-            found[name] = value
-    return found
+            allowed[name] = value
+    return allowed
 
 
 def _now(callback: Any, name: str) -> Any:
+    """Return the present value of an attribute, from the object or its class; else None."""
     return vars(callback).get(name, getattr(type(callback), name, None))
 
 
 def _fits(now: Any, value: Any) -> bool:
-    """Whether a value may take the place of another: a number a number's, a list a list's, any that of None."""
+    """Return whether a value may replace another: both numbers, both of a type, or one None."""
     if callable(now) or isinstance(now, keras.Model) or inspect.ismodule(now):
         return False
     numbers = (bool, int, float, np.number, np.ndarray)
@@ -92,9 +103,10 @@ def _fits(now: Any, value: Any) -> bool:
 
 
 def _of(callback: Any) -> dict[str, Any]:
+    """Return the state of one callback; warn where an attribute cannot be saved."""
     if hasattr(callback, "get_state"):
         return callback.get_state()
-    found, strange = {}, {}
+    state, unsaved = {}, {}
     for name, value in vars(callback).items():
         if (
             name in NOT_STATE
@@ -105,14 +117,14 @@ def _of(callback: Any) -> dict[str, Any]:
             continue
         try:
             state_json.split(value)
-            found[name] = value
+            state[name] = value
         except TypeError as error:
-            strange[name] = str(error)
-    if strange and type(callback).__module__.split(".")[0] not in ("keras", "polycera"):
-        name, what = next(iter(strange.items()))
+            unsaved[name] = str(error)
+    if unsaved and type(callback).__module__.split(".")[0] not in ("keras", "polycera"):
+        name, reason = next(iter(unsaved.items()))
         warnings.warn(
-            f"What the callback {type(callback).__name__} keeps in {name!r} is not saved in checkpoints "
-            f"({shorten(what)}): give it get_state() and set_state().",
+            f"What the callback {type(callback).__name__} keeps in {name!r} is not saved in "
+            f"checkpoints ({shorten(reason)}): give it get_state() and set_state().",
             stacklevel=2,
         )
-    return found
+    return state

@@ -1,4 +1,4 @@
-"""A training that goes on where it was cut off, to the same bits: all of its state in one file, every so often."""
+"""Save the whole state of a training at intervals, and resume it to the same bits."""
 
 from __future__ import annotations
 
@@ -29,32 +29,34 @@ from polycera.storage import atomic, lock
 from polycera.storage.arrays import StoredArrays
 
 GROUPS = ("model", "optimizer", "metrics")
+"""Groups of variables in a checkpoint; each name in the file begins with its group."""
 
 
 class Checkpoint(FitHook):
-    """Saves the whole state of a training every so often, and begins where the last one was cut off.
+    """Saves the whole state of a training at intervals, and resumes from the last checkpoint.
 
-    After `kill -9`, a power failure or Ctrl-C the same script, run again, goes on: in the middle of
-    an epoch, with the same order of rows, the same dropout, the state of every callback and the
-    history. On one machine and backend the result is the same to the bit as if nothing had
-    happened. Each checkpoint is one file, written aside and renamed; the one before is kept, and
-    used where the newest is damaged. Ctrl-C, SIGTERM and SIGHUP make a checkpoint first. When the
-    training ends, its checkpoints are removed.
+    After `kill -9`, a power failure or Ctrl-C, run the same script again: it continues in the
+    middle of an epoch, with the same order of rows, the same dropout, the state of every callback
+    and the history. On one machine and backend the result is the same to the bit as without the
+    interruption. Each checkpoint is one file, which is written under a temporary name and renamed.
+    The checkpoint before it stays, and is used where the newest is damaged. Ctrl-C, SIGTERM and
+    SIGHUP save a checkpoint before the training ends. A training that runs to its end removes its
+    checkpoints.
 
-    Rows given as arrays are shuffled as a function of seed and epoch, in another order than Keras
-    would. Of a source of batches of your own only whole epochs are resumed, and its order is its
-    own affair.
+    Rows given as arrays are shuffled as a function of seed and epoch, so their order differs from
+    that of Keras. For a batch source that the user wrote, a training resumes at the beginning of an
+    epoch only, and the source decides the order of its batches.
 
     Args:
-        folder: of the checkpoints; for this training alone.
-        every: how often: `"5 minutes"`, `"200 batches"`, `"1 epoch"`.
-        delete_checkpoint: whether they are removed when the training ends.
+        folder: the folder of the checkpoints; each training needs its own.
+        every: how often to save: `"5 minutes"`, `"200 batches"`, `"1 epoch"`.
+        delete_checkpoint: whether to remove the checkpoints when the training ends.
 
     Raises:
         InputError: at the beginning of training: for checkpoints of another model, or made with
             other rows or another batch size; for a model that is not a `pc.Model`.
-        PolyceraError: where another process trains into the folder, or the disk does not take a
-            checkpoint.
+        PolyceraError: where another process trains into the folder, or a checkpoint cannot be
+            written to the disk.
 
     Examples:
         >>> import polycera as pc
@@ -71,14 +73,14 @@ class Checkpoint(FitHook):
             delete_checkpoint,
         )
         self.go_on = "run the same script again"
-        self.run: str | None = None  # the identity of the run, where the folder is in one
-        self.around: InterruptRequest | None = (
-            None  # of whoever holds the folder and listens already
-        )
+        self.run: str | None = None  # the identity of the run, where the folder is part of one
+        # the request of a caller that has locked the folder and listens for signals already
+        self.around: InterruptRequest | None = None
         self._kept = Checkpoints(self.folder)
         self._forget()
 
     def _forget(self) -> None:
+        """Reset everything that belongs to one `fit`."""
         self._found: StoredArrays | None = None
         self._batches: Batches | None = None
         self._others: list[Any] = []
@@ -88,22 +90,22 @@ class Checkpoint(FitHook):
         self._measured: dict[str, np.ndarray] | None = None
         self._drawn: dict[str, Any] | None = None
 
-    # -- before and after `fit` ----------------------------------------------------------------------------------
+    # -- before and after `fit` --------------------------------------------------------------------
 
     @contextmanager
     def around_fit(
         self, model: Any, source: Any, callbacks: Any, **params: Any
     ) -> Iterator[tuple[Any, int | None]]:
-        """Everything around one `fit`: lock, checkpoint, signals.
+        """Lock the folder, read the newest checkpoint and listen for signals during one `fit`.
 
         Args:
-            model: that is trained.
-            source: batches, ours or the user's.
-            callbacks: all of them, this one included.
-            **params: what Keras tells callbacks: verbose, epochs.
+            model: the model to train.
+            source: the batches, `Batches` or a source that the user wrote.
+            callbacks: all callbacks, this one included.
+            **params: what Keras passes to callbacks: verbose, epochs.
 
         Yields:
-            what `fit` takes as callbacks, and as its first epoch.
+            what `fit` takes as `callbacks`, and as `initial_epoch`.
         """
         self._forget()
         self._batches = source if isinstance(source, Batches) else None
@@ -113,8 +115,8 @@ class Checkpoint(FitHook):
             self._found = self._kept.newest()
             self._others = _all(callbacks, self, params["verbose"] != 0)
             steps = self._batches.steps if self._batches else None
-            # restoring comes after what the others do at the beginning, saving after what they do
-            # at the end
+            # this callback comes last: it restores after the others have reset themselves at the
+            # beginning, and saves after they have updated themselves at the end
             listed = keras.callbacks.CallbackList(
                 [*self._others, self], add_history=True, model=model, steps=steps, **params
             )
@@ -125,93 +127,106 @@ class Checkpoint(FitHook):
                 self.clear()
 
     def clear(self) -> None:
-        """Take the checkpoints away, and their folder where nothing else is in it."""
+        """Remove the checkpoints, and their folder where nothing else is in it."""
         self._kept.clear()
 
     @contextmanager
     def _folder(self) -> Iterator[None]:
-        """Made for the training, and taken away where nothing stays in it."""
+        """Remove the folder after the training where it is empty."""
         try:
             yield
         finally:
             atomic.remove(self.folder)
 
     def _begin(self, epochs: int) -> int:
-        """The epoch to begin with; the seed of the rows is that of the checkpoint."""
+        """Return the epoch to begin with, and set the seed of the rows from the checkpoint.
+
+        Raises:
+            InputError: for checkpoints of another run, or made with other rows.
+        """
         if self._found is None:
             return 0
-        notes, rows = self._found.notes, self._batches
+        notes, batches = self._found.notes, self._batches
         if self.run is not None and notes.get("run", self.run) != self.run:
             raise InputError(
-                f"The checkpoints in {shorten(self.folder)!r} belong to another run: remove the folder to begin anew."
+                f"The checkpoints in {shorten(self.folder)!r} belong to another run: remove the "
+                "folder to begin anew."
             )
-        if notes["rows"] != (rows.digest if rows else None):
+        if notes["rows"] != (batches.digest if batches else None):
             raise InputError(
-                f"The checkpoints in {shorten(self.folder)!r} were made with other rows, another order of them or "
-                "another batch size: give what was given then, or remove the folder to begin anew."
+                f"The checkpoints in {shorten(self.folder)!r} were made with other rows, another "
+                "order of them or another batch size: give what was given then, or remove the "
+                "folder to begin anew."
             )
-        if rows is not None:
-            rows.seed = notes["seed"]
+        if batches is not None:
+            batches.seed = notes["seed"]
         self._epoch = notes["epoch"]
         return epochs if notes["finished"] else int(notes["epoch"])
 
-    # -- what Keras calls ----------------------------------------------------------------------------------------
+    # -- called by Keras ---------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Put everything back, after all other callbacks have begun anew."""
+        """Restore the checkpoint, after all other callbacks have reset themselves."""
         needs_tasks(
             self.model,
             "pc.callbacks.Checkpoint",
             "keras.callbacks.BackupAndRestore saves any Keras model at the end of an epoch.",
         )
+        # Keras builds the optimizer in the first step; its variables are needed before that
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         if self._found is not None:
             self.restore()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Go to this epoch; in the one that goes on, put back what its beginning has changed."""
-        middle = (
+        """Move the rows to this epoch; in a resumed epoch, restore the checkpoint again.
+
+        Keras resets the metrics at the beginning of an epoch, so a state from the middle of one has
+        to be restored after that.
+        """
+        first_batch = (
             self._found.notes["batch"] if self._found is not None and epoch == self._epoch else 0
         )
-        self._epoch, self._first, self._measured, self._drawn = epoch, middle, None, None
-        self._done = middle
+        self._epoch, self._first, self._measured, self._drawn = epoch, first_batch, None, None
+        self._done = first_batch
         if self._batches is not None:
-            self._batches.at(epoch, min(middle, self._batches.steps - 1))
-            # only validation is left: Keras insists on a batch, which is taken back
-            if middle == self._batches.steps:
+            self._batches.at(epoch, min(first_batch, self._batches.steps - 1))
+            # only validation is left to do, but Keras trains on at least one batch: the restore
+            # after it undoes that step
+            if first_batch == self._batches.steps:
                 self.model._before_logs = self.restore
-        if middle:
+        if first_batch:
             self.restore()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Between two batches: save if it is time."""
-        if batch == 0 and self._first:  # to begin an epoch draws numbers, on PyTorch
+        """Save between two batches if it is time."""
+        # on PyTorch the beginning of an epoch draws random numbers, so their state is restored here
+        if batch == 0 and self._first:
             backend.set_random_state(self._found.notes["random"])  # type: ignore[union-attr]
         self._since["batch"] += self._first + batch - self._done
         self._done = self._first + batch
         if self._batches is None:
             if self._asked:
                 self._leave()
-        # before the first batch others have begun the epoch, and would begin it again: the next
-        # will do
+        # not before the first batch: the other callbacks have started the epoch already, and a
+        # resumed training would begin it a second time
         elif self._done and (self._asked or self._is_time("batch", "second")):
             self._save(self._epoch, self._done)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Keep what training measured: validation resets it, and may be interrupted."""
+        """Copy the training metrics: validation resets them, and may be interrupted."""
         if self._batches is not None:
             self._measured, self._drawn = self._read("metrics"), backend.random_state()
             self._since["batch"] += self._batches.steps - self._done
             self._done = self._batches.steps
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Leave in the middle of validation if asked to."""
+        """Save and end the training in the middle of validation after a signal."""
         if self._asked and self._measured is not None:
             self._save(self._epoch, self._done)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Save if it is time."""
+        """Save at the end of an epoch if it is time."""
         self._found = None
         if self._batches is not None and self._measured is None:
             self._since["batch"] += self._batches.steps - self._done
@@ -220,20 +235,33 @@ class Checkpoint(FitHook):
         last = self.model.stop_training or epoch + 1 >= self.params["epochs"]
         if self._asked or self._is_time("batch", "second", "epoch"):
             self._save(epoch + 1, 0)
-        elif last and not self.delete_checkpoint:  # what follows the training goes on from here
+        # the steps after the training resume from this checkpoint
+        elif last and not self.delete_checkpoint:
             self._save(epoch + 1, 0, needed=False)
 
     def _is_time(self, *units: str) -> bool:
+        """Return whether the interval is over; False where its unit is not one of `units`."""
         passed = self._since[self.every.unit]
         passed = time.monotonic() - passed if self.every.unit == "second" else passed
         return self.every.unit in units and passed >= self.every.number
 
-    # -- the state -----------------------------------------------------------------------------------------------
+    # -- the state ---------------------------------------------------------------------------------
 
     def _save(self, epoch: int, batch: int, needed: bool = True) -> None:
+        """Save a checkpoint, and end the training after it if a signal has arrived.
+
+        Args:
+            epoch: the epoch in which a resumed training begins.
+            batch: the batch of that epoch at which it begins.
+            needed: whether an error of the disk ends the training.
+
+        Raises:
+            NotFinite: where a `Guard` finds NaN or infinite numbers.
+            PolyceraError: where the checkpoint cannot be written and `needed` is True.
+        """
         guards = [other for other in self._others if isinstance(other, Guard)]
         for guard in guards:
-            guard.look()  # at the weights too
+            guard.look()  # raises before damaged weights are written
         variables.settle(self.model)
         if not guards and (bad := not_finite(self.model)):
             warnings.warn(
@@ -246,10 +274,10 @@ class Checkpoint(FitHook):
             for group in GROUPS
             for name, value in self._read(group).items()
         }
-        rows = self._batches
+        batches = self._batches
         notes = {
-            "rows": rows.digest if rows else None,
-            "seed": rows.seed if rows else None,
+            "rows": batches.digest if batches else None,
+            "seed": batches.seed if batches else None,
             "finished": batch == 0 and (self.model.stop_training or epoch >= self.params["epochs"]),
             "random": self._drawn or backend.random_state(),
             "callbacks": callback_state.read(self._others),
@@ -260,17 +288,20 @@ class Checkpoint(FitHook):
         except PolyceraError:
             if needed:
                 raise
-            return  # a full disk may still have room for the run, which needs a third of it
+            return  # a full disk may still have room for the run, a third of a checkpoint's size
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
         if self._asked:
             self._leave()
 
     def _read(self, group: str) -> dict[str, np.ndarray]:
+        """Return the values of one group of variables by name."""
+        # during validation, the copy from `on_test_begin` holds the metrics of training
         if group == "metrics" and self._measured is not None:
             return self._measured
         return variables.read(self._of(group))
 
     def _of(self, group: str) -> list[Any]:
+        """Return the variables of one group."""
         if group == "model":
             return variables.everything(self.model)
         return list(
@@ -278,10 +309,11 @@ class Checkpoint(FitHook):
         )
 
     def restore(self) -> None:
-        """Put back all that the checkpoint holds.
+        """Restore variables, callbacks and random state from the checkpoint.
 
         Raises:
-            InputError: where the model or its optimizer is another; nothing is changed then.
+            InputError: where the checkpoint is of another model or optimizer; nothing is changed
+                then.
         """
         stored = self._found
         assert stored is not None
@@ -294,26 +326,27 @@ class Checkpoint(FitHook):
                     f"The checkpoint {shorten(stored.path)!r} holds {shorten(name)!r}: remove it."
                 )
             parts[group][rest], shapes[group][rest] = name, shape
+        # check all groups before any is written, so that an error leaves the model unchanged
         for group in GROUPS:
             variables.check(self._of(group), shapes[group], f"The checkpoint {str(stored.path)!r}")
         for group in GROUPS:
             values = {rest: stored.arrays[name] for rest, name in parts[group].items()}
             variables.write(self._of(group), values, f"The checkpoint {str(stored.path)!r}")
-        # a copy: they go on to change what they are given, and it may be put back once more
+        # a copy: callbacks change the objects that they get, and a second restore may follow
         callback_state.write(self._others, copy.deepcopy(stored.notes["callbacks"]))
         backend.set_random_state(stored.notes["random"])
 
     def _leave(self) -> NoReturn:
-        """End the training as the signal asked, saying how to go on."""
+        """Raise the error that ends the training after a signal, with the way to resume."""
         last = f"checkpoint: {self._kept.all()[-1]}" if self._kept.all() else "no checkpoint yet"
         message = f"Interrupted in epoch {self._epoch + 1} ({last}); to go on, {self.go_on}."
         raise self._asked.end(message)
 
 
 def _all(callbacks: Any, but: Checkpoint, bar: bool) -> list[Any]:
-    """The callbacks of a `fit` with those that Keras adds."""
-    found = [callback for callback in keras.tree.flatten(callbacks) if callback is not but]
+    """Return the callbacks of a `fit` without `but`, and with those that Keras would add."""
+    given = [callback for callback in keras.tree.flatten(callbacks) if callback is not but]
     added = (keras.callbacks.History, keras.callbacks.ProgbarLogger)[: 2 if bar else 1]
-    return found + [
-        kind() for kind in added if not any(isinstance(callback, kind) for callback in found)
+    return given + [
+        kind() for kind in added if not any(isinstance(callback, kind) for callback in given)
     ]

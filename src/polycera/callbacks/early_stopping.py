@@ -1,4 +1,4 @@
-"""Stop, and keep, by the joint score: one line in place of three callbacks, and no direction to get wrong."""
+"""Stop a training by its joint score, and restore the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ from polycera.typing import Array, TaskName
 
 
 class JointEarlyStopping(Holding):
-    """Stops when the joint score has not improved for a while, and goes back to the best epoch.
+    """Stops when the joint score has not improved for a while, and restores the best epoch.
 
-    It logs what `JointScore` logs. Where the scale may rescore past epochs ("minmax"), the weights
-    of all epochs that no other beats on every task are held, so that whichever comes out best can
-    be gone back to; eight at most.
+    One line replaces three callbacks, and there is no direction to get wrong. It logs what
+    `JointScore` logs. Where the scale may rescore past epochs ("minmax"), the weights of the Pareto
+    set are held in memory, eight epochs at most, so that any of them can be restored if it comes
+    out best.
 
     Args:
         weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
         patience: epochs without an improvement of the joint score; or task name -> epochs: training
             then stops when each of these tasks has gone longer than that without an improvement of
             its own.
-        least: where given, patience grows with the time that the best epoch took: a training waits
-            as many epochs as it needed to get there, at least this many, at most `patience`. What
-            is best early and falls from then on is soon over (as the patience of Bengio 2012,
-            arXiv:1206.5533, section 3.1.1).
-        min_delta: what counts as an improvement: more than this.
-        restore_best: whether the model goes back to the weights of the best epoch, however the
-            training ends.
-        verbose: 1 prints each improvement, when the training is stopped, and which epoch is gone
-            back to.
+        least: where given, patience grows with the number of epochs up to the best one: a training
+            waits as many epochs as it needed to get there, at least this many, at most `patience`.
+            A training that is best early and gets worse from then on stops soon (as the patience of
+            Bengio 2012, arXiv:1206.5533, section 3.1.1).
+        min_delta: an improvement has to be larger than this.
+        restore_best: whether to restore the weights of the best epoch, however the training ends.
+        verbose: 1 prints each improvement, when the training is stopped, and which epoch is
+            restored.
 
     Attributes:
-        stopped_epoch: at whose end the training was stopped; None where it ran to its end.
+        stopped_epoch: the epoch at whose end the training was stopped; None where it ran to its
+            end.
 
     Examples:
         >>> import polycera as pc
-        >>> watch = pc.callbacks.JointEarlyStopping({"churn": 0.7, "revenue_loss": 0.3}, patience=10)
+        >>> watch = pc.callbacks.JointEarlyStopping(
+        ...     {"churn": 0.7, "revenue_loss": 0.3}, patience=10
+        ... )
     """
 
     def __init__(
@@ -65,8 +68,8 @@ class JointEarlyStopping(Holding):
             isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts
         ):
             raise InputError(
-                "Patience is a number of epochs, 0 or more, or a dict of such a number for each task, "
-                f"as {{'churn': 5, 'price': 10}}; got {patience!r}."
+                "Patience is a number of epochs, 0 or more, or a dict of such a number for each "
+                f"task, as {{'churn': 5, 'price': 10}}; got {patience!r}."
             )
         if least is not None and (
             isinstance(least, bool) or not isinstance(least, int) or least < 1
@@ -74,7 +77,8 @@ class JointEarlyStopping(Holding):
             raise InputError(f"The least patience is a number of epochs, 1 or more, got {least!r}.")
         if least is not None and isinstance(patience, Mapping):
             raise InputError(
-                "JointEarlyStopping takes least= beside one patience for all tasks, not one for each."
+                "JointEarlyStopping takes least= beside one patience for all tasks, not one for "
+                "each."
             )
         self.least = least
         self.patience, self.min_delta, self.restore_best = (
@@ -85,7 +89,7 @@ class JointEarlyStopping(Holding):
         self.stopped_epoch: int | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin anew."""
+        """Reset the state, and check the names in `patience`."""
         super().on_train_begin(logs)
         self.stopped_epoch = None
         if isinstance(self.patience, Mapping):
@@ -94,18 +98,20 @@ class JointEarlyStopping(Holding):
                     raise UnknownName("task in patience=:", name, self.tasks)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Score, hold the weights if they may be wanted, stop if it is time."""
-        seen = len(self.scores)
+        """Score the epoch, hold its weights if they may be restored, stop if patience is over."""
+        scored = len(self.scores)
         super().on_epoch_end(epoch, logs)
-        if len(self.scores) == seen:
+        # an epoch without validation rows gets no score
+        if len(self.scores) == scored:
             return
         if self.restore_best:
-            self._hold(seen)
+            self._hold(scored)
         if self._is_over():
             self.model.stop_training = True
             self.stopped_epoch = epoch
 
     def _is_over(self) -> bool:
+        """Return whether patience is used up."""
         if isinstance(self.patience, Mapping):
             scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
             return all(
@@ -114,28 +120,30 @@ class JointEarlyStopping(Holding):
         waited = _waited(self.scores, self.min_delta)
         patience = self.patience
         if self.least is not None:
-            best = len(self.scores) - waited  # epochs that it took, the best one among them
-            patience = min(patience, max(self.least, best))
+            epochs_to_best = len(self.scores) - waited  # epochs up to the best one, including it
+            patience = min(patience, max(self.least, epochs_to_best))
         return waited > max(patience - 1, 0)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Go back to the best epoch."""
+        """Restore the weights of the best epoch."""
         super().on_train_end(logs)
         if self.verbose and self.stopped_epoch is not None:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self._held:
-            best = self.best_of(self._held)
-            self.model.set_weights(self._held[best])
+            best_epoch = self.best_of(self._held)
+            self.model.set_weights(self._held[best_epoch])
             if self.verbose:
                 print(
-                    f"Restoring model weights from the end of the best epoch: {self._numbers[best] + 1}."
+                    "Restoring model weights from the end of the best epoch: "
+                    f"{self._numbers[best_epoch] + 1}."
                 )
         self._held = {}
 
 
 def _waited(scores: Array, min_delta: float) -> int:
-    """How many epochs ago the last improvement was."""
+    """Return how many epochs ago the last improvement was."""
     top, last = -math.inf, -1
+    # a NaN is never an improvement, because it compares as False
     for epoch, score in enumerate(scores):
         if score > top + (min_delta if top > -math.inf else 0.0):
             top, last = score, epoch

@@ -1,4 +1,4 @@
-"""Who pulls where in a network that balances nothing: the tasks' gradients at shared layers, on a sample of rows."""
+"""Measure the tasks' gradients at shared layers, on a sample of rows, without balancing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from polycera.typing import TaskName
 
 
 class SampleBatch(NamedTuple):
-    """Some rows of the sample: features, packed targets, packed weights or None."""
+    """Holds some rows of the sample: features, packed targets, packed weights or None."""
 
     x: Any
     y: np.ndarray
@@ -33,50 +33,49 @@ class SampleBatch(NamedTuple):
 
 
 class GradientProbe(keras.callbacks.Callback):
-    """Looks at the tasks' gradients in every layer that they share, at the end of an epoch, on a sample of rows.
+    """Measures the tasks' gradients in every shared layer, at the end of epochs, on a sample.
 
-    For a model without balancing, where no step sees them; it works on any `pc.Model`. Each task's
-    gradient is that of its own loss, its weight left out, with respect to the weights of the layer,
-    with the network as it predicts (without dropout). The training is not touched: its weights are
-    the same to the bit with and without this callback.
+    It is for a model without balancing, where no step measures them, and works on any `pc.Model`.
+    Each task's gradient is that of its own loss without its loss weight, with respect to the
+    weights of the layer, with the network in inference mode (without dropout). The training is not
+    changed: its weights are the same to the bit with and without this callback.
 
-    A look costs a backward pass for each task and batch. It is taken when all looks together, this
-    one too, stay below `budget` of the training time so far, and otherwise waits for a later epoch;
-    what it costs is first estimated, then tried out on one batch, then measured. A training of
-    seconds may thus end without a look: `looks` is empty.
+    A measurement costs a backward pass for each task and batch. It runs when all measurements
+    together, this one included, stay below `budget` of the training time so far. Otherwise it waits
+    for a later epoch. Its cost is first estimated, then tried on one batch, then measured. A
+    training of seconds may therefore end without a measurement: `looks` is then empty.
 
     Args:
         x, y: rows with targets by name, as for `fit`; arrays. A sample of them is drawn once.
         sample_weight: as for `fit`.
-        batches: how many batches are drawn.
-        rows: of each; as many as a step has, where conflicts should be those of a step.
-        budget: the part of the training time that looks may take; `float("inf")` looks after every
-            epoch.
-        seed: of the sample.
-        terms: whether to look at the loss terms of the tasks, such as `price/mse` and `price/mae`,
-            in place of the
-            tasks: also in layers of a single task and in heads, and for a model of one task. The
-                gradient of a term is
-            that of the term without any weight; `weights` hold the task's times the term's.
+        batches: number of batches in the sample.
+        rows: rows in each batch; use the batch size of the training to get the conflicts of a step.
+        budget: the part of the training time that measurements may take; `float("inf")` measures
+            after every epoch.
+        seed: seed of the sample.
+        terms: whether to measure the loss terms of the tasks, such as `price/mse` and `price/mae`,
+            in place of the tasks: also in layers of a single task and in heads, and for a model of
+            one task. The gradient of a term is that of the term without any weight; `weights` hold
+            the task's weight times the term's.
 
     Attributes:
-        tasks: names, m; with `terms`, of the terms as they are logged.
+        tasks: names of the tasks, m; with `terms`, names of the terms as they are logged.
         places: names of the layers that two tasks or more share, p.
-        epochs: after which a look was taken, e.
-        norms: of the tasks' gradients, mean over the batches in which a task has one, [e, p, m].
-            NaN where none has.
-        weights: of the tasks in the loss, as they stood, [e, p, m]: their own, times those of a
-            weighting or balancing.
-        shares: of each task in the sum of the norms, [e, p, m].
-        weighted_shares: the same after the weights: what they did to each task, [e, p, m].
-        looks: the epochs of which cosines and conflicts are kept: all, or evenly spaced ones and
+        epochs: the epochs after which gradients were measured, e.
+        norms: norms of the tasks' gradients, mean over the batches in which a task has one,
+            [e, p, m]. NaN where none has.
+        weights: the weights of the tasks in the loss at that time, [e, p, m]: their own, times
+            those of loss weighting or balancing.
+        shares: each task's share in the sum of the norms, [e, p, m].
+        weighted_shares: each task's share after its weight is applied, [e, p, m].
+        looks: the epochs whose cosines and conflicts are stored: all, or evenly spaced ones and
             the newest, so that two million numbers are enough; k.
         cosines: mean over the batches in which both tasks have a gradient, [k, p, m, m].
         conflicts: the share of these batches in which the cosine was negative, [k, p, m, m].
-        seconds: that looks have taken.
+        seconds: the time of all measurements.
 
     Raises:
-        UnknownName, InputError: for rows that cannot be learned from; for numbers of batches or
+        UnknownName, InputError: for rows that the model cannot train on; for numbers of batches or
             rows below 1, a budget of 0 or less.
 
     Examples:
@@ -109,15 +108,18 @@ class GradientProbe(keras.callbacks.Callback):
         for name, value in (("batches", batches), ("rows", rows)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(
-                    f"GradientProbe got {name}={shorten(repr(value))}: give a whole number, 1 or more."
+                    f"GradientProbe got {name}={shorten(repr(value))}: give a whole number, 1 or "
+                    "more."
                 )
         if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget > 0:
             raise InputError(
-                f"GradientProbe got budget={shorten(repr(budget))}: give a part of the time, as 0.05."
+                f"GradientProbe got budget={shorten(repr(budget))}: give a part of the time, as "
+                "0.05."
             )
         if not rows_of(x):
             raise InputError(
-                "GradientProbe takes rows as arrays, and at least one: pass some of those that train."
+                "GradientProbe takes rows as arrays, and at least one: pass some of those that "
+                "train."
             )
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self.batches, self.rows, self.seed = batches, rows, seed
@@ -130,125 +132,133 @@ class GradientProbe(keras.callbacks.Callback):
         self._gramians: Gramians | None = None
 
     def get_state(self) -> dict[str, Any]:
-        """What it takes to go on after an interruption."""
+        """Return what a checkpoint needs to resume."""
         return {
             "pulls": None if self.pulls is None else self.pulls.state(),
             "time": self._allowance.state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` gave.
+        """Resume from what `get_state` returned.
 
         Raises:
-            InputError: for what is not the state of a probe of these tasks and layers.
+            InputError: for anything but the state of a probe of these tasks and layers.
         """
-        pulls = None if state["pulls"] is None else GradientHistory.of(state["pulls"])
-        own, found = (
-            (p.tasks, p.places, p.serving) if p is not None else None for p in (self.pulls, pulls)
+        history = None if state["pulls"] is None else GradientHistory.of(state["pulls"])
+        present, stored = (
+            (p.tasks, p.places, p.serving) if p is not None else None for p in (self.pulls, history)
         )
-        if own != found:
+        if present != stored:
             raise InputError(
                 "The checkpoint holds gradients of other tasks or layers: remove it to begin anew."
             )
-        self.pulls = pulls
+        self.pulls = history
         self._allowance.set_state(state["time"])
 
-    # -- what it found -------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        """Names, m."""
+        """Return the names of the tasks, m."""
         return () if self.pulls is None else self.pulls.tasks
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Names, p."""
+        """Return the names of the shared layers, p."""
         return () if self.pulls is None else self.pulls.places
 
     @property
     def epochs(self) -> list[int]:
-        """After which a look was taken."""
+        """Return the epochs after which gradients were measured, e."""
         return [] if self.pulls is None else self.pulls.epochs
 
     @property
     def looks(self) -> list[int]:
-        """Of which cosines and conflicts are kept."""
+        """Return the epochs whose cosines and conflicts are stored, k."""
         return [] if self.pulls is None else self.pulls.looks
 
     @property
     def weights(self) -> np.ndarray:
-        """[e, p, m]."""
+        """Return the weights of the tasks in the loss, [e, p, m]."""
         return self._found("weights", 1)
 
     @property
     def norms(self) -> np.ndarray:
-        """[e, p, m]."""
+        """Return the norms of the gradients, [e, p, m]."""
         return self._found("norms", 1)
 
     @property
     def shares(self) -> np.ndarray:
-        """[e, p, m]."""
+        """Return each task's share in the sum of the norms, [e, p, m]."""
         return shares(self.norms)
 
     @property
     def weighted_shares(self) -> np.ndarray:
-        """[e, p, m]."""
+        """Return each task's share after its weight is applied, [e, p, m]."""
         return shares(self.norms * self.weights)
 
     @property
     def cosines(self) -> np.ndarray:
-        """[k, p, m, m]."""
+        """Return the mean cosines between the tasks' gradients, [k, p, m, m]."""
         return self._found("cosines", 2)
 
     @property
     def conflicts(self) -> np.ndarray:
-        """[k, p, m, m]."""
+        """Return the share of batches with a negative cosine, [k, p, m, m]."""
         return self._found("conflicts", 2)
 
     @property
     def seconds(self) -> float:
-        """That looks have taken."""
+        """Return the time of all measurements."""
         return self._allowance.spent
 
     def _found(self, what: str, axes: int) -> np.ndarray:
+        """Return an array of the history; an empty one before a training begins."""
         return np.zeros((0, 0, *(0,) * axes)) if self.pulls is None else getattr(self.pulls, what)
 
-    # -- what Keras calls ----------------------------------------------------------------------------------------
+    # -- called by Keras ---------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Find out what is shared, draw the sample, begin anew."""
+        """Find the shared layers, draw the sample and reset the state."""
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
         self._places = shared_layers(Graph.of(self.model), layout, own=self.terms)
         self.pulls, self._gramians = None, None
         if not self._places and self.terms:
-            what = f"no two loss terms of {listing(layout.tasks)} meet in a layer that trains"
-            warnings.warn(f"GradientProbe has nothing to look at: {what}.", stacklevel=2)
+            reason = f"no two loss terms of {listing(layout.tasks)} meet in a layer that trains"
+            warnings.warn(f"GradientProbe has nothing to look at: {reason}.", stacklevel=2)
             return
         if not self._places:
-            what = (
+            reason = (
                 "a single task"
                 if len(layout.tasks) == 1
                 else "no two of these tasks share a layer that trains"
             )
             warnings.warn(
-                f"GradientProbe has nothing to look at: {what} ({listing(layout.tasks)}).",
+                f"GradientProbe has nothing to look at: {reason} ({listing(layout.tasks)}).",
                 stacklevel=2,
             )
             return
         self._sample = self._drawn()
-        names, serving = tuple(layout.tasks), [list(place.tasks) for place in self._places]
+        names, serving = tuple(layout.tasks), [list(layer.tasks) for layer in self._places]
         if self.terms:
-            found = self._of_terms = terms_of(self.model._objective)
-            names = found.names
-            serving = [np.flatnonzero(np.isin(found.owner, own)).tolist() for own in serving]
+            loss_terms = self._of_terms = terms_of(self.model._objective)
+            names = loss_terms.names
+            serving = [
+                np.flatnonzero(np.isin(loss_terms.owner, layer_tasks)).tolist()
+                for layer_tasks in serving
+            ]
         self.pulls = GradientHistory(
-            names, [place.name for place in self._places], serving, "probe"
+            names, [layer.name for layer in self._places], serving, "probe"
         )
 
     def _drawn(self) -> list[SampleBatch]:
-        """The rows of each batch: all different where there are enough of them."""
+        """Return the batches of the sample; no row is in two of them if there are enough rows.
+
+        Raises:
+            UnknownName, InputError: for rows that the model cannot train on.
+        """
         layout = self.model.layout
         check_features(self.x, "x of GradientProbe")
         encoded = encode(layout, self.y, "y of GradientProbe")
@@ -260,8 +270,10 @@ class GradientProbe(keras.callbacks.Callback):
         )
         x = keras.tree.map_structure(_array, self.x)
         rng, rows = np.random.default_rng(self.seed), min(self.rows, count)
+        # a batch of all rows would be the same each time
         batches = 1 if rows == count else self.batches
         order = rng.permutation(count)
+        # too few rows for batches without a common row: draw each batch by itself
         if batches * rows > count:
             order = np.concatenate([rng.choice(count, rows, replace=False) for _ in range(batches)])
         return [
@@ -274,11 +286,11 @@ class GradientProbe(keras.callbacks.Callback):
         ]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the time."""
+        """Note the time at which the epoch begins."""
         self._allowance.begin_epoch()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look, if time allows."""
+        """Measure the gradients if the budget allows it."""
         self._allowance.end_epoch()
         if self.pulls is None:
             return
@@ -290,7 +302,7 @@ class GradientProbe(keras.callbacks.Callback):
                 self._look(epoch, self._gramians)
 
     def _try_out(self) -> None:
-        """One batch twice: to compile what there is to compile, and to see what a batch takes."""
+        """Run one batch twice: the first compiles, the second shows the time of a batch."""
         with self._allowance.spending():
             self._gramians = Gramians(self.model, self._places, self.terms)
             self._gramians(*self._sample[0])
@@ -298,25 +310,33 @@ class GradientProbe(keras.callbacks.Callback):
             self._gramians(*self._sample[0])
 
     def _look(self, epoch: int, gramians: Gramians) -> None:
-        each = np.stack([gramians(*batch) for batch in self._sample])
-        squares = np.diagonal(each, axis1=-2, axis2=-1)
-        had = (squares > 0) & np.isfinite(squares)
-        norms = np.sqrt(np.where(had, squares, 0.0))
-        safe, both = np.where(had, norms, 1.0), had[..., :, None] & had[..., None, :]
+        """Measure the gradients of all batches and add their means to the history."""
+        # [batches, p, m, m]
+        batch_gramians = np.stack([gramians(*batch) for batch in self._sample])
+        squares = np.diagonal(batch_gramians, axis1=-2, axis2=-1)
+        has_gradient = (squares > 0) & np.isfinite(squares)
+        # a batch without labels of a task gives it no gradient, so it does not count for that task
+        norms = np.sqrt(np.where(has_gradient, squares, 0.0))
+        safe, both_have = (
+            np.where(has_gradient, norms, 1.0),
+            has_gradient[..., :, None] & has_gradient[..., None, :],
+        )
         cosines = np.clip(
-            np.where(both, each, 0.0) / safe[..., :, None] / safe[..., None, :], -1.0, 1.0
+            np.where(both_have, batch_gramians, 0.0) / safe[..., :, None] / safe[..., None, :],
+            -1.0,
+            1.0,
         )
         assert self.pulls is not None
         self.pulls.add(
             epoch,
-            np.stack([self._weights_at(place) for place in self._places]),
-            _mean(norms, had),
-            _mean(cosines, both),
-            _mean(cosines < AGAINST, both),
+            np.stack([self._weights_at(layer) for layer in self._places]),
+            _mean(norms, has_gradient),
+            _mean(cosines, both_have),
+            _mean(cosines < AGAINST, both_have),
         )
 
     def _weights_at(self, place: SharedLayer) -> np.ndarray:
-        """The factor of each gradient at a layer, [m]."""
+        """Return the factor of each gradient at a layer, [m]."""
         of_tasks = weights_at(self.model, place)
         if self._of_terms is None:
             return of_tasks
@@ -324,10 +344,10 @@ class GradientProbe(keras.callbacks.Callback):
 
 
 def weights_at(model: Any, place: SharedLayer) -> np.ndarray:
-    """The factor of each task's gradient at a layer, [m], as of the last step: its own weight and the methods'.
+    """Return the factor of each task's gradient at a layer in the last step, [m].
 
-    NaN for tasks that the layer does not serve. A balancing that works element by element counts as
-    1.
+    It is the task's own weight times those of loss weighting and gradient balancing. It is NaN for
+    tasks that do not use the layer. A balancing method that works element by element counts as 1.
     """
     shared = model._shared
     weights = ops.convert_to_numpy(model._task_weights).astype("float64")
@@ -335,23 +355,25 @@ def weights_at(model: Any, place: SharedLayer) -> np.ndarray:
         weights = (
             weights * shared.weighing.packed.read(ops.convert_to_numpy(shared.state))["weights"]
         )
-    for meeting in shared.meetings if len(place.tasks) > 1 else ():
-        if shared.engine is None or tuple(meeting.tasks) == place.tasks:
-            weights[meeting.tasks] *= ops.convert_to_numpy(meeting.before()["weights"])
+    for region in shared.meetings if len(place.tasks) > 1 else ():
+        if shared.engine is None or tuple(region.tasks) == place.tasks:
+            weights[region.tasks] *= ops.convert_to_numpy(region.before()["weights"])
     return np.where(np.isin(np.arange(len(weights)), place.tasks), weights, math.nan)
 
 
 def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Over the batches, the first axis, in which they count; NaN where there is none."""
-    rows = counted.sum(axis=0)
+    """Return the mean over the batches (first axis) where `counted`; NaN where there is none."""
+    counts = counted.sum(axis=0)
     total = np.where(counted, values, 0.0).sum(axis=0)
-    return np.divide(total, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
+    return np.divide(total, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
 def _rows(weights: np.ndarray | None, own: np.ndarray) -> np.ndarray | None:
+    """Return the weights of these rows."""
     return None if weights is None else weights[own]
 
 
 def _array(part: Any) -> np.ndarray:
+    """Return a frame, a tensor or an array as an array."""
     part = part.to_numpy() if hasattr(part, "to_numpy") else part
     return part if isinstance(part, np.ndarray) else np.asarray(ops.convert_to_numpy(part))

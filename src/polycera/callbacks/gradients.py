@@ -1,4 +1,4 @@
-"""What a training saw of its tasks' gradients, epoch by epoch: who pulled how hard, who against whom."""
+"""Record the gradient statistics that balancing measures, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from polycera.model.gradient_stats import GradientStats
 
 
 class Gradients(keras.callbacks.Callback):
-    """Keeps what balancing saw of the tasks' gradients: weights, norms, cosines, conflicts, over the steps of an epoch.
+    """Records weights, norms, cosines and conflicts of the tasks' gradients in each epoch.
 
-    They are added up on the device in the training step itself; this callback only reads them once
-    an epoch. A model without balancing measures nothing: `balancing="mean"` measures and changes
-    nothing; `GradientProbe` looks from outside. Beyond two million numbers, cosines and conflicts
-    are kept of evenly spaced epochs and the newest only; those of the others are NaN.
+    The training step adds them up on the device; this callback only reads them once an epoch. A
+    model without balancing measures nothing. `balancing="mean"` measures and changes nothing;
+    `GradientProbe` measures from outside of the step. Beyond two million numbers, cosines and
+    conflicts are stored for evenly spaced epochs and the newest only; those of the others are NaN.
 
     Attributes:
-        tasks: the tasks that share the largest part of the network, m names.
-        weights: by which that part took each task's gradient, [epochs, m]; 1 is the plain sum.
-        norms: of the tasks' gradients before those weights, [epochs, m].
-        shares: of each task in the sum of the norms, [epochs, m].
-        weighted_shares: the same after the weights: what they did to each task, [epochs, m].
-        cosines: between the tasks' gradients, [epochs, m, m]; below 0 two tasks pull against each
-            other.
-        conflicts: the share of the steps in which they did, [epochs, m, m].
-        regions: for each epoch all parts of the network that two or more tasks share, as
-            `Model.gradients` gives them.
-        pulls: the same for all parts, as it is written into a run; None before the first epoch has
-            ended.
+        tasks: the tasks of the largest shared region, m names.
+        weights: the factor of each task's gradient in that region, [epochs, m]; 1 is the plain sum.
+        norms: norms of the tasks' gradients before those weights, [epochs, m].
+        shares: each task's share in the sum of the norms, [epochs, m].
+        weighted_shares: each task's share after its weight is applied, [epochs, m].
+        cosines: cosines between the tasks' gradients, [epochs, m, m]; below 0 two tasks conflict.
+        conflicts: the share of the steps in which two tasks conflict, [epochs, m, m].
+        regions: for each epoch, the gradient statistics of all shared regions, as
+            `Model.gradients` returns them.
+        pulls: the history of all shared regions, as it is written into a run; None before the first
+            epoch has ended.
 
     Logs:
-        `task/trunk_weight` and `task/gradient_norm`, for the largest part.
+        `task/trunk_weight` and `task/gradient_norm`, for the largest shared region.
 
     Raises:
         InputError: at the beginning of training, for a model without balancing.
@@ -49,7 +48,9 @@ class Gradients(keras.callbacks.Callback):
         >>> model.compile("adam")
         >>> X = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
         >>> watch = pc.callbacks.Gradients()
-        >>> history = model.fit(X, {"churn": X[:, 0] > 0, "spend": X[:, 1]}, callbacks=[watch], epochs=2, verbose=0)
+        >>> history = model.fit(
+        ...     X, {"churn": X[:, 0] > 0, "spend": X[:, 1]}, callbacks=[watch], epochs=2, verbose=0
+        ... )
         >>> watch.cosines.shape
         (2, 2, 2)
     """
@@ -59,16 +60,16 @@ class Gradients(keras.callbacks.Callback):
         self.pulls: GradientHistory | None = None
 
     def get_state(self) -> dict[str, Any]:
-        """What it takes to go on after an interruption."""
+        """Return what a checkpoint needs to resume."""
         return {"pulls": None if self.pulls is None else self.pulls.state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` gave."""
+        """Resume from what `get_state` returned."""
         self.pulls = None if state["pulls"] is None else GradientHistory.of(state["pulls"])
 
     @property
     def regions(self) -> list[list[GradientStats]]:
-        """For each epoch, each part."""
+        """Return the gradient statistics of each shared region, for each epoch."""
         if self.pulls is None:
             return []
         return [
@@ -77,82 +78,89 @@ class Gradients(keras.callbacks.Callback):
         ]
 
     def _pull(self, epoch: int, place: int) -> GradientStats:
-        pulls = self.pulls
-        assert pulls is not None
-        own = pulls.serving[place]
-        cosines, conflicts = pulls.matrices(epoch)[:, place][:, own][:, :, own]
-        weights, norms = pulls.vectors(epoch)[:, place, own]
+        """Return the gradient statistics of one shared region in one epoch, both by index."""
+        history = self.pulls
+        assert history is not None
+        region_tasks = history.serving[place]
+        cosines, conflicts = history.matrices(epoch)[:, place][:, region_tasks][:, :, region_tasks]
+        weights, norms = history.vectors(epoch)[:, place, region_tasks]
         return GradientStats(
-            tuple(pulls.tasks[i] for i in own),
+            tuple(history.tasks[i] for i in region_tasks),
             weights,
             norms,
             cosines,
             conflicts,
-            pulls.places[place],
+            history.places[place],
         )
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names, in the order of all arrays."""
+        """Return the names of the tasks, in the order of all arrays."""
         return (
             () if self.pulls is None else tuple(self.pulls.tasks[i] for i in self.pulls.serving[0])
         )
 
     @property
     def weights(self) -> np.ndarray:
-        """[epochs, m]."""
+        """Return the factors of the tasks' gradients, [epochs, m]."""
         return self._first("weights")
 
     @property
     def norms(self) -> np.ndarray:
-        """[epochs, m]."""
+        """Return the norms of the gradients, [epochs, m]."""
         return self._first("norms")
 
     @property
     def shares(self) -> np.ndarray:
-        """[epochs, m]."""
+        """Return each task's share in the sum of the norms, [epochs, m]."""
         return shares(self.norms)
 
     @property
     def weighted_shares(self) -> np.ndarray:
-        """[epochs, m]."""
+        """Return each task's share after its weight is applied, [epochs, m]."""
         return shares(self.norms * self.weights)
 
     @property
     def cosines(self) -> np.ndarray:
-        """[epochs, m, m]."""
+        """Return the cosines between the tasks' gradients, [epochs, m, m]."""
         return self._first("cosines")
 
     @property
     def conflicts(self) -> np.ndarray:
-        """[epochs, m, m]."""
+        """Return the share of steps in which two tasks conflict, [epochs, m, m]."""
         return self._first("conflicts")
 
     def _first(self, what: str) -> np.ndarray:
+        """Return one statistic of the first (largest) shared region for all epochs."""
         epochs = range(len(self.pulls.epochs)) if self.pulls is not None else ()
         return np.array([getattr(self._pull(i, 0), what) for i in epochs])
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin anew."""
+        """Reset the history, and check that the model balances gradients."""
         self.pulls = None
         needs_tasks(self.model, "pc.callbacks.Gradients")
         if not self.model.balanced:
             raise InputError(
                 "pc.callbacks.Gradients has nothing to read: this model balances no gradients. "
-                'balancing="mean" measures them and changes nothing; GradientProbe(x, y) looks at a sample of rows.'
+                'balancing="mean" measures them and changes nothing; GradientProbe(x, y) looks at '
+                "a sample of rows."
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep what this epoch saw."""
-        seen = self.model.gradients
+        """Add the gradient statistics of this epoch to the history and to the logs."""
+        stats = self.model.gradients
         names = list(self.model.layout.tasks)
-        serving = [[names.index(task) for task in pull.tasks] for pull in seen]
+        serving = [[names.index(task) for task in region.tasks] for region in stats]
         if self.pulls is None:
-            self.pulls = GradientHistory(names, [pull.place for pull in seen], serving, "balancing")
-        self.pulls.add(epoch, *_among_all(seen, serving, len(names)))
-        first = seen[0]
+            self.pulls = GradientHistory(
+                names, [region.place for region in stats], serving, "balancing"
+            )
+        self.pulls.add(epoch, *_among_all(stats, serving, len(names)))
+        largest = stats[0]
         if logs is not None:
-            for name, weight, norm in zip(first.tasks, first.weights, first.norms, strict=True):
+            for name, weight, norm in zip(
+                largest.tasks, largest.weights, largest.norms, strict=True
+            ):
                 logs[f"{name}/trunk_weight"], logs[f"{name}/gradient_norm"] = (
                     float(weight),
                     float(norm),
@@ -162,9 +170,15 @@ class Gradients(keras.callbacks.Callback):
 def _among_all(
     seen: list[GradientStats], serving: list[list[int]], tasks: int
 ) -> tuple[np.ndarray, ...]:
-    """Weights and norms [p, m], cosines and conflicts [p, m, m]; NaN for tasks that a place does not serve."""
+    """Return weights and norms [p, m], cosines and conflicts [p, m, m], over all tasks.
+
+    NaN for tasks that do not use a shared region.
+    """
     vectors, matrices = (np.full((2, len(seen), *(tasks,) * axes), np.nan) for axes in (1, 2))
-    for place, (pull, own) in enumerate(zip(seen, serving, strict=True)):
-        vectors[:, place, own] = pull.weights, pull.norms
-        matrices[:, place][np.ix_((0, 1), own, own)] = pull.cosines, pull.conflicts
+    for index, (region, region_tasks) in enumerate(zip(seen, serving, strict=True)):
+        vectors[:, index, region_tasks] = region.weights, region.norms
+        matrices[:, index][np.ix_((0, 1), region_tasks, region_tasks)] = (
+            region.cosines,
+            region.conflicts,
+        )
     return (*vectors, *matrices)

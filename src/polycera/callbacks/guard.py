@@ -1,4 +1,4 @@
-"""A NaN or an infinite number is stopped in the step in which it arises, before it reaches a weight or a file."""
+"""Stop NaN and infinite numbers in the step in which they arise, before they reach a weight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras import ops
 
 from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.data.batches import Batches
-from polycera.errors import PolyceraError, UnknownName, listing, shorten
+from polycera.errors import NotFinite, UnknownName, listing, shorten
 from polycera.layers import backend
 from polycera.model import variables
 from polycera.model.guarded_optimizer import MARK, step_counter, steps_taken
@@ -22,25 +22,25 @@ from polycera.tasks import Layout
 from polycera.typing import Tensor
 
 SECONDS = 1.0
-"""How often the host looks at the mark: what is marked stays as it is, so there is no hurry."""
+"""Seconds between two checks of the mark on the device.
 
-
-class NotFinite(PolyceraError):
-    """A loss, a gradient or a weight that is NaN or infinite ended a training."""
+Nothing changes after a mark, so a rare check loses nothing.
+"""
 
 
 class Guard(FitHook):
-    """Keeps NaN and infinite numbers out of the weights, and says where they come from.
+    """Keeps NaN and infinite numbers out of the weights, and reports where they come from.
 
-    Each step looks at its losses and gradients on the device. Where one is not finite, that step
-    changes nothing: no weight, no momentum, no state of a method. Under "stop" nothing changes any
-    more from there on; the training ends within a second with an error that names epoch, batch,
-    tasks and terms, and the weights are those before that batch. Under "skip" it goes on;
-    `skipped_steps` in the logs counts, and a warning names. Weights that overflow although all
-    gradients are finite are found within a second, or in the next step.
+    Each step checks its losses and gradients on the device. Where one is not finite, that step
+    changes nothing: no weight, no momentum, no state of a method. Under "stop" no later step
+    changes anything either. The training ends within a second with an error that names epoch,
+    batch, tasks and terms, and the weights are those before that batch. Under "skip" the training
+    continues; `skipped_steps` in the logs counts the skipped steps, and a warning names the losses.
+    Weights that overflow although all gradients are finite are found within a second, or in the
+    next step.
 
     Without this callback a step with a loss that is not finite has a gradient of 0, and gradients
-    are not looked at. With float16 the loss scaling of Keras looks at gradients; this callback then
+    are not checked. With float16 the loss scaling of Keras checks gradients; this callback then
     adds the names and the stop.
 
     Args:
@@ -48,7 +48,7 @@ class Guard(FitHook):
 
     Raises:
         UnknownName: for another policy.
-        NotFinite: in training, as said above.
+        NotFinite: in training, as described above.
 
     Examples:
         >>> import polycera as pc
@@ -64,18 +64,18 @@ class Guard(FitHook):
         self._looked, self._start, self._epoch, self._skipped = 0.0, 0, 0, -1
 
     def take_rows(self, rows: Batches | None) -> None:
-        """Keep the batches, to find out which gradient was not finite."""
+        """Store the batches, to find out later which gradient was not finite."""
         self._rows = rows
 
     def get_state(self) -> dict[str, Any]:
-        """Nothing is remembered."""
+        """Return an empty state: nothing has to be resumed."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Nothing is remembered."""
+        """Do nothing: there is no state."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Refuse a model whose step nobody looks into."""
+        """Raise an error for a model whose step does not check its numbers."""
         needs_tasks(
             self.model,
             "pc.callbacks.Guard",
@@ -83,11 +83,12 @@ class Guard(FitHook):
         )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Note the epoch."""
+        """Note the number of the epoch."""
         self._epoch, self._start, self._skipped = epoch, -1, -1
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Look, once a second."""
+        """Check the mark, once a second."""
+        # the first batch of an epoch: note the step with which the epoch began
         if self._start < 0:
             variables.settle(self.model)
             self._start = steps_taken(self.model.optimizer) - int(
@@ -98,106 +99,122 @@ class Guard(FitHook):
             self.look()
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Look before anything is measured with spoilt weights."""
+        """Check the numbers before validation uses damaged weights."""
+        # once an epoch: validation may run, and `on_epoch_end` calls this method too
         if self._skipped < 0:
             self.look()
+            # skipped by the optimizer: steps that ran and are not counted as taken
             done = steps_taken(self.model.optimizer) - self._start
             self._skipped = (
                 int(self.model._ledger.read()["steps"]) - done if self.model._wrapped else 0
             )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Look before anybody saves, and count what was skipped."""
+        """Check the numbers before other callbacks save, and log the skipped steps."""
         self.on_test_begin()
         known = int((logs or {}).get("skipped_steps", 0))
         if logs is not None and self._skipped > known:
             logs["skipped_steps"] = float(self._skipped)
             warnings.warn(
-                f"{self._skipped - known} steps of epoch {epoch + 1} were skipped, because a gradient was not finite "
-                'while the losses were; policy="stop" would name batch and loss.',
+                f"{self._skipped - known} steps of epoch {epoch + 1} were skipped, because a "
+                'gradient was not finite while the losses were; policy="stop" would name batch '
+                "and loss.",
                 stacklevel=2,
             )
 
     def look(self) -> None:
-        """End the training where something is not finite.
+        """End the training where a loss, a gradient or a weight is not finite.
 
         Raises:
-            NotFinite: naming epoch, batch, and what is known of the rest.
+            NotFinite: naming epoch, batch, and what else is known.
         """
         self._looked = time.monotonic()
         model = self.model
         variables.settle(model)
+        # the optimizer adds MARK to its step counter when it stops
         marked = steps_taken(model.optimizer) - MARK
         if marked >= 0:
             step_counter(model.optimizer).assign(marked)
             raise NotFinite(self._sentence(marked - self._start))
         sums = model._ledger.read()
-        # where the mark cannot be set: float16, several replicas
+        # with float16 or several replicas the mark cannot be set, so the epoch sums are read
         if self.policy == "stop" and sums["skipped"]:
             raise NotFinite(self._sentence(int(sums["first"]) - 1))
         if bad := not_finite(model):
             rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
             blamed = _blamed(model) or "Lower the learning rate, or look for enormous values."
             raise NotFinite(
-                f"The training came apart in epoch {self._epoch + 1}: weights are NaN or infinite, the first of "
-                f"{shorten(bad)!r} (learning rate {rate:g}). {blamed}"
+                f"The training came apart in epoch {self._epoch + 1}: weights are NaN or infinite, "
+                f"the first of {shorten(bad)!r} (learning rate {rate:g}). {blamed}"
             )
 
     def _sentence(self, batch: int) -> str:
+        """Return the message of the error: where the training stopped, and why."""
         model = self.model
         spoilt = model._ledger.read()["spoilt"]
-        names = [name for name, n in zip(model._objective.names, spoilt, strict=True) if n]
+        names = [name for name, count in zip(model._objective.names, spoilt, strict=True) if count]
         where = f"Training was stopped in epoch {self._epoch + 1} at batch {batch + 1}: "
         rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
         blamed = (
             _blamed(model)
-            or f"Look for enormous or wrong values there, or lower the learning rate (now {rate:g})."
+            or "Look for enormous or wrong values there, or lower the learning rate "
+            f"(now {rate:g})."
         )
         hint = f" {blamed}"
         if names:
             return f"{where}a loss is NaN or infinite: {listing(names)}.{hint}"
         names = [] if self._rows is None else _steep(model, self._rows.batch(self._epoch, batch))
         if names:
-            return f"{where}the gradient of a loss is NaN or infinite, while the loss is not: {listing(names)}.{hint}"
+            return (
+                f"{where}the gradient of a loss is NaN or infinite, while the loss is not: "
+                f"{listing(names)}.{hint}"
+            )
+        # the gradients at the raw outputs are finite
         return (
             f"{where}a gradient is NaN or infinite; it arises in the layers below the heads.{hint}"
         )
 
 
 def _blamed(model: Any) -> str | None:
-    """A sentence on a weight of a task that is enormous."""
+    """Return a sentence on a loss weight that is very large; None where there is none."""
     return blamed_weight({name: task.weight for name, task in model.tasks.items()})
 
 
 def _steep(model: Any, batch: Any) -> list[str]:
-    """The terms whose gradient at the raw outputs is not finite for this batch; dropout is not repeated."""
+    """Return the loss terms whose gradient at the raw outputs of this batch is not finite.
+
+    The network runs in inference mode here: the dropout of that step cannot be repeated.
+    """
     x, y, weights = (*batch, None)[:3]
     raw = ops.convert_to_tensor(
         model(keras.tree.map_structure(ops.convert_to_tensor, x), training=False)
     )
-    objective, kept = model._objective, model._kept()
+    objective, head_constants = model._objective, model._kept()
     y = ops.convert_to_tensor(y, "float32")
     weights = None if weights is None else ops.convert_to_tensor(weights, "float32")
 
     def term(i: int) -> Any:
+        """Return a function from raw outputs to the mean of the i-th loss term."""
+
         def mean(at: Tensor) -> Tensor:
-            return objective.means(objective(y, at, weights, kept))[i]
+            """Return the mean of the loss term at these raw outputs."""
+            return objective.means(objective(y, at, weights, head_constants))[i]
 
         return mean
 
-    found = [
+    gradients = [
         ops.convert_to_numpy(backend.gradient(term(i), raw)) for i in range(len(objective.names))
     ]
-    # each by its own columns: a term that is not asked has a gradient of 0 there, or NaN where 0
-    #     meets an infinity
+    # check only the output columns of the term's task: elsewhere its gradient is 0, or NaN where
+    # that 0 is multiplied by an infinite number
     return [
         name
-        for name, owner, g in zip(objective.names, objective.owner, found, strict=True)
-        if not np.isfinite(g[:, _columns(objective.layout, owner)]).all()
+        for name, owner, gradient in zip(objective.names, objective.owner, gradients, strict=True)
+        if not np.isfinite(gradient[:, _columns(objective.layout, owner)]).all()
     ]
 
 
 def _columns(layout: Layout, task: int) -> slice:
-    """The columns of the raw outputs that belong to the task of this number; all of them for joint terms."""
-    starts = np.cumsum([0, *(own.units for own in layout.tasks.values())])
+    """Return the output columns of the task with this index; all columns for a joint term."""
+    starts = np.cumsum([0, *(layout_task.units for layout_task in layout.tasks.values())])
     return slice(starts[task], starts[task + 1]) if task < len(layout.tasks) else slice(None)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP, put off until a training can be left in good order."""
+"""Delay Ctrl-C, SIGTERM and SIGHUP until a training can save a checkpoint and end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from polycera.errors import Interrupted, Terminated
 HEARD = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""What ends a training. SIGHUP comes where the terminal or the connection is gone."""
+"""Signals that end a training. SIGHUP arrives when the terminal or the connection is closed."""
 
 
 class InterruptRequest:
-    """Whether somebody has asked the training to end; true once they have."""
+    """Holds whether a signal has arrived that ends the training; it is true from then on."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -27,22 +27,27 @@ class InterruptRequest:
         return self._number > 0
 
     def end(self, message: str) -> Interrupted | Terminated:
-        """Return what to raise: Python ends with 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+        """Return the error to raise; it sets the exit code of Python.
+
+        Python ends with 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+        """
         if self._number in (0, signal.SIGINT):
             return Interrupted(message)
         return Terminated(message, 128 + self._number)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """End at once when a signal comes, by raising what `end` returns; a second one while that goes on, too.
+        """Raise what `end` returns as soon as a signal arrives, a second signal included.
 
-        Only the main thread hears signals. Inside of another `listening` nothing changes.
+        Only the main thread gets signals: in other threads, and inside of another `listening`,
+        this does nothing.
         """
         if self._listens or threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def heard(number: int, frame: Any) -> None:
+            """Note the signal; raise where it is the second one, or `noting` is not active."""
             again, self._number = bool(self), self._number or number
             if again or not self._notes:
                 raise self.end("")
@@ -51,7 +56,7 @@ class InterruptRequest:
         before = {number: signal.getsignal(number) for number in HEARD}
         try:
             for number, handler in before.items():
-                # nohup has a program ignore that the terminal is gone
+                # nohup makes a program ignore SIGHUP: leave every ignored signal but Ctrl-C alone
                 if number == signal.SIGINT or handler != signal.SIG_IGN:
                     signal.signal(number, heard)
             yield
@@ -62,7 +67,7 @@ class InterruptRequest:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """In here the first signal is only noted, for whoever looks; a second one ends at once."""
+        """Only note the first signal, for the caller to check; raise at once on a second one."""
         before, self._notes = self._notes, True
         try:
             yield

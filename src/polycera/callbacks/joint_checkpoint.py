@@ -1,4 +1,4 @@
-"""Keep the model of the best epoch: in memory while past epochs may yet be rescored, and in a file."""
+"""Save the model of the best epoch: in memory while past epochs may be rescored, and in a file."""
 
 from __future__ import annotations
 
@@ -19,68 +19,72 @@ from polycera.storage import arrays, atomic
 from polycera.typing import TaskName
 
 HELD = 8
-"""Epochs whose weights are held in memory at most, where past epochs may be rescored."""
+"""Most epochs whose weights are held in memory where past epochs may be rescored."""
 
 
 class Holding(JointScore):
-    """A joint score that holds the weights of the best epoch, and of those that may yet become it."""
+    """Holds the weights of the best epoch in memory, and of those that may become the best."""
 
     def _begin(self) -> None:
+        """Reset everything that belongs to one training."""
         super()._begin()
         self._held: dict[int, list[np.ndarray]] = {}
 
     def best_of(self, epochs: Iterable[int]) -> int:
-        """The first of these epochs with the highest joint score, as it stands now."""
+        """Return the first of these epochs with the highest joint score, as it is rated now."""
         return max(sorted(epochs), key=self._score)
 
     def _score(self, epoch: int) -> float:
+        """Return the joint score of an epoch; minus infinity where it is not defined."""
         score = float(self.scores[epoch])
         return -math.inf if math.isnan(score) else score
 
     def _hold(self, now: int) -> None:
-        """Hold this epoch's weights where it is the best, or may yet become it; let go of those that cannot."""
+        """Hold this epoch's weights if it is or may become the best; drop those that cannot."""
         if math.isnan(self.scores[now]):
             return
         epochs = [*self._held, now]
         if self.rescores:
+            # only epochs of the Pareto set can come out best under some range of the metrics
             epochs = [
-                e
-                for e, may in zip(
+                candidate
+                for candidate, non_dominated in zip(
                     epochs, pareto_set.non_dominated(self.scaled[epochs]), strict=True
                 )
-                if may
+                if non_dominated
             ]
             epochs = sorted(epochs, key=self._score, reverse=True)[:HELD]
         else:
             epochs = [self.best_of(epochs)]
         if now in epochs:
             self._held[now] = self.model.get_weights()
-        self._held = {e: self._held[e] for e in sorted(epochs)}
+        self._held = {candidate: self._held[candidate] for candidate in sorted(epochs)}
 
 
 class JointCheckpoint(Holding):
-    """Saves the model whenever the joint score improves: one line, and no direction to get wrong.
+    """Saves the model whenever the joint score improves; there is no direction to get wrong.
 
     It logs what `JointScore` logs. The file is whole at any moment: it is replaced once the new one
     is written. Weights that are not finite are never written.
 
-    Where the scale may rescore past epochs ("minmax"), the weights of those that may yet come out
-    best are held, eight at most, and the file is rewritten when the best moves to one of them. The
-    optimizer's state in a `.keras` file is then that of the epoch in which this was seen.
+    Where the scale may rescore past epochs ("minmax"), the weights of epochs that may still come
+    out best are held in memory, eight at most. The file is rewritten when the best epoch changes to
+    one of them. The optimizer's state in a `.keras` file is then that of the epoch in which the
+    change was noticed.
 
     Args:
-        path: of the file: `.keras` for the whole model, `.safetensors` for its weights.
+        path: path of the file: `.keras` for the whole model, `.safetensors` for its weights.
         weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
-        min_delta: what counts as an improvement: more than this.
+        min_delta: an improvement has to be larger than this.
         verbose: 1 prints each improvement, and where the model was saved.
 
     Attributes:
-        saved_epoch: whose weights are in the file, counted as `best_epoch` is; None before there is
-            one.
+        saved_epoch: the epoch whose weights are in the file, counted as `best_epoch` is; None
+            before there is one.
 
     Raises:
-        InputError: for another ending; at the beginning of training, for a folder that is not
-            there.
+        InputError: for another file suffix; at the beginning of training, for a folder that does
+            not exist.
 
     Examples:
         >>> import polycera as pc
@@ -106,17 +110,18 @@ class JointCheckpoint(Holding):
         self.path, self.min_delta = Path(path), checked_delta(min_delta)
         if self.path.suffix not in (".keras", arrays.SUFFIX):
             raise InputError(
-                f"JointCheckpoint cannot write {shorten(self.path.name)!r}: end the name in .keras for the whole "
-                f"model, or in {arrays.SUFFIX} for its weights."
+                f"JointCheckpoint cannot write {shorten(self.path.name)!r}: end the name in .keras "
+                f"for the whole model, or in {arrays.SUFFIX} for its weights."
             )
 
     def _begin(self) -> None:
+        """Reset everything that belongs to one training."""
         super()._begin()
         self.saved_epoch: int | None = None
         self._refused = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin anew, and find out whether there is a place for the file."""
+        """Reset the state, and check that the file can be written."""
         super().on_train_begin(logs)
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise InputError(
@@ -129,15 +134,22 @@ class JointCheckpoint(Holding):
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Score, and save if it is better than what was saved."""
+        """Score the epoch, and save the model if it is better than the saved one."""
         now = len(self.scores)
         super().on_epoch_end(epoch, logs)
         if len(self.scores) > now:
+            # read before `_consider` changes `saved_epoch`
             before = None if self.saved_epoch is None else float(self.scores[self.saved_epoch])
             self._consider(now, epoch)
             self._print(epoch, now, before)
 
     def _consider(self, now: int, epoch: int) -> None:
+        """Save the best epoch if it is better than the saved one.
+
+        Args:
+            now: the index of this epoch in `scores`.
+            epoch: its number, for warnings.
+        """
         rescored = self.rescores
         if rescored and self._is_sound(epoch):
             self._hold(now)
@@ -150,6 +162,7 @@ class JointCheckpoint(Holding):
             self._save(best, now)
 
     def _is_better(self, epoch: int) -> bool:
+        """Return whether an epoch is better than the saved one by more than `min_delta`."""
         saved = (
             -math.inf
             if self.saved_epoch is None
@@ -158,6 +171,7 @@ class JointCheckpoint(Holding):
         return self._score(epoch) > saved
 
     def _is_sound(self, epoch: int) -> bool:
+        """Return whether the weights are finite; warn the first time that they are not."""
         sound = finite(variables.read(variables.weights(self.model)))
         if not sound and not self._refused:
             self._refused = True
@@ -165,33 +179,36 @@ class JointCheckpoint(Holding):
         return sound
 
     def _save(self, best: int, now: int) -> None:
+        """Write the weights of the best epoch; the model keeps those of this epoch."""
         if best == now:
             self._write(best)
         else:
-            own = self.model.get_weights()
+            present_weights = self.model.get_weights()
             self.model.set_weights(self._held[best])
             try:
                 self._write(best)
             finally:
-                self.model.set_weights(own)
+                self.model.set_weights(present_weights)
         self.saved_epoch = best
 
     def _report(self, epoch: int, before: float | None) -> None:
-        """Nothing yet: what is printed depends on whether the file is written."""
+        """Do nothing: `_print` reports later, when it is known whether the file is written."""
 
     def _print(self, epoch: int, now: int, before: float | None) -> None:
         """Print whether the file was written, in the words of Keras."""
         if not self.verbose:
             return
-        was, score = "None" if before is None else f"{before:.5f}", float(self.scores[now])
+        previous, score = "None" if before is None else f"{before:.5f}", float(self.scores[now])
         if self.saved_epoch == now:
             print(
-                f"\nEpoch {epoch + 1}: val_joint improved from {was} to {score:.5f}, saving model to {self.path}"
+                f"\nEpoch {epoch + 1}: val_joint improved from {previous} to {score:.5f}, saving "
+                f"model to {self.path}"
             )
         else:
-            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {was}")
+            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {previous}")
 
     def _write(self, best: int) -> None:
+        """Write the file as a whole, or leave the old one."""
         if self.path.suffix == arrays.SUFFIX:
             arrays.write(self.path, variables.read(variables.weights(self.model)), {"epoch": best})
         else:
@@ -200,21 +217,26 @@ class JointCheckpoint(Holding):
 
 
 def checked_delta(value: Any) -> float:
-    """What counts as an improvement, as a finite number, 0 or more."""
+    """Return the minimal improvement as a finite number, 0 or more.
+
+    Raises:
+        InputError: for anything else.
+    """
     if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
         raise InputError(f"min_delta is a finite number, 0 or more, got {value!r}.")
     return float(value)
 
 
 def finite(values: Mapping[str, np.ndarray]) -> bool:
-    """Whether none of these numbers is NaN or infinite."""
+    """Return whether none of these numbers is NaN or infinite."""
     return all(bool(np.isfinite(array).all()) for array in values.values())
 
 
 def say_not_finite(callback: keras.callbacks.Callback, epoch: int) -> None:
-    """Say why an epoch is passed over."""
+    """Warn that an epoch is not written because its weights are not finite."""
     warnings.warn(
-        f"{type(callback).__name__}: the weights after epoch {epoch} are not all finite, so they are not written; "
-        "lower the learning rate, or look for enormous values in the features. This is said once.",
+        f"{type(callback).__name__}: the weights after epoch {epoch} are not all finite, so they "
+        "are not written; lower the learning rate, or look for enormous values in the features. "
+        "This is said once.",
         stacklevel=4,
     )

@@ -1,4 +1,4 @@
-"""Several metrics watched as one: each brought to one scale, averaged with weights, put into the logs."""
+"""Combine several metrics into one joint score: scale each, average with weights, and log it."""
 
 from __future__ import annotations
 
@@ -17,44 +17,41 @@ from polycera.tasks.terms import factor
 from polycera.typing import Array, TaskName
 
 Scale = str | Callable[[EpochMetrics], Any] | Mapping[str, Callable[[float], float]]
-"""The name of a scale, a function of what was seen, or a function of the value for each name."""
+"""Name of a scale, a function of all epochs so far, or one function of the value per name."""
 
 
 class JointScore(keras.callbacks.Callback):
-    """Logs `val_joint`, the weighted mean of the tasks' skills, so that stock callbacks can monitor it.
+    """Logs `val_joint`, the weighted mean of the tasks' skills, for stock callbacks to monitor.
 
     A skill brings any metric to one scale and one direction: 0 is what the trivial predictor of
     that task reaches on the same rows, 1 is perfect, below 0 is worse than trivial. It costs no
-    second pass over the
-    data: it uses what `fit` has just measured. Put it before the callbacks that monitor it, and
-        monitor with `mode="max"`.
+    second pass over the data: it uses what `fit` has just measured. Put it before the callbacks
+    that monitor it, and monitor with `mode="max"`.
 
     A metric that is undefined in an epoch (a single class among the validation rows) is left out of
-    that epoch's mean, and this is said once.
+    that epoch's mean, with a warning the first time.
 
     Args:
         weights: task name -> weight, or `"task/metric"` -> weight for another metric than the
-            task's headline.
-            Default: every task's headline metric, equally. For a Keras model without tasks: name in
-                the logs ->
-            weight, `{"val_churn_auc": 0.7, "val_price_mae": 0.3}`. A list of weights where the
-            model's outputs are a list.
-        scale: how metrics come to one scale. "skill": see above. "minmax": 0 the worst epoch so
-            far, 1 the best; a new extreme rescores all past epochs, and if that moves the best one
-            it is said. "first": 0 the first epoch, 1 perfect. "single": the gain over separate
-            networks given in `reference`, as a part of what those reach (delta-m in the
-            literature). A scale of your own: a dict from each name to a function of the metric's
-            value, `{"churn": lambda auc: auc, "price": lambda mae: 1 - mae / 600}`, or one function
-            of all epochs so far, which gets `seen.value` [epochs, metrics] and gives as many
-            numbers; higher is better.
-        how: "mean"; "geometric", which no single task can make up for; or "worst", the lowest
-            alone.
-        reference: for `scale="single"`: task name -> what a network of its own reaches in the
-            watched metric.
-        mode, trivial, ideal: for names in the logs of a Keras model of which these are not known:
-            which way is better (`{"val_f": "max"}`), what a constant answer reaches, what a perfect
-            one reaches. They are known for Keras's own metrics; the trivial value is that of the
-            best constant answer on the validation rows.
+            task's headline. Default: every task's headline metric, equally. For a Keras model
+            without tasks: name in the logs -> weight,
+            `{"val_churn_auc": 0.7, "val_price_mae": 0.3}`. A list of weights where the model's
+            outputs are a list.
+        scale: the scale for all metrics. "skill": see above. "minmax": 0 the worst epoch so far, 1
+            the best; a new extreme rescores all past epochs, with a warning if that moves the best
+            one. "first": 0 the first epoch, 1 perfect. "single": the gain over separate networks
+            given in `reference`, relative to their value (delta-m in the literature). A scale of
+            your own: a dict from each name to a function of the metric's value,
+            `{"churn": lambda auc: auc, "price": lambda mae: 1 - mae / 600}`, or one function of all
+            epochs so far, which gets `seen.value` [epochs, metrics] and returns as many numbers;
+            higher is better.
+        how: "mean"; "geometric", in which a task near 0 cannot be offset by the others; or "worst",
+            the lowest alone.
+        reference: for `scale="single"`: task name -> the watched metric of a separate network.
+        mode, trivial, ideal: for names in the logs of a Keras model for which these are not known:
+            the better direction (`{"val_f": "max"}`), the value of a constant prediction, the value
+            of a perfect one. They are known for Keras's own metrics; the trivial value is that of
+            the best constant prediction on the validation rows.
         verbose: 1 prints each improvement.
 
     Logs:
@@ -62,12 +59,12 @@ class JointScore(keras.callbacks.Callback):
             data, nothing.
 
     Attributes:
-        scores: the joint score of every epoch so far, as it stands now, [epochs].
-        best_epoch: the first epoch with the highest; None before there is one.
+        scores: the joint score of every epoch so far, as the scale rates it now, [epochs].
+        best_epoch: the first epoch with the highest score; None before there is one.
 
     Raises:
-        UnknownName: for a scale or mean that there is not; at the beginning of training, for a task
-            or metric that the model does not have.
+        UnknownName: for an unknown scale or mean; at the beginning of training, for a task or
+            metric that the model does not have.
         InputError: for weights that are not finite, 0 or more, with a positive sum; for a reference
             that is missing.
 
@@ -75,7 +72,9 @@ class JointScore(keras.callbacks.Callback):
         >>> import keras, polycera as pc
         >>> watch = [
         ...     pc.callbacks.JointScore({"churn": 0.7, "revenue_loss": 0.3}),
-        ...     keras.callbacks.EarlyStopping("val_joint", mode="max", patience=10, restore_best_weights=True),
+        ...     keras.callbacks.EarlyStopping(
+        ...         "val_joint", mode="max", patience=10, restore_best_weights=True
+        ...     ),
         ... ]
     """
 
@@ -109,46 +108,49 @@ class JointScore(keras.callbacks.Callback):
         self._begin()
 
     def _begin(self) -> None:
+        """Reset everything that belongs to one training."""
         self._values: list[list[float]] = []
         self._trivials: list[list[float]] = []
         self._ideals: list[float] = []
         self._left_out: set[TaskName] = set()
-        self._numbers: list[int] = []  # of the epochs that had validation rows
+        # numbers of the epochs that had validation rows: with `validation_freq` not every one has
+        self._numbers: list[int] = []
         self.scores: Array = np.zeros(0)
 
     @property
     def best_epoch(self) -> int | None:
-        """Counted from the first epoch of this training that had validation rows, from 0."""
+        """Return the best epoch, counted from 0 among the epochs that had validation rows."""
         return best(self.scores) if len(self.scores) else None
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        """The tasks that are watched; of a Keras model without tasks, the names in its logs."""
+        """Return the watched tasks; for a Keras model without tasks, the names in its logs."""
         return () if self._watch is None else self._watch.names
 
     @property
     def rescores(self) -> bool:
-        """Whether a later epoch may change the score of an earlier one."""
+        """Return whether a later epoch may change the score of an earlier one."""
         return self.scale == "minmax" or callable(self.scale)
 
     @property
     def scaled(self) -> Array:
-        """Every watched metric of every epoch on one scale, higher is better, [epochs, tasks]."""
+        """Return all watched metrics on one scale, higher is better, [epochs, tasks]."""
         reference = [float(self.reference.get(task, math.nan)) for task in self.tasks]
         arrays = (self._values, self._trivials, self._ideals, reference)
-        seen = EpochMetrics(*(np.array(each, "float64") for each in arrays))
+        metrics = EpochMetrics(*(np.array(column, "float64") for column in arrays))
         return (
-            SCALES[self.scale](seen)
+            SCALES[self.scale](metrics)
             if isinstance(self.scale, str)
-            else own_scale(self.scale, self.tasks, seen)
+            else own_scale(self.scale, self.tasks, metrics)
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Find the metrics that the weights name."""
+        """Find the metrics that the weights name, check all names and reset the state."""
         needs = NEEDS[self.scale] if isinstance(self.scale, str) else ()
         given = Given(self.mode, self.trivial, self.ideal)
         self._watch = watch(self.model, self.weights, "joint score", given, needs)
         names = self._watch.names
+        # `names` is empty while a list of weights has no names yet: there is nothing to compare
         for values, what in ((self.reference, "the reference"), (self._own_scales, "scale=")):
             for name in values if names else ():
                 if name not in names:
@@ -164,10 +166,11 @@ class JointScore(keras.callbacks.Callback):
 
     @property
     def _own_scales(self) -> Mapping[str, Any]:
+        """Return the functions of the user by name; empty for every other scale."""
         return self.scale if isinstance(self.scale, Mapping) else {}
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the names, where Keras knows them only from the first batch on."""
+        """Resolve the names where Keras builds its metrics only in the first batch."""
         if batch == 0 and isinstance(self._watch, LogWatch):
             self._watch.first_batch()
 
@@ -176,11 +179,12 @@ class JointScore(keras.callbacks.Callback):
         if not self._watch.measured(logs):
             return
         assert logs is not None
-        found = self._watch.read(logs)
+        readings = self._watch.read(logs)
         self._numbers.append(epoch)
-        self._values.append([score.value for score in found])
-        self._trivials.append([score.trivial for score in found])
-        self._ideals = [score.ideal for score in found]
+        self._values.append([reading.value for reading in readings])
+        self._trivials.append([reading.trivial for reading in readings])
+        self._ideals = [reading.ideal for reading in readings]
+        # read before the scores are replaced, to compare the best epoch before and after
         before, best_before = self.best_epoch, self._best
         scaled = self.scaled
         self.scores = MEANS[self.how](scaled, np.array(list(self._watch.weights.values())))
@@ -195,42 +199,45 @@ class JointScore(keras.callbacks.Callback):
         after = self.best_epoch
         if self.rescores and before is not None and after not in (before, len(self.scores) - 1):
             warnings.warn(
-                f"{type(self).__name__}: with this epoch the range of a metric grew, all epochs were rescored, and the "
-                f"best so far is now epoch {after}, no longer {before}.",
+                f"{type(self).__name__}: with this epoch the range of a metric grew, all epochs "
+                f"were rescored, and the best so far is now epoch {after}, no longer {before}.",
                 stacklevel=2,
             )
         self._report(epoch, best_before)
 
     @property
     def _best(self) -> float | None:
+        """Return the highest joint score so far."""
         return None if self.best_epoch is None else float(self.scores[self.best_epoch])
 
     def _report(self, epoch: int, before: float | None) -> None:
         """Print whether the score improved, in the words of Keras."""
         if not self.verbose:
             return
-        now, was = float(self.scores[-1]), "None" if before is None else f"{before:.5f}"
+        now, previous = float(self.scores[-1]), "None" if before is None else f"{before:.5f}"
         if self.best_epoch == len(self.scores) - 1:
             print(
-                f"\nEpoch {epoch + 1}: val_joint improved from {was} to {now:.5f}{self._and_then()}"
+                f"\nEpoch {epoch + 1}: val_joint improved from {previous} to "
+                f"{now:.5f}{self._and_then()}"
             )
         else:
-            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {was}")
+            print(f"\nEpoch {epoch + 1}: val_joint did not improve from {previous}")
 
     def _and_then(self) -> str:
-        """What an improvement leads to, for the printed line."""
+        """Return the end of the printed line on an improvement; a subclass may override it."""
         return ""
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Say so where there was nothing to watch."""
+        """Warn where no epoch had validation rows."""
         if not len(self.scores):
             warnings.warn(
-                f"{type(self).__name__} has no validation rows to look at, so val_joint is not logged: "
-                "pass validation_data or validation_split to fit.",
+                f"{type(self).__name__} has no validation rows to look at, so val_joint is not "
+                "logged: pass validation_data or validation_split to fit.",
                 stacklevel=2,
             )
 
     def _say_once(self, name: str, metric: str) -> None:
+        """Warn about an undefined metric, the first time only."""
         if name not in self._left_out:
             self._left_out.add(name)
             warnings.warn(
@@ -240,7 +247,7 @@ class JointScore(keras.callbacks.Callback):
 
 
 def _check_scale(scale: Any) -> None:
-    """Refuse what is neither the name of a scale nor a function, or a function for each name.
+    """Raise an error unless this is the name of a scale, a function, or a dict of functions.
 
     Raises:
         UnknownName, InputError: for anything else.
@@ -249,8 +256,8 @@ def _check_scale(scale: Any) -> None:
         for name, function in scale.items():
             if not callable(function):
                 raise InputError(
-                    f"scale= of {shorten(name)!r} is {shorten(repr(function))}; expected a function of the metric's "
-                    "value, such as lambda mae: 1 - mae / 600."
+                    f"scale= of {shorten(name)!r} is {shorten(repr(function))}; expected a "
+                    "function of the metric's value, such as lambda mae: 1 - mae / 600."
                 )
     elif not callable(scale) and (not isinstance(scale, str) or scale not in SCALES):
         hint = "A function, or a dict of functions by name, is a scale of your own."
@@ -258,21 +265,22 @@ def _check_scale(scale: Any) -> None:
 
 
 def check_weights(weights: Any, what: str) -> None:
-    """Refuse weights that are not finite, 0 or more, with a positive sum.
+    """Raise an error for weights that are not finite, 0 or more, with a positive sum.
 
     Args:
         weights: name -> weight; or a list of weights, which has its names only once there is a
             model.
-        what: what they are for, as errors call it.
+        what: what the weights are for, as error messages call it.
 
     Raises:
-        InputError: for the first that is none, and for anything but a dict or a list.
+        InputError: for the first that is no such weight, and for anything but a dict or a list.
     """
     if (
         isinstance(weights, list | tuple)
         and weights
-        and not any(isinstance(one, str) for one in weights)
+        and not any(isinstance(item, str) for item in weights)
     ):
+        # the names only serve the error messages below
         weights = {f"number {i + 1} of the list": value for i, value in enumerate(weights)}
     elif isinstance(weights, list | tuple | set) and weights:
         names = dict.fromkeys(map(str, weights), 1.0)
@@ -281,8 +289,8 @@ def check_weights(weights: Any, what: str) -> None:
         )
     if not isinstance(weights, Mapping):
         raise InputError(
-            f"The {what} is a dict from a name to its weight, such as {{'churn': 0.7, 'price': 0.3}}, "
-            f"got {shorten(repr(weights))}."
+            f"The {what} is a dict from a name to its weight, such as {{'churn': 0.7, 'price': "
+            f"0.3}}, got {shorten(repr(weights))}."
         )
     total = sum(
         factor(value, f"the weight of {shorten(name)!r}") for name, value in weights.items()

@@ -1,4 +1,4 @@
-"""Keep the epochs that no other beats on every task, so that the trade-off is chosen after the training."""
+"""Save the Pareto set of epochs, so that the trade-off can be chosen after the training."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from polycera.runs import kept_epochs, pareto_set
 from polycera.storage import arrays, atomic
 
 MOST = 16
-"""Epochs that can be kept: what each alone adds to the hypervolume takes a look at all subsets of them."""
+"""Most epochs that can be stored: their hypervolume contributions need all subsets of them."""
 
 
 class ParetoCheckpoint(keras.callbacks.Callback):
-    """Keeps the weights of the epochs that no other epoch beats on every task.
+    """Saves the weights of the Pareto set: the epochs that no other epoch beats on every task.
 
-    How much one task is worth against another can then be said after the training: for whatever
-    weights, the best of all epochs is among those that no other beats. Each is one file of the
-    folder; where there are more of them than are kept, the one goes that alone adds least to the
-    hypervolume, the volume of skills that the set reaches.
+    The weight of one task against another can then be chosen after the training: for any weights,
+    the best of all epochs is in the Pareto set. Each epoch is one file in the folder. Where the set
+    has more than `keep` epochs, the one that alone adds least to the hypervolume (the volume of
+    skills that the set reaches) is removed.
 
-    Files of kept epochs that an earlier training left in the folder are removed when the first
-    epoch is kept. Weights that are not finite are never written.
+    Files that an earlier training left in the folder are removed when the first epoch is stored.
+    Weights that are not finite are never written.
 
     Args:
-        folder: for the files; made if it is not there.
+        folder: the folder of the files; it is created if it does not exist.
         weights: the tasks, or `"task/metric"`, that are watched: a list of names, or weights as
             `JointScore` takes them, of which 0 leaves a task out. Default: every task's headline
-            metric. For a Keras model without
-            tasks: names in the logs, such as `["val_churn_auc", "val_price_mae"]`.
-        keep: epochs at most, 2 to 16.
+            metric. For a Keras model without tasks: names in the logs, such as
+            `["val_churn_auc", "val_price_mae"]`.
+        keep: the most epochs to store, 2 to 16.
         mode, trivial, ideal: as for `JointScore`.
-        verbose: 1 prints which epochs are kept.
+        verbose: 1 prints which epochs are stored.
 
     Raises:
         UnknownName: at the beginning of training, for a task or metric that the model does not
             have.
-        InputError: for weights that are not finite, 0 or more, with a positive sum; for another
-            number of epochs.
+        InputError: for weights that are not finite, 0 or more, with a positive sum; for a `keep`
+            outside 2 to 16.
 
     Examples:
         >>> import polycera as pc
@@ -83,41 +83,44 @@ class ParetoCheckpoint(keras.callbacks.Callback):
             verbose,
         )
         self._watch: Any = None
-        self.run: str | None = None  # the identity of the run that the folder is in
+        self.run: str | None = None  # the identity of the run, where the folder is part of one
         self._begin()
 
     def _begin(self) -> None:
+        """Reset everything that belongs to one training."""
         self._skills: dict[int, list[float]] = {}
         self._refused = self._seen = False
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """The numbers of the epochs that are kept."""
+        """Return the numbers of the stored epochs."""
         return tuple(sorted(self._skills))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin anew, and find out whether there is a place for the files."""
+        """Reset the state, find the watched metrics and create the folder."""
         given = Given(self.mode, self.trivial, self.ideal)
         self._watch = watch(self.model, self.weights, "set of kept epochs", given, NEEDS["skill"])
         self._begin()
         atomic.make_folder(self.folder)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the names, where Keras knows them only from the first batch on."""
+        """Resolve the names where Keras builds its metrics only in the first batch."""
         if batch == 0 and isinstance(self._watch, LogWatch):
             self._watch.first_batch()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep this epoch where no other beats it, and drop those that it beats."""
+        """Store this epoch if no other beats it, and drop those that it beats."""
         if not self._watch.measured(logs):
             return
         self._seen = True
         readings = self._watch.read(logs)
-        each = zip(self._watch.pairs, self._watch.weights.values(), readings, strict=True)
-        used = [(pair, reading) for pair, weight, reading in each if weight > 0]
+        watched = zip(self._watch.pairs, self._watch.weights.values(), readings, strict=True)
+        used = [(pair, reading) for pair, weight, reading in watched if weight > 0]
         skills = [reading.skill for _, reading in used]
         after = _kept(
-            {e: own for e, own in self._skills.items() if e != epoch} | {epoch: skills}, self.keep
+            {other: epoch_skills for other, epoch_skills in self._skills.items() if other != epoch}
+            | {epoch: skills},
+            self.keep,
         )
         if epoch not in after or np.isnan(skills).all():
             return
@@ -128,19 +131,19 @@ class ParetoCheckpoint(keras.callbacks.Callback):
                 self.folder, epoch, values, self._watch.scores(readings), pairs, self.run
             )
             self._skills = after
-            kept_epochs.sweep(
-                self.folder, after
-            )  # after the new one is there: a sudden end leaves too many, never too few
+            # sweep after the new file is written: a crash leaves too many files, never too few
+            kept_epochs.sweep(self.folder, after)
             if self.verbose:
                 print(
-                    f"\nEpoch {epoch + 1}: no other epoch beats it on every task, kept in {self.folder}"
+                    f"\nEpoch {epoch + 1}: no other epoch beats it on every task, kept in "
+                    f"{self.folder}"
                 )
         elif not self._refused:
             self._refused = True
             say_not_finite(self, epoch)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Say so where there was nothing to watch."""
+        """Warn where no epoch had validation rows."""
         if not self._seen:
             warnings.warn(
                 "ParetoCheckpoint has no validation rows to look at, so no epoch is kept: "
@@ -149,11 +152,11 @@ class ParetoCheckpoint(keras.callbacks.Callback):
             )
 
     def pick(self, weights: Mapping[str, float]) -> int:
-        """Put the weights of the kept epoch that is best under these weights into the model.
+        """Load the stored epoch that is best under these weights into the model.
 
         Args:
-            weights: task, or `"task/metric"`, -> how much its skill is worth; what is not named
-                counts nothing.
+            weights: task, or `"task/metric"`, -> weight of its skill; a task that is not named has
+                weight 0.
 
         Returns:
             the number of that epoch.
@@ -161,24 +164,24 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         Raises:
             UnknownName: for a task or metric that the model does not have.
             InputError: for weights that are not finite, 0 or more, with a positive sum; where no
-                epoch is kept.
+                epoch is stored.
         """
-        found = [one for one in kept_epochs.read(self.folder) if one.epoch in self._skills]
-        if lost := sorted(self._skills.keys() - {one.epoch for one in found}):
+        stored = [item for item in kept_epochs.read(self.folder) if item.epoch in self._skills]
+        if lost := sorted(self._skills.keys() - {item.epoch for item in stored}):
             warnings.warn(
                 f"Of the kept epochs {lost} cannot be read any more; the others remain.",
                 stacklevel=2,
             )
-        best = kept_epochs.pick(found, weights)
+        best = kept_epochs.pick(stored, weights)
         restore(self.model, best)
         return best.epoch
 
 
 def restore(model: keras.Model, epoch: kept_epochs.KeptEpoch) -> None:
-    """Put the weights of a kept epoch into a model that is built as it was.
+    """Load the weights of a stored epoch into a model of the same architecture.
 
     Raises:
-        InputError: where they are of another model; nothing is changed then.
+        InputError: where the weights are of another model; nothing is changed then.
         PolyceraError: where the file is damaged.
     """
     variables.settle(model)
@@ -187,6 +190,11 @@ def restore(model: keras.Model, epoch: kept_epochs.KeptEpoch) -> None:
 
 
 def _weights(weights: Any) -> dict[str, float] | list[float]:
+    """Return weights as a dict or a list; names alone get weight 1.
+
+    Raises:
+        InputError: for weights that are not finite, 0 or more, with a positive sum.
+    """
     names: Any = [weights] if isinstance(weights, str) else weights
     if isinstance(names, list | tuple | set) and all(isinstance(name, str) for name in names):
         names = dict.fromkeys(names, 1.0)
@@ -195,12 +203,20 @@ def _weights(weights: Any) -> dict[str, float] | list[float]:
 
 
 def _kept(skills: dict[int, list[float]], most: int) -> dict[int, list[float]]:
-    """Of these epochs the ones that no other beats, and of more than are kept, all but the one that adds least."""
+    """Return the Pareto set of these epochs: epoch -> skills.
+
+    Where it has more than `most` epochs, the one with the smallest hypervolume contribution is left
+    out. One is enough, because one epoch is added at a time.
+    """
     epochs = sorted(skills)
     rows = np.array([skills[epoch] for epoch in epochs], "float64")
     beaten = ~pareto_set.non_dominated(rows)
-    epochs, rows = [e for e, out in zip(epochs, beaten, strict=True) if not out], rows[~beaten]
+    epochs, rows = (
+        [epoch for epoch, is_beaten in zip(epochs, beaten, strict=True) if not is_beaten],
+        rows[~beaten],
+    )
     if len(epochs) > most:
-        adds = pareto_set.contributions(rows)
-        del epochs[len(epochs) - 1 - int(np.argmin(adds[::-1]))]  # of equals the last
+        contributions = pareto_set.contributions(rows)
+        # reversed: of equal contributions the last one is removed
+        del epochs[len(epochs) - 1 - int(np.argmin(contributions[::-1]))]
     return {epoch: skills[epoch] for epoch in epochs}

@@ -1,4 +1,4 @@
-"""A bar of epochs with each task's headline metric and the time left, and a line for what comes after them."""
+"""Show a progress bar of epochs with headline metrics and time left, then of the phases after."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ PHASES = (
     "importance of columns",
     "writing the run",
 )
-"""What is done after the last epoch, in this order."""
+"""Phases after the last epoch, in this order."""
 
 BAR, NARROW = 30, 100
-"""Characters of the bar; two thirds of them where the terminal has fewer columns than `NARROW`."""
+"""BAR: characters of the bar; NARROW: with fewer terminal columns, two thirds of them."""
 
 
 class Progress(keras.callbacks.Callback):
-    """One line that moves, on a terminal or in a notebook: epochs first, then the phases after them.
+    """Shows one moving line on a terminal or in a notebook: epochs, then the phases after them.
 
     Where the line is too long for the terminal, metrics are cut off; epoch, bar and time stay.
 
     Args:
-        epochs: at most.
-        shown: tasks whose headline metric is shown; the first few of many.
-        phases: names of what comes after the last epoch; none for a training that ends there.
+        epochs: the most epochs that the training can have.
+        shown: number of tasks whose headline metric is shown, from the first one on.
+        phases: names of the phases after the last epoch; none for a training that ends there.
     """
 
     def __init__(self, epochs: int, shown: int = 4, phases: tuple[str, ...] = PHASES) -> None:
@@ -38,13 +38,13 @@ class Progress(keras.callbacks.Callback):
         self.bar: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Draw the bar."""
+        """Draw the bar of epochs."""
         from rich.progress import TimeRemainingColumn
 
         self._start("epoch", self.epochs, "at most", TimeRemainingColumn())
 
     def _start(self, what: str, total: int, before_time: str, time: Any) -> None:
-        """Draw a bar in the place of the one there is."""
+        """Draw a bar in place of the present one."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.table import Column
@@ -69,10 +69,11 @@ class Progress(keras.callbacks.Callback):
         self.line = self.bar.add_task("", total=total)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Move it on."""
+        """Move the bar by one epoch."""
         logs = logs or {}
         parts = []
         for name, task in list(self.model.tasks.items())[: self.shown]:
+            # without validation rows, the metric of the training rows
             value = logs.get(
                 f"val_{name}/{task.headline}", logs.get(f"{name}/{task.headline}", float("nan"))
             )
@@ -80,12 +81,12 @@ class Progress(keras.callbacks.Callback):
         more = len(self.model.tasks) - self.shown
         parts += [f"and {more} more"] if more > 0 else []
         joint = f"joint {logs['val_joint']:.3f}  " if "val_joint" in logs else ""
-        # the terminal is gone; the training ends in good order, see `signals`
+        # writing fails when the terminal is closed; `interrupts` then ends the training
         with suppress(OSError):
             self.bar.update(self.line, completed=epoch + 1, description=joint + "  ".join(parts))
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Go over to the first phase after the epochs."""
+        """Replace the bar of epochs by one of phases."""
         if self.bar is None or not self.phases:
             return
         from rich.progress import TimeElapsedColumn
@@ -95,14 +96,14 @@ class Progress(keras.callbacks.Callback):
             self.bar.update(self.line, description=self.phases[0])
 
     def phase(self, name: str) -> None:
-        """Say what is done now, one of `phases`; nothing where no bar is drawn."""
+        """Show the present phase, one of `phases`; do nothing where there is no bar."""
         if self.bar is None:
             return
         with suppress(OSError):
             self.bar.update(self.line, completed=self.phases.index(name), description=name)
 
     def stop(self) -> None:
-        """Take it away, after an interruption too: the table that follows says more, and the cursor comes back."""
+        """Remove the bar, also after an interruption, so that the cursor is visible again."""
         if self.bar is not None:
             with suppress(OSError):
                 self.bar.stop()

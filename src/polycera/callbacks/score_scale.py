@@ -1,4 +1,4 @@
-"""Metrics of several tasks brought to one scale and one direction, and put together as one number."""
+"""Bring metrics of several tasks to one scale and direction, and combine them into one number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from polycera.typing import Array
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What the epochs so far measured of the watched metrics.
+    """Holds the values of k watched metrics in all epochs so far.
 
     Attributes:
         value, trivial: [epochs, k]; NaN where undefined. The trivial predictor's value may differ
             from epoch to epoch where validation rows do.
-        ideal: what a perfect predictor reaches, [k]; infinite where only the direction is known.
-        reference: what separate networks reach, [k]; NaN where nobody said.
+        ideal: the value of a perfect predictor, [k]; infinite where only the direction is known.
+        reference: the value of separate networks, [k]; NaN where none is given.
     """
 
     value: Array
@@ -29,10 +29,10 @@ class EpochMetrics:
 
     @property
     def gap(self) -> Array:
-        """How far from ideal, [epochs, k]: lower is better, whatever the metric's direction.
+        """Return the distance from ideal, [epochs, k]: lower is better for every metric.
 
-        An infinite ideal says which way is better and no more: the gap is then the value itself, or
-            its negative.
+        An infinite ideal gives only the direction: the gap is then the value itself, or its
+        negative.
         """
         known = np.isfinite(self.ideal)
         gap = np.abs(self.value - np.where(known, self.ideal, 0.0))
@@ -40,15 +40,15 @@ class EpochMetrics:
 
 
 def skill(seen: EpochMetrics) -> Array:
-    """0 the trivial predictor, 1 perfect, below 0 worse than trivial."""
+    """Return skills, [epochs, k]: 0 the trivial predictor, 1 perfect, below 0 worse."""
     return 1.0 - _over(seen.gap, np.abs(seen.trivial - seen.ideal))
 
 
 def minmax(seen: EpochMetrics) -> Array:
-    """0 the worst epoch so far, 1 the best: each new extreme rescores all epochs before it.
+    """Return 0 for the worst epoch so far and 1 for the best, [epochs, k].
 
-    An epoch that is infinitely far from ideal counts as minus infinity, and the others among
-    themselves.
+    Each new extreme rescores all epochs before it. An epoch that is infinitely far from ideal
+    scores minus infinity, and the range is that of the other epochs.
     """
     gap = np.where(np.isinf(seen.gap), np.nan, seen.gap)
     worst, best = _nan(np.nanmax, gap), _nan(np.nanmin, gap)
@@ -62,13 +62,16 @@ def minmax(seen: EpochMetrics) -> Array:
 
 
 def first(seen: EpochMetrics) -> Array:
-    """0 the first epoch in which the metric was defined, 1 perfect."""
+    """Return 0 for the first epoch with a defined metric and 1 for perfect, [epochs, k]."""
     start = [next((gap for gap in column if not np.isnan(gap)), np.nan) for column in seen.gap.T]
     return 1.0 - _over(seen.gap, np.array(start)[None, :])
 
 
 def single(seen: EpochMetrics) -> Array:
-    """Gain over a separate network, as a part of what that reaches: delta-m of the literature, 0 for equals."""
+    """Return the relative gain over separate networks, [epochs, k]; 0 where they are equal.
+
+    This is delta-m of the literature.
+    """
     sign = np.where(seen.reference <= seen.ideal, 1.0, -1.0)
     return sign * _over(
         seen.value - seen.reference, np.abs(seen.reference) + np.zeros_like(seen.value)
@@ -81,7 +84,7 @@ SCALES: Mapping[str, Callable[[EpochMetrics], Array]] = {
     "first": first,
     "single": single,
 }
-"""Ways to one scale: what was seen -> scaled metrics [epochs, k], higher is better."""
+"""Scales by name: epochs so far -> scaled metrics [epochs, k], higher is better."""
 
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -90,20 +93,20 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "first": ("ideal",),
     "single": (),
 }
-"""What each scale has to know of a metric beside its values and its direction."""
+"""Facts about a metric that each scale needs beside its values and its direction."""
 
 
 def own_scale(scale: object, names: Sequence[str], seen: EpochMetrics) -> Array:
-    """Scale metrics by functions of the user's own.
+    """Scale metrics by functions that the user wrote.
 
     Args:
-        scale: a function of `Seen`, or a dict: name -> function from a value to a number, higher is
-            better.
-        names: of the metrics, k.
+        scale: a function of `EpochMetrics`, or a dict: name -> function from a value to a number,
+            higher is better.
+        names: names of the metrics, k.
         seen: the epochs so far.
 
     Returns:
-        [epochs, k].
+        the scaled metrics, [epochs, k].
 
     Raises:
         InputError: where the result is not one number for each epoch and metric.
@@ -111,52 +114,60 @@ def own_scale(scale: object, names: Sequence[str], seen: EpochMetrics) -> Array:
     value = np.asarray(seen.value, "float64")
     if isinstance(scale, Mapping):
         columns = [
-            [_one(name, scale[name], number) for number in value[:, i]]
+            [_one(name, scale[name], metric_value) for metric_value in value[:, i]]
             for i, name in enumerate(names)
         ]
         return np.array(columns, "float64").reshape(len(names), -1).T
     assert callable(scale)
-    found = scale(seen)
+    returned = scale(seen)
     try:
-        scaled = np.asarray(found, "float64")
+        scaled = np.asarray(returned, "float64")
     except (TypeError, ValueError):
         scaled = np.zeros(0)
     if scaled.shape != value.shape:
         raise InputError(
-            f"The function given as scale= returned {shorten(repr(found), 60)}; expected one number for each epoch and "
-            f"metric, an array of shape {list(value.shape)} as seen.value has, where higher is better."
+            f"The function given as scale= returned {shorten(repr(returned), 60)}; expected one "
+            f"number for each epoch and metric, an array of shape {list(value.shape)} as "
+            "seen.value has, where higher is better."
         )
     return scaled
 
 
 def _one(name: str, function: Callable[[float], float], value: float) -> float:
-    found = function(float(value))
+    """Return the scaled value of one metric in one epoch.
+
+    Raises:
+        InputError: where the user's function does not return a number.
+    """
+    returned = function(float(value))
     try:
-        return float(found)
+        return float(returned)
     except (TypeError, ValueError):
         raise InputError(
-            f"The function given as scale= of {shorten(name)!r} returned {shorten(repr(found), 60)} for {value:g}; "
-            "expected one number, where higher is better."
+            f"The function given as scale= of {shorten(name)!r} returned "
+            f"{shorten(repr(returned), 60)} for {value:g}; expected one number, where higher is "
+            "better."
         ) from None
 
 
 def mean(scaled: Array, weights: Array) -> Array:
-    """The weighted mean over what is defined, [epochs]."""
-    used = weights > 0  # what has no weight may be infinitely bad
+    """Return the weighted mean over the metrics that are defined, [epochs]."""
+    used = weights > 0  # a metric without weight may be minus infinity, and 0 times that is NaN
     scaled, weights = scaled[:, used], weights[used]
     known = ~np.isnan(scaled)
     return _over(np.where(known, scaled, 0.0) @ weights, known @ weights)
 
 
 def geometric(scaled: Array, weights: Array) -> Array:
-    """The weighted geometric mean; what is below 0 counts as 0."""
+    """Return the weighted geometric mean, [epochs]; a value below 0 counts as 0."""
     used = weights > 0  # an infinite logarithm times 0 would be NaN
+    # the logarithm of 0 is minus infinity, and its exponential is 0 again
     with np.errstate(divide="ignore"):
         return np.exp(mean(np.log(np.maximum(scaled[:, used], 0.0)), weights[used]))
 
 
 def worst(scaled: Array, weights: Array) -> Array:
-    """The lowest of those with a weight above 0."""
+    """Return the lowest of the metrics with a weight above 0, [epochs]."""
     return _nan(np.nanmin, np.where(weights > 0, scaled, np.nan).T)
 
 
@@ -165,23 +176,25 @@ MEANS: Mapping[str, Callable[[Array, Array], Array]] = {
     "geometric": geometric,
     "worst": worst,
 }
-"""Ways to one number: scaled metrics [epochs, k], weights [k] -> [epochs], NaN where nothing is defined."""
+"""Means by name: scaled metrics [epochs, k], weights [k] -> [epochs]; NaN if nothing is defined."""
 
 
 def best(scores: Sequence[float] | Array) -> int | None:
-    """The first epoch with the highest score; None where none is defined."""
+    """Return the first epoch with the highest score; None where none is defined."""
     scores = np.asarray(scores, "float64")
-    known = np.flatnonzero(~np.isnan(scores))  # nanargmax takes a NaN for minus infinity
+    # nanargmax treats a NaN as minus infinity, which is a possible score here
+    known = np.flatnonzero(~np.isnan(scores))
     return int(known[np.argmax(scores[known])]) if len(known) else None
 
 
 def _over(numerator: Array, denominator: Array) -> Array:
-    """A quotient, NaN where there is nothing to divide by."""
+    """Return a quotient; NaN where the denominator is 0."""
     good = np.abs(denominator) > 0
     return np.where(good, numerator / np.where(good, denominator, 1.0), np.nan)
 
 
 def _nan(reduce: Callable[..., Array], values: Array) -> Array:
-    """A reduction over the first axis that leaves NaN where all is NaN, without a warning."""
+    """Reduce the first axis; return NaN where all values are NaN, without a warning."""
+    # NumPy warns about columns that are all NaN, so they are filled before the reduction
     empty = np.isnan(values).all(axis=0)
     return np.where(empty, np.nan, reduce(np.where(empty, 0.0, values), axis=0))

@@ -1,4 +1,4 @@
-"""The labels that Keras validates with, where a callback can see them."""
+"""Read the labels of the validation rows from a running `fit` of Keras."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import keras
 import numpy as np
 
 ROWS = 200_000
-"""Rows that are looked at, at most: a trivial value does not become better by more."""
+"""Most rows that are read: more rows do not make a trivial value noticeably more accurate."""
 
 
 def validation_labels(model: Any) -> Any | None:
-    """Return the labels of the validation rows of a running `fit`, or None where they cannot be read a second time.
+    """Return the labels of the validation rows of a running `fit`; None where that is impossible.
 
-    Keras keeps what it validates with in one private attribute and offers no public way to it. The
-    attribute is looked for here and nowhere else; where a later Keras has renamed it, callers ask
-    the user instead.
+    Rows that can be read only once, such as those of a generator, are not read. Keras stores its
+    validation data in one private attribute and offers no public way to it. Only this function
+    reads the attribute; where a later Keras has renamed it, callers ask the user instead.
 
     Args:
         model: a `keras.Model` in the middle of `fit`.
@@ -31,18 +31,21 @@ def validation_labels(model: Any) -> Any | None:
     try:
         return _read(_batches(adapter))
     except Exception:
-        # whatever a source of the user's own raises: then its trivial value is asked for
+        # a source that the user wrote may raise anything: the caller then asks for a trivial value
         return None
 
 
 def _batches(adapter: Any) -> Any:
-    source = getattr(adapter, "py_dataset", None)  # its workers are for Keras; reading needs none
+    """Return an iterator of the batches of one of Keras's data adapters."""
+    # read a `PyDataset` directly: the workers of its adapter serve Keras, and reading needs none
+    source = getattr(adapter, "py_dataset", None)
     if source is None:
         return adapter.get_numpy_iterator()
     return (source[i] for i in range(source.num_batches))
 
 
 def _read(batches: Any) -> Any | None:
+    """Return the labels of the first `ROWS` rows; None where the batches hold no labels."""
     parts: list[Any] = []
     rows = 0
     for batch in batches:
@@ -59,4 +62,5 @@ def _read(batches: Any) -> Any | None:
 
 
 def _array(part: Any) -> np.ndarray:
+    """Return a tensor of any backend as an array."""
     return np.asarray(keras.ops.convert_to_numpy(part))

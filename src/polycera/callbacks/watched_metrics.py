@@ -1,4 +1,4 @@
-"""What a callback watches in an epoch: metrics of a model's tasks, or numbers in the logs of any Keras model."""
+"""Read what callbacks watch in an epoch: metrics of tasks, or numbers in the logs of Keras."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from polycera.tasks.terms import factor
 from polycera.typing import TaskName
 
 VAL = "val_"
+"""Prefix of validation metrics in the logs of Keras."""
+
 LOGGING = ("train_step", "test_step", "compute_metrics", "get_metrics_result")
 """Methods of `keras.Model` that decide what is logged."""
+
 NO_LIMIT = {"max": math.inf, "min": -math.inf}
-"""The ideal of a metric of which only the direction is known."""
+"""Ideal of a metric, by direction, where only the direction is known."""
 
 
 class Reading(NamedTuple):
-    """One watched metric in one epoch.
+    """Holds the value of one watched metric in one epoch, and what is needed to scale it.
 
     Attributes:
-        value: as measured on the validation rows.
-        trivial: what a constant answer reaches there; NaN where it is not needed.
-        ideal: what a perfect answer reaches; infinite where only the direction is known.
+        value: the metric on the validation rows.
+        trivial: the metric of a constant prediction there; NaN where no scale needs it.
+        ideal: the metric of a perfect prediction; infinite where only the direction is known.
         direction: `max`, `min` or `target`.
     """
 
@@ -42,18 +45,20 @@ class Reading(NamedTuple):
 
     @property
     def skill(self) -> float:
-        """0 the trivial predictor, 1 perfect, below 0 worse than trivial; NaN where undefined."""
+        """Return the skill: 0 trivial predictor, 1 perfect, below 0 worse; NaN where undefined."""
         return float(skill(self.value, self.trivial, self.ideal))
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says of metrics that Keras and polycera know too little of: name in the logs -> value.
+    """Holds what the user declares about metrics that Keras and polycera do not know.
+
+    Each attribute maps a name in the logs to a value.
 
     Attributes:
         mode: `"max"` or `"min"`.
-        trivial: what a constant answer reaches.
-        ideal: what a perfect answer reaches.
+        trivial: the metric of a constant prediction.
+        ideal: the metric of a perfect prediction.
     """
 
     mode: Mapping[str, str] = field(default_factory=dict)
@@ -62,31 +67,34 @@ class Given:
 
     @classmethod
     def of(cls, mode: Any, trivial: Any, ideal: Any) -> Given:
-        """Check what was given.
+        """Check the three arguments and return them as one object.
 
         Raises:
-            InputError: for what is no dict, a mode other than "max" and "min", or a number that is
-                not finite.
+            InputError: for an argument that is no dict, a mode other than "max" and "min", or a
+                number that is not finite.
         """
         for argument, values in (("mode", mode), ("trivial", trivial), ("ideal", ideal)):
             if values is not None and not isinstance(values, Mapping):
                 raise InputError(
-                    f"{argument}= is a dict from the name of a metric to its value, got {shorten(repr(values))}."
+                    f"{argument}= is a dict from the name of a metric to its value, got "
+                    f"{shorten(repr(values))}."
                 )
-        for name, way in (mode or {}).items():
-            if way not in NO_LIMIT:
+        for name, direction in (mode or {}).items():
+            if direction not in NO_LIMIT:
                 raise InputError(
-                    f"mode= of {shorten(name)!r} is 'max' or 'min', got {shorten(repr(way))}."
+                    f"mode= of {shorten(name)!r} is 'max' or 'min', got {shorten(repr(direction))}."
                 )
         for argument, numbers in (("trivial", trivial or {}), ("ideal", ideal or {})):
             for name, number in numbers.items():
+                # bool is a subclass of int, so it has to be refused first
                 if (
                     isinstance(number, bool)
                     or not isinstance(number, int | float)
                     or not math.isfinite(number)
                 ):
                     raise InputError(
-                        f"{argument}= of {shorten(name)!r} is a finite number, got {shorten(repr(number))}."
+                        f"{argument}= of {shorten(name)!r} is a finite number, got "
+                        f"{shorten(repr(number))}."
                     )
         return cls(dict(mode or {}), dict(trivial or {}), dict(ideal or {}))
 
@@ -97,15 +105,15 @@ class Given:
 def watch(
     model: Any, weights: Any, what: str, given: Given | None = None, needs: Sequence[str] = ()
 ) -> Any:
-    """Return what is to be watched in this model.
+    """Return an object that reads the watched metrics of this model.
 
     Args:
         model: a `pc.Model`, or any other Keras model.
         weights: name -> weight; a list of weights in the order of the outputs, where these are a
             list; or None.
-        what: what the weights are for, as errors call it.
-        given: what the user says of single metrics.
-        needs: of "trivial" and "ideal" those without which there is no scale.
+        what: what the weights are for, as error messages call it.
+        given: what the user declares about single metrics.
+        needs: which of "trivial" and "ideal" the scale cannot do without.
 
     Returns:
         A `TaskWatch` or a `LogWatch`.
@@ -117,20 +125,25 @@ def watch(
     if has_tasks(model):
         if given:
             raise InputError(
-                f"mode=, trivial= and ideal= of the {what} are for names in the logs of a Keras model; the metrics of "
-                f"tasks know theirs: leave them out."
+                f"mode=, trivial= and ideal= of the {what} are for names in the logs of a Keras "
+                "model; the metrics of tasks know theirs: leave them out."
             )
         return TaskWatch(model, weights, what)
     return LogWatch(model, weights, what, given, needs)
 
 
 def has_tasks(model: Any) -> bool:
-    """Whether a model is one of polycera's."""
+    """Return whether a model is one of polycera's."""
     return hasattr(model, "tasks") and hasattr(model, "scores")
 
 
 def needs_tasks(model: Any, what: str, instead: str = "") -> None:
-    """Refuse a model of stock Keras in one sentence.
+    """Raise an error for a model of stock Keras.
+
+    Args:
+        model: any Keras model.
+        what: the class that needs tasks, as the message calls it.
+        instead: a sentence on what to use with a stock Keras model.
 
     Raises:
         InputError: where the model has no tasks.
@@ -138,13 +151,14 @@ def needs_tasks(model: Any, what: str, instead: str = "") -> None:
     if not has_tasks(model):
         hint = f" {instead}" if instead else ""
         raise InputError(
-            f"{what} works in the fit of a pc.Model, and {shorten(getattr(model, 'name', 'this model'), 40)!r} is a "
-            f"{type(model).__name__} of Keras: pc.adopt(model, tasks) makes a pc.Model of it.{hint}"
+            f"{what} works in the fit of a pc.Model, and "
+            f"{shorten(getattr(model, 'name', 'this model'), 40)!r} is a {type(model).__name__} of "
+            f"Keras: pc.adopt(model, tasks) makes a pc.Model of it.{hint}"
         )
 
 
 class TaskWatch:
-    """Metrics of tasks: values, trivial values and ideals come from the model's scores.
+    """Reads metrics of tasks: values, trivial values and ideals come from the model's scores.
 
     Attributes:
         weights: (task, metric) -> weight.
@@ -161,42 +175,43 @@ class TaskWatch:
 
     @property
     def names(self) -> tuple[TaskName, ...]:
-        """The tasks, as patience and references call them."""
+        """Return the tasks, as `patience` and `reference` call them."""
         return tuple(task for task, _ in self.weights)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The tasks, as logs call them."""
+        """Return the tasks, as logs call them."""
         return self.names
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """How sentences call what is watched."""
+        """Return what is watched, as warnings call it."""
         return tuple(f"Task {shorten(task)!r}: {metric}" for task, metric in self.weights)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """(task, metric), as files of kept epochs call them."""
+        """Return the (task, metric) pairs, as files of stored epochs call them."""
         return list(self.weights)
 
     def measured(self, logs: Any) -> bool:
-        """Whether this epoch had validation rows."""
-        return logs is not None and "val_loss" in logs  # a task's own name may begin with val_
+        """Return whether this epoch had validation rows."""
+        # not any(startswith("val_")): a task's own name may begin with val_
+        return logs is not None and "val_loss" in logs
 
     def read(self, logs: Any) -> list[Any]:
-        """What the epoch measured, in the order of the names."""
+        """Return the watched scores of the epoch, in the order of the names."""
         return [self.model.scores[task][metric] for task, metric in self.weights]
 
     def scores(self, readings: list[Any]) -> Mapping[str, Mapping[str, Any]]:
-        """All that the epoch measured: task -> metric -> score."""
+        """Return all scores of the epoch: task -> metric -> score."""
         return self.model.scores
 
 
 class LogWatch:
-    """Numbers in the logs of a Keras model that has no tasks.
+    """Reads numbers in the logs of a Keras model that has no tasks.
 
-    Directions and ideals come from the compiled metric objects behind the names, trivial values
-    from the labels of the validation rows; what is not known there is asked for.
+    Directions and ideals come from the compiled metric objects behind the names. Trivial values
+    come from the labels of the validation rows. What is not known there, the user has to give.
     """
 
     def __init__(
@@ -204,7 +219,8 @@ class LogWatch:
     ) -> None:
         self.model, self.what, self.given, self.needs = model, what, given, tuple(needs)
         self._given_weights = weights
-        # a list gets its names with the first batch, on TensorFlow
+        # empty until the names are known: on TensorFlow a list of weights gets its names with the
+        # first batch, because Keras builds its metrics only then
         self._weights: dict[str, float] = {}
         self._keys: dict[str, str] = {}
         self._constant: dict[str, tuple[float, float, str]] = {}
@@ -216,35 +232,35 @@ class LogWatch:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names as they were given."""
+        """Return the names as the user wrote them."""
         return tuple(self._weights)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The names in the logs of training."""
+        """Return the names in the logs of training, without the prefix `val_`."""
         return tuple(name.removeprefix(VAL) for name in self._weights)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """How sentences call what is watched."""
+        """Return what is watched, as warnings call it."""
         return tuple(repr(shorten(name)) for name in self._weights)
 
     @property
     def weights(self) -> dict[str, float]:
-        """Name -> weight."""
+        """Return name -> weight."""
         return self._weights
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """(name, "value"), as files of kept epochs call them."""
+        """Return the (name, "value") pairs, as files of stored epochs call them."""
         return [(name, "value") for name in self._weights]
 
     def measured(self, logs: Any) -> bool:
-        """Whether this epoch had validation rows."""
+        """Return whether this epoch had validation rows."""
         return logs is not None and any(name.startswith(VAL) for name in logs)
 
     def first_batch(self) -> None:
-        """Look at the names once Keras has made its metrics, on TensorFlow in the first batch."""
+        """Resolve the names once Keras has built its metrics, on TensorFlow in the first batch."""
         if not self._keys and self._compiled is None:
             self._compiled = _compiled(self.model)
             if self._compiled is not None:
@@ -252,7 +268,7 @@ class LogWatch:
                 self._resolve(self._compiled)
 
     def _name_weights(self, logged: Sequence[str]) -> None:
-        """Give each weight its name.
+        """Assign a name to each weight.
 
         Args:
             logged: names in the logs, where there are some already.
@@ -265,8 +281,8 @@ class LogWatch:
             weights = self._listed(weights, logged)
         if not weights:
             raise InputError(
-                f"The {self.what} needs the names to watch, for this model has no tasks: give a weight for each, "
-                f"such as {self._example()}."
+                f"The {self.what} needs the names to watch, for this model has no tasks: give a "
+                f"weight for each, such as {self._example()}."
             )
         self._weights = {
             str(name): factor(value, f"the weight of {shorten(name)!r}")
@@ -274,33 +290,37 @@ class LogWatch:
         }
 
     def read(self, logs: Any) -> list[Reading]:
-        """What the epoch measured, in the order of the names.
+        """Return the watched numbers of the epoch, in the order of the names.
 
         Raises:
-            UnknownName, InputError: in the first epoch, for what is not in the logs or not known
-                enough of.
+            UnknownName, InputError: in the first epoch, for a name that is not in the logs, or
+                whose direction, ideal or trivial value is needed and not known.
         """
         if not self._constant:
             try:
                 self._settle(logs)
             except InputError:
-                variables.settle(self.model)  # on JAX: what was trained so far is not lost
+                # on JAX, Keras holds the trained values outside of the model during `fit`: without
+                # this the error would lose the first epoch
+                variables.settle(self.model)
                 raise
         readings = []
         for name in self._weights:
-            trivial, ideal, way = self._constant[name]
+            trivial, ideal, direction = self._constant[name]
             value = logs.get(self._keys[name], math.nan)
-            readings.append(Reading(_number(name, value), trivial, ideal, way))
+            readings.append(Reading(_number(name, value), trivial, ideal, direction))
         return readings
 
     def scores(self, readings: list[Reading]) -> dict[str, dict[str, Reading]]:
-        """What is watched: name -> "value" -> reading."""
-        return {name: {"value": one} for name, one in zip(self._weights, readings, strict=True)}
+        """Return what is watched: name -> "value" -> reading."""
+        return {
+            name: {"value": reading} for name, reading in zip(self._weights, readings, strict=True)
+        }
 
-    # -- names -----------------------------------------------------------------------------------------------------
+    # -- names -------------------------------------------------------------------------------------
 
     def _resolve(self, compiled: Mapping[str, Any]) -> None:
-        """Hold the names against those that Keras will log, before the training costs anything."""
+        """Check the names against those that Keras will log, before the first step runs."""
         for name in self._weights:
             key = name if name in compiled else name.removeprefix(VAL)
             if key in compiled:
@@ -315,7 +335,7 @@ class LogWatch:
                 ):
                     raise self._asks_trivial(name)
             elif name in self.given.mode or name in self.given.ideal:
-                # logged by a callback of the user's own
+                # not a metric of the model: a callback of the user is expected to log it
                 self._keys[name] = name
                 self._direction(name, None)
             else:
@@ -324,6 +344,7 @@ class LogWatch:
             raise InputError(f"The {self.what} names a metric twice: {listing(self._weights)}.")
 
     def _unknown(self, name: str, known: Sequence[str]) -> UnknownName:
+        """Return the error for a name that is not in the logs."""
         known = list(known) if name.startswith(VAL) else [key.removeprefix(VAL) for key in known]
         hint = f"needs its direction: mode={{{shorten(name, 40)!r}: 'max'}} or 'min'."
         if name in self.given.mode or name in self.given.ideal:
@@ -336,51 +357,67 @@ class LogWatch:
         )
 
     def _settle(self, logs: Mapping[str, Any]) -> None:
-        """In the first epoch: find every name in the logs, and all that is known of it."""
+        """Find every name in the logs of the first epoch, with its trivial value and ideal."""
         self._compiled = compiled = self._compiled or _compiled(self.model) or {}
         if not self._weights:
             self._name_weights([name for name in logs if name.startswith(VAL)])
         labels: Any = None
-        found: dict[str, tuple[float, float, str]] = {}
+        constants: dict[str, tuple[float, float, str]] = {}
         for name in self._weights:
-            wanted = [self._keys.get(name, name), VAL + name, name]
-            key = next((each for each in wanted if each in logs), None)
+            # the name that `_resolve` found comes first, then validation before training
+            candidates = [self._keys.get(name, name), VAL + name, name]
+            key = next((candidate for candidate in candidates if candidate in logs), None)
             if key is None:
-                raise self._unknown(name, [each for each in logs if each.startswith(VAL)])
+                raise self._unknown(
+                    name, [candidate for candidate in logs if candidate.startswith(VAL)]
+                )
             self._keys[name] = key
             plain = key.removeprefix(VAL)
             metric = compiled.get(plain)
-            way = self._direction(name, metric)
+            direction = self._direction(name, metric)
             ideal = (
                 self._ideal(name, metric)
                 if "ideal" in self.needs
-                else self._ideal_or_none(name, metric, way)
+                else self._ideal_or_none(name, metric, direction)
             )
             trivial = self.given.trivial.get(name, math.nan)
             if math.isnan(trivial) and "trivial" in self.needs:
                 labels = validation_labels(self.model) if labels is None else labels
                 trivial = self._trivial(name, plain, metric, labels)
-            found[name] = (float(trivial), float(ideal), way)
-        self._constant = found
+            constants[name] = (float(trivial), float(ideal), direction)
+        self._constant = constants
 
-    # -- what is known of a metric ---------------------------------------------------------------------------------
+    # -- direction, ideal and trivial value --------------------------------------------------------
 
     def _direction(self, name: str, metric: Any) -> str:
-        way = self.given.mode.get(name) or (metric.way if metric is not None else None)
-        if way is None:
+        """Return "max" or "min" for a name; the user's `mode` comes before the metric's own.
+
+        Raises:
+            InputError: where neither is known.
+        """
+        direction = self.given.mode.get(name) or (metric.way if metric is not None else None)
+        if direction is None:
             short = shorten(name, 40)
-            more = [
+            missing = [
                 f"{what}={{{short!r}: ...}}"
                 for what in self.needs
                 if name not in getattr(self.given, what)
             ]
-            also = f", and {' and '.join(more)} (scale='minmax' needs neither)" if more else ""
-            raise InputError(
-                f"Which way {short!r} is better is not known: give mode={{{short!r}: 'max'}} or 'min'{also}."
+            hint = (
+                f", and {' and '.join(missing)} (scale='minmax' needs neither)" if missing else ""
             )
-        return way
+            raise InputError(
+                f"Which way {short!r} is better is not known: give mode={{{short!r}: 'max'}} or "
+                f"'min'{hint}."
+            )
+        return direction
 
     def _ideal(self, name: str, metric: Any) -> float:
+        """Return the value of a perfect prediction.
+
+        Raises:
+            InputError: where it is not known.
+        """
         ideal = self.given.ideal.get(name, metric.ideal if metric is not None else None)
         if ideal is None:
             raise InputError(
@@ -390,31 +427,41 @@ class LogWatch:
         return float(ideal)
 
     def _ideal_or_none(self, name: str, metric: Any, way: str) -> float:
+        """Return the value of a perfect prediction; infinite where it is not known."""
         ideal = self.given.ideal.get(name, metric.ideal if metric is not None else None)
         return NO_LIMIT[way] if ideal is None else float(ideal)
 
     def _trivial(self, name: str, plain: str, metric: Any, labels: Any) -> float:
-        own = metric.object if metric is not None else None
-        index = _output(self.model, plain, own)
-        if own is None or labels is None or index is None:
+        """Return the value of the best constant prediction on the validation labels.
+
+        Raises:
+            InputError: where it cannot be computed.
+        """
+        metric_object = metric.object if metric is not None else None
+        index = _output(self.model, plain, metric_object)
+        if metric_object is None or labels is None or index is None:
             raise self._asks_trivial(name)
-        value = trivial_of(own, _labels_of(self.model, labels, index), _units(self.model, index))
+        value = trivial_of(
+            metric_object, _labels_of(self.model, labels, index), _units(self.model, index)
+        )
         if value is None:
             raise self._asks_trivial(name)
         return value
 
     def _asks_trivial(self, name: str) -> InputError:
+        """Return the error that asks the user for the trivial value of a name."""
         short = shorten(name, 40)
         return InputError(
-            f"What a constant answer reaches in {short!r} is not known: give trivial={{{short!r}: ...}}, or "
-            "scale='first' (0 is the first epoch) or scale='minmax' (0 the worst epoch), which need none."
+            f"What a constant answer reaches in {short!r} is not known: give trivial={{{short!r}: "
+            f"...}}, or scale='first' (0 is the first epoch) or scale='minmax' (0 the worst "
+            "epoch), which need none."
         )
 
-    # -- lists and examples ----------------------------------------------------------------------------------------
+    # -- lists and examples ------------------------------------------------------------------------
 
     def _per_output(self) -> list[str] | None:
-        """The first metric of each output, as validation logs it; None where one has none."""
-        found = []
+        """Return the first metric of each output in the validation logs; None if one has none."""
+        first_metrics = []
         for index in range(len(_logged_outputs(self.model))):
             names = [
                 name
@@ -423,10 +470,11 @@ class LogWatch:
             ]
             if not names:
                 return None
-            found.append(VAL + names[0])
-        return found or None
+            first_metrics.append(VAL + names[0])
+        return first_metrics or None
 
     def _listed(self, weights: Sequence[Any], logged: Sequence[str]) -> dict[str, Any]:
+        """Return a list of weights as a dict, or raise the error that shows the dict to write."""
         names = self._per_output()
         is_list = (
             isinstance(getattr(self.model, "output", None), list | tuple) or len(names or []) == 1
@@ -440,6 +488,7 @@ class LogWatch:
         )
 
     def _example(self) -> str:
+        """Return a dict of weights as text, with names of this model where they are known."""
         names = self._per_output() or [
             VAL + name for name in self._compiled or {} if name != "loss"
         ]
@@ -449,12 +498,12 @@ class LogWatch:
 
 
 class Compiled(NamedTuple):
-    """A name that Keras logs.
+    """Describes a name that Keras logs.
 
     Attributes:
         object: the metric behind it, or None.
         way: `"max"`, `"min"` or None.
-        ideal: what a perfect answer reaches, or None.
+        ideal: the metric of a perfect prediction, or None.
         is_loss: whether it is a loss; its object is then the metric that measures the same, or
             None.
     """
@@ -466,35 +515,40 @@ class Compiled(NamedTuple):
 
 
 def _compiled(model: Any) -> dict[str, Compiled] | None:
-    """The names that a compiled model will log of itself; None where that cannot be known yet."""
+    """Return the names that a compiled model will log; None where that cannot be known yet."""
     if any(getattr(type(model), name, None) is not getattr(keras.Model, name) for name in LOGGING):
-        return None  # a step of the user's own logs what it likes
-    found: dict[str, Compiled] = {}
+        return None  # an overridden step may log any names
+    logged: dict[str, Compiled] = {}
     try:
         losses = _losses(model)
         for metric in model.metrics:
             inner = getattr(metric, "metrics", None)
             if not isinstance(inner, list):
-                found[metric.name] = _known(metric)
+                logged[metric.name] = _known(metric)
                 if _is_loss(metric):
-                    found[metric.name] = Compiled(losses.get(metric.name), "min", 0.0, is_loss=True)
+                    logged[metric.name] = Compiled(
+                        losses.get(metric.name), "min", 0.0, is_loss=True
+                    )
                 continue
-            names = list(metric.result())  # not built yet: ValueError
+            names = list(metric.result())  # ValueError where the metric is not built yet
             if len(names) != len(inner):
                 return None
-            found |= {name: _known(own) for name, own in zip(names, inner, strict=True)}
-    except Exception:  # metrics of the user's own may raise here what they like
+            logged |= {
+                name: _known(inner_metric) for name, inner_metric in zip(names, inner, strict=True)
+            }
+    except Exception:  # a metric that the user wrote may raise anything here
         return None
-    return found
+    return logged
 
 
 def _losses(model: Any) -> dict[str, Any]:
-    """Names of losses in the logs -> metrics of Keras that measure the same, as far as there are any."""
+    """Return names of losses in the logs -> Keras metrics that measure the same, where known."""
     outputs = _logged_outputs(model)
     given = getattr(model, "loss", None)
+    # with one output Keras logs no loss per output, only "loss"
     if len(outputs) == 1:
-        one = given if not isinstance(given, list | tuple | dict) else None
-        return {"loss": metric_of_loss(one)} if one is not None else {}
+        only_loss = given if not isinstance(given, list | tuple | dict) else None
+        return {"loss": metric_of_loss(only_loss)} if only_loss is not None else {}
     by_name = given if isinstance(given, Mapping) else {}
     if isinstance(given, list | tuple) and len(given) == len(outputs):
         by_name = dict(zip(outputs, given, strict=True))
@@ -504,18 +558,19 @@ def _losses(model: Any) -> dict[str, Any]:
 
 
 def _is_loss(metric: Any) -> bool:
-    """Whether this is where Keras adds up a loss."""
+    """Return whether this is the `Mean` in which Keras adds up a loss."""
     return type(metric) is keras.metrics.Mean and (
         metric.name == "loss" or metric.name.endswith("_loss")
     )
 
 
 def _known(metric: Any) -> Compiled:
+    """Return a metric with what is known about it."""
     return Compiled(metric, direction_of(metric), ideal_of(metric))
 
 
 def _logged_outputs(model: Any) -> list[str]:
-    """Return the names of the outputs in the logs: the keys where they are a dict, else those of their layers."""
+    """Return the names of the outputs in the logs: dict keys, else the names of their layers."""
     output = getattr(model, "output", None) if getattr(model, "outputs", None) else None
     if isinstance(output, Mapping):
         paths = [path for path, _ in keras.tree.flatten_with_path(output)]
@@ -524,7 +579,7 @@ def _logged_outputs(model: Any) -> list[str]:
 
 
 def _output(model: Any, name: str, metric: Any) -> int | None:
-    """The number of the output that a metric belongs to, found by its name."""
+    """Return the index of the output that a metric belongs to, found by its name."""
     outputs = _logged_outputs(model)
     if len(outputs) == 1:
         return 0
@@ -533,10 +588,12 @@ def _output(model: Any, name: str, metric: Any) -> int | None:
         for i, output in enumerate(outputs)
         if metric is not None and name.startswith(f"{output}_{metric.name}")
     ]
+    # outputs "a" and "a_b": the name "a_b_auc" fits both, and the longer output is the right one
     return max(fits, key=lambda i: len(outputs[i])) if fits else None
 
 
 def _labels_of(model: Any, labels: Any, index: int) -> np.ndarray:
+    """Return the labels of one output."""
     if isinstance(labels, Mapping):
         name, layer = _logged_outputs(model)[index], model.output_names[index]
         return labels[name] if name in labels else labels[layer]
@@ -544,15 +601,16 @@ def _labels_of(model: Any, labels: Any, index: int) -> np.ndarray:
 
 
 def _units(model: Any, index: int) -> int:
+    """Return the number of columns of one output."""
     outputs = getattr(model, "outputs", None)
     return int(outputs[index].shape[-1] or 1) if outputs and len(outputs[index].shape) > 1 else 1
 
 
 def _number(name: str, value: Any) -> float:
-    """A value of the logs as a number.
+    """Return a value of the logs as a number.
 
     Raises:
-        InputError: for a vector, as `F1Score()` gives one.
+        InputError: for a vector, which `F1Score()` without an average returns.
     """
     array = np.asarray(keras.ops.convert_to_numpy(value), "float64")
     if array.size != 1:
@@ -570,13 +628,13 @@ def listed(
 
     Args:
         given: one value for each output.
-        order: the names in the order of the outputs; None where these are no list.
-        names: as they would be written.
-        what: that was given, as errors call it.
+        order: the names in the order of the outputs; None where the outputs are no list.
+        names: the names that the error message shows.
+        what: what the list is for, as error messages call it.
 
     Raises:
-        InputError: with the dict to write instead; where there are more or fewer values than
-            outputs.
+        InputError: where the outputs are no list, or their number differs from that of the values;
+            the message shows the dict to write.
     """
     if order is not None and len(given) == len(order):
         return dict(zip(order, given, strict=True))
@@ -592,13 +650,24 @@ def listed(
 
 
 def _shown(value: Any) -> str:
+    """Return a value as an error message shows it: numbers and names as they are, else dots."""
     return repr(value) if isinstance(value, int | float | str) and value != "..." else "..."
 
 
 def watched(
     weights: Mapping[str, float], tasks: Mapping[TaskName, Any], what: str
 ) -> dict[tuple[TaskName, str], float]:
-    """`task` or `task/metric` -> weight, as (task, metric) -> weight; `what` they are for is said in errors."""
+    """Return (task, metric) -> weight from `task` or `task/metric` -> weight.
+
+    Args:
+        weights: name -> weight.
+        tasks: the tasks of the model by name.
+        what: what the weights are for, as error messages call it.
+
+    Raises:
+        UnknownName: for a task or metric that the model does not have.
+        InputError: for a task that is named twice, or a metric without a known direction.
+    """
     pairs = [_metric(name, tasks, what) for name in weights]
     names = [task for task, _ in pairs]
     if len(set(names)) < len(names):
@@ -607,7 +676,7 @@ def watched(
 
 
 def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskName, str]:
-    """`task`, `task/metric`, or a name as Keras logs it, `val_task_metric` -> (task, metric)."""
+    """Return (task, metric) for `task`, `task/metric`, or a Keras log name, `val_task_metric`."""
     if name in tasks:
         return name, tasks[name].headline
     logged = _logged(tasks)
@@ -624,29 +693,40 @@ def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskNa
 
 
 def _metrics_of(task: Any) -> tuple[str, ...]:
+    """Return the names of the metrics of a task, those of metric objects included."""
     return tuple(getattr(task, "metric_names", task.metrics))
 
 
 def _check_comparable(task: Any, metric: str) -> None:
-    """Refuse a metric object of which nobody knows which way is better.
+    """Raise an error for a metric object whose direction or ideal is not known.
 
     Raises:
-        InputError: naming it.
+        InputError: naming the metric and its task.
     """
-    own = next((one for one in getattr(task, "metric_objects", ()) if one.name == metric), None)
-    if own is not None and (direction_of(own) is None or ideal_of(own) is None):
+    metric_object = next(
+        (
+            candidate
+            for candidate in getattr(task, "metric_objects", ())
+            if candidate.name == metric
+        ),
+        None,
+    )
+    if metric_object is not None and (
+        direction_of(metric_object) is None or ideal_of(metric_object) is None
+    ):
         raise InputError(
-            f"Which way metric {shorten(metric)!r} of task {shorten(task.name)!r} is better is not known, so it has no "
-            "skill: watch another, or make it a subclass of a metric of Keras that it resembles."
+            f"Which way metric {shorten(metric)!r} of task {shorten(task.name)!r} is better is not "
+            "known, so it has no skill: watch another, or make it a subclass of a metric of Keras "
+            "that it resembles."
         )
 
 
 def _logged(tasks: Mapping[TaskName, Any]) -> dict[str, tuple[TaskName, str]]:
-    """Names of metrics in the logs -> (task, metric), as polycera and as stock Keras write them."""
-    found: dict[str, tuple[TaskName, str]] = {}
+    """Return log names -> (task, metric), both as polycera and as stock Keras write them."""
+    pairs: dict[str, tuple[TaskName, str]] = {}
     for task in tasks:
         for metric in _metrics_of(tasks[task]):
-            found |= {f"{task}_{metric}": (task, metric), f"{task}/{metric}": (task, metric)}
+            pairs |= {f"{task}_{metric}": (task, metric), f"{task}/{metric}": (task, metric)}
             if len(tasks) == 1:
-                found[metric] = (task, metric)
-    return found
+                pairs[metric] = (task, metric)
+    return pairs

@@ -23,8 +23,7 @@ _BLANK: dict[str, tuple[Any, Any]] = {
 def as_kind(column: Values, kind: Kind, name: str) -> Values:
     """A canonical column [n] as another kind, exactly or not at all.
 
-    Text is read as a CSV cell would be (whitespace and NA are missing); 0, 1, yes and no may be
-    booleans.
+    Text is read as a CSV cell would be (whitespace and NA are missing); 0, 1, yes and no may be booleans.
 
     Args:
         column: [n].

@@ -29,8 +29,7 @@ def decode(content: bytes, encoding: str, label: str) -> str:
     """The text of a file.
 
     Raises:
-        InputError: binary content (saying what it looks like), another encoding, an encoding nobody
-            knows.
+        InputError: binary content (saying what it looks like), another encoding, an encoding nobody knows.
     """
     _check_encoding(encoding)
     if (sign := _signature(content)) is not None:

@@ -17,18 +17,16 @@ _TEXT = (".csv", ".tsv", ".txt")
 def read(source: Any, *, encoding: str = "utf-8", as_text: Collection[str] = ()) -> Table:
     """Reads a table.
 
-    In text files the delimiter is one of `, ; tab |`, and the first line names the columns. A
-    column is a number, a boolean (true, false), an ISO date, or else text; one stray word keeps it
-    text, whole. Missing are cells of nothing or whitespace, NA, N/A, NaN, nan, null, None and ?.
-    Blank lines are skipped. Data frames keep the kinds they declare; None, NaN, NaT and pandas NA
-    are missing in them.
+    In text files the delimiter is one of `, ; tab |`, and the first line names the columns. A column is a
+    number, a boolean (true, false), an ISO date, or else text; one stray word keeps it text, whole.
+    Missing are cells of nothing or whitespace, NA, N/A, NaN, nan, null, None and ?. Blank lines are skipped.
+    Data frames keep the kinds they declare; None, NaN, NaT and pandas NA are missing in them.
 
     Args:
-        source: the path of a .csv, .tsv, .txt (also .gz) or .parquet file; a pandas, polars or
-            pyarrow table; a dict of name to values [rows]; a Table, returned as it is.
+        source: the path of a .csv, .tsv, .txt (also .gz) or .parquet file; a pandas, polars or pyarrow table;
+            a dict of name to values [rows]; a Table, returned as it is.
         encoding: of text files.
-        as_text: columns of text files to leave as written: '01' stays '01' where a model learned it
-            so.
+        as_text: columns of text files to leave as written: '01' stays '01' where a model learned it so.
 
     Returns:
         the table, of at least one row.

@@ -48,8 +48,8 @@ def heat(
         x_label, y_label: what columns and rows are.
 
     Raises:
-        InputError: where the numbers are not as many as the names say, something is no number, or
-            `low` is not below `high`.
+        InputError: where the numbers are not as many as the names say, something is no number, or `low` is not
+            below `high`.
 
     Example:
         >>> from polycera.drawing import heat

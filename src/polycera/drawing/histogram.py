@@ -34,8 +34,7 @@ def histogram(
         x_label, y_label: of the axes, with units.
 
     Raises:
-        InputError: where the edges do not ascend, are not one more than the counts, or something is
-            no number.
+        InputError: where the edges do not ascend, are not one more than the counts, or something is no number.
 
     Example:
         >>> from polycera.drawing import histogram

@@ -40,8 +40,8 @@ def lines(
 ) -> Picture:
     """Lines over one horizontal axis, each with its name at its end.
 
-    A line is drawn through 240 points at most: of each stretch its lowest and its highest. Lines
-    after the twelfth are grey and only counted.
+    A line is drawn through 240 points at most: of each stretch its lowest and its highest. Lines after the twelfth are
+    grey and only counted.
 
     Args:
         series: name -> numbers [n]; None, NaN and infinities are gaps.

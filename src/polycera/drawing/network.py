@@ -35,9 +35,8 @@ class Chip:
 def network(found: Sharing, *, title: str = "Who shares what") -> Picture:
     """Layers as boxes, in colour where they serve one task, grey where they serve all.
 
-    Boxes are higher the more units a layer has. Layers that are alike and serve a task each are one
-    box where there are many, and of long stretches only the ends are drawn; the table has all
-    layers.
+    Boxes are higher the more units a layer has. Layers that are alike and serve a task each are one box where there
+    are many, and of long stretches only the ends are drawn; the table has all layers.
 
     Args:
         found: which layer serves which tasks.

@@ -43,8 +43,7 @@ def exact(number: Decimal, *, scientific: bool | None = None, decimals: int = 0)
 
     Args:
         number: finite.
-        scientific: as 1.5e-7; None: where it is very small or large. Else with thin spaces between
-            thousands.
+        scientific: as 1.5e-7; None: where it is very small or large. Else with thin spaces between thousands.
         decimals: at least so many where it is not scientific.
     """
     sign = _MINUS if number < 0 else ""

@@ -48,8 +48,7 @@ def scatter(
         connect: places of points that a line leads through, as a front.
 
     Raises:
-        InputError: where something is no number, names are not as many, or a place is none of a
-            point.
+        InputError: where something is no number, names are not as many, or a place is none of a point.
 
     Example:
         >>> from polycera.drawing import scatter

@@ -35,8 +35,7 @@ def stacked(
     """Areas that add up to 1 wherever anything is defined, each with its name at its end.
 
     Args:
-        series: name -> amounts of 0 or more, [n]; None counts as 0, and as a gap where nothing is
-            defined.
+        series: name -> amounts of 0 or more, [n]; None counts as 0, and as a gap where nothing is defined.
         title: what is shown.
         x: where the amounts are, ascending, [n]; None: 1, 2, ...
         x_label, y_label: of the axes.

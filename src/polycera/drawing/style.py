@@ -1,8 +1,7 @@
 """The colours and letters of all pictures, as CSS: by variables for a page, by plain values for a file.
 
-The eight colours begin with those of Okabe and Ito (2008), made darker for a light ground and
-lighter for a dark one, so that each has a contrast of 3:1 to it at least. No picture tells two
-things apart by colour alone.
+The eight colours begin with those of Okabe and Ito (2008), made darker for a light ground and lighter for a dark one,
+so that each has a contrast of 3:1 to it at least. No picture tells two things apart by colour alone.
 """
 
 from __future__ import annotations

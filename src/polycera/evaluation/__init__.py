@@ -1,4 +1,4 @@
-"""How good answers are, as plain numbers: from true labels and predictions to the forms of `polycera.runs.results`."""
+"""Measure the quality of predictions as plain numbers, in the types of `polycera.runs.results`."""
 
 from polycera.evaluation.at_threshold import at_threshold
 from polycera.evaluation.calibration import Calibration, calibration

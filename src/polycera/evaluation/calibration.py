@@ -1,4 +1,4 @@
-"""Probabilities that come true: a scale and a shift of raw outputs, where rows that trained nothing show it helps."""
+"""Calibrate probabilities by a scale and a shift of raw outputs, on rows not used in training."""
 
 from __future__ import annotations
 
@@ -14,39 +14,46 @@ from polycera.tasks.layout import Group
 from polycera.typing import Array, TaskName
 
 FOLDS = 5
-"""Parts of the rows: what is fitted to four of them is judged on the fifth."""
+"""Folds of the cross-validation: a fit to four of them is evaluated on the fifth."""
 
 ROWS, ANSWERS = 50, 10
-"""Labelled rows, and rows of each answer, that it takes: of fewer, chance would choose."""
+"""ROWS: fewest labelled rows; ANSWERS: fewest rows of 0 and of 1. With fewer, noise decides."""
 
 ERRORS = 1.0
-"""By how many standard errors of the difference the log loss must fall."""
+"""Standard errors of the paired difference by which the log loss must fall."""
 
 PRIOR = (20.0, 10.0)
-"""How strongly scale and shift of a label are held to those of all labels together: few rows move them little."""
+"""Strength of the prior on a label's scale and shift around those of all labels together.
+
+It is an inverse variance in nats, so few rows change them little.
+"""
 
 DOUBT = 1.0
-"""Rows in which the likeliest other class is taken to be right, beside those there are.
+"""Extra rows in which the likeliest other class counts as the true one.
 
-Of few rows that are all answered rightly nothing else says how sure one may be; of many it weighs
-nothing (`benchmarks/probabilities.py`).
+Where few rows are all predicted correctly, nothing else limits the confidence. Among many rows it
+has almost no effect (`benchmarks/probabilities.py`).
 """
 
 FEWEST, MOST, CELLS = 5_000, 50_000, 2**20
-"""Rows that are looked at, evenly spread where there are more: as many as make so many answers, between these two."""
+"""Bounds on the rows that are used, evenly spread where there are more.
+
+CELLS: numbers in a matrix [rows, output columns], which gives the number of rows; FEWEST, MOST: its
+bounds.
+"""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes raw outputs z into calibrated ones, scale * z + shift.
+    """Holds the scale and shift that calibrate raw outputs z to scale * z + shift.
 
     Attributes:
-        scale: above 0, 1 where nothing helped; [units].
-        shift: 0 where nothing helped, and always of multiclass tasks; [units].
-        before: task -> mean log loss of these rows as they come, in nats; None without a labelled
+        scale: above 0; 1 where no change helped; [output columns].
+        shift: 0 where no change helped, and always 0 for multiclass tasks; [output columns].
+        before: task -> mean log loss of the uncalibrated rows, in nats; None without a labelled
             row.
-        after: task -> the same where each fold was calibrated by the other four; equal where
-            nothing helped.
+        after: task -> the same with each fold calibrated by the other four; equal where no change
+            helped.
     """
 
     scale: Array
@@ -56,51 +63,51 @@ class Calibration:
 
     @property
     def helps(self) -> bool:
-        """Whether anything is to be changed."""
+        """Return whether calibration changes anything."""
         return bool((self.scale != 1).any() or (self.shift != 0).any())
 
     def applied(self, raw: Array) -> Array:
-        """scale * raw + shift, [n, units]."""
+        """Return calibrated raw outputs, scale * raw + shift, [n, output columns]."""
         return self.scale * raw + self.shift
 
 
 def calibration(
     layout: Layout, truth: Mapping[TaskName, Array], raw: Array, groups: np.ndarray | None = None
 ) -> Calibration:
-    """Scale and shift of every unit, judged by cross-validation within these rows.
+    """Return a scale and a shift for every output column, chosen by cross-validation.
 
     Papers: temperature scaling, Guo 2017, arXiv:1706.04599; Platt 1999 for the shift. Where we
-        differ:
+    differ:
 
     - A change is made only where it lowers the log loss, on folds it was not fitted to, by more
-      than one standard error of the paired difference. Rows of one group lie in one fold, and the
-      error is that of independent groups.
-    - All labels together are asked first, for one temperature, and for one shift beside it. Then
-      each label of 50 rows, 10 of each answer, is asked for a temperature of its own, and for a
-      shift beside it, by a fit that is held to what all labels have. A label of fewer rows has what
-      all have.
-    - A unit of an ordinal task says whether a level is passed by those that reach it (CORN): a
-      label with two answers, missing in rows that do not reach it. The log loss of the level is the
-      sum of theirs, so units are fitted as labels. A multiclass task has one temperature; it
-      changes no order of its classes. It is fitted as if one row more had been answered wrongly, so
-      that rows that are all answered rightly make no probability 0 or 1.
+      than one standard error of the paired difference. Rows of one group are in one fold, and the
+      standard error is that of independent groups.
+    - First one temperature is fitted to all labels together, then one shift in addition. Then each
+      label with 50 rows, 10 of each class, gets a temperature of its own, and a shift in addition,
+      with a prior around those of all labels. A label with fewer rows gets those of all labels.
+    - An output column of an ordinal task gives the probability that a level is passed among the
+      rows that reach it (CORN). It is a binary label that is missing in rows that do not reach the
+      level. The log loss of the level is the sum of their log losses, so these columns are fitted
+      like labels. A multiclass task has one temperature, which does not change the order of its
+      classes. It is fitted with one more row that is predicted wrongly, so that rows that are all
+      predicted correctly make no probability 0 or 1.
 
-    Scales are above 0, so the order of the rows within a unit stays, and with it ROC AUC and
-    average precision.
+    Scales are above 0, so the order of the rows within an output column stays the same, and with it
+    ROC AUC and average precision.
 
     Args:
         layout: the tasks.
         truth: task -> encoded labels [n, width], NaN where missing; of rows that did not train the
             network.
-        raw: what the network gives for them before any link, [n, units].
-        groups: the group of each row, any values, [n]; None where each row is its own.
+        raw: raw outputs of the network for these rows, before any link, [n, output columns].
+        groups: the group of each row, any values, [n]; None where each row is its own group.
 
     Returns:
-        1 and 0 for units of other kinds (regression, proportion, count, quantile) and of soft
-        labels, and no loss for their tasks.
+        scale and shift; they are 1 and 0 for output columns of other kinds (regression, proportion,
+        count, quantile) and of soft labels, whose tasks get no log loss.
 
     Raises:
-        InputError: where rows or columns are not those of the layout.
+        InputError: where rows or columns do not match the layout.
 
     Examples:
         >>> import numpy as np, polycera as pc
@@ -110,33 +117,41 @@ def calibration(
         >>> layout = pc.tasks.Layout.of([pc.Binary("churn")])
         >>> calibration(layout, {"churn": churn}, z).helps
         False
-        >>> 0.3 < calibration(layout, {"churn": churn}, 3 * z).scale[0] < 0.37  # three times too sure
-        True
+        >>> calibration(layout, {"churn": churn}, 3 * z).scale.round(1)  # three times too sure
+        array([0.3])
     """
     raw = np.asarray(raw, "float64")
     _check(layout, truth, raw)
-    kept = _spread(len(raw), int(np.clip(CELLS // max(layout.units, 1), FEWEST, MOST)))
-    raw, truth = raw[kept], {name: np.asarray(y, "float64")[kept] for name, y in truth.items()}
-    of_row = None if groups is None else np.unique(np.asarray(groups)[kept], return_inverse=True)[1]
+    used_rows = _spread(len(raw), int(np.clip(CELLS // max(layout.units, 1), FEWEST, MOST)))
+    raw, truth = (
+        raw[used_rows],
+        {name: np.asarray(y, "float64")[used_rows] for name, y in truth.items()},
+    )
+    of_row = (
+        None if groups is None else np.unique(np.asarray(groups)[used_rows], return_inverse=True)[1]
+    )
     scale, shift, before, after = np.ones(layout.units), np.zeros(layout.units), {}, {}
-    several = [group for group in layout.groups if _is_one_of_several(group.task)]
+    multiclass = [group for group in layout.groups if _is_one_of_several(group.task)]
     columns = np.array([layout.raw_columns[name].start + i for name, i in _labels(layout)], "int64")
     y, z = _answers(layout, truth, len(raw)), raw[:, columns]
-    fold = _folds(y, z, [_classes(group, truth, raw) for group in several], of_row)
+    fold = _folds(y, z, [_classes(group, truth, raw) for group in multiclass], of_row)
     if len(columns):
-        scale[columns], shift[columns], old, new = _of_labels(y, z, fold, of_row)
+        scale[columns], shift[columns], loss_before, loss_after = _of_labels(y, z, fold, of_row)
         owner, known = layout.owner[columns], np.isfinite(y) & np.isfinite(z)
         for i, (name, task) in enumerate(layout.tasks.items()):
-            if (own := owner == i).any():
-                # Of an ordinal task the losses of its units add up to that of its level: per row,
-                # not per answer.
+            if (task_columns := owner == i).any():
+                # the losses of an ordinal task's columns add up to that of its level, so the mean
+                # is per row, not per label
                 rows = (
-                    known[:, own].any(axis=1).sum()
+                    known[:, task_columns].any(axis=1).sum()
                     if isinstance(task, Ordinal)
-                    else known[:, own].sum()
+                    else known[:, task_columns].sum()
                 )
-                before[name], after[name] = (_mean(one[:, own].sum(), rows) for one in (old, new))
-    for group in several:
+                before[name], after[name] = (
+                    _mean(log_losses[:, task_columns].sum(), rows)
+                    for log_losses in (loss_before, loss_after)
+                )
+    for group in multiclass:
         _of_group(group, truth, raw, fold, of_row, scale, before, after)
     order = [name for name in layout.tasks if name in before]
     return Calibration(
@@ -145,10 +160,16 @@ def calibration(
 
 
 def _check(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> None:
+    """Check the shapes of raw outputs and labels.
+
+    Raises:
+        InputError: where rows or columns do not match the layout.
+    """
     if raw.ndim != 2 or raw.shape[1] != layout.units:
         raise InputError(
-            f"Raw outputs of shape {list(raw.shape)} cannot be calibrated; these tasks have {layout.units} units: "
-            f"pass what the network gives before its links, [n, {layout.units}]."
+            f"Raw outputs of shape {list(raw.shape)} cannot be calibrated; these tasks have "
+            f"{layout.units} units: pass what the network gives before its links, [n, "
+            f"{layout.units}]."
         )
     for task in layout.tasks.values():
         if not (_is_yes_or_no(task) or _is_one_of_several(task)):
@@ -157,21 +178,23 @@ def _check(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> None:
         if shape != [len(raw), task.width]:
             came = "no labels" if shape is None else f"labels of shape {shape}"
             raise InputError(
-                f"Task {shorten(task.name)!r} came with {came}; to calibrate {len(raw)} rows it needs encoded labels "
-                f"[{len(raw)}, {task.width}], NaN where one is missing."
+                f"Task {shorten(task.name)!r} came with {came}; to calibrate {len(raw)} rows it "
+                f"needs encoded labels [{len(raw)}, {task.width}], NaN where one is missing."
             )
 
 
 def _is_yes_or_no(task: object) -> bool:
+    """Return whether each output column of a task is the logit of a binary label."""
     return isinstance(task, Binary | Multilabel | Ordinal) and not getattr(task, "soft", False)
 
 
 def _is_one_of_several(task: object) -> bool:
+    """Return whether a task is multiclass with hard labels."""
     return isinstance(task, Multiclass) and not task.soft
 
 
 def _labels(layout: Layout) -> list[tuple[TaskName, int]]:
-    """Each unit that answers yes or no: its task, and its place there."""
+    """Return task and index in the task for each output column that is a binary label."""
     return [
         (task.name, i)
         for task in layout.tasks.values()
@@ -181,35 +204,43 @@ def _labels(layout: Layout) -> list[tuple[TaskName, int]]:
 
 
 def _answers(layout: Layout, truth: Mapping[TaskName, Array], rows: int) -> Array:
-    """0, 1 and NaN for each of these units, [n, labels]; a level beyond it is 1, one below does not reach it."""
-    each = [np.zeros((rows, 0))]
+    """Return 0, 1 or NaN for each binary label, [n, labels].
+
+    For a column of an ordinal task, 1 is a higher level and NaN a lower one, which does not reach
+    it.
+    """
+    columns = [np.zeros((rows, 0))]
     for task in layout.tasks.values():
         if isinstance(task, Ordinal):
             encoded, levels = truth[task.name], np.arange(task.units)
-            each.append(np.where(encoded >= levels, (encoded > levels).astype("float64"), np.nan))
+            columns.append(
+                np.where(encoded >= levels, (encoded > levels).astype("float64"), np.nan)
+            )
         elif _is_yes_or_no(task):
-            each.append(truth[task.name])
-    return np.concatenate(each, axis=1)
+            columns.append(truth[task.name])
+    return np.concatenate(columns, axis=1)
 
 
 def _classes(group: Group, truth: Mapping[TaskName, Array], raw: Array) -> tuple[Array, Array]:
-    """Index of the class [n, k] and logits [n, k, classes] of multiclass tasks of one signature."""
+    """Return class indices [n, k] and logits [n, k, classes] of a group of multiclass tasks."""
     return np.concatenate([truth[task.name] for task in group.tasks], axis=1), group.raw(raw, np)
 
 
 def _folds(
     y: Array, z: Array, several: list[tuple[Array, Array]], of_row: np.ndarray | None
 ) -> np.ndarray:
-    """Return the fold of each row, [n]: every fifth row by its outputs, so that the order of the rows is irrelevant.
+    """Return the fold of each row, [n].
 
-    Rows without a label come last, so that they move no other. A group is one row here, with the
-    sum of its outputs.
+    Rows are ranked by the sum of their raw outputs, and every fifth one is in the same fold, so the
+    order of the rows has no effect. Rows without a label come last, so they do not change the rank
+    of the others. A group counts as one row, with the sum of its outputs.
     """
     known = np.isfinite(y) & np.isfinite(z)
     key, labelled = np.where(known, z, 0.0).sum(axis=1), np.asarray(known.any(axis=1))
-    for own, logits in several:
-        known = np.isfinite(own) & np.isfinite(logits).all(axis=-1)
-        # their sum says nothing
+    for classes, logits in several:
+        known = np.isfinite(classes) & np.isfinite(logits).all(axis=-1)
+        # weighted with cosines: softmax ignores a shift of all logits, so their plain sum carries
+        # no information
         along = np.where(known[..., None], logits, 0.0) @ np.cos(np.arange(logits.shape[-1]))
         key, labelled = key + along.sum(axis=1), np.asarray(labelled | known.any(axis=1))
     if of_row is not None:
@@ -221,7 +252,7 @@ def _folds(
 
 
 def _training(fold: np.ndarray) -> Array:
-    """Weights [folds + 1, n, 1]: without one fold each, and last of all rows."""
+    """Return weights [folds + 1, n, 1] that leave out one fold each, and last none."""
     return np.stack([*(fold != i for i in range(FOLDS)), np.ones(len(fold), bool)]).astype(
         "float64"
     )[..., None]
@@ -230,21 +261,33 @@ def _training(fold: np.ndarray) -> Array:
 def _of_labels(
     y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None
 ) -> tuple[Array, Array, Array, Array]:
-    """a, b [labels]; log losses before, and after on the folds left out, [n, labels]."""
+    """Return a, b [labels] and the log losses before and after calibration, [n, labels].
+
+    The losses after are those of each row with the fit that left out its fold.
+    """
     base = _pooled(y, z, fold, of_row)
+    # blocks of labels, to bound the memory of the weights of all folds
     step = max(1, CELLS // max((FOLDS + 1) * len(z), 1))
     parts = [
         _single(y[:, i : i + step], z[:, i : i + step], fold, of_row, base)
         for i in range(0, z.shape[1], step)
     ]
-    a, b, after = (np.concatenate(found, axis=-1) for found in zip(*parts, strict=True))
+    a, b, after = (np.concatenate(values, axis=-1) for values in zip(*parts, strict=True))
     return a, b, losses(y, z), after
 
 
 def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None) -> tuple[Array, Array]:
-    """a and b of all labels together, without each fold and of all rows, [folds + 1, 1]; 1 and 0 where none helps."""
-    kept = _spread(len(z), max(ROWS, CELLS // max((FOLDS + 1) * z.shape[1], 1)))
-    y, z, fold, of_row = y[kept], z[kept], fold[kept], None if of_row is None else of_row[kept]
+    """Return a and b of all labels together, [folds + 1, 1]; 1 and 0 where no change helps.
+
+    Each of the first rows leaves out one fold; the last one is fitted to all rows.
+    """
+    used_rows = _spread(len(z), max(ROWS, CELLS // max((FOLDS + 1) * z.shape[1], 1)))
+    y, z, fold, of_row = (
+        y[used_rows],
+        z[used_rows],
+        fold[used_rows],
+        None if of_row is None else of_row[used_rows],
+    )
     known = np.isfinite(y) & np.isfinite(z)
     ones, rows = y[known].sum(), np.asarray(known.any(axis=1))
     a, b = np.ones((FOLDS + 1, 1)), np.zeros((FOLDS + 1, 1))
@@ -252,28 +295,38 @@ def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None) -> 
         return a, b
     weight, loss = np.repeat(_training(fold), z.shape[1], axis=1), losses(y, z)
     for shift in (False, True):
-        a1, b1 = platt(y.reshape(-1, 1), z.reshape(-1, 1), weight, strength=PRIOR, shift=shift)
-        mine = losses(y, a1[fold] * z + b1[fold])
-        gain = (loss - mine).sum(axis=1, keepdims=True)  # answers of a row are not independent
+        new_a, new_b = platt(
+            y.reshape(-1, 1), z.reshape(-1, 1), weight, strength=PRIOR, shift=shift
+        )
+        new_loss = losses(y, new_a[fold] * z + new_b[fold])
+        # one gain for each row: the labels of a row are not independent
+        gain = (loss - new_loss).sum(axis=1, keepdims=True)
         if _pays(gain, rows[:, None], of_row)[0]:
-            a, b, loss = a1, b1, mine
+            a, b, loss = new_a, new_b, new_loss
     return a, b
 
 
 def _single(
     y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None, base: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
-    """a, b [labels] and the losses on the folds left out: as all labels have it, a temperature, or a shift too."""
+    """Return a, b [labels] and the log losses on the folds left out, [n, labels].
+
+    Each label has those of all labels, or a temperature of its own, or a shift as well.
+    """
     known = np.isfinite(y) & np.isfinite(z)
     ones = np.where(known, y, 0.0).sum(0)
     enough = (known.sum(0) >= ROWS) & (np.minimum(ones, known.sum(0) - ones) >= ANSWERS)
-    a, b = (np.repeat(one, z.shape[1], axis=1) for one in base)
+    a, b = (np.repeat(pooled, z.shape[1], axis=1) for pooled in base)
     weight, loss = _training(fold), losses(y, a[fold] * z + b[fold])
     for shift in (False, True):
-        a1, b1 = platt(y, z, weight, base, PRIOR, shift)
-        mine = losses(y, a1[fold] * z + b1[fold])
-        pays = enough & _pays(loss - mine, known, of_row)
-        a, b, loss = np.where(pays, a1, a), np.where(pays, b1, b), np.where(pays, mine, loss)
+        new_a, new_b = platt(y, z, weight, base, PRIOR, shift)
+        new_loss = losses(y, new_a[fold] * z + new_b[fold])
+        pays = enough & _pays(loss - new_loss, known, of_row)
+        a, b, loss = (
+            np.where(pays, new_a, a),
+            np.where(pays, new_b, b),
+            np.where(pays, new_loss, loss),
+        )
     return a[-1], b[-1], loss
 
 
@@ -287,7 +340,7 @@ def _of_group(
     before: dict[TaskName, float | None],
     after: dict[TaskName, float | None],
 ) -> None:
-    """One temperature for each multiclass task of the group, where it helps."""
+    """Fit one temperature to each multiclass task of the group; write results in place."""
     y, z = _classes(group, truth, raw)
     known = np.isfinite(y) & np.isfinite(z).all(-1)
     step = max(1, CELLS // max((FOLDS + 1) * len(z) * z.shape[-1], 1))
@@ -296,36 +349,38 @@ def _of_group(
         for i in range(0, len(group.tasks), step)
     ]
     a = np.concatenate(parts, axis=-1)
-    old, mine = class_losses(y, z), class_losses(y, z, a[fold])
-    pays = np.asarray((known.sum(0) >= ROWS) & _pays(old - mine, known, of_row))
-    new = np.where(pays, mine, old)
+    loss_before, new_loss = class_losses(y, z), class_losses(y, z, a[fold])
+    pays = np.asarray((known.sum(0) >= ROWS) & _pays(loss_before - new_loss, known, of_row))
+    loss_after = np.where(pays, new_loss, loss_before)
     size = group.task.units
     scale[group.raw_start : group.raw_start + size * len(group.tasks)] = np.repeat(
         np.where(pays, a[-1], 1.0), size
     )
     for i, task in enumerate(group.tasks):
         before[task.name], after[task.name] = (
-            _mean(one[:, i].sum(), known[:, i].sum()) for one in (old, new)
+            _mean(log_losses[:, i].sum(), known[:, i].sum())
+            for log_losses in (loss_before, loss_after)
         )
 
 
 def _pays(gain: Array, known: np.ndarray, of_row: np.ndarray | None) -> np.ndarray:
-    """Return whether the mean gain over the rows is above 0 by more than one standard error, bool [labels].
+    """Return whether the mean gain of a row is above 0 by more than a standard error, [labels].
 
-    Rows of one group may be right or wrong together, so the error is that of the sums of the groups
+    Rows of one group are not independent, so the standard error is that of the sums of the groups
     (Liang and Zeger 1986).
     """
     rows = known.sum(0)
     mean = np.where(known, gain, 0.0).sum(0) / np.maximum(rows, 1)
-    off = _by_group(np.where(known, gain - mean, 0.0), of_row)
+    deviations = _by_group(np.where(known, gain - mean, 0.0), of_row)
     independent = (_by_group(known.astype("float64"), of_row) > 0).sum(0)
-    spread = (off**2).sum(0) * independent / np.maximum(independent - 1, 1)
+    spread = (deviations**2).sum(0) * independent / np.maximum(independent - 1, 1)
+    # at least 1e-6 nats: rounding errors are no gain
     enough = mean > np.maximum(ERRORS * np.sqrt(spread) / np.maximum(rows, 1), 1e-6)
     return np.asarray(enough & (independent > 1))
 
 
 def _by_group(values: Array, of_row: np.ndarray | None) -> Array:
-    """Return the sums over the rows of each group, [groups, labels]; the values [n, labels] where there are none."""
+    """Return the sums of each group, [groups, labels]; the values [n, labels] without groups."""
     if of_row is None:
         return values
     order = np.argsort(of_row, kind="stable")
@@ -334,9 +389,10 @@ def _by_group(values: Array, of_row: np.ndarray | None) -> Array:
 
 
 def _mean(total: float, rows: int) -> float | None:
+    """Return total / rows; None without rows."""
     return float(total / rows) if rows else None
 
 
 def _spread(rows: int, most: int) -> np.ndarray:
-    """Indices of at most so many rows, evenly spread."""
+    """Return the indices of at most `most` rows, evenly spread."""
     return np.arange(rows) if rows <= most else np.linspace(0, rows - 1, most).astype("int64")

@@ -1,4 +1,4 @@
-"""Which rows count: those with a label and with a prediction that is a number."""
+"""Select the rows with a label and a finite prediction, and check their values."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from polycera.typing import Array
 
 
 def pairs(truth: Array, prediction: Array) -> tuple[Array, Array]:
-    """Both without the rows in which one of them is NaN or infinite.
+    """Return labels and predictions without the rows in which one of them is NaN or infinite.
 
     Args:
         truth, prediction: [n] each.
 
     Raises:
-        InputError: where they are not two columns of one length.
+        InputError: where they are not two columns of the same length.
     """
     truth, prediction = np.asarray(truth, "float64"), np.asarray(prediction, "float64")
     if truth.ndim != 1 or truth.shape != prediction.shape:
         raise InputError(
-            f"True labels of shape {list(truth.shape)} and predictions of shape {list(prediction.shape)} cannot be "
-            "held against each other; pass two arrays of shape [n]."
+            f"True labels of shape {list(truth.shape)} and predictions of shape "
+            f"{list(prediction.shape)} cannot be held against each other; pass two arrays of shape "
+            "[n]."
         )
     known = np.isfinite(truth) & np.isfinite(prediction)
     return truth[known], prediction[known]
 
 
 def answers(truth: Array, probability: Array) -> tuple[Array, Array]:
-    """As `pairs`, for labels of 0 and 1 and the probability of 1.
+    """Return what `pairs` returns, for labels of 0 and 1 and the probability of 1.
 
     Raises:
-        InputError: as `pairs`; for another label, or what is no probability.
+        InputError: as in `pairs`; for another label, or a number that is no probability.
     """
     truth, probability = pairs(truth, probability)
     if not np.isin(truth, (0.0, 1.0)).all():
@@ -46,10 +47,10 @@ def answers(truth: Array, probability: Array) -> tuple[Array, Array]:
 
 
 def share(part: float, whole: float) -> float | None:
-    """part / whole; None where there is no whole."""
+    """Return part / whole; None where whole is 0."""
     return float(part / whole) if whole else None
 
 
 def number(value: float) -> float | None:
-    """The value; None where it is not finite."""
+    """Return the value; None where it is not finite."""
     return float(value) if np.isfinite(value) else None

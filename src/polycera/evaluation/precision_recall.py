@@ -1,4 +1,4 @@
-"""Precision against recall, from threshold to threshold."""
+"""Compute the precision-recall curve of a binary label."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from polycera.runs.results import Curve
 from polycera.typing import Array
 
 POINTS = 60
-"""Thresholds at most: more than a picture of a hand's width shows."""
+"""Most thresholds of a curve: more than a small chart can show."""
 
 
 def curve(truth: Array, probability: Array, points: int = POINTS) -> Curve:
-    """Precision and recall where yes is said from a probability on, for thresholds among the probabilities.
+    """Return precision and recall for thresholds among the probabilities.
 
-    All distinct probabilities are thresholds; of more than `points`, those are kept that lie evenly
-    between the ends, by their rank and by recall alike, so that a rare label is not shown by its
-    many certain noes alone. Both ends are
-    kept: the lowest probability, at which yes is always said, and the highest. Each point is exact.
+    All distinct probabilities are thresholds. Where there are more than `points`, the curve uses
+    those that are evenly spaced by rank and recall together, so that a rare label is not shown by
+    its many certain zeros alone. Both ends are always included: the lowest probability, at which 1
+    is always predicted, and the highest. Each point is exact.
 
     Args:
         truth: 1, 0, or NaN where a label is missing; [n].
-        probability: of 1, [n].
-        points: thresholds at most, 2 or more.
+        probability: probability of 1, [n].
+        points: the most thresholds, 2 or more.
 
     Returns:
-        from the lowest threshold to the highest; recall is None without a single 1.
+        the points from the lowest threshold to the highest; recall is None without a single 1.
 
     Raises:
-        InputError: for other labels, for what is no probability, for fewer points than 2.
+        InputError: for other labels, numbers that are no probabilities, or fewer than 2 points.
 
     Examples:
         >>> import numpy as np
@@ -41,18 +41,24 @@ def curve(truth: Array, probability: Array, points: int = POINTS) -> Curve:
     if points < 2:
         raise InputError(f"A curve needs 2 points or more, got {points}.")
     truth, probability = answers(truth, probability)
-    threshold, place = np.unique(probability, return_inverse=True)
-    true, called = (np.cumsum(np.bincount(place, weights)[::-1])[::-1] for weights in (truth, None))
-    kept = _even(true / max(truth.sum(), 1.0), points)
-    recall = (true[kept] / truth.sum()).tolist() if truth.any() else [None] * len(kept)
-    return Curve(threshold[kept].tolist(), (true[kept] / called[kept]).tolist(), recall)
+    threshold, index = np.unique(probability, return_inverse=True)
+    # sums from the highest threshold down: all rows at or above it are predicted as 1
+    true, positive_predictions = (
+        np.cumsum(np.bincount(index, weights)[::-1])[::-1] for weights in (truth, None)
+    )
+    shown = _even(true / max(truth.sum(), 1.0), points)
+    recall = (true[shown] / truth.sum()).tolist() if truth.any() else [None] * len(shown)
+    return Curve(
+        threshold[shown].tolist(), (true[shown] / positive_predictions[shown]).tolist(), recall
+    )
 
 
 def _even(recall: Array, points: int) -> np.ndarray:
-    """Indices of at most `points` of them, both ends among them."""
+    """Return the indices of at most `points` thresholds, both ends included."""
     if len(recall) <= points:
         return np.arange(len(recall))
-    # grows from step to step: recall falls as the threshold rises
+    # rank minus recall grows with each threshold, because recall falls as the threshold rises;
+    # `searchsorted` needs that
     way = np.linspace(0, 1, len(recall)) - recall
     return np.unique(
         np.searchsorted(way, np.linspace(way[0], way[-1], points)).clip(max=len(way) - 1)

@@ -1,4 +1,4 @@
-"""Can the probabilities be trusted? What was predicted against what came true."""
+"""Compare predicted probabilities with observed frequencies."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from polycera.runs.results import Reliability
 from polycera.typing import Array
 
 BINS = 15
-"""Bins of equal width, as in the paper."""
+"""Number of bins of equal width, as in the paper (Guo 2017)."""
 
 
 def reliability(truth: Array, probability: Array, bins: int = BINS) -> Reliability:
-    """Predicted probability against observed frequency in bins of equal width, and their mean distance.
+    """Return predicted probability and observed frequency in bins, and their mean distance.
 
     Paper: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", 2017,
-        arXiv:1706.04599. There it is
-    the confidence in the class that is said; here it is the probability of whatever `truth` tells,
-    so that of one label it is the probability of yes, over all of 0 to 1. A bin holds its upper
-    edge; the first holds 0 too.
+    arXiv:1706.04599. The paper uses the confidence in the predicted class. Here it is the
+    probability of the event in `truth`: for a binary label the probability of 1, from 0 to 1. All
+    bins have the same width. A bin includes its upper edge; the first one includes 0 too.
 
     Args:
-        truth: 1 where it came true, 0 where not, NaN where that is not known; [n].
-        probability: that it would, [n].
-        bins: how many.
+        truth: 1 where the event happened, 0 where not, NaN where that is not known; [n].
+        probability: probability of the event, [n].
+        bins: number of bins.
 
     Returns:
-        bins that hold a row; `ece` is None without one.
+        the bins that hold a row; `ece` is None without any row.
 
     Raises:
-        InputError: for other labels, for what is no probability, for fewer bins than 1.
+        InputError: for other labels, numbers that are no probabilities, or fewer than 1 bin.
 
     Examples:
         >>> import numpy as np
@@ -42,10 +41,10 @@ def reliability(truth: Array, probability: Array, bins: int = BINS) -> Reliabili
     if bins < 1:
         raise InputError(f"Reliability needs 1 bin or more, got {bins}.")
     truth, probability = answers(truth, probability)
-    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probability)
-    rows = np.bincount(place, minlength=bins)
-    held = rows > 0
-    predicted = np.bincount(place, probability, bins)[held] / rows[held]
-    observed = np.bincount(place, truth, bins)[held] / rows[held]
-    error = float(np.abs(predicted - observed) @ rows[held] / len(truth)) if len(truth) else None
-    return Reliability(predicted.tolist(), observed.tolist(), rows[held].tolist(), error)
+    bin_of_row = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probability)
+    rows = np.bincount(bin_of_row, minlength=bins)
+    filled = rows > 0
+    predicted = np.bincount(bin_of_row, probability, bins)[filled] / rows[filled]
+    observed = np.bincount(bin_of_row, truth, bins)[filled] / rows[filled]
+    error = float(np.abs(predicted - observed) @ rows[filled] / len(truth)) if len(truth) else None
+    return Reliability(predicted.tolist(), observed.tolist(), rows[filled].tolist(), error)

@@ -1,4 +1,4 @@
-"""How far predicted numbers lie from the true ones, and how often quantiles hold."""
+"""Compute residuals of numeric predictions and the coverage of quantiles."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from polycera.runs.results import Coverage, Residuals
 from polycera.typing import Array
 
 BINS, DRAWN = 40, 300
-"""Bins of a histogram and rows drawn for a picture, at most."""
+"""BINS: most bins of a histogram; DRAWN: most rows drawn for a chart."""
 
 TAIL = 0.01
-"""Share of the rows at either end that does not decide how wide the bins are."""
+"""Share of the rows at either end that the bin width ignores."""
 
 
 def residuals(truth: Array, predicted: Array, drawn: int = DRAWN, seed: int = 0) -> Residuals:
-    """True minus predicted, as a histogram of all rows, and some rows for a picture.
+    """Return true minus predicted as a histogram of all rows, and some rows for a chart.
 
-    The bins are of one width between the 1st and the 99th percentile; beyond lies one bin at either
-    end, as wide as the furthest row asks: one wild row leaves the others visible, and none is left
-    out.
+    The bins have the same width between the 1st and the 99th percentile. One more bin at either end
+    reaches to the furthest row. So an outlier does not hide the other rows, and no row is left out.
 
     Args:
-        truth: in the target's unit, NaN where missing; [n].
-        predicted: [n].
-        drawn: rows in the picture at most; all, where there are no more.
-        seed: of the draw.
+        truth: true numbers in the unit of the target, NaN where missing; [n].
+        predicted: predicted numbers, [n].
+        drawn: the most rows in the chart; all rows if there are fewer.
+        seed: seed of the draw.
 
     Returns:
-        without a row: no bin, and None as mean and deviation.
+        the histogram and the drawn rows; without a row: no bin, and None as mean and deviation.
 
     Examples:
         >>> import numpy as np
@@ -44,31 +43,38 @@ def residuals(truth: Array, predicted: Array, drawn: int = DRAWN, seed: int = 0)
     with np.errstate(over="ignore"):
         known = np.isfinite(truth - predicted)
         truth, predicted = truth[known], predicted[known]
-        left = truth - predicted
-        mean, deviation = (number(left.mean()), number(left.std())) if len(left) else (None, None)
-    edges = _edges(left)
-    rows = np.bincount(np.searchsorted(edges[1:-1], left, side="right"), minlength=len(edges) - 1)[
-        : len(edges) - 1
-    ]
-    picked = np.sort(
-        np.random.default_rng(seed).choice(len(left), min(drawn, len(left)), replace=False)
+        differences = truth - predicted
+        mean, deviation = (
+            (number(differences.mean()), number(differences.std()))
+            if len(differences)
+            else (None, None)
+        )
+    edges = _edges(differences)
+    rows = np.bincount(
+        np.searchsorted(edges[1:-1], differences, side="right"), minlength=len(edges) - 1
+    )[: len(edges) - 1]
+    drawn_rows = np.sort(
+        np.random.default_rng(seed).choice(
+            len(differences), min(drawn, len(differences)), replace=False
+        )
     )
     return Residuals(
         edges.tolist(),
         rows.tolist(),
         mean,
         deviation,
-        truth[picked].tolist(),
-        predicted[picked].tolist(),
+        truth[drawn_rows].tolist(),
+        predicted[drawn_rows].tolist(),
     )
 
 
 def _edges(left: Array) -> Array:
-    """Of at most `BINS` bins that hold every row, [bins + 1]."""
+    """Return the edges of at most `BINS` bins that hold every row, [bins + 1]."""
     if not len(left):
         return np.zeros(1)
     bins = int(np.clip(np.ceil(np.sqrt(len(left))), 1, BINS - 2))
-    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the end of their range
+    # numbers near the limit of float64 overflow here; their edges are removed below
+    with np.errstate(over="ignore", invalid="ignore"):
         low, high = np.quantile(left, [TAIL, 1 - TAIL])
         edges = np.unique(
             np.concatenate([[left.min(), left.max()], np.linspace(low, high, bins + 1)])
@@ -76,17 +82,20 @@ def _edges(left: Array) -> Array:
     edges = edges[np.isfinite(edges)]
     if len(edges) > 1:
         return edges
-    margin = max(abs(float(edges[0])), 1.0) * 1e-6  # all rows are off by the same
+    # all rows have the same residual: one narrow bin around it
+    margin = max(abs(float(edges[0])), 1.0) * 1e-6
     return np.array([edges[0] - margin, edges[0] + margin])
 
 
 def coverage(truth: Array, predicted: Array, levels: Sequence[float]) -> Coverage:
-    """The share of rows at or below each predicted quantile: 0.9 of them, where the 0.9 quantile is right.
+    """Return the share of rows at or below each predicted quantile.
+
+    Where the 0.9 quantile is right, it is 0.9.
 
     Args:
-        truth: NaN where missing; [n].
-        predicted: [n, levels].
-        levels: each between 0 and 1.
+        truth: true numbers, NaN where missing; [n].
+        predicted: predicted quantiles, [n, levels].
+        levels: levels of the quantiles, each between 0 and 1.
 
     Raises:
         InputError: where there is not one prediction for each level.
@@ -99,10 +108,14 @@ def coverage(truth: Array, predicted: Array, levels: Sequence[float]) -> Coverag
     predicted = np.asarray(predicted, "float64")
     if predicted.ndim != 2 or predicted.shape[1] != len(levels):
         raise InputError(
-            f"Predictions of shape {list(predicted.shape)} are not one for each of {len(levels)} levels; "
-            f"pass shape [n, {len(levels)}]."
+            f"Predictions of shape {list(predicted.shape)} are not one for each of {len(levels)} "
+            f"levels; pass shape [n, {len(levels)}]."
         )
-    each = (pairs(truth, column) for column in predicted.T)
+    columns = (pairs(truth, column) for column in predicted.T)
     return Coverage(
-        list(map(float, levels)), [share(float((rows <= at).sum()), len(rows)) for rows, at in each]
+        list(map(float, levels)),
+        [
+            share(float((true_values <= quantile).sum()), len(true_values))
+            for true_values, quantile in columns
+        ],
     )

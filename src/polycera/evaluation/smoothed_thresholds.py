@@ -1,4 +1,4 @@
-"""A threshold that holds on other rows too: the best for what the probabilities, brought to these rows, expect."""
+"""Choose decision thresholds that hold on other rows too, from smoothed labels."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ from polycera.evaluation.threshold_search import CELLS, ThresholdSearch, scored,
 from polycera.typing import Array
 
 PRIOR = (60.0, 10.0)
-"""How strongly a label's own scale and shift are held to those of all labels together."""
+"""Strength of the prior on a label's scale and shift around those of all labels together."""
 
 POOLED = (1.0, 1.0)
-"""How strongly those of all labels are held to 1 and 0."""
+"""Strength of the prior on scale and shift of all labels together, around 1 and 0."""
 
 TRUSTED = 200.0
-"""Rows of the rarer answer at which the labels themselves count as much as what is expected."""
+"""Rows of the rarer class at which a label and its calibrated probability count equally."""
 
 EDGE = 1e-6
-"""Nearer to 0 or 1 a probability says nothing more."""
+"""Probabilities are clipped to EDGE and 1 - EDGE, so that their logits are finite."""
 
 
 def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") -> ThresholdSearch:
-    """The threshold that is best for the expected metric, label by label.
+    """Return the threshold that maximises the expected metric, label by label.
 
-    The exact maximiser over few rows (`cuts`) follows their chance. Here each label is first
-    softened: towards the probability that it is 1, calibrated by these rows (Platt's a z + b on the
-        logit, where a label's own a and b are
-    held to those of all labels together, which many rows decide). Of few rows it is that
-    probability alone, of many (200 of the rarer answer: half) the label itself. The threshold is
-    the maximiser for these. For F1 and calibrated probabilities that is half of the optimal F1
-    (Lipton, Elkan, Narayanaswamy, "Thresholding classifiers to maximize F1 score", 2014,
-    arXiv:1402.1892), for balanced accuracy the share of ones, for accuracy one half; with more and
-    more rows it goes to that of `cuts`. Where we differ from the paper: found by trying, so one way
-    serves all metrics, and held to all labels. `benchmarks/thresholds.py` compares it with ten
-    others.
+    The exact maximiser over few rows (`search_thresholds`) fits their noise. Here each label is
+    first smoothed towards the probability that it is 1, calibrated on these rows (Platt's a z + b
+    on the logit, with a prior on a label's a and b around those of all labels together, which many
+    rows determine). With few rows the smoothed label is almost that probability; with 200 rows of
+    the rarer class, both count half; with many it is the label itself. The threshold is the exact
+    maximiser for the smoothed labels. For F1 and calibrated probabilities that is half of the
+    optimal F1 (Lipton, Elkan, Narayanaswamy, "Thresholding classifiers to maximize F1 score", 2014,
+    arXiv:1402.1892), for balanced accuracy the share of ones, for accuracy one half. With more and
+    more rows it approaches that of `search_thresholds`. Where we differ from the paper: a search
+    finds the threshold, so one method serves all metrics, and labels share a prior.
+    `benchmarks/thresholds.py` compares it with ten others.
 
     Args:
-        truth: 1, 0, or NaN where a label is missing; [n, labels], two labels of one network or more
-            if there are.
-        probability: of 1, [n, labels].
+        truth: 1, 0, or NaN where a label is missing; [n, labels], all labels of one network.
+        probability: probability of 1, [n, labels].
         metric: a name in `METRICS`.
 
     Returns:
-        `reached` and `half` are the metric on these rows with their labels as they are, at the
-        threshold and above one half. The threshold was chosen on these rows, so `reached` is still
-        a little too good.
+        `reached` and `half` are the metric on these rows with their unsmoothed labels, at the
+        threshold and above one half. The threshold was chosen on these rows, so `reached` is
+        slightly optimistic.
 
     Raises:
         UnknownName: for another metric.
@@ -53,15 +52,16 @@ def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") ->
     Examples:
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
-        >>> share = rng.random((100, 1)) ** 2
-        >>> truth = (rng.random((100, 1)) < share).astype(float)
-        >>> bool(steady(truth, share, "accuracy").value[0].round(1) == 0.5)
-        True
+        >>> share = rng.random((5000, 1)) ** 2
+        >>> truth = (rng.random((5000, 1)) < share).astype(float)
+        >>> smoothed_thresholds(truth, share, "accuracy").value.round(1)
+        array([0.5])
     """
     probability = np.asarray(probability, "float64")
     share = probability.clip(EDGE, 1 - EDGE)
     logits = np.log(share) - np.log1p(-share)
     around = _pooled(truth, logits)
+    # blocks of labels, to bound memory
     step = max(1, CELLS // max(4 * len(truth), 1))
     parts = [
         search_thresholds(
@@ -76,18 +76,18 @@ def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") ->
 
 
 def _pooled(truth: Array, logits: Array) -> tuple[float, float]:
-    """a and b of all labels together; of so many rows, evenly spread, as fit in memory."""
-    every = -(-truth.size // CELLS) or 1
-    a, b = platt(truth[::every].reshape(-1, 1), logits[::every].reshape(-1, 1), strength=POOLED)
+    """Return a and b of all labels together, from as many evenly spread rows as fit in memory."""
+    stride = -(-truth.size // CELLS) or 1
+    a, b = platt(truth[::stride].reshape(-1, 1), logits[::stride].reshape(-1, 1), strength=POOLED)
     return float(a[0]), float(b[0])
 
 
 def _softened(truth: Array, logits: Array, around: tuple[float, float]) -> Array:
-    """Labels moved towards the probability that they are 1, [n, labels]; NaN where one is missing."""
+    """Return labels moved towards their probability of 1, [n, labels]; NaN where one is missing."""
     a, b = platt(truth, logits, around=around, strength=PRIOR)
     ones = np.nansum(truth, axis=0)
     rarer = np.minimum(ones, np.isfinite(truth).sum(axis=0) - ones)
-    expected = TRUSTED / (TRUSTED + rarer)
+    trust = TRUSTED / (TRUSTED + rarer)
     return np.where(
-        np.isfinite(truth), expected * sigmoid(a * logits + b) + (1 - expected) * truth, np.nan
+        np.isfinite(truth), trust * sigmoid(a * logits + b) + (1 - trust) * truth, np.nan
     )

@@ -1,4 +1,4 @@
-"""The quality of every task on one part of the rows."""
+"""Compute the quality of every task on one part of the rows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
 
 LABELS = 60
-"""Labels of a multilabel task that are shown: those with most positive rows, of which a picture says something."""
+"""Most labels of a multilabel task that are shown: those with the most positive rows."""
 
 NUMBERS = 12_000
-"""Points of all curves together, and drawn rows of all pictures, at most: a file of many tasks stays readable."""
+"""Most points of all curves together, and most drawn rows of all charts, to limit the file size."""
 
 
 def task_quality(
@@ -32,52 +32,58 @@ def task_quality(
     thresholds: Mapping[TaskName, Array] | None = None,
     seed: int = 0,
 ) -> Quality:
-    """How good the answers are, task by task.
+    """Return curves, confusion, reliability and residuals of the predictions, task by task.
 
     Args:
         layout: the tasks.
-        truth: task -> encoded labels [n, width] in the user's units, NaN where missing.
-        predictions: task -> [n, p], in the user's units.
-        part: what the rows are called.
-        thresholds: task -> from which probability on yes is said, [labels]; above one half, where
-            there is none.
-        seed: of the rows drawn for pictures.
+        truth: task -> encoded labels [n, width] in the target's original scale, NaN where missing.
+        predictions: task -> predictions [n, p], in the same scale.
+        part: the name of the rows, such as "validation".
+        thresholds: task -> decision thresholds, [labels]; a task without one predicts 1 above one
+            half.
+        seed: seed of the rows drawn for charts.
     """
     tasks = layout.tasks.values()
     shown = sum(min(len(labels_of(task)), LABELS) for task in tasks)
     points = int(np.clip(NUMBERS // max(shown, 1), 5, POINTS))
     drawn = int(np.clip(NUMBERS // len(tasks), 20, DRAWN))
-    found = {}
+    qualities = {}
     for task in tasks:
         y, p = truth[task.name], predictions[task.name]
-        own = TaskQuality(task.kind, int((~np.isnan(y)).any(axis=1).sum()))
+        quality = TaskQuality(task.kind, int((~np.isnan(y)).any(axis=1).sum()))
         if labels_of(task):
-            _of_labels(own, task, y, p, (thresholds or {}).get(task.name), points)
+            _of_labels(quality, task, y, p, (thresholds or {}).get(task.name), points)
         elif getattr(task, "soft", False):
-            _of_shares(own, task, y, p, drawn, seed)
+            _of_shares(quality, task, y, p, drawn, seed)
         elif isinstance(task, ClassTask):
-            _of_classes(own, task, y[:, 0], p)
+            _of_classes(quality, task, y[:, 0], p)
         else:
-            _of_numbers(own, task, y[:, 0], p, drawn, seed)
-        found[task.name] = own
-    return Quality(part, found)
+            _of_numbers(quality, task, y[:, 0], p, drawn, seed)
+        qualities[task.name] = quality
+    return Quality(part, qualities)
 
 
 def _of_labels(
     own: TaskQuality, task: Task, y: Array, p: Array, thresholds: Array | None, points: int
 ) -> None:
+    """Fill in the quality of binary labels."""
     names = labels_of(task)
     shown = np.sort(np.argsort(-np.nansum(y, axis=0), kind="stable")[:LABELS])
-    at: list[float | None] = [None] * len(names) if thresholds is None else thresholds.tolist()
-    own.labels = [_label(names[i], y[:, i], p[:, i], at[i], points) for i in shown.tolist()]
+    label_thresholds: list[float | None] = (
+        [None] * len(names) if thresholds is None else thresholds.tolist()
+    )
+    own.labels = [
+        _label(names[i], y[:, i], p[:, i], label_thresholds[i], points) for i in shown.tolist()
+    ]
     if isinstance(task, Binary):
-        yes = p[:, 0] >= (HALF if at[0] is None else at[0])
+        predicted = p[:, 0] >= (HALF if label_thresholds[0] is None else label_thresholds[0])
         own.confusion = confusion(
-            y[:, 0], np.where(np.isnan(p[:, 0]), np.nan, yes), task.known_classes()
+            y[:, 0], np.where(np.isnan(p[:, 0]), np.nan, predicted), task.known_classes()
         )
 
 
 def _label(name: str, y: Array, p: Array, threshold: float | None, points: int) -> Label:
+    """Return the quality of one binary label."""
     known = y[~np.isnan(y)]
     return Label(
         name=name,
@@ -91,17 +97,19 @@ def _label(name: str, y: Array, p: Array, threshold: float | None, points: int) 
 
 
 def _of_classes(own: TaskQuality, task: ClassTask, y: Array, p: Array) -> None:
+    """Fill in the quality of a task with hard classes."""
     known = ~np.isnan(y)
     y, p = y[known], p[known]
     chosen = task.choose(p)
     own.confusion = confusion(y, chosen, task.known_classes())
+    # clip: the probability of a class may leave [0, 1] by a rounding error
     own.reliability = reliability(
         chosen == y, np.take_along_axis(p, chosen[:, None], 1)[:, 0].clip(0, 1)
     )
 
 
 def _of_shares(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:
-    """Residuals of all labels together; with classes, which has the largest share and which is said."""
+    """Fill in the residuals of all labels together; with classes, also the confusion of argmax."""
     own.residuals = residuals(y.ravel(), p.ravel(), drawn, seed)
     if isinstance(task, ClassTask):
         known = ~np.isnan(y).any(axis=1)
@@ -111,6 +119,7 @@ def _of_shares(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, see
 
 
 def _of_numbers(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:
+    """Fill in the quality of a numeric task."""
     own.residuals = residuals(y, task.answer(p), drawn, seed)
     if isinstance(task, Quantile):
         own.coverage = coverage(y, p, task.quantiles)

@@ -1,4 +1,4 @@
-"""The threshold at which a metric of yes and no is highest, found exactly, for many labels at once."""
+"""Find the decision threshold that maximises a binary metric, exactly, for many labels at once."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from polycera.evaluation.at_threshold import HALF
 from polycera.typing import Array
 
 CELLS = 2**21
-"""Cells at a time: bounds the memory of a thousand labels over many rows."""
+"""Numbers in a matrix [rows, labels] at a time; this bounds memory with a thousand labels."""
 
 Counts = tuple[Array, Array, Array, Array]
-"""Yes said rightly, yes said wrongly, rows that are 1, rows that are 0; of one shape, or one that fits."""
+"""True positives, false positives, rows of class 1, rows of class 0; shapes that broadcast."""
 
 
 def f1(counts: Counts) -> Array:
-    """Harmonic mean of precision and recall."""
+    """Return the harmonic mean of precision and recall."""
     true, false, positives, _ = counts
     return _divide(2 * true, positives + true + false)
 
 
 def balanced_accuracy(counts: Counts) -> Array:
-    """Mean of the shares of ones and of zeros that are answered rightly; as one fraction, so that ties are equal."""
+    """Return the mean of the recall of class 1 and that of class 0."""
     true, false, positives, negatives = counts
+    # one fraction of whole numbers, so that equal thresholds get equal bits and count as ties
     return _divide(true * negatives + (negatives - false) * positives, 2 * positives * negatives)
 
 
 def accuracy(counts: Counts) -> Array:
-    """Share of right answers."""
+    """Return the share of correct predictions."""
     true, false, positives, negatives = counts
     return _divide(true + negatives - false, positives + negatives)
 
@@ -41,17 +42,17 @@ METRICS: dict[str, Callable[[Counts], Array]] = {
     "balanced_accuracy": balanced_accuracy,
     "accuracy": accuracy,
 }
-"""What a threshold can make as high as possible."""
+"""Metrics by name that a threshold can maximise."""
 
 
 class ThresholdSearch(NamedTuple):
-    """For each label, [labels].
+    """Holds the decision threshold of each label, and the metric there, [labels] each.
 
     Attributes:
-        value: the threshold: yes is said at it and above.
+        value: the threshold: class 1 is predicted at it and above.
         reached: the metric there; NaN where it is not defined.
-        half: the metric where yes is said above one half.
-        positives, negatives: rows that are 1 and 0.
+        half: the metric where class 1 is predicted above one half.
+        positives, negatives: number of rows of class 1 and of class 0.
     """
 
     value: Array
@@ -62,17 +63,17 @@ class ThresholdSearch(NamedTuple):
 
 
 def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> ThresholdSearch:
-    """The exact maximiser over all thresholds, label by label.
+    """Return the exact maximiser over all thresholds, label by label.
 
-    What is said changes only where a threshold passes a probability, so each way to part the rows
-    is tried. The threshold lies in the middle between the two neighbouring probabilities that it
-    parts (0 and 1 beyond the last ones); where several ways are equally good, the one whose middle
-    is nearest 0.5 is taken.
+    Predictions change only where a threshold passes a probability, so each split of the ranked rows
+    is tried. The threshold is in the middle between the two neighbouring probabilities that it
+    separates (0 and 1 beyond the last ones). Where several splits are equally good, the one whose
+    middle is nearest to 0.5 is used.
 
     Args:
-        truth: 1, 0, or NaN where a label is missing; between them, the probability of 1; [n,
-            labels].
-        probability: of 1, [n, labels].
+        truth: 1, 0, or NaN where a label is missing; a value between 0 and 1 is the probability of
+            1; [n, labels].
+        probability: probability of 1, [n, labels].
         metric: a name in `METRICS`.
 
     Raises:
@@ -80,7 +81,7 @@ def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> T
 
     Examples:
         >>> import numpy as np
-        >>> found = cuts(np.array([[0.0], [0], [1], [1]]), np.array([[0.1], [0.2], [0.3], [0.4]]))
+        >>> found = search_thresholds(np.array([[0.0], [0], [1], [1]]), np.array([[0.1], [0.2], [0.3], [0.4]]))
         >>> found.value, found.reached, found.half
         (array([0.25]), array([1.]), array([0.]))
     """
@@ -90,18 +91,18 @@ def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> T
         for start in range(0, truth.shape[1], step)
     ]
     return (
-        ThresholdSearch(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+        ThresholdSearch(*(np.concatenate(values) for values in zip(*parts, strict=True)))
         if parts
         else ThresholdSearch(*np.zeros((5, 0)))
     )
 
 
 def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -> ThresholdSearch:
-    """The metric where yes is said at given thresholds, label by label.
+    """Return the metric at given thresholds, label by label.
 
     Args:
         truth: 1, 0, or NaN where a label is missing; [n, labels].
-        probability: of 1, [n, labels].
+        probability: probability of 1, [n, labels].
         value: the thresholds, [labels].
         metric: a name in `METRICS`.
 
@@ -113,59 +114,76 @@ def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -
     ones = np.where(known, truth, 0.0)
     positives = ones.sum(0)
     negatives = known.sum(0) - positives
-    counts = [known & (probability >= at) for at in (value, HALF)]
+    counts = [known & (probability >= threshold) for threshold in (value, HALF)]
     reached, half = (
-        formula(((ones * yes).sum(0), ((1 - ones) * yes).sum(0), positives, negatives))
-        for yes in counts
+        formula(((ones * predicted).sum(0), ((1 - ones) * predicted).sum(0), positives, negatives))
+        for predicted in counts
     )
     return ThresholdSearch(np.asarray(value, "float64"), reached, half, positives, negatives)
 
 
 def _formula(metric: str) -> Callable[[Counts], Array]:
+    """Return the function of a metric, or raise `UnknownName`."""
     if metric not in METRICS:
         raise UnknownName("metric of thresholds", metric, METRICS)
     return METRICS[metric]
 
 
 def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -> ThresholdSearch:
+    """Return the exact maximiser for a block of labels, [labels]."""
     known = np.isfinite(truth) & np.isfinite(probability)
     ones = np.where(known, truth, 0.0)
     positives = ones.sum(0)
     negatives = known.sum(0) - positives
     above = known & (probability >= HALF)
     half = metric(((ones * above).sum(0), ((1 - ones) * above).sum(0), positives, negatives))
+    # missing rows get the lowest rank and are counted as neither class
     ranked, true, called = _ranked(np.where(known, probability, -np.inf), ones, known)
     scores = metric((true, called - true, positives, negatives))
     value, possible = _between(ranked)
     scores = np.where(possible & ~np.isnan(scores), scores, -np.inf)
     best = scores.max(0)
     chosen = np.where(possible & (scores == best), np.abs(value - 0.5), np.inf).argmin(0)[None]
-    found = np.take_along_axis(value, chosen, 0)[0]
+    threshold = np.take_along_axis(value, chosen, 0)[0]
     return ThresholdSearch(
-        found, np.where(np.isfinite(best), best, np.nan), half, positives, negatives
+        threshold, np.where(np.isfinite(best), best, np.nan), half, positives, negatives
     )
 
 
 def _ranked(probability: Array, ones: Array, known: np.ndarray) -> tuple[Array, Array, Array]:
-    """Probabilities from high to low [n, labels]; yes said rightly and at all where it is said of the first i rows."""
+    """Return ranked probabilities and the counts for each split of the ranked rows.
+
+    Args:
+        probability: [n, labels].
+        ones: 1 where the label is 1, [n, labels].
+        known: whether the label is known, [n, labels].
+
+    Returns:
+        probabilities from high to low, [n, labels]; true positives and all positive predictions
+        where class 1 is predicted for the first i rows, [n + 1, labels] each.
+    """
     order = np.argsort(-probability, axis=0)
-    none = np.zeros((1, probability.shape[1]))
+    zeros = np.zeros((1, probability.shape[1]))
     true, called = (
-        np.concatenate([none, np.cumsum(np.take_along_axis(rows, order, 0), 0, dtype="float64")])
+        np.concatenate([zeros, np.cumsum(np.take_along_axis(rows, order, 0), 0, dtype="float64")])
         for rows in (ones, known)
     )
     return np.take_along_axis(probability, order, 0), true, called
 
 
 def _between(ranked: Array) -> tuple[Array, np.ndarray]:
-    """A threshold that says yes of the first i rows, [n + 1, labels]; and whether there is one: not within a tie."""
+    """Return thresholds that predict class 1 for the first i rows, and whether there is one.
+
+    Both are [n + 1, labels]. There is none within a tie of probabilities.
+    """
     edge = np.ones((1, ranked.shape[1]))
     upper, lower = np.concatenate([edge, ranked]), np.concatenate([ranked, -np.inf * edge])
     with np.errstate(invalid="ignore"):
         middle = (upper + np.maximum(lower, 0.0)) / 2
-    # between neighbouring floats there is no middle
+    # neighbouring floats have no number between them: use the upper one
     return np.where(middle > lower, middle, upper), upper > lower
 
 
 def _divide(a: Array, b: Array) -> Array:
+    """Return a / b; NaN where b is 0."""
     return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=np.asarray(b) != 0)

@@ -1,4 +1,4 @@
-"""From which probability on yes is said: of every binary task, and of every label of a multilabel one."""
+"""Choose the decision threshold of every binary task and of every label of a multilabel task."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from polycera.tasks import Binary, Layout, Multilabel, Task
 from polycera.typing import Array, TaskName
 
 FEW = 10
-"""Rows of each answer that it takes, of all labels together: of fewer, chance would choose the thresholds."""
+"""Fewest labels of each class, over all labels together: with fewer, noise decides."""
 
 
 def labels_of(task: Task) -> list[str]:
-    """The positive class of a binary task, the labels of a multilabel one that are yes or no, else nothing."""
+    """Return the labels of a task that have a threshold.
+
+    That is the positive class of a binary task, all labels of a multilabel task with hard labels,
+    and none for other tasks.
+    """
     if isinstance(task, Binary):
         return [str(task.known_classes()[1])]
     return (
@@ -35,45 +39,46 @@ def thresholds(
     metric: str = "f1",
     part: str = "validation",
 ) -> Thresholds:
-    """The threshold of each label that should make the metric as high as possible on rows like these (`steady`).
+    """Return thresholds that should maximise the metric on similar rows (`smoothed_thresholds`).
 
-    Labels learn from each other what the probabilities of this network are worth, so a rare one
-    needs few rows of its own. A label without a yes or without a no among these rows keeps 0.5 and
-    says so: `fitted` is False. So do all where fewer than ten answers are yes, or fewer than ten
-        are no, of all labels together.
+    Labels share a calibration of this network's probabilities, so a rare one needs few rows of its
+    own. A label with a single class among these rows keeps 0.5, and its `fitted` is False. So do
+    all labels where fewer than ten values of all labels together are 1, or fewer than ten are 0.
 
     Args:
         layout: the tasks.
         truth: task -> encoded labels [n, width], NaN where missing.
         predictions: task -> probabilities [n, labels].
         metric: `f1`, `balanced_accuracy` or `accuracy`.
-        part: what the rows are called.
+        part: the name of the rows, such as "validation".
 
     Returns:
-        `reached` and `at_half` are the metric on these rows, on which the threshold was chosen too:
-        what it is worth on others is a question to others.
+        the thresholds; `reached` and `at_half` are the metric on these rows. The threshold was
+        chosen on the same rows, so other rows are needed to estimate the metric on new data.
 
     Raises:
         UnknownName: for another metric.
     """
-    asked = [task for task in layout.tasks.values() if labels_of(task)]
-    if not asked:
+    with_labels = [task for task in layout.tasks.values() if labels_of(task)]
+    if not with_labels:
         return Thresholds({})
     y, p = (
-        np.concatenate([own[task.name] for task in asked], axis=1) for own in (truth, predictions)
+        np.concatenate([by_name[task.name] for task in with_labels], axis=1)
+        for by_name in (truth, predictions)
     )
-    found, start = smoothed_thresholds(y, p, metric), 0
-    many = min(found.positives.sum(), found.negatives.sum()) >= FEW
+    search, start = smoothed_thresholds(y, p, metric), 0
+    many = min(search.positives.sum(), search.negatives.sum()) >= FEW
     tasks: dict[str, dict[str, Threshold]] = {}
-    for task in asked:
+    for task in with_labels:
         names = labels_of(task)
-        own = ThresholdSearch(*(values[start : start + len(names)] for values in found))
-        tasks[task.name] = dict(zip(names, _each(own, many, metric, part), strict=True))
+        task_search = ThresholdSearch(*(values[start : start + len(names)] for values in search))
+        tasks[task.name] = dict(zip(names, _each(task_search, many, metric, part), strict=True))
         start += len(names)
     return Thresholds(tasks)
 
 
 def _each(found: ThresholdSearch, many: bool, metric: str, part: str) -> list[Threshold]:
+    """Return the threshold of each label; 0.5 where there are too few rows."""
     enough = many & (np.minimum(found.positives, found.negatives) >= 1)
     value, reached = np.where(enough, found.value, 0.5), np.where(enough, found.reached, found.half)
     numbers = zip(
@@ -83,27 +88,28 @@ def _each(found: ThresholdSearch, many: bool, metric: str, part: str) -> list[Th
 
 
 def _defined(values: Array) -> list[float | None]:
+    """Return the values as a list; None in place of NaN, which JSON does not have."""
     return [value if value == value else None for value in values.tolist()]
 
 
 def by_task(found: Thresholds, layout: Layout) -> dict[TaskName, Array]:
-    """Task -> its thresholds [labels], in the order of its labels.
+    """Return task -> its thresholds [labels], in the order of its labels.
 
     Raises:
         UnknownName: for a task or a label that the network does not have.
         InputError: for a label without a threshold.
     """
     values = {}
-    for name, own in found.tasks.items():
+    for name, task_thresholds in found.tasks.items():
         labels = labels_of(layout.known(name, "task among the thresholds:"))
-        for label in own:
+        for label in task_thresholds:
             if label not in labels:
                 raise UnknownName(
                     f"label of task {shorten(name)!r} among the thresholds:", label, labels
                 )
-        if absent := next((label for label in labels if label not in own), None):
+        if absent := next((label for label in labels if label not in task_thresholds), None):
             raise InputError(
                 f"Task {shorten(name)!r} has no threshold for the label {shorten(absent)!r}."
             )
-        values[name] = np.array([own[label].value for label in labels])
+        values[name] = np.array([task_thresholds[label].value for label in labels])
     return values

@@ -29,7 +29,7 @@ def interval(values: Sequence[float | None], confidence: float = 0.95) -> MeanIn
 
     Example:
         >>> interval([1.0, 2.0, 3.0])
-        Mean(mean=2.0, low=-0.484..., high=4.484...)
+        MeanInterval(mean=2.0, low=-0.484..., high=4.484...)
     """
     defined = [value for value in values if value is not None]
     if not defined:

@@ -140,7 +140,8 @@ def _products(model: Any, reach: Reachability) -> list[WeightShare]:
             parts += _split(adds, call.operation.layout, reach)
         elif isinstance(call.operation, Landmarks) and reach.ours and adds is not None:
             # The distances to the landmarks are shared; the sums over them are per output column.
-            output_adds = call.operation.count * call.operation.units
+            compared = call.operation.used or call.operation.count
+            output_adds = compared * call.operation.units
             parts += [
                 WeightShare(adds - output_adds, reach.serving[call]),
                 *_split(output_adds, model.layout, reach),

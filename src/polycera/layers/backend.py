@@ -429,7 +429,7 @@ def _torch_pulling() -> Any:
     """Define the `autograd.Function` of `with_pullback`, when PyTorch is first used."""
     import torch
 
-    class Function(torch.autograd.Function):
+    class Pullback(torch.autograd.Function):
         @staticmethod
         def forward(context: Any, forward: Any, backward: Any, number: int, *tensors: Any) -> Any:
             leaves = [tensor.detach().requires_grad_() for tensor in tensors[:number]]
@@ -464,7 +464,7 @@ def _torch_pulling() -> Any:
             # None for `forward`, `backward` and `number`, which are no tensors.
             return None, None, None, *results, *[None] * len(context.rest)
 
-    return Function
+    return Pullback
 
 
 def replicas() -> int:

@@ -9,7 +9,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
     """Return the names; one that occurred before gets a number at its end.
 
     Example:
-        >>> distinct(["dense", "dense", "out"])
+        >>> unique_names(["dense", "dense", "out"])
         ['dense', 'dense (2)', 'out']
     """
     unique: dict[str, None] = {}

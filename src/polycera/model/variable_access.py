@@ -6,19 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from polycera.errors import PolyceraError
+from polycera.errors import InTraining
 from polycera.layers import backend
-
-
-class InTraining(PolyceraError):
-    """Report that a thread used a model that another thread trains."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This model is being trained in another thread, so it cannot be used here: wait "
-            "until the training has ended, or use a model of its own, such as one that pc.load "
-            "opens."
-        )
 
 
 class VariableAccess:

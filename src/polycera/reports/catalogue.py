@@ -83,8 +83,7 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
 
     Args:
         run: its folder, or an opened run.
-        name: of the picture; `PICTURES` says which there are, and `polycera plot RUN` which the run
-            has.
+        name: of the picture; `PICTURES` says which there are, and `polycera plot RUN` which the run has.
         path: of the file: `.svg`, or `.png` (needs `pip install 'polycera[png]'`).
 
     Returns:

@@ -51,8 +51,8 @@ def element(name: str, /, *inside: Inside, **attributes: Any) -> Html:
     Args:
         name: such as `section`.
         *inside: what is in it.
-        **attributes: `class_` stands for class, `for_` for for, `aria_label` for aria-label; True
-            is an attribute without a value, None and False are no attribute.
+        **attributes: `class_` stands for class, `for_` for for, `aria_label` for aria-label; True is an attribute
+            without a value, None and False are no attribute.
 
     Examples:
         >>> element("p", "a < b", class_="note")

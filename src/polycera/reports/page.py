@@ -59,24 +59,21 @@ NAME = "report.html"
 def report(runs: Any, path: str | Path | None = None) -> Path:
     """Write one HTML page about a run, or about several side by side, from their folders alone.
 
-    The file needs no network and no other file, shows in light and dark, on a phone and on paper,
-    and can be read with a keyboard and a screen reader. Of a training that has not ended it shows
-    what there is so far; a file of the run that is damaged is named on the page, and what it would
-    have shown is left out.
+    The file needs no network and no other file, shows in light and dark, on a phone and on paper, and can be read with
+    a keyboard and a screen reader. Of a training that has not ended it shows what there is so far; a file of the run
+    that is damaged is named on the page, and what it would have shown is left out.
 
     Args:
-        runs: a run's folder, or an opened run, or a folder of runs such as `pc.sweep` leaves, or a
-            list of these.
-        path: of the file, ending in .html. Default: `report.html` in the run's folder; of several
-            runs, in the current folder.
+        runs: a run's folder, or an opened run, or a folder of runs such as `pc.sweep` leaves, or a list of these.
+        path: of the file, ending in .html. Default: `report.html` in the run's folder; of several runs, in the current
+            folder.
 
     Returns:
         the path of the file.
 
     Raises:
         InputError: where there is no run, one is named twice, or the file has another ending.
-        PolyceraError: where the manifest or the spec of a run is damaged, or the page cannot be
-            written.
+        PolyceraError: where the manifest or the spec of a run is damaged, or the page cannot be written.
 
     Examples:
         >>> from polycera import reports

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from polycera.errors import shorten
-from polycera.storage.arrays import Damaged, StoredArrays
+from polycera.errors import Damaged, shorten
+from polycera.storage.arrays import StoredArrays
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,7 @@ class Sheet:
     def figure(self, name: str, note: Inside = None, live: str = "") -> Html | None:
         """A picture, what is to be said of it, and its numbers; nothing where the run has no such picture.
 
-        Where what a file holds cannot be drawn, that is a fault of the run, and the page does
-        without.
+        Where what a file holds cannot be drawn, that is a fault of the run, and the page does without.
 
         Args:
             name: of the picture.

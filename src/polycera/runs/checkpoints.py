@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from polycera.errors import PolyceraError, shorten
+from polycera.errors import Damaged, PolyceraError, shorten
 from polycera.runs import schemas
 from polycera.storage import arrays, atomic
-from polycera.storage.arrays import Damaged, StoredArrays
+from polycera.storage.arrays import StoredArrays
 
 NAME = re.compile(r"\d{6}-\d{8}\.safetensors")
 """Names of checkpoint files: the epoch, a dash, the next batch."""

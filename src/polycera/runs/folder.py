@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from polycera.errors import InputError, shorten
+from polycera.errors import Damaged, InputError, shorten
 from polycera.runs import kept_epochs, manifest, results, schemas
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.spec import Spec, spec_from
 from polycera.storage import paths, safe_read
-from polycera.storage.arrays import Damaged, StoredArrays
+from polycera.storage.arrays import StoredArrays
 
 SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
 """SPEC: what is needed to repeat the training; SCHEMA: roles of the columns, and the encoder;

@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from polycera.errors import PolyceraError, shorten
+from polycera.errors import Damaged, PolyceraError, shorten
 from polycera.storage import atomic, safe_read
-from polycera.storage.arrays import Damaged
 
 MANIFEST = "manifest.json"
 """File name of the manifest."""

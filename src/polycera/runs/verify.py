@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from polycera.errors import InputError, PolyceraError, shorten
+from polycera.errors import Damaged, InputError, PolyceraError, shorten
 from polycera.runs import kept_epochs, manifest
 from polycera.runs.checkpoints import NAME as CHECKPOINT
 from polycera.runs.folder import (
@@ -189,10 +189,10 @@ def _check_owner(path: Path, identity: str) -> None:
     notes = arrays.StoredArrays(path).notes
     owner = notes.get("run") if isinstance(notes, dict) else None
     if owner is not None and owner != identity:
-        raise arrays.Damaged(path, "it belongs to another run")
+        raise Damaged(path, "it belongs to another run")
     if (
         "epoch" in path.parts[-2]
         and isinstance(notes, dict)
         and notes.get("epoch") != int(path.stem)
     ):
-        raise arrays.Damaged(path, f"it holds epoch {notes.get('epoch')}")
+        raise Damaged(path, f"it holds epoch {notes.get('epoch')}")

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from polycera.errors import PolyceraError, shorten
+from polycera.errors import Damaged, PolyceraError, shorten
 from polycera.storage import atomic, state_json
 from polycera.storage.safe_read import opened
 
@@ -41,15 +41,6 @@ TYPES |= {
     for bits in (8, 16, 32, 64)
 }
 """NumPy's type name -> safetensors' name."""
-
-
-class Damaged(PolyceraError):
-    """Raised when a file is not what was written."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(
-            f"The file {path.name!r} in {shorten(path.parent)!r} is damaged or was changed: {why}."
-        )
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Any = None) -> None:

@@ -12,12 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from polycera.errors import InputError, PolyceraError, shorten
+from polycera.errors import InputError, PolyceraError, Taken, shorten
 from polycera.storage import paths
-
-
-class Taken(InputError):
-    """Raised when the name of a new folder is already in use."""
 
 
 def write(path: Path, *parts: bytes | bytearray | memoryview) -> None:

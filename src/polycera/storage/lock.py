@@ -6,21 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from polycera.errors import PolyceraError, shorten
+from polycera.errors import InUse, PolyceraError, shorten
 from polycera.storage import atomic
 
 LOCK = "lock"
 """File name of the lock."""
-
-
-class InUse(PolyceraError):
-    """Raised when another process is training into a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"Another process is training in {shorten(folder)!r}: "
-            "wait until it ends, or end it first."
-        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from polycera.errors import InputError, PolyceraError, UnknownName, listing, shorten
+from polycera.errors import InputError, PolyceraError, Taken, UnknownName, listing, shorten
 from polycera.method_base import MethodBase
 from polycera.runs import (
     Data,
@@ -216,7 +216,7 @@ def _check_free(place: Path, resume: bool) -> None:
     """Raise an error where the folder exists; for an interrupted training, say how to resume it."""
     try:
         atomic.check_free(place, over_empty=resume)
-    except atomic.Taken as error:
+    except Taken as error:
         hint = existing_run.how_to_go_on(place)
         raise (InputError(f"{str(error).rstrip('.')}{hint}.") if hint else error) from None
 
@@ -248,7 +248,7 @@ def _new_run(
             with atomic.new_folder(run_path, over_empty=resume) as draft:
                 _begin(draft, plan, prepared)
             return run_path
-        except atomic.Taken:
+        except Taken:
             if named:
                 raise
 

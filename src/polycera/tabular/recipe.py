@@ -28,7 +28,6 @@ from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
 from polycera.runs.spec import Network, Spec, Training
 from polycera.tabular import blend, folds
-from polycera.tabular.presets import preset as preset
 from polycera.tasks import Layout, Task
 from polycera.typing import Array
 

@@ -17,7 +17,7 @@ from polycera.callbacks.gradient_history import GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
 from polycera.callbacks.interrupts import InterruptRequest
 from polycera.callbacks.progress import PHASES, Progress
-from polycera.errors import PolyceraError, Terminated, shorten
+from polycera.errors import InUse, PolyceraError, Terminated, shorten
 from polycera.interpretation.sharing import sharing
 from polycera.layers.graph import Graph
 from polycera.layers.shared_layers import shared_layers
@@ -103,7 +103,7 @@ def train_run(
                 trained = _trained(run, prepared, bar if progress else None, checkpoint)
                 _write(run.path, prepared, trained, bar, say)
             checkpoint.clear()
-    except lock.InUse:
+    except InUse:
         raise
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | Terminated)

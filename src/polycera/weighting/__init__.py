@@ -1,7 +1,11 @@
-"""Weighting: the tasks' losses [m] -> weights [m] of whole losses; one published method a file.
+"""Collect the loss weighting methods: the tasks' losses [m] -> weights of whole losses [m].
 
-state = method.init(m) state, weights = method.update(state, Seen(losses, present, norms,
-preference, noise, weights))
+Each published method has a file of its own. All of them are used in the same way:
+
+    state = method.init(m)
+    state, weights = method.update(
+        state, StepLosses(losses, present, norms, preference, noise, weights)
+    )
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from polycera.weighting.uncertainty import Uncertainty
 from polycera.weighting.uw_so import UWSO
 
 Method = WeightingMethod
-"""The base of a method of one's own."""
+"""Name the base class that a user's own weighting method subclasses."""
 
 METHODS: dict[str, type[WeightingMethod]] = {
     method.name: method
@@ -36,7 +40,7 @@ METHODS: dict[str, type[WeightingMethod]] = {
         *(STCH, DWA, FAMO, GO4Align, GradNorm, ExcessMTL),
     )
 }
-"""Every method by its name."""
+"""Map the name of each built-in method to its class."""
 
 __all__ = [
     "METHODS",
@@ -51,17 +55,20 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """The names of all methods."""
+    """Return the names of all built-in methods."""
     return list(METHODS)
 
 
 def get(method: str | Mapping[str, Any] | WeightingMethod) -> WeightingMethod:
-    """Return a method by its name, by what `to_config` gave, or as it is. Case does not matter, nor `-` for `_`.
+    """Return the weighting method that is given by its name, its configuration or an instance.
+
+    A configuration is what `to_config` returns. Upper and lower case are the same in a name, and
+    so are `-` and `_`.
 
     Raises:
         UnknownName: for a name that no method has.
-        InputError: for what is neither; for a class of the user's own that is not registered with
-            Keras here.
+        InputError: for a value that is neither a name, a configuration nor an instance; for a class
+            of the user's own that is not registered with Keras in this process.
     """
     return (
         method if isinstance(method, WeightingMethod) else find(METHODS, method, "weighting method")

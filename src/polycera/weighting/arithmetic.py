@@ -1,4 +1,7 @@
-"""What several weightings compute: means and shares over the tasks present, positive losses, norms, steps of Adam."""
+"""Compute what several weightings need: means and shares, positive losses, norms, Adam steps.
+
+Means and shares are taken over the tasks present in the batch.
+"""
 
 from __future__ import annotations
 
@@ -11,73 +14,89 @@ from polycera.typing import Tensor
 from polycera.weighting.method import LARGEST, StepLosses
 
 FLOOR = 1e-3
-"""A loss counts as at least this part of what is usual for its task, where a method divides by it."""
+"""Share of a task's usual loss that its loss counts as at least, where a method divides by it."""
+
 LEAST = 1 / LARGEST
-"""And as at least this."""
+"""Smallest value that a loss counts as."""
+
 MEMORY = 0.99
-"""How much of a running mean stays in a step."""
+"""Share of a running mean that stays in a step."""
+
 FAINT = 1e-12
-"""Below this weight nothing can be said of a gradient without it."""
+"""Weight below which the norm of the unweighted gradient cannot be computed reliably."""
+
 WIDEST = 12.0
-"""Learned log weights stay within this of 0, so that no task's gradient becomes too faint to be measured."""
+"""Largest absolute value of a learned log weight: no gradient becomes too small to be measured."""
 
 
 def zeros(m: int, *names: str) -> dict[str, NDArray[np.float32]]:
-    """A state of these names, 0 for each task."""
+    """Return a state with these names, in which each task has the value 0."""
     return {name: np.zeros(m, "float32") for name in names}
 
 
 def count(present: Tensor) -> Tensor:
-    """[] how many tasks are present, at least 1."""
+    """Return the number of tasks present [], at least 1."""
     return ops.maximum(ops.sum(present), 1.0)
 
 
 def mean(values: Tensor, present: Tensor) -> Tensor:
-    """[] over the tasks present (or by any other weights); 0 where there are none."""
+    """Return the mean of the values over the tasks present []; 0 where no task is present.
+
+    `present` may also be any other non-negative weights [m].
+    """
     total = ops.sum(present)
     return ops.sum(ops.where(present > 0, values, 0.0) * present) / ops.where(total > 0, total, 1.0)
 
 
 def shares(logits: Tensor, present: Tensor) -> Tensor:
-    """[m] the softmax over the tasks present, 0 for the others."""
+    """Return the softmax over the tasks present, 0 for the others [m]."""
+    # The largest logit is subtracted before `exp`, so that nothing overflows.
     top = ops.max(ops.where(present > 0, logits, -LARGEST))
     share = present * ops.exp(ops.minimum(ops.where(present > 0, logits - top, 0.0), 0.0))
     return share / ops.maximum(ops.sum(share), LEAST)
 
 
 def usual(state: State, seen: StepLosses) -> Tensor:
-    """[m] a running mean of the losses' absolute values, from the task's first loss that is not 0.
+    """Return the running means of the losses' absolute values [m].
 
-    A loss counts as at most twice the mean: one that explodes once does not raise the floor for
-        long.
+    A task's mean starts with its first loss that is not 0. A loss counts as at most twice the mean,
+    so that one very large loss does not raise the floor for long.
     """
-    now, before = ops.abs(seen.losses), state["usual"]
+    sizes, means = ops.abs(seen.losses), state["usual"]
     return ops.where(
-        before > 0, before + (1.0 - MEMORY) * (ops.minimum(now, 2.0 * before) - before), now
+        means > 0, means + (1.0 - MEMORY) * (ops.minimum(sizes, 2.0 * means) - means), sizes
     )
 
 
 def positive(losses: Tensor, usual: Tensor) -> Tensor:
-    """[m] the losses, raised to a thousandth of what is usual: safe to divide by and to take logs of.
+    """Return the losses [m], each raised to at least a thousandth of the task's usual loss.
 
-    A loss may come out 0 or below 0 in some steps. For one that stays there these methods are not
-    made.
+    So they are safe to divide by and to take logs of. A loss may be 0 or below 0 in some steps. The
+    methods that use this are not made for a loss that stays there.
     """
     return ops.maximum(ops.maximum(losses, FLOOR * usual), LEAST)
 
 
 def moved(log: Tensor, step: Tensor, known: Tensor) -> Tensor:
-    """[m] log weights after a step of the tasks that are known, the sum of all staying what it is.
+    """Return the log weights [m] after a step; their sum stays the same.
 
-    A task of which nothing is known in this step fares as the mean of the others.
+    A task that is not known in this step moves like the mean of the others.
+
+    Args:
+        log: [m] log weights before the step.
+        step: [m] the change of each log weight.
+        known: [m] 1.0 where the step of the task is known, else 0.0.
     """
     return ops.clip(log + known * (step - mean(step, known)), -WIDEST, WIDEST)
 
 
 def unweighted(seen: StepLosses) -> tuple[Tensor, Tensor]:
-    """[m] gradient norms of the step before without the weights of that step, and 1.0 where they are known, else 0.0.
+    """Return the last step's gradient norms without the weights of that step.
 
-    The tasks' own weights are still in them.
+    The tasks' own loss weights are still in them.
+
+    Returns:
+        The norms [m], 0 where they are not known, and 1.0 where they are known, else 0.0 [m].
     """
     known = ops.logical_and(seen.norms > 0, ops.logical_and(seen.weights > FAINT, seen.present > 0))
     norms = ops.minimum(seen.norms / ops.where(known, seen.weights, 1.0), LARGEST)
@@ -85,10 +104,18 @@ def unweighted(seen: StepLosses) -> tuple[Tensor, Tensor]:
 
 
 def adam(state: State, gradient: Tensor, rate: float) -> tuple[State, Tensor]:
-    """The moments `mean` and `square` after `count` steps of each task, and by how much to step [m].
+    """Return the moments after a step of Adam, and the step [m].
 
-    Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, with its constants; a task's steps are counted
-    by themselves.
+    Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, with its constants. The steps of each task are
+    counted separately.
+
+    Args:
+        state: holds "count", "mean" and "square", each [m].
+        gradient: [m] the derivative by each task's parameter.
+        rate: the learning rate.
+
+    Returns:
+        The new "count", "mean" and "square", and what to subtract from the parameters [m].
     """
     steps = state["count"] + 1.0
     first = 0.9 * state["mean"] + 0.1 * gradient

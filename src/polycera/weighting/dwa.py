@@ -1,4 +1,4 @@
-"""DWA: more weight for the losses that have stopped falling."""
+"""Compute DWA: give more weight to losses that have stopped falling."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from polycera.weighting.arithmetic import count, shares, zeros
 from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 STEEPEST = 1000.0
-"""A loss that grew more than this, or turned around as much, counts as if it had grown this much."""
+"""Largest absolute value of the ratio of two window means."""
 
 
 @dataclass(frozen=True)
 class DWA(WeightingMethod):
-    """Weight each task by how its loss moved: the mean of one window of steps over that of the window before.
+    """Weight each task by its mean loss in one window of steps over that of the window before.
 
-    Liu, Johns & Davison 2019, arXiv:1803.10704, eq. 7: weights = m softmax(r / T), r_t the mean
-    loss of the last epoch over that of the epoch before it; r = 1 until two epochs have passed.
+    Liu, Johns & Davison 2019, arXiv:1803.10704, eq. 7: weights = m softmax(r / T), where r_t is the
+    mean loss of the last epoch over that of the epoch before it; r = 1 until two epochs have
+    passed.
 
     Scale: a task's weight does not depend on the scale of any loss.
 
-    Where we differ: a step does not know of epochs. Windows of `window` steps take their place, and
-    each task counts those in which it was present; at the number of steps in an epoch this is the
-    paper's method. A window whose mean is not above 0 says nothing: r = 1. |r| counts as at most
-    1000.
+    Where we differ: a step has no access to epochs. Windows of `window` steps take their place, and
+        each task counts the steps in which it was present. With the number of steps in an epoch as
+        `window`, this is the paper's method. After a window whose mean is not above 0, r = 1. |r|
+        counts as at most 1000.
 
     Attributes:
-        window: how many steps are averaged.
+        window: the number of steps that are averaged.
         temperature: T; the larger, the more equal the weights.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "dwa", "window": 1}), np.ones(2, "float32")
         >>> state = method.init(2)
         >>> for losses in ([8.0, 8.0], [8.0, 4.0], [8.0, 2.0]):
-        ...     state, weights = method.update(state, Seen(np.float32(losses), ones, ones, ones, ones, ones))
+        ...     state, weights = method.update(state, StepLosses(np.float32(losses), ones, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [1.12, 0.88]
     """
@@ -61,8 +62,11 @@ class DWA(WeightingMethod):
         return zeros(m, "sum", "steps", "newer", "older")
 
     def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        told = state["older"] > 0  # 0 until two windows have passed
-        rates = ops.where(told, state["newer"] / ops.where(told, state["older"], 1.0), 1.0)
+        # "older" is 0 until two windows have passed.
+        comparable = state["older"] > 0
+        rates = ops.where(
+            comparable, state["newer"] / ops.where(comparable, state["older"], 1.0), 1.0
+        )
         rates = ops.clip(rates, -STEEPEST, STEEPEST)
         weights = count(seen.present) * shares(rates / self.temperature, seen.present)
         total, steps = state["sum"] + seen.losses, state["steps"] + 1.0

@@ -1,4 +1,4 @@
-"""Equal weights: the plain sum of the losses."""
+"""Give every task the weight 1: the plain sum of the losses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class Equal(WeightingMethod):
-    """Weight 1 for every task: the tasks' own weights decide alone, as in stock Keras.
+    """Give every task the weight 1: the tasks' own loss weights decide alone, as in stock Keras.
 
-    The baseline that is hard to beat: with tuned task weights it does as well as the methods here
-    in the comparisons of Kurin et al. 2022, arXiv:2201.04122, and Xin et al. 2022,
-    arXiv:2209.11379. Begin with it.
+    This baseline is hard to beat: with tuned task weights it does as well as the methods here in
+    the comparisons of Kurin et al. 2022, arXiv:2201.04122, and Xin et al. 2022, arXiv:2209.11379.
+    Begin with it.
 
     Scale: a task whose loss is twice as large counts twice.
 

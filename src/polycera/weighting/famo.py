@@ -1,4 +1,4 @@
-"""FAMO: all losses fall at the same rate, judged by the losses alone."""
+"""Compute FAMO: let all losses fall at the same rate, using the losses alone."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class FAMO(WeightingMethod):
-    """Learn weights of the losses' logarithms that favour the task whose loss fell least, in relation to itself.
+    """Learn weights of the log losses that favour the task whose loss fell least, relatively.
 
     Liu et al. 2023, arXiv:2306.03792, algorithm 2: with z = softmax(w) the network descends along
     c sum_t z_t grad log L_t, 1 / c = sum_t z_t / L_t. Then w has a step of Adam, with weight decay,
-    along J' (log L - log L'), J the Jacobian of the softmax and L' the losses after the network's
-    step. weights_t = m c z_t / L_t, whose weighted mean is 1 whatever the losses.
+    along J' (log L - log L'), where J is the Jacobian of the softmax and L' the losses after the
+    network's step. weights_t = m c z_t / L_t, whose weighted mean is 1 whatever the losses.
 
     Scale: the direction of the step does not depend on the scale of any loss.
 
-    Where we differ, and it matters: the authors compute the losses of the batch a second time to
-    see what the step has done to them. We take those of the next step, which come from other rows.
-    No second forward pass is needed, and a difference holds the noise of two batches: use large
-    ones, or a smaller `rate`. Multiplied by the number of tasks present; a loss counts as at least
-    a thousandth of its usual absolute value.
+    Where we differ, and it matters: the authors compute the losses of the batch a second time after
+        the step. We take the losses of the next step, which come from other rows. So no second
+        forward pass is needed, but a difference contains the noise of two batches: use large
+        batches, or a smaller `rate`. The weights are multiplied by the number of tasks present. A
+        loss counts as at least a thousandth of its usual absolute value.
 
     Attributes:
         rate: the learning rate of w.
-        decay: pulls w towards 0, as weight decay does in Adam.
+        decay: how strongly w is drawn towards 0, like weight decay in Adam.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("famo"), np.ones(2, "float32")
         >>> state = method.init(2)
         >>> for losses in ([1.0, 1.0], [1.0, 0.5]):
-        ...     state, weights = method.update(state, Seen(np.float32(losses), ones, ones, ones, ones, ones))
+        ...     state, weights = method.update(state, StepLosses(np.float32(losses), ones, ones, ones, ones, ones))
         >>> [round(float(w), 2) for w in weights], [round(float(w), 3) for w in state["w"]]
         ([0.69, 1.31], [0.025, -0.025])
     """
@@ -61,17 +61,21 @@ class FAMO(WeightingMethod):
         return zeros(m, "w", "count", "mean", "square", "usual", "last")
 
     def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        often = usual(state, seen)
-        losses = positive(seen.losses, often)
-        met = seen.present * ops.cast(state["last"] > 0, "float32")
+        usual_losses = usual(state, seen)
+        losses = positive(seen.losses, usual_losses)
+        comparable = seen.present * ops.cast(state["last"] > 0, "float32")
         z = shares(state["w"], seen.present)
-        fallen = ops.log(ops.where(met > 0, state["last"], losses)) - ops.log(losses)
-        gradient = z * met * (fallen - mean(fallen, z * met)) + self.decay * state["w"]
+        fallen = ops.log(ops.where(comparable > 0, state["last"], losses)) - ops.log(losses)
+        gradient = (
+            z * comparable * (fallen - mean(fallen, z * comparable)) + self.decay * state["w"]
+        )
         moments, step = adam(state, gradient, self.rate)
-        # A task that is here for the first time has nothing to compare with: it keeps its w, and
-        # Adam its count.
-        learnt = {name: ops.where(met > 0, part, state[name]) for name, part in moments.items()}
-        learnt["w"] = ops.where(met > 0, state["w"] - step, state["w"])
-        # c z / L, in logs.
-        weights = count(seen.present) * shares(learnt["w"] - ops.log(losses), seen.present)
-        return {**learnt, "usual": often, "last": losses}, weights
+        # A task that is present for the first time has no earlier loss to compare with. Its w and
+        # its Adam moments stay unchanged.
+        learned = {
+            name: ops.where(comparable > 0, part, state[name]) for name, part in moments.items()
+        }
+        learned["w"] = ops.where(comparable > 0, state["w"] - step, state["w"])
+        # c z / L, computed in logs, where small losses do not overflow.
+        weights = count(seen.present) * shares(learned["w"] - ops.log(losses), seen.present)
+        return {**learned, "usual": usual_losses, "last": losses}, weights

@@ -1,4 +1,4 @@
-"""GLS: the geometric mean of the losses."""
+"""Compute GLS: minimise the geometric mean of the losses."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class GLS(WeightingMethod):
-    """Minimise the geometric mean of the losses, so that halving any of them is worth the same.
+    """Minimise the geometric mean of the losses, so that halving any of them has the same value.
 
     Chennupati et al. 2019, arXiv:1904.08492: f = (prod_t L_t)^(1 / m). weights_t = f / L_t, which
     is m times its derivative; equal losses have weights of 1. Computed in logs, where the product
-    of many losses is harmless.
+    of many losses does not overflow.
 
-    Scale: a change of one loss's unit multiplies all of f, and the direction of the step stays.
-        weight x loss is the
-    same for all tasks.
+    Scale: a change of one loss's unit multiplies all of f, and the direction of the step does not
+        change. weight x loss is the same for all tasks.
 
     Where we differ: m times the paper's gradient. A loss counts as at least a thousandth of its
-    usual absolute value, which a running mean keeps.
+        usual absolute value, which is a running mean.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("gls"), np.ones(2, "float32")
-        >>> seen = Seen(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
         >>> _, weights = method.update(method.init(2), seen)
         >>> [round(float(w), 2) for w in weights]
         [0.5, 2.0]
@@ -47,6 +46,7 @@ class GLS(WeightingMethod):
         return zeros(m, "usual")
 
     def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        often = usual(state, seen)
-        logs = ops.log(positive(seen.losses, often))
-        return {"usual": often}, ops.exp(ops.minimum(mean(logs, seen.present) - logs, 69.0))
+        usual_losses = usual(state, seen)
+        logs = ops.log(positive(seen.losses, usual_losses))
+        # e^69 is 1e30, the largest weight.
+        return {"usual": usual_losses}, ops.exp(ops.minimum(mean(logs, seen.present) - logs, 69.0))

@@ -1,4 +1,4 @@
-"""GO4Align: tasks in groups, one weight a group."""
+"""Compute GO4Align: put tasks into groups and give each group one weight."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ from polycera.weighting.arithmetic import LEAST, count, mean, positive, shares, 
 from polycera.weighting.method import LARGEST, Paper, State, StepLosses, WeightingMethod
 
 FURTHEST = 10.0
-"""A loss moves its task's indicator by at most this in a step."""
+"""Largest change of a task's log indicator in one step."""
 
 
 @dataclass(frozen=True)
 class GO4Align(WeightingMethod):
-    """Bring all losses to one scale, lean towards tasks whose losses have been small, and even out within groups.
+    """Bring all losses to one scale, favour tasks with small losses, and average within groups.
 
     Shen et al. 2024, arXiv:2404.06486, as in the authors' code: q_t <- q_t exp(-rate L_t), divided
     by their sum; v_t = q_t sum(L) / L_t; k-means puts the v into `groups`, and each task gets the
     mean v of its group.
 
-    Scale: v x loss is the same for all tasks at first; groups bring differences back. `rate` works
-        on losses in
-    their units.
+    Scale: v x loss is the same for all tasks at first; the groups bring differences back. `rate`
+        applies to losses in their own scale.
 
     Where we differ: groups of numbers on a line are found exactly, by dynamic programming over the
-    sorted v, where k-means from random centres may end in a worse split or another one in the next
-    step. A loss counts as at least a thousandth of its usual absolute value. A task that is absent
-    fares as one of mean loss would.
+        sorted v. K-means from random centres may end in a worse split, or in another one in the
+        next step. A loss counts as at least a thousandth of its usual absolute value. A task that
+        is absent is treated like one with a mean loss.
 
     Attributes:
-        groups: how many, at least 1; with 1 all tasks have one weight.
-        rate: how fast q moves, at least 0.
+        groups: the number of groups, at least 1; with 1 all tasks have one weight.
+        rate: the step size of q, at least 0.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("go4align"), np.ones(3, "float32")
-        >>> seen = Seen(np.array([1.0, 1.1, 4.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([1.0, 1.1, 4.0], "float32"), ones, ones, ones, ones, ones)
         >>> _, weights = method.update(method.init(3), seen)
         >>> [round(float(w), 2) for w in weights]
         [1.94, 1.94, 0.51]
@@ -64,43 +63,55 @@ class GO4Align(WeightingMethod):
         return zeros(m, "log", "usual")
 
     def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        often = usual(state, seen)
-        losses = positive(seen.losses, often)
+        usual_losses = usual(state, seen)
+        losses = positive(seen.losses, usual_losses)
         above = ops.where(seen.present > 0, losses - mean(losses, seen.present), 0.0)
         log = state["log"] - ops.clip(self.rate * above, -FURTHEST, FURTHEST)
         scale = count(seen.present) * mean(losses, seen.present) / losses
         values = ops.minimum(scale * shares(log, seen.present), LARGEST)
-        return {"log": log, "usual": often}, grouped(values, seen.present, self.groups)
+        return {"log": log, "usual": usual_losses}, grouped(values, seen.present, self.groups)
 
 
 def grouped(values: Tensor, present: Tensor, groups: int) -> Tensor:
-    """[m] each value replaced by the mean of its group, groups having the least sum of squares within (k-means)."""
+    """Return the values [m], each replaced by the mean of its group.
+
+    The groups have the least possible sum of squares within (exact k-means).
+
+    Args:
+        values: [m] the values to group.
+        present: [m] 1.0 for the tasks that count, else 0.0.
+        groups: the number of groups.
+    """
     m = values.shape[0]
     top = ops.maximum(ops.max(values * present), LEAST)
+    # Values lie within 0 and 1, so the 2 puts absent tasks at the end.
     order = ops.argsort(ops.where(present > 0, values / top, 2.0))
-    here, x = ops.take(present, order), ops.take(present * values / top, order)
-    counts, sums, squares = (_before(part) for part in (here, x, x * x))
+    sorted_present, x = ops.take(present, order), ops.take(present * values / top, order)
+    counts, sums, squares = (_before(part) for part in (sorted_present, x, x * x))
     size, total = counts[None, :] - counts[:, None], sums[None, :] - sums[:, None]
     spread = squares[None, :] - squares[:, None] - total * total / ops.maximum(size, 1.0)
-    # cost[i, j]: of one group from place i to before j; best[j]: of all places before j, in as many
-    # groups as rounds.
+    # cost[i, j] is the cost of one group from position i to before j. best[j] is the cost of all
+    # positions before j, in as many groups as there have been rounds.
     cost = ops.where(ops.triu(ops.ones((m + 1, m + 1))) > 0, ops.relu(spread), LARGEST)
     best, starts = cost[0], []
     for _ in range(groups - 1):
-        both = best[:, None] + cost
-        starts.append(ops.argmin(both, axis=0))
-        best = ops.min(both, axis=0)
-    place, result, end = ops.arange(m), ops.zeros_like(x), ops.convert_to_tensor(m, "int32")
+        totals = best[:, None] + cost
+        starts.append(ops.argmin(totals, axis=0))
+        best = ops.min(totals, axis=0)
+    # Walk back through the best starts, from the last group to the first.
+    positions, result, end = ops.arange(m), ops.zeros_like(x), ops.convert_to_tensor(m, "int32")
     for start in [
         *(ops.cast(start, "int32") for start in reversed(starts)),
         ops.zeros((m + 1,), "int32"),
     ]:
         start = ops.take(start, end)
-        inside = here * ops.cast(ops.logical_and(place >= start, place < end), "float32")
+        inside = sorted_present * ops.cast(
+            ops.logical_and(positions >= start, positions < end), "float32"
+        )
         result, end = result + inside * mean(x, inside), start
     return top * ops.take(result, ops.argsort(order))
 
 
 def _before(values: Tensor) -> Tensor:
-    """[m + 1] sums of the values before each place."""
+    """Return the sum of the values before each position [m + 1]."""
     return ops.concatenate([ops.zeros((1,)), ops.cumsum(values)])

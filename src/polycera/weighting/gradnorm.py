@@ -1,4 +1,4 @@
-"""GradNorm: gradients of like length, longer for tasks that lag behind."""
+"""Compute GradNorm: give gradients similar lengths, longer for tasks that lag behind."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from polycera.weighting.arithmetic import (
 from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 FURTHEST = 1e6
-"""A loss that fell or grew by more than this factor counts as if it had by this."""
+"""Largest factor by which a loss counts as having fallen or grown."""
 
 
 @dataclass(frozen=True)
 class GradNorm(WeightingMethod):
-    """Learn weights that bring the norm of each task's gradient to the mean norm, times how far the task lags behind.
+    """Learn weights with which each gradient has the mean norm, times how far its task lags behind.
 
-    Chen et al. 2018, arXiv:1711.02257, eq. 2 and algorithm 1: with G_t = |weights_t grad L_t| and
-    the inverse training rate r_t, which is L_t over its first value, divided by the mean over
-    tasks, weights descend along the derivative of sum_t |G_t - mean(G) r_t^alpha|, targets held
-    constant, and are then divided by their mean.
+    Chen et al. 2018, arXiv:1711.02257, eq. 2 and algorithm 1: G_t = |weights_t grad L_t|, and the
+    inverse training rate r_t is L_t over its first value, divided by the mean over tasks. The
+    weights descend along the derivative of sum_t |G_t - mean(G) r_t^alpha|, with constant targets,
+    and are then divided by their mean.
 
-    Scale: which norms are reached does not depend on the scale of any loss. The tasks' own weights
-        are part of the
-    norms, and are evened out like any other scale.
+    Scale: which norms are reached does not depend on the scale of any loss. The tasks' own loss
+        weights are part of the norms, and are evened out like any other scale.
 
-    Where we differ: norms are those of the step before and are used with the losses of that step,
-    which are kept, so nothing is late. Norms are taken at the fork and not of the last shared
-    layer's parameters. The derivative is taken by log weights and divided by mean(G): weights stay
-    above 0, within e^24 of each other, and `rate` has a meaning without knowing the scale of the
-    gradients. A loss counts as at least a thousandth of its usual absolute value.
+    Where we differ: the norms are those of the step before. They are used with the losses of that
+        step, which are stored, so the two belong together. Norms are taken at the fork and not of
+        the last shared layer's parameters. The derivative is taken by log weights and divided by
+        mean(G): weights stay above 0, within e^24 of each other, and `rate` has a meaning that does
+        not depend on the scale of the gradients. A loss counts as at least a thousandth of its
+        usual absolute value.
 
     Attributes:
-        alpha: how much a task that lags behind gets, at least 0.
+        alpha: how much a task that lags behind gains, at least 0.
         rate: the learning rate of the log weights.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "gradnorm", "rate": 0.1}), np.ones(2, "float32")
-        >>> state, _ = method.update(method.init(2), Seen(ones, ones, 0 * ones, ones, ones, ones))
-        >>> state, weights = method.update(state, Seen(ones, ones, np.float32([3.0, 1.0]), ones, ones, ones))
+        >>> state, _ = method.update(method.init(2), StepLosses(ones, ones, 0 * ones, ones, ones, ones))
+        >>> state, weights = method.update(state, StepLosses(ones, ones, np.float32([3.0, 1.0]), ones, ones, ones))
         >>> [round(float(w), 2) for w in weights]
         [0.9, 1.1]
     """
@@ -79,14 +79,14 @@ class GradNorm(WeightingMethod):
         known = unweighted(seen)[1] * ops.cast(state["last"] > 0, "float32")
         lengths = ops.where(known > 0, seen.norms, 0.0)
         lengths = lengths / ops.maximum(mean(lengths, known), LEAST)
-        left = ops.clip(
+        remaining = ops.clip(
             state["last"] / ops.maximum(state["first"], LEAST), 1.0 / FURTHEST, FURTHEST
         )
-        lag = left / ops.maximum(mean(left, known), 1.0 / FURTHEST)
+        lag = remaining / ops.maximum(mean(remaining, known), 1.0 / FURTHEST)
         slope = lengths * ops.sign(lengths - lag**self.alpha)
         log = moved(state["log"], -self.rate * slope, known)
-        often = usual(state, seen)
-        losses = positive(seen.losses, often)
+        usual_losses = usual(state, seen)
+        losses = positive(seen.losses, usual_losses)
         first = ops.where(state["first"] > 0, state["first"], losses)
         weights = count(seen.present) * shares(log, seen.present)
-        return {"log": log, "first": first, "last": losses, "usual": often}, weights
+        return {"log": log, "first": first, "last": losses, "usual": usual_losses}, weights

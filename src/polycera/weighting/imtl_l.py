@@ -1,4 +1,4 @@
-"""IMTL-L: a learned scale for each loss, so that scaled losses are alike."""
+"""Compute IMTL-L: learn a scale for each loss, so that the scaled losses are alike."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from polycera.weighting.uncertainty import slope
 
 @dataclass(frozen=True)
 class IMTLL(WeightingMethod):
-    """Learn s beside the network so that the scaled losses exp(s) L become 1, and weight each loss by exp(s).
+    """Learn s so that the scaled losses exp(s) L become 1, and weight each loss by exp(s).
 
     Liu et al. 2021, ICLR, "Towards impartial multi-task learning" (no arXiv number), section 3.2:
     minimise sum_t (exp(s_t) L_t - s_t) over network and s, which start at 0. The derivative by s is
     exp(s) L - 1.
 
-    Scale: where a loss stands still, weight x loss tends to 1, whatever its scale.
+    Scale: for a constant loss, weight x loss tends to 1, whatever its scale.
 
-    Where we differ: s has plain gradient steps with a learning rate of its own, see `uncertainty`.
-    That method comes from another thought and has the same formula with -s for s: at equal `rate`
-    the weights are the same. A derivative counts as at most 10. Losses below 0 raise the weight as
-    one of 0 does.
+    Where we differ: s has plain gradient steps with its own learning rate, see `uncertainty`. That
+        method has another motivation and the same formula with -s for s: at equal `rate` the
+        weights are the same. A derivative counts as at most 10. Losses below 0 raise the weight as
+        a loss of 0 does.
 
     Attributes:
         rate: the learning rate of s.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "imtl_l", "rate": 0.1}), np.ones(2, "float32")
-        >>> seen = Seen(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
         >>> state, weights = method.update(method.init(2), seen)
         >>> [round(float(w), 2) for w in weights], [round(float(s), 2) for s in state["s"]]
         ([1.0, 1.0], [-0.3, 0.0])

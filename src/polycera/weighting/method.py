@@ -1,17 +1,17 @@
-"""What every weighting is: a frozen set of hyperparameters with the pair `init` and `update`.
+"""Define the base of all loss weightings: frozen hyperparameters with `init` and `update`.
 
 The convention of the whole room: the total loss is `sum_t weights_t * task_weight_t * losses_t`,
-with the weights as constants. Weights of 1 are the plain sum, which is what stock Keras does. A
-paper whose weights sum to 1 has them multiplied by m here (m counts the tasks present in the
-batch). A paper that minimises a function f of the losses is served by weights_t = c * df/dlosses_t,
-which gives exactly its gradient; its file says what c is.
+with the weights as constants. Weights of 1 are the plain sum, which is what stock Keras does. If a
+paper's weights sum to 1, they are multiplied by m here (m is the number of tasks present in the
+batch). A paper that minimises a function f of the losses has weights_t = c * df/dlosses_t, which
+gives exactly its gradient; its file says what c is.
 
-Three laws hold for every method, and `Method.update` sees to them:
+Three laws hold for every method. `WeightingMethod.update` enforces them:
 
-- A task that is absent gets weight 0 and takes no part: the others get what they would get without
-  it, and what is remembered of it stays as it is. A task whose loss is NaN or infinite counts as
-  absent in that step.
-- Weights are finite and at least 0, whatever comes.
+- A task that is absent gets weight 0 and takes no part: the others get the weights that they would
+  get without it, and the state of the absent task does not change. A task whose loss is NaN or
+  infinite counts as absent in that step.
+- Weights are finite and at least 0 for any input.
 - Nothing is differentiated: losses go in, weights come out, and no gradient flows through either.
 """
 
@@ -30,22 +30,25 @@ from polycera.typing import TaskName, Tensor
 __all__ = ["LARGEST", "Paper", "State", "StepLosses", "WeightingMethod"]
 
 LARGEST = 1e30
-"""No weight, loss or norm counts as more than this: float32 ends at 3e38, and weights are multiplied by losses."""
+"""Largest weight, loss or norm; larger values count as this.
+
+Float32 ends at 3e38, and weights are multiplied by losses.
+"""
 
 
 class StepLosses(NamedTuple):
-    """What a weighting sees of a step, in float32.
+    """Hold the inputs of a weighting in one step, in float32.
 
     Attributes:
         losses: [m] the tasks' losses in this step: sum of term weight x term, without the task's
-            own weight, which multiplies whatever the weighting says.
+            own loss weight, which is multiplied with the weight from here.
         present: [m] 1.0 where the task had a label in the batch, else 0.0.
-        norms: [m] norms of the tasks' gradients at the fork in the step before, of the losses as
-            they were weighted then (weight x task weight x loss); 0 before the first step, for
-            absent tasks and where there is no fork.
-        preference: [m] the user's weight per task, at least 0, mean 1.
+        norms: [m] norms of the gradients of the tasks' weighted losses (weight x task weight x
+            loss) at the fork, in the step before; 0 before the first step, for absent tasks and
+            where there is no fork.
+        preference: [m] the user's preference for each task, at least 0, mean 1.
         noise: [m] uniform(0, 1) numbers of this step, for methods with randomness.
-        weights: [m] what this weighting said in the step before, 1 at first.
+        weights: [m] the weights from the step before, 1 at first.
     """
 
     losses: Tensor
@@ -58,21 +61,23 @@ class StepLosses(NamedTuple):
 
 @dataclass(frozen=True)
 class WeightingMethod(MethodBase):
-    """A published way to turn the tasks' losses into weights of whole losses, trunk and heads alike.
+    """Describe a published method that turns the tasks' losses into weights of whole losses.
 
-    A method is the frozen dataclass of its hyperparameters; whatever it remembers from step to step
-    is in the state that `init` makes and `update` hands back, in arrays of fixed shape. `update` is
-    written in `keras.ops`, has no Python branch on values and can be compiled.
+    The weights apply to trunk and heads alike.
 
-    An entry of the state is either a scalar or has the tasks as its first axis. In the latter the
-    rows of absent tasks stay as they are; a scalar belongs to all tasks and moves on in every step.
+    A method is the frozen dataclass of its hyperparameters. Whatever it remembers from step to step
+    is in the state, which `init` creates and `update` returns, as arrays of fixed shape. `update`
+    is written in `keras.ops`, has no Python branch on values and can be compiled.
+
+    An entry of the state is either a scalar or has the tasks as its first axis. In the latter case
+    the rows of absent tasks do not change. A scalar belongs to all tasks and changes in every step.
     Neither takes a value that is not finite.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> ones = np.ones(2, "float32")
-        >>> seen = Seen(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
         >>> method = get("gls")
         >>> state, weights = method.update(method.init(2), seen)
         >>> [round(float(w), 2) for w in weights]
@@ -84,7 +89,9 @@ class WeightingMethod(MethodBase):
     cost = "O(m)"
 
     def bind(self, names: Sequence[TaskName]) -> Self:
-        """The method for these tasks, in this order; itself, unless its hyperparameters name tasks.
+        """Return the method for these tasks, in this order.
+
+        This is the method itself, unless its hyperparameters name tasks.
 
         Raises:
             UnknownName: for a task in the hyperparameters that is not among them.
@@ -92,7 +99,15 @@ class WeightingMethod(MethodBase):
         return self
 
     def update(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        """The state after this step, and the weights [m] by which the total loss takes the tasks' losses."""
+        """Return the state after this step, and the weights of the tasks' losses in the total loss.
+
+        Args:
+            state: what `init` or the last `update` returned.
+            seen: the inputs of this step.
+
+        Returns:
+            The new state and the weights [m], 0 for absent tasks.
+        """
         seen = clean(seen)
         state = {
             name: ops.stop_gradient(ops.convert_to_tensor(part)) for name, part in state.items()
@@ -106,11 +121,17 @@ class WeightingMethod(MethodBase):
 
     @abstractmethod
     def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        """The method itself; all is finite here, and what it says of absent tasks is ignored."""
+        """Compute the new state and the weights.
+
+        All inputs are finite here, and the results of absent tasks are ignored.
+        """
 
 
 def clean(seen: StepLosses) -> StepLosses:
-    """The same in float32 and without gradients; what is not finite taken out, and tasks with such a loss absent."""
+    """Return the inputs in float32, finite and without gradients.
+
+    Values that are not finite become 0, and tasks with such a loss become absent.
+    """
     seen = StepLosses(*(ops.stop_gradient(ops.cast(part, "float32")) for part in seen))
     present = seen.present * ops.cast(ops.isfinite(seen.losses), "float32")
     finite = StepLosses(
@@ -120,8 +141,13 @@ def clean(seen: StepLosses) -> StepLosses:
 
 
 def kept(old: Tensor, new: Tensor, present: Tensor) -> Tensor:
-    """An entry of the state: the new one, with the old values of absent tasks and in place of what is not finite."""
-    good = ops.isfinite(new)
+    """Return the new entry of the state, with old values where the new ones do not count.
+
+    These are the rows of absent tasks and the values that are not finite.
+    """
+    usable = ops.isfinite(new)
     if len(old.shape):
-        good = ops.logical_and(good, ops.reshape(present > 0, (-1,) + (1,) * (len(old.shape) - 1)))
-    return ops.where(good, new, old)
+        usable = ops.logical_and(
+            usable, ops.reshape(present > 0, (-1,) + (1,) * (len(old.shape) - 1))
+        )
+    return ops.where(usable, new, old)

@@ -1,4 +1,4 @@
-"""RLW: random weights, new in every step."""
+"""Compute RLW: draw random weights in every step."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from polycera.weighting.arithmetic import count, shares
 from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 EDGE = 1e-6
-"""Noise is kept this far from 0 and 1, where the inverses of distributions are infinite."""
+"""Least distance of the noise from 0 and 1, where the inverses of distributions are infinite."""
 
 
 @dataclass(frozen=True)
 class RLW(WeightingMethod):
-    """Draw the weights at random: a litmus test that cleverer weights should pass.
+    """Draw the weights at random: a baseline that other weightings should beat.
 
-    Lin et al. 2022, arXiv:2111.10603, algorithm 2: weights = softmax(z), z of a standard normal
-    distribution, or weights uniform on the simplex, which is the Dirichlet distribution with
-    parameters 1.
+    Lin et al. 2022, arXiv:2111.10603, algorithm 2: weights = softmax(z), where z is drawn from a
+    standard normal distribution, or weights uniform on the simplex, which is the Dirichlet
+    distribution with parameters 1.
 
-    Scale: does not look at the losses; on average a task whose loss is twice as large counts twice.
+    Scale: does not use the losses; on average a task whose loss is twice as large counts twice.
 
     Where we differ: multiplied by the number of tasks present, so that the mean weight is 1. The
-    numbers come from the noise of the step by the inverse of the distribution (Dirichlet: shares of
-    exponential variables), which makes them the same on every backend.
+        numbers are computed from the noise of the step by the inverse of the distribution
+        (Dirichlet: shares of exponential variables), so they are the same on every backend.
 
     Attributes:
         distribution: "normal" or "dirichlet".
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> ones, noise = np.ones(2, "float32"), np.array([0.5, 0.9], "float32")
-        >>> _, weights = get("rlw").update({}, Seen(ones, ones, ones, ones, noise, ones))
+        >>> _, weights = get("rlw").update({}, StepLosses(ones, ones, ones, ones, noise, ones))
         >>> [round(float(w), 2) for w in weights]
         [0.43, 1.57]
     """

@@ -1,4 +1,4 @@
-"""A schedule: the weight of some losses moves to where the user wants it."""
+"""Move the weights of some losses to given factors over a number of steps."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class Schedule(WeightingMethod):
-    """From weight 1 to a factor of the user's for each task, over a number of steps.
+    """Move each task's weight from 1 to a factor that the user gives, over a number of steps.
 
-    As Bowman et al. 2016, arXiv:1511.06349, section 3.1, raise the weight of one part of their loss
-    while training: weights_t = 1 + (to_t - 1) p, with p from 0 in the first step to 1 after `steps`
-        steps, and 1 from then on.
-    p = k / steps in step k (linear), (1 - cos(pi k / steps)) / 2 (cosine), or 0 until the last
-    (step).
+    Bowman et al. 2016, arXiv:1511.06349, section 3.1, raise the weight of one part of their loss
+    while training in the same way: weights_t = 1 + (to_t - 1) p, with p from 0 in the first step to
+    1 after `steps` steps, and 1 from then on. p = k / steps in step k (linear),
+    (1 - cos(pi k / steps)) / 2 (cosine), or 0 until the last (step).
 
-    Scale: does not look at the losses.
+    Scale: does not use the losses.
 
-    Where we differ: they start at 0 and follow a sigmoid; here a task starts at its own weight. For
-    a task to come in late, give it a task weight of 0.01, say, and a factor of 100.
+    Where we differ: the authors start at 0 and follow a sigmoid; here a task starts at its own
+        weight. To start a task late, give it a task weight of 0.01, for example, and a factor of
+        100.
 
     Attributes:
-        to: the factor of each task that is to change, by the task's name, at least 0.
-        steps: how many steps it takes.
+        to: the factor of each task whose weight is to change, by the task's name, at least 0.
+        steps: the number of steps that the change takes.
         shape: "linear", "cosine" or "step".
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method = get({"name": "schedule", "to": {"price": 0.0}, "steps": 2}).bind(["volume", "price"])
         >>> ones, state = np.ones(2, "float32"), method.init(2)
         >>> for _ in range(3):
-        ...     state, weights = method.update(state, Seen(ones, ones, ones, ones, ones, ones))
+        ...     state, weights = method.update(state, StepLosses(ones, ones, ones, ones, ones, ones))
         ...     print([round(float(w), 2) for w in weights])
         [1.0, 1.0]
         [1.0, 0.5]
@@ -77,6 +77,7 @@ class Schedule(WeightingMethod):
             if name not in names:
                 raise UnknownName("task in the schedule:", name, names)
         bound = copy.copy(self)
+        # The dataclass is frozen, so a plain assignment would raise.
         object.__setattr__(bound, "tasks", tuple(names))
         return bound
 
@@ -84,7 +85,8 @@ class Schedule(WeightingMethod):
         if self.tasks is None or len(self.tasks) != m:
             known = "no task" if self.tasks is None else f"{len(self.tasks)} tasks"
             raise InputError(
-                f"Weighting 'schedule' knows {known} by name and is to start with {m}: bind(names) first."
+                f"Weighting 'schedule' knows {known} by name and is to start with {m}: "
+                "bind(names) first."
             )
         factors = [(self.to or {}).get(name, 1.0) for name in self.tasks]
         return {"step": np.zeros((), "float32"), "to": np.array(factors, "float32")}

@@ -1,4 +1,4 @@
-"""STCH: a smooth maximum of the losses, so that the worst is served first."""
+"""Compute STCH: minimise a smooth maximum of the losses, so that the worst task comes first."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class STCH(WeightingMethod):
-    """Minimise a smooth version of the largest of the losses, each measured against a loss of its own.
+    """Minimise a smooth version of the largest loss, each loss measured against a reference.
 
     Lin et al. 2024, arXiv:2402.19078: f = mu log sum_t exp(y_t / mu), y_t = p_t (L_t - z_t), which
     tends to the maximum of y as mu tends to 0. Two forms:
 
-    - "log", as in the authors' multi-task code: y_t = log(L_t / n_t), n_t the mean loss of the
-      first steps. weights_t = m softmax(y / mu)_t / L_t, m times its derivative. At mu = 1 these
-      are m / n_t over the sum of the L / n: losses in units of their first ones.
+    - "log", as in the authors' multi-task code: y_t = log(L_t / n_t), where n_t is the mean loss of
+      the first steps. weights_t = m softmax(y / mu)_t / L_t, m times its derivative. At mu = 1
+      these are m / n_t over the sum of the L / n: losses relative to their first values.
     - "plain", the equation with the ideal point z = 0 and p_t = preference / m:
       weights_t = m preference_t softmax(y / mu)_t, m^2 times its derivative. Equal losses have
       weights of 1.
 
-    Scale: "log" does not depend on the scale of any loss; "plain" serves the largest.
+    Scale: "log" does not depend on the scale of any loss; "plain" favours the largest.
 
     Where we differ: in "log" the authors train some epochs on the sum of the logs before n is
-    taken; here n_t is the mean of what was seen until `warmup` steps have passed, and in use from
-    the first. There the preference multiplies L_t / n_t; the authors have none. In "log" a loss
-    counts as at least a thousandth of its usual absolute value.
+        taken. Here n_t is the mean of all losses so far until `warmup` steps have passed, and is
+        used from the first step. There the preference multiplies L_t / n_t; the authors have none.
+        In "log" a loss counts as at least a thousandth of its usual absolute value.
 
     Attributes:
-        mu: how smooth, above 0: small values serve the worst task alone.
+        mu: the smoothness, above 0: with small values only the worst task counts.
         form: "log" or "plain".
-        warmup: how many of a task's first losses make its n.
+        warmup: the number of a task's first losses whose mean is its n.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "stch", "form": "plain"}), np.ones(2, "float32")
-        >>> seen = Seen(np.array([4.0, 2.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([4.0, 2.0], "float32"), ones, ones, ones, ones, ones)
         >>> _, weights = method.update(method.init(2), seen)
         >>> [round(float(w), 2) for w in weights]
         [1.46, 0.54]
@@ -75,8 +75,8 @@ class STCH(WeightingMethod):
             return state, m * preferred * shares(
                 preferred / m * seen.losses / self.mu, seen.present
             )
-        often = usual(state, seen)
-        losses = positive(seen.losses, often)
+        usual_losses = usual(state, seen)
+        losses = positive(seen.losses, usual_losses)
         steps = ops.minimum(state["steps"] + 1.0, float(self.warmup))
         early = ops.cast(state["steps"] < self.warmup, "float32")
         nadir = state["nadir"] + early * (losses - state["nadir"]) / steps
@@ -86,4 +86,4 @@ class STCH(WeightingMethod):
             + ops.log(ops.maximum(preferred, LEAST))
         )
         weights = m * shares(logs / self.mu, seen.present) / losses
-        return {"usual": often, "nadir": nadir, "steps": steps}, weights
+        return {"usual": usual_losses, "nadir": nadir, "steps": steps}, weights

@@ -1,4 +1,4 @@
-"""Uncertainty weighting: each task's noise is learned, and its loss divided by it."""
+"""Compute uncertainty weighting: learn each task's noise and divide its loss by it."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from polycera.weighting.arithmetic import zeros
 from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 PULL = 10.0
-"""A loss this many times what s expects moves s no further than that in one step."""
+"""Largest absolute value of the derivative by s: larger losses move s no further in a step."""
 
 
 @dataclass(frozen=True)
 class Uncertainty(WeightingMethod):
-    """Learn s, the log of each task's noise variance, beside the network, and weight each loss by exp(-s).
+    """Learn s, the log of each task's noise variance, and weight each loss by exp(-s).
 
     Kendall, Gal & Cipolla 2018, arXiv:1705.07115, eq. 7 with s = log sigma^2: minimise sum_t
-    (exp(-s_t) L_t + s_t) / 2 over network and s. We drop the half: weights = exp(-s), which start
-    at 1, and s descends along 1 - exp(-s) L, its derivative. The network's gradient is twice the
-    paper's.
+    (exp(-s_t) L_t + s_t) / 2 over network and s. We drop the factor 1/2: weights = exp(-s), which
+    start at 1, and s descends along 1 - exp(-s) L, its derivative. The network's gradient is twice
+    the paper's.
 
-    Scale: where a loss stands still, weight x loss tends to 1, whatever its scale.
+    Scale: for a constant loss, weight x loss tends to 1, whatever its scale.
 
-    Where we differ: the half belongs to squared errors; for classification the paper (eq. 10) has
-    exp(-s) L + s / 2, which starts at twice the weight and ends at the same. We treat all tasks
-    alike. s has plain gradient steps with a learning rate of its own, and not the network's
-    optimizer: near the optimum such a step takes s a share `rate` of the way to log L, and a bad
-    batch leaves no trace in moments. A derivative counts as at most 10. Losses below 0 raise the
-    weight as one of 0 does.
+    Where we differ: the factor 1/2 belongs to squared errors. For classification the paper (eq. 10)
+        has exp(-s) L + s / 2, which starts at twice the weight and ends at the same. We treat all
+        tasks alike. s has plain gradient steps with its own learning rate, and not the network's
+        optimizer: near the optimum such a step moves s a share `rate` of the way to log L, and a
+        bad batch leaves no trace in moments. A derivative counts as at most 10. Losses below 0
+        raise the weight as a loss of 0 does.
 
     Attributes:
         rate: the learning rate of s.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "uncertainty", "rate": 0.1}), np.ones(2, "float32")
-        >>> seen = Seen(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
         >>> state, weights = method.update(method.init(2), seen)
         >>> [round(float(w), 2) for w in weights], [round(float(s), 2) for s in state["s"]]
         ([1.0, 1.0], [0.3, 0.0])
@@ -65,6 +65,12 @@ class Uncertainty(WeightingMethod):
 
 
 def slope(s: Tensor, losses: Tensor) -> Tensor:
-    """[m] the derivative of exp(-s) L + s, from -10 to 1; for s within -69 to 69, where weights can be told apart."""
-    drawn = 1.0 - ops.minimum(ops.exp(-s) * ops.minimum(ops.maximum(losses, 0.0), 1e30), 1.0 + PULL)
-    return ops.where(ops.logical_and(s < -69.0, drawn > 0), 0.0, drawn)
+    """Return the derivative of exp(-s) L + s by s, from -10 to 1 [m].
+
+    It is meant for s from -69 to 69, where float32 can distinguish the weights. s does not fall
+    below -69, where the weight exp(-s) reaches its largest value, 1e30.
+    """
+    derivative = 1.0 - ops.minimum(
+        ops.exp(-s) * ops.minimum(ops.maximum(losses, 0.0), 1e30), 1.0 + PULL
+    )
+    return ops.where(ops.logical_and(s < -69.0, derivative > 0), 0.0, derivative)

@@ -1,4 +1,4 @@
-"""UW-SO: what uncertainty weighting would learn, computed at once and softened."""
+"""Compute UW-SO: the optimum of uncertainty weighting in closed form, with a temperature."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
 @dataclass(frozen=True)
 class UWSO(WeightingMethod):
-    """The softmax of the inverse losses: the optimum of uncertainty weighting, 1 / L, tamed by a temperature.
+    """Take the softmax of the inverse losses: the optimum of uncertainty weighting, tempered.
+
+    Without the temperature T the optimum is 1 / L.
 
     Kirchdorfer et al. 2024, arXiv:2408.07985: weights = softmax((1 / L) / T), losses as constants.
 
-    Scale: the weights depend on the losses' units: dividing all losses by 2 is as halving T.
+    Scale: the weights depend on the scale of the losses: dividing all losses by 2 is the same as
+        halving T.
 
     Where we differ: multiplied by the number of tasks present. A loss counts as at least a
-    thousandth of its usual absolute value, which a running mean keeps.
+        thousandth of its usual absolute value, which is a running mean.
 
     Attributes:
-        temperature: T, to be tuned for the data, as the paper does. About the usual size of 1 / L
-            for a start: with a much smaller one the task with the smallest loss gets all the
-                weight.
+        temperature: T, to be tuned for the data, as in the paper. Start with about the usual size
+            of 1 / L: with a much smaller T the task with the smallest loss gets all the weight.
 
     Example:
         >>> import numpy as np
-        >>> from polycera.weighting import Seen, get
+        >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("uw_so"), np.ones(2, "float32")
-        >>> seen = Seen(np.array([2.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> seen = StepLosses(np.array([2.0, 1.0], "float32"), ones, ones, ones, ones, ones)
         >>> state, weights = method.update(method.init(2), seen)
         >>> [round(float(w), 2) for w in weights]
         [0.76, 1.24]
@@ -41,7 +43,10 @@ class UWSO(WeightingMethod):
     name = "uw_so"
     title = "UW-SO"
     paper = Paper("Kirchdorfer et al.", 2024, "2408.07985")
-    when = "only with a temperature tuned to the size of your losses; the default lost wherever it was tried"
+    when = (
+        "only with a temperature tuned to the size of your losses; "
+        "the default lost wherever it was tried"
+    )
 
     temperature: float = 1.0
 
@@ -52,8 +57,8 @@ class UWSO(WeightingMethod):
         return zeros(m, "usual")
 
     def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        often = usual(state, seen)
-        inverse = 1.0 / positive(seen.losses, often)
-        return {"usual": often}, count(seen.present) * shares(
+        usual_losses = usual(state, seen)
+        inverse = 1.0 / positive(seen.losses, usual_losses)
+        return {"usual": usual_losses}, count(seen.present) * shares(
             inverse / self.temperature, seen.present
         )

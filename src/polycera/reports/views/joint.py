@@ -44,8 +44,7 @@ def data(seen: RunView) -> dict[str, Any] | None:
     """What the page's script chooses an epoch by; None where there is nothing to choose from.
 
     Returns:
-        `tasks`: names, m; `weights`: that the sliders begin with, [m]; `epochs`: numbers, [e];
-            `skills`: [m, e];
+        `tasks`: names, m; `weights`: that the sliders begin with, [m]; `epochs`: numbers, [e]; `skills`: [m, e];
         `kept`: of each kept epoch `epoch` and `skills` [m]. None stands for what is not defined.
     """
     tasks, skills = weighable(seen), seen.epoch_skills
