@@ -191,7 +191,10 @@ def filled(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     cells = [cell for cell in kept(options.out) if cell["quick"] == options.quick]
     if cells:
         print(
-            f"\n{write(Found(cells, options.out / 'predictions', list(SETS), list(COLUMNS)), options.out)}",
+            "\n"
+            + write(
+                Found(cells, options.out / "predictions", list(SETS), list(COLUMNS)), options.out
+            ),
             flush=True,
         )
     return failed

@@ -1,4 +1,7 @@
-"""What a network does with its tasks: who shares what, what is learned, whether separate networks would be better."""
+"""Show what a network does with its tasks, and whether separate networks would be better.
+
+The names come from `polycera.interpretation` and `polycera.experiments`.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP in the middle of a training, after a checkpoint; the message says how to go on."""
+    """SIGTERM or SIGHUP in a training, after a checkpoint; the message says how to go on."""
 
     def __init__(self, message: str, code: int = 143) -> None:
         super().__init__(code)

@@ -1,4 +1,4 @@
-"""No two things of one name: classes in the whole package, modules among rooms that import each other."""
+"""No two things have one name: classes in the package, modules of rooms that import each other."""
 
 from __future__ import annotations
 

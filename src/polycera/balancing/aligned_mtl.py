@@ -33,7 +33,9 @@ class AlignedMTL(BalancingMethod):
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")
-        >>> _, weights = get("aligned_mtl").update({}, StepGradients(gramian, ones, ones, ones, ones))
+        >>> _, weights = get("aligned_mtl").update(
+        ...     {}, StepGradients(gramian, ones, ones, ones, ones)
+        ... )
         >>> [round(float(w), 2) for w in weights]
         [1.0, 0.5]
     """

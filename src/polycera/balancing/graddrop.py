@@ -45,7 +45,10 @@ class GradDrop(BalancingMethod):
         >>> import numpy as np
         >>> from polycera.balancing import get
         >>> positive, negative = np.float32([3.0, 3.0, 2.0]), np.float32([1.0, 1.0, 0.0])
-        >>> [float(g) for g in get("graddrop").combine(positive, negative, np.float32([0.7, 0.8, 0.99]))]
+        >>> [
+        ...     float(g)
+        ...     for g in get("graddrop").combine(positive, negative, np.float32([0.7, 0.8, 0.99]))
+        ... ]
         [3.0, -1.0, 2.0]
     """
 

@@ -37,7 +37,9 @@ class GradVac(BalancingMethod):
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32"), np.ones(2, "float32")
         >>> method = get("gradvac")
-        >>> state, weights = method.update(method.init(2), StepGradients(gramian, ones, ones, ones, ones))
+        >>> state, weights = method.update(
+        ...     method.init(2), StepGradients(gramian, ones, ones, ones, ones)
+        ... )
         >>> [round(float(w), 2) for w in weights], float(state["cosines"][0, 1])
         ([1.5, 1.5], -0.25)
     """

@@ -168,7 +168,9 @@ class BalancingMethod(MethodBase):
         >>> gramian = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32")
         >>> ones = np.ones(2, "float32")
         >>> method = get("upgrad")
-        >>> state, weights = method.update(method.init(2), StepGradients(gramian, ones, ones, ones, ones))
+        >>> state, weights = method.update(
+        ...     method.init(2), StepGradients(gramian, ones, ones, ones, ones)
+        ... )
         >>> [round(float(w), 2) for w in weights]
         [1.5, 1.5]
     """

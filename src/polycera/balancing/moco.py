@@ -42,7 +42,9 @@ class MoCo(BalancingMethod):
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")
         >>> method = get("moco")
-        >>> state, weights = method.update(method.init(2), StepGradients(gramian, ones, ones, ones, ones))
+        >>> state, weights = method.update(
+        ...     method.init(2), StepGradients(gramian, ones, ones, ones, ones)
+        ... )
         >>> [round(float(w), 2) for w in weights]
         [1.06, 0.94]
     """

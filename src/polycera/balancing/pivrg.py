@@ -39,7 +39,9 @@ class PIVRG(BalancingMethod):
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")
         >>> method = get("pivrg")
-        >>> state, weights = method.update(method.init(2), StepGradients(gramian, ones, ones, ones, ones))
+        >>> state, weights = method.update(
+        ...     method.init(2), StepGradients(gramian, ones, ones, ones, ones)
+        ... )
         >>> [round(float(w), 2) for w in weights]
         [1.0, 1.0]
     """

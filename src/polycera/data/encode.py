@@ -30,7 +30,9 @@ class Encoder:
     Example:
         >>> from polycera.data import infer
         >>> table = Table({"rooms": [1.0, 3.0], "town": ["Oslo", "Bergen"]})
-        >>> encoder = Encoder.fit(table, infer(table, overrides={"rooms": "number", "town": "category"}))
+        >>> encoder = Encoder.fit(
+        ...     table, infer(table, overrides={"rooms": "number", "town": "category"})
+        ... )
         >>> encoder.feature_names
         ['rooms', 'town=Bergen', 'town=Oslo', 'town is other']
         >>> encoder.transform(table)

@@ -116,7 +116,9 @@ def infer(
             (with the row and the value).
 
     Example:
-        >>> infer(Table({"town": ["Oslo", "Bergen", "Oslo"], "rent": [9.0, 8.0, 7.0]}), ["rent"]).used
+        >>> infer(
+        ...     Table({"town": ["Oslo", "Bergen", "Oslo"], "rent": [9.0, 8.0, 7.0]}), ["rent"]
+        ... ).used
         ['town']
     """
     declared = dict(overrides or {})

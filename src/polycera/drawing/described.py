@@ -27,7 +27,19 @@ def described(found: Sharing, width: int = 110) -> str:
     Examples:
         >>> from polycera.runs.results import Amount, Cost, Sharing
         >>> nothing = Amount(0, 0, 0)
-        >>> print(described(Sharing(["price"], [], nothing, nothing, Cost(0, 0), Cost(0, 0), "There is no layer.")))
+        >>> print(
+        ...     described(
+        ...         Sharing(
+        ...             ["price"],
+        ...             [],
+        ...             nothing,
+        ...             nothing,
+        ...             Cost(0, 0),
+        ...             Cost(0, 0),
+        ...             "There is no layer.",
+        ...         )
+        ...     )
+        ... )
         There is no layer.
     """
     from rich.console import Console

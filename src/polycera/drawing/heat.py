@@ -53,7 +53,9 @@ def heat(
 
     Example:
         >>> from polycera.drawing import heat
-        >>> heat([[1.0, -0.2]], ["churn"], ["churn", "revenue"], title="Cosine", low=-1, high=1).numbers
+        >>> heat(
+        ...     [[1.0, -0.2]], ["churn"], ["churn", "revenue"], title="Cosine", low=-1, high=1
+        ... ).numbers
         [['', 'churn', 'revenue'], ['churn', '1', '−0.2']]
     """
     found = _checked(values, rows, columns, low, high)

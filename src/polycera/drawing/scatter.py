@@ -52,7 +52,9 @@ def scatter(
 
     Example:
         >>> from polycera.drawing import scatter
-        >>> scatter([(0.1, 0.9), (0.5, 0.6)], title="Epochs", x_label="churn", y_label="revenue").summary
+        >>> scatter(
+        ...     [(0.1, 0.9), (0.5, 0.6)], title="Epochs", x_label="churn", y_label="revenue"
+        ... ).summary
         '2 points: churn from 0.1 to 0.5, revenue from 0.6 to 0.9.'
     """
     x, y = _checked(points, names, chosen, connect)

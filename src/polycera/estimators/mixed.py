@@ -71,7 +71,10 @@ class PolyceraEstimator(Learner):
     Examples:
         >>> import numpy as np, polycera as pc
         >>> X = np.random.default_rng(0).normal(size=(80, 3))
-        >>> y = {"churn": np.where(X[:, 0] > 0, "yes", "no"), "loss": np.where(X[:, 1] > 0, X[:, 1], np.nan)}
+        >>> y = {
+        ...     "churn": np.where(X[:, 0] > 0, "yes", "no"),
+        ...     "loss": np.where(X[:, 1] > 0, X[:, 1], np.nan),
+        ... }
         >>> mixed = pc.PolyceraEstimator(max_steps=100, random_state=0).fit(X, y)
         >>> {name: answer.shape for name, answer in mixed.predict(X[:5]).items()}
         {'churn': (5,), 'loss': (5,)}

@@ -33,7 +33,7 @@ def at_threshold(
     Examples:
         >>> import numpy as np
         >>> at_threshold(np.array([0, 1, 1, 1]), np.array([0.6, 0.3, 0.7, 0.9]), 0.65)
-        ThresholdQuality(threshold=0.65, precision=1.0, recall=0.6666666666666666, f1=0.8, accuracy=0.75)
+        ThresholdQuality(threshold=0.65, precision=1.0, recall=0.6666666666666666, f1=0.8, ...)
     """
     truth, probability = answers(truth, probability)
     predicted = probability >= (HALF if threshold is None else threshold)

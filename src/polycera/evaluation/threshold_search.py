@@ -81,7 +81,9 @@ def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> T
 
     Examples:
         >>> import numpy as np
-        >>> found = search_thresholds(np.array([[0.0], [0], [1], [1]]), np.array([[0.1], [0.2], [0.3], [0.4]]))
+        >>> found = search_thresholds(
+        ...     np.array([[0.0], [0], [1], [1]]), np.array([[0.1], [0.2], [0.3], [0.4]])
+        ... )
         >>> found.value, found.reached, found.half
         (array([0.25]), array([1.]), array([0.]))
     """

@@ -75,10 +75,10 @@ def compare(
 
     Examples:
         >>> import polycera as pc
-        >>> found = pc.compare("runs/customers-1", seeds=5)          # doctest: +SKIP
-        >>> print(found.verdict)                                     # doctest: +SKIP
+        >>> found = pc.compare("runs/customers-1", seeds=5)  # doctest: +SKIP
+        >>> print(found.verdict)  # doctest: +SKIP
         Separate networks win on the test rows: better in 2 of 2 tasks, ...
-        >>> found.tasks["churn"].difference, found.delta             # doctest: +SKIP
+        >>> found.tasks["churn"].difference, found.delta  # doctest: +SKIP
         (-0.013, -0.021)
     """
     # Keras is not imported for this check: a user with a Keras model has imported it already.

@@ -121,8 +121,10 @@ def sweep(
 
     Examples:
         >>> import polycera as pc
-        >>> found = pc.sweep("customers.csv", ["churn", "revenue_loss"], out="sweeps/customers")      # doctest: +SKIP
-        >>> found.best({"churn": 0.7, "revenue_loss": 0.3}).path                                      # doctest: +SKIP
+        >>> found = pc.sweep(
+        ...     "customers.csv", ["churn", "revenue_loss"], out="sweeps/customers"
+        ... )  # doctest: +SKIP
+        >>> found.best({"churn": 0.7, "revenue_loss": 0.3}).path  # doctest: +SKIP
         PosixPath('sweeps/customers/churn=4,revenue_loss=1')
     """
     settings = _asked(source, targets, dict(options), Path(out))

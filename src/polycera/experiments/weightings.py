@@ -124,7 +124,10 @@ def folder_of(weights: Weights, seed: int | None = None) -> str:
         seed: the seed, where there are several; None where there is one.
 
     Example:
-        >>> folder_of({"churn": 2.0, "revenue": 1.0}), folder_of({"churn": 3.0, "revenue": 3.0 - 0.0})
+        >>> (
+        ...     folder_of({"churn": 2.0, "revenue": 1.0}),
+        ...     folder_of({"churn": 3.0, "revenue": 3.0 - 0.0}),
+        ... )
         ('churn=2,revenue=1', 'equal-3')
     """
     text = _text(weights)

@@ -79,9 +79,11 @@ def describe(model: Any, x: Any = None, *, measure: bool = False) -> Description
         >>> import keras, polycera as pc
         >>> x = keras.Input((16,))
         >>> h = keras.layers.Dense(32, activation="relu")(x)
-        >>> model = keras.Model(x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)})
+        >>> model = keras.Model(
+        ...     x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)}
+        ... )
         >>> pc.describe(model).verdict
-        'This is one network: 544 of 610 weights serve both tasks and receive the sum of both gradients.'
+        'This is one network: 544 of 610 weights serve both tasks and receive the sum of ...'
     """
     result = sharing(model)
     if measure:

@@ -168,7 +168,9 @@ def probes(
     Examples:
         >>> import keras, numpy as np, polycera as pc
         >>> x = keras.Input((4,))
-        >>> model = keras.Model(x, keras.layers.Dense(1, name="price")(keras.layers.Dense(8, name="trunk")(x)))
+        >>> model = keras.Model(
+        ...     x, keras.layers.Dense(1, name="price")(keras.layers.Dense(8, name="trunk")(x))
+        ... )
         >>> rows = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
         >>> found = probes(model, rows, {"sum": rows.sum(axis=1)}, [pc.Regression("sum")])
         >>> found.layers, bool(found.skill[0, 0] > 0.99)

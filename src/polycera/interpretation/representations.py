@@ -35,8 +35,13 @@ def representations(
     Examples:
         >>> import keras, numpy as np
         >>> x = keras.Input((4,))
-        >>> model = keras.Model(x, keras.layers.Dense(1, name="price")(keras.layers.Dense(8, name="trunk")(x)))
-        >>> {name: seen.shape for name, seen in representations(model, np.ones((3, 4), "float32")).items()}
+        >>> model = keras.Model(
+        ...     x, keras.layers.Dense(1, name="price")(keras.layers.Dense(8, name="trunk")(x))
+        ... )
+        >>> {
+        ...     name: seen.shape
+        ...     for name, seen in representations(model, np.ones((3, 4), "float32")).items()
+        ... }
         {'trunk': (3, 8), 'price': (3, 1)}
     """
     return Viewer.of(model, layers).see(x, batch_size)

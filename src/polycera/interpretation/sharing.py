@@ -43,7 +43,7 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
         >>> h = keras.layers.Dense(32, activation="relu")(x)
         >>> heads = {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)}
         >>> sharing(keras.Model(x, heads)).verdict
-        'This is one network: 544 of 610 weights serve both tasks and receive the sum of both gradients.'
+        'This is one network: 544 of 610 weights serve both tasks and receive the sum of ...'
     """
     reach = Reachability.of(model, tasks)
     used = users(reach)

@@ -54,8 +54,15 @@ def verdict(parts: Sequence[WeightShare], tasks: int, balanced: bool = False) ->
             sum.
 
     Examples:
-        >>> verdict([WeightShare(20, 0b11, 0b11), WeightShare(5, 0b01, 0b01), WeightShare(5, 0b10, 0b10)], 2)
-        'This is one network: 20 of 30 weights serve both tasks and receive the sum of both gradients.'
+        >>> verdict(
+        ...     [
+        ...         WeightShare(20, 0b11, 0b11),
+        ...         WeightShare(5, 0b01, 0b01),
+        ...         WeightShare(5, 0b10, 0b10),
+        ...     ],
+        ...     2,
+        ... )
+        'This is one network: 20 of 30 weights serve both tasks and receive the sum of ...'
         >>> verdict([WeightShare(5, 0b01, 0b01), WeightShare(5, 0b10, 0b10)], 2)
         'These are two networks in one object: nothing is shared.'
     """

@@ -103,7 +103,9 @@ def similarity(
     Examples:
         >>> import keras, numpy as np
         >>> x = keras.Input((4,))
-        >>> model = keras.Model(x, keras.layers.Dense(1, name="price")(keras.layers.Dense(8, name="trunk")(x)))
+        >>> model = keras.Model(
+        ...     x, keras.layers.Dense(1, name="price")(keras.layers.Dense(8, name="trunk")(x))
+        ... )
         >>> rows = np.random.default_rng(0).normal(size=(100, 4)).astype("float32")
         >>> round(similarity(model, model, rows)["trunk", "trunk"], 4)
         1.0
@@ -145,9 +147,11 @@ def similarity_of_runs(run_a: Any, run_b: Any, table: Any, **options: Any) -> Si
 
     Examples:
         >>> import polycera as pc
-        >>> run = pc.load("runs/customers-1")                                               # doctest: +SKIP
-        >>> one, other = run.pick({"churn": 1}), run.pick({"revenue_loss": 1})              # doctest: +SKIP
-        >>> similarity_of_runs(one, other, "customers.csv").picture().write("epochs.svg")   # doctest: +SKIP
+        >>> run = pc.load("runs/customers-1")  # doctest: +SKIP
+        >>> one, other = run.pick({"churn": 1}), run.pick({"revenue_loss": 1})  # doctest: +SKIP
+        >>> similarity_of_runs(one, other, "customers.csv").picture().write(
+        ...     "epochs.svg"
+        ... )  # doctest: +SKIP
     """
     features = [run.encoder.transform(run.read(table)) for run in (run_a, run_b)]
     return similarity(run_a.model, run_b.model, features[0], x_b=features[1], **options)

@@ -73,7 +73,9 @@ def adopt(
         >>> import keras, polycera as pc
         >>> x = keras.Input((4,))
         >>> h = keras.layers.Dense(8, activation="relu")(x)
-        >>> mine = keras.Model(x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)})
+        >>> mine = keras.Model(
+        ...     x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)}
+        ... )
         >>> pc.adopt(mine, [pc.Regression("price"), pc.Binary("sold")]).layout.units
         2
     """

@@ -119,7 +119,9 @@ class Model(keras.Model):
         >>> import keras, numpy as np, polycera as pc
         >>> x = keras.Input((10,))
         >>> h = keras.layers.Dense(16, activation="relu")(x)
-        >>> model = pc.Model(x, pc.layers.Heads([pc.Binary("churn"), pc.Regression("revenue_loss")])(h))
+        >>> model = pc.Model(
+        ...     x, pc.layers.Heads([pc.Binary("churn"), pc.Regression("revenue_loss")])(h)
+        ... )
         >>> model.compile("adam")
         >>> X = np.random.default_rng(0).normal(size=(64, 10)).astype("float32")
         >>> history = model.fit(X, {"churn": X[:, 0] > 0, "revenue_loss": 100 * X[:, 1]}, verbose=0)

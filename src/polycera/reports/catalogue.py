@@ -96,7 +96,7 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
 
     Examples:
         >>> from polycera import reports
-        >>> reports.plot("runs/customers-1", "joint", "joint.svg")            # doctest: +SKIP
+        >>> reports.plot("runs/customers-1", "joint", "joint.svg")  # doctest: +SKIP
     """
     seen = RunView(getattr(run, "path", run))
     found = of(seen)

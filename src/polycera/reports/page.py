@@ -77,7 +77,7 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
 
     Examples:
         >>> from polycera import reports
-        >>> reports.report("runs/customers-1")                                # doctest: +SKIP
+        >>> reports.report("runs/customers-1")  # doctest: +SKIP
         PosixPath('runs/customers-1/report.html')
     """
     given = list(runs) if isinstance(runs, list | tuple) else [runs]

@@ -88,7 +88,7 @@ def verify(path: str | Path) -> Verified:
 
     Examples:
         >>> import polycera as pc
-        >>> pc.verify("runs/customers-1").findings                          # doctest: +SKIP
+        >>> pc.verify("runs/customers-1").findings  # doctest: +SKIP
         []
     """
     run = paths.checked(path, "The run folder")

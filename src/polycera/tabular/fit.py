@@ -129,8 +129,8 @@ def fit(
 
     Examples:
         >>> import polycera as pc
-        >>> run = pc.fit("customers.csv", targets=["churn", "revenue_loss"])     # doctest: +SKIP
-        >>> run.metrics["test"]["churn"]["auc"]["value"]                         # doctest: +SKIP
+        >>> run = pc.fit("customers.csv", targets=["churn", "revenue_loss"])  # doctest: +SKIP
+        >>> run.metrics["test"]["churn"]["auc"]["value"]  # doctest: +SKIP
         0.71
     """
     given = dict(locals())
@@ -313,7 +313,7 @@ def resume(
 
     Examples:
         >>> import polycera as pc
-        >>> run = pc.resume("runs/customers-1")              # doctest: +SKIP
+        >>> run = pc.resume("runs/customers-1")  # doctest: +SKIP
     """
     SaveInterval.of(checkpoint_every)
     existing = Run(run)

@@ -27,7 +27,10 @@ def with_weights(tasks: Iterable[Task], weights: Mapping[str, float]) -> list[Ta
     Examples:
         >>> import polycera as pc
         >>> price = pc.Regression("price", loss={"mse": 0.8, "mae": 0.2})
-        >>> [(term.name, term.weight) for term in with_weights([price], {"price/mae": 0.5})[0].terms]
+        >>> [
+        ...     (term.name, term.weight)
+        ...     for term in with_weights([price], {"price/mae": 0.5})[0].terms
+        ... ]
         [('mse', 0.8), ('mae', 0.5)]
     """
     weighted = {task.name: task for task in tasks}

@@ -54,8 +54,8 @@ class Run(Folder):
 
     Examples:
         >>> import polycera as pc
-        >>> run = pc.load("runs/customers-1")               # doctest: +SKIP
-        >>> run.predict("new_customers.csv")["churn"]       # doctest: +SKIP
+        >>> run = pc.load("runs/customers-1")  # doctest: +SKIP
+        >>> run.predict("new_customers.csv")["churn"]  # doctest: +SKIP
         array(['No', 'Yes', 'No'], dtype=object)
     """
 
@@ -355,7 +355,7 @@ class Run(Folder):
 
         Examples:
             >>> import polycera as pc
-            >>> pc.load("runs/customers-1").metrics_frame()     # doctest: +SKIP
+            >>> pc.load("runs/customers-1").metrics_frame()  # doctest: +SKIP
                part   task    kind metric  value  trivial  ideal direction  skill
             0  test  churn  binary    auc   0.71      0.5    1.0       max   0.42
         """

@@ -35,6 +35,7 @@ class Joint:
         >>> import polycera as pc
         >>> def order(y, p):  # the upper bound should not lie below the lower
         ...     import keras
+        ...
         ...     return keras.ops.relu(p["lower"] - p["upper"])[:, 0]
         >>> pc.Joint(order, tasks=["lower", "upper"], weight=0.1)
         Joint('order', tasks=['lower', 'upper'])

@@ -41,7 +41,9 @@ class DWA(WeightingMethod):
         >>> method, ones = get({"name": "dwa", "window": 1}), np.ones(2, "float32")
         >>> state = method.init(2)
         >>> for losses in ([8.0, 8.0], [8.0, 4.0], [8.0, 2.0]):
-        ...     state, weights = method.update(state, StepLosses(np.float32(losses), ones, ones, ones, ones, ones))
+        ...     state, weights = method.update(
+        ...         state, StepLosses(np.float32(losses), ones, ones, ones, ones, ones)
+        ...     )
         >>> [round(float(w), 2) for w in weights]
         [1.12, 0.88]
     """

@@ -43,7 +43,9 @@ class ExcessMTL(WeightingMethod):
         >>> method, ones = get({"name": "excess_mtl", "rate": 0.1}), np.ones(2, "float32")
         >>> state = method.init(2)
         >>> for norms in ([0.0, 0.0], [1.0, 1.0], [1.0, 0.1]):
-        ...     state, weights = method.update(state, StepLosses(ones, ones, np.float32(norms), ones, ones, ones))
+        ...     state, weights = method.update(
+        ...         state, StepLosses(ones, ones, np.float32(norms), ones, ones, ones)
+        ...     )
         >>> [round(float(w), 2) for w in weights]
         [1.03, 0.97]
     """

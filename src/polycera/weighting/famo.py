@@ -40,7 +40,9 @@ class FAMO(WeightingMethod):
         >>> method, ones = get("famo"), np.ones(2, "float32")
         >>> state = method.init(2)
         >>> for losses in ([1.0, 1.0], [1.0, 0.5]):
-        ...     state, weights = method.update(state, StepLosses(np.float32(losses), ones, ones, ones, ones, ones))
+        ...     state, weights = method.update(
+        ...         state, StepLosses(np.float32(losses), ones, ones, ones, ones, ones)
+        ...     )
         >>> [round(float(w), 2) for w in weights], [round(float(w), 3) for w in state["w"]]
         ([0.69, 1.31], [0.025, -0.025])
     """

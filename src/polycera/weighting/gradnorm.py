@@ -53,8 +53,12 @@ class GradNorm(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "gradnorm", "rate": 0.1}), np.ones(2, "float32")
-        >>> state, _ = method.update(method.init(2), StepLosses(ones, ones, 0 * ones, ones, ones, ones))
-        >>> state, weights = method.update(state, StepLosses(ones, ones, np.float32([3.0, 1.0]), ones, ones, ones))
+        >>> state, _ = method.update(
+        ...     method.init(2), StepLosses(ones, ones, 0 * ones, ones, ones, ones)
+        ... )
+        >>> state, weights = method.update(
+        ...     state, StepLosses(ones, ones, np.float32([3.0, 1.0]), ones, ones, ones)
+        ... )
         >>> [round(float(w), 2) for w in weights]
         [0.9, 1.1]
     """

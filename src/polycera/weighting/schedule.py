@@ -40,10 +40,14 @@ class Schedule(WeightingMethod):
     Example:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
-        >>> method = get({"name": "schedule", "to": {"price": 0.0}, "steps": 2}).bind(["volume", "price"])
+        >>> method = get({"name": "schedule", "to": {"price": 0.0}, "steps": 2}).bind(
+        ...     ["volume", "price"]
+        ... )
         >>> ones, state = np.ones(2, "float32"), method.init(2)
         >>> for _ in range(3):
-        ...     state, weights = method.update(state, StepLosses(ones, ones, ones, ones, ones, ones))
+        ...     state, weights = method.update(
+        ...         state, StepLosses(ones, ones, ones, ones, ones, ones)
+        ...     )
         ...     print([round(float(w), 2) for w in weights])
         [1.0, 1.0]
         [1.0, 0.5]
