@@ -10,7 +10,7 @@ PIP := -m pip install --disable-pip-version-check -qq --constraint constraints.t
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check docs format bench lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1	/p' Makefile
@@ -21,10 +21,15 @@ demo: .venv-demo/.ready  ## set up .venv-demo (JAX, about 1 GB) and train on rea
 test: .venv/.ready  ## set up .venv (JAX, TensorFlow and PyTorch, about 4 GB) and run all tests on each
 	.venv/bin/python tests/run.py $(addprefix --backend ,$(BACKENDS)) $(ARGS)
 
-check: .venv/.ready  ## lint, format and types
+check: .venv/.ready docs  ## lint, format, types, and the documentation site
 	.venv/bin/ruff check --output-format concise .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# In a copy, whose .cache is the site's own. A warning is an error.
+docs: .venv/.ready  ## build the documentation site, in .cache/docs/site
+	@rm -rf .cache/docs && mkdir -p .cache/docs && cp -r docs zensical.toml .cache/docs
+	cd .cache/docs && ../../.venv/bin/zensical build --strict
 
 format: .venv/.ready  ## put the code into the one format, mend what can be mended
 	.venv/bin/ruff check --fix .

@@ -29,7 +29,6 @@ def main() -> None:
     """Take all of them."""
     from browser.chromium import Opened, browser
 
-    from polycera_cli.package import without_keras
     from polycera_cli.training import demo
 
     with tempfile.TemporaryDirectory() as folder, browser() as chromium:
@@ -40,10 +39,9 @@ def main() -> None:
             shutil.copytree(given[0], run)
         else:
             demo(out=run)
-        with without_keras():
-            from polycera import reports
+        from polycera import reports
 
-            page = reports.report(run, Path(folder) / "report.html")
+        page = reports.report(run, Path(folder) / "report.html")
         OUT.mkdir(exist_ok=True)
         for name, context in SHOTS.items():
             with Opened(chromium, page, **context) as opened:

@@ -24,6 +24,20 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+__all__ = [
+    "Damaged",
+    "InTraining",
+    "InUse",
+    "InputError",
+    "Interrupted",
+    "MissingExtra",
+    "NotFinite",
+    "PolyceraError",
+    "Taken",
+    "Terminated",
+    "UnknownName",
+]
+
 
 class PolyceraError(Exception):
     """Everything that polycera raises on purpose; the command line prints it and exits with 1."""

@@ -116,7 +116,7 @@ def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(
         "    try: getattr(pc, name)\n"
         "    except BaseException as error: failed.append((name, repr(error)))\n"
         "threads = [threading.Thread(target=use, args=(name,)) for name in names]\n"
-        "ours = [m for m in sys.modules if m.startswith('polycera.networks')]\n"
+        "ours = [m for m in sys.modules if m.startswith('polycera.layers')]\n"
         "import keras, numpy as np\n"
         "model = keras.models.load_model(PATH)\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"

@@ -29,7 +29,7 @@ class AlignedMTL(BalancingMethod):
         scale: which eigenvalue s is: "min" (the paper), "median", or "rmse" for the mean of the
             eigenvalues (the authors' code).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")

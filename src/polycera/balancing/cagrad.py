@@ -49,7 +49,7 @@ class CAGrad(BalancingMethod):
     Attributes:
         c: the radius of the ball as a multiple of the norm of the mean gradient, at least 0.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")

@@ -27,7 +27,7 @@ class ConFIG(BalancingMethod):
         Where p cannot be reached at all (two opposite gradients), the step is 0 and not an
         amplified rounding error.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 9.0]).astype("float32"), np.ones(2, "float32")

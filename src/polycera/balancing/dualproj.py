@@ -30,7 +30,7 @@ class DualProj(BalancingMethod):
         relative: "task": times each task's own squared norm; "trace": times the sum of all squared
             norms, as in TorchJD.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -2.0], [-2.0, 9.0]], "float32"), np.ones(2, "float32")

@@ -30,7 +30,7 @@ class FairGrad(BalancingMethod):
     Attributes:
         alpha: how much the worst-off tasks count: 0, or from 0.2 to 100.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")

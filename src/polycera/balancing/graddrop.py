@@ -41,7 +41,7 @@ class GradDrop(BalancingMethod):
             plain sum. The same for all tasks.
         over: "row" or "batch".
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import get
         >>> positive, negative = np.float32([3.0, 3.0, 2.0]), np.float32([1.0, 1.0, 0.0])

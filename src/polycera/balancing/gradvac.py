@@ -32,7 +32,7 @@ class GradVac(BalancingMethod):
     Attributes:
         beta: the step of the running mean, 0 to 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32"), np.ones(2, "float32")

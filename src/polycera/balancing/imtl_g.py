@@ -30,7 +30,7 @@ class IMTLG(BalancingMethod):
         0. The step is at most `LONGEST` (10) times as long as the sum of all gradient norms: near a
         Pareto-stationary point the paper's formula grows without bound.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 9.0]).astype("float32"), np.ones(2, "float32")

@@ -20,7 +20,7 @@ class Mean(BalancingMethod):
 
     Where we differ: papers divide by the number of tasks, we do not (see `balancing.method`).
 
-    Example:
+    Examples:
         >>> from polycera.balancing import get
         >>> get("mean").to_config()
         {'name': 'mean'}

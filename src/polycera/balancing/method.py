@@ -162,7 +162,7 @@ class BalancingMethod(MethodBase):
             of each row. Its weights are then 1. `graddrop.GradDrop` shows the methods that the fork
             calls instead.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32")

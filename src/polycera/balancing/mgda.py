@@ -26,7 +26,7 @@ class MGDA(BalancingMethod):
     Where we differ: the paper takes Frank-Wolfe steps; we solve to float32 precision. The minimum
         is found through min z'Gz/2 - sum z over z >= 0, whose solution has the same direction.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")

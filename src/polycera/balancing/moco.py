@@ -37,7 +37,7 @@ class MoCo(BalancingMethod):
         decay: beta and gamma are divided by t^decay in step t.
         rho: how strongly the weights are drawn towards equality, at least 0.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")

@@ -31,7 +31,7 @@ class NashMTL(BalancingMethod):
         Pareto-stationary point no finite weights solve the equation. The layer decides whether
         weights are reused for some steps.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 4.0]).astype("float32"), np.ones(2, "float32")

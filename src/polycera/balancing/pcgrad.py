@@ -27,7 +27,7 @@ class PCGrad(BalancingMethod):
     Where we differ: one random order a step serves all tasks, as in the authors' code; the paper's
         text draws one for each task.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32"), np.ones(2, "float32")

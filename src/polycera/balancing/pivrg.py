@@ -34,7 +34,7 @@ class PIVRG(BalancingMethod):
         temperature: the smallest T, in percent.
         memory: the share of the running mean of the losses that stays in a step, 0 to below 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")

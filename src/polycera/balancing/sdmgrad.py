@@ -37,7 +37,7 @@ class SDMGrad(BalancingMethod):
         momentum: the momentum of the steps of w, 0 to below 1.
         steps: the number of steps of w in each training step.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.diag([1.0, 1.0]).astype("float32"), np.ones(2, "float32")

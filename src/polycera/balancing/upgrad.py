@@ -32,7 +32,7 @@ class UPGrad(BalancingMethod):
         relative: "task": times each task's own squared norm; "trace": times the sum of all squared
             norms, as in TorchJD.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.balancing import StepGradients, get
         >>> gramian, ones = np.array([[1.0, -0.5], [-0.5, 1.0]], "float32"), np.ones(2, "float32")

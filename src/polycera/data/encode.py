@@ -27,7 +27,7 @@ class Encoder:
         numbers, booleans, categories, dates: the four blocks of the matrix.
         left_out: columns of the training table that are not used; a table may have them.
 
-    Example:
+    Examples:
         >>> from polycera.data import infer
         >>> table = Table({"rooms": [1.0, 3.0], "town": ["Oslo", "Bergen"]})
         >>> encoder = Encoder.fit(

@@ -32,7 +32,7 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
     Raises:
         InputError: for no label at all, and for dates as labels.
 
-    Example:
+    Examples:
         >>> infer_task("churn", ["No", "Yes", None])
         (Binary('churn'), "two values; 'Yes' is the positive one.")
     """
@@ -101,7 +101,7 @@ def pair_of_one(only: Any) -> tuple[Any, Any]:
 
     The first is the negative one.
 
-    Example:
+    Examples:
         >>> pair_of_one("yes"), pair_of_one("no"), pair_of_one(0.0)
         (('not yes', 'yes'), ('no', 'not no'), (0.0, 1.0))
     """

@@ -35,7 +35,7 @@ def read(source: Any, *, encoding: str = "utf-8", as_text: Collection[str] = ())
         InputError: saying in one sentence what is wrong with the source, and where.
         MissingExtra: for Parquet without pyarrow.
 
-    Example:
+    Examples:
         >>> read({"rooms": [3, 4], "town": ["Oslo", None]}).names
         ['rooms', 'town']
     """

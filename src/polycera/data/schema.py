@@ -115,7 +115,7 @@ def infer(
         InputError: for a target with a role, and for a column that cannot have the declared role
             (with the row and the value).
 
-    Example:
+    Examples:
         >>> infer(
         ...     Table({"town": ["Oslo", "Bergen", "Oslo"], "rent": [9.0, 8.0, 7.0]}), ["rent"]
         ... ).used

@@ -96,7 +96,7 @@ def split(
         InputError: for too few rows or groups, for shares that leave no row to train on, and for a
             missing time.
 
-    Example:
+    Examples:
         >>> split(100, seed=0)
         Split(train 70, validation 15, test 15 rows)
     """

@@ -19,7 +19,7 @@ class Table:
     Numbers are float64 (NaN where missing), text and booleans are object (None where missing),
     dates are datetime64[us] (NaT where missing). Messages count rows from 0, as NumPy does.
 
-    Example:
+    Examples:
         >>> table = Table({"rooms": [3, None], "town": ["Oslo", "Bergen"]})
         >>> table.rows, table.names, table["rooms"]
         (2, ['rooms', 'town'], array([ 3., nan]))

@@ -43,7 +43,7 @@ def bars(
         InputError: where something is no number.
         UnknownName: where `errors` name a bar that there is not.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import bars
         >>> bars({"churn": 0.71, "revenue": None}, title="Skill").numbers
         [['name', 'value'], ['churn', '0.71'], ['revenue', '–']]

@@ -42,7 +42,7 @@ def forest(
     Raises:
         InputError: where these are not as many, or something is no number.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import forest
         >>> forest(["churn"], [0.02], [0.01], [0.03], title="Gain", x_label="AUC").summary
         '1 row: 1 above 0, 0 below, 0 with it in the interval.'

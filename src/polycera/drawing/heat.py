@@ -51,7 +51,7 @@ def heat(
         InputError: where the numbers are not as many as the names say, something is no number, or `low` is not
             below `high`.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import heat
         >>> heat(
         ...     [[1.0, -0.2]], ["churn"], ["churn", "revenue"], title="Cosine", low=-1, high=1

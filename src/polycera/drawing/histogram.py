@@ -36,7 +36,7 @@ def histogram(
     Raises:
         InputError: where the edges do not ascend, are not one more than the counts, or something is no number.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import histogram
         >>> histogram([-1, 0, 1], [3, 5], title="Residuals", x_label="EUR").summary
         '8 rows in 2 bins from −1 to 1; most are between 0 and 1: 5.'

@@ -57,7 +57,7 @@ def lines(
         InputError: where something is no number, or places and numbers are not as many.
         UnknownName: where a line to be dashed is not there.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import lines
         >>> lines({"churn": [0.4, None, 0.7]}, title="Skill", x_label="epoch").numbers
         [['epoch', 'churn'], ['1', '0.4'], ['2', '–'], ['3', '0.7']]

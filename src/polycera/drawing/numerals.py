@@ -24,7 +24,7 @@ _MINUS, _THIN = "\u2212", "\u202f"  # a narrow space at which no line is broken
 def short(value: float | None, digits: int = 4) -> str:
     """A number to so many digits, the whole part of one below 10^9 in full.
 
-    Example:
+    Examples:
         >>> [short(v) for v in (0.123456, 1e-7, 360, None)]
         ['0.1235', '1e-7', '360', '–']
     """

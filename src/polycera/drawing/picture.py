@@ -34,7 +34,7 @@ class Picture:
         numbers: what is drawn, as a table; headings first.
         body: its shapes, below the title.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import lines
         >>> picture = lines({"churn": [0.4, 0.6, 0.7]}, title="Skill")
         >>> picture.page()[:4], picture.numbers[1]

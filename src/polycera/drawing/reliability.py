@@ -24,7 +24,7 @@ def reliability(found: Reliability, *, title: str) -> Picture:
         found: the bins.
         title: what is shown.
 
-    Example:
+    Examples:
         >>> from polycera.runs.results import Reliability
         >>> from polycera.drawing import reliability
         >>> reliability(Reliability([0.2, 0.8], [0.25, 0.7], [40, 60], 0.08), title="churn").summary

@@ -50,7 +50,7 @@ def scatter(
     Raises:
         InputError: where something is no number, names are not as many, or a place is none of a point.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import scatter
         >>> scatter(
         ...     [(0.1, 0.9), (0.5, 0.6)], title="Epochs", x_label="churn", y_label="revenue"

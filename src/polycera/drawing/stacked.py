@@ -43,7 +43,7 @@ def stacked(
     Raises:
         InputError: where an amount is below 0 or no number, or places and amounts are not as many.
 
-    Example:
+    Examples:
         >>> from polycera.drawing import stacked
         >>> stacked({"churn": [1, 3], "revenue": [1, 1]}, title="Share of the gradient").numbers
         [['place', 'churn', 'revenue'], ['1', '0.5', '0.5'], ['2', '0.75', '0.25']]

@@ -24,7 +24,7 @@ def linear(low: float, high: float, count: int = 5, *, whole: bool = False) -> l
         count: about how many distances there should be.
         whole: only whole numbers.
 
-    Example:
+    Examples:
         >>> [tick.label for tick in linear(0.13, 0.87)]
         ['0.0', '0.2', '0.4', '0.6', '0.8', '1.0']
     """

@@ -74,7 +74,7 @@ def grouped(gain: np.ndarray) -> Groups:
     Returns:
         positions of tasks by group, each once, ascending.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> grouped(np.array([[0.0, 0.2, -0.1], [0.1, 0.0, -0.3], [0.1, -0.2, 0.0]]))
         [[0, 1], [2]]

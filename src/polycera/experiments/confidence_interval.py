@@ -27,7 +27,7 @@ def interval(values: Sequence[float | None], confidence: float = 0.95) -> MeanIn
         values: one value for each seed; None where undefined, which is left out.
         confidence: how often such an interval contains the true mean, where the values are normal.
 
-    Example:
+    Examples:
         >>> interval([1.0, 2.0, 3.0])
         MeanInterval(mean=2.0, low=-0.484..., high=4.484...)
     """

@@ -94,7 +94,7 @@ def delta_m(joint: Mapping[str, Score], separate: Mapping[str, Score]) -> float 
     Returns:
         the mean; None where no task has a relative gain.
 
-    Example:
+    Examples:
         >>> from polycera.model import Score
         >>> auc, rmse = (Score(0.75, 0.5, 1.0, "max"), Score(3.0, 9.0, 0.0, "min"))
         >>> alone = {"churn": Score(0.6, 0.5, 1.0, "max"), "loss": Score(4.0, 9.0, 0.0, "min")}

@@ -85,7 +85,7 @@ def _on_cpu() -> bool:
 def expected(seconds: float, jobs: int, processes: int) -> str:
     """Return in words how long it takes until all jobs are done.
 
-    Example:
+    Examples:
         >>> expected(30.0, 8, 2)
         '2 at once: about 2 minutes'
     """

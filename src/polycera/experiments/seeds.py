@@ -24,7 +24,7 @@ def seeds_of(seeds: int | Sequence[int], first: int) -> list[int]:
         InputError: where there is no seed, one comes twice, or one is not a whole number from 0 to
             below 2**32.
 
-    Example:
+    Examples:
         >>> seeds_of(3, 7), seeds_of([1, 2], 7)
         ([7, 1007, 2007], [1, 2])
     """

@@ -37,7 +37,7 @@ def design(own: Weights) -> list[Weights]:
     Raises:
         InputError: for more than 12 tasks, because the trainings would take too long.
 
-    Example:
+    Examples:
         >>> design({"a": 1.0, "b": 1.0})[:2]
         [{'a': 1.0, 'b': 1.0}, {'a': 4.0, 'b': 1.0}]
     """
@@ -123,7 +123,7 @@ def folder_of(weights: Weights, seed: int | None = None) -> str:
         weights: weights of every task.
         seed: the seed, where there are several; None where there is one.
 
-    Example:
+    Examples:
         >>> (
         ...     folder_of({"churn": 2.0, "revenue": 1.0}),
         ...     folder_of({"churn": 3.0, "revenue": 3.0 - 0.0}),

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 def unique_names(names: Iterable[str]) -> list[str]:
     """Return the names; one that occurred before gets a number at its end.
 
-    Example:
+    Examples:
         >>> unique_names(["dense", "dense", "out"])
         ['dense', 'dense (2)', 'out']
     """

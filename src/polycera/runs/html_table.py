@@ -16,7 +16,7 @@ def html_table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[ob
 
     Names come from data and may contain markup, so every text is escaped.
 
-    Example:
+    Examples:
         >>> html_table("<b>", ["task"], [["churn"]])
         '<table><caption>&lt;b&gt;</caption><thead><tr><th>task</th></tr></thead><tbody><tr><td>churn</td></tr></tbody></table>'
     """

@@ -43,7 +43,7 @@ def without_formulas(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any
     only for files that are opened in a spreadsheet: other programs read the apostrophe as part of
     the label.
 
-    Example:
+    Examples:
         >>> without_formulas({"=1+1": ["@sum", "-1", "no", -1.5]})
         {"'=1+1": ["'@sum", '-1', 'no', -1.5]}
     """

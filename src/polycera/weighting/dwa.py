@@ -35,7 +35,7 @@ class DWA(WeightingMethod):
         window: the number of steps that are averaged.
         temperature: T; the larger, the more equal the weights.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "dwa", "window": 1}), np.ones(2, "float32")

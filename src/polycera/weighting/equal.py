@@ -23,7 +23,7 @@ class Equal(WeightingMethod):
     Where we differ: papers that average divide by the number of tasks, we do not (see
         `weighting.method`).
 
-    Example:
+    Examples:
         >>> from polycera.weighting import get
         >>> get("equal").to_config()
         {'name': 'equal'}

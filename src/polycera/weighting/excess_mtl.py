@@ -37,7 +37,7 @@ class ExcessMTL(WeightingMethod):
     Attributes:
         rate: the step size of the log weights.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "excess_mtl", "rate": 0.1}), np.ones(2, "float32")

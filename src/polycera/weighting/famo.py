@@ -34,7 +34,7 @@ class FAMO(WeightingMethod):
         rate: the learning rate of w.
         decay: how strongly w is drawn towards 0, like weight decay in Adam.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("famo"), np.ones(2, "float32")

@@ -27,7 +27,7 @@ class GLS(WeightingMethod):
     Where we differ: m times the paper's gradient. A loss counts as at least a thousandth of its
         usual absolute value, which is a running mean.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("gls"), np.ones(2, "float32")

@@ -36,7 +36,7 @@ class GO4Align(WeightingMethod):
         groups: the number of groups, at least 1; with 1 all tasks have one weight.
         rate: the step size of q, at least 0.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("go4align"), np.ones(3, "float32")

@@ -49,7 +49,7 @@ class GradNorm(WeightingMethod):
         alpha: how much a task that lags behind gains, at least 0.
         rate: the learning rate of the log weights.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "gradnorm", "rate": 0.1}), np.ones(2, "float32")

@@ -32,7 +32,7 @@ class IMTLL(WeightingMethod):
     Attributes:
         rate: the learning rate of s.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "imtl_l", "rate": 0.1}), np.ones(2, "float32")

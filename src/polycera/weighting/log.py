@@ -27,7 +27,7 @@ class Log(WeightingMethod):
         running mean. Others add 1e-8 or so, which is much compared with a small loss. The other
         half of DB-MTL concerns gradients and so is no part of this method.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("log"), np.ones(2, "float32")

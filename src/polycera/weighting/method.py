@@ -73,7 +73,7 @@ class WeightingMethod(MethodBase):
     the rows of absent tasks do not change. A scalar belongs to all tasks and changes in every step.
     Neither takes a value that is not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> ones = np.ones(2, "float32")

@@ -32,7 +32,7 @@ class RLW(WeightingMethod):
     Attributes:
         distribution: "normal" or "dirichlet".
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> ones, noise = np.ones(2, "float32"), np.array([0.5, 0.9], "float32")

@@ -37,7 +37,7 @@ class Schedule(WeightingMethod):
         steps: the number of steps that the change takes.
         shape: "linear", "cosine" or "step".
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method = get({"name": "schedule", "to": {"price": 0.0}, "steps": 2}).bind(

@@ -39,7 +39,7 @@ class STCH(WeightingMethod):
         form: "log" or "plain".
         warmup: the number of a task's first losses whose mean is its n.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "stch", "form": "plain"}), np.ones(2, "float32")

@@ -37,7 +37,7 @@ class Uncertainty(WeightingMethod):
     Attributes:
         rate: the learning rate of s.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "uncertainty", "rate": 0.1}), np.ones(2, "float32")

@@ -30,7 +30,7 @@ class UWSO(WeightingMethod):
         temperature: T, to be tuned for the data, as in the paper. Start with about the usual size
             of 1 / L: with a much smaller T the task with the smallest loss gets all the weight.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("uw_so"), np.ones(2, "float32")
