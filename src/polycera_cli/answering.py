@@ -16,7 +16,7 @@ from polycera_cli.verifying import note_damage
 
 @app.command
 def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int:
-    """Measure a run on a table with labels; without one, say what it reached on its held-out rows.
+    """Measure a run on a table with labels; without one, show those of its test rows.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def predict(
     safe_csv: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     json_: Json = False,
 ) -> int:
-    """Answer for every row of a table: labels and probabilities, in the user's units.
+    """Predict every row of a table: labels, numbers and probabilities.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def compare(
     processes: int | None = None,
     json_: Json = False,
 ) -> int:
-    """Would a separate network for each task be better? Train them, on the same rows, and say so.
+    """Train a separate network for each task on the same rows, and compare them with the joint one.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ def compare(
     file
         The table, where it is no longer where the run found it.
     seeds
-        Trainings of each network, with other first weights and orders of the rows; one gives no interval.
+        Trainings of each network, with different initial weights and orders of rows; one gives no interval.
     affinity
         Train each pair of tasks too, and suggest which to train together.
     task
-        A task to compare, where all would take too long; say it once for each.
+        A task to compare, where all would take too long; repeat it for several.
     processes
         Trainings at once; default: one for each core.
     json_
@@ -92,18 +92,18 @@ def sweep(
     processes: int | None = None,
     json_: Json = False,
 ) -> int:
-    """Train once for each of several weights of the tasks' losses: what one task gains, and what the others pay.
+    """Train once for each of several sets of loss weights, and show what each task gains and loses.
 
     Parameters
     ----------
     file
         A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other weights.
     target
-        A column to predict; say it once for each. Not with a run, which has its own.
+        A column to predict; repeat it for several. Not with a run, which has its own.
     weights
-        NAME=NUMBER,NAME=NUMBER, one set of weights; say it once for each. Default: a few that are usual.
+        NAME=NUMBER,NAME=NUMBER, one set of loss weights; repeat it for several. Default: a few that are usual.
     out
-        A folder for the runs. The same sweep keeps what has ended there, and goes on with what was cut off.
+        A folder for the runs. The same sweep keeps finished runs there and resumes those that were cut off.
     source
         Of a run: the table, where it is no longer where the run found it.
     kind

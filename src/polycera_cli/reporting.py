@@ -18,7 +18,7 @@ def report(run: Path, *others: Path, output: Output = None, json_: Json = False)
     run
         A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep leaves.
     others
-        More of them.
+        More run folders.
     output
         The file; default RUN/report.html, of several runs report.html in the current folder.
     json_
@@ -41,7 +41,7 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
     run
         A run folder.
     name
-        Of the picture, such as joint, or reliability/churn for one of a task.
+        Name of the picture, such as joint, or reliability/churn for a picture of one task.
     output
         A .svg or .png file; default NAME.svg in the current folder.
     json_

@@ -50,23 +50,23 @@ def fit(
     fast: Annotated[bool, Parameter(negative="")] = False,
     json_: Json = False,
 ) -> int:
-    """Train one network for all targets of a table; leave a run folder.
+    """Train one network for all targets of a table, and write a run folder.
 
     Parameters
     ----------
     file
         A .csv or .parquet file.
     target
-        A column to predict; say it once for each.
+        A column to predict; repeat it for several.
     kind
         NAME=KIND where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal,
         count, quantile.
     weight
-        NAME=NUMBER, a task's factor in the total loss.
+        NAME=NUMBER, the loss weight of a task: its factor in the total loss.
     joint
-        NAME=NUMBER, a task's weight in the score by which training stops.
+        NAME=NUMBER, the score weight of a task: its factor in the joint score by which training stops.
     threshold
-        The metric by which it is chosen from which probability on yes is said; default f1; none: above one half.
+        Metric used to choose the decision threshold on validation rows; default f1; none: 0.5.
     column
         NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
     exclude
@@ -76,39 +76,39 @@ def fit(
     spec
         A spec.yaml that a run left, perhaps edited: repeats that training.
     validation
-        Share of the rows by which training stops.
+        Share of the rows used to stop the training.
     test
         Share of the rows on which the result is measured.
     split
         A column that names each row's part: train, validation, test.
     groups
-        A column whose groups are never divided.
+        A column of groups; rows of one group stay in one part.
     time
-        A column by whose order the last rows are the test.
+        A column of times; the latest rows are the test rows.
     encoding
-        Of a text file.
+        Encoding of a text file.
     folds
-        Parts of the rows, each held out from as many members of the network; 1: only the validation rows are held out.
+        Folds of the rows: each is out-of-fold for as many ensemble members; 1: only the validation rows are not trained on.
     max_steps
-        Steps of training at most.
+        Largest number of training steps.
     batch_size
-        Rows a step.
+        Rows in a training step.
     weighting
-        How whole losses are weighted while training: a name that `polycera methods` lists.
+        Loss weighting: a method that `polycera methods` lists.
     balancing
-        How the tasks' gradients meet in the trunk: a name that `polycera methods` lists.
+        Gradient balancing: a method that `polycera methods` lists.
     gradients
-        What is balanced: gradients at the features before the heads, or of all shared parameters.
+        Which gradients are balanced: those at the features before the heads, or those of all shared parameters.
     preference
-        NAME=NUMBER, a task's weight in a weighting or balancing that knows preferences.
+        NAME=NUMBER, a task's preference, for the weighting and balancing methods that take one.
     guard
-        What happens where a loss or gradient is NaN or infinite: the training stops, or that step is skipped.
+        What to do when a loss or gradient is NaN or infinite: stop the training, or skip that step.
     checkpoint_every
-        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+        How often to save a checkpoint: "5 minutes", "200 batches", "1 epoch".
     resume
-        Go on with what is in --out: a training that was cut off ends, one that has ended is shown, none is begun.
+        Resume what is in --out: finish a training that was cut off, show one that has ended, start one where there is none.
     seed
-        Two runs with one seed give equal numbers.
+        Seed of everything random; equal seeds give equal numbers.
     fast
         A smaller network and fewer steps, for a first look: less accurate, in a fraction of the time.
     json_
@@ -174,7 +174,7 @@ def fit(
 def resume(
     run: Path, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False
 ) -> int:
-    """Go on with a training that was cut off, from its last checkpoint, as if nothing had happened.
+    """Resume a training that was cut off, from its last checkpoint, to the same bits.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def resume(
     file
         The table, where it is no longer where the run found it.
     checkpoint_every
-        How often all that it takes to go on is saved: "5 minutes", "200 batches", "1 epoch".
+        How often to save a checkpoint: "5 minutes", "200 batches", "1 epoch".
     json_
         Print one JSON object and nothing else.
     """
@@ -202,14 +202,14 @@ def resume(
 
 @app.command
 def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = False) -> int:
-    """Choose among the epochs that no other beats on every task, by weights, without training again.
+    """Choose an epoch of the Pareto set by your own weights, without training again.
 
     Parameters
     ----------
     run
         A run folder.
     weight
-        NAME=NUMBER, how much a task counts; say it once for each.
+        NAME=NUMBER, how much a task counts; repeat it for several.
     out
         A new run folder that predicts as the chosen epoch does.
     json_

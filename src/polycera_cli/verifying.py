@@ -22,7 +22,7 @@ def verify(run: Path, *others: Path, json_: Json = False) -> int:
     run
         A run folder.
     others
-        More of them.
+        More run folders.
     json_
         Print one JSON object and nothing else; of several runs, a list of them.
     """
