@@ -29,6 +29,12 @@ pytestmark = pytest.mark.nobackend
 
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
 BACKEND_FILE = f"{PACKAGE}.layers.backend"
+KERAS_FILE = f"{PACKAGE}.layers.keras_graph"
+KERAS_PRIVATE = {
+    *("_keras_history", "_inbound_nodes", "_outbound_nodes", "_compile_config", "jax_state_sync"),
+    *("_standardize_inputs", "_eval_epoch_iterator", "_use_cached_eval_dataset", "_layers"),
+    *("_compile_metrics", "_compile_loss", "_loss_tracker", "_operations", "_nodes"),
+}
 # `storage` writes as it likes, the others only what is listed. Keras saves a model itself, to where
 # `runs` says.
 WRITERS = {"model": {"save", "save_weights"}, "tabular": {"save"}, "callbacks": {"save"}}
@@ -104,6 +110,18 @@ def private_keras(house: House) -> list[str]:
         for n, x in nodes
         if isinstance(x, ast.Attribute) and dotted(x) == "keras.src"
     ]
+
+
+def private_names_of_keras(house: House) -> list[str]:
+    """Return uses of what Keras keeps to itself, outside the one file for them."""
+    names = [(m, node) for m, tree in house.items() if m != KERAS_FILE for node in ast.walk(tree)]
+    found = [f"{m}:{n.lineno} uses {n.attr}" for m, n in names if _attribute(n) in KERAS_PRIVATE]
+    texts = [(m, n) for m, n in names if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    return found + [f"{m}:{n.lineno} names {n.value}" for m, n in texts if n.value in KERAS_PRIVATE]
+
+
+def _attribute(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def backends(house: House) -> list[str]:
@@ -191,6 +209,7 @@ LAWS: list[Callable[[House], list[str]]] = [
     wrong_arrows,
     cycles,
     private_keras,
+    private_names_of_keras,
     backends,
     keras_where_it_may_not_be,
     writes,
@@ -232,6 +251,8 @@ BAD = [
     (private_keras, {"polycera.tasks.a": "from keras.src.losses import Loss"}),
     (private_keras, {"polycera.tasks.a": "from keras import src"}),
     (private_keras, {"polycera.tasks.a": "import keras\nkeras.src.losses"}),
+    (private_names_of_keras, {"polycera.layers.heads": "tensor._keras_history.operation"}),
+    (private_names_of_keras, {"polycera.layers.heads": "getattr(model, '_compile_config', None)"}),
     (backends, {"polycera.layers.heads": "import jax.numpy as jnp"}),
     (backends, {"polycera_cli": "def f():\n    importlib.import_module('torch')"}),
     (keras_where_it_may_not_be, {"polycera.storage.atomic": "import keras"}),

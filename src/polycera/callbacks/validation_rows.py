@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from polycera.layers import keras_graph
+
 ROWS = 200_000
 """Most rows that are read: more rows do not make a trivial value noticeably more accurate."""
 
@@ -15,8 +17,8 @@ def validation_labels(model: Any) -> Any | None:
     """Return the labels of the validation rows of a running `fit`; None where that is impossible.
 
     Rows that can be read only once, such as those of a generator, are not read. Keras stores its
-    validation data in one private attribute and offers no public way to it. Only this function
-    reads the attribute; where a later Keras has renamed it, callers ask the user instead.
+    validation data in one private attribute and offers no public way to it. `keras_graph` reads
+    it; where a later Keras has renamed it, callers ask the user instead.
 
     Args:
         model: a `keras.Model` in the middle of `fit`.
@@ -24,7 +26,7 @@ def validation_labels(model: Any) -> Any | None:
     Returns:
         Arrays in the structure of the labels, or None.
     """
-    adapter = getattr(getattr(model, "_eval_epoch_iterator", None), "data_adapter", None)
+    adapter = keras_graph.validation_adapter(model)
     # a generator can be read only once
     if adapter is None or "Generator" in type(adapter).__name__:
         return None

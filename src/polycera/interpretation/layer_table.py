@@ -7,6 +7,7 @@ from typing import Any
 
 from polycera.interpretation.multiply_adds import multiply_adds
 from polycera.interpretation.reachability import Reachability
+from polycera.layers import keras_graph
 from polycera.layers.graph import Call, Key
 from polycera.layers.unique_names import unique_names
 from polycera.runs.results import Layer
@@ -48,7 +49,7 @@ def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
     name_by_tensor: dict[Key, str] = {}
     rows = []
     operations = [
-        *(tensor._keras_history.operation for tensor in model.inputs),
+        *(keras_graph.operation_of(tensor) for tensor in model.inputs),
         *(user.operation for user in used),
     ]
     # Inputs and layers get their names together, so that no name is used twice.

@@ -33,7 +33,8 @@ def multiply_adds(operation: Any, node: Any) -> int | None:
         >>> import keras
         >>> x = keras.Input((10,))
         >>> dense = keras.layers.Dense(4)
-        >>> node = dense(x)._keras_history.operation._inbound_nodes[0]
+        >>> from polycera.layers.keras_graph import node_of
+        >>> node = node_of(dense(x))
         >>> multiply_adds(dense, node)
         40
     """

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from polycera.errors import InputError, UnknownName
+from polycera.layers import keras_graph
 from polycera.typing import Array
 
 
@@ -88,7 +89,11 @@ class Viewer(NamedTuple):
 def _chosen(model: Any, tensors: dict[str, Any], layers: Sequence[str] | None) -> list[str]:
     """Return the names of the layers to look at; by default all that have weights."""
     if layers is None:
-        layers = [name for name, tensor in tensors.items() if getattr(_made(tensor), "weights", ())]
+        layers = [
+            name
+            for name, tensor in tensors.items()
+            if getattr(keras_graph.operation_of(tensor), "weights", ())
+        ]
     for name in layers:
         if name not in tensors:
             raise UnknownName("layer", name, tensors)
@@ -108,11 +113,6 @@ def _rows_first(tensor: Any) -> Any:
     return keras.ops.swapaxes(tensor, 0, 1) if members_first else tensor
 
 
-def _made(tensor: Any) -> Any:
-    """Return the operation that made a tensor."""
-    return tensor._keras_history.operation
-
-
 def _tensors(model: Any) -> dict[str, Any]:
     """Return name -> output of each layer and operation, each after its inputs."""
     if not getattr(model, "outputs", None):
@@ -126,17 +126,15 @@ def _tensors(model: Any) -> dict[str, Any]:
     waiting = list(reversed(model.outputs))
     while waiting:
         tensor = waiting[-1]
-        history = tensor._keras_history
+        node = keras_graph.node_of(tensor)
         missing = [
-            input_tensor
-            for input_tensor in history.operation._inbound_nodes[history.node_index].input_tensors
-            if id(input_tensor) not in done
+            input_tensor for input_tensor in node.input_tensors if id(input_tensor) not in done
         ]
         if id(tensor) in done or not missing:
             waiting.pop()
             if id(tensor) not in done:
                 done.add(id(tensor))
-                tensor_by_name[_free(history.operation.name, tensor_by_name)] = tensor
+                tensor_by_name[_free(node.operation.name, tensor_by_name)] = tensor
         else:
             waiting += missing
     return tensor_by_name

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from polycera.interpretation.reachability import Reachability
-from polycera.layers import Heads, Outputs
+from polycera.layers import Heads, Outputs, keras_graph
 from polycera.layers.kernel_layer import Blend, Landmarks
 from polycera.layers.outputs_by_name import named_outputs
 from polycera.model import Model
@@ -50,7 +50,7 @@ def _head(model: Model, reach: Reachability, task: TaskName) -> Any:
         )
     assert isinstance(layer, Heads)
     raw = Heads([single_task], use_bias=layer.use_bias, members=layer.members)(inputs[0])
-    last = model.outputs[0]._keras_history.operation
+    last = keras_graph.operation_of(model.outputs[0])
     # A table's network ends in a blend of head and landmarks; the separate one needs the same.
     return _blended(last, raw, single_task.units) if isinstance(last, Blend) else raw
 
@@ -58,7 +58,7 @@ def _head(model: Model, reach: Reachability, task: TaskName) -> Any:
 def _blended(last: Blend, raw: Any, units: int) -> Any:
     """Return the raw outputs of one task, blended with its own landmarks where there are any."""
     # The first input of a blend is the head, a second one comes from landmarks.
-    landmarks = [tensor._keras_history.operation for tensor in keras.tree.flatten(last.input)[1:]]
+    landmarks = [keras_graph.operation_of(tensor) for tensor in keras.tree.flatten(last.input)[1:]]
     return Blend(units)([raw, *(Landmarks(layer.count, units)(layer.input) for layer in landmarks)])
 
 

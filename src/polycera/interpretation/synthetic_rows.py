@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from polycera.errors import InputError, shorten
+from polycera.layers import keras_graph
 from polycera.tasks import Task
 
 
@@ -38,7 +39,7 @@ def rows(model: Any, x: Any, count: int) -> list[np.ndarray]:
 
 def _random(tensor: Any, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return random rows for one input."""
-    name, shape = tensor._keras_history.operation.name, tensor.shape[1:]
+    name, shape = keras_graph.operation_of(tensor).name, tensor.shape[1:]
     if None in shape or tensor.dtype == "string":
         problem = (
             "texts" if tensor.dtype == "string" else f"shape {list(shape)}, which is not fixed"

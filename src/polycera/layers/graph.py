@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import keras
 
+from polycera.layers import keras_graph
 from polycera.layers.heads import Heads, TaskLayer
 from polycera.typing import TaskName, Tensor
 
@@ -81,13 +82,12 @@ class Graph:
             if id(tensor) in known:
                 waiting.pop()
                 continue
-            history = tensor._keras_history
-            node = history.operation._inbound_nodes[history.node_index]
+            node = keras_graph.node_of(tensor)
             missing = [t for t in node.input_tensors if id(t) not in known]
             if missing:
                 waiting += missing
             else:
-                self._call(history.operation, node, scope, known)
+                self._call(node.operation, node, scope, known)
 
     def _call(self, operation: Any, node: Any, scope: int, known: dict[int, Key]) -> None:
         """Add one call; for an inner functional model add the calls inside it."""

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from polycera.layers import keras_graph
 from polycera.layers.elementwise import OPERATIONS
 from polycera.layers.heads import TaskLayer
 from polycera.layers.without_activation import Twins, made_again
@@ -233,9 +234,8 @@ class Walk:
             outer: the calls of the models that contain it, the innermost first, each as (model,
                 its call).
         """
-        history = tensor._keras_history
-        operation = history.operation
-        node = operation._inbound_nodes[history.node_index]
+        node = keras_graph.node_of(tensor)
+        operation = node.operation
         if isinstance(operation, keras.layers.InputLayer):
             return self._entered(tensor, outer)
         kind = kind_of(operation)
@@ -245,14 +245,14 @@ class Walk:
             if not getattr(operation, "outputs", None):
                 return self._hidden(operation, node, outer)
             inner = self.ending(
-                operation.outputs[history.tensor_index], ((operation, node), *outer)
+                operation.outputs[keras_graph.place_of(tensor)], ((operation, node), *outer)
             )
             # No logits: they would need a second model around the inner layers.
             return replace(inner, within=(operation, *inner.within), logits=None)
         if kind in WRAPPERS:
             return self._layer(operation.layer, kind_of(operation.layer), node, outer, fused=False)
         if kind in MOVES or kind in NOISE or kind in REDUCTIONS:
-            return self._moved(kind, history.tensor_index, node, outer)
+            return self._moved(kind, keras_graph.place_of(tensor), node, outer)
         if kind == "Activation" and name_of(operation.activation) == LINEAR:
             return self.ending(node.input_tensors[0], outer)
         # A sum of linear values is linear. The range of another sum is not known; see
@@ -268,7 +268,7 @@ class Walk:
         if kind in AFFINE and len(node.input_tensors) == 1:
             return self._scaled(operation, kind, node, outer)
         if kind in BESIDE:
-            return self._beside(kind, history.tensor_index, node, outer)
+            return self._beside(kind, keras_graph.place_of(tensor), node, outer)
         # With `normalize` a Dot layer gives a cosine, which is between -1 and 1.
         if kind == "Dot" and getattr(operation, "normalize", False):
             return bent("cosine")
@@ -499,7 +499,7 @@ def biased(operation: Any) -> tuple[Any, ...]:
             continue
         if getattr(layer, "bias", None) is not None and not hasattr(layer, "recurrent_initializer"):
             layers.append(layer)
-        waiting += [inner for inner in getattr(layer, "_layers", ()) if inner is not layer]
+        waiting += [inner for inner in keras_graph.inner_layers(layer) if inner is not layer]
     return tuple(layers)
 
 

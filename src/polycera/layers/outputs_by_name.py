@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.layers import keras_graph
 from polycera.layers.heads import TaskLayer
 from polycera.layers.output_endings import LINEAR, RANGES, WIDE, Ending, Walk
 from polycera.layers.trained_heads import Standing, remember, standing
@@ -218,7 +219,7 @@ def named_outputs(model: keras.Model) -> dict[str, Any]:
         return dict(output_structure)
     names = list(
         getattr(model, "output_names", None)
-        or [t._keras_history.operation.name for t in model.outputs]
+        or [keras_graph.operation_of(tensor).name for tensor in model.outputs]
     )
     if len(set(names)) < len(names):
         example = listing(f"name{number}" for number in range(len(names)))
@@ -466,7 +467,7 @@ def column_of(name: TaskName, tensor: Any) -> Any:
     Raises:
         InputError: for an output that holds several tensors.
     """
-    if not hasattr(tensor, "_keras_history"):
+    if not keras_graph.is_symbolic(tensor):
         raise InputError(
             f"Output {shorten(name)!r} is a {type(tensor).__name__}, expected one tensor: give "
             "each a name of its own."

@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from polycera.layers import keras_graph
+
 POSSIBLE = (
     keras.layers.Dense,
     keras.layers.EinsumDense,
@@ -70,7 +72,8 @@ def linear_twin(layer: Any) -> Any:
     twin = kind.__new__(kind)
     twin.__dict__.update(layer.__dict__)
     # The copy has calls of its own, and must not appear in those of the original.
-    twin.__dict__.update(_inbound_nodes=[], _outbound_nodes=[], activation=keras.activations.linear)
+    keras_graph.forget_calls(twin)
+    twin.__dict__.update(activation=keras.activations.linear)
     return twin
 
 
@@ -90,12 +93,11 @@ def reached(tensors: Iterable[Any]) -> dict[int, Any]:
     seen_nodes: set[int] = set()
     waiting = list(tensors)
     while waiting:
-        history = waiting.pop()._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
+        node = keras_graph.node_of(waiting.pop())
         if id(node) in seen_nodes:
             continue
         seen_nodes.add(id(node))
-        _add(history.operation, operations)
+        _add(node.operation, operations)
         waiting += node.input_tensors
     return operations
 
@@ -107,4 +109,4 @@ def _add(operation: Any, found: dict[int, Any]) -> None:
         inner = waiting.pop()
         if id(inner) not in found:
             found[id(inner)] = inner
-            waiting += getattr(inner, "_layers", ())
+            waiting += keras_graph.inner_layers(inner)

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.layers import keras_graph
 from polycera.layers.output_endings import LINEAR, Ending, Walk
 from polycera.layers.outputs_by_name import column_of, named_outputs
 from polycera.tasks import Task, kind_of
@@ -88,12 +89,7 @@ class Written:
 
 def settings(model: keras.Model) -> dict[str, Any]:
     """Return what a model was compiled with, by name of the argument; empty if it was not."""
-    compile_config = getattr(model, "_compile_config", None)
-    return (
-        dict(compile_config.config)
-        if getattr(model, "compiled", False) and compile_config is not None
-        else {}
-    )
+    return keras_graph.compile_options(model) if getattr(model, "compiled", False) else {}
 
 
 def recompiled(model: keras.Model, adopted: keras.Model) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from polycera.errors import InputError, shorten
-from polycera.layers import Outputs
+from polycera.layers import Outputs, keras_graph
 from polycera.layers.output_endings import LINEAR, RANGES
 
 ROWS = 64
@@ -41,7 +41,7 @@ def check(model: Any, x: Any) -> None:
         if rows is None:
             return
         head_inputs = dict(
-            zip(head.layout.tasks, head._inbound_nodes[0].input_tensors, strict=True)
+            zip(head.layout.tasks, keras_graph.first_call(head).input_tensors, strict=True)
         )
         probe = keras.Model(model.input, {name: head_inputs[name] for name in head.declared})
         try:

@@ -15,7 +15,7 @@ from keras import ops
 from polycera.data import Batches, batches
 from polycera.data.batches import marked
 from polycera.errors import InputError, listing
-from polycera.layers import backend
+from polycera.layers import backend, keras_graph
 from polycera.layers.backend import replicas
 from polycera.layers.heads import TaskLayer
 from polycera.layers.kernel_layer import Blend
@@ -254,7 +254,9 @@ class Model(keras.Model):
         safe_inputs = named_inputs.harmless(inputs) if checks_features else inputs
         if training and self._shared.engine is not None:
             # The engine replaces `super().call`, which would standardise the inputs.
-            return self._shared.engine(self._standardize_inputs(safe_inputs), training=True)
+            return self._shared.engine(
+                keras_graph.standardized_inputs(self, safe_inputs), training=True
+            )
         raw = super().call(safe_inputs, training=training, mask=mask)
         return named_inputs.with_lost_rows(raw, inputs) if checks_features and not training else raw
 
@@ -794,8 +796,7 @@ class Model(keras.Model):
         self._check_compiled()
         y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         options = dict(batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
-        # Keras sets this private option where `fit` validates: its data are packed already.
-        inside_fit = rest.get("_use_cached_eval_dataset", False)
+        inside_fit = keras_graph.validates_within_fit(rest)
         if inside_fit or y is None:
             if not inside_fit:
                 options["steps"] = steps or batch_sources.steps_of(x)
@@ -925,8 +926,8 @@ class Model(keras.Model):
         It is made once for each `compile`, as Keras makes its own.
         """
         made_for, function = self._pure
-        # A model can predict without having been compiled, and then has no such attribute.
-        settings = getattr(self, "_compile_config", None)
+        # None where a model predicts that was not compiled.
+        settings = keras_graph.compile_settings(self)
         if function is None or made_for is not settings:
             # Several threads may come here at once: look again inside the lock.
             with self._access.making:
@@ -1058,7 +1059,7 @@ class Model(keras.Model):
         """Raise if `compile` was given losses or metrics: here they come from the tasks."""
         if not self.compiled:
             raise InputError("Call model.compile('adam') first: an optimizer is all it needs.")
-        given = self._compile_config.config if self._compile_config else {}
+        given = keras_graph.compile_options(self)
         for argument in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if given.get(argument) is not None:
                 raise InputError(
@@ -1086,7 +1087,7 @@ def _members(heads: list[TaskLayer]) -> int:
 
 def _heads_behind(output: Any) -> list[TaskLayer]:
     """Return the layers with tasks that an output comes from, in the order of their columns."""
-    operation = output._keras_history.operation
+    operation = keras_graph.operation_of(output)
     if isinstance(operation, Blend):
         return _heads_behind(
             operation.input[0] if isinstance(operation.input, list) else operation.input

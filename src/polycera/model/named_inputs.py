@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.layers import keras_graph
 from polycera.typing import Tensor
 
 MOST_COLUMNS = 4096
@@ -70,7 +71,7 @@ def unwrapped(model: Any, x: Any) -> Any:
 
 def _name(tensor: Any) -> str:
     """Return the name of an input: that of its layer, which Keras uses too."""
-    operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+    operation = keras_graph.operation_of(tensor)
     return str(getattr(operation, "name", None) or tensor.name)
 
 
@@ -117,7 +118,7 @@ def _shape(tensor: Any) -> str:
 
 def _optional(tensor: Any) -> bool:
     """Return whether an input may be left out."""
-    operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+    operation = keras_graph.operation_of(tensor)
     return bool(getattr(operation, "optional", False))
 
 

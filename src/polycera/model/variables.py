@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from polycera.errors import InputError, shorten
+from polycera.layers import keras_graph
 from polycera.storage.arrays import StoredArrays
 from polycera.typing import Array
 
@@ -20,8 +21,7 @@ def settle(model: keras.Model) -> None:
 
     On JAX, Keras holds them outside the model during a training, also between epochs.
     """
-    if hasattr(model, "jax_state_sync"):
-        model.jax_state_sync()
+    keras_graph.bring_variables_back(model)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def unharmed(model: keras.Model) -> Iterator[None]:
     On JAX, Keras takes them out of the model before the first step. A batch that is refused there
     would leave a model without weights.
     """
-    if not hasattr(model, "jax_state_sync"):
+    if not keras_graph.holds_variables_outside(model):
         yield
         return
     settle(model)
