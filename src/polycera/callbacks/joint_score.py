@@ -216,16 +216,9 @@ class JointScore(keras.callbacks.Callback):
             return
         now, previous = float(self.scores[-1]), "None" if before is None else f"{before:.5f}"
         if self.best_epoch == len(self.scores) - 1:
-            print(
-                f"\nEpoch {epoch + 1}: val_joint improved from {previous} to "
-                f"{now:.5f}{self._and_then()}"
-            )
+            print(f"\nEpoch {epoch + 1}: val_joint improved from {previous} to {now:.5f}")
         else:
             print(f"\nEpoch {epoch + 1}: val_joint did not improve from {previous}")
-
-    def _and_then(self) -> str:
-        """Return the end of the printed line on an improvement; a subclass may override it."""
-        return ""
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Warn where no epoch had validation rows."""

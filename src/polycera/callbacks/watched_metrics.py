@@ -13,7 +13,7 @@ import numpy as np
 from polycera.callbacks.validation_rows import validation_labels
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.model import variables
-from polycera.tasks.metrics import skill
+from polycera.model.scores import Score
 from polycera.tasks.metrics.keras_metrics import direction_of, ideal_of, metric_of_loss, trivial_of
 from polycera.tasks.terms import factor
 from polycera.typing import TaskName
@@ -26,27 +26,6 @@ LOGGING = ("train_step", "test_step", "compute_metrics", "get_metrics_result")
 
 NO_LIMIT = {"max": math.inf, "min": -math.inf}
 """Ideal of a metric, by direction, where only the direction is known."""
-
-
-class Reading(NamedTuple):
-    """Holds the value of one watched metric in one epoch, and what is needed to scale it.
-
-    Attributes:
-        value: the metric on the validation rows.
-        trivial: the metric of a constant prediction there; NaN where no scale needs it.
-        ideal: the metric of a perfect prediction; infinite where only the direction is known.
-        direction: `max`, `min` or `target`.
-    """
-
-    value: float
-    trivial: float
-    ideal: float
-    direction: str
-
-    @property
-    def skill(self) -> float:
-        """Return the skill: 0 trivial predictor, 1 perfect, below 0 worse; NaN where undefined."""
-        return float(skill(self.value, self.trivial, self.ideal))
 
 
 @dataclass(frozen=True)
@@ -289,7 +268,7 @@ class LogWatch:
             for name, value in weights.items()
         }
 
-    def read(self, logs: Any) -> list[Reading]:
+    def read(self, logs: Any) -> list[Score]:
         """Return the watched numbers of the epoch, in the order of the names.
 
         Raises:
@@ -308,10 +287,10 @@ class LogWatch:
         for name in self._weights:
             trivial, ideal, direction = self._constant[name]
             value = logs.get(self._keys[name], math.nan)
-            readings.append(Reading(_number(name, value), trivial, ideal, direction))
+            readings.append(Score(_number(name, value), trivial, ideal, direction))
         return readings
 
-    def scores(self, readings: list[Reading]) -> dict[str, dict[str, Reading]]:
+    def scores(self, readings: list[Score]) -> dict[str, dict[str, Score]]:
         """Return what is watched: name -> "value" -> reading."""
         return {
             name: {"value": reading} for name, reading in zip(self._weights, readings, strict=True)
