@@ -127,9 +127,8 @@ def calibration(
         raw[used_rows],
         {name: np.asarray(y, "float64")[used_rows] for name, y in truth.items()},
     )
-    of_row = (
-        None if groups is None else np.unique(np.asarray(groups)[used_rows], return_inverse=True)[1]
-    )
+    group_of_each = np.arange(len(used_rows)) if groups is None else np.asarray(groups)[used_rows]
+    of_row = np.unique(group_of_each, return_inverse=True)[1]
     scale, shift, before, after = np.ones(layout.units), np.zeros(layout.units), {}, {}
     multiclass = [group for group in layout.groups if _is_one_of_several(group.task)]
     columns = np.array([layout.raw_columns[name].start + i for name, i in _labels(layout)], "int64")
@@ -227,7 +226,7 @@ def _classes(group: Group, truth: Mapping[TaskName, Array], raw: Array) -> tuple
 
 
 def _folds(
-    y: Array, z: Array, several: list[tuple[Array, Array]], of_row: np.ndarray | None
+    y: Array, z: Array, several: list[tuple[Array, Array]], of_row: np.ndarray
 ) -> np.ndarray:
     """Return the fold of each row, [n].
 
@@ -243,12 +242,11 @@ def _folds(
         # no information
         along = np.where(known[..., None], logits, 0.0) @ np.cos(np.arange(logits.shape[-1]))
         key, labelled = key + along.sum(axis=1), np.asarray(labelled | known.any(axis=1))
-    if of_row is not None:
-        key = np.bincount(of_row, weights=np.where(labelled, key, 0.0))
-        labelled = np.bincount(of_row, weights=labelled) > 0
+    key = np.bincount(of_row, weights=np.where(labelled, key, 0.0))
+    labelled = np.bincount(of_row, weights=labelled) > 0
     rank = np.empty(len(key), "int64")
     rank[np.argsort(np.where(labelled, key, np.inf), kind="stable")] = np.arange(len(key))
-    return rank % FOLDS if of_row is None else (rank % FOLDS)[of_row]
+    return (rank % FOLDS)[of_row]
 
 
 def _training(fold: np.ndarray) -> Array:
@@ -259,7 +257,7 @@ def _training(fold: np.ndarray) -> Array:
 
 
 def _of_labels(
-    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None
+    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray
 ) -> tuple[Array, Array, Array, Array]:
     """Return a, b [labels] and the log losses before and after calibration, [n, labels].
 
@@ -276,18 +274,13 @@ def _of_labels(
     return a, b, losses(y, z), after
 
 
-def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None) -> tuple[Array, Array]:
+def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray) -> tuple[Array, Array]:
     """Return a and b of all labels together, [folds + 1, 1]; 1 and 0 where no change helps.
 
     Each of the first rows leaves out one fold; the last one is fitted to all rows.
     """
     used_rows = _spread(len(z), max(ROWS, CELLS // max((FOLDS + 1) * z.shape[1], 1)))
-    y, z, fold, of_row = (
-        y[used_rows],
-        z[used_rows],
-        fold[used_rows],
-        None if of_row is None else of_row[used_rows],
-    )
+    y, z, fold, of_row = (rows[used_rows] for rows in (y, z, fold, of_row))
     known = np.isfinite(y) & np.isfinite(z)
     ones, rows = y[known].sum(), np.asarray(known.any(axis=1))
     a, b = np.ones((FOLDS + 1, 1)), np.zeros((FOLDS + 1, 1))
@@ -307,7 +300,7 @@ def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None) -> 
 
 
 def _single(
-    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray | None, base: tuple[Array, Array]
+    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray, base: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
     """Return a, b [labels] and the log losses on the folds left out, [n, labels].
 
@@ -335,7 +328,7 @@ def _of_group(
     truth: Mapping[TaskName, Array],
     raw: Array,
     fold: np.ndarray,
-    of_row: np.ndarray | None,
+    of_row: np.ndarray,
     scale: Array,
     before: dict[TaskName, float | None],
     after: dict[TaskName, float | None],
@@ -363,7 +356,7 @@ def _of_group(
         )
 
 
-def _pays(gain: Array, known: np.ndarray, of_row: np.ndarray | None) -> np.ndarray:
+def _pays(gain: Array, known: np.ndarray, of_row: np.ndarray) -> np.ndarray:
     """Return whether the mean gain of a row is above 0 by more than a standard error, [labels].
 
     Rows of one group are not independent, so the standard error is that of the sums of the groups
@@ -379,10 +372,8 @@ def _pays(gain: Array, known: np.ndarray, of_row: np.ndarray | None) -> np.ndarr
     return np.asarray(enough & (independent > 1))
 
 
-def _by_group(values: Array, of_row: np.ndarray | None) -> Array:
-    """Return the sums of each group, [groups, labels]; the values [n, labels] without groups."""
-    if of_row is None:
-        return values
+def _by_group(values: Array, of_row: np.ndarray) -> Array:
+    """Return the sums of the values [n, labels] over the rows of each group, [groups, labels]."""
     order = np.argsort(of_row, kind="stable")
     starts = np.flatnonzero(np.diff(of_row[order], prepend=-1))
     return np.add.reduceat(values[order], starts, axis=0)
