@@ -20,9 +20,8 @@ from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.data.batches import Batches
 from polycera.errors import InputError, PolyceraError, shorten
 from polycera.layers import backend
-from polycera.model import variables
+from polycera.model import nonfinite, variables
 from polycera.model.hooks import FitHook
-from polycera.model.nonfinite import not_finite
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock
@@ -263,7 +262,7 @@ class Checkpoint(FitHook):
         for guard in guards:
             guard.look()  # raises before damaged weights are written
         variables.settle(self.model)
-        if not guards and (bad := not_finite(self.model)):
+        if not guards and (bad := nonfinite.first_of(self.model.weights)):
             warnings.warn(
                 f"No checkpoint was saved: {shorten(bad)!r} holds NaN or infinite numbers.",
                 stacklevel=2,

@@ -14,10 +14,9 @@ from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.data.batches import Batches
 from polycera.errors import NotFinite, UnknownName, listing, shorten
 from polycera.layers import backend
-from polycera.model import variables
+from polycera.model import nonfinite, variables
 from polycera.model.guarded_optimizer import MARK, step_counter, steps_taken
 from polycera.model.hooks import FitHook
-from polycera.model.nonfinite import blamed_weight, not_finite
 from polycera.tasks import Layout
 from polycera.typing import Tensor
 
@@ -140,7 +139,7 @@ class Guard(FitHook):
         # with float16 or several replicas the mark cannot be set, so the epoch sums are read
         if self.policy == "stop" and sums["skipped"]:
             raise NotFinite(self._sentence(int(sums["first"]) - 1))
-        if bad := not_finite(model):
+        if bad := nonfinite.first_of(model.weights):
             rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
             blamed = _blamed(model) or "Lower the learning rate, or look for enormous values."
             raise NotFinite(
@@ -177,7 +176,7 @@ class Guard(FitHook):
 
 def _blamed(model: Any) -> str | None:
     """Return a sentence on a loss weight that is very large; None where there is none."""
-    return blamed_weight({name: task.weight for name, task in model.tasks.items()})
+    return nonfinite.blamed_weight({name: task.weight for name, task in model.tasks.items()})
 
 
 def _steep(model: Any, batch: Any) -> list[str]:

@@ -112,13 +112,3 @@ def check_answers(model: Any, raw: Array, source: bool) -> str | None:
         f"{int(not_finite_values.any(axis=1).sum()):,} of {len(raw):,} rows: the features or the "
         "weights are too large for the network's numbers."
     )
-
-
-def not_finite(model: Any) -> str | None:
-    """Return the path of the first weight with a NaN or infinite number, or None."""
-    float_weights = [v for v in model.weights if "float" in str(v.dtype)]
-    if backend.are_finite([ops.convert_to_tensor(v) for v in float_weights]):
-        return None
-    return next(
-        (v.path for v in float_weights if not np.isfinite(ops.convert_to_numpy(v)).all()), None
-    )

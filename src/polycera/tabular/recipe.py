@@ -14,16 +14,15 @@ import msgspec
 import numpy as np
 
 from polycera.callbacks import JointEarlyStopping, JointScore
-from polycera.callbacks.guard import Guard, not_finite
+from polycera.callbacks.guard import Guard
 from polycera.data import Batches, Encoder, Split
 from polycera.errors import InputError, PolyceraError, shorten
 from polycera.layers import Heads, backend
 from polycera.layers.first_weights import Drawn
 from polycera.layers.kernel_layer import Blend
 from polycera.layers.trunk import BLEND, EMBEDDING, HEADS, Shape, landmarks, parameters, trunk
-from polycera.model import scores
+from polycera.model import nonfinite, scores
 from polycera.model.model import Model
-from polycera.model.nonfinite import blamed_weight
 from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
 from polycera.runs.spec import Network, Spec, Training
@@ -311,7 +310,7 @@ def train(
         verbose=0,
     ).history
     # Without finite weights there is nothing to blend, and without validation nothing to fit it to.
-    if not_finite(model) is not None or watched_rows is None:
+    if nonfinite.first_of(model.weights) is not None or watched_rows is None:
         return TrainingResult(history, None)
     training_rows = (x, packed)
     if out_of_fold is not None:
@@ -330,7 +329,7 @@ def train(
         )
     validation_rows = (
         validation[0],
-        pack(model.layout, encode(model.layout, validation[1]), model.units),
+        pack(model.layout, validation[1], model.units),
     )
     raw_validation = raw_outputs(model, validation_rows[0])
     return TrainingResult(
@@ -396,9 +395,9 @@ def check_finite(model: Model) -> None:
         float(np.abs(np.asarray(weight)).max(initial=0.0)) for weight in model.get_weights()
     )
     # The weights are checked too: after the last steps no loss may have shown the problem yet.
-    if not_finite(model) or largest > HUGE:
+    if nonfinite.first_of(model.weights) or largest > HUGE:
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-        blamed = blamed_weight({name: task.weight for name, task in model.tasks.items()})
+        blamed = nonfinite.blamed_weight({name: task.weight for name, task in model.tasks.items()})
         raise PolyceraError(
             "The training came apart: the weights of the network are beyond all numbers. "
             + (
