@@ -124,7 +124,7 @@ def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("fit", "--help") == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--folds" in said
-    assert "each held out from as many members of the network" in said
+    assert "each is out-of-fold for as many ensemble members" in said
 
 
 @pytest.mark.parametrize(
