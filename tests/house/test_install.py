@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import venv
+import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -97,7 +99,35 @@ def link(found: Distribution, site: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what a release publishes: the sdist, and the wheel built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", folder, ROOT],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    return folder
+
+
+def test_sdist_and_wheel_hold_the_whole_package(released: Path) -> None:
+    (wheel,), (sdist,) = released.glob("*.whl"), released.glob("*.tar.gz")
+    source = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert in_wheel == source
+    with tarfile.open(sdist) as file:
+        in_sdist = {name.partition("/")[2] for name in file.getnames()}
+    assert {f"src/{name}" for name in source} <= in_sdist
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"} <= in_sdist
+
+
+@pytest.fixture(scope="module")
+def bare(released: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return the Python of an environment after `pip install "polycera[jax]"`, and a bare home.
 
     The home folder has no keras.json.
@@ -109,10 +139,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     home = folder / "home"
     home.mkdir()
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
-    subprocess.run(
-        [*pip, "wheel", "--no-deps", "-w", folder, ROOT], check=True, stdin=subprocess.DEVNULL
-    )
-    (wheel,) = folder.glob("*.whl")
+    (wheel,) = released.glob("*.whl")
     venv.create(folder / "env", symlinks=True)
     python = folder / "env" / "bin" / "python"
     subprocess.run(
@@ -164,3 +191,10 @@ def test_the_first_commands_work_in_a_bare_environment(
     assert "fit" in run(python, "-m", "polycera", "--help", cwd=tmp_path, home=home)
     said = run(program, "fit", "nope.csv", "--target", "churn", cwd=tmp_path, home=home, status=2)
     assert "'nope.csv' does not exist" in said
+
+
+def test_the_demo_runs_from_the_installed_wheel(bare: tuple[Path, Path], tmp_path: Path) -> None:
+    python, home = bare
+    printed = run(python.with_name("polycera"), "demo", "--out", "run", cwd=tmp_path, home=home)
+    assert "made-up customers" in printed
+    assert (tmp_path / "run" / "predictions.csv").is_file()
