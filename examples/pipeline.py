@@ -5,7 +5,6 @@ Answers: "My pipeline is scikit-learn's: a frame with text and gaps, two columns
 How do I cross-validate one network on all of it?"
 
 The customers are made up here: 400 rows, one amount in three was never recorded.
-It needs `pip install 'polycera[sklearn]'`.
 
     python examples/pipeline.py
 """

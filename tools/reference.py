@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
 FACES = {
     "polycera": "From a table or a Keras model to a run",
-    "polycera.estimators": "scikit-learn's estimators (`pip install 'polycera[sklearn]'`)",
+    "polycera.estimators": "scikit-learn's estimators",
     "polycera.layers": "Layers",
     "polycera.callbacks": "Callbacks",
     "polycera.diagnostics": "What a network does",

@@ -104,7 +104,7 @@ PLACES = {
 ESTIMATORS = ("PolyceraClassifier", "PolyceraEstimator", "PolyceraRegressor")
 """Names the scikit-learn estimators.
 
-They are not in `__all__`, because they need scikit-learn, an extra.
+They are not in `__all__`: `from polycera import *` would import all of scikit-learn.
 """
 
 _lazy = lazy_names.attach(__name__, PLACES | dict.fromkeys(ESTIMATORS, "polycera.estimators"))
@@ -122,12 +122,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names.
-
-    The estimators are listed only if scikit-learn, which they need, is installed.
-    """
-    names = {*__all__, *(name for name in globals() if name.startswith("__"))}
-    return sorted(names.union(ESTIMATORS) if importlib.util.find_spec("sklearn") else names)
+    """List the public names."""
+    return sorted({*__all__, *ESTIMATORS, *(name for name in globals() if name.startswith("__"))})
 
 
 startup.prepare()

@@ -836,8 +836,8 @@ def test_help_needs_no_backend(tmp_path: Path) -> None:
     code = (
         "import sys, polycera_cli\n"
         "try: polycera_cli.main(['fit', '--help'])\n"
-        "finally: print([m for m in ('keras', 'numpy', 'polycera', 'jax', 'msgspec') if m in "
-        "sys.modules])\n"
+        "finally: print([m for m in ('keras', 'numpy', 'scipy', 'sklearn', 'polycera', 'jax', "
+        "'msgspec') if m in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60

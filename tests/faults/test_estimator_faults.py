@@ -12,7 +12,6 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import KFold, cross_val_score
-from small import python
 
 import polycera as pc
 from polycera.data import split
@@ -382,22 +381,3 @@ def test_strange_rows_are_told_and_answered() -> None:
         match=r"'size' is nearly a copy of the target 'y'.*leave it out of X: \['size'\]\.",
     ):
         regressor(FRAME, NUMBER)
-
-
-def test_without_scikit_learn_the_rest_works_and_this_says_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['sklearn'] = None\n"
-        "import polycera as pc\n"
-        "assert 'polycera.estimators' not in sys.modules and pc.Binary('a').name == 'a'\n"
-        "try: pc.PolyceraRegressor\n"
-        "except ImportError as error: print(error)\n"
-        "try: pc.PolyceraRegresor\n"
-        "except AttributeError as error: print(error)"
-    )
-    assert python(code).splitlines() == [
-        (
-            "The scikit-learn face of polycera needs scikit-learn 1.6 or newer: pip install "
-            "'polycera[sklearn]'."
-        ),
-        "module 'polycera' has no attribute 'PolyceraRegresor'",
-    ]

@@ -23,7 +23,7 @@ from polycera.layers.devices import check_devices
 
 pytestmark = pytest.mark.nobackend
 
-HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "sklearn", "pandas"}
+HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "scipy", "sklearn", "pandas"}
 
 
 @pytest.fixture(scope="module")
