@@ -68,6 +68,16 @@ def test_an_encoder_written_down_encodes_to_the_same_bits(cells: dict[str, list[
     assert Schema.from_config(json.loads(json.dumps(schema.to_config()))) == schema
 
 
+def test_parts_of_a_table_keep_the_type_of_its_labels() -> None:
+    table = Table({"level": [3, 1, 3], "x": [0.0, 1.0, 2.0]})
+    table = table.with_levels({"level": table["level"]})
+    for part in (table.take([0, 1, 2]), table.select(["level"]), table.without(["x"])):
+        assert part.levels == {"level"}
+        assert part.labelled(["level"])["level"].tolist() == [3, 1, 3]
+    assert table.take([1]).labelled(["level"])["level"].tolist() == [1]
+    assert table.without(["level"]).levels == frozenset()
+
+
 @given(columns())
 def test_the_matrix_is_finite_and_each_of_its_columns_is_named(cells: dict[str, list[Any]]) -> None:
     table, _, encoder = fitted(cells)

@@ -120,6 +120,11 @@ def test_a_value_beyond_its_limits_is_named(field: str, value: int) -> None:
         checked(Spec(tasks=[], network=Network(**{field: value})))
 
 
+def test_a_wrong_value_in_a_list_is_shown_itself() -> None:
+    with pytest.raises(InputError, match=r"option tasks\[1\] is 3, which is not valid: Expected"):
+        checked(Spec(tasks=[{"name": "y"}, 3]))  # type: ignore[list-item]
+
+
 # -- all of a file, or nothing ---------------------------------------------------------------------
 
 

@@ -42,12 +42,12 @@ class Table:
         self._check_lengths()
 
     @classmethod
-    def _of(cls, columns: dict[str, Values]) -> Table:
-        """Return a table of columns that are already canonical."""
+    def _of(cls, columns: dict[str, Values], originals: Mapping[str, Values]) -> Table:
+        """Return a table of columns that are already canonical, and of their original values."""
         # Skips `__init__`, which would convert and check the columns again.
         table = cls.__new__(cls)
         table._columns = columns
-        table._values = {}
+        table._values = {name: originals[name] for name in columns if name in originals}
         return table
 
     def with_levels(self, levels: Mapping[str, Values]) -> Table:
@@ -57,18 +57,13 @@ class Table:
             levels: categorical columns whose categories are numbers or booleans, canonical, [rows]
                 each.
         """
-        table = Table._of(
-            self._columns | {name: as_text(values) for name, values in levels.items()}
-        )
-        table._values = dict(levels)
-        return table
+        texts = {name: as_text(values) for name, values in levels.items()}
+        return Table._of(self._columns | texts, levels)
 
     def labelled(self, names: Iterable[str]) -> Table:
         """Return the table with the original values of these columns, so labels keep their type."""
         originals = {name: self._values[name] for name in names if name in self._values}
-        table = Table._of(self._columns | originals)
-        table._values = originals
-        return table
+        return Table._of(self._columns | originals, originals)
 
     @property
     def levels(self) -> frozenset[str]:
@@ -102,21 +97,23 @@ class Table:
         rows = np.asarray(indices)
         # NumPy makes an empty list float64, which is no index.
         rows = rows if rows.size or rows.dtype == bool else rows.astype(np.int64)
-        return Table._of({name: values[rows] for name, values in self._columns.items()})
+        return Table._of(
+            {name: values[rows] for name, values in self._columns.items()},
+            {name: values[rows] for name, values in self._values.items()},
+        )
 
     def select(self, names: Iterable[str]) -> Table:
         """Return only these columns, in the given order; UnknownName for one that is missing."""
         wanted = list(names)
         check_names(wanted)
-        return Table._of({name: self[name] for name in wanted})
+        return Table._of({name: self[name] for name in wanted}, self._values)
 
     def without(self, names: Iterable[str]) -> Table:
         """Return all columns but these; UnknownName for one that does not exist."""
         # `self[name]` raises UnknownName; it is never None.
         unwanted = {name for name in names if self[name] is not None}
-        return Table._of(
-            {name: values for name, values in self._columns.items() if name not in unwanted}
-        )
+        rest = {name: values for name, values in self._columns.items() if name not in unwanted}
+        return Table._of(rest, self._values)
 
     def _check_lengths(self) -> None:
         if not self._columns:

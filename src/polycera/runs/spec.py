@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -244,11 +245,13 @@ def checked(spec: Spec) -> Spec:
     try:
         return msgspec.convert(values, Spec)
     except msgspec.ValidationError as error:
-        expected, _, option = str(error).partition(" - at `$.")
-        option = option.rstrip("`")
-        # Follow the path as far as it consists of names, to show the wrong value.
-        for name in option.split("."):
-            values = values.get(name, values) if isinstance(values, dict) else values
+        where = re.search(r" - at (?:`key` in )?`\$\.([^`]*)`$", str(error))
+        expected = str(error)[: where.start()] if where else str(error)
+        option = where[1] if where else ""
+        # Follow the path, to show the wrong value: names, and places in a list. `[...]` stands for
+        # any key of a mapping, so the path ends there.
+        for name in re.findall(r"[^.\[\]]+", option.partition("[...]")[0]):
+            values = values[int(name) if isinstance(values, list) else name]
         raise InputError(
             f"The option {option} is {shorten(repr(values))}, which is not valid: {expected}."
         ) from None
