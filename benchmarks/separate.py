@@ -1,4 +1,4 @@
-"""Are separate networks better? Joint against separate on real tables, by `pc.compare`.
+"""Are separate networks better? Joint against separate on real tables, by `pc.compare_separate`.
 
     python benchmarks/separate.py                                 # enb, jura, emotions; 3 seeds
     python benchmarks/separate.py --tables enb --seeds 10
@@ -26,8 +26,8 @@ import keras
 import msgspec
 
 import polycera as pc
-from polycera.experiments.compare import compare
-from polycera.runs.results import Comparison
+from polycera.experiments.compare_separate import compare_separate
+from polycera.runs.results import SeparateComparison
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TABLES = ("enb", "jura", "emotions")
@@ -35,7 +35,7 @@ TABLES = ("enb", "jura", "emotions")
 
 def compared(
     name: str, seeds: int, processes: int | None, training: dict[str, Any], place: Path
-) -> Comparison:
+) -> SeparateComparison:
     about = json.loads((DATA / name / "meta.json").read_text(encoding="utf-8"))
     targets, aside = list(about["targets"]), about.get("ignore", ())
     table = DATA / name / "data.parquet"
@@ -44,10 +44,10 @@ def compared(
     run = pc.fit(
         table, targets, out=place / name, split=split, exclude=exclude, training=training, say=note
     )
-    return compare(run, seeds=seeds, processes=processes, say=note)
+    return compare_separate(run, seeds=seeds, processes=processes, say=note)
 
 
-def markdown(name: str, found: Comparison) -> str:
+def markdown(name: str, found: SeparateComparison) -> str:
     percent = f"{found.confidence:.0%}"
     lines = [
         f"#### {name}: {len(found.tasks)} tasks, {len(found.seeds)} seeds, {found.part} rows",

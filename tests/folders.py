@@ -282,7 +282,7 @@ def sharing(names: Sequence[str]) -> results.Sharing:
     return results.Sharing(list(names), layers, *amounts, joint, separate, verdict)
 
 
-def comparison(names: Sequence[str], kinds: Sequence[str], rng: Any) -> results.Comparison:
+def comparison(names: Sequence[str], kinds: Sequence[str], rng: Any) -> results.SeparateComparison:
     """Three seeds; the joint network wins on every other task."""
     tasks = {}
     for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
@@ -304,7 +304,7 @@ def comparison(names: Sequence[str], kinds: Sequence[str], rng: Any) -> results.
         [None if i == j else float(rng.normal(0, 0.02)) for j in range(m)] for i in range(m)
     ]
     groups = [[i for i in range(m) if i % 2 == part] for part in (0, 1)]
-    return results.Comparison(
+    return results.SeparateComparison(
         [0, 1, 2], "test", 0.95, tasks, [0.01, 0.02, 0.03], 0.02, 0.005, 0.035,
         results.Cost(2690, 2600), results.Cost(6000, 5900), [3.0, 3.1, 3.2], [8.0, 8.1, 8.2],
         "One network is better by 2 % on average.", results.Affinity(affinity, groups),

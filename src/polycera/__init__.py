@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, Any
 
-from polycera import lazy_names, startup
+from polycera import lazy_names, renamed, startup
 
 if TYPE_CHECKING:
     from polycera import callbacks as callbacks
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from polycera.estimators import PolyceraClassifier as PolyceraClassifier
     from polycera.estimators import PolyceraEstimator as PolyceraEstimator
     from polycera.estimators import PolyceraRegressor as PolyceraRegressor
-    from polycera.experiments.compare import compare as compare
-    from polycera.experiments.sweep import sweep as sweep
-    from polycera.interpretation.describe import describe as describe
+    from polycera.experiments.compare_separate import compare_separate as compare_separate
+    from polycera.experiments.compare_weightings import compare_weightings as compare_weightings
+    from polycera.interpretation.describe_network import describe_network as describe_network
     from polycera.model.adopt import adopt as adopt
     from polycera.model.model import Model as Model
     from polycera.reports import plot as plot
@@ -61,8 +62,9 @@ __all__ = [
     "Run",
     "adopt",
     "callbacks",
-    "compare",
-    "describe",
+    "compare_separate",
+    "compare_weightings",
+    "describe_network",
     "diagnostics",
     "fit",
     "layers",
@@ -70,7 +72,6 @@ __all__ = [
     "plot",
     "report",
     "resume",
-    "sweep",
     "verify",
 ]
 
@@ -89,14 +90,14 @@ PLACES = {
     "Regression": "polycera.tasks",
     "Run": "polycera.tabular.run",
     "adopt": "polycera.model.adopt",
-    "compare": "polycera.experiments.compare",
-    "describe": "polycera.interpretation.describe",
+    "compare_separate": "polycera.experiments.compare_separate",
+    "compare_weightings": "polycera.experiments.compare_weightings",
+    "describe_network": "polycera.interpretation.describe_network",
     "fit": "polycera.tabular.fit",
     "load": "polycera.tabular.run",
     "plot": "polycera.reports",
     "report": "polycera.reports",
     "resume": "polycera.tabular.fit",
-    "sweep": "polycera.experiments.sweep",
     "verify": "polycera.runs.verify",
 }
 """Maps each public name to its module, which is imported when the name is first used."""
@@ -112,6 +113,8 @@ _lazy = lazy_names.attach(__name__, PLACES | dict.fromkeys(ESTIMATORS, "polycera
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a module of the package, when it is first used."""
+    if (new_name := renamed.name_of(__name__, name)) is not None:
+        return getattr(sys.modules[__name__], new_name)
     if (
         not name.startswith("_")
         and name not in PLACES

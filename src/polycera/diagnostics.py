@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from polycera import lazy_names
 
 if TYPE_CHECKING:
-    from polycera.experiments.compare import compare as compare
-    from polycera.experiments.sweep import sweep as sweep
-    from polycera.experiments.sweep_result import Sweep as Sweep
+    from polycera.experiments.compare_separate import compare_separate as compare_separate
+    from polycera.experiments.compare_weightings import compare_weightings as compare_weightings
+    from polycera.experiments.weighting_comparison import WeightingComparison as WeightingComparison
     from polycera.interpretation.cka import MinibatchCKA as MinibatchCKA
     from polycera.interpretation.cka import cka as cka
     from polycera.interpretation.cka import cka_unbiased as cka_unbiased
-    from polycera.interpretation.describe import Description as Description
-    from polycera.interpretation.describe import describe as describe
+    from polycera.interpretation.describe_network import NetworkDescription as NetworkDescription
+    from polycera.interpretation.describe_network import describe_network as describe_network
     from polycera.interpretation.linear_probe import Probe as Probe
     from polycera.interpretation.linear_probe import Probes as Probes
     from polycera.interpretation.linear_probe import probe as probe
@@ -26,50 +26,50 @@ if TYPE_CHECKING:
     from polycera.interpretation.similarity import Similarity as Similarity
     from polycera.interpretation.similarity import similarity as similarity
     from polycera.interpretation.similarity import similarity_of_runs as similarity_of_runs
-    from polycera.runs.results import Comparison as Comparison
+    from polycera.runs.results import SeparateComparison as SeparateComparison
     from polycera.runs.results import Sharing as Sharing
 
 __all__ = [
-    "Comparison",
-    "Description",
     "MinibatchCKA",
+    "NetworkDescription",
     "Probe",
     "Probes",
+    "SeparateComparison",
     "Sharing",
     "Similarity",
-    "Sweep",
+    "WeightingComparison",
     "cka",
     "cka_unbiased",
-    "compare",
-    "describe",
+    "compare_separate",
+    "compare_weightings",
+    "describe_network",
     "probe",
     "probes",
     "representations",
     "similarity",
     "similarity_of_runs",
-    "sweep",
 ]
 
 __getattr__ = lazy_names.attach(
     __name__,
     {
-        "Comparison": "polycera.runs.results",
-        "Description": "polycera.interpretation.describe",
         "MinibatchCKA": "polycera.interpretation.cka",
+        "NetworkDescription": "polycera.interpretation.describe_network",
         "Probe": "polycera.interpretation.linear_probe",
         "Probes": "polycera.interpretation.linear_probe",
+        "SeparateComparison": "polycera.runs.results",
         "Sharing": "polycera.runs.results",
         "Similarity": "polycera.interpretation.similarity",
-        "Sweep": "polycera.experiments.sweep_result",
+        "WeightingComparison": "polycera.experiments.weighting_comparison",
         "cka": "polycera.interpretation.cka",
         "cka_unbiased": "polycera.interpretation.cka",
-        "compare": "polycera.experiments.compare",
-        "describe": "polycera.interpretation.describe",
+        "compare_separate": "polycera.experiments.compare_separate",
+        "compare_weightings": "polycera.experiments.compare_weightings",
+        "describe_network": "polycera.interpretation.describe_network",
         "probe": "polycera.interpretation.linear_probe",
         "probes": "polycera.interpretation.linear_probe",
         "representations": "polycera.interpretation.representations",
         "similarity": "polycera.interpretation.similarity",
         "similarity_of_runs": "polycera.interpretation.similarity",
-        "sweep": "polycera.experiments.sweep",
     },
 )

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from polycera import renamed
+
 
 class LazyPackage(ModuleType):
     """Keep a package's public functions where a module of the package has the same name.
 
-    `polycera.experiments.sweep` is a function in a module of that name. When the module is
+    `polycera.tabular.fit` is a function in a module of that name. When the module is
     imported, Python would replace the function by the module.
     """
 
@@ -37,6 +39,8 @@ def attach(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
     module.__dict__["LAZY_NAMES"] = frozenset(places)
 
     def get(name: str) -> Any:
+        if (new_name := renamed.name_of(package, name)) is not None:
+            return getattr(module, new_name)
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(places[name]), name)

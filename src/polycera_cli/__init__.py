@@ -18,6 +18,7 @@ from cyclopts import CycloptsError
 
 from polycera_cli import answering, comparing, describing, reporting, training, verifying  # noqa: F401 - each puts its commands on the app
 from polycera_cli.app import app, sort_commands
+from polycera_cli.old_words import renamed
 from polycera_cli.saying import complain, settings
 
 TRACEBACK = "POLYCERA_TRACEBACK"
@@ -97,10 +98,11 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
     """Run a command and return the exit code; what goes wrong is said in one sentence."""
     sort_commands()
     code: Any = 0
+    words, changed = renamed(sys.argv[1:] if arguments is None else arguments)
+    for old, new in changed:
+        _say_renamed(old, new)
     try:
-        code = app.meta(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        code = app.meta(words, exit_on_error=False, print_error=False, result_action="return_value")
         output.flush()
     except CycloptsError as error:
         unused = "Unused Tokens" in str(error)
@@ -123,6 +125,13 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
     except Exception as error:
         code = _explain(error, output)
     return code
+
+
+def _say_renamed(old: str, new: str) -> None:
+    """Say that a command or an option has a new name, on stderr, with --quiet too."""
+    from polycera.renamed import sentence
+
+    complain(sentence(old, new))
 
 
 def _explain(error: Exception, output: Output) -> int:

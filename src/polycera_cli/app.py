@@ -21,7 +21,15 @@ app = App(
 
 ORDER = (
     *("fit", "predict", "evaluate", "report", "plot", "resume", "pick"),
-    *("compare", "sweep", "describe", "verify", "methods", "completion", "demo"),
+    *(
+        "compare-separate",
+        "compare-weightings",
+        "describe-network",
+        "verify",
+        "methods",
+        "completion",
+        "demo",
+    ),
 )
 """The commands as `polycera --help` lists them: first what a newcomer needs first. Others follow by name."""
 

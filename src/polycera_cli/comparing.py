@@ -1,4 +1,4 @@
-"""What else could have been trained: `compare` with separate networks, `sweep` over weights of the losses."""
+"""Train again to compare: `compare-separate` and `compare-weightings`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from polycera_cli.saying import (
 
 
 @app.command
-def compare(
+def compare_separate(
     run: Path,
     file: Path | None = None,
     *,
@@ -56,9 +56,9 @@ def compare(
     check_lock(run)
     as_the_run_began(run)
     package()
-    from polycera.experiments.compare import compare
+    from polycera.experiments.compare_separate import compare_separate
 
-    found = compare(
+    found = compare_separate(
         run,
         None if file is None else str(file),
         seeds=seeds,
@@ -77,7 +77,7 @@ def compare(
 
 
 @app.command
-def sweep(
+def compare_weightings(
     file: Path,
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
@@ -103,7 +103,7 @@ def sweep(
     weights
         NAME=NUMBER,NAME=NUMBER, one set of loss weights; repeat it for several. Default: a few that are usual.
     out
-        A folder for the runs. The same sweep keeps finished runs there and resumes those that were cut off.
+        A folder for the runs. The same command keeps finished runs there and resumes those that were cut off.
     source
         Of a run: the table, where it is no longer where the run found it.
     kind
@@ -124,7 +124,7 @@ def sweep(
     if file.is_dir():
         as_the_run_began(file)
     pc = package()
-    from polycera.experiments.sweep import sweep
+    from polycera.experiments.compare_weightings import compare_weightings
 
     asked = [_weights(each) for each in weights] if weights else None
     options: dict[str, Any] = {
@@ -142,13 +142,15 @@ def sweep(
             "max-steps": max_steps,
         }
         _refuse_beside_a_run(beside)
-        found = sweep(
+        found = compare_weightings(
             None if source is None else str(source), None, asked, spec=pc.load(file).spec, **options
         )
     else:
         options |= {"exclude": exclude or (), "split": split}
         options |= {"training": {} if max_steps is None else {"max_steps": max_steps}}
-        found = sweep(str(file), targets(target or [], pairs(kind, "--kind")), asked, **options)
+        found = compare_weightings(
+            str(file), targets(target or [], pairs(kind, "--kind")), asked, **options
+        )
     if json_:
         print_json({"path": str(found.path), **found.to_config()})
     else:
@@ -192,7 +194,7 @@ def _gains(found: Any) -> None:
 
 
 def _points(found: Any) -> None:
-    """A sweep as a table."""
+    """Print a comparison of weightings as a table."""
     table = _table(f"Skill on the {found.part} rows (*: beaten by none)")
     tasks = list(found.points[0].tasks)[:MANY]
     table.add_column("weights")

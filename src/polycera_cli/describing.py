@@ -1,4 +1,4 @@
-"""What a network is: `describe`."""
+"""Describe a network: `describe-network`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from polycera_cli.verifying import note_damage
 
 
 @app.command
-def describe(
+def describe_network(
     run: Path,
     *,
     measure: Annotated[bool, Parameter(negative="")] = False,
@@ -44,9 +44,9 @@ def describe(
     note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "sharing.json"))
     if not measure and opened.sharing is not None:
         return _show(opened.sharing, output, json_)
-    from polycera.interpretation.describe import describe
+    from polycera.interpretation.describe_network import describe_network
 
-    return _show(describe(pc.load(run).model, measure=measure).sharing, output, json_)
+    return _show(describe_network(pc.load(run).model, measure=measure).sharing, output, json_)
 
 
 def _show(found: Any, output: Path | None, json_: bool) -> int:

@@ -16,7 +16,7 @@ def report(run: Path, *others: Path, output: Output = None, json_: Json = False)
     Parameters
     ----------
     run
-        A run folder, of a training that has ended or goes on; or a folder of runs, as a sweep leaves.
+        A run folder, of a training that has ended or goes on; or a folder of runs, as compare-weightings leaves.
     others
         More run folders.
     output

@@ -258,11 +258,11 @@ def test_a_model_of_ones_own_is_compared_by_hand() -> None:
     for given in (model(), pc.adopt(model(), [pc.Regression("y")])):
         with pytest.raises(
             pc.InputError,
-            match=r"pc.compare takes a run of pc.fit.*model.skills.*separate-networks.md",
+            match=r"pc.compare_separate takes a run of pc.fit.*model.skills.*separate-networks.md",
         ):
-            pc.compare(given, X)
+            pc.compare_separate(given, X)
     with pytest.raises(pc.InputError, match="got ndarray"):
-        pc.compare(X)
+        pc.compare_separate(X)
 
 
 def test_a_loss_that_averages_by_itself_is_refused_with_what_to_write() -> None:

@@ -357,7 +357,10 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ("plot", "run", "joint", "-o", "run/x.svg"),
         ["run/x.svg", "is a run"],
     ),
-    "network into the run": (("describe", "run", "-o", "run/x.svg"), ["run/x.svg", "is a run"]),
+    "network into the run": (
+        ("describe-network", "run", "-o", "run/x.svg"),
+        ["run/x.svg", "is a run"],
+    ),
     "long name of a run": (("predict", "x" * 300, "good.csv"), ["xxx", "name too long"]),
     "long path of a run": (("evaluate", "x/" * 2500), ["x/x", "name too long"]),
     "long name of answers": (
@@ -420,33 +423,50 @@ MORE_CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "pick for a stranger": (("pick", "run", "--weight", "chrn=1"), ["'chrn'", "'churn'"]),
     "report of no run": (("report", "nope"), ["'nope'"]),
     "plot of no run": (("plot", "nope"), ["'nope'", "no run folder"]),
-    "describe no run": (("describe", "nope"), ["'nope'", "no run folder"]),
-    "measure no run": (("describe", "nope", "--measure"), ["'nope'", "no run folder"]),
+    "describe no run": (("describe-network", "nope"), ["'nope'", "no run folder"]),
+    "measure no run": (("describe-network", "nope", "--measure"), ["'nope'", "no run folder"]),
     "evaluate no run": (("evaluate", "nope"), ["'nope'", "no run folder"]),
     "evaluate no file": (("evaluate", "run", "nope.csv"), ["'nope.csv'", "does not exist"]),
     "evaluate without a column": (("evaluate", "run", "no-b.csv"), ["'b'", "missing"]),
-    "compare no run": (("compare", "nope"), ["'nope'", "no run folder"]),
-    "compare on no file": (("compare", "run", "nope.csv"), ["'nope.csv'", "does not exist"]),
-    "compare on another table": (("compare", "run", "three.csv"), ["three.csv", "not the one"]),
+    "compare no run": (("compare-separate", "nope"), ["'nope'", "no run folder"]),
+    "compare on no file": (
+        ("compare-separate", "run", "nope.csv"),
+        ["'nope.csv'", "does not exist"],
+    ),
+    "compare on another table": (
+        ("compare-separate", "run", "three.csv"),
+        ["three.csv", "not the one"],
+    ),
     "compare a stranger": (
-        ("compare", "run", "--task", "chrn"),
+        ("compare-separate", "run", "--task", "chrn"),
         ["'chrn'", "did you mean 'churn'"],
     ),
-    "compare without a seed": (("compare", "run", "--seeds", "0"), ["seeds", "0"]),
-    "sweep of no file": (
-        ("sweep", "nope.csv", "-t", "churn", "-t", "revenue", "--out", "s"),
+    "compare without a seed": (("compare-separate", "run", "--seeds", "0"), ["seeds", "0"]),
+    "weightings of no file": (
+        ("compare-weightings", "nope.csv", "-t", "churn", "-t", "revenue", "--out", "s"),
         ["'nope.csv'"],
     ),
-    "sweep of a stranger": (
-        ("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s"),
+    "weightings of a stranger": (
+        ("compare-weightings", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s"),
         ["'chrn'"],
     ),
-    "sweep in processes of a stranger": (
-        ("sweep", "good.csv", "-t", "chrn", "-t", "revenue", "--out", "s", "--processes", "2"),
+    "weightings in processes of a stranger": (
+        (
+            "compare-weightings",
+            "good.csv",
+            "-t",
+            "chrn",
+            "-t",
+            "revenue",
+            "--out",
+            "s",
+            "--processes",
+            "2",
+        ),
         ["'chrn'"],
     ),
-    "sweep of one target": (
-        ("sweep", "good.csv", "-t", "churn", "--out", "s"),
+    "weightings of one target": (
+        ("compare-weightings", "good.csv", "-t", "churn", "--out", "s"),
         ["two tasks or more"],
     ),
 }

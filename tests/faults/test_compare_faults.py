@@ -19,8 +19,8 @@ from small import environment
 import polycera as pc
 import polycera_cli
 from polycera.errors import InputError, InUse, PolyceraError
-from polycera.experiments.compare import compare
-from polycera.experiments.sweep import sweep
+from polycera.experiments.compare_separate import compare_separate
+from polycera.experiments.compare_weightings import compare_weightings
 from polycera.runs import folder, manifest, results
 from polycera.storage import atomic
 from polycera.tabular import recipe
@@ -90,7 +90,7 @@ def test_what_is_asked_wrongly(
 ) -> None:
     before = sorted(os.listdir(run))
     with pytest.raises(InputError, match=sentence) as said:
-        compare(run, **{"source": columns(), **options})
+        compare_separate(run, **{"source": columns(), **options})
     assert str(said.value).endswith(".")
     assert sorted(os.listdir(run)) == before
 
@@ -100,25 +100,25 @@ def test_one_task_and_no_rows_held_out(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"The run has one task, 'price': its network is a separate one already"
     ):
-        compare(one, columns())
+        compare_separate(one, columns())
     bare = pc.fit(
         columns(), ["price", "left"], out=tmp_path / "bare", validation=0.0, test=0.0, **QUICK
     )
     with pytest.raises(InputError, match=r"held out no rows, neither for validation nor for test"):
-        compare(bare, columns())
+        compare_separate(bare, columns())
     with pytest.raises(InputError, match="There is no run folder"):
-        compare(tmp_path / "none")
+        compare_separate(tmp_path / "none")
 
 
 def test_no_validation_is_no_obstacle_and_is_said_where_it_is_all_there_is(tmp_path: Path) -> None:
     test = pc.fit(columns(), ["price", "left"], out=tmp_path / "test", validation=0.0, **QUICK)
-    found = compare(test, columns(), seeds=1, write=False)
+    found = compare_separate(test, columns(), seeds=1, write=False)
     assert found.part == "test"
     assert "one seed says nothing about chance" in found.verdict
     assert [gain.low for gain in found.tasks.values()] == [None, None]
     assert test.comparison is None
     only = pc.fit(columns(), ["price", "left"], out=tmp_path / "only", test=0.0, **QUICK)
-    found = compare(only, columns(), seeds=1, write=False)
+    found = compare_separate(only, columns(), seeds=1, write=False)
     assert "these are the rows by which training stopped" in found.verdict
 
 
@@ -134,7 +134,7 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
         InputError,
         match=r"has not ended, so there is nothing to compare with yet; .* polycera resume",
     ):
-        compare(begun, columns())
+        compare_separate(begun, columns())
     hold = (
         "import sys, time; from pathlib import Path; from polycera.storage import lock\n"
         "with lock.held(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(100)"
@@ -144,7 +144,7 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(InUse, match="Another process is training in"):
-            compare(run, columns())
+            compare_separate(run, columns())
         other.kill()
     atomic.discard(run / folder.CHECKPOINTS)
 
@@ -157,7 +157,7 @@ def test_a_folder_that_takes_no_file_is_found_out_before_training(
 
     monkeypatch.setattr(atomic, "write", refused)
     with pytest.raises(PolyceraError, match="Read-only file system"):
-        compare(run, columns())
+        compare_separate(run, columns())
 
 
 # -- what may happen to a worker -------------------------------------------------------------------
@@ -266,11 +266,11 @@ def test_an_error_in_this_process_names_the_network(
     with pytest.raises(
         PolyceraError, match=r"^Training the network of 'price', 'left' with seed 0 failed: "
     ):
-        compare(run, columns(), processes=1)
+        compare_separate(run, columns(), processes=1)
     assert results.COMPARISON not in os.listdir(run)
 
 
-# -- a sweep ---------------------------------------------------------------------------------------
+# -- weightings ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_an_error_in_this_process_names_the_network(
         ),
         ({"training": "dwa"}, r"Expected training= to be a dict of options, got 'dwa'"),
         ({"training": {"weighting": "dwa"}}, r"the weighting 'dwa' changes them while training"),
-        ({"seed": 3}, r"A sweep has its own seed for each training; leave seed= out"),
+        ({"seed": 3}, r"compare_weightings sets seed for each training itself; leave seed= out"),
         ({"seeds": 0}, r"Expected seeds="),
         ({"processes": -1}, r"Expected processes="),
         ({"targets": [f"t{i}" for i in range(40)]}, r"For 40 tasks say which weights to try"),
@@ -322,12 +322,14 @@ def test_what_is_swept_wrongly(
 ) -> None:
     given = {"source": columns(), "targets": ["price", "left"], **asked}
     with pytest.raises(InputError, match=sentence):
-        sweep(out=tmp_path / "swept" / "here", **given)
+        compare_weightings(out=tmp_path / "swept" / "here", **given)
     assert os.listdir(tmp_path) == []
 
 
 def test_targets_that_can_be_read_once(tmp_path: Path) -> None:
-    found = sweep(columns(), iter(["price", "left"]), [{"price": 2.0}], out=tmp_path, **QUICK)  # type: ignore[arg-type]
+    found = compare_weightings(
+        columns(), iter(["price", "left"]), [{"price": 2.0}], out=tmp_path, **QUICK
+    )  # type: ignore[arg-type]
     assert [*found.points[0].tasks] == ["price", "left"]
 
 
@@ -341,19 +343,22 @@ def test_a_term_that_no_loss_has_and_terms_that_all_weigh_nothing() -> None:
         with_weights([price], {"left/mse": 1.0})
 
 
-def test_a_folder_holds_one_sweep(tmp_path: Path) -> None:
+def test_a_folder_holds_one_comparison(tmp_path: Path) -> None:
     weights = [{"price": 2.0}]
-    found = sweep(columns(), ["price", "left"], weights, out=tmp_path, **QUICK)
+    found = compare_weightings(columns(), ["price", "left"], weights, out=tmp_path, **QUICK)
     with pytest.raises(
-        InputError, match=r"holds a sweep with another table, other targets or other options"
+        InputError,
+        match=r"holds a comparison of weightings with another table, other targets",
     ):
-        sweep(columns(), ["price", "left"], weights, out=tmp_path, test=0.2, **QUICK)
+        compare_weightings(columns(), ["price", "left"], weights, out=tmp_path, test=0.2, **QUICK)
     with pytest.raises(
-        InputError, match=r"was trained on another table than the others of its sweep"
+        InputError, match=r"was trained on another table than the others in its folder"
     ):
-        sweep(columns(61), ["price", "left"], [*weights, {"left": 2.0}], out=tmp_path, **QUICK)
+        compare_weightings(
+            columns(61), ["price", "left"], [*weights, {"left": 2.0}], out=tmp_path, **QUICK
+        )
     for call in (lambda: found.best({"prise": 1.0}), lambda: found.picture("price", "prise")):
-        with pytest.raises(InputError, match=r"Unknown task of the sweep: 'prise'"):
+        with pytest.raises(InputError, match=r"Unknown task of the comparison: 'prise'"):
             call()
     with pytest.raises(InputError, match="finite, 0 or more, and one above 0"):
         found.best({"price": 0.0})
@@ -388,7 +393,7 @@ def test_the_commands(
     targets = ("-t", "price", "-t", hostile)
     assert (
         cli(
-            "sweep",
+            "compare-weightings",
             "t.csv",
             *targets,
             "--max-steps",
@@ -404,18 +409,18 @@ def test_the_commands(
     assert "[red]<b>&, x=1" in said
     assert "validation rows" in said
     run = next(path for path in (tmp_path / "s").iterdir() if path.is_dir())
-    assert cli("sweep", run, "--out", "again", "--weights", "price=2", "--json") == 0
+    assert cli("compare-weightings", run, "--out", "again", "--weights", "price=2", "--json") == 0
     assert '"front": true' in capsys.readouterr().out
-    assert cli("sweep", run, "--out", "again", "-t", "price") == 2
+    assert cli("compare-weightings", run, "--out", "again", "-t", "price") == 2
     assert "A run has a spec of its own" in capsys.readouterr().err
-    assert cli("compare", run, "--seeds", "1") == 0
+    assert cli("compare-separate", run, "--seeds", "1") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "[red]<b>&, x=1" in said
     assert "Undecided on the test rows" in said
-    assert cli("compare", run, "--seeds", "1", "--task", "price", "--json") == 0
+    assert cli("compare-separate", run, "--seeds", "1", "--task", "price", "--json") == 0
     assert '"delta_m": [' in capsys.readouterr().out
-    assert cli("compare", run, "--seeds", "0") == 2
+    assert cli("compare-separate", run, "--seeds", "0") == 2
     (tmp_path / "t.csv").rename(tmp_path / "moved.csv")
-    assert cli("compare", run) == 2
+    assert cli("compare-separate", run) == 2
     assert "t.csv" in capsys.readouterr().err
-    assert cli("compare", run, "moved.csv", "--seeds", "1", "--task", "price") == 0
+    assert cli("compare-separate", run, "moved.csv", "--seeds", "1", "--task", "price") == 0

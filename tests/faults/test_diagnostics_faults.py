@@ -12,7 +12,7 @@ import pytest
 import polycera as pc
 import polycera_cli
 from polycera.interpretation.cka import MinibatchCKA, cka, cka_unbiased
-from polycera.interpretation.describe import describe
+from polycera.interpretation.describe_network import describe_network
 from polycera.interpretation.linear_probe import probe, probes
 from polycera.interpretation.representations import representations
 from polycera.interpretation.sharing import sharing
@@ -62,19 +62,25 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (lambda: describe(called()), "The layers of Subclassed .* cannot be seen"),
-        (lambda: describe(Subclassed()), "not of subclassed ones"),
-        (lambda: describe(keras.Sequential([keras.layers.Dense(1)])), "begin with keras.Input"),
-        (lambda: describe("runs/r"), "Expected a keras.Model, got str"),
-        (lambda: describe(nested_outputs()), "'a' is no tensor but holds several"),
-        (lambda: describe(twins()), "Two outputs of one name"),
+        (lambda: describe_network(called()), "The layers of Subclassed .* cannot be seen"),
+        (lambda: describe_network(Subclassed()), "not of subclassed ones"),
+        (
+            lambda: describe_network(keras.Sequential([keras.layers.Dense(1)])),
+            "begin with keras.Input",
+        ),
+        (lambda: describe_network("runs/r"), "Expected a keras.Model, got str"),
+        (lambda: describe_network(nested_outputs()), "'a' is no tensor but holds several"),
+        (lambda: describe_network(twins()), "Two outputs of one name"),
         (lambda: sharing(model(), ["a", "c"]), "Unknown task 'c'.* known: 'a', 'b'"),
         (
-            lambda: describe(model((None, 4)), measure=True),
+            lambda: describe_network(model((None, 4)), measure=True),
             r"'tokens' takes shape \[None, 4\].* give rows",
         ),
-        (lambda: describe(model(), [X, X], measure=True), "are 2 arrays; the model takes 1"),
-        (lambda: describe(model(), X[:0], measure=True), "rows to measure with"),
+        (
+            lambda: describe_network(model(), [X, X], measure=True),
+            "are 2 arrays; the model takes 1",
+        ),
+        (lambda: describe_network(model(), X[:0], measure=True), "rows to measure with"),
         (lambda: cka(X, X[:9]), "of 30 and 9 rows"),
         (lambda: cka(X[:1], X[:1]), "takes 2 rows or more, got 1 in the first"),
         (lambda: cka(X[:, 0], X), r"got shape \[30\]"),
@@ -119,14 +125,14 @@ def test_one_sentence(act: Any, said: str) -> None:
 
 def test_rows_that_are_given_are_measured_with() -> None:
     rows = np.random.default_rng(0).integers(0, 9, (10, 6))
-    found = describe(model((None,), "int32"), rows, measure=True)
+    found = describe_network(model((None,), "int32"), rows, measure=True)
     assert found.sharing.joint.step and found.sharing.separate.predict
     # an embedding, a mean and dense layers do not care for the length
     assert "not known of" not in str(found)
 
 
 def test_codes_are_made_up_for_an_embedding() -> None:
-    assert describe(model((6,), "int32"), measure=True).sharing.joint.step
+    assert describe_network(model((6,), "int32"), measure=True).sharing.joint.step
 
 
 @pytest.mark.parametrize(
@@ -142,7 +148,7 @@ def test_the_command_says_what_is_no_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        polycera_cli.main(["describe", *arguments])
+        polycera_cli.main(["describe-network", *arguments])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
@@ -155,5 +161,5 @@ def test_a_sharing_json_that_was_changed_is_refused(
     place = run.path / "sharing.json"
     place.write_bytes(place.read_bytes().replace(b'"tasks"', b'"tusks"', 1))
     with pytest.raises(SystemExit) as ended:
-        polycera_cli.main(["describe", str(run.path)])
+        polycera_cli.main(["describe-network", str(run.path)])
     assert ended.value.code and "sharing.json" in capsys.readouterr().err

@@ -123,7 +123,7 @@ def test_a_terminal_is_not_given_codes_from_names(runs: Path) -> None:
     for arguments in (
         ["evaluate", "hostile"],
         ["report", "plain", "-o", f"x{ESCAPE}.html"],
-        ["describe", "hostile"],
+        ["describe-network", "hostile"],
     ):
         seen = on_a_terminal(*arguments, cwd=runs)
         assert ESCAPE not in seen
@@ -195,7 +195,16 @@ def test_help_names_fit_first_and_every_output_is_named_alike(
     commands = [name for name in names if name in polycera_cli.app.resolved_commands()]
     assert commands[:4] == ["fit", "predict", "evaluate", "report"]
     assert commands[-1] == "demo"
-    for command in ("fit", "pick", "sweep", "demo", "predict", "report", "plot", "describe"):
+    for command in (
+        "fit",
+        "pick",
+        "compare-weightings",
+        "demo",
+        "predict",
+        "report",
+        "plot",
+        "describe-network",
+    ):
         assert call(command, "--help") == 0
         said = capsys.readouterr().out
         assert "-o" in said and "--out" in said and "--output" in said, command

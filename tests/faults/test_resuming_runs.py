@@ -310,14 +310,19 @@ def test_verify_and_the_commands_notice_every_damaged_file(
         0,
         f"{run}: {len(pc.verify(run).files)} files, all as they were written.\n",
     )
-    used = {"evaluate": ["metrics.json"], "describe": ["sharing.json"], "report": [], "pick": []}
+    used = {
+        "evaluate": ["metrics.json"],
+        "describe-network": ["sharing.json"],
+        "report": [],
+        "pick": [],
+    }
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name, content = path.relative_to(run).as_posix(), path.read_bytes()
         path.write_bytes(bytes([*content[:-9], content[-9] ^ 1, *content[-8:]]))
         code, said = line("verify", run, "--json")
         assert code == 1
         assert [found["file"] for found in json.loads(said)["findings"]] == [name]
-        for command in ("evaluate", "describe"):
+        for command in ("evaluate", "describe-network"):
             code, said = line(command, run)
             assert path.name in said, (command, name)
             assert code == (name in ("manifest.json", "spec.yaml", "schema.json", *used[command]))

@@ -1,4 +1,4 @@
-"""Test what holds of every comparison and sweep: equal rows, first weights and numbers.
+"""Test what holds of every comparison: equal rows, first weights and numbers.
 
 The numbers do not depend on the processes.
 """
@@ -35,7 +35,7 @@ OPTIONS: dict[str, Any] = {
     "training": {"max_steps": 60, "batch_size": 20},
 }
 ALONE: dict[str, Any] = OPTIONS | {"network": OPTIONS["network"] | {"landmarks": 0}}
-"""Without kernel ridge, as a sweep trains."""
+"""Without kernel ridge, as `compare_weightings` trains."""
 
 
 def columns(rows: int = 90) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
     begun = pc.load(run.path)
     prepared = prepare.prepared_again(begun, columns())
     seen = Seen(monkeypatch)
-    pc.diagnostics.compare(begun, columns(), seeds=2, processes=1, write=False)
+    pc.diagnostics.compare_separate(begun, columns(), seeds=2, processes=1, write=False)
     assert sorted((len(call["tasks"]), call["seed"]) for call in seen.calls) == [(1, 0)] * 3 + [
         (1, 1000)
     ] * 3 + [
@@ -142,7 +142,7 @@ def test_folds_are_those_of_the_run_where_none_of_them_is_the_yardstick(
     begun = pc.fit(columns(), TARGETS, out=tmp_path / "run", test=test, **ALONE)
     assert begun.spec.network.folds == 5
     seen = Seen(monkeypatch)
-    found = pc.diagnostics.compare(
+    found = pc.diagnostics.compare_separate(
         begun, columns(), seeds=1, tasks=["price", "few"], processes=1, write=False
     )
     parts = prepare.prepared_again(begun, columns()).parts
@@ -185,7 +185,7 @@ import sys
 sys.path.insert(0, {here!r})
 import polycera as pc
 from laws.test_compare_laws import columns
-found = pc.diagnostics.compare(
+found = pc.diagnostics.compare_separate(
     {run!r}, columns(), seeds=1, tasks=['price', 'few'], affinity=True, processes=2
 )
 print(found.joint_seconds[0] > 0)
@@ -195,7 +195,7 @@ print(found.joint_seconds[0] > 0)
 @pytest.mark.nobackend
 def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     """A script without `if __name__ == "__main__"`, which no worker may rerun, writes results."""
-    here = pc.diagnostics.compare(
+    here = pc.diagnostics.compare_separate(
         run, columns(), seeds=1, tasks=["price", "few"], affinity=True, processes=1
     )
     written = pc.load(run.path).comparison
@@ -218,12 +218,12 @@ def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     assert len(os.listdir(run.path.parent)) == 1  # and no training a folder of its own
 
 
-# -- a sweep ---------------------------------------------------------------------------------------
+# -- weightings ------------------------------------------------------------------------------------
 
 TRIED = [{"price": 2.0, "churn": 1.0}, {"churn": 4.0}]
 
 
-def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
+def test_a_weighting_is_what_fit_does_with_these_weights_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is cut off in the second training; the same call keeps the first and trains the second.
@@ -239,8 +239,8 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
         left.pop()
         return before(*args, **rest)
 
-    def sweep() -> Any:
-        return pc.diagnostics.sweep(
+    def compare_all() -> Any:
+        return pc.diagnostics.compare_weightings(
             columns(), TARGETS, TRIED, out=tmp_path / "swept", processes=1, **given
         )
 
@@ -252,11 +252,11 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
         pc.PolyceraError,
         match=r"^Training 'price=1,churn=4,few=1' failed: ZeroDivisionError: cut off\.",
     ):
-        sweep()
+        compare_all()
     monkeypatch.setattr(recipe, "train", before)
     first = tmp_path / "swept" / "price=2,churn=1,few=1"
     kept = {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
-    found = sweep()
+    found = compare_all()
     assert kept == {path.name: path.read_bytes() for path in first.iterdir() if path.is_file()}
     assert [point.runs for point in found.points] == [
         ["price=2,churn=1,few=1"],
@@ -284,12 +284,12 @@ def test_a_sweep_is_what_fit_does_with_these_weights_and_goes_on(
 
 @pytest.mark.nobackend
 def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) -> None:
-    """A sum of two columns: the network is judged alone, in sweep and comparison; both say so."""
+    """A sum of two columns: the network is measured alone, in both comparisons; both say so."""
     a, b = np.random.default_rng(0).normal(size=(2, 90))
     table, quick = {"a": a, "b": b, "up": a + b, "down": a - b}, {"max_steps": 40, "batch_size": 20}
     small, said = {"width": 6, "depth": 1, "members": 5, "bins": 0}, []
     weights = [{"up": 100.0, "down": 0.01}, {"up": 0.01, "down": 100.0}]
-    found = pc.sweep(
+    found = pc.compare_weightings(
         table,
         ["up", "down"],
         weights,
@@ -306,14 +306,14 @@ def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) 
     assert found.to_config()["judged"] == found.judged
     run = pc.fit(table, ["up", "down"], out=tmp_path / "run", network=small, training=quick)
     assert run.spec.network.landmarks
-    compared = pc.compare(run, table, seeds=2, processes=1, write=False)
+    compared = pc.compare_separate(run, table, seeds=2, processes=1, write=False)
     assert compared.network_alone and "Judged are the networks alone" in compared.verdict
     for gain in compared.tasks.values():
         assert gain.joint[0] != gain.joint[1] and gain.separate[0] != gain.separate[1]
 
 
 @pytest.mark.nobackend
-def test_a_sweep_over_the_loss_terms_of_one_task(tmp_path: Path) -> None:
+def test_weightings_of_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     """By a task that has them, by names alone, and from the spec of a run: the same trainings."""
     table = {name: values for name, values in columns().items() if name in ("a", "b", "price")}
     quick = {
@@ -322,16 +322,20 @@ def test_a_sweep_over_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     }
     tried = [{"price/mse": 0.8, "price/mae": 0.2}, {"price/mse": 0.0, "price/mae": 1.0}]
     price = pc.Regression("price", loss={"mse": 1.0, "mae": 1.0})
-    found = pc.sweep(table, [price], tried, out=tmp_path / "one", processes=1, **quick)
+    found = pc.compare_weightings(table, [price], tried, out=tmp_path / "one", processes=1, **quick)
     assert [point.weights for point in found.points] == tried
-    named = pc.sweep(table, ["price"], tried, out=tmp_path / "two", processes=1, **quick)
+    named = pc.compare_weightings(
+        table, ["price"], tried, out=tmp_path / "two", processes=1, **quick
+    )
     assert [point.tasks for point in named.points] == [point.tasks for point in found.points]
     first = found.best({"price": 1.0})
     terms = [
         {term["loss"]: term["weight"] for term in run.spec.tasks[0]["loss"]} for run in (first,)
     ]
     assert terms[0] in [{"mse": 0.8, "mae": 0.2}, {"mse": 0.0, "mae": 1.0}]
-    again = pc.sweep(table, spec=first.spec, weights=tried[1:], out=tmp_path / "three", processes=1)
+    again = pc.compare_weightings(
+        table, spec=first.spec, weights=tried[1:], out=tmp_path / "three", processes=1
+    )
     assert again.points[0].tasks == found.points[1].tasks
     assert found.points[0].tasks != found.points[1].tasks
 

@@ -1,4 +1,4 @@
-"""Test `pc.compare` and `pc.sweep` against results by hand, SciPy's intervals and known data."""
+"""Test the two comparisons against results by hand, SciPy's intervals and known data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import stats
 
 import polycera as pc
 from polycera.experiments.affinity import affinity, grouped, total
-from polycera.experiments.compare import compare
+from polycera.experiments.compare_separate import compare_separate
 from polycera.experiments.comparison_verdict import verdict
 from polycera.experiments.confidence_interval import interval, quantile
 from polycera.experiments.gains import delta_m, gain_of, relative
@@ -137,7 +137,7 @@ def test_many_tasks_are_merged_into_the_groups_that_help_each_other() -> None:
 
 def comparison(
     joint: dict[str, list[float]], separate: dict[str, list[float]], **other: Any
-) -> results.Comparison:
+) -> results.SeparateComparison:
     """Of errors, lower is better."""
     seeds = len(next(iter(joint.values())))
     gains = {
@@ -154,7 +154,7 @@ def comparison(
     mean, low, high = interval(deltas)
     one, several = results.Cost(1000, 900), results.Cost(2500, 2200)
     times = ([1.0] * seeds, [2.0] * seeds)
-    return results.Comparison(
+    return results.SeparateComparison(
         [*range(seeds)],
         "test",
         0.95,
@@ -316,7 +316,7 @@ def test_the_verdict_on_data_whose_answer_is_known(
         network=network,
         training=training,
     )
-    found = compare(run, rows, seeds=3, processes=1)
+    found = compare_separate(run, rows, seeds=3, processes=1)
     assert found.verdict.startswith(f"{winner} win"), found.verdict
     low, high = stats.t.interval(0.95, 2, np.mean(found.delta_m), stats.sem(found.delta_m))
     assert (found.low, found.high) == pytest.approx((low, high))

@@ -18,7 +18,7 @@ import pytest
 import polycera as pc
 from polycera.drawing import lines
 from polycera.errors import InputError, UnknownName
-from polycera.experiments.sweep_result import Point, Reached
+from polycera.experiments.weighting_comparison import Point, Reached
 from polycera.runs.html_table import html_table
 from polycera.tabular import fit, interactive, run_frames
 
@@ -131,17 +131,17 @@ def test_a_notebook_shows_plain_tables_and_runs_nothing(run: pc.Run) -> None:
         NAMES, [folders.KINDS[i % 4] for i in range(4)], np.random.default_rng(0)
     )
     reached = {name: Reached("auc", 0.5, 0.25) for name in NAMES}
-    sweep = pc.diagnostics.Sweep(
+    weightings = pc.diagnostics.WeightingComparison(
         Path("<b>"), "validation", [Point(dict.fromkeys(NAMES, 1.0), ["r"], reached, reached)]
     )
     picture = lines({NAMES[0]: [0.1, 0.2]}, title=NAMES[1])
-    for thing in (run, run.quality, comparison, sweep, picture):
+    for thing in (run, run.quality, comparison, weightings, picture):
         shown = thing._repr_html_()
         assert "<table>" in shown and "<th>" in shown
         assert "<script" not in shown and "<img" not in shown and "<svg onload" not in shown
         assert len(repr(thing)) < 300 and "\n" not in repr(thing)
     assert repr(run).startswith(f"Run({str(run.path)!r}, test: ")
-    assert "beaten by none" not in sweep._repr_html_()
+    assert "beaten by none" not in weightings._repr_html_()
 
 
 def test_a_run_that_has_not_ended_has_a_repr(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ def test_importing_is_light_and_every_name_is_there() -> None:
             "import sys, json, polycera\n"
             "light = [m.split('.')[0] for m in sys.modules]\n"
             "from polycera import Binary, fit, load, Run, report, InputError, errors\n"
-            "import polycera.tabular.fit, polycera.experiments.sweep, polycera.diagnostics\n"
-            "functions = [polycera.tabular.fit, polycera.diagnostics.sweep, polycera.fit, "
-            "polycera.sweep]\n"
+            "import polycera.tabular.fit, polycera.experiments.compare_weightings\n"
+            "import polycera.diagnostics\n"
+            "functions = [polycera.tabular.fit, polycera.diagnostics.compare_weightings, "
+            "polycera.fit, polycera.compare_weightings]\n"
             "read = [m.split('.')[0] for m in sys.modules]\n"
             "print(json.dumps([light, read, dir(polycera), [callable(f) for f in functions]]))"
         )
@@ -70,7 +71,7 @@ def test_every_public_name_is_found_where_its_place_says() -> None:
 
 
 def test_names_can_be_pickled() -> None:
-    for name in ("Binary", "InputError", "fit", "sweep", "Model", "adopt"):
+    for name in ("Binary", "InputError", "fit", "compare_weightings", "Model", "adopt"):
         assert pickle.loads(pickle.dumps(getattr(pc, name))) is getattr(pc, name)
     task = pc.Binary("churn", classes=("no", "yes"))
     assert pickle.loads(pickle.dumps(task)) == task
@@ -110,8 +111,8 @@ def test_a_file_is_loaded_after_a_bare_import_while_threads_import_too(
     path, expected = saved
     code = (
         "import sys, threading, polycera as pc\n"
-        "names, failed = ['Model', 'layers', 'fit', 'sweep', 'callbacks', 'adopt', 'Binary', "
-        "'describe'], []\n"
+        "names, failed = ['Model', 'layers', 'fit', 'compare_weightings', 'callbacks', 'adopt', "
+        "'Binary', 'describe_network'], []\n"
         "def use(name):\n"
         "    try: getattr(pc, name)\n"
         "    except BaseException as error: failed.append((name, repr(error)))\n"

@@ -90,7 +90,7 @@ def test_the_verdict_says_what_the_files_say(tmp_path: Path) -> None:
 
 def test_who_has_not_compared_is_told_how(tmp_path: Path) -> None:
     path = folders.make(tmp_path / "run", rich=False)
-    assert f"polycera compare {path}" in page(path).text
+    assert f"polycera compare-separate {path}" in page(path).text
 
 
 def test_several_runs_side_by_side_mark_the_best_by_direction(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_small_words() -> None:
 def test_a_folder_of_runs_is_reported_side_by_side(tmp_path: Path) -> None:
     for name in ("equal", "churn=2"):
         folders.make(tmp_path / "out" / name)
-    (tmp_path / "out" / "sweep.json").write_text("{}")
+    (tmp_path / "out" / "weightings.json").write_text("{}")
     written = reports.report(tmp_path / "out", tmp_path / "all.html").read_text()
     assert "2 runs side by side" in written
 

@@ -18,7 +18,7 @@ import polycera as pc
 import polycera_cli
 from polycera.drawing.described import described
 from polycera.interpretation import step_times
-from polycera.interpretation.describe import Description, describe
+from polycera.interpretation.describe_network import NetworkDescription, describe_network
 from polycera.interpretation.separate_models import separate
 from polycera.interpretation.sharing import sharing
 from polycera.interpretation.sharing_verdict import WeightShare, verdict
@@ -397,7 +397,7 @@ def test_multiply_adds_of_a_published_network() -> None:
 def test_what_is_not_known_is_said() -> None:
     x = keras.Input((4,))
     h = layers.Lambda(lambda x: x * 2, output_shape=(4,), name="mine")(layers.Dense(4)(x))
-    found = describe(keras.Model(x, {"a": layers.Dense(1)(h), "b": layers.Dense(1)(h)}))
+    found = describe_network(keras.Model(x, {"a": layers.Dense(1)(h), "b": layers.Dense(1)(h)}))
     assert "Multiply-adds are not known of mine (Lambda): the sums are without these." in str(found)
     assert found.sharing.joint.multiply_adds == 16 + 4 + 4
 
@@ -408,7 +408,9 @@ HOSTILE = ["<script>alert(1)</script>", "a" * 300, "\x1b[31mred\u202e", "[bold]x
 def test_a_description_shows_names_as_text() -> None:
     x = keras.Input((4,))
     tasks = [pc.Binary(name) for name in HOSTILE]
-    found = describe(pc.Model(x, [pc.layers.Heads([task])(layers.Dense(3)(x)) for task in tasks]))
+    found = describe_network(
+        pc.Model(x, [pc.layers.Heads([task])(layers.Dense(3)(x)) for task in tasks])
+    )
     text = str(found)
     assert "\x1b" not in text and "\u202e" not in text and "[bold]x[/bold]" in text
     assert max(map(len, text.splitlines())) <= 110
@@ -422,7 +424,7 @@ def test_two_hundred_tasks_are_described_on_one_screen() -> None:
     model = pc.Model(
         x, pc.layers.Heads([pc.Binary(f"label {i}") for i in range(200)])(layers.Dense(8)(x))
     )
-    found = describe(model)
+    found = describe_network(model)
     assert (
         found.verdict.startswith("This is one network: 40 of") and "all 200 tasks" in found.verdict
     )
@@ -440,11 +442,11 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_time_is_measured_on_copies(make: Callable[[], Any]) -> None:
     model = make()
     before = [np.array(weight) for weight in model.get_weights()]
-    found = describe(model, measure=True).sharing
+    found = describe_network(model, measure=True).sharing
     for cost in (found.joint, found.separate):
         assert cost.step is not None and 0 < cost.step < 10
         assert cost.predict is not None and 0 < cost.predict < cost.step * 32
-    assert "A training step of 32 rows takes" in str(Description(found))
+    assert "A training step of 32 rows takes" in str(NetworkDescription(found))
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -486,8 +488,8 @@ def test_the_command_reads_the_run_without_keras(run: pc.Run, tmp_path: Path) ->
 
 def test_the_command_speaks_json(run: pc.Run, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
-        ["describe", str(run.path), "--json"],
-        ["describe", str(run.path), "--json", "--measure"],
+        ["describe-network", str(run.path), "--json"],
+        ["describe-network", str(run.path), "--json", "--measure"],
     ):
         with pytest.raises(SystemExit) as ended:
             polycera_cli.main(arguments)

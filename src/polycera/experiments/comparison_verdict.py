@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from polycera.errors import listing
 from polycera.experiments.gains import flat
-from polycera.runs.results import Comparison
+from polycera.runs.results import SeparateComparison
 
 SHOWN = 5
 """A sentence names at most this many tasks, the first ones."""
 
 
-def verdict(found: Comparison, names: Sequence[str]) -> str:
+def verdict(found: SeparateComparison, names: Sequence[str]) -> str:
     """Return a comparison in three sentences or more.
 
     Args:
@@ -32,7 +32,7 @@ def verdict(found: Comparison, names: Sequence[str]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _winner(found: Comparison) -> str:
+def _winner(found: SeparateComparison) -> str:
     """Return the sentence that says who wins."""
     joint, separate = _better(found, "joint"), _better(found, "separate")
     rows = f"on the {found.part} rows"
@@ -86,13 +86,13 @@ def _winner(found: Comparison) -> str:
     return f"{subject} {rows}: {tasks}; {_mean(found)}."
 
 
-def _all_flat(found: Comparison) -> bool:
+def _all_flat(found: SeparateComparison) -> bool:
     """Return whether all seeds gave the same difference, for every task."""
     ends = [(gain.low, gain.high) for gain in found.tasks.values()]
     return all(low is not None and high is not None and flat(low, high) for low, high in ends)
 
 
-def _judged(found: Comparison) -> str:
+def _judged(found: SeparateComparison) -> str:
     """Return the sentence that says that kernel ridge takes no part, where the run has it."""
     if not found.network_alone:
         return ""
@@ -102,12 +102,12 @@ def _judged(found: Comparison) -> str:
     )
 
 
-def _better(found: Comparison, side: str) -> list[str]:
+def _better(found: SeparateComparison, side: str) -> list[str]:
     """Return the tasks in which a side is better."""
     return [name for name, gain in found.tasks.items() if gain.better == side]
 
 
-def _decided(found: Comparison) -> str:
+def _decided(found: SeparateComparison) -> str:
     """Return which side is better by the mean over the tasks.
 
     The interval of the mean is used: seeds that change every task may leave their ratio as it is.
@@ -122,7 +122,7 @@ def _named(names: Sequence[str]) -> str:
     return listing(names, SHOWN)
 
 
-def _mean(found: Comparison) -> str:
+def _mean(found: SeparateComparison) -> str:
     """Return the part of the sentence about the mean relative gain and its interval."""
     assert found.delta is not None
     text = f"the joint network's mean relative gain (delta-m) is {found.delta:+.1%}"
@@ -132,7 +132,7 @@ def _mean(found: Comparison) -> str:
     return f"{text} ({found.low:+.1%} to {found.high:+.1%}, {interval})"
 
 
-def _cost(found: Comparison, tasks: int) -> str:
+def _cost(found: SeparateComparison, tasks: int) -> str:
     """Return the sentence about the costs.
 
     Sizes are those of one network for each task of the run, times those of the trained networks.
@@ -152,7 +152,7 @@ def _cost(found: Comparison, tasks: int) -> str:
     )
 
 
-def _chance(found: Comparison) -> str:
+def _chance(found: SeparateComparison) -> str:
     """Return the sentence about what the intervals do not cover."""
     task_count, false_alarms = len(found.tasks), (1 - found.confidence) * len(found.tasks)
     text = "Seeds vary first weights, order of rows and dropout, not which rows are held out"
@@ -166,7 +166,7 @@ def _chance(found: Comparison) -> str:
     )
 
 
-def _groups(found: Comparison) -> str:
+def _groups(found: SeparateComparison) -> str:
     """Return the sentence about groups of tasks, where pairs were trained."""
     if found.affinity is None:
         return ""

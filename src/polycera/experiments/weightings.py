@@ -1,4 +1,4 @@
-"""Choose and check the static weights that a sweep tries, and name the folder of each."""
+"""Choose and check the static weights that are compared, and name the folder of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polycera.errors import InputError, UnknownName, shorten
 Weights = dict[str, float]
 """Weights map a task to the factor of its loss, or `task/term` to the factor of a loss term.
 
-All weightings of a sweep have the same keys.
+All weightings of a comparison have the same keys.
 """
 
 RATIOS = (4.0, 16.0)

@@ -77,7 +77,7 @@ def _check_seen(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise InputError(
             f"Expected a keras.Model, got {type(model).__name__}; of a run: "
-            "pc.describe(run.model), or polycera describe RUN."
+            "pc.describe_network(run.model), or polycera describe-network RUN."
         )
     if not getattr(model, "outputs", None):
         raise InputError(

@@ -46,7 +46,7 @@ def _random(tensor: Any, count: int, rng: np.random.Generator) -> np.ndarray:
         )
         raise InputError(
             f"Input {shorten(name)!r} takes {problem}: give rows to measure with, "
-            "pc.describe(model, x, measure=True)."
+            "pc.describe_network(model, x, measure=True)."
         )
     if "int" in tensor.dtype or tensor.dtype == "bool":
         # 0 is a code that every vocabulary has; another one might be out of range.

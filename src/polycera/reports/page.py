@@ -64,7 +64,7 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
     that is damaged is named on the page, and what it would have shown is left out.
 
     Args:
-        runs: a run's folder, or an opened run, or a folder of runs such as `pc.sweep` leaves, or a list of these.
+        runs: a run's folder, or an opened run, or a folder of runs such as `pc.compare_weightings` leaves, or a list of these.
         path: of the file, ending in .html. Default: `report.html` in the run's folder; of several runs, in the current
             folder.
 

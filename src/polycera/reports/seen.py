@@ -173,7 +173,7 @@ class RunView:
         return self._part(results.THRESHOLDS, lambda: self.folder.thresholds)
 
     @cached_property
-    def comparison(self) -> results.Comparison | None:
+    def comparison(self) -> results.SeparateComparison | None:
         """The network against separate ones."""
         return self._part(results.COMPARISON, lambda: self.folder.comparison)
 

@@ -174,9 +174,9 @@ class Folder:
         return self._found(results.THRESHOLDS, results.Thresholds)
 
     @cached_property
-    def comparison(self) -> results.Comparison | None:
+    def comparison(self) -> results.SeparateComparison | None:
         """Return the comparison with separate networks; None where none was made."""
-        return self._found(results.COMPARISON, results.Comparison)
+        return self._found(results.COMPARISON, results.SeparateComparison)
 
     @cached_property
     def gradients(self) -> StoredArrays | None:

@@ -23,7 +23,7 @@ Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 SHARING, QUALITY, IMPORTANCE = "sharing.json", "quality.json", "importance.json"
 """SHARING: see `Sharing`; QUALITY: see `Quality`; IMPORTANCE: see `Importance`."""
 THRESHOLDS, COMPARISON = "thresholds.json", "comparison.json"
-"""THRESHOLDS: see `Thresholds`; COMPARISON: see `Comparison`."""
+"""THRESHOLDS: see `Thresholds`; COMPARISON: see `SeparateComparison`."""
 
 
 class Layer(msgspec.Struct):
@@ -387,7 +387,7 @@ class Affinity(msgspec.Struct):
     groups: list[list[int]]
 
 
-class Comparison(msgspec.Struct):
+class SeparateComparison(msgspec.Struct):
     """Holds `comparison.json`: one network for all tasks against one network for each.
 
     Attributes:
@@ -423,7 +423,7 @@ class Comparison(msgspec.Struct):
     def __repr__(self) -> str:
         gain = "undefined" if self.delta is None else f"{self.delta:+.1%}"
         return (
-            f"Comparison({len(self.tasks)} tasks, {len(self.seeds)} seeds, "
+            f"SeparateComparison({len(self.tasks)} tasks, {len(self.seeds)} seeds, "
             f"{self.part} rows: mean gain {gain})"
         )
 

@@ -12,7 +12,7 @@ from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import mean, plural, real, reals, say
 from polycera.reports.seen import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
-from polycera.runs.results import Comparison, Gain
+from polycera.runs.results import Gain, SeparateComparison
 
 WHO = {
     "joint": "one network",
@@ -101,7 +101,7 @@ def view(sheet: Sheet) -> View | None:
     )
 
 
-def _table(found: Comparison) -> Html:
+def _table(found: SeparateComparison) -> Html:
     rows = [
         [
             markup.name(task),
@@ -128,7 +128,7 @@ def _table(found: Comparison) -> Html:
     return markup.table(caption, head, rows, (2, 3, 4, 5))
 
 
-def _delta(found: Comparison) -> Html | None:
+def _delta(found: SeparateComparison) -> Html | None:
     if real(found.delta) is None:
         return None
     ends = [_times(value, 100.0) for value in (found.delta, found.low, found.high)]
@@ -145,7 +145,7 @@ def _delta(found: Comparison) -> Html | None:
     )
 
 
-def _cost(found: Comparison) -> Html:
+def _cost(found: SeparateComparison) -> Html:
     times = [
         ("training, mean of the seeds", mean(found.joint_seconds), mean(found.separate_seconds)),
         ("answering for a row", found.joint.predict, found.separate.predict),
@@ -153,7 +153,7 @@ def _cost(found: Comparison) -> Html:
     return costs("What it costs", found.joint, found.separate, times)
 
 
-def _affinity(sheet: Sheet, found: Comparison) -> Html | None:
+def _affinity(sheet: Sheet, found: SeparateComparison) -> Html | None:
     if found.affinity is None:
         return None
     tasks = list(found.tasks)

@@ -121,7 +121,7 @@ def _how_shared(seen: RunView) -> Html:
     shared = join(seen.sharing.verdict, " ") if seen.sharing else None
     if seen.comparison:
         return sentence(shared, seen.comparison.verdict)
-    command = element("code", f"polycera compare {shlex.quote(str(seen.path))}")
+    command = element("code", f"polycera compare-separate {shlex.quote(str(seen.path))}")
     if not seen.finished:
         return sentence(
             shared or "Whether separate networks would be better can be measured once it has ended."

@@ -20,7 +20,7 @@ from polycera import data
 from polycera.errors import InputError, Interrupted, listing, shorten
 from polycera.experiments import process_pool as side_by_side
 from polycera.experiments.seeds import seeds_of
-from polycera.experiments.sweep_result import JUDGED, Sweep, gathered
+from polycera.experiments.weighting_comparison import JUDGED, WeightingComparison, gathered
 from polycera.experiments.weightings import Weights, checked, design, folder_of, listed
 from polycera.runs import Spec, manifest, read_spec
 from polycera.storage import atomic, safe_read
@@ -29,20 +29,23 @@ from polycera.tabular.loss_weights import parted, weight_of, with_weights
 from polycera.tabular.prepare import tasks_from
 from polycera.tasks import Task
 
-NAME = "sweep.json"
-"""This file in the sweep's folder identifies the sweep, and at the end holds its results."""
+NAME = "weightings.json"
+"""This file in the folder identifies the comparison, and at the end holds its results."""
 
-NOT_SWEPT = ("out", "weights", "say", "progress", "seed")
-"""A sweep sets these arguments of `fit` itself."""
+OLD_NAME = "sweep.json"
+"""The name of that file in folders that version 0.1.0 wrote; it goes on being used there."""
+
+OWN_ARGUMENTS = ("out", "weights", "say", "progress", "seed")
+"""`compare_weightings` sets these arguments of `fit` itself."""
 
 
 @dataclass(frozen=True)
-class SweepSettings:
-    """Hold what all trainings of a sweep have in common.
+class WeightingsAsked:
+    """Hold what all trainings of a comparison of weightings have in common.
 
     Attributes:
         source, targets, options: as `fit` takes them.
-        spec: everything but the weights, where the sweep starts from a spec.
+        spec: everything but the weights, where a spec was passed.
         out: the folder of the runs.
     """
 
@@ -54,13 +57,13 @@ class SweepSettings:
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """Describes one training of a sweep.
+class WeightedTraining:
+    """Describes one training with its weights.
 
     Attributes:
-        weights: loss weight of every task, and of the loss terms that are swept.
+        weights: loss weight of every task, and of the loss terms whose weights are varied.
         seed: seed of the split, the initial weights, the order of rows and dropout.
-        folder: name of its run folder in the folder of the sweep.
+        folder: name of its run folder in the folder of the comparison.
     """
 
     weights: Weights
@@ -71,7 +74,7 @@ class Weighed:
         return repr(self.folder)
 
 
-def sweep(
+def compare_weightings(
     source: Any = None,
     targets: Any = None,
     weights: Iterable[Mapping[str, float]] | None = None,
@@ -81,7 +84,7 @@ def sweep(
     processes: int | None = None,
     say: Any = None,
     **options: Any,
-) -> Sweep:
+) -> WeightingComparison:
     """Train once for each of several static loss weightings, several trainings at a time.
 
     Each training is a run folder in `out`, named after its weights, so that it predicts, reports
@@ -104,28 +107,28 @@ def sweep(
         out: folder for the runs.
         seeds: number of trainings of each weighting, or a list of seeds. As with `fit`, a seed also
             draws the split.
-        processes: number of trainings at once; as for `compare`.
+        processes: number of trainings at once; as for `compare_separate`.
         say: function that is called with sentences about the progress.
         **options: as for `fit`: `spec`, `training`, `network`, `test`, ...
 
     Returns:
-        the sweep: `table`, `front`, `best(weights)`, `picture(a, b)`.
+        the comparison: `table`, `front`, `best(weights)`, `picture(a, b)`.
 
     Raises:
         UnknownName, InputError: for weights of a task or a term that does not exist; for a
             weighting that would change them while training; for landmarks; for a folder that holds
-            another sweep; and as `fit`.
-        PolyceraError: where a training fails; the other trainings of the sweep are stopped, and
-            finished ones remain.
+            another comparison; and as `fit`.
+        PolyceraError: where a training fails; the other trainings are stopped, and finished ones
+            remain.
         Interrupted: after Ctrl-C; finished trainings remain, and the same call continues.
 
     Examples:
         >>> import polycera as pc
-        >>> found = pc.sweep(
-        ...     "customers.csv", ["churn", "revenue_loss"], out="sweeps/customers"
+        >>> found = pc.compare_weightings(
+        ...     "customers.csv", ["churn", "revenue_loss"], out="weightings/customers"
         ... )  # doctest: +SKIP
         >>> found.best({"churn": 0.7, "revenue_loss": 0.3}).path  # doctest: +SKIP
-        PosixPath('sweeps/customers/churn=4,revenue_loss=1')
+        PosixPath('weightings/customers/churn=4,revenue_loss=1')
     """
     settings = _asked(source, targets, dict(options), Path(out))
     requested = None if weights is None else listed(weights)
@@ -135,14 +138,14 @@ def sweep(
     )
     first = 0 if settings.spec is None else settings.spec.seed
     jobs = [
-        Weighed(weighting, seed, folder_of(weighting, None if seed == first else seed))
+        WeightedTraining(weighting, seed, folder_of(weighting, None if seed == first else seed))
         for weighting in weightings
         for seed in seeds_of(seeds, first)
     ]
     # Without a number of processes the first training runs here and finds errors in the table.
     if processes is not None:
         _check_table(settings)
-    with atomic.new_parents(settings.out / NAME):
+    with atomic.new_parents(_record(settings.out)):
         atomic.make_folder(settings.out)
         _begin(settings)
         try:
@@ -150,12 +153,12 @@ def sweep(
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Interrupted; what has ended is kept in {shorten(settings.out)!r}, and the same "
-                "sweep goes on from there."
+                "call goes on from there."
             ) from None
         finally:
-            # Without any run the folder is no sweep; another sweep may then use it.
+            # Without any run the folder holds no comparison; another one may then use it.
             if not any(path.is_dir() for path in settings.out.iterdir()):
-                atomic.remove(settings.out / NAME)
+                atomic.remove(_record(settings.out))
     rows = [
         (weighting, [settings.out / job.folder for job in jobs if job.weights == weighting])
         for weighting in weightings
@@ -166,7 +169,7 @@ def sweep(
         if result.all_alike:
             say("All weightings reach the same numbers: nothing can be chosen among them.")
     atomic.write(
-        settings.out / NAME, manifest.page({"asked": _digest(settings), **result.to_config()})
+        _record(settings.out), manifest.page({"asked": _digest(settings), **result.to_config()})
     )
     return result
 
@@ -174,16 +177,18 @@ def sweep(
 # -- arguments -------------------------------------------------------------------------------
 
 
-def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> SweepSettings:
-    """Return the arguments of a sweep, checked.
+def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> WeightingsAsked:
+    """Return the arguments of `compare_weightings`, checked.
 
     Raises:
-        InputError: for arguments that a sweep sets itself, a spec beside targets, or a loss
+        InputError: for arguments that are set for each training, a spec beside targets, or a loss
             weighting that changes weights while training.
     """
-    for name in NOT_SWEPT:
+    for name in OWN_ARGUMENTS:
         if name in options:
-            raise InputError(f"A sweep has its own {name} for each training; leave {name}= out.")
+            raise InputError(
+                f"compare_weightings sets {name} for each training itself; leave {name}= out."
+            )
     spec = options.pop("spec", None)
     if spec is not None and not isinstance(spec, Spec):
         spec = read_spec(spec)
@@ -199,8 +204,8 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Swe
     weighting = training_options.get("weighting") if spec is None else spec.training.weighting
     if weighting is not None:
         raise InputError(
-            f"A sweep compares static weights, and the weighting {shorten(weighting)!r} changes "
-            "them while training: leave it out, or take it out of the spec."
+            f"compare_weightings compares static weights, and the weighting {shorten(weighting)!r} "
+            "changes them while training: leave it out, or take it out of the spec."
         )
     # An iterator is read once here, because the targets are used for every training.
     target_list = (
@@ -212,7 +217,7 @@ def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> Swe
         spec = msgspec.structs.replace(
             spec, network=msgspec.structs.replace(spec.network, landmarks=0)
         )
-    return SweepSettings(source, target_list, options, spec, out)
+    return WeightingsAsked(source, target_list, options, spec, out)
 
 
 def _without_landmarks(network: Any) -> dict[str, Any]:
@@ -224,21 +229,22 @@ def _without_landmarks(network: Any) -> dict[str, Any]:
         )
     if options.get("landmarks"):
         raise InputError(
-            "A sweep judges the network alone, for weights of losses do not reach kernel ridge: "
+            "compare_weightings measures the network alone, because loss weights do not reach "
+            "kernel ridge: "
             "leave landmarks out of network=."
         )
     return {**options, "landmarks": 0}
 
 
-def _own_weights(asked: SweepSettings, wanted: list[Mapping[str, float]] | None) -> Weights:
-    """Return the declared weights of what is swept, without reading the table.
+def _own_weights(asked: WeightingsAsked, wanted: list[Mapping[str, float]] | None) -> Weights:
+    """Return the declared weights of what is varied, without reading the table.
 
     That is every task where there are several, and each loss term that one of the weightings names.
     Where nothing is named, it is the terms of a single task.
 
     Raises:
         UnknownName: for a task that does not exist.
-        InputError: where there is one task, and no terms of it to sweep.
+        InputError: where there is one task, and no terms of it to vary.
     """
     tasks = _tasks_known(asked)
     task_weights = {name: 1.0 if task is None else task.weight for name, task in tasks.items()}
@@ -266,7 +272,7 @@ def _own_weights(asked: SweepSettings, wanted: list[Mapping[str, float]] | None)
             f"targets are {listing(task_weights)}: name terms, as in "
             f"weights=[{{'{next(iter(task_weights), 'price')}/mse': 0.8, ...}}, ...]."
         )
-    # A single task without a named weight of its own is left out: only its terms are swept.
+    # A single task without a named weight of its own is left out: only its terms are varied.
     return (
         terms
         if len(task_weights) < 2 and not any(name in task_weights for name in named)
@@ -291,7 +297,7 @@ def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
     return 0.0
 
 
-def _tasks_known(asked: SweepSettings) -> dict[str, Task | None]:
+def _tasks_known(asked: WeightingsAsked) -> dict[str, Task | None]:
     """Return name -> task; None where only its name or its kind was given."""
     if asked.spec is not None:
         return {task.name: task for task in tasks_from(asked.spec.tasks)}
@@ -308,7 +314,7 @@ def _tasks_known(asked: SweepSettings) -> dict[str, Task | None]:
     return tasks
 
 
-def _check_table(asked: SweepSettings) -> None:
+def _check_table(asked: WeightingsAsked) -> None:
     """Read the table and check its targets before processes are started.
 
     Otherwise each process would fail with the same error.
@@ -328,13 +334,13 @@ def _listed(targets: Any) -> list[Any]:
     return [targets] if isinstance(targets, str | Task | Mapping) else list(targets)
 
 
-def _begin(asked: SweepSettings) -> None:
-    """Write what is swept into the folder, so that two sweeps are not mixed in it.
+def _begin(asked: WeightingsAsked) -> None:
+    """Write what is compared into the folder, so that two comparisons are not mixed in it.
 
     Raises:
-        InputError: where the folder holds a sweep of something else.
+        InputError: where the folder holds a comparison of something else.
     """
-    path, digest = asked.out / NAME, _digest(asked)
+    path, digest = _record(asked.out), _digest(asked)
     if path.exists():
         try:
             existing = safe_read.json(safe_read.content(path, safe_read.SIZE))
@@ -342,14 +348,19 @@ def _begin(asked: SweepSettings) -> None:
             existing = None
         if not isinstance(existing, dict) or existing.get("asked") != digest:
             raise InputError(
-                f"The folder {shorten(asked.out)!r} holds a sweep with another table, other "
-                "targets or other options; choose another out=, or remove it."
+                f"The folder {shorten(asked.out)!r} holds a comparison of weightings with "
+                "another table, other targets or other options; choose another out=, or remove it."
             )
     else:
         atomic.write(path, manifest.page({"asked": digest}))
 
 
-def _digest(asked: SweepSettings) -> str:
+def _record(folder: Path) -> Path:
+    """Return the path of the file that identifies a comparison, by its old name if it has that."""
+    return folder / OLD_NAME if (folder / OLD_NAME).exists() else folder / NAME
+
+
+def _digest(asked: WeightingsAsked) -> str:
     """Return a checksum of what all runs have in common, without the cells of a data frame."""
     source = (
         str(asked.source) if isinstance(asked.source, str | Path) else type(asked.source).__name__
@@ -368,7 +379,9 @@ def _plain(value: Any) -> Any:
 # -- trainings -------------------------------------------------------------------------------
 
 
-def _train_all(asked: SweepSettings, jobs: list[Weighed], processes: int | None, say: Any) -> None:
+def _train_all(
+    asked: WeightingsAsked, jobs: list[WeightedTraining], processes: int | None, say: Any
+) -> None:
     """Train all jobs that are not finished.
 
     Without a number of processes the first training measures how long one takes.
@@ -402,7 +415,7 @@ def _has_ended(place: Path) -> bool:
     return place.exists() and Run(place).finished
 
 
-def train(asked: SweepSettings, job: Weighed) -> None:
+def train(asked: WeightingsAsked, job: WeightedTraining) -> None:
     """Train one weighting, or resume it, unless it is finished."""
     run_folder = asked.out / job.folder
     with warnings.catch_warnings():

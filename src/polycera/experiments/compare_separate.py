@@ -17,12 +17,12 @@ from polycera.experiments.gains import delta_m, gain_of
 from polycera.experiments.jobs import ComparisonData, Job, TrainedJob, problem_of, train
 from polycera.experiments.seeds import seeds_of
 from polycera.runs import folder, manifest, results
-from polycera.runs.results import Comparison
+from polycera.runs.results import SeparateComparison
 from polycera.storage import atomic, lock
 from polycera.tabular import Run
 
 
-def compare(
+def compare_separate(
     run: Run | str | Path,
     source: Any = None,
     *,
@@ -33,7 +33,7 @@ def compare(
     confidence: float = 0.95,
     write: bool = True,
     say: Any = None,
-) -> Comparison:
+) -> SeparateComparison:
     """Train separate networks for each task of a run, and compare them with the joint network.
 
     The run's network is trained again and, for each task, a network of its own: the same trunk and
@@ -75,7 +75,7 @@ def compare(
 
     Examples:
         >>> import polycera as pc
-        >>> found = pc.compare("runs/customers-1", seeds=5)  # doctest: +SKIP
+        >>> found = pc.compare_separate("runs/customers-1", seeds=5)  # doctest: +SKIP
         >>> print(found.verdict)  # doctest: +SKIP
         Separate networks win on the test rows: better in 2 of 2 tasks, ...
         >>> found.tasks["churn"].difference, found.delta  # doctest: +SKIP
@@ -85,14 +85,14 @@ def compare(
     keras = sys.modules.get("keras")
     if keras is not None and isinstance(run, keras.Model):
         raise InputError(
-            "pc.compare takes a run of pc.fit, which holds rows, batches and steps; got the "
-            f"Keras model {run.name!r}. Compare models of your own by hand: adopt the same "
+            "pc.compare_separate takes a run of pc.fit, which holds rows, batches and steps; got "
+            f"the Keras model {run.name!r}. Compare models of your own by hand: adopt the same "
             "builder once for all tasks and once for each, and look at model.skills on the same "
-            "rows (docs/separate-networks.md); pc.describe(model) tells the costs."
+            "rows (docs/separate-networks.md); pc.describe_network(model) tells the costs."
         )
     if not isinstance(run, Run | str | Path):
         raise InputError(
-            f"pc.compare takes a run of pc.fit, or its folder; got {type(run).__name__}."
+            f"pc.compare_separate takes a run of pc.fit, or its folder; got {type(run).__name__}."
         )
     opened_run = run if isinstance(run, Run) else Run(run)
     all_names = [task["name"] for task in _ended(opened_run).spec.tasks]
@@ -125,7 +125,7 @@ def compared(
     seeds: Sequence[int],
     trained: Mapping[Job, TrainedJob],
     confidence: float,
-) -> Comparison:
+) -> SeparateComparison:
     """Return the numbers of a comparison from the results of the trainings."""
     joint = [trained[Job(tuple(problem.names), seed)] for seed in seeds]
     separate = [[trained[Job((name,), seed)] for name in names] for seed in seeds]
@@ -137,7 +137,7 @@ def compared(
     deltas = [delta_m(*pair) for pair in pairs]
     mean, low, high = interval(deltas, confidence)
     sharing = problem.sharing()
-    return Comparison(
+    return SeparateComparison(
         seeds=list(seeds),
         part=problem.part,
         confidence=confidence,

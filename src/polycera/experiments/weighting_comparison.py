@@ -1,4 +1,4 @@
-"""Hold the results of a sweep over static loss weights.
+"""Hold the results of a comparison of static loss weightings.
 
 They are a table, the Pareto set of the weightings, and the best weighting under given score
 weights.
@@ -25,10 +25,9 @@ from polycera.tabular.prepare import tasks_from
 from polycera.tasks.terms import factor
 
 JUDGED = (
-    "Judged is the network alone: weights of losses do not reach kernel ridge, so it takes no "
-    "part in a sweep."
+    "The network alone is measured: loss weights do not reach kernel ridge, so it takes no part."
 )
-"""This sentence says what a sweep compares."""
+"""This sentence says what is compared."""
 
 
 class Reached(msgspec.Struct):
@@ -49,7 +48,7 @@ class Point(msgspec.Struct):
     """Holds one weighting with its runs and results.
 
     Attributes:
-        weights: loss weight of every task, and of the loss terms that are swept.
+        weights: loss weight of every task, and of the loss terms whose weights are varied.
         runs: names of the run folders, one for each seed.
         tasks: task -> its results on the rows by which weightings are compared.
         held_out: task -> its results on the run's `held_out` rows (test rows, where there are any).
@@ -70,7 +69,7 @@ class Point(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Sweep:
+class WeightingComparison:
     """Hold several weightings of one problem.
 
     Attributes:
@@ -160,7 +159,10 @@ class Sweep:
         )
 
     def __repr__(self) -> str:
-        return f"Sweep({str(self.path)!r}: {len(self.points)} weightings, {self.part} rows)"
+        return (
+            f"WeightingComparison({str(self.path)!r}: {len(self.points)} weightings, "
+            f"{self.part} rows)"
+        )
 
     def _repr_html_(self) -> str:
         tasks = list(self.points[0].tasks) if self.points else []
@@ -177,22 +179,24 @@ class Sweep:
         )
 
     def to_config(self) -> dict[str, Any]:
-        """Return the sweep as plain values, for JSON."""
+        """Return the comparison as plain values, for JSON."""
         return {"part": self.part, "judged": self.judged, "points": self.table}
 
     def _place(self, name: str) -> int:
-        """Return the position of a task among the tasks of the sweep."""
+        """Return the position of a task among the tasks of the comparison."""
         names = list(self.points[0].tasks)
         if name not in names:
-            raise UnknownName("task of the sweep:", name, names)
+            raise UnknownName("task of the comparison:", name, names)
         return names.index(name)
 
 
-def gathered(path: Path, weightings: Sequence[tuple[dict[str, float], list[Path]]]) -> Sweep:
-    """Return the sweep that its runs make.
+def gathered(
+    path: Path, weightings: Sequence[tuple[dict[str, float], list[Path]]]
+) -> WeightingComparison:
+    """Return the comparison that its runs make.
 
     Args:
-        path: folder of the sweep.
+        path: folder of the runs.
         weightings: weights and the runs with them, one for each seed.
 
     Raises:
@@ -214,7 +218,7 @@ def gathered(path: Path, weightings: Sequence[tuple[dict[str, float], list[Path]
     ]
     for point, is_pareto in zip(points, pareto_set.non_dominated(_skills(points)), strict=True):
         point.front = bool(is_pareto)
-    return Sweep(path, part, points)
+    return WeightingComparison(path, part, points)
 
 
 def _check_alike(opened: list[tuple[dict[str, float], list[Run]]]) -> None:
@@ -232,7 +236,7 @@ def _check_alike(opened: list[tuple[dict[str, float], list[Run]]]) -> None:
             if rows.setdefault(run.spec.seed, run.schema["rows"]) != run.schema["rows"]:
                 raise InputError(
                     f"The run {shorten(run.path)!r} was trained on another table than the others "
-                    "of its sweep; remove it, or choose another out=."
+                    "in its folder; remove it, or choose another out=."
                 )
 
 

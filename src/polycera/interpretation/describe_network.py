@@ -16,8 +16,8 @@ from polycera.runs.results import Sharing
 
 
 @dataclass(frozen=True)
-class Description:
-    """Hold what `describe` found.
+class NetworkDescription:
+    """Hold what `describe_network` found.
 
     It prints as text; a notebook shows a picture with the text below.
 
@@ -55,7 +55,7 @@ class Description:
         return f"<style>{STYLE}</style>{self.picture().fragment('sharing')}<pre>{text}</pre>"
 
 
-def describe(model: Any, x: Any = None, *, measure: bool = False) -> Description:
+def describe_network(model: Any, x: Any = None, *, measure: bool = False) -> NetworkDescription:
     """Return which layers and weights of a network serve which tasks, and at what cost.
 
     The verdict says whether the network is one or several. Shared weights learn from all tasks that
@@ -82,10 +82,10 @@ def describe(model: Any, x: Any = None, *, measure: bool = False) -> Description
         >>> model = keras.Model(
         ...     x, {"price": keras.layers.Dense(1)(h), "sold": keras.layers.Dense(1)(h)}
         ... )
-        >>> pc.describe(model).verdict
+        >>> pc.describe_network(model).verdict
         'This is one network: 544 of 610 weights serve both tasks and receive the sum of ...'
     """
     result = sharing(model)
     if measure:
         result.joint, result.separate = measuring.costs(model, result, x)
-    return Description(result)
+    return NetworkDescription(result)
