@@ -126,7 +126,7 @@ class Graph:
                 for t, key in zip(call.node.input_tensors, call.inputs, strict=True)
             }
             args, kwargs = call.node.arguments.fill_in(values_by_id)
-            if "training" in getattr(call.operation, "_call_context_args", ()):
+            if keras_graph.takes_training(call.operation):
                 # Some layers ignore the `training` of the call around them.
                 kwargs["training"] = True
             replacement = instead.get(call)

@@ -49,6 +49,11 @@ def inner_layers(layer: Any) -> list[Any]:
     return list(getattr(layer, "_layers", ()))
 
 
+def takes_training(operation: Any) -> bool:
+    """Return whether a layer is told by its caller that it is trained."""
+    return "training" in getattr(operation, "_call_context_args", ())
+
+
 def standardized_inputs(model: keras.Model, inputs: Any) -> Any:
     """Return inputs as a functional model brings them to its layers: in their types and shapes."""
     return model._standardize_inputs(inputs)

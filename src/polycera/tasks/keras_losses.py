@@ -186,12 +186,17 @@ def family_of(loss: Any) -> str | None:
     return family
 
 
+def arguments_of(loss: Any) -> dict[str, Any]:
+    """Return what a loss of Keras passes to its function, by name; empty for any other loss."""
+    # Keras 3.15.1 leaves the delta of Huber out of `get_config`, so there is no public way to it.
+    # This room may not import `layers.keras_graph`, which has Keras's other private names.
+    return dict(getattr(loss, "_fn_kwargs", {}))
+
+
 def settings_of(loss: Any) -> dict[str, Any]:
     """Return the settings of a loss of Keras that change its value, by name."""
     config = loss.get_config() if hasattr(loss, "get_config") else {}
-    # Keras 3.15.1 leaves the delta of Huber out of the config.
-    arguments = getattr(loss, "_fn_kwargs", {})
-    settings = {**config, **arguments}
+    settings = {**config, **arguments_of(loss)}
     return {
         name: value
         for name, value in settings.items()

@@ -225,11 +225,9 @@ class Term:
         # Built once from what is written, to see now whether it would come back with its settings.
         serialized = keras.saving.serialize_keras_object(self.loss)
         reloaded = loss_from_config.loss(serialized, f"Loss {self.name!r}")
-        reloaded_settings, settings = (
-            getattr(loss, "_fn_kwargs", None) for loss in (reloaded, self.loss)
-        )
+        settings = keras_losses.arguments_of(self.loss)
         # Keras 3.15.1 does not write the delta of Huber.
-        if reloaded_settings != settings:
+        if keras_losses.arguments_of(reloaded) != settings:
             raise InputError(
                 f"Loss {self.name!r} would lose its settings {shorten(repr(settings))} when saved, "
                 "because Keras does not write them down: put the loss into a registered function."
