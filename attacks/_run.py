@@ -293,8 +293,8 @@ def used(place: Place, begun: bool) -> Outcome:
 
 
 USUAL = (
-    "The thresholds of this run belong to the weights at its end",
-    "The run began with table.csv: of its 80 rows",
+    "The thresholds of this run belong to its final weights",
+    "The run was trained on table.csv: of its 80 rows",
 )
 """The starts of warnings that a genuine run gives too (a picked epoch, rows that trained it)."""
 

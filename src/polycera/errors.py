@@ -109,13 +109,13 @@ class NotFinite(PolyceraError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a training, after a checkpoint; the message says how to go on."""
+    """Ctrl-C in the middle of a training, after a checkpoint; the message says how to resume."""
 
     code = 130
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP in a training, after a checkpoint; the message says how to go on."""
+    """SIGTERM or SIGHUP in a training, after a checkpoint; the message says how to resume."""
 
     def __init__(self, message: str, code: int = 143) -> None:
         super().__init__(code)

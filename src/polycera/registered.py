@@ -30,9 +30,9 @@ def name_of(kind: type[Any], what: str) -> str:
     name = keras.saving.get_registered_name(kind)
     if keras.saving.get_registered_object(name) is not kind:
         raise InputError(
-            f"{what} is a class of your own and cannot be written down: put "
-            "@keras.saving.register_keras_serializable('my_package') above it, so that it is found "
-            "again."
+            f"{what} is a class of your own and cannot be saved by name: put "
+            "@keras.saving.register_keras_serializable('my_package') above it, so that it is "
+            "found again."
         )
     return str(name)
 

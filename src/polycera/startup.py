@@ -76,8 +76,8 @@ def choose_backend() -> str:
     if wanted:  # Keras takes an empty value as unset
         if wanted not in KNOWN:
             raise InputError(
-                f"KERAS_BACKEND is {shorten(wanted)!r}, which is no backend of Keras: set it to "
-                f"one of {', '.join(BACKENDS)}, or leave it unset."
+                f"KERAS_BACKEND is {shorten(wanted)!r}, which is not a backend of Keras: set it "
+                f"to one of {', '.join(BACKENDS)}, or leave it unset."
             )
         if not installed(wanted):
             extra = wanted if wanted in BACKENDS else BACKENDS[0]
@@ -98,7 +98,7 @@ def choose_backend() -> str:
     os.environ["KERAS_BACKEND"] = chosen
     warnings.warn(
         f"Keras would take {configured}, which is not installed: polycera has chosen {chosen}. "
-        f"Set KERAS_BACKEND={chosen}, and this is not said again.",
+        f"Set KERAS_BACKEND={chosen} to hide this message.",
         stacklevel=2,
     )
     return chosen
@@ -156,8 +156,8 @@ def _configured() -> str | None:
             )
     if not isinstance(settings.get("epsilon", 1e-7), float):
         raise InputError(
-            f"Keras's settings say epsilon={shorten(repr(settings['epsilon']))}, no float: "
-            f"{way_out}."
+            f"Keras's settings say epsilon={shorten(repr(settings['epsilon']))}, which is not a "
+            f"float: {way_out}."
         )
     return settings.get("backend")
 

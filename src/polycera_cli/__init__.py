@@ -106,7 +106,7 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
         output.flush()
     except CycloptsError as error:
         unused = "Unused Tokens" in str(error)
-        hint = "Say --target before each column to predict." if unused else "See polycera --help."
+        hint = "Write --target before each column to predict." if unused else "See polycera --help."
         complain(f"{' '.join(str(error).split())} {hint}")
         code = 2
     except KeyboardInterrupt as error:
@@ -147,9 +147,7 @@ def _explain(error: Exception, output: Output) -> int:
     if TRACEBACK in os.environ or settings.verbose:
         raise error
     what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    complain(
-        f"This went wrong unexpectedly: {what} ({TRACEBACK}=1 shows where); nothing was written."
-    )
+    complain(f"Unexpected error: {what} ({TRACEBACK}=1 shows where); nothing was written.")
     return 1
 
 

@@ -72,7 +72,7 @@ def predict(
     from polycera.storage import paths, table_files
 
     if safe_csv and (json_ or (output is not None and output.suffix != ".csv")):
-        raise InputError("--safe-csv is about CSV: leave it out, or write a .csv file.")
+        raise InputError("--safe-csv applies to CSV only: leave it out, or write a .csv file.")
     if output is None:
         need_output("Name a file: --output answers.csv.")
     else:
@@ -80,8 +80,8 @@ def predict(
         table_files.check_path(output)
         if output.exists() and file.exists() and output.samefile(file):
             raise InputError(
-                f"The answers would replace the table {str(file)!r} itself; "
-                "choose another --output."
+                f"The predictions would overwrite the table {str(file)!r} itself; choose another "
+                "--output."
             )
     answers = {name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()}
     if safe_csv:

@@ -174,9 +174,7 @@ def _refuse_beside_a_run(given: dict[str, Any]) -> None:
 
     beside = [f"--{name}" for name, value in given.items() if value is not None]
     if beside:
-        raise InputError(
-            f"A run has a spec of its own; leave {', '.join(beside)} out, or name a table."
-        )
+        raise InputError(f"A run has its own spec; leave {', '.join(beside)} out, or name a table.")
 
 
 def _gains(found: Any) -> None:
@@ -195,7 +193,7 @@ def _gains(found: Any) -> None:
 
 def _points(found: Any) -> None:
     """Print a comparison of weightings as a table."""
-    table = _table(f"Skill on the {found.part} rows (*: beaten by none)")
+    table = _table(f"Skill on the {found.part} rows (*: in the Pareto set)")
     tasks = list(found.points[0].tasks)[:MANY]
     table.add_column("weights")
     for task in tasks:

@@ -136,7 +136,7 @@ def epochs(kept: Any, chosen: int) -> None:
     """The epochs that were kept, and which was chosen."""
     from rich.table import Table
 
-    table = Table(title="Epochs that no other beats on every task: skill on the validation rows")
+    table = Table(title="Pareto set of epochs: skill on the validation rows")
     for name in ("", "epoch", *list(kept[0].skills)[:MANY]):
         table.add_column(cell(name), justify="right")
     for one in kept:

@@ -263,12 +263,12 @@ def demo(*, out: Out = None, json_: Json = False) -> int:
         # found without importing the package, which would import pandas
         table = Path(next(iter(found.submodule_search_locations))) / "data" / "penguins.csv"
         targets = ["body_mass_g", "sex", "species"]
-        what = "Palmer penguins (Horst, Hill, Gorman 2020): three answers from one network."
+        what = "Palmer penguins (Horst, Hill, Gorman 2020): three targets, one network."
     else:
         table, targets = _made_up(out), list(TARGETS)
         what = (
-            f"{ROWS} made-up customers: two answers from one network. "
-            "Real data, 344 penguins: pip install 'polycera[demo]'."
+            f"{ROWS} made-up customers: two targets, one network. Real data, 344 penguins: pip "
+            "install 'polycera[demo]'."
         )
     if not json_:
         say(what)

@@ -280,7 +280,7 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "resume another table": (
         ("fit", "other.csv", *GOOD[2:], *QUICK, "--out", "run", "--resume"),
-        ["'run'", "the values in the table are others", "--out"],
+        ["'run'", "the values in the table differ", "--out"],
     ),
     "run inside a file": ((*GOOD, "--out", "good.csv/run"), ["'good.csv/run'", "is a file"]),
     # a spec
@@ -676,7 +676,8 @@ def test_a_number_that_another_training_takes_meanwhile_gives_way_to_the_next(
         os, "rename", lambda *_: (place / "mine" / "x").mkdir(parents=True) or rename(*_)
     )
     with pytest.raises(
-        InputError, match=r"Another training has taken the run folder 'runs/mine' meanwhile; choose"
+        InputError,
+        match=r"Another training created the run folder 'runs/mine' in the meantime; choose",
     ):
         pc.fit(table(), ["revenue"], out=place / "mine")
     assert not list(place.glob(".unfinished*"))
@@ -696,7 +697,7 @@ def test_odd_names_of_run_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b2"]
     with pytest.raises(
         InputError,
-        match=r"already exists; .*; it is a training that has not ended: .* polycera resume b2",
+        match=r"already exists; .*; its training has not ended: .* polycera resume b2",
     ):
         pc.fit(table(), ["churn"], out="b2")
 

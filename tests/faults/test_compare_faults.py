@@ -63,16 +63,20 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"tasks": ["prise"]}, r"Unknown task to compare: 'prise'; did you mean 'price'"),
         ({"tasks": []}, r"No task to compare"),
-        ({"source": None}, r"began with a data frame: pass it again, as source="),
+        ({"source": None}, r"was started with a data frame: pass it again, as source="),
         ({"source": "gone.csv"}, r"gone\.csv"),
-        ({"source": columns(59)}, r"The table given is not the one with which the run .* began"),
+        (
+            {"source": columns(59)},
+            r"The table given is not the one with which the run .* was started",
+        ),
         (
             {"source": {**columns(), "left": columns()["left"] + 1e-3}},
             r"The table given is not the one",
         ),
         (
             {"seeds": 0},
-            r"Expected seeds= to be how many, 1 or more, or a list of different seeds, got 0",
+            r"Expected seeds= to be a number of seeds, 1 or more, or a list of different seeds, "
+            r"got 0",
         ),
         ({"seeds": [1, 1]}, r"got \[1, 1\]"),
         ({"seeds": [-1]}, r"got \[-1\]"),
@@ -104,7 +108,7 @@ def test_one_task_and_no_rows_held_out(tmp_path: Path) -> None:
     bare = pc.fit(
         columns(), ["price", "left"], out=tmp_path / "bare", validation=0.0, test=0.0, **QUICK
     )
-    with pytest.raises(InputError, match=r"held out no rows, neither for validation nor for test"):
+    with pytest.raises(InputError, match=r"has neither validation nor test rows"):
         compare_separate(bare, columns())
     with pytest.raises(InputError, match="There is no run folder"):
         compare_separate(tmp_path / "none")
@@ -114,12 +118,12 @@ def test_no_validation_is_no_obstacle_and_is_said_where_it_is_all_there_is(tmp_p
     test = pc.fit(columns(), ["price", "left"], out=tmp_path / "test", validation=0.0, **QUICK)
     found = compare_separate(test, columns(), seeds=1, write=False)
     assert found.part == "test"
-    assert "one seed says nothing about chance" in found.verdict
+    assert "one seed cannot show whether that is chance" in found.verdict
     assert [gain.low for gain in found.tasks.values()] == [None, None]
     assert test.comparison is None
     only = pc.fit(columns(), ["price", "left"], out=tmp_path / "only", test=0.0, **QUICK)
     found = compare_separate(only, columns(), seeds=1, write=False)
-    assert "these are the rows by which training stopped" in found.verdict
+    assert "early stopping used these rows" in found.verdict
 
 
 def test_a_run_that_has_not_ended_or_is_being_trained(
@@ -260,7 +264,7 @@ def test_an_error_in_this_process_names_the_network(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def apart(*_: Any, **__: Any) -> Any:
-        raise PolyceraError("The training came apart.")
+        raise PolyceraError("Training diverged.")
 
     monkeypatch.setattr(recipe, "train", apart)
     with pytest.raises(
@@ -304,7 +308,7 @@ def test_an_error_in_this_process_names_the_network(
         ({"weights": [{"prise/mse": 1.0}]}, r"Unknown task in the weights: 'prise/mse'"),
         (
             {"network": {"landmarks": 9}},
-            r"weights of losses do not reach kernel ridge: leave landmarks out",
+            r"loss weights do not affect kernel ridge: leave landmarks out",
         ),
         ({"training": "dwa"}, r"Expected training= to be a dict of options, got 'dwa'"),
         ({"training": {"weighting": "dwa"}}, r"the weighting 'dwa' changes them while training"),
@@ -412,7 +416,7 @@ def test_the_commands(
     assert cli("compare-weightings", run, "--out", "again", "--weights", "price=2", "--json") == 0
     assert '"front": true' in capsys.readouterr().out
     assert cli("compare-weightings", run, "--out", "again", "-t", "price") == 2
-    assert "A run has a spec of its own" in capsys.readouterr().err
+    assert "A run has its own spec" in capsys.readouterr().err
     assert cli("compare-separate", run, "--seeds", "1") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "[red]<b>&, x=1" in said

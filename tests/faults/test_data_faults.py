@@ -195,7 +195,7 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"a": "text"}, "Column 'a' is one str; one value a row is expected."),
         (
             {"a": np.ones((3, 2))},
-            "Column 'a' came with shape (3, 2); shape (rows,), one value a row, is expected.",
+            "Column 'a' has shape (3, 2); shape (rows,), one value a row, is expected.",
         ),
         ({"a": [1, [2]]}, "Column 'a' holds a list in row 1;"),
         ({"a": np.array([1j])}, "Column 'a' holds complex128 values;"),
@@ -280,7 +280,7 @@ def test_a_column_that_is_not_what_was_declared(column: str, role: str, expected
 
 
 def test_a_target_has_no_role() -> None:
-    expected = "Targets have no role as inputs, and these were given one: 'age'."
+    expected = "Targets have no role as inputs, but these were given one: 'age'."
     assert message(lambda: infer(TABLE, ["age"], {"age": "number"})) == expected
 
 
@@ -333,7 +333,7 @@ def test_targets_that_cannot_be() -> None:
         message(lambda: tasks_for(table, []))
         == "No target was named; name at least one column to predict."
     )
-    twice = "Each target is predicted once, and these were named more often: 'a'."
+    twice = "Name each target once; these are named more than once: 'a'."
     assert message(lambda: tasks_for(table, ["a", "b", "a"])) == twice
     assert message(lambda: tasks_for(table, ["a", {"a": "binary"}])) == twice
     assert message(lambda: tasks_for(table, ["a", Multilabel("tags", labels=["a", "b"])])) == twice
@@ -341,8 +341,7 @@ def test_targets_that_cannot_be() -> None:
         lambda: tasks_for(table, {"a": "binry"}), UnknownName
     )
     assert (
-        message(lambda: tasks_for(table, 3))
-        == "A target is a column's name or a task, and a int came."
+        message(lambda: tasks_for(table, 3)) == "A target is a column's name or a task, got a int."
     )
     assert (
         message(lambda: infer_task("y", []))
@@ -359,7 +358,7 @@ def test_tables_that_are_not_what_training_saw() -> None:
     encoder = Encoder.fit(train, infer(train))
     missing = message(lambda: encoder.transform(Table({"Age": [1.0], "town": ["a"]})))
     assert missing == (
-        "Column 'age' is missing from the table, and the network was trained with it; is 'Age' "
+        "Column 'age' is missing from the table, but the network was trained with it; is 'Age' "
         "the one? "
         "the table has: 'Age', 'town'."
     )
@@ -401,7 +400,8 @@ BELOW_ONE = "a number from 0 up to, not including, 1 is expected."
         (
             9,
             {"groups": [0, 1] * 4 + [0]},
-            "2 groups cannot be divided into 3 parts uncut; at least 3 are expected.",
+            "2 groups cannot be divided into 3 parts without splitting a group; at least 3 are "
+            "expected.",
         ),
         (
             9,
@@ -427,7 +427,7 @@ def test_split_columns_that_divide_nothing() -> None:
     assert message(lambda: from_column(["train", None], seed=0)) == none
     assert (
         message(lambda: from_column(["test"], seed=0))
-        == "The split column names no row 'train'; some are expected."
+        == "The split column has no row 'train'; at least one is expected."
     )
     assert "Unknown part of a split 'trian'" in message(
         lambda: from_column(["trian"], seed=0), UnknownName
@@ -438,7 +438,7 @@ def test_a_split_column_that_divides_a_group() -> None:
     parts, groups = ["train", "train", "test", "test"], ["a", "b", "b", "c"]
     said = message(lambda: from_column(parts, seed=0, groups=groups))
     assert said.startswith(
-        "The split column divides 1 of the groups, such as 'b', which stands in train and test"
+        "The split column divides 1 of the groups, such as 'b', which has rows in train and test"
     )
     both = "A split is by groups or by time, not by both; give one of them."
     assert (

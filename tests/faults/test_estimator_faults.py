@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "one row of a frame": (
         lambda: regressor(FRAME[:1], NUMBER[:1]),
         pc.InputError,
-        "X has 1 sample; PolyceraRegressor needs 2, one to learn from and one to stop by.",
+        "X has 1 sample; PolyceraRegressor needs 2, one to train on and one to validate on.",
     ),
     "infinite": (
         lambda: regressor(np.where(X > 1, np.inf, X)),
@@ -136,8 +136,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: regressor(X, with_nan(NUMBER)),
         pc.InputError,
         "Input y contains NaN, the first in row 3: leave those rows out, or use "
-        "PolyceraEstimator, to which a missing "
-        "label is legal.",
+        "PolyceraEstimator, which accepts missing labels.",
     ),
     "class missing": (
         lambda: classifier(X, with_nan(CLASS)),
@@ -154,12 +153,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "y a dict": (
         lambda: classifier(X, {"y": CLASS}),
         pc.InputError,
-        "y came as a dict, which PolyceraEstimator takes; an array or frame is expected.",
+        "y is a dict; an array or a frame is expected. PolyceraEstimator accepts dicts.",
     ),
     "y three-dimensional": (
         lambda: mixed(X, np.zeros((ROWS, 2, 2))),
         pc.InputError,
-        r"y came with shape [40, 2, 2]; [n] or [n, outputs] is expected.",
+        r"y has shape [40, 2, 2]; [n] or [n, outputs] is expected.",
     ),
     "numbers as classes": (
         lambda: classifier(X, NUMBER),
@@ -295,7 +294,7 @@ def test_scores_of_columns_that_were_not_learned() -> None:
     assert np.isfinite(learned.score(X, MIXED[["loss"]]))  # some of them are enough
     with pytest.raises(UnknownName, match="Unknown column of y: 'lost'; did you mean 'loss'"):
         learned.score(X, MIXED.rename(columns={"loss": "lost"}))
-    with pytest.raises(pc.InputError, match="y has 1 columns without a name, and 2 were learned"):
+    with pytest.raises(pc.InputError, match="y has 1 columns without a name, but 2 were learned"):
         learned.score(X, NUMBER)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         learned.score(X, MIXED[1:])

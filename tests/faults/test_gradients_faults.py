@@ -34,7 +34,7 @@ def model() -> pc.Model:
         ({"batches": 2.5}, r"got batches=2\.5"),
         ({"rows": -1}, r"got rows=-1"),
         ({"rows": True}, r"got rows=True"),
-        ({"budget": 0}, r"got budget=0: give a part of the time"),
+        ({"budget": 0}, r"got budget=0: give a fraction of the training time"),
         ({"budget": float("nan")}, r"got budget=nan"),
         ({"budget": "5 %"}, r"got budget='5 %'"),
     ],
@@ -47,7 +47,7 @@ def test_settings_that_mean_nothing(given: dict[str, Any], sentence: str) -> Non
 
 @pytest.mark.parametrize("rows", [iter([X]), None, X[:0]], ids=["batches", "nothing", "no row"])
 def test_rows_that_are_no_arrays(rows: Any) -> None:
-    with pytest.raises(InputError, match="takes rows as arrays, and at least one"):
+    with pytest.raises(InputError, match="needs rows as arrays, at least one"):
         GradientProbe(rows, Y)
 
 
@@ -77,7 +77,7 @@ def test_another_kind_of_model() -> None:
 
 def test_a_single_task_is_said() -> None:
     alone = dense([pc.Regression("price")])
-    with pytest.warns(UserWarning, match=r"nothing to look at: a single task \('price'\)"):
+    with pytest.warns(UserWarning, match=r"nothing to measure: a single task \('price'\)"):
         alone.fit(
             X, {"price": Y["price"]}, verbose=0, callbacks=[GradientProbe(X, {"price": Y["price"]})]
         )
@@ -133,7 +133,7 @@ def test_a_state_that_no_training_left(change: Callable[[dict[str, Any]], Any]) 
     state = copy.deepcopy(kept())
     assert GradientHistory.of(copy.deepcopy(state)).looks == [0, 1, 2]
     change(state)
-    with pytest.raises(InputError, match="gradients that no training saw"):
+    with pytest.raises(InputError, match="gradient statistics in the checkpoint are not valid"):
         GradientHistory.of(state)
 
 
@@ -152,5 +152,5 @@ def test_the_state_of_another_training() -> None:
     "time", [{}, {"spent": -1.0, "trained": 1.0}, {"spent": "a", "trained": float("nan")}], ids=str
 )
 def test_times_that_are_none(time: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="times that are no seconds"):
+    with pytest.raises(InputError, match="times in the checkpoint are not valid"):
         TimeAllowance(0.05).set_state(time)

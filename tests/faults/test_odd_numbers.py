@@ -52,8 +52,7 @@ def test_cells_and_labels_far_from_all_others_are_named_at_fit(tmp_path: Path) -
         pc.fit(columns, ["y"], out=tmp_path / "run", **LITTLE)
     found = " ".join(str(warning.message) for warning in seen)
     assert (
-        "Column 'x' has 2 values (such as 1e+308 in row 0) far from all others: it is scaled"
-        in found
+        "Column 'x' has 2 values (such as 1e+308 in row 0) far from all others: its scale" in found
     )
     assert "Target 'y' has a value (1e+12 in row 17) far from all others" in found
 
@@ -90,8 +89,8 @@ def test_values_far_outside_of_training_are_noticed_at_predict() -> None:
     new = Table({"x": [5.0, 1e9, 12.0, np.nan], "z": [0.5] * 4})
     found = [notice for notice in encoder.check(new) if "far outside" in notice]
     assert found == [
-        "Column 'x' has a value (1e+09 in row 1) far outside of what training saw (0 to 10): "
-        "what is predicted there is a guess."
+        "Column 'x' has a value (1e+09 in row 1) far outside the range of the training rows (0 "
+        "to 10): predictions there are extrapolated."
     ]
     config = encoder.to_config()
     assert Encoder.from_config(config).check(new) == encoder.check(new)

@@ -178,7 +178,7 @@ def test_no_cell_is_taken_for_a_formula(
     )
     capsys.readouterr()
     assert call("predict", runs / "plain", "x.csv", "--safe-csv", "--json") == 2
-    assert "--safe-csv is about CSV" in capsys.readouterr().err
+    assert "--safe-csv applies to CSV only" in capsys.readouterr().err
 
 
 # -- the options of every command ------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_too_few_rows_for_a_threshold_are_said(tmp_path: Path) -> None:
     found = run.thresholds.tasks["churn"]["yes"]
     assert (found.value, found.fitted, found.metric) == (0.5, False, "balanced_accuracy")
     (sentence,) = [each for each in said if "threshold" in each]
-    assert "1 stay at 0.5" in sentence and "fewer than 10 of the validation rows" in sentence
+    assert "1 stay at 0.5" in sentence and "fewer than 10 validation rows" in sentence
     assert "'churn=yes'" in sentence
 
 
@@ -283,7 +283,7 @@ def test_a_table_that_cannot_be_measured(run: pc.Run) -> None:
         run.with_thresholds({"a": rows["a"], "price": rows["price"]})
     with pytest.raises(UnknownName, match="metric of thresholds 'auc'"):
         run.with_thresholds(rows, "auc")
-    with pytest.raises(InputError, match="has 1 row; a column is shuffled among two rows or more"):
+    with pytest.raises(InputError, match="has 1 row; shuffling a column needs two rows or more"):
         run.importance_of({name: values[:1] for name, values in rows.items()})
     some = run.importance_of({"a": rows["a"], "price": rows["price"]}, repeats=1)
     assert some.tasks["churn"].mean == [None] and some.tasks["price"].mean[0] is not None
@@ -327,5 +327,7 @@ def test_what_is_read_is_held_against_its_form(run: pc.Run, tmp_path: Path) -> N
     text = (place / results.THRESHOLDS).read_bytes().replace(b"0.5", b"1.5")
     atomic.write(place / results.THRESHOLDS, text)
     manifest.seal(place, [results.THRESHOLDS])
-    with pytest.raises(pc.errors.PolyceraError, match=r"thresholds\.json.*1\.5 is no probability"):
+    with pytest.raises(
+        pc.errors.PolyceraError, match=r"thresholds\.json.*1\.5 is not a probability"
+    ):
         pc.load(place).predict(table())

@@ -66,7 +66,7 @@ def test_an_unknown_picture_lists_those_there_are(tmp_path: Path) -> None:
         UnknownName, match=r"'jiont'; did you mean 'joint'\? known: 'skills', 'joint'"
     ):
         reports.plot(path, "jiont", tmp_path / "x.svg")
-    with pytest.raises(UnknownName, match="this run has not what it takes"):
+    with pytest.raises(UnknownName, match="this run lacks the data for it"):
         reports.plot(path, "affinity", tmp_path / "x.svg")
     with pytest.raises(InputError, match=r"\.svg or \.png"):
         reports.plot(path, "joint", tmp_path / "x.gif")
@@ -199,11 +199,11 @@ def gradients(path: Path, notes: Any, **shapes: tuple[int, ...]) -> StoredArrays
         (GOOD, {"weights": (2, 2)}, r"its weights are \[2, 2\], and \[2, 1, 2\] follows"),
         (GOOD, {"cosines": (1, 1, 2, 3)}, r"its cosines are \[1, 1, 2, 3\]"),
         (GOOD, {"conflicts": (1,)}, r"its conflicts are \[1\]"),
-        ({**GOOD, "tasks": "ab"}, {}, "its tasks are no list of names"),
-        ({**GOOD, "places": [1]}, {}, "its places are no list of names"),
+        ({**GOOD, "tasks": "ab"}, {}, "its tasks are not a list of names"),
+        ({**GOOD, "places": [1]}, {}, "its places are not a list of names"),
         ({**GOOD, "epochs": ["x", "y"]}, {}, "invalid literal"),
         ({**GOOD, "epochs": [0, math.inf]}, {}, "cannot convert float infinity"),
-        ([], {}, "its tasks are no list of names"),
+        ([], {}, "its tasks are not a list of names"),
     ],
 )
 def test_gradients_that_do_not_fit_their_notes_are_refused(

@@ -186,7 +186,7 @@ def test_signals_in_the_final_phase_lose_nothing(
             patched.setattr(train_run, "_trained", trained)
             patched.setattr(train_run, "_write", ended(number))
             pc.fit(source, ["price", "churn"], out=run, resume=True, progress=False, **OPTIONS)
-        assert str(caught.value) == f"Interrupted; to go on, polycera resume {shorten(run)}."
+        assert str(caught.value) == f"Interrupted; to resume, polycera resume {shorten(run)}."
         assert getattr(caught.value, "code", 130) == code
         assert len(list((run / "checkpoints").iterdir())) == 1
     # as a kill leaves them
@@ -211,17 +211,17 @@ def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]
     again: dict[str, Any] = {"out": run, "resume": True, "progress": False, **OPTIONS}
     left, said = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}, []
     with pytest.raises(
-        InputError, match=r"begun with something else: seed was 0 and is 1\. Give what"
+        InputError, match=r"started with other inputs: seed was 0 and is 1\. Give the same"
     ):
         pc.fit(source, ["price", "churn"], seed=1, **again)
     changed = columns()
     changed["a"][3] += 0.001
-    with pytest.raises(InputError, match=r"the values in the table are others\. Give what"):
+    with pytest.raises(InputError, match=r"the values in the table differ\. Give the same"):
         pc.fit(changed, ["price", "churn"], **again)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == left
     pc.fit(source, ["price", "churn"], say=said.append, **again)
     assert files(run) == files(made / "whole")
-    assert said[0] == f"The run {str(run)!r} was cut off; it goes on."
+    assert said[0] == f"The run {str(run)!r} was interrupted; it is resumed."
     assert (
         pc.fit(source, ["price", "churn"], say=said.append, **again).metrics["held_out"] == "test"
     )
@@ -354,7 +354,9 @@ def test_verify_and_the_commands_notice_every_damaged_file(
 
 def test_a_run_of_columns_takes_them_again(made: Path, cut: Callable[..., Path]) -> None:
     run = cut(columns())
-    with pytest.raises(InputError, match="began with a data frame: pass it again, as source="):
+    with pytest.raises(
+        InputError, match="was started with a data frame: pass it again, as source="
+    ):
         pc.resume(run)
     pc.resume(run, columns(), progress=False)
     assert files(run) == files(made / "whole-of-columns")
@@ -366,7 +368,7 @@ def test_a_changed_table_is_refused(column: str, made: Path, cut: Callable[..., 
     changed[column] = [value + 0.001 for value in changed[column]]
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with pytest.raises(
-        InputError, match=r"is not the one with which the run|were made with other rows"
+        InputError, match=r"is not the one with which the run|were saved with other rows"
     ):
         pc.resume(run, changed, progress=False)
     del changed[column]
@@ -443,7 +445,7 @@ def test_the_command_line_killed_terminated_and_brought_to_its_end(
     for number, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         code, said = ended([*PROGRAM, "resume", str(run), *every], number, run)
         assert code == expected, said
-        assert f"to go on, polycera resume {run}." in said
+        assert f"to resume, polycera resume {run}." in said
         assert len(said.strip().splitlines()) == 1
         assert said.startswith("polycera: Interrupted in epoch ")
     done = subprocess.run(

@@ -382,7 +382,7 @@ def test_scaling_from_the_first_batches_is_said_and_held_against_the_epoch() -> 
         lambda: made.fit(Rows(x, {"price": price, "sold": sold}, size=1), epochs=2, verbose=0)
     )
     assert message.count("the first 64 batches (64 rows): 'price' mean") == 1
-    assert message.count("What passed in the first epoch differs") == 1
+    assert message.count("The targets of the first epoch differ") == 1
     assert "'price' mean 37" in message
     assert "'sold' share 0.4" in message
     again = dense([pc.Regression("price"), pc.Binary("sold")])

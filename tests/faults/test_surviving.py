@@ -284,7 +284,7 @@ def test_killed_in_an_epoch_and_in_a_save_and_terminated(tmp_path: Path) -> None
     ), log[-3000:]
     assert whole
     assert points
-    assert "to go on, run the same script again." in log
+    assert "to resume, run the same script again." in log
     found = {
         name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("points", "expected")
     }
@@ -356,7 +356,7 @@ def test_cut_off(name: str, tmp_path: Path, backend: str) -> None:
     assert all(path.endswith(".safetensors") for path in left)
     if kind_of_end is not Power:
         assert (
-            f"checkpoint: {tmp_path / 'points' / left[-1]}); to go on, run the same script again."
+            f"checkpoint: {tmp_path / 'points' / left[-1]}); to resume, run the same script again."
             in str(ended.value)
         )
         assert ended.value.code == {Interrupted: 130, Terminated: 143}[kind_of_end]  # type: ignore[attr-defined]
@@ -392,8 +392,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        ({"shift": 0.01}, r"were made with other rows"),
-        ({"batch": 9}, r"or another batch size: give what was given then"),
+        ({"shift": 0.01}, r"were saved with other rows"),
+        ({"batch": 9}, r"or another batch size: pass the same ones"),
         (
             {"width": 9},
             (
@@ -437,7 +437,9 @@ def test_callbacks_that_cannot_be_saved_or_were_not_there(tmp_path: Path) -> Non
         ),
     ):
         train(tmp_path, "plain", [Strange(), Cut(0, 3)])
-    with pytest.warns(UserWarning, match="The callback Slow was not in the training that goes on"):
+    with pytest.warns(
+        UserWarning, match="The callback Slow was not part of the training that is resumed"
+    ):
         train(tmp_path, "plain", [Slow()])
 
 

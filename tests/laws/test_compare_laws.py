@@ -307,7 +307,7 @@ def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) 
     run = pc.fit(table, ["up", "down"], out=tmp_path / "run", network=small, training=quick)
     assert run.spec.network.landmarks
     compared = pc.compare_separate(run, table, seeds=2, processes=1, write=False)
-    assert compared.network_alone and "Judged are the networks alone" in compared.verdict
+    assert compared.network_alone and "Only the networks are compared" in compared.verdict
     for gain in compared.tasks.values():
         assert gain.joint[0] != gain.joint[1] and gain.separate[0] != gain.separate[1]
 

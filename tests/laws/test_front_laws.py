@@ -295,7 +295,7 @@ def test_weights_that_choose_nothing_are_refused(
     write(tmp_path, 1, a=0.5, b=0.5)
     with pytest.raises(pc.InputError, match=said):
         kept_epochs.pick(kept_epochs.read(tmp_path), weights)
-    with pytest.raises(pc.InputError, match="No epoch was kept"):
+    with pytest.raises(pc.InputError, match="There is no kept epoch"):
         kept_epochs.pick([], weights)
 
 

@@ -444,7 +444,7 @@ def test_a_new_training_begins_anew(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="undefined|not all finite"):
         watched(other, [[0.9, 0.1]], weights=lambda _: math.nan)
     assert [one.epoch for one in kept_epochs.read(tmp_path)] == [0, 1, 2]
-    with pytest.raises(pc.InputError, match="No epoch was kept"):
+    with pytest.raises(pc.InputError, match="There is no kept epoch"):
         other.pick({"a": 1.0})
     callback, *_ = watched(other, [[0.9, 0.9], [0.5, 0.5]])
     assert [one.epoch for one in kept_epochs.read(tmp_path)] == [1] == [callback.pick({"a": 1.0})]
@@ -607,5 +607,5 @@ def test_patience_that_grows_with_the_best_epoch() -> None:
     for wrong in (0, 1.5, True):
         with pytest.raises(pc.InputError, match="least patience"):
             pc.callbacks.JointEarlyStopping(least=wrong)
-    with pytest.raises(pc.InputError, match="one patience for all"):
+    with pytest.raises(pc.InputError, match="a single patience for all"):
         pc.callbacks.JointEarlyStopping(patience={"a": 1}, least=2)

@@ -208,7 +208,9 @@ def test_towers_share_nothing() -> None:
     model = pc.adopt(towers, tasks())
     model.compile("adam")
     probe = GradientProbe(*table(), **ALWAYS)
-    with pytest.warns(UserWarning, match="nothing to look at: no two of these tasks share a layer"):
+    with pytest.warns(
+        UserWarning, match="nothing to measure: no two of these tasks share a trainable layer"
+    ):
         fit(model, probe, epochs=1)
     assert (probe.places, probe.epochs, probe.pulls) == ((), [], None)
 

@@ -363,7 +363,7 @@ def test_a_schedule_knows_its_tasks_by_name() -> None:
         bound.init(2)["to"].tolist() == [1.0, 0.5]
         and method.bind(["price", "volume"]).init(2)["to"][0] == 0.5
     )
-    with pytest.raises(InputError, match="is to start with 3"):
+    with pytest.raises(InputError, match="has to start with 3"):
         bound.init(3)
     with pytest.raises(InputError, match="to=None: give a mapping"):
         get("schedule").bind(["volume", "price"])

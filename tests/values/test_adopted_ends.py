@@ -121,7 +121,7 @@ def test_a_new_linear_end_is_standardised_without_a_word(end: str) -> None:
 def test_an_end_that_is_hidden_is_asked_for(end: str, task: Any) -> None:
     model = ending_in(HIDDEN[end])
     with pytest.raises(
-        pc.InputError, match="Cannot see what output 'price' ends in, behind the"
+        pc.InputError, match="The final activation of output 'price' cannot be read behind the"
     ) as asked:
         pc.adopt(model, [task("price")])
     assert "activations={'price': 'linear'}" in str(asked.value)
@@ -202,7 +202,7 @@ def within_a_model(tmp_path: Path) -> keras.Model:
 )
 def test_a_trained_linear_head_keeps_the_users_units(made: Any, tmp_path: Path) -> None:
     theirs = made(tmp_path)
-    with pytest.warns(UserWarning, match="Answers in your own units already") as said:
+    with pytest.warns(UserWarning, match="predict in the units of your labels") as said:
         model = pc.adopt(theirs, [pc.Regression("price")])
     (sentence,) = [str(w.message) for w in said if w.category is UserWarning]
     assert "'price'" in sentence
@@ -216,7 +216,7 @@ def test_a_trained_head_whose_units_cannot_be_seen_is_asked_for() -> None:
     model.set_weights([w * 1.5 for w in model.get_weights()])
     with pytest.raises(
         pc.InputError,
-        match=r"Cannot see whether output 'price' has been trained.*standardize=False",
+        match=r"Whether output 'price' has been trained cannot be determined.*standardize=False",
     ):
         pc.adopt(model, [pc.Regression("price")])
     with warnings.catch_warnings():
@@ -263,7 +263,7 @@ def test_one_output_with_two_standardisations_is_noticed() -> None:
     x = keras.Input((4,))
     end = Dense(1)(x)
     model = keras.Model(x, {"close": end, "high": end})
-    with pytest.warns(UserWarning, match="'close', 'high' are one output"):
+    with pytest.warns(UserWarning, match="'close', 'high' share one output"):
         pc.adopt(model, [pc.Regression("close"), pc.Regression("high")])
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -431,7 +431,7 @@ def test_any_number_from_0_to_1_is_a_probability(end: Any, answer: Any) -> None:
         (
             "sigmoid",
             np.linspace(100, 200, N),
-            "100% of the labels lie where its output never reaches",
+            "100% of the labels lie outside the range of its output",
         ),
         ("relu", np.linspace(-1, 1, N), "the output from 0 to inf"),
         ("sigmoid", np.linspace(0, 1, N), ""),

@@ -268,7 +268,7 @@ def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
         assert (held[0][start : start + 3] == held[0][start]).all()
     assert run.spec.network.landmarks == 0
     assert [
-        one for one in sentences if one.startswith("Kernel ridge takes no part") and "'home'" in one
+        one for one in sentences if one.startswith("Kernel ridge is left out") and "'home'" in one
     ]
     with pytest.raises(pc.errors.InputError, match=r"9 landmarks.*whole groups of 'home'"):
         pc.fit(

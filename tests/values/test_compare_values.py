@@ -202,8 +202,8 @@ LOW, MIDDLE, HIGH = [1.0, 1.01, 0.99], [1.5, 1.6, 1.4], [2.0, 2.02, 1.98]
             {"a": HIGH[:1], "b": HIGH[:1]},
             "Undecided on the test rows",
         ),
-        ({"a": LOW[:1]}, {"a": LOW[:1]}, "neither came out ahead, the joint network's mean"),
-        ({"a": [0.0] * 3}, {"a": [0.0] * 3}, "Nothing can be said"),
+        ({"a": LOW[:1]}, {"a": LOW[:1]}, "neither is ahead, the joint network's mean"),
+        ({"a": [0.0] * 3}, {"a": [0.0] * 3}, "No verdict"),
         (
             {"a": [1.0] * 3},
             {"a": [2.0] * 3},

@@ -75,7 +75,8 @@ def test_a_missing_number_is_the_mean_and_has_a_mark_where_training_had_gaps() -
     new = Table({"gap": [None, 2.0], "whole": [None, None]})
     assert ours.transform(new).tolist() == [[0, 0, 1], [0, 0, 0]]
     assert ours.check(new) == [
-        "Column 'whole' has 2 missing values and had none in training; the training mean stands in."
+        "Column 'whole' has 2 missing values and had none in training; the training mean is used "
+        "instead."
     ]
 
 
@@ -96,9 +97,9 @@ def test_rare_levels_share_a_place_and_unseen_ones_are_counted() -> None:
     new = Table({"c": ["rare", "new", None, "level 000"], "surplus": [1, 2, 3, 4]})
     assert ours.transform(new)[:, -1].tolist() == [1, 1, 1, 0]
     assert ours.check(new) == [
-        "These columns were not there in training and are ignored: 'surplus'.",
+        "These columns were not in the training table and are ignored: 'surplus'.",
         "Column 'c' has 2 rows with categories that were not in training ('new', 'missing'); "
-        "they share the place of all others.",
+        "they are encoded as one category for all others.",
     ]
 
 

@@ -215,7 +215,7 @@ def test_evaluate_reaches_what_metrics_say(run: pc.Run, work: Path) -> None:
 def test_evaluate_counts_the_rows_that_the_network_learned_from(run: pc.Run, work: Path) -> None:
     with pytest.warns(
         UserWarning,
-        match=r"^The run began with table.csv: of its 80 rows, 68 trained and validated it",
+        match=r"^The run was trained on table.csv: of its 80 rows, 68 trained and validated it",
     ):
         run.evaluate(work / "table.csv")
     some = {name: values[::-1][:40] for name, values in table().items()}
@@ -224,7 +224,7 @@ def test_evaluate_counts_the_rows_that_the_network_learned_from(run: pc.Run, wor
         match=r"^Of the 40 rows of the table given, \d+ trained and validated it, in folds",
     ):
         run.evaluate(some)
-    with pytest.warns(UserWarning, match=r"^The run began with table.csv"):
+    with pytest.warns(UserWarning, match=r"^The run was trained on table.csv"):
         run.with_thresholds(work / "table.csv")
 
 

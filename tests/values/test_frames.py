@@ -141,7 +141,7 @@ def test_a_notebook_shows_plain_tables_and_runs_nothing(run: pc.Run) -> None:
         assert "<script" not in shown and "<img" not in shown and "<svg onload" not in shown
         assert len(repr(thing)) < 300 and "\n" not in repr(thing)
     assert repr(run).startswith(f"Run({str(run.path)!r}, test: ")
-    assert "beaten by none" not in weightings._repr_html_()
+    assert "in the Pareto set" not in weightings._repr_html_()
 
 
 def test_a_run_that_has_not_ended_has_a_repr(tmp_path: Path) -> None:

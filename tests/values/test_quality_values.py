@@ -569,7 +569,7 @@ def test_the_importance_of_a_run(run: pc.Run) -> None:
 def test_an_epoch_that_is_picked_has_thresholds_of_its_own_or_none(
     run: pc.Run, tmp_path: Path
 ) -> None:
-    with pytest.warns(UserWarning, match="belong to the weights at its end"):
+    with pytest.warns(UserWarning, match="belong to its final weights"):
         picked = run.pick({"churn": 1.0})
     assert picked.thresholds is None
     answers = picked.predict(table())

@@ -312,7 +312,7 @@ def test_a_list_for_named_tasks_is_refused_with_the_dict() -> None:
             lambda made=made: fit(made([0.7, 0.3]))
         )
     assert "list of 3 for 2 names" in refused(lambda: fit(pc.callbacks.JointScore([1, 1, 1])))
-    assert "got names alone" in refused(lambda: pc.callbacks.JointScore(["churn", "price"]))
+    assert "got only names" in refused(lambda: pc.callbacks.JointScore(["churn", "price"]))
     assert "is a dict from a name to its weight" in refused(lambda: pc.callbacks.JointScore(0.7))
     # as logs call them
     history = fit(pc.callbacks.JointScore({"val_churn_auc": 0.7, "val_price/r2": 0.3})).history

@@ -43,7 +43,7 @@ class FairGrad(BalancingMethod):
     title = "FairGrad"
     paper = Paper("Ban & Ji", 2024, "2402.15638")
     cost = "O(m^3), 3 to 8 solves"
-    when = "one dial from the plain sum to the worst-off task"
+    when = "one parameter that leads from the plain sum to the worst-off task"
 
     alpha: float = 2.0
 

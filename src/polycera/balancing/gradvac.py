@@ -49,7 +49,7 @@ class GradVac(BalancingMethod):
     paper = Paper("Wang et al.", 2021, "2010.05874")
     sees = ("gramian", "noise")
     cost = "O(m^3), m small steps"
-    when = "few tasks, related ones: also pulls together gradients that do not conflict"
+    when = "few tasks, related ones: also aligns gradients that do not conflict"
 
     beta: float = 0.5
 

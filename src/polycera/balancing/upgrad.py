@@ -46,7 +46,7 @@ class UPGrad(BalancingMethod):
     paper = Paper("Quinton & Rey", 2024, "2406.16232")
     sees = ("gramian", "preference")
     cost = "O(m^4), 2 to 6 batches of m solves"
-    when = "a good default: no task may get worse, and long gradients keep their say"
+    when = "a good default: no task may get worse, and large gradients keep their influence"
     preferring = True
 
     regularization: float = 1e-4

@@ -36,8 +36,8 @@ def write(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
         if saved is None:
             if not isinstance(callback, keras.callbacks.ProgbarLogger):
                 warnings.warn(
-                    f"The callback {type(callback).__name__} was not in the training that goes on; "
-                    "it begins anew.",
+                    f"The callback {type(callback).__name__} was not part of the training that is "
+                    "resumed, so it starts without a state.",
                     stacklevel=2,
                 )
             continue
@@ -72,9 +72,9 @@ def _allowed(callback: Any, state: dict[str, Any]) -> dict[str, Any]:
             or not _fits(_now(callback, name), value)
         ):
             raise InputError(
-                f"The checkpoint holds a state of the callback {type(callback).__name__} that it "
-                f"cannot have, {shorten(name)!r} as {shorten(repr(value), 40)}: remove the "
-                "checkpoint to begin anew."
+                "The checkpoint holds an invalid state of the callback "
+                f"{type(callback).__name__}, {shorten(name)!r} as {shorten(repr(value), 40)}: "
+                "remove the checkpoint to start from the beginning."
             )
         # a string in a callback of a library may be a path, so it stays as it is
         if not (library and isinstance(value, str)):

@@ -149,13 +149,13 @@ class Checkpoint(FitHook):
         if self.run is not None and notes.get("run", self.run) != self.run:
             raise InputError(
                 f"The checkpoints in {shorten(self.folder)!r} belong to another run: remove the "
-                "folder to begin anew."
+                "folder to start from the beginning."
             )
         if notes["rows"] != (batches.digest if batches else None):
             raise InputError(
-                f"The checkpoints in {shorten(self.folder)!r} were made with other rows, another "
-                "order of them or another batch size: give what was given then, or remove the "
-                "folder to begin anew."
+                f"The checkpoints in {shorten(self.folder)!r} were saved with other rows, another "
+                "order of rows or another batch size: pass the same ones, or remove the folder "
+                "to start from the beginning."
             )
         if batches is not None:
             batches.seed = notes["seed"]
@@ -322,7 +322,8 @@ class Checkpoint(FitHook):
             group, _, rest = name.partition("/")
             if group not in parts:
                 raise InputError(
-                    f"The checkpoint {shorten(stored.path)!r} holds {shorten(name)!r}: remove it."
+                    f"The checkpoint {shorten(stored.path)!r} holds an unknown entry "
+                    f"{shorten(name)!r}: remove it."
                 )
             parts[group][rest], shapes[group][rest] = name, shape
         # check all groups before any is written, so that an error leaves the model unchanged
@@ -338,7 +339,7 @@ class Checkpoint(FitHook):
     def _leave(self) -> NoReturn:
         """Raise the error that ends the training after a signal, with the way to resume."""
         last = f"checkpoint: {self._kept.all()[-1]}" if self._kept.all() else "no checkpoint yet"
-        message = f"Interrupted in epoch {self._epoch + 1} ({last}); to go on, {self.go_on}."
+        message = f"Interrupted in epoch {self._epoch + 1} ({last}); to resume, {self.go_on}."
         raise self._asked.end(message)
 
 

@@ -77,8 +77,8 @@ class JointEarlyStopping(Holding):
             raise InputError(f"The least patience is a number of epochs, 1 or more, got {least!r}.")
         if least is not None and isinstance(patience, Mapping):
             raise InputError(
-                "JointEarlyStopping takes least= beside one patience for all tasks, not one for "
-                "each."
+                "JointEarlyStopping takes least= with a single patience for all tasks, not with "
+                "one for each task."
             )
         self.least = least
         self.patience, self.min_delta, self.restore_best = (

@@ -162,8 +162,8 @@ class GradientHistory:
         # a checkpoint may be damaged or come from a stranger: every error is that of the file
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
-                f"The checkpoint holds gradients that no training saw ({error}): remove it to "
-                "begin anew."
+                f"The gradient statistics in the checkpoint are not valid ({error}): remove it to "
+                "start from the beginning."
             ) from None
         return history
 
@@ -175,16 +175,18 @@ class GradientHistory:
         """
         last, (_, p, m) = len(self.epochs) - 1, self._shape
         if any(matrix.shape != (2, p, m, m) for matrix in self._matrices.values()):
-            raise ValueError("cosines and conflicts are not as wide and as high as there are tasks")
+            raise ValueError(
+                "cosines and conflicts do not have one row and one column for each task"
+            )
         expected = {
             i for i in range(last + 1) if self._stride > 0 and (i % self._stride == 0 or i == last)
         }
         if list(self._matrices) != sorted(expected):
-            raise ValueError("the epochs that are kept are others")
+            raise ValueError("the recorded epochs do not fit the interval")
         if len(self.serving) != p or any(
             not 0 <= task < m for region_tasks in self.serving for task in region_tasks
         ):
-            raise ValueError("a place serves a task that there is not")
+            raise ValueError("a shared region names an unknown task")
 
 
 def shares(norms: np.ndarray) -> np.ndarray:

@@ -113,13 +113,12 @@ class GradientProbe(keras.callbacks.Callback):
                 )
         if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget > 0:
             raise InputError(
-                f"GradientProbe got budget={shorten(repr(budget))}: give a part of the time, as "
-                "0.05."
+                f"GradientProbe got budget={shorten(repr(budget))}: give a fraction of the "
+                "training time, such as 0.05."
             )
         if not rows_of(x):
             raise InputError(
-                "GradientProbe takes rows as arrays, and at least one: pass some of those that "
-                "train."
+                "GradientProbe needs rows as arrays, at least one: pass some of the training rows."
             )
         self.x, self.y, self.sample_weight = x, y, sample_weight
         self.batches, self.rows, self.seed = batches, rows, seed
@@ -150,7 +149,8 @@ class GradientProbe(keras.callbacks.Callback):
         )
         if present != stored:
             raise InputError(
-                "The checkpoint holds gradients of other tasks or layers: remove it to begin anew."
+                "The checkpoint holds gradients of other tasks or layers: remove it to start "
+                "from the beginning."
             )
         self.pulls = history
         self._allowance.set_state(state["time"])
@@ -226,17 +226,17 @@ class GradientProbe(keras.callbacks.Callback):
         self._places = shared_layers(Graph.of(self.model), layout, own=self.terms)
         self.pulls, self._gramians = None, None
         if not self._places and self.terms:
-            reason = f"no two loss terms of {listing(layout.tasks)} meet in a layer that trains"
-            warnings.warn(f"GradientProbe has nothing to look at: {reason}.", stacklevel=2)
+            reason = f"no two loss terms of {listing(layout.tasks)} share a trainable layer"
+            warnings.warn(f"GradientProbe has nothing to measure: {reason}.", stacklevel=2)
             return
         if not self._places:
             reason = (
                 "a single task"
                 if len(layout.tasks) == 1
-                else "no two of these tasks share a layer that trains"
+                else "no two of these tasks share a trainable layer"
             )
             warnings.warn(
-                f"GradientProbe has nothing to look at: {reason} ({listing(layout.tasks)}).",
+                f"GradientProbe has nothing to measure: {reason} ({listing(layout.tasks)}).",
                 stacklevel=2,
             )
             return

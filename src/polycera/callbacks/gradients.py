@@ -141,9 +141,9 @@ class Gradients(keras.callbacks.Callback):
         needs_tasks(self.model, "pc.callbacks.Gradients")
         if not self.model.balanced:
             raise InputError(
-                "pc.callbacks.Gradients has nothing to read: this model balances no gradients. "
-                'balancing="mean" measures them and changes nothing; GradientProbe(x, y) looks at '
-                "a sample of rows."
+                "pc.callbacks.Gradients has nothing to record: this model does not balance "
+                'gradients. balancing="mean" measures them without changing them; '
+                "GradientProbe(x, y) measures them on a sample of rows."
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

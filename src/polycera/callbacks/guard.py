@@ -141,10 +141,10 @@ class Guard(FitHook):
             raise NotFinite(self._sentence(int(sums["first"]) - 1))
         if bad := nonfinite.first_of(model.weights):
             rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
-            blamed = _blamed(model) or "Lower the learning rate, or look for enormous values."
+            blamed = _blamed(model) or "Lower the learning rate, or look for very large values."
             raise NotFinite(
-                f"The training came apart in epoch {self._epoch + 1}: weights are NaN or infinite, "
-                f"the first of {shorten(bad)!r} (learning rate {rate:g}). {blamed}"
+                f"Training diverged in epoch {self._epoch + 1}: weights are NaN or infinite, the "
+                f"first of {shorten(bad)!r} (learning rate {rate:g}). {blamed}"
             )
 
     def _sentence(self, batch: int) -> str:
@@ -156,8 +156,8 @@ class Guard(FitHook):
         rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
         blamed = (
             _blamed(model)
-            or "Look for enormous or wrong values there, or lower the learning rate "
-            f"(now {rate:g})."
+            or "Look for very large or wrong values there, or lower the learning rate (now "
+            f"{rate:g})."
         )
         hint = f" {blamed}"
         if names:

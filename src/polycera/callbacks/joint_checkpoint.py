@@ -236,7 +236,7 @@ def say_not_finite(callback: keras.callbacks.Callback, epoch: int) -> None:
     """Warn that an epoch is not written because its weights are not finite."""
     warnings.warn(
         f"{type(callback).__name__}: the weights after epoch {epoch} are not all finite, so they "
-        "are not written; lower the learning rate, or look for enormous values in the features. "
-        "This is said once.",
+        "are not written; lower the learning rate, or look for very large values in the "
+        "features. This warning is shown once.",
         stacklevel=4,
     )

@@ -157,7 +157,7 @@ class JointScore(keras.callbacks.Callback):
                     raise UnknownName(f"task in {what}:", name, names)
             if values and names and (absent := [name for name in names if name not in values]):
                 needed = (
-                    "what a network of its own reaches there"
+                    "the score of a separate network for this task"
                     if values is self.reference
                     else "a function"
                 )
@@ -224,8 +224,8 @@ class JointScore(keras.callbacks.Callback):
         """Warn where no epoch had validation rows."""
         if not len(self.scores):
             warnings.warn(
-                f"{type(self).__name__} has no validation rows to look at, so val_joint is not "
-                "logged: pass validation_data or validation_split to fit.",
+                f"{type(self).__name__} has no validation rows, so val_joint is not logged: pass "
+                "validation_data or validation_split to fit.",
                 stacklevel=2,
             )
 
@@ -278,7 +278,7 @@ def check_weights(weights: Any, what: str) -> None:
     elif isinstance(weights, list | tuple | set) and weights:
         names = dict.fromkeys(map(str, weights), 1.0)
         raise InputError(
-            f"The {what} has a weight for each name, got names alone: write {shorten(names, 200)}."
+            f"The {what} needs a weight for each name, got only names: write {shorten(names, 200)}."
         )
     if not isinstance(weights, Mapping):
         raise InputError(

@@ -146,8 +146,8 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         """Warn where no epoch had validation rows."""
         if not self._seen:
             warnings.warn(
-                "ParetoCheckpoint has no validation rows to look at, so no epoch is kept: "
-                "pass validation_data or validation_split to fit.",
+                "ParetoCheckpoint has no validation rows, so no epoch is kept: pass "
+                "validation_data or validation_split to fit.",
                 stacklevel=2,
             )
 
@@ -169,7 +169,7 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         stored = [item for item in kept_epochs.read(self.folder) if item.epoch in self._skills]
         if lost := sorted(self._skills.keys() - {item.epoch for item in stored}):
             warnings.warn(
-                f"Of the kept epochs {lost} cannot be read any more; the others remain.",
+                f"The kept epochs {lost} cannot be read any more; the others remain.",
                 stacklevel=2,
             )
         best = kept_epochs.pick(stored, weights)

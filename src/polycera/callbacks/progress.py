@@ -10,7 +10,7 @@ import keras
 from polycera.errors import shorten
 
 PHASES = (
-    "kernel part, mixture and calibration",
+    "kernel ridge, blend and calibration",
     "metrics and quality",
     "importance of columns",
     "writing the run",

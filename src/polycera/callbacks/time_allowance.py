@@ -59,7 +59,7 @@ class TimeAllowance:
             for seconds in times
         ):
             raise InputError(
-                "The checkpoint holds times that are no seconds: remove it to begin anew."
+                "The times in the checkpoint are not valid: remove it to start from the beginning."
             )
         self.begin(*map(float, times))  # type: ignore[arg-type]
 

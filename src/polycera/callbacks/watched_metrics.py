@@ -105,7 +105,7 @@ def watch(
         if given:
             raise InputError(
                 f"mode=, trivial= and ideal= of the {what} are for names in the logs of a Keras "
-                "model; the metrics of tasks know theirs: leave them out."
+                "model; the metrics of tasks have theirs already: leave them out."
             )
         return TaskWatch(model, weights, what)
     return LogWatch(model, weights, what, given, needs)
@@ -260,8 +260,8 @@ class LogWatch:
             weights = self._listed(weights, logged)
         if not weights:
             raise InputError(
-                f"The {self.what} needs the names to watch, for this model has no tasks: give a "
-                f"weight for each, such as {self._example()}."
+                f"The {self.what} needs the names to watch, because this model has no tasks: give "
+                f"a weight for each, such as {self._example()}."
             )
         self._weights = {
             str(name): factor(value, f"the weight of {shorten(name)!r}")
@@ -386,8 +386,8 @@ class LogWatch:
                 f", and {' and '.join(missing)} (scale='minmax' needs neither)" if missing else ""
             )
             raise InputError(
-                f"Which way {short!r} is better is not known: give mode={{{short!r}: 'max'}} or "
-                f"'min'{hint}."
+                f"Whether a higher or a lower {short!r} is better is not known: give "
+                f"mode={{{short!r}: 'max'}} or 'min'{hint}."
             )
         return direction
 
@@ -400,7 +400,7 @@ class LogWatch:
         ideal = self.given.ideal.get(name, metric.ideal if metric is not None else None)
         if ideal is None:
             raise InputError(
-                f"The value of {shorten(name)!r} for a perfect answer is not known: give "
+                f"The value of {shorten(name)!r} for a perfect prediction is not known: give "
                 f"ideal={{{shorten(name, 40)!r}: ...}}, or scale='minmax', which needs none."
             )
         return float(ideal)
@@ -431,9 +431,9 @@ class LogWatch:
         """Return the error that asks the user for the trivial value of a name."""
         short = shorten(name, 40)
         return InputError(
-            f"What a constant answer reaches in {short!r} is not known: give trivial={{{short!r}: "
-            f"...}}, or scale='first' (0 is the first epoch) or scale='minmax' (0 the worst "
-            "epoch), which need none."
+            f"The value of {short!r} for a constant prediction is not known: give "
+            f"trivial={{{short!r}: ...}}, or scale='first' (0 is the first epoch) or "
+            "scale='minmax' (0 the worst epoch), which need none."
         )
 
     # -- lists and examples ------------------------------------------------------------------------
@@ -594,8 +594,9 @@ def _number(name: str, value: Any) -> float:
     array = np.asarray(keras.ops.convert_to_numpy(value), "float64")
     if array.size != 1:
         raise InputError(
-            f"{shorten(name)!r} in the logs is no single number, but {list(array.shape)} of them: "
-            "a metric with an average, such as F1Score(average='macro'), gives one."
+            f"{shorten(name)!r} in the logs is not a single number but an array of shape "
+            f"{list(array.shape)}: a metric with an average, such as F1Score(average='macro'), "
+            "gives one."
         )
     return float(array.reshape(()))
 
@@ -624,7 +625,7 @@ def listed(
     )
     count = "" if len(given) == len(names) else f" of {len(given)} for {len(names)} names"
     raise InputError(
-        f"The {what} goes by name, got a list{count}: write {{{shorten(shown, 200)}}}."
+        f"The {what} must be given by name, got a list{count}: write {{{shorten(shown, 200)}}}."
     )
 
 
@@ -694,9 +695,9 @@ def _check_comparable(task: Any, metric: str) -> None:
         direction_of(metric_object) is None or ideal_of(metric_object) is None
     ):
         raise InputError(
-            f"Which way metric {shorten(metric)!r} of task {shorten(task.name)!r} is better is not "
-            "known, so it has no skill: watch another, or make it a subclass of a metric of Keras "
-            "that it resembles."
+            f"Whether a higher or a lower value of metric {shorten(metric)!r} of task "
+            f"{shorten(task.name)!r} is better is not known, so it has no skill: watch another "
+            "metric, or derive it from a similar metric of Keras."
         )
 
 

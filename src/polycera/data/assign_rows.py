@@ -71,9 +71,8 @@ def by_groups(
     needed = sum(count > 0 for count in quota)
     if len(sizes) < needed:
         raise InputError(
-            f"{len(sizes)} group{'s' * (len(sizes) != 1)} cannot be divided "
-            f"into {needed} parts uncut; "
-            f"at least {needed} are expected."
+            f"{len(sizes)} group{'s' * (len(sizes) != 1)} cannot be divided into {needed} parts "
+            f"without splitting a group; at least {needed} are expected."
         )
     lacking = np.array(quota, dtype=np.float64)
     part_of = np.zeros(len(sizes), dtype=np.int64)

@@ -124,7 +124,7 @@ def one_to_one(left: Codes, right: Codes) -> str | None:
         return None
     share = counts[best].sum() / rows
     return (
-        f"their values go together one to one in {share:.2%} of {rows} rows"
+        f"their values correspond one to one in {share:.2%} of {rows} rows"
         if share >= COPY
         else None
     )

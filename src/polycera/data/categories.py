@@ -69,9 +69,9 @@ class Levels:
         rows = sum(unseen.values())
         texts = listing(["missing" if level is None else level for level in unseen], 3)
         return (
-            f"Column {shorten(self.column)!r} has {rows} row{'s' * (rows != 1)} "
-            "with categories that were "
-            f"not in training ({texts}); they share the place of all others."
+            f"Column {shorten(self.column)!r} has {rows} row{'s' * (rows != 1)} with categories "
+            f"that were not in training ({texts}); they are encoded as one category for all "
+            "others."
         )
 
 

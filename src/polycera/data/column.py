@@ -128,8 +128,8 @@ def _one_dimensional(values: Any, name: str) -> Values:
     array = values if isinstance(values, np.ndarray) else _sequence(values, name)
     if array.ndim != 1:
         raise InputError(
-            f"Column {shorten(name)!r} came with shape {array.shape}; "
-            "shape (rows,), one value a row, is expected."
+            f"Column {shorten(name)!r} has shape {array.shape}; shape (rows,), one value a row, "
+            "is expected."
         )
     if isinstance(array, np.ma.MaskedArray):
         return parse_objects.array([None if value is np.ma.masked else value for value in array])
@@ -143,6 +143,7 @@ def _sequence(values: Any, name: str) -> Values:
     """
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__"):
         raise InputError(
-            f"Column {shorten(name)!r} is one {type(values).__name__}; one value a row is expected."
+            f"Column {shorten(name)!r} is a single {type(values).__name__}; one value a row is "
+            "expected."
         )
     return np.asarray(values) if hasattr(values, "__array__") else parse_objects.array(list(values))

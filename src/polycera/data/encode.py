@@ -119,7 +119,7 @@ class Encoder:
         known = {*self.columns, *self.left_out}
         extra = [name for name in table.names if name not in known]
         sentences = (
-            [f"These columns were not there in training and are ignored: {listing(extra)}."]
+            [f"These columns were not in the training table and are ignored: {listing(extra)}."]
             if extra
             else []
         )
@@ -153,7 +153,6 @@ def _check_columns(needed: list[str], table: Table) -> None:
             close = difflib.get_close_matches(name, table.names, n=1)
             hint = f"is {shorten(close[0])!r} the one? " if close else ""
             raise InputError(
-                f"Column {shorten(name)!r} is missing from the table, "
-                "and the network was trained with it; "
-                f"{hint}the table has: {listing(table.names)}."
+                f"Column {shorten(name)!r} is missing from the table, but the network was trained "
+                f"with it; {hint}the table has: {listing(table.names)}."
             )

@@ -49,15 +49,16 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
         return Multiclass(name, classes=levels), f"text of {len(levels)} classes."
     if is_whole(column) and len(levels) <= FEW and levels[0] >= 0 and levels[-1] <= SMALL:
         reason = (
-            f"{len(levels)} small whole numbers; "
-            "kind 'ordinal', 'count' or 'regression' says otherwise."
+            f"{len(levels)} small whole numbers; if they are not classes, declare kind 'ordinal', "
+            "'count' or 'regression'."
         )
         return Multiclass(name, classes=levels), reason
     reason = f"{len(levels)} different numbers from {levels[0]:.6g} to {levels[-1]:.6g}"
     if levels[0] >= 0 and levels[-1] <= 1:
-        return Regression(
-            name
-        ), f"{reason}; kind 'proportion' keeps answers between 0 and 1, if these are shares."
+        return Regression(name), (
+            f"{reason}; if these are proportions, kind 'proportion' keeps predictions between 0 "
+            "and 1."
+        )
     return Regression(name), f"{reason}."
 
 
@@ -138,5 +139,5 @@ def _of_one(name: str, column: Values, only: Any) -> tuple[Task, str]:
         other = f"not {only}"
         return Binary(
             name, classes=pair_of_one(only)
-        ), f"{warning}; taken as binary, with {other!r} for all others."
+        ), f"{warning}; treated as binary, with {other!r} for all others."
     return Regression(name), f"{warning}; taken as regression."

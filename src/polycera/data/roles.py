@@ -30,7 +30,7 @@ _KEYS = frozenset(
 def of(name: str, values: Values) -> Verdict:
     """Return the role of a canonical column [n], with the reason."""
     if name.startswith("__"):
-        return "ignore", "its name begins with '__', as marks about the rows do.", True
+        return "ignore", "its name begins with '__', as the names of internal columns do.", True
     # The order of the rules matters: the first that holds decides.
     missing = int(is_missing(values).sum())
     if missing == len(values):
@@ -39,7 +39,7 @@ def of(name: str, values: Values) -> Verdict:
     if kind == "text":
         return _of_text(values, missing)
     if kind == "number" and not missing and _is_counter(name, values):
-        return "id", "each row has its own integer, and the name speaks of identity.", True
+        return "id", "each row has a different integer, and the name suggests an identifier.", True
     if not missing and (values == values[0]).all():
         return "constant", f"every row holds {as_text(values[:1])[0]}.", True
     if kind == "number":
@@ -99,9 +99,9 @@ def _of_distinct(values: Values, levels: set[str], missing: int, remark: str) ->
     """Return the role of a text column in which hardly any text occurs twice."""
     written = sum(map(len, levels)) / len(levels) >= LONG and any(" " in level for level in levels)
     if len(levels) == len(values) and not written and not remark:
-        return "id", "each row has its own text.", True
+        return "id", "each row has a different text.", True
     share = f"{len(levels)} different texts in {len(values) - missing} rows"
-    return "text", f"{share}; text that hardly repeats is not learned from.{remark}", True
+    return "text", f"{share}; text that rarely repeats is not used.{remark}", True
 
 
 def _nearly_numbers(values: Values, levels: set[str]) -> str:
@@ -110,15 +110,14 @@ def _nearly_numbers(values: Values, levels: set[str]) -> str:
     if len(not_numbers) > 0.5 * len(levels):
         return ""
     if row < 0:
-        return " Every cell spells a number: declare the role number if it is one."
+        return " Every cell is written as a number: declare the role number if it is one."
     cells = int(np.isin(values.astype(str), not_numbers).sum())
     if cells > 0.1 * len(values) and cells > 1:
         return ""
     first = shorten(repr(values[row]), 40)
     return (
-        f" It would be numbers but for {cells} cell{'s' * (cells != 1)}, "
-        f"the first {first} in row {row}: "
-        "clean the column to have it as a number."
+        f" It would be numeric except for {cells} cell{'s' * (cells != 1)}, the first {first} in "
+        f"row {row}: clean the column to have it as a number."
     )
 
 

@@ -127,7 +127,7 @@ def infer(
         table[name]  # raises UnknownName
     if both := sorted(set(target_names) & set(declared)):
         raise InputError(
-            f"Targets have no role as inputs, and these were given one: {listing(both)}."
+            f"Targets have no role as inputs, but these were given one: {listing(both)}."
         )
     return Schema(
         tuple(

@@ -146,7 +146,7 @@ def from_column(
     parts = np.array([_PARTS[word] for word in part_names])
     train = np.flatnonzero(parts == 0)
     if not len(train):
-        raise InputError("The split column names no row 'train'; some are expected.")
+        raise InputError("The split column has no row 'train'; at least one is expected.")
     if groups is not None:
         _check_undivided(parts, groups)
     if validation and not (parts == 1).any():
@@ -185,9 +185,9 @@ def _check_undivided(parts: NDArray[np.int64], groups: ArrayLike) -> None:
         names = " and ".join(("train", "validation", "test")[part] for part in group_parts)
         group = shorten(repr(canonical(groups, "groups").tolist()[row]))
         raise InputError(
-            f"The split column divides {int(divided.sum())} of the groups, such as {group}, "
-            f"which stands in {names}: "
-            "put each group into one part, or leave out the groups or the split column."
+            f"The split column divides {int(divided.sum())} of the groups, such as {group}, which "
+            f"has rows in {names}: put each group into one part, or leave out the groups or the "
+            "split column."
         )
 
 

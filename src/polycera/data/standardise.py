@@ -101,9 +101,9 @@ class Numbers:
             outside = (block < (low - margin)[:, None]) | (block > (high + margin)[:, None])
         names = self.columns[part]
         return [
-            f"{outliers.counted('Column', names[i], block[i], outside[i])} "
-            "far outside of what training saw "
-            f"({low[i]:g} to {high[i]:g}): what is predicted there is a guess."
+            f"{outliers.counted('Column', names[i], block[i], outside[i])} far outside the range "
+            f"of the training rows ({low[i]:g} to {high[i]:g}): predictions there are "
+            "extrapolated."
             for i in np.flatnonzero(outside.any(axis=1))
         ]
 
@@ -161,7 +161,8 @@ def outlying(table: Table, columns: Sequence[str]) -> list[str]:
         for name, values in zip(columns[part], block, strict=True):
             if (notice := outliers.notice("Column", name, values)) is not None:
                 sentences.append(
-                    f"{notice}: it is scaled by the others; check it, or leave it empty."
+                    f"{notice}: its scale is computed from the other values; check it, or leave "
+                    "it empty."
                 )
     return sentences
 
@@ -214,7 +215,6 @@ def scaled(block: Floats, mean: Floats, deviation: Floats) -> Floats:
 def missing_notice(column: str, count: int) -> str:
     """Return the sentence on a column that has missing values, but had none in training."""
     return (
-        f"Column {shorten(column)!r} has {count} missing value{'s' * (count != 1)} "
-        "and had none in training; "
-        "the training mean stands in."
+        f"Column {shorten(column)!r} has {count} missing value{'s' * (count != 1)} and had none "
+        "in training; the training mean is used instead."
     )

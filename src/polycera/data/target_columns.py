@@ -63,7 +63,7 @@ def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task
     names = [column for name, wish in pairs for column in columns_of(name, wish)]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(
-            f"Each target is predicted once, and these were named more often: {listing(repeated)}."
+            f"Name each target once; these are named more than once: {listing(repeated)}."
         )
     built = {name: _task(table, name, wish) for name, wish in pairs}
     return [task for task, _ in built.values()], {
@@ -131,7 +131,7 @@ def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
                 yield from _pairs(part)
         case _:
             raise InputError(
-                f"A target is a column's name or a task, and a {type(targets).__name__} came."
+                f"A target is a column's name or a task, got a {type(targets).__name__}."
             )
 
 

@@ -50,7 +50,7 @@ def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> l
     if table.rows < _least(reset):
         name = type(estimator).__name__
         raise InputError(
-            f"X has {table.rows} sample; {name} needs 2, one to learn from and one to stop by."
+            f"X has {table.rows} sample; {name} needs 2, one to train on and one to validate on."
         )
     return [table[name] for name in table.names]
 

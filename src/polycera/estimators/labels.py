@@ -29,8 +29,8 @@ def whole(y: Any, estimator: BaseEstimator, dtype: Any) -> np.ndarray:
     """
     if isinstance(y, Mapping):
         raise InputError(
-            f"y came as a {type(y).__name__}, which PolyceraEstimator takes; an array or frame is "
-            "expected."
+            f"y is a {type(y).__name__}; an array or a frame is expected. PolyceraEstimator "
+            "accepts dicts."
         )
     checks = dict(ensure_2d=False, dtype=dtype, estimator=estimator, input_name="y")
     # Missing labels first, to raise an error that names the row and another estimator; then all
@@ -39,7 +39,7 @@ def whole(y: Any, estimator: BaseEstimator, dtype: Any) -> np.ndarray:
     if (is_missing := missing(labels)).any():
         raise InputError(
             f"Input y contains NaN, the first in row {int(np.argwhere(is_missing)[0][0])}: leave "
-            "those rows out, or use PolyceraEstimator, to which a missing label is legal."
+            "those rows out, or use PolyceraEstimator, which accepts missing labels."
         )
     labels = check_array(labels, **checks)
     return column_or_1d(labels, warn=True) if labels.ndim == 1 or labels.shape[1] == 1 else labels
@@ -83,7 +83,7 @@ def labels_of(y: Any, taken: Sequence[str]) -> Table:
     array = y if hasattr(y, "dtype") else np.asarray(y, dtype=object)
     shape = np.shape(array)
     if len(shape) not in (1, 2):
-        raise InputError(f"y came with shape {list(shape)}; [n] or [n, outputs] is expected.")
+        raise InputError(f"y has shape {list(shape)}; [n] or [n, outputs] is expected.")
     columns = [array] if len(shape) == 1 else list(np.asarray(array).T)
     return read(dict(zip(names_of(y, len(columns), taken), columns, strict=True)))
 

@@ -211,7 +211,7 @@ class PolyceraEstimator(Learner):
         names = labels.names if is_named(y) else self._names
         if len(names) != len(labels.names):
             raise InputError(
-                f"y has {len(labels.names)} columns without a name, and {len(names)} were learned."
+                f"y has {len(labels.names)} columns without a name, but {len(names)} were learned."
             )
         for name in names:
             if name not in self._names:

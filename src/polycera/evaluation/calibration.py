@@ -167,7 +167,7 @@ def _check(layout: Layout, truth: Mapping[TaskName, Array], raw: Array) -> None:
     if raw.ndim != 2 or raw.shape[1] != layout.units:
         raise InputError(
             f"Raw outputs of shape {list(raw.shape)} cannot be calibrated; these tasks have "
-            f"{layout.units} units: pass what the network gives before its links, [n, "
+            f"{layout.units} output columns: pass raw outputs, before the links, [n, "
             f"{layout.units}]."
         )
     for task in layout.tasks.values():

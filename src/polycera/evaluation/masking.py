@@ -21,8 +21,7 @@ def pairs(truth: Array, prediction: Array) -> tuple[Array, Array]:
     if truth.ndim != 1 or truth.shape != prediction.shape:
         raise InputError(
             f"True labels of shape {list(truth.shape)} and predictions of shape "
-            f"{list(prediction.shape)} cannot be held against each other; pass two arrays of shape "
-            "[n]."
+            f"{list(prediction.shape)} cannot be compared; pass two arrays of shape [n]."
         )
     known = np.isfinite(truth) & np.isfinite(prediction)
     return truth[known], prediction[known]

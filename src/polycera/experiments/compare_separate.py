@@ -169,7 +169,7 @@ def _ended(run: Run) -> Run:
     if not run.finished:
         raise InputError(
             f"The run {shorten(run.path)!r} has not ended, so there is nothing to compare with "
-            f"yet; to go on with it: polycera resume {shorten(run.path)}."
+            f"yet; to resume it: polycera resume {shorten(run.path)}."
         )
     return run
 

@@ -152,8 +152,8 @@ def compare_weightings(
             _train_all(settings, jobs, processes, say)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"Interrupted; what has ended is kept in {shorten(settings.out)!r}, and the same "
-                "call goes on from there."
+                f"Interrupted; finished trainings are kept in {shorten(settings.out)!r}, and the "
+                "same call continues from there."
             ) from None
         finally:
             # Without any run the folder holds no comparison; another one may then use it.
@@ -167,7 +167,7 @@ def compare_weightings(
     if say is not None:
         say(JUDGED)
         if result.all_alike:
-            say("All weightings reach the same numbers: nothing can be chosen among them.")
+            say("All weightings reach the same scores, so there is nothing to choose.")
     atomic.write(
         _record(settings.out), manifest.page({"asked": _digest(settings), **result.to_config()})
     )
@@ -229,7 +229,7 @@ def _without_landmarks(network: Any) -> dict[str, Any]:
         )
     if options.get("landmarks"):
         raise InputError(
-            "compare_weightings measures the network alone, because loss weights do not reach "
+            "compare_weightings measures the network alone, because loss weights do not affect "
             "kernel ridge: "
             "leave landmarks out of network=."
         )
@@ -392,7 +392,8 @@ def _train_all(
     remaining = [job for job in jobs if not _has_ended(asked.out / job.folder)]
     if say is not None and len(remaining) < len(jobs):
         say(
-            f"{len(jobs) - len(remaining)} of {len(jobs)} trainings have ended before and are kept."
+            f"{len(jobs) - len(remaining)} of {len(jobs)} trainings are finished already and are "
+            "reused."
         )
     if processes is None and len(remaining) > 1:
         side_by_side.run(train, asked, remaining[:1])

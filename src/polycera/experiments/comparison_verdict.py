@@ -37,7 +37,7 @@ def _winner(found: SeparateComparison) -> str:
     joint, separate = _better(found, "joint"), _better(found, "separate")
     rows = f"on the {found.part} rows"
     if found.delta is None:
-        return f"Nothing can be said: no metric of these tasks is defined {rows}."
+        return f"No verdict: no metric of these tasks is defined {rows}."
     if len(found.seeds) == 1:
         leader = (
             "the joint network"
@@ -47,16 +47,16 @@ def _winner(found: SeparateComparison) -> str:
             else "neither"
         )
         return (
-            f"Undecided {rows}: {leader} came out ahead, {_mean(found)}, and one seed says "
-            "nothing about chance."
+            f"Undecided {rows}: {leader} is ahead, {_mean(found)}, but one seed cannot show "
+            "whether that is chance."
         )
     # Intervals without a width are no evidence, although they lie on one side of 0.
     if _all_flat(found):
         if not found.delta:
             return f"Neither wins {rows}: with each seed both give the same numbers."
         return (
-            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they say "
-            f"nothing about chance; {_mean(found)}."
+            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they "
+            f"cannot show what is chance; {_mean(found)}."
         )
     of_tasks, mean_winner = f"of {len(found.tasks)} tasks", _decided(found)
     winners = {
@@ -66,8 +66,8 @@ def _winner(found: SeparateComparison) -> str:
     } - {"neither"}
     if not winners:
         return (
-            f"Neither wins {rows}: no difference can be told from chance in any {of_tasks}; "
-            f"{_mean(found)}."
+            f"Neither wins {rows}: no difference can be distinguished from chance in any "
+            f"{of_tasks}; {_mean(found)}."
         )
     if len(winners) == 2:
         return (
@@ -79,9 +79,7 @@ def _winner(found: SeparateComparison) -> str:
     subject = (wins if mean_winner != "neither" else leads)[winners.pop()]
     count = len(joint or separate)
     tasks = (
-        f"better in {count} {of_tasks} and worse in none"
-        if count
-        else "though in no task by itself"
+        f"better in {count} {of_tasks} and worse in none" if count else "though in no single task"
     )
     return f"{subject} {rows}: {tasks}; {_mean(found)}."
 
@@ -97,8 +95,8 @@ def _judged(found: SeparateComparison) -> str:
     if not found.network_alone:
         return ""
     return (
-        "Judged are the networks alone: the run's kernel ridge, solved for each task by itself, "
-        "takes no part."
+        "Only the networks are compared: the run's kernel ridge, which is solved for each task "
+        "separately, takes no part."
     )
 
 
@@ -155,9 +153,9 @@ def _cost(found: SeparateComparison, tasks: int) -> str:
 def _chance(found: SeparateComparison) -> str:
     """Return the sentence about what the intervals do not cover."""
     task_count, false_alarms = len(found.tasks), (1 - found.confidence) * len(found.tasks)
-    text = "Seeds vary first weights, order of rows and dropout, not which rows are held out"
+    text = "Seeds vary initial weights, order of rows and dropout, not the split of the rows"
     if found.part == "validation":
-        text += ", and these are the rows by which training stopped"
+        text += ", and early stopping used these rows"
     if false_alarms < 0.5 or len(found.seeds) == 1:
         return f"{text}."
     return (
@@ -174,7 +172,7 @@ def _groups(found: SeparateComparison) -> str:
     groups = [[names[task] for task in group] for group in found.affinity.groups]
     together = [_named(group) for group in groups if len(group) > 1]
     if not together:
-        return "By pairs, no task gains from another on the mean: each is best trained by itself."
+        return "In pairs, no task gains from another on average: each is best trained separately."
     alone = [group[0] for group in groups if len(group) == 1]
-    text = "By pairs, these are best trained together: " + "; ".join(together)
+    text = "In pairs, these are best trained together: " + "; ".join(together)
     return f"{text}; and by themselves: {_named(alone)}." if alone else f"{text}."

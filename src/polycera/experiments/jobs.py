@@ -203,8 +203,8 @@ def problem_of(run: Run, source: Any = None) -> ComparisonData:
     part, rows = prepared.held_out
     if part == "train":
         raise InputError(
-            f"The run {shorten(run.path)!r} held out no rows, neither for validation nor for "
-            "test, so a comparison would say who remembers best: train with test=0.15, say."
+            f"The run {shorten(run.path)!r} has neither validation nor test rows, so a comparison "
+            "would only measure memory: train with test=0.15, for example."
         )
     # With folds each member trains on the validation rows of others. No member may train on the
     # rows that measure the network.

@@ -38,7 +38,7 @@ def seeds_of(seeds: int | Sequence[int], first: int) -> list[int]:
     )
     if not seed_list or not all_valid or len(set(seed_list)) < len(seed_list):
         raise InputError(
-            "Expected seeds= to be how many, 1 or more, or a list of different seeds, got "
-            f"{shorten(repr(seeds))}."
+            "Expected seeds= to be a number of seeds, 1 or more, or a list of different seeds, "
+            f"got {shorten(repr(seeds))}."
         )
     return seed_list

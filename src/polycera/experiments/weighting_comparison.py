@@ -25,7 +25,7 @@ from polycera.tabular.prepare import tasks_from
 from polycera.tasks.terms import factor
 
 JUDGED = (
-    "The network alone is measured: loss weights do not reach kernel ridge, so it takes no part."
+    "Only networks are compared: loss weights do not affect kernel ridge, so it takes no part."
 )
 """This sentence says what is compared."""
 
@@ -170,7 +170,7 @@ class WeightingComparison:
             [
                 point.name,
                 *(point.tasks[task].skill for task in tasks),
-                "beaten by none" if point.front else "",
+                "in the Pareto set" if point.front else "",
             ]
             for point in self.points
         ]

@@ -96,7 +96,7 @@ def checked(asked: Any, own: Weights) -> list[Weights]:
                 "one of them."
             )
         if weighting in weightings[:index]:
-            raise InputError(f"The weights {shorten(weighting)} come twice; name each once.")
+            raise InputError(f"The weights {shorten(weighting)} are given twice; name each once.")
     return weightings
 
 

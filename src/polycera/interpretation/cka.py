@@ -145,11 +145,9 @@ def centred(values: Any, what: str, fewest: int = 2) -> Array:
         raise InputError(f"Expected {what} to be [rows, features], got shape {list(array.shape)}.")
     flat = array.reshape(len(array), math.prod(array.shape[1:])).astype("float64")
     if len(flat) < fewest:
-        raise InputError(f"Similarity takes {fewest} rows or more, got {len(flat)} in {what}.")
+        raise InputError(f"Similarity needs {fewest} rows or more, got {len(flat)} in {what}.")
     if not np.isfinite(flat).all():
-        raise InputError(
-            f"There are numbers in {what} that are NaN or infinite; leave these rows out."
-        )
+        raise InputError(f"NaN or infinite numbers in {what}; leave these rows out.")
     # Subtracting the mean leaves rounding errors of a constant feature, and these would look like a
     # signal.
     constant = (flat == flat[0]).all(axis=0)
@@ -179,8 +177,8 @@ def _pair(a: Any, b: Any, fewest: int) -> tuple[Array, Array]:
     )
     if len(first) != len(second):
         raise InputError(
-            f"The representations are of {len(first)} and {len(second)} rows; they must be of the "
-            "same ones."
+            f"The representations are of {len(first)} and {len(second)} rows; both must be of the "
+            "same rows."
         )
     return first, second
 

@@ -35,7 +35,7 @@ class Side:
         """Return the Gram matrix [n, n] of each layer on these rows."""
         gram_matrices = []
         for name, outputs in self.viewer.see(_taken(self.x, rows)).items():
-            features = centred(outputs, f"what layer {shorten(name)!r} gives")
+            features = centred(outputs, f"the outputs of layer {shorten(name)!r}")
             features = features / self.sizes.setdefault(name, size(features))
             gram_matrices.append(features @ features.T)
         return gram_matrices
@@ -104,7 +104,7 @@ def batches(rows: int, size: int, unbiased: bool, seed: int) -> list[Array]:
         InputError: for fewer than four rows, or more than 4,096 in a batch.
     """
     if rows < FEWEST or size < FEWEST:
-        raise InputError(f"Similarity takes {FEWEST} rows or more, got {min(rows, size)}.")
+        raise InputError(f"Similarity needs {FEWEST} rows or more, got {min(rows, size)}.")
     # Only the unbiased estimate can be averaged over batches; plain CKA needs all rows at once.
     largest = min(rows, size) if unbiased else rows
     if largest > MOST:

@@ -66,7 +66,7 @@ class Probes:
     found: dict[str, dict[TaskName, Probe]]
 
     def picture(
-        self, title: str = "What a linear predictor reads from each layer (skill)"
+        self, title: str = "Skill of a linear predictor on the outputs of each layer"
     ) -> Picture:
         """Return a heat map of the skills."""
         values = [
@@ -180,7 +180,7 @@ def probes(
         model_tasks = getattr(model, "tasks", None)
         if not model_tasks:
             raise InputError(
-                "This model has no tasks of its own: say what to probe for, "
+                "This model has no tasks of its own: name the tasks to probe for, "
                 "tasks=[pc.Regression('price')]."
             )
         tasks = [
@@ -212,8 +212,8 @@ def _linear(task: Task) -> Task:
     """Return the task as a linear predictor can answer it."""
     if getattr(task, "soft", False):
         raise InputError(
-            f"Task {shorten(task.name)!r} has shares for labels: probe for each of them as a "
-            "pc.Proportion of its own."
+            f"Task {shorten(task.name)!r} has shares as labels: probe for each of them with its "
+            "own pc.Proportion."
         )
     if isinstance(task, Binary | Multiclass | Regression):
         return task
@@ -222,8 +222,8 @@ def _linear(task: Task) -> Task:
     if task.kind == "ordinal":
         return Multiclass(task.name, classes=getattr(task, "classes", None))
     raise InputError(
-        f"Task {shorten(task.name)!r} is {task.kind}: probe for each of its labels as a pc.Binary "
-        "of its own."
+        f"Task {shorten(task.name)!r} is {task.kind}: probe for each of its labels with its own "
+        "pc.Binary."
     )
 
 
@@ -236,9 +236,7 @@ def _features(representation: Any, rows: int) -> Array:
         )
     flat = array.reshape(rows, math.prod(array.shape[1:])).astype("float64")
     if not np.isfinite(flat).all():
-        raise InputError(
-            "The representation has numbers that are NaN or infinite; leave these rows out."
-        )
+        raise InputError("The representation holds NaN or infinite numbers; leave these rows out.")
     return flat
 
 

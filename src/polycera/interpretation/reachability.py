@@ -81,9 +81,8 @@ def _check_seen(model: Any) -> None:
         )
     if not getattr(model, "outputs", None):
         raise InputError(
-            f"The layers of {type(model).__name__} {model.name!r} cannot be seen: who serves "
-            "which task is known of functional and sequential models that begin with "
-            "keras.Input, not of subclassed ones."
+            f"The layers of {type(model).__name__} {model.name!r} cannot be inspected: this needs "
+            "a functional or sequential model that begins with keras.Input, not a subclassed one."
         )
 
 
@@ -94,9 +93,7 @@ def _ends(model: keras.Model) -> dict[TaskName, Any]:
         name for name, tensor in ends.items() if id(tensor) not in set(map(id, model.outputs))
     ]
     if nested:
-        raise InputError(
-            f"The output {nested[0]!r} is no tensor but holds several; give each a name of its own."
-        )
+        raise InputError(f"The output {nested[0]!r} holds several tensors; give each its own name.")
     return ends
 
 

@@ -99,7 +99,7 @@ def _chosen(model: Any, tensors: dict[str, Any], layers: Sequence[str] | None) -
             raise UnknownName("layer", name, tensors)
     if not layers:
         raise InputError(
-            f"There is no layer with weights in {model.name!r}; name the ones to look at."
+            f"The model {model.name!r} has no layer with weights; name the layers to compare."
         )
     return list(layers)
 
@@ -118,7 +118,8 @@ def _tensors(model: Any) -> dict[str, Any]:
     if not getattr(model, "outputs", None):
         kind = type(model).__name__
         raise InputError(
-            f"The layers of {kind} cannot be seen: it takes a functional or sequential keras.Model."
+            f"The layers of {kind} cannot be inspected: this needs a functional or sequential "
+            "keras.Model."
         )
     done = {id(tensor) for tensor in model.inputs}
     tensor_by_name: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from polycera.interpretation.grams import Side, batches, listed, measured
 from polycera.interpretation.representations import Viewer
 from polycera.typing import Array
 
-REASON = "it gives the same for all rows, or is too noisy for so few of them"
+REASON = "its outputs are the same for all rows, or too noisy for so few rows"
 """Says why a layer has no CKA, as its entry in `Similarity.reasons`."""
 
 
@@ -50,7 +50,7 @@ class Similarity:
         named |= {"rows": self.rows, "unbiased": self.unbiased, "reasons": self.reasons}
         return msgspec.json.encode(named).decode()
 
-    def picture(self, title: str = "How alike the layers are (CKA)") -> Picture:
+    def picture(self, title: str = "Similarity of the layers (CKA)") -> Picture:
         """Return a heat map; `.write("similarity.svg")` saves it."""
         return heat(
             self._values(),
@@ -118,8 +118,8 @@ def similarity(
     row_counts = {len(values) for side in sides for values in side.x.values()}
     if len(row_counts) != 1:
         raise InputError(
-            f"The networks take the same rows, got {' and '.join(map(str, sorted(row_counts)))} "
-            "of them."
+            "The networks must get the same rows, got "
+            f"{' and '.join(map(str, sorted(row_counts)))} of them."
         )
     count = row_counts.pop()
     matrix, norms_a, norms_b = measured(

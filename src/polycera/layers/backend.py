@@ -82,7 +82,7 @@ def set_random_state(state: dict[str, Any]) -> None:
         ValueError,
     ) as error:
         raise InputError(
-            f"The state of the random numbers is none ({shorten(error)}): the checkpoint was "
+            f"The state of the random numbers is not valid ({shorten(error)}): the checkpoint was "
             "changed; remove it."
         ) from None
 

@@ -56,8 +56,8 @@ class ActiveBalancing(StatefulMethod):
             )
         if method.elementwise and every != 1:
             raise InputError(
-                f"Balancing {method.name!r} draws anew in every step and keeps nothing: leave "
-                "every= out."
+                f"Balancing {method.name!r} draws new weights in every step and has none to "
+                "reuse: leave every= out."
             )
         return cls(tuple(names), method, (1.0,) * len(names), seed, every)
 
@@ -66,7 +66,8 @@ class ActiveBalancing(StatefulMethod):
         chosen = {name: self.preference[self.names.index(name)] for name in names}
         if not sum(chosen.values()) > 0:
             raise InputError(
-                f"Balancing: a preference of 0 for each of {listing(chosen)}, which share layers."
+                f"Balancing needs a preference above 0 for at least one of {listing(chosen)}, "
+                "which share layers."
             )
         return replace(self, names=tuple(names), preference=preferences(names, chosen))
 

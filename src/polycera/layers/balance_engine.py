@@ -136,8 +136,8 @@ class Engine(keras.layers.Layer):
         )
         if changed := [path for v, path in (planned | now).items() if (v in planned) != (v in now)]:
             raise InputError(
-                f"{listing(changed)} changed whether they train after balancing was set up: "
-                "set layer.trainable first, then make the model with pc.adopt or pc.Model."
+                f"{listing(changed)} were frozen or unfrozen after balancing was set up: set "
+                "layer.trainable first, then make the model with pc.adopt or pc.Model."
             )
 
     def call(self, inputs: Sequence[Tensor], training: bool = True) -> Raw:

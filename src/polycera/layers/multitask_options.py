@@ -88,7 +88,7 @@ class MultitaskOptions:
             if not any(m.preferring for m in methods):
                 method_names = listing([m.name for m in methods]) if methods else "no method"
                 raise InputError(
-                    "A preference needs a weighting or balancing that knows preferences, got "
+                    "A preference needs a weighting or balancing that supports preferences, got "
                     f"{method_names}; set task weights, or take another method."
                 )
             preferred = preferences(names, preference)

@@ -294,8 +294,8 @@ def fitted(
         return _in_units(Head(task, tensor, ending, declared=declared), standardize, model)
     if ending.name is None:
         raise InputError(
-            f"Cannot see what output {name!r} ends in, behind {ending.hidden}: say so, "
-            f"activations={{{name!r}: 'linear'}} for logits, or "
+            f"The final activation of output {name!r} cannot be read behind {ending.hidden}: "
+            f"declare it, activations={{{name!r}: 'linear'}} for logits, or "
             f"{LOGITS_OF.get(task.kind, LINEAR)!r}."
         )
     return Head(task, tensor, ending, undone=_undone(task, ending), declared=declared)
@@ -324,17 +324,18 @@ def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
         return replace(head, task=task.replace(standardize=False))
     if given and ending.name is not None and not ending.linear:
         raise InputError(
-            f"Task {name!r} says standardize=True, but its output ends in {ending.text}, which "
-            "does not reach both sides of the mean: leave standardize out, or let the output end "
-            "linear."
+            f"Task {name!r} has standardize=True, but its output ends in {ending.text}, whose "
+            "values cannot lie on both sides of the mean: leave standardize out, or end the "
+            "output linear."
         )
     if scaling_wanted and (ending.linear or ending.name is None):
         return replace(head, task=task.replace(standardize=True))
     if ending.name is None:
         raise InputError(
-            f"Cannot see what output {name!r} ends in, behind {ending.hidden}: say so, "
-            f"activations={{{name!r}: 'linear'}}, 'sigmoid' or what it is; or give its task "
-            "standardize=False, with which it answers in your units, as in stock Keras."
+            f"The final activation of output {name!r} cannot be read behind {ending.hidden}: "
+            f"declare it, activations={{{name!r}: 'linear'}}, 'sigmoid' or what it is; or give "
+            "its task standardize=False, with which it predicts in the units of your labels, as "
+            "in stock Keras."
         )
     # A head with an activation predicts in the user's units; see `OWN_UNITS`.
     if not ending.linear:
@@ -346,9 +347,9 @@ def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
     )
     if units.units == "unknown":
         raise InputError(
-            f"Cannot see whether output {name!r} has been trained: {units.reason}. Give its task "
-            "standardize=False where it answers in your units already, or standardize=True where "
-            "it is new."
+            f"Whether output {name!r} has been trained cannot be determined: {units.reason}. Give "
+            "its task standardize=False if it predicts in the units of your labels already, or "
+            "standardize=True if it is new."
         )
     if units.units == "own":
         task = task.replace(standardize=False)
@@ -407,15 +408,15 @@ def _counted(task: Task, tensor: Any, ending: Ending, model: keras.Model) -> Tas
     name = shorten(task.name)
     if len(tensor.shape) != 2 or tensor.shape[-1] is None:
         raise InputError(
-            f"Output {name!r} has shape {list(tensor.shape)}; a head gives [n, units]: put "
+            f"Output {name!r} has shape {list(tensor.shape)}; a head gives [n, columns]: put "
             "keras.layers.Flatten(), a pooling or a slice behind it."
         )
     columns = tensor.shape[-1]
     if task.kind in ("multiclass", "ordinal") and getattr(task, "classes", 0) is None:
         if columns == 1 and task.kind == "multiclass":
             raise InputError(
-                f"Output {name!r} has 1 unit, but a multiclass head needs one for each class, two "
-                f"or more: for yes or no write pc.Binary({name!r})."
+                f"Output {name!r} has 1 column, but a multiclass head needs one for each class, "
+                f"two or more: for two classes write pc.Binary({name!r})."
             )
         # An ordinal head has a column for each threshold between classes: one less than classes.
         task = task.replace(classes=columns + (task.kind == "ordinal"))
@@ -423,7 +424,7 @@ def _counted(task: Task, tensor: Any, ending: Ending, model: keras.Model) -> Tas
         task = task.replace(labels=columns)
     if columns != task.units:
         raise InputError(
-            f"Output {name!r} has {columns} unit{'s' if columns > 1 else ''}, but its task "
+            f"Output {name!r} has {columns} column{'s' if columns > 1 else ''}, but its task "
             f"({task.kind}) needs {task.units}{_split(task, columns, ending, model)}."
         )
     return task
@@ -456,8 +457,8 @@ def _split(task: Task, columns: int, ending: Ending, model: keras.Model) -> str:
     inside = f"{{{others}, {cut}}}" if others else f"{{{cut}}}"
     kind = type(task).__name__
     return (
-        f":{together} for a task each cut it into columns, keras.Model(model.input, {inside}), "
-        f"with pc.{kind}({name + '_0'!r}) and so on"
+        f":{together} for one task a column split it, keras.Model(model.input, {inside}), with "
+        f"pc.{kind}({name + '_0'!r}) and so on"
     )
 
 
@@ -470,7 +471,7 @@ def column_of(name: TaskName, tensor: Any) -> Any:
     if not keras_graph.is_symbolic(tensor):
         raise InputError(
             f"Output {shorten(name)!r} is a {type(tensor).__name__}, expected one tensor: give "
-            "each a name of its own."
+            "each its own name."
         )
     return ops.expand_dims(tensor, -1) if len(tensor.shape) == 1 else tensor
 
@@ -519,9 +520,9 @@ def _warn(heads: Mapping[TaskName, Head]) -> None:
         )
         more = f" and {len(trained) - 5} more" if len(trained) > 5 else ""
         warnings.warn(
-            f"Answers in your own units already, and goes on to: {reasons}{more}. So its targets "
-            "are not standardised, and its losses are in these units: weigh them with weight=; or "
-            "give its task standardize=True.",
+            "These outputs are trained already and predict in the units of your labels: "
+            f"{reasons}{more}. So their targets are not standardised, and their losses are in "
+            "these units: balance them with weight=, or give the task standardize=True.",
             stacklevel=4,
         )
     by_tensor: dict[int, list[TaskName]] = {}
@@ -531,9 +532,9 @@ def _warn(heads: Mapping[TaskName, Head]) -> None:
     for names in by_tensor.values():
         if len(names) > 1:
             warnings.warn(
-                f"The tasks {listing(names)} are one output, and each takes mean and spread out of "
-                "its own targets: the one output then answers two numbers. Give each "
-                "standardize=False to let it answer one.",
+                f"The tasks {listing(names)} share one output, but each scales its targets by "
+                "their own mean and deviation, so the output would have to predict two numbers "
+                "at once. Give each standardize=False.",
                 stacklevel=4,
             )
 
@@ -559,13 +560,11 @@ def _unseen(model: keras.Model) -> str:
     """Return the error message for a model that does not show its inputs and outputs."""
     if isinstance(model, keras.Sequential):
         return (
-            f"pc.adopt: the Sequential {model.name!r} does not know its inputs yet: begin it with "
+            f"pc.adopt: the Sequential {model.name!r} has no inputs yet: begin it with "
             "keras.Input(shape), or call it once on data."
         )
     return (
-        f"pc.adopt: {type(model).__name__} {model.name!r} is a subclassed model, which shows no "
-        "outputs: wrap it, "
-        "x = keras.Input(shape); pc.adopt(keras.Model(x, model(x)), tasks, activations={...}), "
-        "with a dict of "
-        "outputs and what each ends in."
+        f"pc.adopt: {type(model).__name__} {model.name!r} is a subclassed model, whose outputs "
+        "cannot be read: wrap it, x = keras.Input(shape); pc.adopt(keras.Model(x, model(x)), "
+        "tasks, activations={...}), with a dict of outputs and what each ends in."
     )

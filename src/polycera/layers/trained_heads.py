@@ -49,7 +49,7 @@ def standing(ending: Ending, model: keras.Model) -> Standing:
             return Standing("own", f"the optimizer of {owner.name!r} has taken {steps:,} steps")
     standings = [_standing(head) for head in ending.heads if head not in _adopted]
     if not ending.heads and ending.name is None:
-        return Standing("unknown", f"{ending.hidden} shows no weights")
+        return Standing("unknown", f"{ending.hidden} has no weights")
     # One trained head decides; one head that is not known leaves the answer open.
     for units in ("own", "unknown"):
         for head_standing in standings:

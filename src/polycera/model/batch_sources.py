@@ -272,7 +272,7 @@ def sentences(model: Any, sums: Mapping[str, Array], training: bool) -> list[str
         columns = listing_of(named_inputs.named_columns(model, sums["features"]))
         messages.append(
             f"{int(sums['lost']):,} of {rows:,} rows were left out {where}, because features are "
-            f"NaN or infinite: {columns}; fill them in before they come here."
+            f"NaN or infinite: {columns}; fill them in before training."
         )
     if sums["weights"]:
         messages.append(
@@ -294,8 +294,8 @@ def _wrong_labels(layout: Layout, sums: Mapping[str, Array], where: str) -> str:
                 f"{labels_wanted(task)})"
             )
     return (
-        f"Labels that their task does not take were left out {where}: {listing_of(phrases)}; "
-        "write them as the task takes them, or NaN where one is missing."
+        f"Labels that their task does not accept were left out {where}: {listing_of(phrases)}; "
+        "write them as the task expects them, or NaN where one is missing."
     )
 
 

@@ -324,8 +324,8 @@ def _kind(name: TaskName, ending: Ending, columns: int, losses: list[Any]) -> st
         for output_loss in losses
     )
     raise InputError(
-        f"Which kind output {shorten(name)!r} is cannot be read from its loss {losses_text} and "
-        f"its {columns} unit{'s' if columns > 1 else ''}, ending in {ending.text}: name it, "
+        f"The kind of output {shorten(name)!r} cannot be read from its loss {losses_text} and its "
+        f"{columns} column{'s' if columns > 1 else ''}, ending in {ending.text}: name it, "
         f"pc.adopt(model, {{{name!r}: 'regression', ...}}), or 'binary', 'proportion', "
         "'multiclass', 'multilabel', 'count', 'ordinal'."
     )
@@ -355,7 +355,7 @@ def _check(name: TaskName, ending: Ending, loss: Any, kind: str) -> None:
         )
     if ending.name in ("sigmoid", "softmax") and logits:
         raise InputError(
-            f"The loss of output {shorten(name)!r} says from_logits=True, but the output ends in "
+            f"The loss of output {shorten(name)!r} has from_logits=True, but the output ends in "
             f"{ending.name!r}: leave one of the two out."
         )
 

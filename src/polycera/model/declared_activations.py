@@ -70,13 +70,13 @@ def _check_one(
     lower_bound, upper_bound = RANGES.get(declared, (-np.inf, np.inf))
     if low < lower_bound - ROUNDING or high > upper_bound + ROUNDING:
         raise InputError(
-            f"{subject} on the first rows lie between {low:.6g} and {high:.6g}: say what it ends "
-            "in, 'linear' perhaps."
+            f"{subject} on the first rows lie between {low:.6g} and {high:.6g}: declare what it "
+            "ends in, perhaps 'linear'."
         )
     # One column is no softmax, though a column of ones adds up to 1.
     sums_to_one = values.shape[1] > 1 and bool(np.allclose(values.sum(axis=1), 1.0, atol=rounding))
     if declared == "softmax" and values.shape[1] > 1 and not sums_to_one:
-        raise InputError(f"{subject} do not add up to 1 in a row: say what it ends in.")
+        raise InputError(f"{subject} do not add up to 1 in a row: declare what it ends in.")
     if declared != LINEAR or low < 0.0 or high > 1.0 or kind in ("count", "ordinal"):
         return
     hidden_activation = head.behind.get(name)
@@ -91,7 +91,7 @@ def _check_one(
     if kind in ("binary", "multilabel", "proportion", "multiclass"):
         warnings.warn(
             f"{subject} on the first rows all lie between 0 and 1, as those of a sigmoid do: if "
-            "it ends in one, say 'sigmoid', for else its sigmoid is taken twice.",
+            "it ends in one, declare 'sigmoid', otherwise the sigmoid is applied twice.",
             stacklevel=5,
         )
 
@@ -152,9 +152,9 @@ def beyond_reach(model: Any, labels: Mapping[str, Any]) -> list[str]:
             if share_beyond > BEYOND:
                 smallest, largest = known.min(), known.max()
                 messages.append(
-                    f"Task {shorten(name)!r}: {share_beyond:.0%} of the labels lie where its "
-                    f"output never reaches: they go from {smallest:.6g} to {largest:.6g}, the "
-                    f"output from {low:g} to {high:g}. Let the output end linear, "
-                    "or bring the labels into its range."
+                    f"Task {shorten(name)!r}: {share_beyond:.0%} of the labels lie outside the "
+                    f"range of its output: they go from {smallest:.6g} to {largest:.6g}, the "
+                    f"output from {low:g} to {high:g}. Let the output end linear, or bring the "
+                    "labels into its range."
                 )
     return messages

@@ -155,9 +155,9 @@ def settle_modes(callbacks: Any, directions_of: Callable[[], Mapping[str, str]])
             )
         if direction == "target":
             raise InputError(
-                f"{kind} is to monitor {shorten(monitor)!r}, which is best at a value and not "
-                "when it is high or low: monitor its skill, as pc.callbacks.JointScore logs it, "
-                "or give mode='max' or mode='min'."
+                f"{kind} is to monitor {shorten(monitor)!r}, which is best at a certain value, "
+                "not when it is high or low: monitor its skill, as pc.callbacks.JointScore logs "
+                "it, or give mode='max' or mode='min'."
             )
         callback.mode = direction
 

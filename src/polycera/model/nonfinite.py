@@ -26,8 +26,8 @@ def blamed_weight(weights: Mapping[str, float]) -> str | None:
     if not weights[name] > ENORMOUS:
         return None
     return (
-        f"The weight of task {shorten(name)!r} is {weights[name]:g}, beside which numbers "
-        "overflow: give weights near 1, of which the ratios count."
+        f"The weight of task {shorten(name)!r} is {weights[name]:g}, and numbers overflow with "
+        "it: give weights near 1, for only their ratios matter."
     )
 
 
@@ -60,12 +60,12 @@ def after_epoch(model: Any) -> str | None:
     if path is None:
         return None
     return (
-        f"After this epoch {subject} NaN or infinite, the first of {shorten(path)!r} (learning "
-        f"rate {_rate(model):g}): the training is lost from there. pc.callbacks.Guard() stops "
-        "before that step and names it; "
+        f"After this epoch {subject} NaN or infinite, first in {shorten(path)!r} (learning rate "
+        f"{_rate(model):g}): training cannot recover from this. pc.callbacks.Guard() stops before "
+        "that step and names it; "
     ) + (
         blamed_weight({name: task.weight for name, task in model.tasks.items()})
-        or "look for enormous features, labels or sample weights, or lower the learning rate."
+        or "look for very large features, labels or sample weights, or lower the learning rate."
     )
 
 
@@ -93,8 +93,8 @@ def check_answers(model: Any, raw: Array, source: bool) -> str | None:
     not_finite_values = ~np.isfinite(raw)
     if weights := first_of(model.weights):
         return (
-            "Predictions are not finite: weights of the model are NaN or infinite, the first of "
-            f"{shorten(weights)!r}; train it anew, with pc.callbacks.Guard()."
+            "Predictions are not finite: weights of the model are NaN or infinite, first in "
+            f"{shorten(weights)!r}; train it again, with pc.callbacks.Guard()."
         )
     if source and (lost_rows := np.isnan(raw).all(axis=1)).any():
         raise InputError(

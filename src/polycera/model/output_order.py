@@ -29,7 +29,7 @@ def by_output(
     if not all(_is_part(part) for part in values):
         if what != "sample_weight" and len(tasks) == 1:  # the labels of a single task
             raise InputError(
-                f"{what} goes by name, got a {type(values).__name__} of labels: write "
+                f"{what} must be given by name, got a {type(values).__name__} of labels: write "
                 f"{{{shorten(tasks[0], 40)!r}: y}}."
             )
         return values
@@ -40,7 +40,7 @@ def by_output(
     shown = ", ".join(f"{shorten(name, 40)!r}: {call}[{i}]" for i, name in enumerate(names))
     count = f" of {len(values)}" if len(values) != len(names) else ""
     raise InputError(
-        f"{what} goes by name, got a {type(values).__name__}{count} for the "
+        f"{what} must be given by name, got a {type(values).__name__}{count} for the "
         f"task{'s' if len(names) > 1 else ''}: write {{{shorten(shown, 300)}}}."
     )
 

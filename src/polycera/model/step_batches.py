@@ -196,7 +196,7 @@ def named(layout: Layout, y: Any) -> dict[TaskName, Any]:
             listed = "a list" if isinstance(y, list | tuple) else "one array"
             came = "no targets" if y is None else f"{listed} of targets without names"
             raise InputError(
-                f"A batch has {came}: it is a pair (x, y), y a dict of task name to labels; "
+                f"A batch has {came}: expected a pair (x, y), y a dict of task name to labels; "
                 f"tasks: {listing(layout.tasks)}."
             )
         return {next(iter(layout.tasks)): y}

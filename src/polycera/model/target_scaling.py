@@ -109,8 +109,8 @@ def read(model: Any, source: Any, steps: int | None) -> tuple[Encoded, ScalingSo
         )
     if steps is None and _endless(source):
         raise InputError(
-            "This source has no end that can be seen: say how many batches to read, "
-            "adapt(source, steps=64)."
+            "This source has no known length: give the number of batches to read, adapt(source, "
+            "steps=64)."
         )
     label_batches: dict[TaskName, list[Array]] = {name: [] for name in model.layout.tasks}
     count = rows = 0
@@ -155,7 +155,7 @@ def _labels(model: Any, batch: Any, what: str, host: bool) -> Encoded:
     """Return the encoded labels of a batch; its features are checked as well."""
     if not isinstance(batch, list | tuple) or len(batch) < 2:
         raise InputError(
-            f"{what.capitalize()} is no pair (x, y) with y a dict of task name to labels."
+            f"{what.capitalize()} is not a pair (x, y) with y a dict of task name to labels."
         )
     x = keras.tree.map_structure(_array, batch[0])
     check_names(model, x, f"x of {what}")
@@ -404,7 +404,7 @@ def differing(
         else "the given numbers"
     )
     return (
-        "What passed in the first epoch differs from what the scaling of the targets comes from "
+        "The targets of the first epoch differ from those that their scaling was computed from "
         f"({source}): {'; '.join(differences[:NAMED])}{more}. Shuffle the source, or call "
         "model.adapt with more of it or with known numbers before fit."
     )

@@ -198,7 +198,7 @@ def _weights(values: Any, n: int, what: str) -> Array:
     except (TypeError, ValueError):
         first = shorten(repr(np.ravel(np.asarray(values, dtype=object))[0]))
         raise InputError(
-            f"The {what} holds {first}, which is no number, expected one weight a row."
+            f"The {what} holds {first}, which is not a number, expected one weight a row."
         ) from None
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.shape != (n,):
@@ -276,8 +276,8 @@ def constant(layout: Layout, encoded: Mapping[TaskName, Array]) -> list[str]:
         return [f"Task {shorten(name)!r} ({kind}): {phrase} in the training part; {consequence}"]
     names = listing([name for name, _, _ in constant_labels], 5)
     return [
-        f"{len(constant_labels)} tasks or labels have a single value in the training part and "
-        f"answer that alone: {names}; {consequence}"
+        f"{len(constant_labels)} tasks or labels have a single value in the training part, which "
+        f"is all that is predicted for them: {names}; {consequence}"
     ]
 
 

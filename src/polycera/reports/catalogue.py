@@ -35,12 +35,13 @@ DRAWERS: tuple[ModuleType, ...] = (
 )
 
 PICTURES: dict[str, str] = {
-    "skills": "skill of every task on the held-out rows, beside the trivial predictor",
+    "skills": "skill of every task on the test or validation rows, compared with the trivial "
+    "predictor",
     "skills-spread": "how the skills of many tasks are spread",
     "separate": "gain of one network over separate ones, task by task, with intervals",
     "affinity": "what each task gains by training with each other one",
     "joint": "joint score, epoch by epoch",
-    "tradeoff": "skills of every epoch in the first two tasks, and which no other beats",
+    "tradeoff": "skills of every epoch in the first two tasks, and the Pareto set",
     "loss": "total loss, training and validation",
     "regularization": "what regularisation adds to the loss",
     "learning-rate": "learning rate",
@@ -49,7 +50,7 @@ PICTURES: dict[str, str] = {
     "weights": "weight of each task's loss over time",
     "trunk-weights": "weight of each task's gradient in the shared layers over time",
     "gradient-norms": "norm of each task's gradient over time",
-    "shares/PLACE": "share of each task in what pulls at shared layers, over time",
+    "shares/PLACE": "share of each task in the gradient of shared layers, over time",
     "opposition/PLACE": "mean and lowest cosine over all pairs of tasks, over time",
     "cosines/PLACE": "mean cosine between the gradients of every two tasks",
     "conflicts/PLACE": "how often the gradients of two tasks oppose each other",
@@ -57,7 +58,7 @@ PICTURES: dict[str, str] = {
     "reliability/TASK": "predicted against observed frequency",
     "precision-recall/TASK": "precision and recall, with the threshold in use",
     "threshold/TASK": "precision and recall by threshold",
-    "confusion/TASK": "what was said against what is true",
+    "confusion/TASK": "predicted against true classes",
     "residuals/TASK": "true minus predicted, as a histogram",
     "predicted/TASK": "predicted against true",
     "coverage/TASK": "share of rows below each predicted quantile",
@@ -112,5 +113,5 @@ def _unknown(seen: RunView, name: str, known: list[str]) -> InputError:
         return InputError(
             f"The run {shorten(seen.path)!r} has no picture {name!r}: {seen.faults[0]}"
         )
-    hint = f"It shows {PICTURES[name]}; this run has not what it takes." if name in PICTURES else ""
+    hint = f"It shows {PICTURES[name]}; this run lacks the data for it." if name in PICTURES else ""
     return UnknownName(f"picture of the run {shorten(seen.path)!r}:", name, known, hint)

@@ -82,7 +82,8 @@ def _read(notes: Any, arrays: dict[str, np.ndarray]) -> RegionGradients:
         if name in arrays and arrays[name].shape != shape:
             came = list(arrays[name].shape)
             raise ValueError(
-                f"its {name} are {came}, and {list(shape)} follows from its tasks, places and epochs"
+                f"its {name} are {came}, and {list(shape)} follows from its tasks, shared regions "
+                "and epochs"
             )
     found = (arrays["weights"], arrays["norms"], arrays["cosines"], arrays.get("conflicts"))
     return RegionGradients(
@@ -97,5 +98,5 @@ def _names(notes: Any, what: str) -> list[str]:
         or not found
         or not all(isinstance(name, str) for name in found)
     ):
-        raise ValueError(f"its {what} are no list of names")
+        raise ValueError(f"its {what} are not a list of names")
     return list(found)

@@ -79,7 +79,9 @@ class Checkpoints:
             except PolyceraError as error:
                 self.unreadable.append(str(error))
                 warnings.warn(
-                    f"{error} The checkpoint before it is used, or the beginning.", stacklevel=2
+                    f"{error} The checkpoint before it is used; without one, training starts from "
+                    "the beginning.",
+                    stacklevel=2,
                 )
                 continue
             self._good = [path]

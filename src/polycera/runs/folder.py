@@ -205,8 +205,8 @@ class Folder:
     def _check_finished(self, name: str) -> None:
         if name not in (SPEC, SCHEMA, VERSIONS) and not self.finished:
             raise InputError(
-                f"The run {shorten(self.path)!r} has not ended, so it has no {name} yet; "
-                f"to go on with it: polycera resume {shorten(self.path)}."
+                f"The run {shorten(self.path)!r} has not ended, so it has no {name} yet; to "
+                f"resume it: polycera resume {shorten(self.path)}."
             )
 
     def _json(self, name: str, form: Any) -> dict[str, Any]:

@@ -213,13 +213,14 @@ def pick(kept: Sequence[KeptEpoch], weights: Mapping[str, float]) -> KeptEpoch:
     """
     if not kept:
         raise InputError(
-            "No epoch was kept to choose from: a training keeps them where it has validation rows."
+            "There is no kept epoch to choose from: a training keeps epochs only if it has "
+            "validation rows."
         )
     pairs = [_metric(name, kept) for name in weights]
     numbers = np.array([_weight(name, value) for name, value in weights.items()])
     if not numbers.sum() > 0:
         raise InputError(
-            f"To choose an epoch takes at least one weight above 0, got {shorten(dict(weights))}."
+            f"Choosing an epoch needs at least one weight above 0, got {shorten(dict(weights))}."
         )
     return kept[
         pareto_set.choose(

@@ -24,7 +24,7 @@ VERSION = 2
 BASIS = ("spec.yaml", "schema.json")
 """Files that identify a run: the training's spec, and the schema with the checksum of the rows."""
 
-CHANGED = "its checksum is another"
+CHANGED = "checksum mismatch: the file was changed or damaged"
 """Reason given where a checksum does not match."""
 
 
@@ -65,7 +65,7 @@ def page(values: Any) -> bytes:
         safe_read.json(text)
     except ValueError as error:
         raise PolyceraError(
-            f"What is to be noted of the run cannot be read again: {error}."
+            f"The values to write about the run could not be read back: {error}."
         ) from None
     return text
 
@@ -159,7 +159,7 @@ def check(folder: Path, name: str) -> None:
 def _known(folder: Path, name: str) -> Entry:
     known = entries(folder)
     if name not in known:
-        raise Damaged(folder / MANIFEST, f"it does not know the file {name}")
+        raise Damaged(folder / MANIFEST, f"it does not name the file {name}")
     return known[name]
 
 

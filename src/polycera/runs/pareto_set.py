@@ -105,7 +105,7 @@ def choose(skills: np.ndarray, weights: np.ndarray) -> int:
     rows = np.flatnonzero(total > 0)
     if not len(rows):
         raise InputError(
-            "None of the kept epochs has a value for what these weights name: name another task."
+            "None of the kept epochs has a value for any task in these weights: name another task."
         )
     means = (np.where(np.isnan(parts), 0.0, parts)[rows] @ weights) / total[rows]
     return int(rows[np.argmax(means)])

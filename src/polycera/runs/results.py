@@ -107,9 +107,7 @@ class Sharing(msgspec.Struct):
     def __post_init__(self) -> None:
         for layer in self.layers:
             if not all(0 <= task < len(self.tasks) for task in layer.tasks):
-                raise ValueError(
-                    f"the layer {shorten(layer.name)!r} serves a task that there is not"
-                )
+                raise ValueError(f"the layer {shorten(layer.name)!r} serves an unknown task")
 
 
 class Reliability(msgspec.Struct):
@@ -163,7 +161,7 @@ class Threshold(msgspec.Struct):
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
-            raise ValueError(f"a threshold of {self.value} is no probability")
+            raise ValueError(f"a threshold of {self.value} is not a probability")
 
 
 class ThresholdQuality(msgspec.Struct):
@@ -184,7 +182,9 @@ class Confusion(msgspec.Struct):
 
     def __post_init__(self) -> None:
         if [len(row) for row in self.counts] != [len(self.labels)] * len(self.labels):
-            raise ValueError("a confusion matrix is not as wide and as high as it has labels")
+            raise ValueError(
+                "a confusion matrix does not have one row and one column for each label"
+            )
 
 
 class Residuals(msgspec.Struct):
@@ -443,7 +443,7 @@ class SeparateComparison(msgspec.Struct):
         affinity = self.affinity
         if affinity is not None:
             if [len(row) for row in affinity.gain] != [len(self.tasks)] * len(self.tasks):
-                raise ValueError("the affinity is not as wide and as high as there are tasks")
+                raise ValueError("the affinity does not have one row and one column for each task")
             if sorted(task for group in affinity.groups for task in group) != list(
                 range(len(self.tasks))
             ):
@@ -453,4 +453,4 @@ class SeparateComparison(msgspec.Struct):
 def _same_length(found: msgspec.Struct, *names: str) -> None:
     lengths = {len(getattr(found, name)) for name in names}
     if len(lengths) > 1:
-        raise ValueError(f"{', '.join(names)} do not have one length")
+        raise ValueError(f"{', '.join(names)} differ in length")

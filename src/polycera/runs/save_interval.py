@@ -51,8 +51,8 @@ class SaveInterval:
             or (unit in ("batch", "epoch") and number % 1)
         ):
             raise InputError(
-                "How often is said as '5 minutes', '200 batches' or '1 epoch', "
-                f"got {shorten(repr(text))}."
+                "An interval is written as '5 minutes', '200 batches' or '1 epoch', got "
+                f"{shorten(repr(text))}."
             )
         timed = unit not in ("batch", "epoch")
         return cls(number * UNITS[unit], "second" if timed else unit)

@@ -122,7 +122,8 @@ class Metrics(msgspec.Struct):
     def __post_init__(self) -> None:
         if self.held_out not in ("test", "validation", "train") or not getattr(self, self.held_out):
             raise ValueError(
-                f"it says that {shorten(self.held_out)!r} was held out, and has no scores of it"
+                f"it names {shorten(self.held_out)!r} as the part that was not trained on, but "
+                "has no scores for it"
             )
         scores = [
             score

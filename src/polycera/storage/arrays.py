@@ -68,7 +68,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Any = None) -> No
     header = _header(dict(order), msgspec.json.encode({"notes": value, "kinds": kinds}).decode())
     if len(header) - 8 > HEADER:
         raise PolyceraError(
-            f"Cannot write {shorten(path)!r}: what is to be noted takes more than {HEADER} bytes."
+            f"Cannot write {shorten(path)!r}: its notes take more than {HEADER} bytes."
         )
     parts = [array.reshape(-1).view("u1").data for _, array in order]
     digest = hashlib.sha256(header)
@@ -178,7 +178,7 @@ class StoredArrays:
             while chunk := file.read(2**20):
                 digest.update(chunk)
         if digest.hexdigest() != written:
-            raise Damaged(self.path, "its digest is another")
+            raise Damaged(self.path, "checksum mismatch: the file was changed or damaged")
         return text
 
     def _announced(self) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -185,7 +185,7 @@ def new_folder(path: Path, *, over_empty: bool = False) -> Iterator[Path]:
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and path.exists():
                 raise Taken(
-                    f"Another training has taken the run folder {shorten(path)!r} meanwhile; "
+                    f"Another training created the run folder {shorten(path)!r} in the meantime; "
                     "choose another with --out."
                 ) from None
             raise PolyceraError(

@@ -92,7 +92,6 @@ def check_output(path: Path, *, allowed: str = "") -> None:
             if path.resolve() == folder / allowed and allowed:
                 return
             raise InputError(
-                f"Cannot write {shorten(path)!r}: {shorten(folder)!r} is a run, "
-                "and the files of a run are its own; "
-                "choose a name outside of it."
+                f"Cannot write {shorten(path)!r}: {shorten(folder)!r} is a run folder, which "
+                "holds nothing but the run's own files; choose a path outside of it."
             )

@@ -42,7 +42,7 @@ def opened(path: Path, linked: bool = False) -> Iterator[tuple[BufferedReader, i
     try:
         if not linked and stat.S_ISLNK(os.lstat(path).st_mode):
             raise PolyceraError(
-                f"{shorten(path)!r} is a link to elsewhere; the files of a run are its own."
+                f"{shorten(path)!r} is a link; the files of a run must lie in its folder."
             )
         # O_NONBLOCK: opening a pipe would wait until another process writes to it.
         descriptor = os.open(
@@ -58,7 +58,7 @@ def opened(path: Path, linked: bool = False) -> Iterator[tuple[BufferedReader, i
         reason = (
             f"it has {status.st_size} bytes, and {LARGEST} are read at most"
             if plain
-            else "it is no plain file"
+            else "it is not a regular file"
         )
         raise PolyceraError(f"Cannot read {shorten(path)!r}: {reason}.")
     with open(descriptor, "rb") as file:
@@ -103,6 +103,6 @@ def own_folder(path: Path) -> None:
         return
     if not stat.S_ISDIR(kind):
         raise PolyceraError(
-            f"{shorten(path)!r} is a link to elsewhere, or a file; "
-            "the folders of a run are its own."
+            f"{shorten(path)!r} is a link or a file; the folders of a run must lie in the run "
+            "itself."
         )

@@ -46,7 +46,7 @@ def join(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         OverflowError,
         RecursionError,
     ) as error:
-        raise InputError(f"A state holds what nobody wrote: {shorten(repr(error))}.") from None
+        raise InputError(f"A saved state is not valid: {shorten(repr(error))}.") from None
 
 
 def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -40,9 +40,8 @@ def check_same(begun: Folder, plan: Spec, prepared: PreparedTable) -> None:
     if differing:
         more = f", and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise InputError(
-            f"The run {shorten(begun.path)!r} was begun with something else: "
-            f"{', '.join(differing[:SHOWN])}{more}. Give what was given then, or choose another "
-            "--out."
+            f"The run {shorten(begun.path)!r} was started with other inputs: "
+            f"{', '.join(differing[:SHOWN])}{more}. Give the same ones, or choose another --out."
         )
 
 
@@ -76,7 +75,7 @@ def _other_table(begun: Folder, prepared: PreparedTable) -> list[str]:
     """
     if begun.schema["rows"] == prepared.digest:
         return []
-    return ["the values in the table are others"]
+    return ["the values in the table differ"]
 
 
 def holds_nothing(place: Path) -> bool:
@@ -96,8 +95,8 @@ def how_to_go_on(place: Path) -> str:
     try:
         if manifest.entries(place) and folder.MODEL not in manifest.entries(place):
             return (
-                "; it is a training that has not ended: to go on with it, --resume or "
-                f"polycera resume {shorten(place)}"
+                "; its training has not ended: to resume it, use --resume or polycera resume "
+                f"{shorten(place)}"
             )
     except PolyceraError:
         # A damaged folder: the error about the folder is raised without a hint.

@@ -260,7 +260,7 @@ def _going_on(begun: Run, prepared: PreparedTable, bar: bool, every: str, say: A
     lock.check(begun.path / folder.CHECKPOINTS)
     _warn_of_versions(begun)
     if say is not None:
-        say(f"The run {str(begun.path)!r} was cut off; it goes on.")
+        say(f"The run {str(begun.path)!r} was interrupted; it is resumed.")
     from polycera.tabular.train_run import train_run
 
     return train_run(begun, prepared, bar, every, say, fresh=False)
@@ -342,7 +342,8 @@ def _warn_of_versions(begun: Run) -> None:
     ]
     if changed:
         warnings.warn(
-            f"The run began with {', '.join(changed)}: it goes on, but not to the same bits.",
+            f"The run was started with {', '.join(changed)}: it is resumed, but its results will "
+            "not be the same to the last bit.",
             stacklevel=3,
         )
 
@@ -442,8 +443,8 @@ def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
         )
         if plan.data.parts.groups is not None and len(prepared.learned_from) <= recipe.SMALL:
             say(
-                f"Kernel ridge takes no part: it would be validated row by row, and rows of one "
-                f"{shorten(repr(plan.data.parts.groups))} answer for each other."
+                "Kernel ridge is left out: it is validated by leaving out single rows, and rows "
+                f"of the same {shorten(repr(plan.data.parts.groups))} are not independent."
             )
     for sentence in prepared.warnings:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=3)

@@ -57,13 +57,13 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
         counted_rows = [f"{counts[0]} trained it", f"{counts[1]} validated it"]
     counted_rows += [f"{counts[2]} are its test rows"] if counts[2] else []
     lead = (
-        f"The run began with {called}: of its {len(rows)} rows"
+        f"The run was trained on {called}: of its {len(rows)} rows"
         if same
         else f"Of the {len(rows)} rows of {called}"
     )
     return (
-        f"{lead}, {', '.join(counted_rows)}. What is measured on rows that the network learned "
-        "from is too good; run.metrics has the figures of rows that were held out."
+        f"{lead}, {', '.join(counted_rows)}. Metrics on rows that the network was trained on are "
+        "too optimistic; run.metrics has those of rows it was not trained on."
     )
 
 

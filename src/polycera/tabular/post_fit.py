@@ -54,8 +54,8 @@ def thresholds(
     if checked is None or predicted is None:
         _say(
             say,
-            "No threshold was chosen, for there are no validation rows: yes is said above one "
-            "half.",
+            "No decision threshold was chosen because there are no validation rows: the positive "
+            "class is predicted from probability 0.5.",
         )
         return None
     fitted = evaluation.thresholds(
@@ -76,7 +76,7 @@ def _say_of_few(found: Thresholds, say: Any) -> None:
         _say(
             say,
             f"Of {len(label_thresholds)} thresholds, {len(unfitted)} stay at 0.5, because fewer "
-            f"than {evaluation.FEW} of the validation rows are yes, or are no: "
+            f"than {evaluation.FEW} validation rows are positive, or negative: "
             f"{listing(unfitted, 5)}.",
         )
 

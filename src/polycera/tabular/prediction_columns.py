@@ -57,8 +57,8 @@ def _add(found: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> 
     """Add columns; raise InputError for a name that is taken: it would be overwritten silently."""
     if duplicate := next((name for name in more if name in found), None):
         raise InputError(
-            f"Task {shorten(task)!r} would answer in a column {shorten(duplicate)!r}, and another "
-            "task does; rename one."
+            f"Task {shorten(task)!r} and another task would both be predicted in a column "
+            f"{shorten(duplicate)!r}; rename one."
         )
     found |= more
 

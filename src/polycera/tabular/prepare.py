@@ -231,7 +231,8 @@ def _outlying_labels(table: Table, tasks: Iterable[Task]) -> list[str]:
             values = task.encode(data.labels(table, task))[:, 0]
             if (notice := outliers.notice("Target", task.name, values)) is not None:
                 sentences.append(
-                    f"{notice}: its scale and its errors hang on that; check it, or leave it empty."
+                    f"{notice}: its scale and its errors depend on that; check it, or leave it "
+                    "empty."
                 )
     return sentences
 
@@ -250,14 +251,15 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
     table = plan.data.source if source is None else source
     if table is None:
         raise InputError(
-            f"The run {shorten(run.path)!r} began with a data frame: pass it again, as source=."
+            f"The run {shorten(run.path)!r} was started with a data frame: pass it again, as "
+            "source=."
         )
     prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
     if prepared.digest != run.schema["rows"]:
         raise InputError(
             f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the "
-            f"one with which the run {shorten(run.path)!r} began: its columns, or what is in them, "
-            "have changed."
+            f"one with which the run {shorten(run.path)!r} was started: its columns or their "
+            "values have changed."
         )
     return prepared
 

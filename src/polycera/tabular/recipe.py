@@ -149,9 +149,9 @@ def completed(plan: Spec, encoder: Encoder, parts: Split, copies: Any = None) ->
     members = network.members or (2 * folds if folds > 1 else 10 if small else 4)
     if part_options.groups is not None and network.landmarks:
         raise InputError(
-            f"The network has {network.landmarks} landmarks, and what they are worth is found by "
-            "leaving out single rows, not whole groups of "
-            f"{shorten(repr(part_options.groups))}: set network.landmarks to 0."
+            f"The network has {network.landmarks} landmarks, but kernel ridge is validated by "
+            f"leaving out single rows, not whole groups of {shorten(repr(part_options.groups))}: "
+            "set network.landmarks to 0."
         )
     if members % folds:
         raise InputError(
@@ -399,7 +399,7 @@ def check_finite(model: Model) -> None:
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         blamed = nonfinite.blamed_weight({name: task.weight for name, task in model.tasks.items()})
         raise PolyceraError(
-            "The training came apart: the weights of the network are beyond all numbers. "
+            "Training diverged: the weights of the network are NaN or infinite. "
             + (
                 blamed
                 or f"Lower the learning rate (now {rate:g}), or look for enormous values in the "
@@ -432,7 +432,7 @@ def check_size(
     if needed > stored:
         raise InputError(
             f"{source} holds {stored} numbers, and a network of the spec has {needed} or more: "
-            "they are not of one run."
+            "they do not belong to the same run."
         )
 
 

@@ -119,8 +119,8 @@ class Run(Folder):
         chosen = kept_epochs.pick(self.epochs, weights)
         if self.thresholds is not None:
             warnings.warn(
-                "The thresholds of this run belong to the weights at its end: the epoch that was "
-                "picked says yes above one half; to choose anew: "
+                "The thresholds of this run belong to its final weights: the epoch that was "
+                "picked predicts the positive class from probability 0.5; to choose new ones: "
                 "run.pick(...).with_thresholds(table).",
                 stacklevel=2,
             )
@@ -143,7 +143,7 @@ class Run(Folder):
 
         if self.picked is None:
             raise InputError(
-                "Only a run that was picked is written anew: run.pick({task: weight}).write(path)."
+                "Only a run that was picked can be written: run.pick({task: weight}).write(path)."
             )
         metrics = {**self.metrics, "held_out": "validation", "validation": self.picked.table}
         # The test metrics belong to the weights at the end of the training.
@@ -288,8 +288,8 @@ class Run(Folder):
             for task in self.tasks.values()
         ):
             raise InputError(
-                "A threshold is chosen for binary tasks and labels, and the table has the labels "
-                "of none."
+                "A threshold is chosen for binary tasks and labels, but the table has labels for "
+                "none of them."
             )
         from polycera.model.predicting import in_batches
         from polycera.model.targets import encode
@@ -337,7 +337,7 @@ class Run(Folder):
         )
         if importances is None:
             raise InputError(
-                f"The table has {len(features)} row; a column is shuffled among two rows or more."
+                f"The table has {len(features)} row; shuffling a column needs two rows or more."
             )
         return importances
 

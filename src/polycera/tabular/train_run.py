@@ -110,7 +110,7 @@ def train_run(
         if interrupted and _ended(run.path):
             raise interrupts.end(f"Interrupted; the run is written: {shorten(run.path)}.") from None
         if Checkpoints(checkpoint_folder).all() or not fresh:
-            message = f"Interrupted; to go on, {checkpoint.go_on}."
+            message = f"Interrupted; to resume, {checkpoint.go_on}."
         else:  # nothing to resume from
             atomic.discard(run.path)
             message = "Interrupted before the first checkpoint; nothing was written."

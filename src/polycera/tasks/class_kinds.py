@@ -356,9 +356,7 @@ class Multilabel(Task):
     @property
     def units(self) -> int:  # type: ignore[override]
         if not self.labels:
-            raise InputError(
-                f"Task {shorten(self.name)!r} does not know its labels yet: pass labels=[...]."
-            )
+            raise InputError(f"Task {shorten(self.name)!r} has no labels yet: pass labels=[...].")
         return len(self.labels)
 
     @property

@@ -75,27 +75,27 @@ RANGES: dict[str, set[str]] = {"any": set(), "positive": {"rate"}, "unit": {"rat
 """Numbers that a regression head can predict -> what a loss may compare beside `FITS`."""
 
 GIVES = {
-    "regression": "a regression answers any number",
-    "quantile": "a quantile task answers several levels of one number",
-    "count": "a count answers one rate",
-    "proportion": "a proportion answers one number from 0 to 1",
-    "binary": "a binary task answers one probability",
-    "multilabel": "a multilabel task answers one probability a label",
-    "soft multilabel": "a soft multilabel task answers one number from 0 to 1 a label",
-    "multiclass": "a multiclass task answers a probability for each class",
+    "regression": "a regression predicts any number",
+    "quantile": "a quantile task predicts several levels of one number",
+    "count": "a count predicts one rate",
+    "proportion": "a proportion predicts one number from 0 to 1",
+    "binary": "a binary task predicts one probability",
+    "multilabel": "a multilabel task predicts one probability for each label",
+    "soft multilabel": "a soft multilabel task predicts one number from 0 to 1 for each label",
+    "multiclass": "a multiclass task predicts a probability for each class",
     "soft multiclass": "a soft multiclass task has a share of each class as its label",
-    "ordinal": "an ordinal task answers a probability for each level",
+    "ordinal": "an ordinal task predicts a probability for each level",
 }
 """Kind -> what its tasks predict, for error messages."""
 
 TAKES = {
-    "ratio": "divides by the label, which is 0 in part",
-    "rate": "takes the logarithm of the answer",
+    "ratio": "divides by the label, which can be 0",
+    "rate": "takes the logarithm of the prediction",
     "share": "compares numbers from 0 to 1",
     "classes": "compares the probabilities of several classes",
     "index": "takes the number of a class",
     "direction": "compares directions, and one number has none",
-    "margin": "takes labels of yes or no, and scores",
+    "margin": "takes binary labels and scores",
     "margin of classes": "takes scores of several classes, and a label that is one of them",
     "batch": "gives one number for a whole batch, or compares its rows with each other",
     "sequence": "compares sequences",
@@ -328,7 +328,7 @@ def check_fit(task: Task, answers: str = "any") -> None:
         ):
             raise InputError(
                 f"Task {shorten(task.name)!r} ({task.kind}): the loss {term.name!r} has "
-                f"from_logits=True, and {GIVES[kind]}, no logit of this loss; leave from_logits "
+                f"from_logits=True, and {GIVES[kind]}, which is not a logit; leave from_logits "
                 "out."
             )
 
@@ -338,12 +338,14 @@ def _way_out(name: TaskName, kind: str, family: str) -> str:
     quoted = repr(shorten(name))
     if kind in ("regression", "quantile", "count"):
         instead = {
-            "share": f"use pc.Proportion({quoted}) for shares from 0 to 1, or pc.Binary({quoted}) "
-            "for yes or no",
-            "rate": f"use pc.Count({quoted}), which answers rates above 0",
+            "share": (
+                f"use pc.Proportion({quoted}) for shares from 0 to 1, or pc.Binary({quoted}) for "
+                "two classes"
+            ),
+            "rate": f"use pc.Count({quoted}), which predicts rates above 0",
             "classes": f"use pc.Multiclass({quoted}) for classes",
             "index": f"use pc.Multiclass({quoted}) for classes",
-            "margin": f"use pc.Binary({quoted}) for yes or no",
+            "margin": f"use pc.Binary({quoted}) for two classes",
             "margin of classes": f"use pc.Multiclass({quoted}) for classes",
         }
         if family in instead:

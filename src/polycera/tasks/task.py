@@ -347,8 +347,8 @@ class ClassTask(Task):
         """
         if self.classes is None:
             raise InputError(
-                f"Task {shorten(self.name)!r} does not know its classes yet: pass classes=[...] or "
-                "their number."
+                f"Task {shorten(self.name)!r} has no classes yet: pass classes=[...] or their "
+                "number."
             )
         return self.classes
 
@@ -398,7 +398,7 @@ class ClassTask(Task):
     def wanted(self) -> str:
         classes = self.known_classes()
         if self.class_numbers is None:
-            return f"the place of a class, 0 to {len(classes) - 1}"
+            return f"the index of a class, 0 to {len(classes) - 1}"
         return f"one of {listing(classes, 5)}"
 
     @property

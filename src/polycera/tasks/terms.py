@@ -345,7 +345,7 @@ def _pair(item: Any, task: Task) -> tuple[Any, float]:
         if not isinstance(term_name, str | None):
             raise InputError(
                 f"A loss of task {shorten(task.name)!r} has the name {shorten(repr(term_name))}, "
-                "no text."
+                "which is not a text."
             )
         if term_name is not None:
             term = _term(item["loss"], item["weight"], task)

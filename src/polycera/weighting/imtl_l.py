@@ -45,7 +45,10 @@ class IMTLL(WeightingMethod):
     name = "imtl_l"
     title = "IMTL-L"
     paper = Paper("Liu et al.", 2021, "")
-    when = "beside the balancing IMTL-G, whose other half it is; in effect the same as uncertainty"
+    when = (
+        "together with the balancing IMTL-G, the other half of the same paper; alone it acts "
+        "like uncertainty"
+    )
 
     rate: float = 0.01
 

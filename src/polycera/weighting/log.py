@@ -41,8 +41,8 @@ class Log(WeightingMethod):
     title = "Log"
     paper = Paper("Lin et al.", 2023, "2308.12029")
     when = (
-        "losses in different units; beside a balancing. "
-        "Alone it can leave a task behind once losses are small"
+        "losses in different units; together with a balancing. Alone it can leave a task behind "
+        "once losses are small"
     )
 
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:

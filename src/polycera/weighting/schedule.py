@@ -89,8 +89,8 @@ class Schedule(WeightingMethod):
         if self.tasks is None or len(self.tasks) != m:
             known = "no task" if self.tasks is None else f"{len(self.tasks)} tasks"
             raise InputError(
-                f"Weighting 'schedule' knows {known} by name and is to start with {m}: "
-                "bind(names) first."
+                f"Weighting 'schedule' was given the names of {known} and has to start with {m}: "
+                "call bind(names) first."
             )
         factors = [(self.to or {}).get(name, 1.0) for name in self.tasks]
         return {"step": np.zeros((), "float32"), "to": np.array(factors, "float32")}
