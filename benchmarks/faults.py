@@ -240,7 +240,7 @@ def locks(backend, chosen, parent):
     process.kill()
     begun = time.perf_counter()
     stale = (folder / "checkpoints" / "lock").exists()
-    with lock.held(folder / "checkpoints"):
+    with lock.acquired(folder / "checkpoints"):
         taken = f"{1000 * (time.perf_counter() - begun):.1f} ms"
     row(
         "the lock of a killed process: taken over",

@@ -83,7 +83,7 @@ def make(
     if rich:
         written += _gradients(path, names, epochs, rng) + _findings(path, names, kinds, rng)
     written += [f"{folder.EPOCHS}/{one.name}" for one in kept_epochs.files(path / folder.EPOCHS)]
-    manifest.seal(path, written)
+    manifest.add(path, written)
     return path
 
 
@@ -122,7 +122,7 @@ def begin(path: Path, names: Sequence[str], kinds: Sequence[str]) -> None:
     atomic.write(
         path / folder.VERSIONS, manifest.page({"python": "3.11", "backend": "<b>none</b>"})
     )
-    manifest.seal(path, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    manifest.add(path, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
 
 
 def values_of(kind: str, skills: np.ndarray) -> np.ndarray:

@@ -24,26 +24,26 @@ class LazyPackage(ModuleType):
         super().__setattr__(name, value)
 
 
-def attach(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
+def attach(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a `__getattr__` for a package.
 
     Args:
         package: its `__name__`.
-        places: public name -> the module that has it.
+        modules: public name -> the module that has it.
 
     Examples:
         >>> __getattr__ = attach("polycera.model", {"Model": "polycera.model.model"})
     """
     module = sys.modules[package]
     module.__class__ = LazyPackage
-    module.__dict__["LAZY_NAMES"] = frozenset(places)
+    module.__dict__["LAZY_NAMES"] = frozenset(modules)
 
     def get(name: str) -> Any:
         if (new_name := renamed.name_of(package, name)) is not None:
             return getattr(module, new_name)
-        if name not in places:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(places[name]), name)
+        value = getattr(importlib.import_module(modules[name]), name)
         # Python calls `__getattr__` only for missing names: the next use finds the value here.
         module.__dict__[name] = value
         return value

@@ -133,7 +133,7 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
     begun.mkdir()
     for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS):
         (begun / name).write_bytes((run / name).read_bytes())
-    manifest.seal(begun, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    manifest.add(begun, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
     with pytest.raises(
         InputError,
         match=r"has not ended, so there is nothing to compare with yet; .* polycera resume",
@@ -141,7 +141,7 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
         compare_separate(begun, columns())
     hold = (
         "import sys, time; from pathlib import Path; from polycera.storage import lock\n"
-        "with lock.held(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(100)"
+        "with lock.acquired(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(100)"
     )
     command = [sys.executable, "-c", hold, str(run / folder.CHECKPOINTS)]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as other:

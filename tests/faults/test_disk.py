@@ -41,7 +41,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from polycera.storage import lock
-with lock.held(Path(sys.argv[1])):
+with lock.acquired(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(100)
 """
@@ -61,7 +61,7 @@ def test_a_second_process_is_refused_at_once_and_a_dead_one_forgotten(tmp_path: 
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
-        for ask in (lock.check, lambda where: lock.held(where).__enter__()):
+        for ask in (lock.check, lambda where: lock.acquired(where).__enter__()):
             begun = time.perf_counter()
             with pytest.raises(InUse, match="Another process is training in"):
                 ask(place)
@@ -75,15 +75,15 @@ def test_a_second_process_is_refused_at_once_and_a_dead_one_forgotten(tmp_path: 
         first.send_signal(signal.SIGKILL)
     assert (place / lock.LOCK).exists()
     lock.check(place)
-    with lock.held(place):
+    with lock.acquired(place):
         pass
     assert not (place / lock.LOCK).exists()
 
 
 def test_the_lock_is_let_go_of_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), lock.held(tmp_path):
+    with pytest.raises(ZeroDivisionError), lock.acquired(tmp_path):
         raise ZeroDivisionError
-    with lock.held(tmp_path):
+    with lock.acquired(tmp_path):
         pass
 
 
@@ -124,7 +124,7 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     place.write_text("mine")
     for work in (
         lambda: Checkpoints(place).save(0, 1, VALUES, NOTES),
-        lambda: lock.held(place).__enter__(),
+        lambda: lock.acquired(place).__enter__(),
     ):
         with pytest.raises(PolyceraError, match=r"^Cannot write '.*file'.*\.$"):
             work()
@@ -178,7 +178,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for batch in (1, 2):
         points.save(4, batch, VALUES, NOTES)
     epochs = [f"{folder.EPOCHS}/{path.name}" for path in kept_epochs.files(place / folder.EPOCHS)]
-    manifest.seal(place, [*(path.name for path in place.iterdir() if path.is_file()), *epochs])
+    manifest.add(place, [*(path.name for path in place.iterdir() if path.is_file()), *epochs])
     return place
 
 
@@ -283,7 +283,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numpys = st.sampled_from(DTYPES).flatmap(
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
 )
-keys = texts | st.integers() | st.tuples(texts, st.integers()) | st.just(state_json.MARK)
+keys = texts | st.integers() | st.tuples(texts, st.integers()) | st.just(state_json.TAG)
 atoms = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | texts
 states = st.recursive(
     atoms

@@ -212,7 +212,7 @@ def with_thresholds(
         }
         atomic.write(place / results.THRESHOLDS, manifest.page(results.Thresholds(each)))
         names.add(results.THRESHOLDS)
-    manifest.seal(place, names)
+    manifest.add(place, names)
     return pc.load(place)
 
 
@@ -326,7 +326,7 @@ def test_what_is_read_is_held_against_its_form(run: pc.Run, tmp_path: Path) -> N
     place = with_thresholds(run, tmp_path, {"churn": {"yes": 0.5}}).path
     text = (place / results.THRESHOLDS).read_bytes().replace(b"0.5", b"1.5")
     atomic.write(place / results.THRESHOLDS, text)
-    manifest.seal(place, [results.THRESHOLDS])
+    manifest.add(place, [results.THRESHOLDS])
     with pytest.raises(
         pc.errors.PolyceraError, match=r"thresholds\.json.*1\.5 is not a probability"
     ):

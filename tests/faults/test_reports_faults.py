@@ -97,7 +97,7 @@ def test_a_file_that_is_damaged_is_named_and_the_rest_is_shown(
             path / name, bytes(content) if how == "flipped" else STRANGE.get(name, b'{"tasks": 3}')
         )
     if how == "stranger's":
-        manifest.seal(path, [name])
+        manifest.add(path, [name])
     found = page(path)
     assert "Not all of this run can be read:" in found.text
     assert name in found.text.split("Not all of this run can be read:")[1][:600]
@@ -250,11 +250,11 @@ def test_metrics_of_a_stranger_are_numbers_or_nothing(tmp_path: Path) -> None:
         path / folder.METRICS,
         b'{"held_out": "test", "test": {"mass": {"rmse": %s}, "<s>": {}}}' % manifest.page(score),
     )
-    manifest.seal(path, [folder.METRICS])
+    manifest.add(path, [folder.METRICS])
     assert "verdict" in page(path).sections
     whole = {"held_out": "test", "test": {"mass": {"rmse": score}}, **facts}
     atomic.write(path / folder.METRICS, manifest.page(whole))
-    manifest.seal(path, [folder.METRICS])
+    manifest.add(path, [folder.METRICS])
     assert not {"b", "i", "u", "s"} & set(page(path).elements)
 
 
@@ -293,7 +293,7 @@ def test_what_cannot_be_drawn_is_left_out_and_named(
     if name == results.QUALITY:  # in the place of the first one
         content = re.sub(rb"\n1e300,\s*[^,]+,", b"1e300,", content)
     atomic.write(path / name, content)
-    manifest.seal(path, [name])
+    manifest.add(path, [name])
     found = page(path)
     assert said in found.text.split("Not all of this run can be read:")[1]
     assert {"verdict", "skills", "data", "repeat"} <= set(found.sections)
@@ -305,7 +305,7 @@ def test_a_kind_that_is_no_text(tmp_path: Path) -> None:
         path / folder.SPEC,
         (path / folder.SPEC).read_bytes().replace(b"kind: regression", b"kind: 5"),
     )
-    manifest.seal(path, [folder.SPEC])
+    manifest.add(path, [folder.SPEC])
     assert "data" in page(path).sections
 
 
@@ -344,6 +344,6 @@ def test_kept_epochs_of_two_trainings_are_not_compared(tmp_path: Path) -> None:
     )
     run = seen.RunView(path)
     assert len(run.kept) == 2 and "the manifest of the run does not name it" in run.faults[0]
-    manifest.seal(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
+    manifest.add(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
     run = seen.RunView(path)
     assert run.kept == [] and "several trainings" in run.faults[0]

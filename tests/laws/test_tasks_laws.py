@@ -47,7 +47,7 @@ def losses(kind: str) -> st.SearchStrategy[Any]:
     extra = {"regression": ["huber", "mean_squared_logarithmic_error"], "binary": ["hinge"]}.get(
         kind, []
     )
-    known = [*pc.tasks.terms.OWN[SOFT.get(kind, kind)], *extra]
+    known = [*pc.tasks.terms.LOSSES[SOFT.get(kind, kind)], *extra]
     return st.dictionaries(st.sampled_from(known), weights, min_size=1) | st.sampled_from(known)
 
 

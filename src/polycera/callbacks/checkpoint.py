@@ -108,7 +108,7 @@ class Checkpoint(FitHook):
         """
         self._forget()
         self._batches = source if isinstance(source, Batches) else None
-        locked = lock.held(self.folder) if self.around is None else nullcontext()
+        locked = lock.acquired(self.folder) if self.around is None else nullcontext()
         with self._folder(), locked, self._asked.listening(), self._asked.noting():
             atomic.sweep(self.folder)
             self._found = self._kept.newest()

@@ -223,7 +223,7 @@ class GradientProbe(keras.callbacks.Callback):
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
-        self._places = shared_layers(Graph.of(self.model), layout, own=self.terms)
+        self._places = shared_layers(Graph.of(self.model), layout, single_task=self.terms)
         self.pulls, self._gramians = None, None
         if not self._places and self.terms:
             reason = f"no two loss terms of {listing(layout.tasks)} share a trainable layer"
@@ -278,11 +278,11 @@ class GradientProbe(keras.callbacks.Callback):
             order = np.concatenate([rng.choice(count, rows, replace=False) for _ in range(batches)])
         return [
             SampleBatch(
-                keras.tree.map_structure(lambda part, own=own: part[own], x),
-                y[own],
-                _rows(weights, own),
+                keras.tree.map_structure(lambda part, chosen=chosen: part[chosen], x),
+                y[chosen],
+                _rows(weights, chosen),
             )
-            for own in order[: batches * rows].reshape(batches, rows)
+            for chosen in order[: batches * rows].reshape(batches, rows)
         ]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -13,7 +13,7 @@ from polycera.data.schema import Column, Schema, infer
 from polycera.data.split import Split, copies, from_column, split, strata
 from polycera.data.standardise import outlying
 from polycera.data.table import Table
-from polycera.data.target_columns import columns_asked_for, columns_of, labels, tasks_for
+from polycera.data.target_columns import columns_of, labels, target_columns_of, tasks_for
 
 if TYPE_CHECKING:
     from polycera.data.batches import Batches as Batches
@@ -25,7 +25,6 @@ __all__ = [
     "Schema",
     "Split",
     "Table",
-    "columns_asked_for",
     "columns_of",
     "copies",
     "from_column",
@@ -37,6 +36,7 @@ __all__ = [
     "read",
     "split",
     "strata",
+    "target_columns_of",
     "tasks_for",
 ]
 

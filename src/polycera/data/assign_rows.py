@@ -38,24 +38,24 @@ def _seat_rare(codes: Indices, parts: NDArray[np.int64], left: list[int]) -> Non
     Classes of fewer rows than parts stay in training.
     """
     shares = [count / len(codes) for count in left if count]
-    wanted = [part for part in range(3) if left[part]]
+    used = [part for part in range(3) if left[part]]
     first, counts = np.unique(codes, return_index=True, return_counts=True)[1:]
     rare = counts * min(shares) < 1
-    needed = {part: int((rare & (counts >= len(wanted))).sum()) for part in wanted[1:]}
+    needed = {part: int((rare & (counts >= len(used))).sum()) for part in used[1:]}
     if rare.all() or any(needed[part] > left[part] for part in needed) or rare.sum() > left[0]:
         # The quotas are too small for all rare classes; the even draw is better then.
         return
     for start, count in zip(first[rare], counts[rare], strict=True):
-        for offset, part in enumerate(wanted if count >= len(wanted) else [0] * count):
+        for offset, part in enumerate(used if count >= len(used) else [0] * count):
             if left[part]:
                 parts[start + offset] = part
                 left[part] -= 1
 
 
-def _every(count: int, wanted: int, random: np.random.Generator) -> Indices:
-    """Return the indices of `wanted` of `count` rows, at even distances from a random start."""
+def _every(count: int, chosen: int, random: np.random.Generator) -> Indices:
+    """Return the indices of `chosen` of `count` rows, at even distances from a random start."""
     start = random.random()
-    indices = np.floor((np.arange(wanted) + start) * count / max(wanted, 1)).astype(np.int64)
+    indices = np.floor((np.arange(chosen) + start) * count / max(chosen, 1)).astype(np.int64)
     return np.minimum(indices, count - 1)  # rounding may go one too far
 
 
@@ -75,17 +75,17 @@ def by_groups(
             f"without splitting a group; at least {needed} are expected."
         )
     lacking = np.array(quota, dtype=np.float64)
-    part_of = np.zeros(len(sizes), dtype=np.int64)
-    wanted = [part for part in range(3) if quota[part]]
-    empty = set(wanted)
+    parts = np.zeros(len(sizes), dtype=np.int64)
+    used = [part for part in range(3) if quota[part]]
+    empty = set(used)
     for assigned, group in enumerate(random.permutation(len(sizes))):
         # Once only as many groups are left as there are empty parts, they fill these.
         must_fill = len(sizes) - assigned <= len(empty)
-        part = max(sorted(empty) if must_fill else wanted, key=lacking.__getitem__)
-        part_of[group] = part
+        part = max(sorted(empty) if must_fill else used, key=lacking.__getitem__)
+        parts[group] = part
         lacking[part] -= sizes[group]
         empty.discard(part)
-    return part_of[codes]
+    return parts[codes]
 
 
 def by_time(moments: NDArray[Any], quota: tuple[int, int, int]) -> NDArray[np.int64]:

@@ -34,10 +34,17 @@ class Booleans:
     def fit(cls, table: Table, columns: Sequence[str]) -> Booleans:
         """Return the shares of True and the gaps in these rows."""
         values = [as_kind(table[column], "boolean", column) for column in columns]
-        present = [[value for value in part if value is not None] for part in values]
-        share = [sum(part) / len(part) if part else 0.0 for part in present]
+        present = [
+            [value for value in column_values if value is not None] for column_values in values
+        ]
+        share = [
+            sum(column_values) / len(column_values) if column_values else 0.0
+            for column_values in present
+        ]
         return cls(
-            tuple(columns), tuple(share), tuple(bool(is_missing(part).any()) for part in values)
+            tuple(columns),
+            tuple(share),
+            tuple(bool(is_missing(column_values).any()) for column_values in values),
         )
 
     @property
@@ -48,7 +55,7 @@ class Booleans:
 
     def write(self, table: Table, out: NDArray[np.float32]) -> None:
         """Write the features into out [n, features]."""
-        mark = len(self.columns)
+        gap_index = len(self.columns)
         for index, (column, share, gap) in enumerate(
             zip(self.columns, self.share, self.gaps, strict=True)
         ):
@@ -56,8 +63,8 @@ class Booleans:
             missing = is_missing(values)
             out[:, index] = np.where(missing, 0.0 if gap else share, np.equal(values, True))
             if gap:
-                out[:, mark] = missing
-                mark += 1
+                out[:, gap_index] = missing
+                gap_index += 1
 
     def notices(self, table: Table) -> list[str]:
         """Return a sentence for each column with missing values that had none in training."""

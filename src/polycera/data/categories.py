@@ -51,7 +51,7 @@ class Levels:
         names = [f"{self.column}={level}" for level in self.levels]
         return names + [f"{self.column} is missing"] * self.gap + [f"{self.column} is other"]
 
-    def places(self, values: Values) -> NDArray[np.intp]:
+    def indices(self, values: Values) -> NDArray[np.intp]:
         """Return the index of the feature for each row's text [n]."""
         known: dict[str | None, int] = {level: index for index, level in enumerate(self.levels)}
         if self.gap:
@@ -61,7 +61,7 @@ class Levels:
 
     def notice(self, values: Values) -> str | None:
         """Return a sentence on rows whose text was not in training; None if there are none."""
-        unseen = Counter(values[self.places(values) == len(self.levels) + self.gap].tolist())
+        unseen = Counter(values[self.indices(values) == len(self.levels) + self.gap].tolist())
         for level in self.rare:
             unseen.pop(level, None)
         if not unseen:
@@ -102,7 +102,7 @@ class Categories:
         """Write the features into out [n, features], which must hold zeros."""
         start, rows = 0, np.arange(table.rows)
         for part in self.parts:
-            out[rows, start + part.places(as_kind(table[part.column], "text", part.column))] = 1.0
+            out[rows, start + part.indices(as_kind(table[part.column], "text", part.column))] = 1.0
             start += len(part.features)
 
     def notices(self, table: Table) -> list[str]:

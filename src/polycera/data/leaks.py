@@ -65,11 +65,11 @@ def leaks(table: Table, schema: Schema, tasks: Iterable[Task]) -> list[str]:
     ]
 
 
-Found = Iterator[tuple[tuple[str, str], str]]
+Copies = Iterator[tuple[tuple[str, str], str]]
 """Pairs of (input, target), each with its sentence."""
 
 
-def _numeric_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Found:
+def _numeric_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copies:
     """Yield pairs of numeric or boolean columns that are nearly equal or correlated."""
     goals = _matrix(table, [name for name in targets if _is_numeric(table[name])])
     if not goals.names:
@@ -90,7 +90,7 @@ def _numeric_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Fou
                 yield pair, _sentence(*pair, how)
 
 
-def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Found:
+def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copies:
     """Yield pairs of columns whose values correspond one to one."""
     goals = {name: _codes(table[name]) for name in targets}
     text_targets = [name for name in targets if not _is_numeric(table[name])]

@@ -46,22 +46,22 @@ def limits(values: Floats) -> tuple[float, float] | None:
     return median - TIMES * spread, median + TIMES * spread
 
 
-def counted(what: str, name: str, values: Floats, outside: NDArray[np.bool_]) -> str:
+def counted(label: str, name: str, values: Floats, outside: NDArray[np.bool_]) -> str:
     """Return the start of a sentence on outliers: how many, the farthest one and its row."""
     count = int(outside.sum())
     row = int(np.argmax(np.where(outside, np.abs(np.where(np.isnan(values), 0.0, values)), -1.0)))
-    which = f"a value ({values[row]:g} in row {row})"
+    description = f"a value ({values[row]:g} in row {row})"
     if count > 1:
-        which = f"{count} values (such as {values[row]:g} in row {row})"
-    return f"{what} {shorten(name)!r} has {which}"
+        description = f"{count} values (such as {values[row]:g} in row {row})"
+    return f"{label} {shorten(name)!r} has {description}"
 
 
-def notice(what: str, name: str, values: Floats) -> str | None:
+def notice(label: str, name: str, values: Floats) -> str | None:
     """Return the start of a sentence on outliers among values [n]; None where there are none."""
     bounds = limits(values)
     if bounds is None:
         return None
     return (
-        f"{counted(what, name, values, (values < bounds[0]) | (values > bounds[1]))}"
+        f"{counted(label, name, values, (values < bounds[0]) | (values > bounds[1]))}"
         " far from all others"
     )

@@ -239,7 +239,7 @@ def _quota(rows: int, validation: float, test: float) -> tuple[int, int, int]:
         raise InputError(
             f"Validation ({validation:g}) and test ({test:g}) together leave no row to train on."
         )
-    wanted = [max(1, round(rows * share)) if share else 0 for share in (validation, test)]
+    sizes = [max(1, round(rows * share)) if share else 0 for share in (validation, test)]
     needed = 1 + sum(share > 0 for share in (validation, test))
     if rows < needed:
         raise InputError(
@@ -248,9 +248,9 @@ def _quota(rows: int, validation: float, test: float) -> tuple[int, int, int]:
             "each is expected: give more rows."
         )
     # With a handful of rows, rounding up may leave none to train on.
-    while sum(wanted) >= rows:
-        wanted[int(np.argmax(wanted))] -= 1
-    return rows - sum(wanted), wanted[0], wanted[1]
+    while sum(sizes) >= rows:
+        sizes[int(np.argmax(sizes))] -= 1
+    return rows - sum(sizes), sizes[0], sizes[1]
 
 
 def _moments(time: ArrayLike, rows: int) -> NDArray[Any]:
@@ -275,8 +275,8 @@ def _codes(values: ArrayLike, rows: int, what: str) -> Indices:
     return np.unique(column, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _check_length(came: int, rows: int, what: str) -> None:
-    if came != rows:
+def _check_length(length: int, rows: int, what: str) -> None:
+    if length != rows:
         raise InputError(
-            f"{shorten(what)} has {came} values for {rows} rows; one a row is expected."
+            f"{shorten(what)} has {length} values for {rows} rows; one a row is expected."
         )

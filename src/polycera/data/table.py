@@ -104,9 +104,9 @@ class Table:
 
     def select(self, names: Iterable[str]) -> Table:
         """Return only these columns, in the given order; UnknownName for one that is missing."""
-        wanted = list(names)
-        check_names(wanted)
-        return Table._of({name: self[name] for name in wanted}, self._values)
+        selected = list(names)
+        check_names(selected)
+        return Table._of({name: self[name] for name in selected}, self._values)
 
     def without(self, names: Iterable[str]) -> Table:
         """Return all columns but these; UnknownName for one that does not exist."""

@@ -37,11 +37,13 @@ from polycera.tasks.keras_losses import check_fit
 _NUMERIC = (Regression, Proportion, Count, Quantile)
 """Kinds whose labels are numbers."""
 
-Asked: TypeAlias = "str | Task | Mapping[str, str | Task]"
+TargetLike: TypeAlias = "str | Task | Mapping[str, str | Task]"
 """A target as the user gives it: a column's name, a task, or a dict of names to kinds or tasks."""
 
 
-def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task], dict[str, str]]:
+def tasks_for(
+    table: Table, targets: TargetLike | Iterable[TargetLike]
+) -> tuple[list[Task], dict[str, str]]:
     """Return the tasks for the columns to predict.
 
     Args:
@@ -71,7 +73,7 @@ def tasks_for(table: Table, targets: Asked | Iterable[Asked]) -> tuple[list[Task
     }
 
 
-def columns_asked_for(targets: Asked | Iterable[Asked]) -> list[str]:
+def target_columns_of(targets: TargetLike | Iterable[TargetLike]) -> list[str]:
     """Return the names of all columns that hold labels of these targets (see `tasks_for`)."""
     return [column for name, wish in _pairs(targets) for column in columns_of(name, wish)]
 

@@ -215,9 +215,9 @@ def _note(run: Run, files: Mapping[str, bytes]) -> None:
         PolyceraError: where another process works in the run, or the folder is not writable.
     """
     lock_folder = run.path / folder.CHECKPOINTS
-    with lock.held(lock_folder):
+    with lock.acquired(lock_folder):
         for name, content in files.items():
             atomic.write(run.path / name, content)
-        manifest.seal(run.path, files)
+        manifest.add(run.path, files)
     # The lock needs this folder. It is empty, because the run is finished.
     atomic.remove(lock_folder)

@@ -34,7 +34,7 @@ class Side:
     def grams(self, rows: Array) -> list[Array]:
         """Return the Gram matrix [n, n] of each layer on these rows."""
         gram_matrices = []
-        for name, outputs in self.viewer.see(_taken(self.x, rows)).items():
+        for name, outputs in self.viewer.see(_rows_of(self.x, rows)).items():
             features = centred(outputs, f"the outputs of layer {shorten(name)!r}")
             features = features / self.sizes.setdefault(name, size(features))
             gram_matrices.append(features @ features.T)
@@ -42,12 +42,12 @@ class Side:
 
 
 def measured(
-    ours: Side, theirs: Side, drawn: list[Array], fair: bool
+    first: Side, second: Side, drawn: list[Array], fair: bool
 ) -> tuple[Array, Array, Array]:
     """Return CKA of each layer of the first network with each layer of the second.
 
     Args:
-        ours, theirs: the networks with their rows.
+        first, second: the networks with their rows.
         drawn: the row indices of each batch.
         fair: whether to use the unbiased estimate of HSIC.
 
@@ -56,10 +56,10 @@ def measured(
         each of our layers with itself, and of each of theirs, NaN where HSIC is not a positive
         number.
     """
-    cross = np.zeros((len(ours.viewer.layers), len(theirs.viewer.layers)))
+    cross = np.zeros((len(first.viewer.layers), len(second.viewer.layers)))
     squares = np.zeros(cross.shape[0]), np.zeros(cross.shape[1])
     for rows in drawn:
-        our_grams, their_grams = ours.grams(rows), theirs.grams(rows)
+        our_grams, their_grams = first.grams(rows), second.grams(rows)
         # A batch counts by its rows, as in `MinibatchCKA`.
         cross += len(rows) * np.array(
             [
@@ -87,7 +87,7 @@ def listed(x: Any) -> dict[Any, Array]:
     return {None: np.asarray(x)}
 
 
-def _taken(arrays: dict[Any, Array], rows: Array) -> Any:
+def _rows_of(arrays: dict[Any, Array], rows: Array) -> Any:
     """Return these rows in the form in which x was passed: array, dict or list."""
     if None in arrays:
         return arrays[None][rows]

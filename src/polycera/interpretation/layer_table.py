@@ -59,7 +59,7 @@ def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
         name_by_tensor[key] = name
         rows.append(
             Layer(
-                name, "InputLayer", _places(reach.entering[key]), 0, 0, list(tensor.shape[1:]), []
+                name, "InputLayer", _set_bits(reach.entering[key]), 0, 0, list(tensor.shape[1:]), []
             )
         )
     name_by_tensor |= {
@@ -74,18 +74,18 @@ def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
     return _ordered(rows)
 
 
-def _layer(name: str, user: User, made: dict[Key, str]) -> Layer:
+def _layer(name: str, user: User, makers: dict[Key, str]) -> Layer:
     """Return the row of the table for one layer."""
     adds = [multiply_adds(call.operation, call.node) for call in user.calls]
     first_output = user.calls[0].node.output_tensors[0]
     return Layer(
         name=name,
         kind=type(user.operation).__name__,
-        tasks=_places(user.serving),
+        tasks=_set_bits(user.serving),
         parameters=user.operation.count_params() if hasattr(user.operation, "count_params") else 0,
         multiply_adds=None if None in adds else sum(count for count in adds if count is not None),
         shape=list(first_output.shape[1:]),
-        inputs=list(dict.fromkeys(made[key] for call in user.calls for key in call.inputs)),
+        inputs=list(dict.fromkeys(makers[key] for call in user.calls for key in call.inputs)),
     )
 
 
@@ -105,6 +105,6 @@ def _ordered(waiting: list[Layer]) -> list[Layer]:
     return list(placed.values())
 
 
-def _places(mask: int) -> list[int]:
+def _set_bits(mask: int) -> list[int]:
     """Return the indices of the bits that are set in a mask."""
     return [index for index in range(mask.bit_length()) if mask >> index & 1]

@@ -123,7 +123,7 @@ def _left_one_out(u: Array, s: Array, projected: Array, y: Array, penalty: float
     )
 
 
-def _newton(x: Array, p: Array, held: Array, slope: Array) -> Array:
+def _newton(x: Array, p: Array, penalties: Array, slope: Array) -> Array:
     """Solve Hessian d = slope by conjugate gradients."""
     solution, residual = np.zeros_like(slope), slope.copy()
     direction, norm = residual.copy(), float((residual * residual).sum())
@@ -133,7 +133,7 @@ def _newton(x: Array, p: Array, held: Array, slope: Array) -> Array:
         # The Hessian times the direction, without building the Hessian.
         curvature = (
             x.T @ (p * (raw_change - (p * raw_change).sum(axis=1, keepdims=True)))
-            + held * direction
+            + penalties * direction
         )
         length = norm / float((direction * curvature).sum())
         solution, residual = solution + length * direction, residual - length * curvature
@@ -144,15 +144,15 @@ def _newton(x: Array, p: Array, held: Array, slope: Array) -> Array:
     return solution
 
 
-def _stepped(x: Array, truth: Array, held: Array, weights: Array, step: Array) -> Array:
+def _stepped(x: Array, truth: Array, penalties: Array, weights: Array, step: Array) -> Array:
     """Return the weights after the step, which is halved until the loss does not rise."""
-    old_loss, length = _loss(x, truth, held, weights), 1.0
-    while length > 1e-6 and _loss(x, truth, held, weights - length * step) > old_loss:
+    old_loss, length = _loss(x, truth, penalties, weights), 1.0
+    while length > 1e-6 and _loss(x, truth, penalties, weights - length * step) > old_loss:
         length /= 2
     return weights - length * step
 
 
-def _loss(x: Array, truth: Array, held: Array, weights: Array) -> float:
+def _loss(x: Array, truth: Array, penalties: Array, weights: Array) -> float:
     """Return the penalised negative log-likelihood."""
     raw = x @ weights
     largest = raw.max(axis=1)
@@ -160,4 +160,4 @@ def _loss(x: Array, truth: Array, held: Array, weights: Array) -> float:
     likelihood = (
         (truth * raw).sum(axis=1) - largest - np.log(np.exp(raw - largest[:, None]).sum(axis=1))
     )
-    return float(0.5 * (held * weights**2).sum() - likelihood.sum())
+    return float(0.5 * (penalties * weights**2).sum() - likelihood.sum())

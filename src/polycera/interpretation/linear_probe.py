@@ -240,12 +240,12 @@ def _features(representation: Any, rows: int) -> Array:
     return flat
 
 
-def _raw(task: Task, units: TargetScaling, features: Array, y: Array, asked: Array) -> Array:
-    """Fit a predictor to features and y; return its raw outputs for `asked`, [rows, columns]."""
+def _raw(task: Task, scaling: TargetScaling, features: Array, y: Array, at: Array) -> Array:
+    """Fit a predictor to features and y; return its raw outputs for `at`, [rows, columns]."""
     if task.kind == "regression":
-        return ridge(features, (y - units.location) / units.scale)(asked)
+        return ridge(features, (y - scaling.location) / scaling.scale)(at)
     classes = max(task.units, 2)
-    logits = logistic(features, y[:, 0], classes)(asked)
+    logits = logistic(features, y[:, 0], classes)(at)
     # A binary task has one output column: the log-odds, the difference of the two logits.
     return logits if task.units == classes else logits[:, 1:] - logits[:, :1]
 

@@ -108,7 +108,7 @@ def importance(
     if affordable is None:
         return None
     losses = list(affordable.lost(repeats, seed, deadline))
-    return _found(affordable, np.array(losses), part) if losses else None
+    return _importance(affordable, np.array(losses), part) if losses else None
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Shuffling:
         return self.first(len(timing_rows.x) * max(multiples, 1))
 
 
-def _found(probe: Shuffling, lost: Array, part: str) -> Importance:
+def _importance(probe: Shuffling, lost: Array, part: str) -> Importance:
     """Return the importance from the lost skills [repeats, tried columns, tasks]."""
     names, tasks = list(probe.columns), list(probe.model.layout.tasks.values())
     all_losses = np.zeros((len(lost), len(names), len(tasks)))

@@ -31,7 +31,8 @@ class Reachability:
         serving: call -> the tasks whose outputs it contributes to.
         teaching: call -> the tasks whose gradients reach it.
         entering: input of the network -> the tasks whose outputs it contributes to.
-        ours: whether the tasks are those of layers that end in tasks; else they are named outputs.
+        has_task_layers: whether the tasks are those of layers that end in tasks; else they are
+            named outputs.
     """
 
     tasks: dict[TaskName, int]
@@ -39,7 +40,7 @@ class Reachability:
     serving: dict[Call, int]
     teaching: dict[Call, int]
     entering: dict[Key, int]
-    ours: bool
+    has_task_layers: bool
 
     @classmethod
     def of(cls, model: Any, tasks: Collection[TaskName] | None = None) -> Reachability:
@@ -53,7 +54,7 @@ class Reachability:
             InputError: for a model whose layers cannot be seen.
             UnknownName: for a task that the model does not have.
         """
-        _check_seen(model)
+        _check_functional(model)
         layout = getattr(model, "layout", None)
         ends = None if isinstance(layout, Layout) else _ends(model)
         names = list(layout.tasks if ends is None else ends)  # type: ignore[union-attr]
@@ -64,15 +65,15 @@ class Reachability:
             name: 1 << i for i, name in enumerate(n for n in names if tasks is None or n in tasks)
         }
         graph = Graph.of(model)
-        wanted = dict.fromkeys(graph.outputs, _all(bits.values()))
+        output_tasks = dict.fromkeys(graph.outputs, _all(bits.values()))
         if ends is not None:
-            wanted = _wanted(model, graph, ends, bits)
-        serving, entering = _back(graph, wanted, bits, ends is None, cut=False)
-        teaching, _ = _back(graph, wanted, bits, ends is None, cut=True)
+            output_tasks = _tasks_of_outputs(model, graph, ends, bits)
+        serving, entering = _back(graph, output_tasks, bits, ends is None, cut=False)
+        teaching, _ = _back(graph, output_tasks, bits, ends is None, cut=True)
         return cls(bits, graph, serving, teaching, entering, ends is None)
 
 
-def _check_seen(model: Any) -> None:
+def _check_functional(model: Any) -> None:
     """Raise an InputError for a model without a graph of layers."""
     if not isinstance(model, keras.Model):
         raise InputError(
@@ -97,7 +98,7 @@ def _ends(model: keras.Model) -> dict[TaskName, Any]:
     return ends
 
 
-def _wanted(
+def _tasks_of_outputs(
     model: Any, graph: Graph, ends: Mapping[TaskName, Any], bits: Mapping[TaskName, int]
 ) -> dict[Key, int]:
     """Return the tasks of each output; an output without a name serves none."""
@@ -109,39 +110,51 @@ def _wanted(
 
 
 def _back(
-    graph: Graph, wanted: Mapping[Key, int], bits: Mapping[TaskName, int], ours: bool, cut: bool
+    graph: Graph,
+    output_tasks: Mapping[Key, int],
+    bits: Mapping[TaskName, int],
+    has_task_layers: bool,
+    cut: bool,
 ) -> tuple[dict[Call, int], dict[Key, int]]:
     """Walk from the outputs back to the inputs; return the tasks of each call and of each input.
 
     Args:
         graph: the calls.
-        wanted: the tasks of each output.
+        output_tasks: the tasks of each output.
         bits: task name -> its bit.
-        ours: whether layers that end in tasks define the tasks; else the outputs do.
+        has_task_layers: whether layers that end in tasks define the tasks; else the outputs do.
         cut: whether to stop where no gradient passes.
     """
     tasks_by_call: dict[Call, int] = {}
-    tasks_by_tensor = dict(wanted)
+    tasks_by_tensor = dict(output_tasks)
     # In reversed order all calls that use a tensor come before the call that makes it.
     for call in reversed(graph.calls):
         tasks = _all(tasks_by_tensor.get(key, 0) for key in call.outputs)
-        if ours and isinstance(call.operation, TaskLayer):
+        if has_task_layers and isinstance(call.operation, TaskLayer):
             tasks = _all(bits.get(name, 0) for name in call.operation.layout.tasks)
         tasks_by_call[call] = tasks
         if not (cut and type(call.operation).__name__ == CUT):
-            for key, mask in zip(call.inputs, _asked(call, tasks, bits, ours), strict=True):
+            for key, mask in zip(
+                call.inputs, _tasks_of_inputs(call, tasks, bits, has_task_layers), strict=True
+            ):
                 tasks_by_tensor[key] = tasks_by_tensor.get(key, 0) | mask
     return tasks_by_call, {key: tasks_by_tensor.get(key, 0) for key in graph.inputs}
 
 
-def _asked(call: Call, own: int, bits: Mapping[TaskName, int], ours: bool) -> list[int]:
+def _tasks_of_inputs(
+    call: Call, tasks: int, bits: Mapping[TaskName, int], has_task_layers: bool
+) -> list[int]:
     """Return the tasks for which a call uses each of its inputs.
 
     A layer for outputs of someone's own heads has one input for each task.
     """
-    if ours and isinstance(call.operation, TaskLayer) and not isinstance(call.operation, Heads):
+    if (
+        has_task_layers
+        and isinstance(call.operation, TaskLayer)
+        and not isinstance(call.operation, Heads)
+    ):
         return [bits.get(name, 0) for name in call.operation.layout.tasks]
-    return [own] * len(call.inputs)
+    return [tasks] * len(call.inputs)
 
 
 def _all(masks: Any) -> int:

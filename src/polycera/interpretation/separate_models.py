@@ -55,11 +55,13 @@ def _head(model: Model, reach: Reachability, task: TaskName) -> Any:
     return _blended(last, raw, single_task.units) if isinstance(last, Blend) else raw
 
 
-def _blended(last: Blend, raw: Any, units: int) -> Any:
+def _blended(last: Blend, raw: Any, columns: int) -> Any:
     """Return the raw outputs of one task, blended with its own landmarks where there are any."""
     # The first input of a blend is the head, a second one comes from landmarks.
     landmarks = [keras_graph.operation_of(tensor) for tensor in keras.tree.flatten(last.input)[1:]]
-    return Blend(units)([raw, *(Landmarks(layer.count, units)(layer.input) for layer in landmarks)])
+    return Blend(columns)(
+        [raw, *(Landmarks(layer.count, columns)(layer.input) for layer in landmarks)]
+    )
 
 
 def _cloned(inputs: list[Any], outputs: Any) -> tuple[Any, Any]:

@@ -76,7 +76,7 @@ def _weights(model: Any, reach: Reachability, used: list[User]) -> list[WeightSh
                 WeightShare(sum(map(_size, variables)) - sum(part.size for part in slices))
             )
             continue
-        if isinstance(user.operation, Landmarks | Blend) and reach.ours:
+        if isinstance(user.operation, Landmarks | Blend) and reach.has_task_layers:
             split = user.operation.by_unit
             parts += [
                 part for variable in split for part in _split(_size(variable), model.layout, reach)
@@ -110,7 +110,7 @@ def _columns(user: User, reach: Reachability, trained: set[int]) -> list[WeightS
     weights_per_column = sum(_size(variable) for variable in split_variables) // layer.layout.units
     parts = []
     for name, task in layer.layout.tasks.items():
-        bit = reach.tasks.get(name, 0) if reach.ours else user.serving
+        bit = reach.tasks.get(name, 0) if reach.has_task_layers else user.serving
         parts.append(
             WeightShare(weights_per_column * task.units, bit, bit * (id(kernel) in trained))
         )
@@ -136,9 +136,9 @@ def _products(model: Any, reach: Reachability) -> list[WeightShare]:
     parts: list[WeightShare] = []
     for call in reach.graph.calls:
         adds = multiply_adds(call.operation, call.node)
-        if isinstance(call.operation, Heads) and reach.ours and adds is not None:
+        if isinstance(call.operation, Heads) and reach.has_task_layers and adds is not None:
             parts += _split(adds, call.operation.layout, reach)
-        elif isinstance(call.operation, Landmarks) and reach.ours and adds is not None:
+        elif isinstance(call.operation, Landmarks) and reach.has_task_layers and adds is not None:
             # The distances to the landmarks are shared; the sums over them are per output column.
             compared = call.operation.used or call.operation.count
             output_adds = compared * call.operation.units

@@ -80,28 +80,28 @@ def verdict(parts: Sequence[WeightShare], tasks: int, balanced: bool = False) ->
         return _untaught(totals.all + totals.some, total, tasks)
     if len(groups) > 1:
         return _several(groups, totals, total)
-    return _one(parts, totals, total, tasks, balanced)
+    return _single_network(parts, totals, total, tasks, balanced)
 
 
-def _one(
-    parts: Sequence[WeightShare], found: Amount, total: int, tasks: int, balanced: bool
+def _single_network(
+    parts: Sequence[WeightShare], counts: Amount, total: int, tasks: int, balanced: bool
 ) -> str:
     """Return the sentence for one network that all tasks train."""
     all_tasks = "both tasks" if tasks == 2 else f"all {_word(tasks)} tasks"
     several_tasks = "two of them" if tasks == 3 else "two or more of them"
-    if not found.all:
-        partly_shared = f"{found.some:,} of {total:,} weights serve {several_tasks}"
+    if not counts.all:
+        partly_shared = f"{counts.some:,} of {total:,} weights serve {several_tasks}"
         return f"This is one network, though no weight serves {all_tasks}: {partly_shared}."
     trained_by_all = sum(part.size for part in parts if part.teaching.bit_count() == tasks)
     receive = _receive(tasks, balanced)
-    if trained_by_all == found.all:
+    if trained_by_all == counts.all:
         tail = f"{all_tasks} and {receive}"
     elif trained_by_all:
         tail = f"{all_tasks}, and {trained_by_all:,} of these {receive}"
     else:
         tail = f"{all_tasks}, and none of these learns from all of them"
-    rest = f"; {found.some:,} serve {several_tasks}" if found.some else ""
-    return f"This is one network: {found.all:,} of {total:,} weights serve {tail}{rest}."
+    partly = f"; {counts.some:,} serve {several_tasks}" if counts.some else ""
+    return f"This is one network: {counts.all:,} of {total:,} weights serve {tail}{partly}."
 
 
 def _receive(tasks: int, balanced: bool) -> str:
@@ -127,7 +127,7 @@ def _untaught(shared: int, total: int, tasks: int) -> str:
     )
 
 
-def _several(groups: list[int], found: Amount, total: int) -> str:
+def _several(groups: list[int], counts: Amount, total: int) -> str:
     """Return the sentence for several groups of tasks, each with a network of its own."""
     sizes = sorted((group.bit_count() for group in groups), reverse=True)
     alone = sizes.count(1)
@@ -137,7 +137,7 @@ def _several(groups: list[int], found: Amount, total: int) -> str:
     listed = _joined([*together, *([f"{_word(alone)} alone"] if alone else [])])
     return (
         f"These are {_word(len(groups))} networks in one object, for {listed}: "
-        f"{found.all + found.some:,} of {total:,} weights serve two tasks or more."
+        f"{counts.all + counts.some:,} of {total:,} weights serve two tasks or more."
     )
 
 

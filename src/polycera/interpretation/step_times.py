@@ -24,7 +24,7 @@ LONG = 0.5
 """A timed epoch should not take longer than this many seconds."""
 
 
-def costs(model: Any, found: Sharing, x: Any = None) -> tuple[Cost, Cost]:
+def costs(model: Any, sharing: Sharing, x: Any = None) -> tuple[Cost, Cost]:
     """Return the measured costs of the joint network, and of all separate networks together.
 
     Separate networks with the same layers, parameters and multiply-adds are measured once. A
@@ -33,7 +33,7 @@ def costs(model: Any, found: Sharing, x: Any = None) -> tuple[Cost, Cost]:
 
     Args:
         model: the joint network; a copy of it is trained, not the model itself.
-        found: which layers of it serve which tasks.
+        sharing: which layers of it serve which tasks.
         x: rows, as for `fit`; None for random ones.
 
     Raises:
@@ -42,8 +42,8 @@ def costs(model: Any, found: Sharing, x: Any = None) -> tuple[Cost, Cost]:
     rows = synthetic_rows.rows(model, x, ROWS * STEPS)
     task_counts: Counter[tuple[Any, ...]] = Counter()
     first_task: dict[tuple[Any, ...], str] = {}
-    for position, task in enumerate(found.tasks):
-        task_counts[key := _key(model, found, position)] += 1
+    for position, task in enumerate(sharing.tasks):
+        task_counts[key := _key(model, sharing, position)] += 1
         first_task.setdefault(key, task)
     timed = [Timed.of(copied(model), rows)]
     for key in task_counts:
@@ -52,23 +52,23 @@ def costs(model: Any, found: Sharing, x: Any = None) -> tuple[Cost, Cost]:
     # The networks take turns, so that a slow moment of the machine affects all of them.
     seconds = np.median([[candidate.once() for candidate in timed] for _ in range(REPEATS)], axis=0)
     separate_seconds = np.array(list(task_counts.values())) @ seconds[1:]
-    joint_cost, separate_cost = found.joint, found.separate
+    joint_cost, separate_cost = sharing.joint, sharing.separate
     return (
         Cost(joint_cost.parameters, joint_cost.multiply_adds, *seconds[0].tolist()),
         Cost(separate_cost.parameters, separate_cost.multiply_adds, *separate_seconds.tolist()),
     )
 
 
-def _key(model: Any, found: Sharing, place: int) -> tuple[Any, ...]:
+def _key(model: Any, sharing: Sharing, position: int) -> tuple[Any, ...]:
     """Return a key that is equal for tasks whose own networks differ in names only."""
     layers = [
         (layer.kind, *layer.shape, layer.multiply_adds)
-        for layer in found.layers
-        if place in layer.tasks
+        for layer in sharing.layers
+        if position in layer.tasks
     ]
     if not isinstance(model, Model):
         return tuple(layers)
-    task = model.layout.tasks[found.tasks[place]]
+    task = model.layout.tasks[sharing.tasks[position]]
     return (*layers, task.signature, tuple(type(term.loss).__name__ for term in task.terms))
 
 
@@ -77,57 +77,57 @@ class Timed:
 
     Args:
         model: a compiled network.
-        given: rows, an array for each input.
+        inputs: rows, an array for each input.
         y: their targets.
     """
 
-    def __init__(self, model: Any, given: list[np.ndarray], y: Any) -> None:
-        self.model, self.given, self.y = model, given, y
+    def __init__(self, model: Any, inputs: list[np.ndarray], y: Any) -> None:
+        self.model, self.inputs, self.y = model, inputs, y
         self.steps = 2
         # The first step compiles; the second one tells how many steps fit in an epoch.
         self._step()
         self.steps = int(np.clip(LONG / self._step(), 2, STEPS))
         # The first prediction compiles too.
-        self._answer()
+        self._predict()
 
     @classmethod
-    def of(cls, model: Any, given: list[np.ndarray]) -> Timed:
+    def of(cls, model: Any, inputs: list[np.ndarray]) -> Timed:
         """Compile the network with Adam and its tasks' losses, or squared error."""
         if isinstance(model, Model):
             model.compile("adam")
             return cls(
                 model,
-                given,
+                inputs,
                 {
-                    name: synthetic_rows.labels(task, len(given[0]))
+                    name: synthetic_rows.labels(task, len(inputs[0]))
                     for name, task in model.tasks.items()
                 },
             )
-        outputs = model.predict(_form(given), batch_size=ROWS, verbose=0)
+        outputs = model.predict(_form(inputs), batch_size=ROWS, verbose=0)
         model.compile("adam", loss=keras.tree.map_structure(lambda _: "mse", outputs))
-        return cls(model, given, keras.tree.map_structure(np.zeros_like, outputs))
+        return cls(model, inputs, keras.tree.map_structure(np.zeros_like, outputs))
 
     def once(self) -> tuple[float, float]:
         """Return the seconds of a training step, and of a prediction for one row."""
-        return self._step(), self._answer()
+        return self._step(), self._predict()
 
     def _step(self) -> float:
         """Return the seconds of a training step, as a mean over an epoch."""
         rows, clock = slice(self.steps * ROWS), _Clock()
-        inputs, y = (
-            _form([values[rows] for values in self.given]),
-            keras.tree.map_structure(lambda each: each[rows], self.y),
+        x, y = (
+            _form([values[rows] for values in self.inputs]),
+            keras.tree.map_structure(lambda array: array[rows], self.y),
         )
-        self.model.fit(inputs, y, batch_size=ROWS, verbose=0, callbacks=[clock])
+        self.model.fit(x, y, batch_size=ROWS, verbose=0, callbacks=[clock])
         return clock.seconds / self.steps
 
-    def _answer(self) -> float:
+    def _predict(self) -> float:
         """Return the seconds of a prediction for one row."""
         rows = slice(self.steps * ROWS)
-        inputs, started = _form([values[rows] for values in self.given]), perf_counter()
+        x, started = _form([values[rows] for values in self.inputs]), perf_counter()
         # Stock `predict`: that of a polycera model would also turn raw outputs into predictions on
         # the host.
-        keras.Model.predict(self.model, inputs, batch_size=ROWS, verbose=0)
+        keras.Model.predict(self.model, x, batch_size=ROWS, verbose=0)
         return (perf_counter() - started) / (self.steps * ROWS)
 
 
@@ -141,6 +141,6 @@ class _Clock(keras.callbacks.Callback):
         self.seconds = perf_counter() - self.begun
 
 
-def _form(given: list[np.ndarray]) -> Any:
+def _form(inputs: list[np.ndarray]) -> Any:
     """Return a single input as an array, several as a list."""
-    return given[0] if len(given) == 1 else given
+    return inputs[0] if len(inputs) == 1 else inputs

@@ -314,14 +314,14 @@ def _torch_function() -> Any:
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(context: Any, forward: Any, backward: Any, *inputs: Any) -> Any:
-            context.ours = backward
+            context.backward_function = backward
             context.save_for_backward(*inputs)
             return forward(*inputs)
 
         @staticmethod
         def backward(context: Any, *cotangents: Any) -> Any:
             # None for `forward` and `backward`, which are no tensors.
-            return None, None, *context.ours(context.saved_tensors, cotangents[0])
+            return None, None, *context.backward_function(context.saved_tensors, cotangents[0])
 
     return Function
 
@@ -354,19 +354,19 @@ def _jax_pullback(forward: Any, backward: Any) -> Any:
     def function(differentiated: Any, rest: Any) -> Any:
         return forward(differentiated, rest)
 
-    def going(differentiated: Any, rest: Any) -> Any:
+    def forward_rule(differentiated: Any, rest: Any) -> Any:
         output, pullback, others = jax.vjp(lambda d: forward(d, rest), differentiated, has_aux=True)
         # The second part is handed to the backward pass. JAX keeps the pullback itself there.
         return (output, others), (pullback, differentiated, rest, others)
 
-    def coming(kept: Any, cotangents: Any) -> Any:
-        pullback, differentiated, rest, others = kept
+    def backward_rule(saved: Any, cotangents: Any) -> Any:
+        pullback, differentiated, rest, others = saved
 
-        def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
+        def pull_back(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
             gradients = (jax.vmap(pullback) if batched else pullback)(cotangent)[0]
             return [gradients[i] for i in which]
 
-        results = backward(pull, cotangents[0], differentiated, rest, others)
+        results = backward(pull_back, cotangents[0], differentiated, rest, others)
         pairs = zip(results, differentiated, strict=True)
         # JAX takes no None here, and wants each cotangent in the dtype of its input.
         return [
@@ -374,7 +374,7 @@ def _jax_pullback(forward: Any, backward: Any) -> Any:
             for result, tensor in pairs
         ], None
 
-    function.defvjp(going, coming)
+    function.defvjp(forward_rule, backward_rule)
     return function
 
 
@@ -392,16 +392,24 @@ def _tensorflow_pullback(forward: Any, backward: Any) -> Any:
                 tape.watch(watched)
                 output, others = forward(watched, list(tensors[number:]))
 
-            def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
-                wanted = [watched[i] for i in which]
+            def pull_back(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
+                tensors_of_which = [watched[i] for i in which]
 
-                def one(cotangent: Any) -> Any:
-                    return tape.gradient(output, wanted, cotangent, unconnected_gradients="zero")
+                def gradients_of(cotangent: Any) -> Any:
+                    return tape.gradient(
+                        output, tensors_of_which, cotangent, unconnected_gradients="zero"
+                    )
 
-                return list(tf.vectorized_map(one, cotangent) if batched else one(cotangent))
+                return list(
+                    tf.vectorized_map(gradients_of, cotangent)
+                    if batched
+                    else gradients_of(cotangent)
+                )
 
             def gradient(*cotangents: Any) -> list[Any]:
-                results = backward(pull, cotangents[0], watched, list(tensors[number:]), others)
+                results = backward(
+                    pull_back, cotangents[0], watched, list(tensors[number:]), others
+                )
                 return [*results, *[None] * len(rest)]
 
             return (output, *others), gradient
@@ -416,7 +424,7 @@ def _torch_pullback(forward: Any, backward: Any) -> Any:
     """Make the function of `with_pullback` with an `autograd.Function`."""
 
     def call(differentiated: Any, rest: Any) -> Any:
-        output, *others = _torch_pulling().apply(
+        output, *others = _torch_pullback_function().apply(
             forward, backward, len(differentiated), *differentiated, *rest
         )
         return output, others
@@ -425,7 +433,7 @@ def _torch_pullback(forward: Any, backward: Any) -> Any:
 
 
 @cache
-def _torch_pulling() -> Any:
+def _torch_pullback_function() -> Any:
     """Define the `autograd.Function` of `with_pullback`, when PyTorch is first used."""
     import torch
 
@@ -433,7 +441,11 @@ def _torch_pulling() -> Any:
         @staticmethod
         def forward(context: Any, forward: Any, backward: Any, number: int, *tensors: Any) -> Any:
             leaves = [tensor.detach().requires_grad_() for tensor in tensors[:number]]
-            context.rest, context.own, context.ours = list(tensors[number:]), leaves, backward
+            context.rest, context.differentiated, context.backward_function = (
+                list(tensors[number:]),
+                leaves,
+                backward,
+            )
             # PyTorch switches gradients off within `forward`; the backward pass needs this graph.
             with torch.enable_grad():
                 context.output, others = forward(leaves, context.rest)
@@ -443,24 +455,26 @@ def _torch_pulling() -> Any:
 
         @staticmethod
         def backward(context: Any, *cotangents: Any) -> Any:
-            def pull(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
-                wanted = [context.own[i] for i in which]
+            def pull_back(which: Any, cotangent: Any, batched: bool = False) -> list[Any]:
+                inputs = [context.differentiated[i] for i in which]
                 gradients = torch.autograd.grad(
                     context.output,
-                    wanted,
+                    inputs,
                     cotangent,
                     retain_graph=True,
                     allow_unused=True,
                     is_grads_batched=batched,
                 )
                 stack = cotangent.shape[:1] if batched else ()
-                pairs = zip(gradients, wanted, strict=True)
+                pairs = zip(gradients, inputs, strict=True)
                 return [
                     leaf.new_zeros((*stack, *leaf.shape)) if gradient is None else gradient
                     for gradient, leaf in pairs
                 ]
 
-            results = context.ours(pull, cotangents[0], context.own, context.rest, context.others)
+            results = context.backward_function(
+                pull_back, cotangents[0], context.differentiated, context.rest, context.others
+            )
             # None for `forward`, `backward` and `number`, which are no tensors.
             return None, None, None, *results, *[None] * len(context.rest)
 
@@ -589,12 +603,12 @@ def _traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     tracing, traced_shapes = threading.Lock(), set()
 
-    def call(x: Any, *rest: Any) -> Any:
+    def call(x: Any, *others: Any) -> Any:
         shapes = tuple((tuple(part.shape), part.dtype) for part in keras.tree.flatten(x))
         if shapes in traced_shapes:
-            return function(x, *rest)
+            return function(x, *others)
         with tracing:
-            outputs = function(x, *rest)
+            outputs = function(x, *others)
         traced_shapes.add(shapes)
         return outputs
 

@@ -77,9 +77,9 @@ class ActiveBalancing(StatefulMethod):
         return len(self.names)
 
     @property
-    def own(self) -> dict[str, np.ndarray]:
+    def initial(self) -> dict[str, np.ndarray]:
         # `step` counts the steps since the weights were recomputed.
-        return {"gramian": np.zeros((self.tasks,) * 2), **super().own, "step": np.zeros(())}
+        return {"gramian": np.zeros((self.tasks,) * 2), **super().initial, "step": np.zeros(())}
 
     def start(self) -> np.ndarray:
         """Return the state before the first step, [2, size]."""
@@ -87,13 +87,13 @@ class ActiveBalancing(StatefulMethod):
         # Row 0 holds the positive part, row 1 the negative part; see `step`.
         return np.stack([np.maximum(vector, 0), np.maximum(-vector, 0)])
 
-    def read(self, carried: Any) -> dict[str, Any]:
+    def read(self, previous: Any) -> dict[str, Any]:
         """Return the arrays of a state by name."""
-        return self.packed.read(carried[0] - carried[1])
+        return self.packed.read(previous[0] - previous[1])
 
     def step(
         self,
-        carried: Tensor,
+        previous: Tensor,
         gramian: Callable[[], Tensor],
         losses: Tensor,
         last: Tensor | float = 1.0,
@@ -101,7 +101,7 @@ class ActiveBalancing(StatefulMethod):
         """Return the weights of this step [m], and the state for the next step [2, size].
 
         Args:
-            carried: the state from the step before.
+            previous: the state from the step before.
             gramian: computes the tasks' Gramian [m, m]; not called in a step that reuses weights.
             losses: the tasks' losses, [m].
             last: 0.0 in a step whose gradient is only accumulated, to be added to those that
@@ -111,10 +111,10 @@ class ActiveBalancing(StatefulMethod):
         several accumulated steps by the maximum. All steps but the last return 0, so the maximum is
         the state of the last step.
         """
-        before = self.read(carried)
+        before = self.read(previous)
         memory = self.recalled(before)
 
-        def anew() -> list[Tensor]:
+        def computed() -> list[Tensor]:
             products = gramian()
             gradients = StepGradients(
                 gramian=products,
@@ -133,11 +133,13 @@ class ActiveBalancing(StatefulMethod):
                 for part in (products, weights, *(state[name] for name in memory))
             ]
 
-        def kept() -> list[Tensor]:
+        def reused() -> list[Tensor]:
             return [before["gramian"], before["weights"], *memory.values()]
 
         # `ops.cond` so that a compiled step computes no Gramian where weights are reused.
-        results = anew() if self.every == 1 else ops.cond(before["step"] < 0.5, anew, kept)
+        results = (
+            computed() if self.every == 1 else ops.cond(before["step"] < 0.5, computed, reused)
+        )
         after = dict(zip(("gramian", "weights", *self.named(memory)), results, strict=True))
         after |= {
             "noise": self.noise.after(before["noise"]),

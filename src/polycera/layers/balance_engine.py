@@ -29,7 +29,7 @@ from polycera.layers.multitask_options import MultitaskOptions
 from polycera.tasks import Layout
 from polycera.typing import Raw, Tensor
 
-Pull = Callable[..., list[Tensor]]
+Pullback = Callable[..., list[Tensor]]
 """Computes gradients from cotangents of the raw outputs; see `backend.with_pullback`."""
 
 
@@ -146,7 +146,7 @@ class Engine(keras.layers.Layer):
         The layers of the model are called in training mode.
         """
         plan = self.plan
-        carried, losses, last = self.carrying.read()
+        states, losses, last = self.carrying.read()
         # Each tap has one row for each sample, so that it can be added to a tensor of the batch.
         taps = [ops.zeros((ops.shape(inputs[0])[0], *shape)) for shape in plan.shapes]
 
@@ -157,8 +157,11 @@ class Engine(keras.layers.Layer):
                 differentiated[: len(plan.trained)],
                 differentiated[len(plan.trained) : -1],
             )
-            state, x = rest[: len(plan.kept)], rest[len(plan.kept) + 2 :]
-            mapping = [*zip(plan.trained, values, strict=True), *zip(plan.kept, state, strict=True)]
+            state, x = rest[: len(plan.frozen)], rest[len(plan.frozen) + 2 :]
+            mapping = [
+                *zip(plan.trained, values, strict=True),
+                *zip(plan.frozen, state, strict=True),
+            ]
             tapped = {} if plan.denses else dict(zip(plan.ends, tap_values, strict=True))
             tensors = dict(zip(self.graph.inputs, x, strict=True))
 
@@ -184,54 +187,54 @@ class Engine(keras.layers.Layer):
                     'gradients="features".'
                 )
             return raw, [
-                *(scope.get_current_value(v) for v in plan.kept),
+                *(scope.get_current_value(v) for v in plan.frozen),
                 *(tensors[d.key] for d in plan.denses),
             ]
 
         def backward(
-            pull: Pull,
+            pullback: Pullback,
             cotangent: Tensor,
             differentiated: list[Tensor],
             rest: list[Tensor],
             others: list[Tensor],
         ) -> list[Tensor | None]:
-            losses, last = rest[len(plan.kept) : len(plan.kept) + 2]
-            step = Step(pull, cotangent, others[len(plan.kept) :], self.layout, plan)
+            losses, last = rest[len(plan.frozen) : len(plan.frozen) + 2]
+            step = Step(pullback, cotangent, others[len(plan.frozen) :], self.layout, plan)
             return self._backward(step, differentiated[-1], losses, last)
 
-        differentiated = [*(ops.convert_to_tensor(v) for v in plan.trained), *taps, carried]
+        differentiated = [*(ops.convert_to_tensor(v) for v in plan.trained), *taps, states]
         # `+ 0` copies: the variables are assigned below, before the backward pass reads the values.
-        rest = [*(ops.convert_to_tensor(v) + 0 for v in plan.kept), losses, last, *inputs]
+        rest = [*(ops.convert_to_tensor(v) + 0 for v in plan.frozen), losses, last, *inputs]
         raw, others = with_pullback(forward, backward)(differentiated, rest)
         # The forward pass ran in a StatelessScope, so its updates (of batch normalisation, of seed
         # generators) are written back here.
-        for variable, value in zip(plan.kept, others[: len(plan.kept)], strict=True):
+        for variable, value in zip(plan.frozen, others[: len(plan.frozen)], strict=True):
             variable.assign(value)
         return raw
 
     def _backward(
-        self, step: Step, carried: Tensor, losses: Tensor, last: Tensor
+        self, step: Step, states: Tensor, losses: Tensor, last: Tensor
     ) -> list[Tensor | None]:
         """Return a gradient for each weight, None for each tap, and the state of the next step."""
         gradients: dict[int, Tensor] = {}
         next_states, start = [], 0
         for region in self.plan.regions:
-            part = carried[:, start : start + region.balance.packed.size]
+            state = states[:, start : start + region.balance.packed.size]
             start += region.balance.packed.size
             region_losses = ops.take(losses, np.array(region.tasks, "int32"))
             weights, next_state = region.balance.step(
-                part, partial(step.gramian, region), region_losses, last
+                state, partial(step.gramian, region), region_losses, last
             )
             next_states.append(next_state)
             combined = step.cotangent * ops.cast(
                 step.by_column(region, weights), step.cotangent.dtype
             )
             gradients |= zip(
-                region.variables, step.pull(list(region.variables), combined), strict=True
+                region.variables, step.pullback(list(region.variables), combined), strict=True
             )
         # These weights serve one task or none: their gradient is that of the sum of losses.
         single_task = [i for i in range(len(self.plan.trained)) if i not in gradients]
-        gradients |= zip(single_task, step.pull(single_task, step.cotangent), strict=True)
+        gradients |= zip(single_task, step.pullback(single_task, step.cotangent), strict=True)
         weights_first = [gradients[i] for i in range(len(self.plan.trained))]
         return [
             *weights_first,
@@ -245,13 +248,13 @@ class Step:
     """Holds what the backward pass of one step needs.
 
     Attributes:
-        pull: the pullback: cotangents of the raw outputs -> gradients.
+        pullback: the pullback: cotangents of the raw outputs -> gradients.
         cotangent: the cotangent of the raw outputs, [n, units].
         activations: the inputs of each dense layer that has a tap.
         layout, plan: those of the model.
     """
 
-    pull: Pull
+    pullback: Pullback
     cotangent: Tensor
     activations: list[Tensor]
     layout: Layout
@@ -268,17 +271,17 @@ class Step:
         positions = [len(self.plan.trained) + tap for tap in region.taps] + list(region.others)
         gradients = [
             ops.cast(gradient, "float32")
-            for gradient in self.pull(positions, cotangents, batched=True)
+            for gradient in self.pullback(positions, cotangents, batched=True)
         ]
         at_taps, at_weights = gradients[: len(region.taps)], gradients[len(region.taps) :]
         # Gradients at tensors belong to rows, so the Gramians of several replicas add up.
         if not self.plan.denses:
             return sum_over_replicas(sum(map(_products, at_taps)))
         # Gradients at weights are sums over rows: add them up over replicas before the products.
-        parts = [_products(sum_over_replicas(gradient)) for gradient in at_weights]
+        products = [_products(sum_over_replicas(gradient)) for gradient in at_weights]
         for tap, cotangent in zip(region.taps, at_taps, strict=True):
-            parts.append(_of_dense(ops.cast(self.activations[tap], "float32"), cotangent))
-        return sum(parts)
+            products.append(_of_dense(ops.cast(self.activations[tap], "float32"), cotangent))
+        return sum(products)
 
     def by_column(self, region: Region, weights: Tensor) -> Tensor:
         """Return the weight of each output column, [units]; 0 for tasks outside the region."""
@@ -318,7 +321,7 @@ class BalancePlan:
     """Describes which tasks share which weights of a model, computed once.
 
     Attributes:
-        trained, kept: the weights that train, and those that do not.
+        trained, frozen: the weights that train, and those that do not.
         regions: what each set of tasks shares, the largest set first.
         ends: the tensors that have a tap; empty where `denses` have them.
         denses: the dense layers whose outputs have a tap.
@@ -326,7 +329,7 @@ class BalancePlan:
     """
 
     trained: list[Any]
-    kept: list[Any]
+    frozen: list[Any]
     regions: list[Region]
     ends: list[Key]
     denses: list[Dense]
@@ -346,7 +349,7 @@ class BalancePlan:
             if hasattr(call.operation, "trainable_variables")
         ]
         trained = trained_by(graph)
-        kept = _unique(
+        frozen = _unique(
             [v for call, _ in weighted_calls for v in call.operation.non_trainable_variables]
         )
         positions = {id(variable): i for i, variable in enumerate(trained)}
@@ -390,7 +393,7 @@ class BalancePlan:
                 )
             )
         shapes = [_shape(graph, key) for key in ends] or [(dense.units,) for dense in denses]
-        return cls(trained, kept, regions, ends, denses, shapes)
+        return cls(trained, frozen, regions, ends, denses, shapes)
 
 
 def trained_by(graph: Graph) -> list[Any]:
@@ -401,16 +404,16 @@ def trained_by(graph: Graph) -> list[Any]:
     return [
         v
         for v in _unique([v for layer in layers for v in layer.trainable_variables])
-        if not _carried(v)
+        if not _is_state(v)
     ]
 
 
-def _carried(variable: Any) -> bool:
+def _is_state(variable: Any) -> bool:
     """Return whether the backward pass writes the variable: it is state, not a weight."""
     return bool(variable.overwrite_with_gradient)
 
 
-def _denses(graph: Graph, place: dict[int, int]) -> list[Dense]:
+def _denses(graph: Graph, positions: dict[int, int]) -> list[Dense]:
     """Return the dense layers whose part of a Gramian can be computed by `_of_dense`.
 
     They are called once, on features [n, d], and have a trained kernel and bias and nothing
@@ -436,7 +439,7 @@ def _denses(graph: Graph, place: dict[int, int]) -> list[Dense]:
         ):
             continue
         if {id(layer.kernel), id(layer.bias)} == {id(v) for v in layer.trainable_variables}:
-            denses.append(Dense(call, place[id(layer.kernel)], place[id(layer.bias)]))
+            denses.append(Dense(call, positions[id(layer.kernel)], positions[id(layer.bias)]))
     return denses
 
 

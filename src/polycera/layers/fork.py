@@ -43,30 +43,30 @@ class Fork:
     balance: ActiveBalancing
 
     def __call__(
-        self, features: Tensor, kernel: Tensor, carried: Tensor, losses: Tensor, last: Tensor
+        self, features: Tensor, kernel: Tensor, state: Tensor, losses: Tensor, last: Tensor
     ) -> Raw:
         """Return `features` [n, d] times `kernel` [d, units], with the method's backward pass.
 
-        The gradient of `carried` is its next value: an optimizer overwrites the variable behind it
+        The gradient of `state` is its next value: an optimizer overwrites the variable behind it
         with this gradient. `losses` and `last` are as in `ActiveBalancing.step`.
         """
         product = with_backward(lambda h, w, *_: ops.matmul(h, w), self._backward)
-        return product(features, kernel, carried, losses, last)
+        return product(features, kernel, state, losses, last)
 
     def _backward(self, inputs: tuple[Tensor, ...], cotangent: Tensor) -> tuple[Any, ...]:
         """Return a cotangent for each input of the forward pass."""
         # `losses` and `last` are inputs only so that the backward pass can read them: gradient 0.
-        features, kernel, carried, losses, last = inputs
+        features, kernel, state, losses, last = inputs
 
         def gramian() -> Tensor:
             # Sums over rows lose too much in half precision.
             return self._gramian(ops.cast(cotangent, "float32"), ops.cast(kernel, "float32"))
 
-        weights, following = self.balance.step(carried, gramian, losses, last)
+        weights, following = self.balance.step(state, gramian, losses, last)
         if self.balance.method.elementwise:
             h, d, w = (ops.cast(part, "float32") for part in (features, cotangent, kernel))
             combined = ops.cast(
-                self._elementwise(h, d, w, self.balance.read(carried)["noise"][0]), cotangent.dtype
+                self._elementwise(h, d, w, self.balance.read(state)["noise"][0]), cotangent.dtype
             )
         else:
             weighted = cotangent * ops.cast(ops.take(weights, self.layout.owner), cotangent.dtype)

@@ -162,12 +162,14 @@ class Graph:
             if isinstance(call.operation, TaskLayer):
                 call_tasks = frozenset(call.operation.layout.tasks)
             served_tasks[call] = call_tasks
-            for key, tasks in _asked(call, call_tasks).items():
+            for key, tasks in _tasks_of_inputs(call, call_tasks).items():
                 tasks_of_tensor[key] = tasks_of_tensor.get(key, frozenset()) | tasks
         return served_tasks
 
 
-def _asked(call: Call, own: frozenset[TaskName]) -> Mapping[Key, frozenset[TaskName]]:
+def _tasks_of_inputs(
+    call: Call, call_tasks: frozenset[TaskName]
+) -> Mapping[Key, frozenset[TaskName]]:
     """Return the tasks that each input of a call serves.
 
     Each input of `Outputs` is one task's own output, so it serves that task alone.
@@ -177,7 +179,7 @@ def _asked(call: Call, own: frozenset[TaskName]) -> Mapping[Key, frozenset[TaskN
         for key, name in zip(call.inputs, call.operation.layout.tasks, strict=True):
             tasks_of_input[key] = tasks_of_input.get(key, frozenset()) | {name}
         return tasks_of_input
-    return dict.fromkeys(call.inputs, own)
+    return dict.fromkeys(call.inputs, call_tasks)
 
 
 def _is_functional(operation: Any) -> bool:

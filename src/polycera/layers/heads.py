@@ -38,12 +38,12 @@ class TaskLayer(keras.layers.Layer):
         self.layout = Layout.of([task_from_config(t) if isinstance(t, dict) else t for t in tasks])
 
     def build(self, input_shape: Any) -> None:
-        self.location = self._kept("location", (len(self.layout.tasks),), "zeros")
-        self.scale = self._kept("scale", (len(self.layout.tasks),), "ones")
-        self.prior = self._kept("prior", (self.layout.units,), "zeros")
-        self.fitted = self._kept("fitted", (), "zeros")
+        self.location = self._fixed_weight("location", (len(self.layout.tasks),), "zeros")
+        self.scale = self._fixed_weight("scale", (len(self.layout.tasks),), "ones")
+        self.prior = self._fixed_weight("prior", (self.layout.units,), "zeros")
+        self.fitted = self._fixed_weight("fitted", (), "zeros")
 
-    def _kept(self, name: str, shape: tuple[int, ...], initializer: str) -> Any:
+    def _fixed_weight(self, name: str, shape: tuple[int, ...], initializer: str) -> Any:
         """Add a float32 weight that no gradient changes."""
         return self.add_weight(
             name=name,
@@ -168,13 +168,13 @@ class Heads(TaskLayer):
         super().build(input_shape)
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(*self._own, input_shape[-1], self.layout.units),
+            shape=(*self._member_axis, input_shape[-1], self.layout.units),
             initializer=self._first_kernel,
             regularizer=self.kernel_regularizer,
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                name="bias", shape=(*self._own, self.layout.units), initializer="zeros"
+                name="bias", shape=(*self._member_axis, self.layout.units), initializer="zeros"
             )
         if self.fork is not None:
             self.carrying = MethodState(
@@ -182,17 +182,19 @@ class Heads(TaskLayer):
             )
 
     @property
-    def _own(self) -> tuple[int, ...]:
+    def _member_axis(self) -> tuple[int, ...]:
         """Return the axis of members as a shape, () where they share one set of heads."""
         return () if self.members is None or self.settings.balance is not None else (self.members,)
 
     def _first_kernel(self, shape: Any, dtype: Any = None) -> Tensor:
         """Return the initial kernel, corrected for members and for tasks' learning rates."""
         kernel = self.kernel_initializer(shape, dtype=dtype)
-        if self._own and isinstance(self.kernel_initializer, keras.initializers.VarianceScaling):
+        if self._member_axis and isinstance(
+            self.kernel_initializer, keras.initializers.VarianceScaling
+        ):
             # Keras counts the first axis as positions of a convolution, so its fan is `members`
             # times too large, and its standard deviation too small by the square root of that.
-            kernel = kernel * self._own[0] ** 0.5
+            kernel = kernel * self._member_axis[0] ** 0.5
         # `_weights` multiplies by the rates, so the initial kernel that acts stays the same.
         return kernel if self.rates is None else ops.divide(kernel, self.rates)
 
@@ -221,7 +223,7 @@ class Heads(TaskLayer):
 
     def each(self, features: Tensor, training: bool = False) -> Raw:
         """Return the raw outputs of each member, [n, members, units]."""
-        if self._own:
+        if self._member_axis:
             kernel, bias = self._weights()
             # Members first: the matrices of each product lie in one piece of memory; see
             # side_by_side.

@@ -44,13 +44,13 @@ class Landmarks(keras.layers.Layer):
         self.count, self.units, self.used = count, units, used
 
     def build(self, input_shape: Any) -> None:
-        self.rows = self._kept("rows", (self.count, input_shape[-1]))
-        self.coefficients = self._kept("coefficients", (self.count, self.units))
-        self.offset = self._kept("offset", (self.units,))
-        self.rate = self._kept("rate", ())
-        self.power = self._kept("power", (), "ones")
+        self.rows = self._fixed_weight("rows", (self.count, input_shape[-1]))
+        self.coefficients = self._fixed_weight("coefficients", (self.count, self.units))
+        self.offset = self._fixed_weight("offset", (self.units,))
+        self.rate = self._fixed_weight("rate", ())
+        self.power = self._fixed_weight("power", (), "ones")
 
-    def _kept(self, name: str, shape: tuple[int, ...], initializer: str = "zeros") -> Any:
+    def _fixed_weight(self, name: str, shape: tuple[int, ...], initializer: str = "zeros") -> Any:
         """Add a float32 weight that no gradient changes."""
         return self.add_weight(
             name=name,
@@ -139,11 +139,11 @@ class Blend(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Raw:
         """Return the mixed raw outputs, [n, units]; in training those of the members."""
-        parts = inputs if isinstance(inputs, list | tuple) else [inputs]
+        tensors = inputs if isinstance(inputs, list | tuple) else [inputs]
         if training:
-            return parts[0]
+            return tensors[0]
         share = ops.convert_to_tensor(self.share)
-        mixed = parts[0] if len(parts) == 1 else parts[0] * (1.0 - share) + parts[1] * share
+        mixed = tensors[0] if len(tensors) == 1 else tensors[0] * (1.0 - share) + tensors[1] * share
         return mixed * self.scale + self.shift
 
     def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:

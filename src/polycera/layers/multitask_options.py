@@ -110,9 +110,11 @@ class MultitaskOptions:
         }
 
 
-def _check_room(what: str, asked: Any, known: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+def _check_room(
+    argument: str, method: Any, methods: Mapping[str, Any], others: Mapping[str, Any]
+) -> None:
     """Raise an error if a method's name belongs to the other argument."""
-    name = str(asked).lower().replace("-", "_")
-    if name in others and name not in known:
-        other = "balancing" if what == "weighting" else "weighting"
-        raise InputError(f"{name!r} is a {other}, not a {what}: pass {other}={name!r}.")
+    name = str(method).lower().replace("-", "_")
+    if name in others and name not in methods:
+        other = "balancing" if argument == "weighting" else "weighting"
+        raise InputError(f"{name!r} is a {other}, not a {argument}: pass {other}={name!r}.")

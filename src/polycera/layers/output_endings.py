@@ -20,7 +20,7 @@ from keras import ops
 from polycera.layers import keras_graph
 from polycera.layers.elementwise import OPERATIONS
 from polycera.layers.heads import TaskLayer
-from polycera.layers.without_activation import Twins, made_again
+from polycera.layers.without_activation import Twins, called_again
 
 LINEAR = "linear"
 """Names an ending without activation."""
@@ -365,7 +365,7 @@ class Walk:
             return replace(ending, logits=None)
 
         def logits() -> Any:
-            return made_again(node, [get() for get in getters if get is not None])[index]
+            return called_again(node, [get() for get in getters if get is not None])[index]
 
         return replace(ending, logits=logits)
 
@@ -560,13 +560,13 @@ def _behaves(function: Any, name: str) -> bool:
         return False
     points = ops.convert_to_tensor(POINTS, "float32")
     try:
-        ours, theirs = (
+        expected, actual = (
             ops.convert_to_numpy(activation(points)) for activation in (known, function)
         )
     except Exception:
         # A user's function may raise anything on a tensor; the known activation raises nothing.
         return False
-    return ours.shape == theirs.shape and bool(np.allclose(ours, theirs, atol=1e-5))
+    return expected.shape == actual.shape and bool(np.allclose(expected, actual, atol=1e-5))
 
 
 def operation_name(kind: str) -> str:

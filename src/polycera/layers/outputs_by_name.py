@@ -15,7 +15,7 @@ from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.layers import keras_graph
 from polycera.layers.heads import TaskLayer
 from polycera.layers.output_endings import LINEAR, RANGES, WIDE, Ending, Walk
-from polycera.layers.trained_heads import Standing, remember, standing
+from polycera.layers.trained_heads import HeadTraining, head_training, remember
 from polycera.layers.without_activation import Twins, reached
 from polycera.tasks import Joint, Task
 from polycera.tasks.keras_losses import check_fit
@@ -32,7 +32,7 @@ LOGITS_OF = {
 
 Its inverse gives back the raw outputs that the losses take.
 """
-OWN_UNITS = ("regression", "quantile")
+SCALED_KINDS = ("regression", "quantile")
 """Lists the kinds whose head may end in any activation.
 
 It then predicts in the user's units, without target scaling.
@@ -82,7 +82,9 @@ class Outputs(TaskLayer):
     def _raw(self, name: TaskName, value: Tensor) -> Tensor:
         """Return one output as raw outputs: undo the activation that its head ends in."""
         value = ops.cast(value, "float32")
-        undone = self.activations[name] if self.layout.tasks[name].kind not in OWN_UNITS else None
+        undone = (
+            self.activations[name] if self.layout.tasks[name].kind not in SCALED_KINDS else None
+        )
         if undone == "sigmoid":
             p = ops.clip(value, EDGE, 1.0 - EDGE)
             return ops.log(p) - ops.log(1.0 - p)
@@ -105,7 +107,7 @@ class Head:
         ending: the activation or layer that it ends in.
         undone: the activation to undo before the loss; None for raw outputs.
         declared: the activation that `activations=` declares and no layer shows.
-        units: whether a linear head has been trained; None for other endings.
+        training: whether a linear head has been trained; None for other endings.
     """
 
     task: Task
@@ -113,7 +115,7 @@ class Head:
     ending: Ending
     undone: str | None = None
     declared: str | None = None
-    units: Standing | None = None
+    training: HeadTraining | None = None
 
     @property
     def reach(self) -> tuple[float, float] | None:
@@ -290,8 +292,8 @@ def fitted(
             low, high = RANGES.get(declared, WIDE)
             # What the layers show is not certain, so the declared activation replaces it.
             ending = replace(ending, name=declared, low=low, high=high, changed=False, logits=None)
-    if task.kind in OWN_UNITS:
-        return _in_units(Head(task, tensor, ending, declared=declared), standardize, model)
+    if task.kind in SCALED_KINDS:
+        return _with_scaling(Head(task, tensor, ending, declared=declared), standardize, model)
     if ending.name is None:
         raise InputError(
             f"The final activation of output {name!r} cannot be read behind {ending.hidden}: "
@@ -308,7 +310,7 @@ def _numbers(ending: Ending) -> str:
     return "any"
 
 
-def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
+def _with_scaling(head: Head, standardize: bool | None, model: keras.Model) -> Head:
     """Return a head of a regression or quantile task, with target scaling on or off.
 
     Target scaling is off where the head predicts in the user's units, or may do so already.
@@ -318,11 +320,11 @@ def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
             give it.
     """
     task, ending, name = head.task, head.ending, shorten(head.task.name)
-    given = getattr(task, "standardize_given", None)
-    scaling_wanted = standardize if given is None else given
+    task_option = getattr(task, "standardize_given", None)
+    scaling_wanted = standardize if task_option is None else task_option
     if scaling_wanted is False:
         return replace(head, task=task.replace(standardize=False))
-    if given and ending.name is not None and not ending.linear:
+    if task_option and ending.name is not None and not ending.linear:
         raise InputError(
             f"Task {name!r} has standardize=True, but its output ends in {ending.text}, whose "
             "values cannot lie on both sides of the mean: leave standardize out, or end the "
@@ -337,23 +339,23 @@ def _in_units(head: Head, standardize: bool | None, model: keras.Model) -> Head:
             "its task standardize=False, with which it predicts in the units of your labels, as "
             "in stock Keras."
         )
-    # A head with an activation predicts in the user's units; see `OWN_UNITS`.
+    # A head with an activation predicts in the user's units; see `SCALED_KINDS`.
     if not ending.linear:
         return replace(head, task=task.replace(standardize=False))
-    units = (
-        Standing("own", "a fixed scale or offset follows")
+    training = (
+        HeadTraining("own", "a fixed scale or offset follows")
         if ending.changed
-        else standing(ending, model)
+        else head_training(ending, model)
     )
-    if units.units == "unknown":
+    if training.state == "unknown":
         raise InputError(
-            f"Whether output {name!r} has been trained cannot be determined: {units.reason}. Give "
-            "its task standardize=False if it predicts in the units of your labels already, or "
-            "standardize=True if it is new."
+            f"Whether output {name!r} has been trained cannot be determined: {training.reason}. "
+            "Give its task standardize=False if it predicts in the units of your labels already, "
+            "or standardize=True if it is new."
         )
-    if units.units == "own":
+    if training.state == "own":
         task = task.replace(standardize=False)
-    return replace(head, task=task, units=units)
+    return replace(head, task=task, training=training)
 
 
 def _undone(task: Task, ending: Ending) -> str | None:
@@ -362,21 +364,19 @@ def _undone(task: Task, ending: Ending) -> str | None:
     Raises:
         InputError: for an activation that the kind cannot end in.
     """
-    wanted = LOGITS_OF.get(task.kind)
-    if ending.linear or (
-        ending.name == "log_softmax" and wanted == "softmax" and not ending.changed
-    ):
+    link = LOGITS_OF.get(task.kind)
+    if ending.linear or (ending.name == "log_softmax" and link == "softmax" and not ending.changed):
         return None
     within = ending.low >= 0.0 and ending.high <= 1.0
     # Values of a softmax are no independent probabilities, except single ones cut out of it.
-    one_of_many = ending.name == "softmax" and (task.units > 1 or not ending.changed)
-    if wanted == "sigmoid" and within and not one_of_many:
-        return wanted
-    if wanted == "softmax" and ending.name == "softmax" and not ending.changed:
-        return wanted
-    if wanted == "exponential" and ending.name in ("exponential", "softplus") and ending.low >= 0.0:
-        return wanted
-    fits = " or ".join(dict.fromkeys([LINEAR, wanted or LINEAR]))
+    is_one_of_many = ending.name == "softmax" and (task.units > 1 or not ending.changed)
+    if link == "sigmoid" and within and not is_one_of_many:
+        return link
+    if link == "softmax" and ending.name == "softmax" and not ending.changed:
+        return link
+    if link == "exponential" and ending.name in ("exponential", "softplus") and ending.low >= 0.0:
+        return link
+    fits = " or ".join(dict.fromkeys([LINEAR, link or LINEAR]))
     raise InputError(
         f"Output {shorten(task.name)!r} ends in {ending.text}, but a {task.kind} head ends in "
         f"{fits}{_instead(task, ending)}."
@@ -510,13 +510,13 @@ def _rewired(heads: Mapping[TaskName, Head], twins: Twins) -> dict[TaskName, Any
 def _warn(heads: Mapping[TaskName, Head]) -> None:
     """Warn about outputs without target scaling, and about one output with two target scalings."""
     trained = [
-        (name, head.units)
+        (name, head.training)
         for name, head in heads.items()
-        if head.units is not None and head.units.units == "own"
+        if head.training is not None and head.training.state == "own"
     ]
     if trained:
         reasons = ", ".join(
-            f"{shorten(name, 40)!r} ({units.reason})" for name, units in trained[:5]
+            f"{shorten(name, 40)!r} ({training.reason})" for name, training in trained[:5]
         )
         more = f" and {len(trained) - 5} more" if len(trained) > 5 else ""
         warnings.warn(

@@ -82,7 +82,7 @@ class Noise:
 class StatefulMethod:
     """Hold what a method carries from step to step: its memory, its noise and its last weights.
 
-    A subclass may add arrays; see `own`.
+    A subclass may add arrays; see `initial`.
 
     Attributes:
         method: the method.
@@ -95,7 +95,7 @@ class StatefulMethod:
     seed: int
 
     @property
-    def own(self) -> dict[str, np.ndarray]:
+    def initial(self) -> dict[str, np.ndarray]:
         """Return what is carried beside the method's memory, before the first step.
 
         Subclasses add to it.
@@ -118,7 +118,7 @@ class StatefulMethod:
     @cached_property
     def first(self) -> dict[str, np.ndarray]:
         """Return everything that is carried into the first step, by name."""
-        return self.own | self.named(self.memory)
+        return self.initial | self.named(self.memory)
 
     @cached_property
     def packed(self) -> Packed:
@@ -133,6 +133,6 @@ class StatefulMethod:
         """Return the method's memory under the names in which it is carried."""
         return {f"memory/{name}": memory[name] for name in self.memory}
 
-    def recalled(self, carried: Mapping[str, Any]) -> dict[str, Any]:
+    def recalled(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the method's memory out of what was carried."""
-        return {name: carried[f"memory/{name}"] for name in self.memory}
+        return {name: state[f"memory/{name}"] for name in self.memory}

@@ -28,7 +28,7 @@ class SharedLayer:
     variables: tuple[Any, ...]
 
 
-def shared_layers(graph: Graph, layout: Layout, own: bool = False) -> list[SharedLayer]:
+def shared_layers(graph: Graph, layout: Layout, single_task: bool = False) -> list[SharedLayer]:
     """Return the layers with trainable weights that two or more tasks share.
 
     They are in the order of their calls.
@@ -36,8 +36,8 @@ def shared_layers(graph: Graph, layout: Layout, own: bool = False) -> list[Share
     Args:
         graph: of the model.
         layout: its tasks.
-        own: whether layers of a single task, and heads, are included too, where they serve two or
-            more loss terms.
+        single_task: whether layers of a single task, and heads, are included too, where they serve
+            two or more loss terms.
 
     A layer that is called twice serves the tasks of both calls. Heads belong to one task each,
     whether they are fused or not.
@@ -47,10 +47,10 @@ def shared_layers(graph: Graph, layout: Layout, own: bool = False) -> list[Share
     served = graph.served()
     for call in graph.calls:
         layer = call.operation
-        if (own or not isinstance(layer, TaskLayer)) and _weights(layer):
+        if (single_task or not isinstance(layer, TaskLayer)) and _weights(layer):
             layers[id(layer)] = layer
             serving[id(layer)] = serving.get(id(layer), frozenset()) | served[call]
-    terms = {name: len(task.terms) if own else 1 for name, task in layout.tasks.items()}
+    terms = {name: len(task.terms) if single_task else 1 for name, task in layout.tasks.items()}
     shared = [
         layers[key] for key, tasks in serving.items() if sum(terms[task] for task in tasks) > 1
     ]

@@ -29,33 +29,33 @@ What they have learned since is in scaled units.
 """
 
 
-class Standing(NamedTuple):
+class HeadTraining(NamedTuple):
     """Holds whether a linear head has been trained.
 
     Attributes:
-        units: `new`, it has learned no target; `own`, it predicts in the user's units; `unknown`.
+        state: `new`, it has learned no target; `own`, it predicts in the user's units; `unknown`.
         reason: how that is known, or why it is not known.
     """
 
-    units: Literal["new", "own", "unknown"]
+    state: Literal["new", "own", "unknown"]
     reason: str = ""
 
 
-def standing(ending: Ending, model: keras.Model) -> Standing:
+def head_training(ending: Ending, model: keras.Model) -> HeadTraining:
     """Return whether the head of an output of `model` has been trained."""
     for owner in (model, *ending.within):
         steps = optimizer_steps(owner)
         if steps:
-            return Standing("own", f"the optimizer of {owner.name!r} has taken {steps:,} steps")
-    standings = [_standing(head) for head in ending.heads if head not in _adopted]
+            return HeadTraining("own", f"the optimizer of {owner.name!r} has taken {steps:,} steps")
+    head_states = [_state_of(head) for head in ending.heads if head not in _adopted]
     if not ending.heads and ending.name is None:
-        return Standing("unknown", f"{ending.hidden} has no weights")
+        return HeadTraining("unknown", f"{ending.hidden} has no weights")
     # One trained head decides; one head that is not known leaves the answer open.
-    for units in ("own", "unknown"):
-        for head_standing in standings:
-            if head_standing.units == units:
-                return head_standing
-    return Standing("new")
+    for state in ("own", "unknown"):
+        for head_state in head_states:
+            if head_state.state == state:
+                return head_state
+    return HeadTraining("new")
 
 
 def remember(heads: Iterable[Any]) -> None:
@@ -74,30 +74,32 @@ def optimizer_steps(model: Any) -> int:
     return 0 if iterations is None else int(ops.convert_to_numpy(iterations))
 
 
-def _standing(head: Any) -> Standing:
+def _state_of(head: Any) -> HeadTraining:
     """Return whether one head has been trained, from its bias and kernel."""
     bias = _values(head, ("bias", "beta"))
     initializer = getattr(head, "bias_initializer", getattr(head, "beta_initializer", None))
     if bias is not None:
         if isinstance(initializer, CONSTANTS) or initializer is None:
             if bias.any():
-                return Standing("own", f"its bias is {_largest(bias):.6g}")
+                return HeadTraining("own", f"its bias is {_largest(bias):.6g}")
             ratio = _larger(head)
             if ratio is not None and ratio > LARGE:
-                return Standing(
+                return HeadTraining(
                     "own", f"its kernel is {ratio:,.0f} times as large as its initializer makes it"
                 )
-            return Standing("new")
+            return HeadTraining("new")
         if np.array_equal(bias, _initial(initializer, bias)):
-            return Standing("new")
+            return HeadTraining("new")
     ratio = _larger(head)
     if ratio == 1.0 and bias is None:
-        return Standing("new")
+        return HeadTraining("new")
     if ratio is not None and ratio > LARGE:
-        return Standing(
+        return HeadTraining(
             "own", f"its kernel is {ratio:,.0f} times as large as its initializer makes it"
         )
-    return Standing("unknown", f"layer {head.name!r} has weights that its initializer did not give")
+    return HeadTraining(
+        "unknown", f"layer {head.name!r} has weights that its initializer did not give"
+    )
 
 
 def _larger(head: Any) -> float | None:

@@ -77,9 +77,9 @@ def linear_twin(layer: Any) -> Any:
     return twin
 
 
-def made_again(node: Any, given: Sequence[Any]) -> list[Any]:
+def called_again(node: Any, inputs: Sequence[Any]) -> list[Any]:
     """Return the outputs of an operation, called again with other tensors as inputs."""
-    replacements = {id(old): new for old, new in zip(node.input_tensors, given, strict=True)}
+    replacements = {id(old): new for old, new in zip(node.input_tensors, inputs, strict=True)}
     args, kwargs = node.arguments.fill_in(replacements)
     return keras.tree.flatten(node.operation(*args, **kwargs))
 
@@ -102,11 +102,11 @@ def reached(tensors: Iterable[Any]) -> dict[int, Any]:
     return operations
 
 
-def _add(operation: Any, found: dict[int, Any]) -> None:
-    """Add an operation and all layers within it to `found`."""
+def _add(operation: Any, operations: dict[int, Any]) -> None:
+    """Add an operation and all layers within it to `operations`."""
     waiting = [operation]
     while waiting:
         inner = waiting.pop()
-        if id(inner) not in found:
-            found[id(inner)] = inner
+        if id(inner) not in operations:
+            operations[id(inner)] = inner
             waiting += keras_graph.inner_layers(inner)

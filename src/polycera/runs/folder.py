@@ -114,7 +114,7 @@ class Folder:
     @property
     def epochs(self) -> list[KeptEpoch]:
         """Return the kept epochs (the Pareto set); warn about missing and damaged ones."""
-        epochs = kept_epochs.read(self.path / EPOCHS, self._check_kept)
+        epochs = kept_epochs.read(self.path / EPOCHS, self._check_epoch)
         listed = manifest.manifest(self.path)
         names = [name for name in listed.files if name.startswith(f"{EPOCHS}/")]
         if lost := [
@@ -139,31 +139,31 @@ class Folder:
             )
         return epochs
 
-    def _check_kept(self, one: KeptEpoch) -> None:
+    def _check_epoch(self, epoch: KeptEpoch) -> None:
         """Refuse a kept epoch that is from another run or does not match the manifest."""
-        listed, name = manifest.manifest(self.path), paths.within(self.path, one.path)
-        if one.run is not None and one.run != manifest.identity(self.path):
-            raise Damaged(one.path, "it was kept by another run")
+        listed, name = manifest.manifest(self.path), paths.within(self.path, epoch.path)
+        if epoch.run is not None and epoch.run != manifest.identity(self.path):
+            raise Damaged(epoch.path, "it was kept by another run")
         if name in listed.files:
             manifest.check(self.path, name)
         # A run that has not ended lists its epochs only at the end; version 1 never listed them.
         elif self.finished and listed.version > 1:
-            raise Damaged(one.path, "the manifest of the run does not name it")
+            raise Damaged(epoch.path, "the manifest of the run does not name it")
 
     @cached_property
     def sharing(self) -> results.Sharing | None:
         """Return which layers serve which tasks, with their cost; None where it was not written."""
-        return self._found(results.SHARING, results.Sharing)
+        return self._optional(results.SHARING, results.Sharing)
 
     @cached_property
     def quality(self) -> results.Quality | None:
         """Return how good the predictions are, task by task; None where it was not written."""
-        return self._found(results.QUALITY, results.Quality)
+        return self._optional(results.QUALITY, results.Quality)
 
     @cached_property
     def importance(self) -> results.Importance | None:
         """Return each input column's importance for each task; None where it was not written."""
-        return self._found(results.IMPORTANCE, results.Importance)
+        return self._optional(results.IMPORTANCE, results.Importance)
 
     @cached_property
     def thresholds(self) -> results.Thresholds | None:
@@ -171,12 +171,12 @@ class Folder:
 
         None where no task has labels, or where the file was not written.
         """
-        return self._found(results.THRESHOLDS, results.Thresholds)
+        return self._optional(results.THRESHOLDS, results.Thresholds)
 
     @cached_property
     def comparison(self) -> results.SeparateComparison | None:
         """Return the comparison with separate networks; None where none was made."""
-        return self._found(results.COMPARISON, results.SeparateComparison)
+        return self._optional(results.COMPARISON, results.SeparateComparison)
 
     @cached_property
     def gradients(self) -> StoredArrays | None:
@@ -189,7 +189,7 @@ class Folder:
         manifest.check(self.path, GRADIENTS)
         return StoredArrays(self.path / GRADIENTS)
 
-    def _found(self, name: str, form: type[Form]) -> Form | None:
+    def _optional(self, name: str, form: type[Form]) -> Form | None:
         """Return an optional file of the run in its form; None where the run does not have it."""
         if name not in manifest.entries(self.path):
             return None

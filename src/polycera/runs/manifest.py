@@ -70,7 +70,7 @@ def page(values: Any) -> bytes:
     return text
 
 
-def seal(folder: Path, names: Iterable[str]) -> None:
+def add(folder: Path, names: Iterable[str]) -> None:
     """Write the manifest with entries for these files; entries for other files stay as they are.
 
     Raises:
@@ -134,7 +134,7 @@ def content(folder: Path, name: str, limit: int = safe_read.SIZE) -> bytes:
         PolyceraError: where it cannot be read, is longer than the limit in bytes, or does not match
             the manifest.
     """
-    entry = _known(folder, name)
+    entry = _entry(folder, name)
     text = safe_read.content(folder / name, min(entry.bytes, limit))
     if hashlib.sha256(text).hexdigest() != entry.sha256:
         raise Damaged(folder / name, CHANGED)
@@ -147,7 +147,7 @@ def check(folder: Path, name: str) -> None:
     Raises:
         PolyceraError: where it cannot be read, or does not match the manifest.
     """
-    entry = _known(folder, name)
+    entry = _entry(folder, name)
     # The size goes first: a difference is found without reading the file.
     with safe_read.opened(folder / name) as (_, size):
         if size != entry.bytes:
@@ -156,11 +156,11 @@ def check(folder: Path, name: str) -> None:
         raise Damaged(folder / name, CHANGED)
 
 
-def _known(folder: Path, name: str) -> Entry:
-    known = entries(folder)
-    if name not in known:
+def _entry(folder: Path, name: str) -> Entry:
+    listed = entries(folder)
+    if name not in listed:
         raise Damaged(folder / MANIFEST, f"it does not name the file {name}")
-    return known[name]
+    return listed[name]
 
 
 def measured(path: Path) -> Entry:

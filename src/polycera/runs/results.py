@@ -450,7 +450,7 @@ class SeparateComparison(msgspec.Struct):
                 raise ValueError("the groups do not hold each task once")
 
 
-def _same_length(found: msgspec.Struct, *names: str) -> None:
-    lengths = {len(getattr(found, name)) for name in names}
+def _same_length(struct: msgspec.Struct, *names: str) -> None:
+    lengths = {len(getattr(struct, name)) for name in names}
     if len(lengths) > 1:
         raise ValueError(f"{', '.join(names)} differ in length")

@@ -158,15 +158,15 @@ class CheckpointNotes(msgspec.Struct):
     run: str | None = None
 
 
-def checked(found: Any, form: Any) -> Any:
+def checked(value: Any, form: Any) -> Any:
     """Return a value unchanged if it has this form.
 
     Raises:
         ValueError: with the path of the wrong value and what is expected there.
     """
     # The converted value is dropped: readers want plain dicts, not structs.
-    msgspec.convert(found, form)
-    return found
+    msgspec.convert(value, form)
+    return value
 
 
 def history(text: bytes) -> list[dict[str, float]]:

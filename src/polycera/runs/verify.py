@@ -26,7 +26,7 @@ from polycera.storage import arrays, lock, paths
 REPORT = "report.html"
 """The page that `polycera report` makes of a run; it may change, so it is not in the manifest."""
 
-KEPT = re.compile(rf"{EPOCHS}/{kept_epochs.NAME.pattern}")
+KEPT_EPOCH = re.compile(rf"{EPOCHS}/{kept_epochs.NAME.pattern}")
 """Paths of kept epochs within a run."""
 
 HALF = re.compile(r"(.*/)?\.\d+\.[^/]*")
@@ -97,75 +97,79 @@ def verify(path: str | Path) -> Verified:
     present = paths.all_within(run)
     if not {manifest.MANIFEST, SPEC, SCHEMA, MODEL} & set(present):
         raise InputError(f"The folder {shorten(path)!r} is no run: it holds none of a run's files.")
-    scan = Verified(str(path), False, [], [], [])
+    result = Verified(str(path), False, [], [], [])
     if manifest.MANIFEST not in present:
-        _found(
-            scan,
+        _add_finding(
+            result,
             manifest.MANIFEST,
             f"The file {manifest.MANIFEST!r} is missing from {shorten(run)!r}.",
         )
-        return scan
+        return result
     try:
         entries = manifest.manifest(run)
         identity = manifest.identity(run)
     except PolyceraError as error:
-        _found(scan, manifest.MANIFEST, str(error))
-        return scan
-    scan.ended = MODEL in entries.files
+        _add_finding(result, manifest.MANIFEST, str(error))
+        return result
+    result.ended = MODEL in entries.files
     for name in entries.files:
         if name in present:
-            _note(scan, name, lambda name=name: manifest.check(run, name))  # type: ignore[misc]
+            _note(result, name, lambda name=name: manifest.check(run, name))  # type: ignore[misc]
         else:
-            _found(scan, name, f"The file {shorten(name)!r} is missing from {shorten(run)!r}.")
-    if scan.ended:
+            _add_finding(
+                result, name, f"The file {shorten(name)!r} is missing from {shorten(run)!r}."
+            )
+    if result.ended:
         for name in {METRICS, HISTORY, VERSIONS} - entries.files.keys():
-            _found(scan, name, f"The manifest of {shorten(run)!r} does not name {name!r}.")
+            _add_finding(result, name, f"The manifest of {shorten(run)!r} does not name {name!r}.")
     for name in [
         name for name in present if name not in {*entries.files, manifest.MANIFEST, REPORT}
     ]:
-        _extra(scan, run, name, entries.version, identity)
-    for name in [name for name in entries.files if KEPT.fullmatch(name) and name in scan.files]:
-        _note(scan, name, lambda name=name: _check_owner(run / name, identity))  # type: ignore[misc]
-    scan.files = sorted(set(scan.files))
-    return scan
+        _extra(result, run, name, entries.version, identity)
+    for name in [
+        name for name in entries.files if KEPT_EPOCH.fullmatch(name) and name in result.files
+    ]:
+        _note(result, name, lambda name=name: _check_owner(run / name, identity))  # type: ignore[misc]
+    result.files = sorted(set(result.files))
+    return result
 
 
-def _found(seen: Verified, name: str, sentence: str) -> None:
+def _add_finding(result: Verified, name: str, sentence: str) -> None:
     """Add a finding, with its sentence on one line."""
-    seen.findings.append(Finding(name, " ".join(sentence.split())))
+    result.findings.append(Finding(name, " ".join(sentence.split())))
 
 
-def _note(seen: Verified, name: str, check: Callable[[], None]) -> None:
+def _note(result: Verified, name: str, check: Callable[[], None]) -> None:
     """Run the check of a file, and record whether it passes or what is wrong."""
     try:
         check()
-        seen.files.append(name)
+        result.files.append(name)
     except (PolyceraError, msgspec.ValidationError) as error:
-        _found(seen, name, str(error))
+        _add_finding(result, name, str(error))
         # An earlier check of the same file may have passed.
-        seen.files = [other for other in seen.files if other != name]
+        result.files = [other for other in result.files if other != name]
 
 
-def _extra(seen: Verified, folder: Path, name: str, version: int, identity: str) -> None:
+def _extra(result: Verified, folder: Path, name: str, version: int, identity: str) -> None:
     """Check a file that is present but not in the manifest."""
     inside, _, last = name.rpartition("/")
     if HALF.fullmatch(name):
         start = f"The file {shorten(name)!r} in {shorten(folder)!r} is half a file"
-        _found(
-            seen,
+        _add_finding(
+            result,
             name,
             f"{start} of a process that was killed; polycera resume {shorten(folder)} removes it.",
         )
-    elif inside == CHECKPOINTS and not seen.ended:
+    elif inside == CHECKPOINTS and not result.ended:
         if CHECKPOINT.fullmatch(last):
-            _note(seen, name, lambda: _check_owner(folder / name, identity))
+            _note(result, name, lambda: _check_owner(folder / name, identity))
         elif last not in (lock.LOCK, ""):
-            _say_foreign(seen, folder, name)
-    elif inside == EPOCHS and kept_epochs.NAME.fullmatch(last) and not seen.ended:
-        _note(seen, name, lambda: _check_owner(folder / name, identity))
+            _say_foreign(result, folder, name)
+    elif inside == EPOCHS and kept_epochs.NAME.fullmatch(last) and not result.ended:
+        _note(result, name, lambda: _check_owner(folder / name, identity))
     elif inside == EPOCHS and kept_epochs.NAME.fullmatch(last) and version == 1:
-        _note(seen, name, lambda: _check_owner(folder / name, identity))
-        seen.unchecked.append(
+        _note(result, name, lambda: _check_owner(folder / name, identity))
+        result.unchecked.append(
             f"The manifest is of an older version and does not name {shorten(name)!r}: "
             "whether it belongs to this run is not checked."
         )
@@ -173,15 +177,15 @@ def _extra(seen: Verified, folder: Path, name: str, version: int, identity: str)
         pass  # one of the run's own folders, and empty
     elif inside == CHECKPOINTS:
         start = f"The file {shorten(name)!r} in {shorten(folder)!r} is left from the training"
-        _found(seen, name, f"{start}; polycera resume {shorten(folder)} removes it.")
+        _add_finding(result, name, f"{start}; polycera resume {shorten(folder)} removes it.")
     else:
-        _say_foreign(seen, folder, name)
+        _say_foreign(result, folder, name)
 
 
-def _say_foreign(seen: Verified, folder: Path, name: str) -> None:
+def _say_foreign(result: Verified, folder: Path, name: str) -> None:
     """Add a finding for a file that does not belong to the run."""
     sentence = f"{shorten(name)!r} in {shorten(folder)!r} is no file of this run"
-    _found(seen, name, f"{sentence}: the manifest does not name it.")
+    _add_finding(result, name, f"{sentence}: the manifest does not name it.")
 
 
 def _check_owner(path: Path, identity: str) -> None:

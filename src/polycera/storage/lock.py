@@ -14,7 +14,7 @@ LOCK = "lock"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def acquired(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; the system releases it when the process dies for any reason.
 
     Raises:
@@ -49,5 +49,5 @@ def check(folder: Path) -> None:
         InUse: where one is.
     """
     if (folder / LOCK).exists():
-        with held(folder):
+        with acquired(folder):
             pass

@@ -10,7 +10,7 @@ import numpy as np
 
 from polycera.errors import InputError, shorten
 
-MARK = "~"
+TAG = "~"
 """Key of a dict that stands for a value that JSON does not have."""
 
 MANY = 16
@@ -49,7 +49,7 @@ def join(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         raise InputError(f"A saved state is not valid: {shorten(repr(error))}.") from None
 
 
-def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
+def _down(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if (
         value is None
         or isinstance(value, bool | str)
@@ -58,12 +58,12 @@ def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
     ):
         return value
     if type(value) is float:
-        return value if math.isfinite(value) else {MARK: "float", "of": repr(value)}
+        return value if math.isfinite(value) else {TAG: "float", "of": repr(value)}
     if type(value) is int:
-        return {MARK: "int", "of": str(value)}
+        return {TAG: "int", "of": str(value)}
     if isinstance(value, np.ndarray | np.generic):
         return _array(
-            np.asarray(value), "scalar" if isinstance(value, np.generic) else "array", place, arrays
+            np.asarray(value), "scalar" if isinstance(value, np.generic) else "array", path, arrays
         )
     if (
         isinstance(value, list | tuple)
@@ -71,22 +71,22 @@ def _down(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
         and all(type(part) is float for part in value)
     ):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {MARK: kind, "of": _array(np.array(value), "array", place, arrays)}
+        return {TAG: kind, "of": _array(np.array(value), "array", path, arrays)}
     if isinstance(value, list | tuple | set | frozenset):
         # Sets are sorted, so that equal states give equal files.
         parts = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
-        values = [_down(part, f"{place}/{i}", arrays) for i, part in enumerate(parts)]
-        kind = next(name for name, known in SEQUENCES.items() if isinstance(value, known))
-        return values if kind == "list" else {MARK: kind, "of": values}
+        values = [_down(part, f"{path}/{i}", arrays) for i, part in enumerate(parts)]
+        kind = next(name for name, container in SEQUENCES.items() if isinstance(value, container))
+        return values if kind == "list" else {TAG: kind, "of": values}
     if isinstance(value, Mapping):
-        if all(isinstance(key, str) for key in value) and MARK not in value:
-            return {key: _down(part, f"{place}/{key}", arrays) for key, part in value.items()}
+        if all(isinstance(key, str) for key in value) and TAG not in value:
+            return {key: _down(part, f"{path}/{key}", arrays) for key, part in value.items()}
         pairs = [
-            [_down(key, place, arrays), _down(part, f"{place}/{key}", arrays)]
+            [_down(key, path, arrays), _down(part, f"{path}/{key}", arrays)]
             for key, part in value.items()
         ]
-        return {MARK: "dict", "of": pairs}
-    raise TypeError(f"{place.strip('/') or 'it'} is a {type(value).__name__}")
+        return {TAG: "dict", "of": pairs}
+    raise TypeError(f"{path.strip('/') or 'it'} is a {type(value).__name__}")
 
 
 SEQUENCES: Mapping[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
@@ -94,16 +94,16 @@ SEQUENCES: Mapping[str, type] = {"list": list, "tuple": tuple, "set": set, "froz
 
 
 def _array(
-    array: np.ndarray, kind: str, place: str, arrays: dict[str, np.ndarray]
+    array: np.ndarray, kind: str, path: str, arrays: dict[str, np.ndarray]
 ) -> dict[str, str]:
     if array.dtype.kind in "OUSMm":
-        raise TypeError(f"{place.strip('/') or 'it'} is an array of {array.dtype}")
+        raise TypeError(f"{path.strip('/') or 'it'} is an array of {array.dtype}")
     # Two places can have the same name: the keys "a/b", and "b" within "a".
-    name = place
+    name = path
     while name in arrays:
         name += "'"
     arrays[name] = array
-    return {MARK: kind, "of": name}
+    return {TAG: kind, "of": name}
 
 
 def _up(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -115,9 +115,9 @@ def _up(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return [_up(part, arrays) for part in value]
     if not isinstance(value, dict):
         return value
-    if MARK not in value:
+    if TAG not in value:
         return {key: _up(part, arrays) for key, part in value.items()}
-    kind, of = value[MARK], value["of"]
+    kind, of = value[TAG], value["of"]
     if kind in ("float", "int"):
         return float(of) if kind == "float" else int(of)
     if kind in ("array", "scalar"):

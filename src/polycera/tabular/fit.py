@@ -282,7 +282,7 @@ def _tidy(run: Path) -> None:
     # The run may be read-only, or locked by the process that trains it: tidying can wait.
     with suppress(PolyceraError):
         if checkpoints.is_dir() or any(atomic.is_half(path) for path in paths.listed(run)):
-            with lock.held(checkpoints):
+            with lock.acquired(checkpoints):
                 Checkpoints(checkpoints).clear()
                 for directory in (run, run / folder.EPOCHS):
                     atomic.sweep(directory)
@@ -355,7 +355,7 @@ def _begin(draft: Path, plan: Spec, prepared: PreparedTable) -> None:
     atomic.write(draft / folder.VERSIONS, manifest.page(versions()))
     known_rows.write(draft / folder.ROWS, prepared)
     # Last, because the manifest holds the checksums of the files above.
-    manifest.seal(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.ROWS])
+    manifest.add(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.ROWS])
 
 
 def _schema(prepared: PreparedTable) -> dict[str, Any]:

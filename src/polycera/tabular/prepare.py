@@ -185,7 +185,7 @@ def prepare(
     table = data.read(source, encoding=wanted.encoding, as_text=text_columns)
     if targets is not None and not isinstance(targets, str | Task | Mapping):
         targets = list(targets)  # an iterator could be read only once
-    table = table.labelled(data.columns_asked_for(targets))
+    table = table.labelled(data.target_columns_of(targets))
     tasks, reasons = data.tasks_for(table, targets)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, target_columns, _roles(wanted, exclude))

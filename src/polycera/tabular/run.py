@@ -160,7 +160,7 @@ class Run(Folder):
             if self.thresholds is not None:
                 atomic.write(draft / results.THRESHOLDS, manifest.page(self.thresholds))
             arrays.write(draft / folder.MODEL, variables.read(variables.weights(self.model)))
-            manifest.seal(draft, sorted(file.name for file in draft.iterdir()))
+            manifest.add(draft, sorted(file.name for file in draft.iterdir()))
 
     @cached_property
     def encoder(self) -> Encoder:

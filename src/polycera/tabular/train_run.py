@@ -96,7 +96,7 @@ def train_run(
     )
     bar = Progress(1)
     try:
-        with lock.held(checkpoint_folder):
+        with lock.acquired(checkpoint_folder):
             with interrupts.listening():
                 for directory in (run.path, run.path / folder.EPOCHS):
                     atomic.sweep(directory)
@@ -184,7 +184,7 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
         return Gradients()
     graph = Graph.of(model)
     shared = bool(shared_layers(graph, model.layout))
-    if not shared and not shared_layers(graph, model.layout, own=True):
+    if not shared and not shared_layers(graph, model.layout, single_task=True):
         return None
     return GradientProbe(*train, rows=rows, seed=seed, terms=not shared)
 
@@ -251,7 +251,7 @@ def _write(
     written.append(results.SHARING)
     arrays.write(place / folder.MODEL, variables.read(variables.weights(model)))
     written += [f"{folder.EPOCHS}/{file.name}" for file in kept_epochs.files(place / folder.EPOCHS)]
-    manifest.seal(place, [*written, folder.MODEL])
+    manifest.add(place, [*written, folder.MODEL])
 
 
 def _metrics(

@@ -101,7 +101,7 @@ class Binary(ClassTask):
             threshold: decision threshold: the second class is predicted from this probability on.
                 None: above one half.
         """
-        return _yes(prediction[:, 0], threshold)
+        return _is_positive(prediction[:, 0], threshold)
 
 
 class Multiclass(ClassTask):
@@ -446,23 +446,23 @@ class Multilabel(Task):
             thresholds: decision thresholds [labels]: a label is predicted from this probability on.
                 None: above one half.
         """
-        return prediction if self.soft else _yes(prediction, thresholds)
+        return prediction if self.soft else _is_positive(prediction, thresholds)
 
 
-def _yes(probability: Array, threshold: Array | float | None) -> np.ndarray:
+def _is_positive(probability: Array, threshold: Array | float | None) -> np.ndarray:
     """Return 1 where the positive class is predicted, else 0."""
     return (probability > 0.5 if threshold is None else probability >= threshold).astype(int)
 
 
-def _check_used(task: Task, **given: bool) -> None:
+def _check_used(task: Task, **options: bool) -> None:
     """Refuse options of the default loss where no term of the task is that loss.
 
     They would be ignored in silence.
     """
     if any(term.loss == task.default_loss for term in task.terms):
         return
-    for option, is_given in given.items():
-        if is_given:
+    for option, is_set in options.items():
+        if is_set:
             raise InputError(
                 f"Task {shorten(task.name)!r}: {option} is an option of the loss "
                 f"{task.default_loss!r}, which is not among its terms; drop it, or set it on the "

@@ -228,9 +228,9 @@ def key_of(loss: Any) -> Any:
 def from_raw(task: Task, loss: Any) -> Callable[[Any, Any], Any] | None:
     """Return a loss of Keras as a function of labels and raw outputs, or None.
 
-    None means that the loss needs predictions: see `from_answers`. A cross-entropy is computed from
-    logits wherever the raw outputs are the logits of the same link, whatever `from_logits` is: the
-    value is the same, and it is exact at any logit. Margin losses take scores.
+    None means that the loss needs predictions: see `from_predictions`. A cross-entropy is computed
+    from logits wherever the raw outputs are the logits of the same link, whatever `from_logits` is:
+    the value is the same, and it is exact at any logit. Margin losses take scores.
     """
     keras_class = class_of(loss)
     if keras_class is None:
@@ -249,7 +249,7 @@ def from_raw(task: Task, loss: Any) -> Callable[[Any, Any], Any] | None:
     return None if from_logits is None else from_logits.call
 
 
-def from_answers(loss: Any) -> Callable[[Any, Any], Any]:
+def from_predictions(loss: Any) -> Callable[[Any, Any], Any]:
     """Return a loss as a function of labels and predictions."""
     keras_class = class_of(loss)
     if keras_class is None:
@@ -266,9 +266,9 @@ def from_answers(loss: Any) -> Callable[[Any, Any], Any]:
     return _call(loss, keras_class)
 
 
-def _call(loss: Any, own: Any) -> Callable[[Any, Any], Any]:
+def _call(loss: Any, keras_call: Any) -> Callable[[Any, Any], Any]:
     """Return a loss object or loss function of Keras as a function of labels and predictions."""
-    loss_object = loss if isinstance(loss, own) else own()
+    loss_object = loss if isinstance(loss, keras_call) else keras_call()
     return loss_object.call
 
 

@@ -56,12 +56,12 @@ class Group:
             else packed[:, self.first : self.first + len(self.tasks)]
         )
 
-    def _part(self, packed: Tensor, start: int, each: int, xp: Any) -> Tensor:
+    def _part(self, packed: Tensor, start: int, width: int, xp: Any) -> Tensor:
         """Return the group's columns of a packed array as [n, k, each]."""
-        stop = start + each * len(self.tasks)
+        stop = start + width * len(self.tasks)
         # No slice where the group is everything: it would be one more operation in the step.
         whole = start == 0 and stop == packed.shape[-1]
-        return xp.reshape(packed if whole else packed[:, start:stop], (-1, len(self.tasks), each))
+        return xp.reshape(packed if whole else packed[:, start:stop], (-1, len(self.tasks), width))
 
     def stack(self, attribute: str, default: float) -> Any:
         """Return an attribute of all tasks as float32 [k, 1 or width].

@@ -114,9 +114,9 @@ def _of_keras(kind: type) -> dict[str, Any]:
     import keras
 
     losses: dict[str, Any] = {
-        n: thing
-        for n, thing in vars(keras.losses).items()
-        if isinstance(thing, kind) and n not in HELPERS
+        n: value
+        for n, value in vars(keras.losses).items()
+        if isinstance(value, kind) and n not in HELPERS
     }
     if kind is FunctionType:
         return losses

@@ -126,7 +126,7 @@ _SHARES: dict[str, PerRow] = {
 }
 """Losses of kinds whose predictions are probabilities or shares."""
 
-OWN: dict[str, dict[str, PerRow]] = {
+LOSSES: dict[str, dict[str, PerRow]] = {
     "regression": {"mse": mse, "mae": mae, "huber": huber, "log_cosh": log_cosh},
     "proportion": _SHARES,
     "binary": _SHARES,
@@ -173,7 +173,7 @@ class Term:
     Attributes:
         name: name in the logs.
         weight: factor of the loss within the task.
-        loss: a name of `OWN`, a `keras.losses.Loss`, or a function.
+        loss: a name of `LOSSES`, a `keras.losses.Loss`, or a function.
     """
 
     name: str
@@ -199,7 +199,7 @@ class Term:
             xp: `keras.ops` or `polycera.tasks.numpy_ops`.
         """
         if isinstance(self.loss, str):
-            return OWN[group.task.kind][self.loss](group, y, raw, xp)
+            return LOSSES[group.task.kind][self.loss](group, y, raw, xp)
         return foreign(self, group.task, y, raw, xp)
 
     def to_config(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def foreign(term: Term, task: Task, y: Tensor, raw: Tensor, xp: Any) -> Tensor:
     """
     function = keras_losses.from_raw(task, term.loss)
     logits = function is not None or wants_logits(term.loss)
-    function = function or keras_losses.from_answers(term.loss)
+    function = function or keras_losses.from_predictions(term.loss)
     predicted = raw if logits else task.link(raw, xp)
     index = keras_losses.takes_index(term.loss)
     true = y if index else task.as_prediction(y, xp)
@@ -303,8 +303,8 @@ def parse(spec: Any, task: Task) -> tuple[Term, ...]:
         pairs = [(spec, 1.0)]
     loss_terms = tuple(_term(loss, weight, task) for loss, weight in pairs)
     names = [term.name for term in loss_terms]
-    own_losses = [term.loss for term in loss_terms if isinstance(term.loss, str)]
-    if not loss_terms or len(set(names)) < len(names) or len(set(own_losses)) < len(own_losses):
+    named_losses = [term.loss for term in loss_terms if isinstance(term.loss, str)]
+    if not loss_terms or len(set(names)) < len(names) or len(set(named_losses)) < len(named_losses):
         what = (
             "has no loss term"
             if not loss_terms
@@ -395,7 +395,7 @@ def _name_of(loss: Any) -> str:
 
 def _by_name(name: str, weight: float, task: Task) -> Term:
     """Return our own loss of this name for the kind, else the loss of Keras of this name."""
-    known = OWN[task.kind]
+    known = LOSSES[task.kind]
     own_name = ALIASES.get(name, name)
     if own_name not in known and "bce" in known:
         own_name = OF_SHARES.get(name, own_name)

@@ -277,7 +277,7 @@ def hamming(t: Tallies) -> Array:
     return 1.0 - np.asarray(micro(accuracy)(t))
 
 
-def _said(name: str, metric: Any) -> Metric:
+def _at_threshold(name: str, metric: Any) -> Metric:
     """Return a metric of the predicted labels for which higher is better."""
     return Metric(name, "max", metric, trivially(metric), 1.0, ("bins",))
 
@@ -309,12 +309,12 @@ class MultilabelTally(BinaryTally):
                 ("bins",),
             ),
             Metric("macro_f1", "max", macro_f1, trivially(macro_f1), 1.0, ("bins",)),
-            _said("micro_f1", micro(f1)),
-            _said("macro_precision", macro(precision)),
+            _at_threshold("micro_f1", micro(f1)),
+            _at_threshold("macro_precision", macro(precision)),
             Metric("micro_precision", "max", micro(precision), micro(prevalence), 1.0, ("bins",)),
-            _said("macro_recall", macro(recall)),
-            _said("micro_recall", micro(recall)),
-            _said("accuracy", micro(accuracy)),
+            _at_threshold("macro_recall", macro(recall)),
+            _at_threshold("micro_recall", micro(recall)),
+            _at_threshold("accuracy", micro(accuracy)),
             Metric(
                 "auc",
                 "max",
