@@ -265,7 +265,7 @@ def test_pos_weight_is_that_of_torch(kind: str, backend: str) -> None:
     )
 
 
-OWN_LOSSES = [(kind, name) for kind, own in pc.tasks.terms.OWN.items() for name in own]
+OWN_LOSSES = [(kind, name) for kind, losses in pc.tasks.terms.LOSSES.items() for name in losses]
 
 
 @pytest.mark.parametrize(("kind", "name"), OWN_LOSSES)
