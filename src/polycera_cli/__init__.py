@@ -146,8 +146,8 @@ def _explain(error: Exception, output: Output) -> int:
         return 1
     if TRACEBACK in os.environ or settings.verbose:
         raise error
-    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    complain(f"Unexpected error: {what} ({TRACEBACK}=1 shows where); nothing was written.")
+    description = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    complain(f"Unexpected error: {description} ({TRACEBACK}=1 shows where); nothing was written.")
     return 1
 
 
@@ -174,12 +174,12 @@ def _say_versions(seconds: float) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     backend = sys.modules["keras"].backend.backend() if "keras" in sys.modules else None
-    found = [f"Python {sys.version.split()[0]}"]
+    versions = [f"Python {sys.version.split()[0]}"]
     for package in ("polycera", "keras", backend):
         with contextlib.suppress(PackageNotFoundError):
-            found += [f"{package} {version(package)}"] if package else []
+            versions += [f"{package} {version(package)}"] if package else []
     where = f", backend {backend}" if backend else ", Keras not needed"
-    complain(f"{', '.join(found)}{where}; {seconds:.1f} s.")
+    complain(f"{', '.join(versions)}{where}; {seconds:.1f} s.")
 
 
 def _last_words(error: BaseException | None) -> str:

@@ -83,20 +83,22 @@ def predict(
                 f"The predictions would overwrite the table {str(file)!r} itself; choose another "
                 "--output."
             )
-    answers = {name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()}
+    predictions = {
+        name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()
+    }
     if safe_csv:
-        answers = table_files.without_formulas(answers)
+        predictions = table_files.without_formulas(predictions)
     if output is not None:
-        table_files.write(output, answers)
-        rows = len(next(iter(answers.values())))
+        table_files.write(output, predictions)
+        rows = len(next(iter(predictions.values())))
         if json_:
             print_json({"output": str(output), "rows": rows})
         else:
             written(f"{rows} rows: ", output)
     elif json_:
-        print_json(answers)
+        print_json(predictions)
     else:
-        text = table_files.as_csv(answers)
+        text = table_files.as_csv(predictions)
         # a terminal obeys codes in labels
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     return 0
@@ -125,8 +127,8 @@ def methods(*, json_: Json = False) -> int:
             "cost": m.cost,
             "when": m.when,
         }
-        for room, known in rooms.items()
-        for m in known.values()
+        for room, names in rooms.items()
+        for m in names.values()
     ]
     if json_:
         print_json(rows)

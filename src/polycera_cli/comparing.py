@@ -58,7 +58,7 @@ def compare_separate(
     package()
     from polycera.experiments.compare_separate import compare_separate
 
-    found = compare_separate(
+    comparison = compare_separate(
         run,
         None if file is None else str(file),
         seeds=seeds,
@@ -68,11 +68,11 @@ def compare_separate(
         say=None if json_ else say,
     )
     if json_:
-        print_json(found)
+        print_json(comparison)
     else:
         if not settings.quiet:
-            _gains(found)
-        print(printable(found.verdict))
+            _gains(comparison)
+        print(printable(comparison.verdict))
     return 0
 
 
@@ -126,7 +126,7 @@ def compare_weightings(
     pc = package()
     from polycera.experiments.compare_weightings import compare_weightings
 
-    asked = [_weights(each) for each in weights] if weights else None
+    weightings = [_weights(option) for option in weights] if weights else None
     options: dict[str, Any] = {
         "out": out,
         "seeds": seeds,
@@ -142,68 +142,72 @@ def compare_weightings(
             "max-steps": max_steps,
         }
         _refuse_beside_a_run(beside)
-        found = compare_weightings(
-            None if source is None else str(source), None, asked, spec=pc.load(file).spec, **options
+        result = compare_weightings(
+            None if source is None else str(source),
+            None,
+            weightings,
+            spec=pc.load(file).spec,
+            **options,
         )
     else:
         options |= {"exclude": exclude or (), "split": split}
         options |= {"training": {} if max_steps is None else {"max_steps": max_steps}}
-        found = compare_weightings(
-            str(file), targets(target or [], pairs(kind, "--kind")), asked, **options
+        result = compare_weightings(
+            str(file), targets(target or [], pairs(kind, "--kind")), weightings, **options
         )
     if json_:
-        print_json({"path": str(found.path), **found.to_config()})
+        print_json({"path": str(result.path), **result.to_config()})
     else:
-        _points(found)
+        _points(result)
     return 0
 
 
 def _weights(option: str) -> dict[str, float]:
     """NAME=NUMBER,NAME=NUMBER; a name may have commas in it."""
-    parts: list[str] = []
-    for piece in option.split(","):
-        if parts and "=" not in parts[-1]:
-            parts[-1] += f",{piece}"
+    names: list[str] = []
+    for text in option.split(","):
+        if names and "=" not in names[-1]:
+            names[-1] += f",{text}"
         else:
-            parts.append(piece)
-    return numbers(parts, "--weights")
+            names.append(text)
+    return numbers(names, "--weights")
 
 
-def _refuse_beside_a_run(given: dict[str, Any]) -> None:
+def _refuse_beside_a_run(options: dict[str, Any]) -> None:
     from polycera.errors import InputError
 
-    beside = [f"--{name}" for name, value in given.items() if value is not None]
+    beside = [f"--{name}" for name, value in options.items() if value is not None]
     if beside:
         raise InputError(f"A run has its own spec; leave {', '.join(beside)} out, or name a table.")
 
 
-def _gains(found: Any) -> None:
+def _gains(comparison: Any) -> None:
     """A comparison as a table."""
-    table = _table(f"On the {found.part} rows, mean over {len(found.seeds)} seeds")
+    table = _table(f"On the {comparison.part} rows, mean over {len(comparison.seeds)} seeds")
     for name in ("task", "metric"):
         table.add_column(name)
     for name in ("joint", "separate", "joint better by", "low", "high"):
         table.add_column(name, justify="right")
     table.add_column("better")
-    for task, gain in list(found.tasks.items())[:MANY]:
+    for task, gain in list(comparison.tasks.items())[:MANY]:
         values = [_mean(gain.joint), _mean(gain.separate), gain.difference, gain.low, gain.high]
         _add(table, task, gain.metric, *map(number, values), gain.better)
-    _show(table, len(found.tasks))
+    _show(table, len(comparison.tasks))
 
 
-def _points(found: Any) -> None:
+def _points(result: Any) -> None:
     """Print a comparison of weightings as a table."""
-    table = _table(f"Skill on the {found.part} rows (*: in the Pareto set)")
-    tasks = list(found.points[0].tasks)[:MANY]
+    table = _table(f"Skill on the {result.part} rows (*: in the Pareto set)")
+    tasks = list(result.points[0].tasks)[:MANY]
     table.add_column("weights")
     for task in tasks:
         table.add_column(cell(task, 20), justify="right")
     table.add_column("")
-    for point in found.points:
+    for point in result.points:
         skills = [number(point.tasks[task].skill, 3) for task in tasks]
         _add(table, point.name, *skills, "*" if point.front else "")
     _show(table, len(tasks))
-    written("Runs: ", found.path)
+    written("Runs: ", result.path)
 
 
 def _table(title: str) -> Any:
@@ -225,5 +229,5 @@ def _show(table: Any, tasks: int) -> None:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None

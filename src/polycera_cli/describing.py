@@ -49,19 +49,19 @@ def describe_network(
     return _show(describe_network(pc.load(run).model, measure=measure).sharing, output, json_)
 
 
-def _show(found: Any, output: Path | None, json_: bool) -> int:
+def _show(description: Any, output: Path | None, json_: bool) -> int:
     from polycera.drawing import network
     from polycera.drawing.described import described
 
     if output is not None:
-        network(found).write(output)
+        network(description).write(output)
     if json_:
-        print_json(found)
+        print_json(description)
         return 0
     if output is None:
         need_output("A picture of the network needs none: --output FILE.")
-        print(printable(described(found, console().width)))
+        print(printable(described(description, console().width)))
     else:
-        say(described(found, console().width))
+        say(described(description, console().width))
         written("Picture: ", output)
     return 0

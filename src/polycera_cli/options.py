@@ -20,21 +20,21 @@ def pairs(options: list[str] | None, flag: str) -> dict[str, str]:
     """NAME=VALUE, as name -> value."""
     from polycera.errors import InputError
 
-    found = {}
+    values = {}
     for option in options or []:
         name, equals, value = option.rpartition("=")
         if not equals or not name:
             raise InputError(f"{flag} takes NAME=VALUE, got {option!r}.")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def numbers(options: list[str] | None, flag: str) -> dict[str, float]:
     """NAME=NUMBER, as name -> number."""
     from polycera.errors import InputError
 
-    found = pairs(options, flag)
+    texts = pairs(options, flag)
     try:
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in texts.items()}
     except ValueError:
         raise InputError(f"{flag} takes NAME=NUMBER, got {options}.") from None

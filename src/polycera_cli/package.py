@@ -41,8 +41,11 @@ def _show_warning(
 ) -> None:
     """Our own warnings as a plain sentence; those of other packages are not the user's business here."""
     here = Path(__file__).parent
-    ours = any(Path(filename).is_relative_to(place) for place in (here, here.with_name("polycera")))
-    if ours and issubclass(category, UserWarning):
+    is_ours = any(
+        Path(filename).is_relative_to(package_folder)
+        for package_folder in (here, here.with_name("polycera"))
+    )
+    if is_ours and issubclass(category, UserWarning):
         note(str(message))
 
 

@@ -55,7 +55,9 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
     if output is not None:
         paths.check_output(output)
     if name is None:
-        _list({known: catalogue.meaning(known) for known in catalogue.of(RunView(run))}, json_)
+        _list(
+            {picture: catalogue.meaning(picture) for picture in catalogue.of(RunView(run))}, json_
+        )
         return 0
     path = catalogue.plot(run, name, output or Path(_file_name(name)))
     print_json({"picture": name, "output": str(path)}) if json_ else written("Picture: ", path)
@@ -68,11 +70,11 @@ def _file_name(name: str) -> str:
     return f"{safe.strip('.-')[:80] or 'picture'}.svg"
 
 
-def _list(found: dict[str, str], json_: bool) -> None:
+def _list(meanings: dict[str, str], json_: bool) -> None:
     if json_:
-        print_json(found)
+        print_json(meanings)
         return
     need_output()
-    wide = max((len(name) for name in found if len(name) <= 40), default=0)
-    for name, meaning in found.items():
+    wide = max((len(name) for name in meanings if len(name) <= 40), default=0)
+    for name, meaning in meanings.items():
         print(printable(f"{name:{wide}}  {meaning}"))

@@ -139,9 +139,9 @@ def epochs(kept: Any, chosen: int) -> None:
     table = Table(title="Pareto set of epochs: skill on the validation rows")
     for name in ("", "epoch", *list(kept[0].skills)[:MANY]):
         table.add_column(cell(name), justify="right")
-    for one in kept:
-        skills = [f"{value:.3f}" for value in list(one.skills.values())[:MANY]]
-        table.add_row("chosen" if one.epoch == chosen else "", str(one.epoch), *skills)
+    for epoch in kept:
+        skills = [f"{value:.3f}" for value in list(epoch.skills.values())[:MANY]]
+        table.add_row("chosen" if epoch.epoch == chosen else "", str(epoch.epoch), *skills)
     console().print(table)
 
 
@@ -155,8 +155,8 @@ def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> 
         table.add_column(name)
     for name in ("value", "trivial", "skill"):
         table.add_column(name, justify="right")
-    for task, own in measured.items():
-        shown = list(own.items())[:1] if len(measured) > MANY else list(own.items())
+    for task, scores in measured.items():
+        shown = list(scores.items())[:1] if len(measured) > MANY else list(scores.items())
         for i, (metric, score) in enumerate(shown):
             lead = (cell(task), kinds.get(task, "")) if i == 0 else ("", "")
             table.add_row(
@@ -167,13 +167,13 @@ def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> 
                 number(score["skill"], 3),
             )
     Console(width=None if sys.stdout.isatty() else 110).print(table)
-    skills = [next(iter(own.values()))["skill"] for own in measured.values()]
-    known = [skill for skill in skills if skill is not None]
-    mean = f"{sum(known) / len(known):.3f}" if known else "undefined"
+    skills = [next(iter(scores.values()))["skill"] for scores in measured.values()]
+    defined = [skill for skill in skills if skill is not None]
+    mean = f"{sum(defined) / len(defined):.3f}" if defined else "undefined"
     counted = (
         "the headline metrics"
-        if len(known) == len(skills)
-        else f"{len(known)} of {len(skills)} headline metrics"
+        if len(defined) == len(skills)
+        else f"{len(defined)} of {len(skills)} headline metrics"
     )
     say(f"skill: 0 is the trivial predictor, 1 perfect; mean over {counted}: {mean}")
 

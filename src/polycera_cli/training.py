@@ -189,14 +189,14 @@ def resume(
     """
     check_lock(run)
     as_the_run_began(run)
-    found = package().resume(
+    resumed = package().resume(
         run,
         None if file is None else str(file),
         checkpoint_every=checkpoint_every,
         progress=not (json_ or settings.quiet) and sys.stdout.isatty(),
         say=None if json_ else say,
     )
-    reached(found, json_)
+    reached(resumed, json_)
     return 0
 
 
@@ -258,25 +258,25 @@ def demo(*, out: Out = None, json_: Json = False) -> int:
         Print one JSON object and nothing else.
     """
     package()
-    found = importlib.util.find_spec("palmerpenguins")
-    if found is not None and found.submodule_search_locations:
+    penguins = importlib.util.find_spec("palmerpenguins")
+    if penguins is not None and penguins.submodule_search_locations:
         # found without importing the package, which would import pandas
-        table = Path(next(iter(found.submodule_search_locations))) / "data" / "penguins.csv"
+        table = Path(next(iter(penguins.submodule_search_locations))) / "data" / "penguins.csv"
         targets = ["body_mass_g", "sex", "species"]
-        what = "Palmer penguins (Horst, Hill, Gorman 2020): three targets, one network."
+        title = "Palmer penguins (Horst, Hill, Gorman 2020): three targets, one network."
     else:
-        table, targets = _made_up(out), list(TARGETS)
-        what = (
+        table, targets = _synthetic_customers(out), list(TARGETS)
+        title = (
             f"{ROWS} made-up customers: two targets, one network. Real data, 344 penguins: pip "
             "install 'polycera[demo]'."
         )
     if not json_:
-        say(what)
+        say(title)
         say(f"  polycera fit {table.name} {' '.join(f'--target {name}' for name in targets)}")
     return fit(table, target=targets, out=out, json_=json_)
 
 
-def _made_up(out: Path | None) -> Path:
+def _synthetic_customers(out: Path | None) -> Path:
     """The file of made-up customers beside the run; one of that name with other content stays as it is.
 
     Raises:

@@ -31,25 +31,25 @@ def verify(run: Path, *others: Path, json_: Json = False) -> int:
 
     from polycera.runs.verify import verify as check
 
-    found = [check(path) for path in (run, *others)]
+    results = [check(path) for path in (run, *others)]
     if json_:
-        each = [{**msgspec.to_builtins(one), "whole": one.whole} for one in found]
-        print_json(each[0] if len(each) == 1 else each)
+        as_json = [{**msgspec.to_builtins(result), "whole": result.whole} for result in results]
+        print_json(as_json[0] if len(as_json) == 1 else as_json)
     else:
-        for one in found:
-            for sentence in (*one.findings, *one.unchecked):
+        for result in results:
+            for sentence in (*result.findings, *result.unchecked):
                 say(str(sentence))
-            say(_sum(one))
-    return 0 if all(one.whole for one in found) else 1
+            say(_summary(result))
+    return 0 if all(result.whole for result in results) else 1
 
 
-def _sum(seen: Any) -> str:
+def _summary(result: Any) -> str:
     """Return the last line."""
-    state = "" if seen.ended else " Its training has not ended."
-    files, found = f"{len(seen.files)} files", len(seen.findings)
-    if not found:
-        return f"{seen.run}: {files}, all as they were written.{state}"
-    return f"{seen.run}: {found} finding{'s' * (found > 1)}, {files} as they were written.{state}"
+    state = "" if result.ended else " Its training has not ended."
+    files, findings = f"{len(result.files)} files", len(result.findings)
+    if not findings:
+        return f"{result.run}: {files}, all as they were written.{state}"
+    return f"{result.run}: {findings} finding{'s' * (findings > 1)}, {files} as they were written.{state}"
 
 
 def note_damage(run: Path, *, refuse: tuple[str, ...] = (), read: str = "\0") -> None:
@@ -63,12 +63,12 @@ def note_damage(run: Path, *, refuse: tuple[str, ...] = (), read: str = "\0") ->
     from polycera.errors import PolyceraError
     from polycera.runs.verify import verify as check
 
-    seen = check(run)
-    for finding in seen.findings:
+    result = check(run)
+    for finding in result.findings:
         if finding.file in refuse:
             raise PolyceraError(finding.sentence)
-    said = [finding for finding in seen.findings if not finding.file.startswith(read)]
-    for finding in said[:MANY]:
+    findings = [finding for finding in result.findings if not finding.file.startswith(read)]
+    for finding in findings[:MANY]:
         note(str(finding))
-    if len(said) > MANY:
+    if len(findings) > MANY:
         note(f"there is more of that: polycera verify {run}")

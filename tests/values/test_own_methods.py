@@ -22,7 +22,7 @@ class Damped(balancing.BalancingMethod):
 
     power: float = 0.5
 
-    def weigh(self, state: Any, seen: Any, rows: Any) -> Any:
+    def weigh(self, state: Any, gradients: Any, rows: Any) -> Any:
         return state, rows.lengths**-self.power
 
 
@@ -30,8 +30,8 @@ class Damped(balancing.BalancingMethod):
 class Twice(balancing.Mean):
     """A subclass of a built-in method."""
 
-    def weigh(self, state: Any, seen: Any, rows: Any) -> Any:
-        return state, 2.0 * seen.present
+    def weigh(self, state: Any, gradients: Any, rows: Any) -> Any:
+        return state, 2.0 * gradients.present
 
 
 class Unregistered(balancing.Mean):
@@ -45,8 +45,8 @@ class Halved(weighting.WeightingMethod):
 
     part: float = 0.5
 
-    def weigh(self, state: Any, seen: Any) -> Any:
-        return state, self.part * seen.present
+    def weigh(self, state: Any, step: Any) -> Any:
+        return state, self.part * step.present
 
 
 def model_with(**how: Any) -> pc.Model:
@@ -126,8 +126,8 @@ def test_a_method_that_dataclass_did_not_see_is_refused() -> None:
     class Forgotten(balancing.BalancingMethod):
         power: float = 0.5
 
-        def weigh(self, state: Any, seen: Any, rows: Any) -> Any:
-            return state, seen.present
+        def weigh(self, state: Any, gradients: Any, rows: Any) -> Any:
+            return state, gradients.present
 
     with pytest.raises(
         InputError, match=r"'Forgotten' has hyperparameters .*'power'.*@dataclass\(frozen=True\)"

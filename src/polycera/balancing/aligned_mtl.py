@@ -53,7 +53,7 @@ class AlignedMTL(BalancingMethod):
     def limits(self) -> None:
         self.check("scale", self.scale in ("min", "median", "rmse"), "'min', 'median' or 'rmse'")
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         roots, vectors, nonzero = singular(rows)
         # Directions that count as 0 get the value 1, so that the division below is safe; the factor
         # `nonzero` then removes them.
@@ -65,7 +65,9 @@ class AlignedMTL(BalancingMethod):
             # The roots are sorted in falling order, so the smallest that counts is at rank - 1.
             index = rank - 1.0 if self.scale == "min" else ops.floor(0.5 * rank)
             scale = ops.take(safe, ops.cast(ops.relu(index), "int32"))
-        weights = ((seen.preference * rows.active)[None, :] @ vectors) * (nonzero * scale / safe)
+        weights = ((gradients.preference * rows.active)[None, :] @ vectors) * (
+            nonzero * scale / safe
+        )
         return state, (weights @ ops.transpose(vectors))[0]
 
 

@@ -69,9 +69,9 @@ class CAGrad(BalancingMethod):
     def limits(self) -> None:
         self.check("c", self.c >= 0, "a number of at least 0; below 1 the mean loss still falls")
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         if self.c == 0:
-            return state, seen.present
+            return state, gradients.present
         mean = rows.norms * rows.share  # as coefficients of unit vectors
         toward = (mean[None, :] @ rows.cosines)[0]
         radius2 = self.c**2 * ops.relu(ops.sum(mean * toward))
@@ -96,14 +96,14 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
         centre: [m] the point at which the proximal term holds z.
         support: [m] an initial guess: 1.0 where z is positive, else 0.0.
     """
-    held = rows.cosines + HOLD * ops.eye(centre.shape[0], dtype="float32")
+    damped = rows.cosines + HOLD * ops.eye(centre.shape[0], dtype="float32")
     pulled = toward - HOLD * centre
     right = ops.stack([rows.inverse, pulled])
     size = ops.abs(toward)
 
     def level_on(support: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level at which the step on this support leaves the ball, and z there."""
-        solved = several_on_support(held, support, right)
+        solved = several_on_support(damped, support, right)
         # z is linear in the level: z = level * up - down.
         up, down = solved[:1], solved[1:]
         a = ops.sum(up * rows.inverse, axis=-1, keepdims=True) + 1e-35
@@ -117,9 +117,9 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
 
     def step(guess: Guess) -> tuple[Tensor, Tensor]:
         level, z = level_on(guess.support)
-        wanted = level * rows.inverse
-        gradient = z @ held + pulled - wanted
-        return z, rows.active * is_wrong(guess.support, z, gradient, size + ops.abs(wanted))
+        target = level * rows.inverse
+        gradient = z @ damped + pulled - target
+        return z, rows.active * is_wrong(guess.support, z, gradient, size + ops.abs(target))
 
     def beyond(z: Tensor) -> Tensor:
         """Return 1.0 where z is outside the ball, so that its support reaches no level.
@@ -145,7 +145,7 @@ def reached(rows: Rows, toward: Tensor, radius2: Tensor, centre: Tensor, support
         # Take the level of the support where it lies between the bounds. Otherwise bisect.
         level = ops.where(ops.logical_and(level > low, level < high), level, middle)
         z = nonnegative(
-            held, level * rows.inverse - pulled, rows.active, ops.cast(z > 0, "float32"), True
+            damped, level * rows.inverse - pulled, rows.active, ops.cast(z > 0, "float32"), True
         )
         inside = beyond(z) < 0.5
         low, high = ops.where(inside, level, low), ops.where(inside, high, level)

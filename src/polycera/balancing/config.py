@@ -44,12 +44,12 @@ class ConFIG(BalancingMethod):
     when = "losses of very different scale, such as those of physics-informed networks"
     preferring = True
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        wanted = seen.preference * rows.active
-        x, _ = divide(rows.cosines, wanted, rows.active)
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+        target = gradients.preference * rows.active
+        x, _ = divide(rows.cosines, target, rows.active)
         reached = (x[None, :] @ rows.cosines)[0]
         square = ops.sum(x * reached)
         # 0.0 where p cannot be reached: the length would then be rounding divided by rounding.
-        exists = ops.cast(square > 1e-10 * ops.sum(wanted * wanted), "float32")
+        exists = ops.cast(square > 1e-10 * ops.sum(target * target), "float32")
         length = exists * ops.sum(rows.norms * reached) / (square + (1.0 - exists))
         return state, x * length / rows.lengths

@@ -56,10 +56,10 @@ class DualProj(BalancingMethod):
         )
         self.check("relative", self.relative in ("task", "trace"), "'task' or 'trace'")
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
         # With v = p + correction, the bound v >= p becomes correction >= 0.
-        linear = -rows.active * ((seen.preference * rows.norms)[None, :] @ matrix)
+        linear = -rows.active * ((gradients.preference * rows.norms)[None, :] @ matrix)
         scale = ops.max(ops.abs(linear)) + 1e-35
         correction = nonnegative(
             matrix,
@@ -68,4 +68,4 @@ class DualProj(BalancingMethod):
             ops.cast(linear > 0, "float32"),
             self.regularization >= REGULAR,
         )[0]
-        return state, seen.preference + correction * scale / rows.lengths
+        return state, gradients.preference + correction * scale / rows.lengths

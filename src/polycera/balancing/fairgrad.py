@@ -52,9 +52,9 @@ class FairGrad(BalancingMethod):
             "alpha", self.alpha == 0 or 0.2 <= self.alpha <= 100, "0, or a number from 0.2 to 100"
         )
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         if self.alpha == 0:
-            return state, seen.present
+            return state, gradients.present
         # With a = x / typical, the equation becomes C x = gain * x^(-1 / alpha).
         gain = rows.typical ** (1.0 / self.alpha - 1.0)
         return state, fair(rows.cosines, gain, self.alpha, rows.active) / rows.typical

@@ -67,8 +67,8 @@ class GradDrop(BalancingMethod):
         self.check("leak", 0 <= self.leak <= 1, "a number from 0 to 1")
         self.check("over", self.over in ("row", "batch"), "'row' or 'batch'")
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        return state, seen.present
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+        return state, gradients.present
 
     def combine(self, positive: Tensor, negative: Tensor, uniform: Tensor) -> Tensor:
         """Return what flows into the trunk in place of the sum of the gradients.

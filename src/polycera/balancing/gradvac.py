@@ -59,8 +59,8 @@ class GradVac(BalancingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return {"cosines": np.zeros((m, m), "float32")}
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        order = ops.argsort(seen.noise)
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+        order = ops.argsort(gradients.noise)
         inverse_order = ops.argsort(order)
         cosines = permuted(rows.cosines, order)
         usual = permuted(ops.transpose(state["cosines"]), order)  # row j holds the means for all i
@@ -72,12 +72,12 @@ class GradVac(BalancingMethod):
             inner = cosines[t] + (cosines[t][None, :] @ added)[0]
             length = ops.sqrt(square)
             phi = ops.clip(inner / (length + 1e-30), -1.0, 1.0)
-            wanted = usual[t]
+            target = usual[t]
             # The sine is 0 where the mean cosine is 1; EPSILON keeps the quotient finite.
-            sine = ops.sqrt(ops.relu(1.0 - wanted * wanted) + EPSILON**2)
+            sine = ops.sqrt(ops.relu(1.0 - target * target) + EPSILON**2)
             # `length` stands for |g_i|; g_j is a unit vector here.
-            factor = length * (wanted * ops.sqrt(ops.relu(1.0 - phi * phi)) / sine - phi)
-            factor = factor * others[t] * ops.cast(phi < wanted, "float32")
+            factor = length * (target * ops.sqrt(ops.relu(1.0 - phi * phi)) / sine - phi)
+            factor = factor * others[t] * ops.cast(phi < target, "float32")
             # Update |g_i|^2 from the inner product; rounding can make it negative.
             square = ops.relu(square + factor * (2.0 * inner + factor))
             start = (t, 0)

@@ -45,7 +45,7 @@ class IMTLG(BalancingMethod):
     cost = "O(m^3), 1 or 2 eigendecompositions"
     when = "tasks of very different scale that should all move equally"
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         coefficients, independent = divide(rows.cosines, rows.active, rows.active)
         # Computed outside `cond`: a property that is first cached inside a branch cannot leave it.
         norms = rows.norms

@@ -34,5 +34,5 @@ class Mean(BalancingMethod):
     when = "first; with tuned weights it is hard to beat"
     preferring = True
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        return state, seen.preference
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+        return state, gradients.preference

@@ -71,12 +71,12 @@ class Rows:
         gramian: [m, m] inner products of the active tasks, divided by the largest squared norm.
     """
 
-    def __init__(self, seen: StepGradients) -> None:
-        finite = ops.nan_to_num(seen.gramian, nan=0.0, posinf=0.0, neginf=0.0)
+    def __init__(self, gradients: StepGradients) -> None:
+        finite = ops.nan_to_num(gradients.gramian, nan=0.0, posinf=0.0, neginf=0.0)
         # Divided by the largest squared norm below, so that no product overflows or underflows.
-        squares = ops.diagonal(finite) * seen.present
+        squares = ops.diagonal(finite) * gradients.present
         top = ops.max(squares) + 1e-37
-        self.present = seen.present
+        self.present = gradients.present
         self.active = ops.cast(squares > FAINT * top, "float32")
         self.gramian = finite * (self.active[:, None] / top) * self.active[None, :]
         self._squares = squares / top
@@ -179,23 +179,23 @@ class BalancingMethod(MethodBase):
     sees: ClassVar[tuple[str, ...]] = ("gramian",)
     elementwise: ClassVar[bool] = False
 
-    def update(self, state: State, seen: StepGradients) -> tuple[State, Tensor]:
+    def update(self, state: State, gradients: StepGradients) -> tuple[State, Tensor]:
         """Return the state after this step, and the weights of the tasks' gradients in the trunk.
 
         Args:
             state: what `init` or the last `update` returned.
-            seen: the inputs of this step.
+            gradients: the inputs of this step.
 
         Returns:
             The new state and the weights [m], 0 for absent tasks.
         """
-        seen = StepGradients(*(ops.cast(part, "float32") for part in seen))
+        gradients = StepGradients(*(ops.cast(part, "float32") for part in gradients))
         state = {name: ops.convert_to_tensor(part) for name, part in state.items()}
-        state, weights = self.weigh(state, seen, Rows(seen))
-        return state, weights * seen.present
+        state, weights = self.weigh(state, gradients, Rows(gradients))
+        return state, weights * gradients.present
 
     @abstractmethod
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         """Compute the new state and the weights from the parts of the Gramian.
 
         The weights of absent tasks are ignored.

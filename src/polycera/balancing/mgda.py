@@ -41,10 +41,10 @@ class MGDA(BalancingMethod):
     cost = "O(m^3), 2 to 6 solves"
     when = "no task may get worse, and small gradients should lead"
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         z = nonnegative(rows.cosines, rows.inverse[None, :], rows.active)[0]
         weights = z * rows.inverse
         # A present task without a gradient takes all the weight, as the paper defines it.
-        without_gradient = seen.present - rows.active
+        without_gradient = gradients.present - rows.active
         weights = ops.where(ops.any(without_gradient > 0), without_gradient, weights)
         return state, weights * (rows.count / (ops.sum(weights) + 1e-35))

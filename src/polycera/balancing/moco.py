@@ -74,22 +74,24 @@ class MoCo(BalancingMethod):
             "step": np.zeros((), "float32"),
         }
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         step = state["step"] + 1.0
-        pairs = seen.present[:, None] * seen.present[None, :]
-        gramian = ops.nan_to_num(seen.gramian, nan=0.0, posinf=0.0, neginf=0.0)
+        pairs = gradients.present[:, None] * gradients.present[None, :]
+        gramian = ops.nan_to_num(gradients.gramian, nan=0.0, posinf=0.0, neginf=0.0)
         tracked = state["gramian"] + pairs * (self.beta / step**self.decay) * (
             gramian - state["gramian"]
         )
-        known = tracked * pairs
-        mean = ops.sum(ops.diagonal(known)) / rows.count
+        tracked_pairs = tracked * pairs
+        mean = ops.sum(ops.diagonal(tracked_pairs)) / rows.count
         # The tasks present share the weight that they had before; absent tasks keep theirs.
-        present_share = ops.sum(state["weights"] * seen.present)
+        present_share = ops.sum(state["weights"] * gradients.present)
         # Equal shares where the tasks present had no weight.
-        w = state["weights"] * seen.present / (present_share + 1e-35) + rows.share * ops.cast(
+        w = state["weights"] * gradients.present / (present_share + 1e-35) + rows.share * ops.cast(
             present_share < 1e-30, "float32"
         )
-        slope = (w[None, :] @ known)[0] / (mean + 1e-35) + self.rho * w
-        w = on_simplex(w - (self.gamma / step**self.decay) * slope, seen.present)
-        weights = state["weights"] * (1.0 - seen.present) + w * seen.present * present_share
+        slope = (w[None, :] @ tracked_pairs)[0] / (mean + 1e-35) + self.rho * w
+        w = on_simplex(w - (self.gamma / step**self.decay) * slope, gradients.present)
+        weights = (
+            state["weights"] * (1.0 - gradients.present) + w * gradients.present * present_share
+        )
         return {"gramian": tracked, "weights": weights, "step": step}, rows.count * w

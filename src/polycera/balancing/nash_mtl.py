@@ -46,7 +46,7 @@ class NashMTL(BalancingMethod):
     cost = "O(m^3), 3 to 8 solves"
     when = "tasks of very different scale; no weights to tune"
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         return state, fair(
             rows.cosines, ops.ones_like(rows.active), 1.0, rows.active
         ) / rows.typical

@@ -44,8 +44,8 @@ class PCGrad(BalancingMethod):
     cost = "O(m^3), m / 8 small steps"
     when = "few tasks that conflict now and then"
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        order = ops.argsort(seen.noise)
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+        order = ops.argsort(gradients.noise)
         added = surgery(ops.take(ops.take(rows.cosines, order, axis=0), order, axis=1))
         weights = 1.0 + (added @ ops.take(rows.norms, order)[:, None])[:, 0] / ops.take(
             rows.lengths, order

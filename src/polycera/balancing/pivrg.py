@@ -69,26 +69,26 @@ class PIVRG(BalancingMethod):
             "recent": np.zeros(m, "float32"),
         }
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
-        state = self.remember(state, seen)
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+        state = self.remember(state, gradients)
         score = 100.0 * state["recent"] / (ops.abs(state["first"]) + 1e-12)
         # The highest score is subtracted before `exp`, so that nothing overflows.
-        highest = ops.max(ops.where(seen.present > 0, score, -1e30))
-        lowest = ops.min(ops.where(seen.present > 0, score, 1e30))
+        highest = ops.max(ops.where(gradients.present > 0, score, -1e30))
+        lowest = ops.min(ops.where(gradients.present > 0, score, 1e30))
         spread = ops.relu(highest - lowest) / math.log(self.bound)
-        share = seen.present * ops.exp(
+        share = gradients.present * ops.exp(
             ops.minimum(score - highest, 0.0) / ops.maximum(spread, self.temperature)
         )
         share = rows.count * share / (ops.sum(share) + 1e-35)
-        gain = ops.sqrt((share + (1.0 - seen.present)) / rows.typical)
+        gain = ops.sqrt((share + (1.0 - gradients.present)) / rows.typical)
         return state, fair(rows.cosines, gain, 2.0, rows.active) / rows.typical
 
-    def remember(self, state: State, seen: StepGradients) -> State:
+    def remember(self, state: State, gradients: StepGradients) -> State:
         """Return the state with the first loss of each task and the running mean of its losses."""
-        losses = ops.nan_to_num(seen.losses, nan=0.0, posinf=0.0, neginf=0.0)
-        new = seen.present * (1.0 - state["known"])
+        losses = ops.nan_to_num(gradients.losses, nan=0.0, posinf=0.0, neginf=0.0)
+        new = gradients.present * (1.0 - state["known"])
         first = state["first"] + new * losses
         # A first loss replaces the whole mean.
-        pace = seen.present * ops.maximum(1.0 - self.memory, new)
+        pace = gradients.present * ops.maximum(1.0 - self.memory, new)
         recent = state["recent"] + pace * (losses - state["recent"])
         return {"known": state["known"] + new, "first": first, "recent": recent}

@@ -71,22 +71,24 @@ class SDMGrad(BalancingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return {"weights": np.full(m, 1.0 / m, "float32")}
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         size = ops.sum(rows.norms) / rows.count
         gramian = rows.gramian / (size * size + 1e-35)
         # The tasks present share the weight that they had before; absent tasks keep theirs.
-        present_share = ops.sum(state["weights"] * seen.present)
-        preferred = self.pull * seen.preference * rows.share
+        present_share = ops.sum(state["weights"] * gradients.present)
+        preferred = self.pull * gradients.preference * rows.share
 
         def step(t: Tensor, loop: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             w, speed = loop
             speed = self.momentum * speed + ((w + preferred)[None, :] @ gramian)[0]
-            return on_simplex(w - self.rate * speed, seen.present), speed
+            return on_simplex(w - self.rate * speed, gradients.present), speed
 
         # Equal shares where the tasks present had no weight.
-        w = state["weights"] * seen.present / (present_share + 1e-35) + rows.share * ops.cast(
+        w = state["weights"] * gradients.present / (present_share + 1e-35) + rows.share * ops.cast(
             present_share < 1e-30, "float32"
         )
         w, _ = ops.fori_loop(0, self.steps, step, (w, ops.zeros_like(w)))
-        weights = state["weights"] * (1.0 - seen.present) + w * seen.present * present_share
+        weights = (
+            state["weights"] * (1.0 - gradients.present) + w * gradients.present * present_share
+        )
         return {"weights": weights}, rows.count * (w + preferred) / (1.0 + self.pull)

@@ -294,15 +294,15 @@ def eigen(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def divided(values: Tensor, vectors: Tensor, kept: Tensor, right: Tensor) -> Tensor:
+def divided(values: Tensor, vectors: Tensor, usable: Tensor, right: Tensor) -> Tensor:
     """Return the pseudo-inverse of a matrix times `right` [m].
 
     Args:
-        values, vectors, kept: what `eigen` returns for the matrix.
+        values, vectors, usable: what `eigen` returns for the matrix.
         right: [m] the right side.
     """
     # An eigenvalue that does not count is replaced by 1, so that the division is safe.
-    along = (right[None, :] @ vectors) * (kept / (kept * values + (1.0 - kept)))
+    along = (right[None, :] @ vectors) * (usable / (usable * values + (1.0 - usable)))
     return (along @ ops.transpose(vectors))[0]
 
 
@@ -328,8 +328,8 @@ def divide(matrix: Tensor, right: Tensor, active: Tensor) -> tuple[Tensor, Tenso
     m = matrix.shape[0]
 
     def surely() -> tuple[Tensor, Tensor]:
-        values, vectors, kept = eigen(matrix)
-        return divided(values, vectors, kept, right), ops.sum(kept) > ops.sum(active) - 0.5
+        values, vectors, usable = eigen(matrix)
+        return divided(values, vectors, usable, right), ops.sum(usable) > ops.sum(active) - 0.5
 
     if m < MANY:
         return surely()

@@ -58,7 +58,7 @@ class UPGrad(BalancingMethod):
         )
         self.check("relative", self.relative in ("task", "trace"), "'task' or 'trace'")
 
-    def weigh(self, state: State, seen: StepGradients, rows: Rows) -> tuple[State, Tensor]:
+    def weigh(self, state: State, gradients: StepGradients, rows: Rows) -> tuple[State, Tensor]:
         matrix = rows.regularized(self.regularization, self.relative)
         # Row i is the programme of task i, solved for the coefficients beyond its own gradient.
         linear = -matrix * rows.active[:, None] * rows.active[None, :]
@@ -69,5 +69,5 @@ class UPGrad(BalancingMethod):
             ops.cast(linear > 0, "float32"),
             self.regularization >= REGULAR,
         )
-        added = ((seen.preference * rows.norms)[None, :] @ corrections)[0]
-        return state, seen.preference + added / rows.lengths
+        added = ((gradients.preference * rows.norms)[None, :] @ corrections)[0]
+        return state, gradients.preference + added / rows.lengths

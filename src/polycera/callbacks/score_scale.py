@@ -34,23 +34,23 @@ class EpochMetrics:
         An infinite ideal gives only the direction: the gap is then the value itself, or its
         negative.
         """
-        known = np.isfinite(self.ideal)
-        gap = np.abs(self.value - np.where(known, self.ideal, 0.0))
-        return np.where(known, gap, np.where(np.asarray(self.ideal) > 0, -self.value, self.value))
+        defined = np.isfinite(self.ideal)
+        gap = np.abs(self.value - np.where(defined, self.ideal, 0.0))
+        return np.where(defined, gap, np.where(np.asarray(self.ideal) > 0, -self.value, self.value))
 
 
-def skill(seen: EpochMetrics) -> Array:
+def skill(metrics: EpochMetrics) -> Array:
     """Return skills, [epochs, k]: 0 the trivial predictor, 1 perfect, below 0 worse."""
-    return 1.0 - _over(seen.gap, np.abs(seen.trivial - seen.ideal))
+    return 1.0 - _over(metrics.gap, np.abs(metrics.trivial - metrics.ideal))
 
 
-def minmax(seen: EpochMetrics) -> Array:
+def minmax(metrics: EpochMetrics) -> Array:
     """Return 0 for the worst epoch so far and 1 for the best, [epochs, k].
 
     Each new extreme rescores all epochs before it. An epoch that is infinitely far from ideal
     scores minus infinity, and the range is that of the other epochs.
     """
-    gap = np.where(np.isinf(seen.gap), np.nan, seen.gap)
+    gap = np.where(np.isinf(metrics.gap), np.nan, metrics.gap)
     worst, best = _nan(np.nanmax, gap), _nan(np.nanmin, gap)
     spread = worst - best
     scaled = np.where(
@@ -58,23 +58,23 @@ def minmax(seen: EpochMetrics) -> Array:
         (worst - gap) / np.where(spread > 0, spread, 1.0),
         np.where(np.isnan(gap), np.nan, 1.0),
     )
-    return np.where(np.isinf(seen.gap), -np.inf, scaled)
+    return np.where(np.isinf(metrics.gap), -np.inf, scaled)
 
 
-def first(seen: EpochMetrics) -> Array:
+def first(metrics: EpochMetrics) -> Array:
     """Return 0 for the first epoch with a defined metric and 1 for perfect, [epochs, k]."""
-    start = [next((gap for gap in column if not np.isnan(gap)), np.nan) for column in seen.gap.T]
-    return 1.0 - _over(seen.gap, np.array(start)[None, :])
+    start = [next((gap for gap in column if not np.isnan(gap)), np.nan) for column in metrics.gap.T]
+    return 1.0 - _over(metrics.gap, np.array(start)[None, :])
 
 
-def single(seen: EpochMetrics) -> Array:
+def single(metrics: EpochMetrics) -> Array:
     """Return the relative gain over separate networks, [epochs, k]; 0 where they are equal.
 
     This is delta-m of the literature.
     """
-    sign = np.where(seen.reference <= seen.ideal, 1.0, -1.0)
+    sign = np.where(metrics.reference <= metrics.ideal, 1.0, -1.0)
     return sign * _over(
-        seen.value - seen.reference, np.abs(seen.reference) + np.zeros_like(seen.value)
+        metrics.value - metrics.reference, np.abs(metrics.reference) + np.zeros_like(metrics.value)
     )
 
 
@@ -96,14 +96,14 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 """Facts about a metric that each scale needs beside its values and its direction."""
 
 
-def own_scale(scale: object, names: Sequence[str], seen: EpochMetrics) -> Array:
+def own_scale(scale: object, names: Sequence[str], metrics: EpochMetrics) -> Array:
     """Scale metrics by functions that the user wrote.
 
     Args:
         scale: a function of `EpochMetrics`, or a dict: name -> function from a value to a number,
             higher is better.
         names: names of the metrics, k.
-        seen: the epochs so far.
+        metrics: the epochs so far.
 
     Returns:
         the scaled metrics, [epochs, k].
@@ -111,15 +111,15 @@ def own_scale(scale: object, names: Sequence[str], seen: EpochMetrics) -> Array:
     Raises:
         InputError: where the result is not one number for each epoch and metric.
     """
-    value = np.asarray(seen.value, "float64")
+    value = np.asarray(metrics.value, "float64")
     if isinstance(scale, Mapping):
         columns = [
-            [_one(name, scale[name], metric_value) for metric_value in value[:, i]]
+            [_scaled_value(name, scale[name], metric_value) for metric_value in value[:, i]]
             for i, name in enumerate(names)
         ]
         return np.array(columns, "float64").reshape(len(names), -1).T
     assert callable(scale)
-    returned = scale(seen)
+    returned = scale(metrics)
     try:
         scaled = np.asarray(returned, "float64")
     except (TypeError, ValueError):
@@ -128,12 +128,12 @@ def own_scale(scale: object, names: Sequence[str], seen: EpochMetrics) -> Array:
         raise InputError(
             f"The function given as scale= returned {shorten(repr(returned), 60)}; expected one "
             f"number for each epoch and metric, an array of shape {list(value.shape)} as "
-            "seen.value has, where higher is better."
+            "metrics.value has, where higher is better."
         )
     return scaled
 
 
-def _one(name: str, function: Callable[[float], float], value: float) -> float:
+def _scaled_value(name: str, function: Callable[[float], float], value: float) -> float:
     """Return the scaled value of one metric in one epoch.
 
     Raises:
@@ -154,8 +154,8 @@ def mean(scaled: Array, weights: Array) -> Array:
     """Return the weighted mean over the metrics that are defined, [epochs]."""
     used = weights > 0  # a metric without weight may be minus infinity, and 0 times that is NaN
     scaled, weights = scaled[:, used], weights[used]
-    known = ~np.isnan(scaled)
-    return _over(np.where(known, scaled, 0.0) @ weights, known @ weights)
+    defined = ~np.isnan(scaled)
+    return _over(np.where(defined, scaled, 0.0) @ weights, defined @ weights)
 
 
 def geometric(scaled: Array, weights: Array) -> Array:
@@ -183,8 +183,8 @@ def best(scores: Sequence[float] | Array) -> int | None:
     """Return the first epoch with the highest score; None where none is defined."""
     scores = np.asarray(scores, "float64")
     # nanargmax treats a NaN as minus infinity, which is a possible score here
-    known = np.flatnonzero(~np.isnan(scores))
-    return int(known[np.argmax(scores[known])]) if len(known) else None
+    defined = np.flatnonzero(~np.isnan(scores))
+    return int(defined[np.argmax(scores[defined])]) if len(defined) else None
 
 
 def _over(numerator: Array, denominator: Array) -> Array:

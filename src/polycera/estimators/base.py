@@ -128,13 +128,13 @@ class Learner(BaseEstimator):
             Spec(
                 tasks=[],
                 data=Data(columns=roles | dict(self.columns or {}), parts=parts),
-                network=Network(**self._given(Network)),
-                training=Training(**self._given(Training)),
+                network=Network(**self._fit_inputs(Network)),
+                training=Training(**self._fit_inputs(Training)),
                 seed=_seed(self.random_state),
             )
         )
 
-    def _given(self, part: Any) -> dict[str, Any]:
+    def _fit_inputs(self, part: Any) -> dict[str, Any]:
         """Return the parameters of one part of the spec that are not None."""
         parameters = self.get_params(deep=False)
         return {

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from polycera.estimators.base import Learner
 from polycera.estimators.feature_table import table_of
-from polycera.estimators.labels import names_of, whole
+from polycera.estimators.labels import complete_labels, names_of
 from polycera.tasks import Binary, Multiclass, Task
 from polycera.typing import Array
 
@@ -137,7 +137,7 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             the estimator itself.
         """
         table = table_of(self, X, y, reset=True)
-        labels = whole(y, self, None)
+        labels = complete_labels(y, self, None)
         columns = [labels] if labels.ndim == 1 else [_typed(column) for column in labels.T]
         for column in columns:
             check_classification_targets(column)
@@ -156,7 +156,7 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             for name, column_classes in zip(names, classes, strict=True)
         ]
         self._learn(table, dict(zip(names, codes, strict=True)), tasks)
-        self._each, self._dtype, self.n_outputs_ = classes, labels.dtype, len(names)
+        self._classes, self._dtype, self.n_outputs_ = classes, labels.dtype, len(names)
         if self._multilabel:
             self.classes_ = np.arange(len(names))
         else:
@@ -166,14 +166,14 @@ class PolyceraClassifier(ClassifierMixin, Learner):
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted class: [n], or [n, outputs] for several columns of y."""
         predictions, thresholds = self._predicted(X), self.learned_.thresholds
-        answers = [
+        labels = [
             classes[_chosen(task, predictions[task.name], thresholds.get(task.name), len(classes))]
-            for task, classes in zip(self.learned_.tasks, self._each, strict=True)
+            for task, classes in zip(self.learned_.tasks, self._classes, strict=True)
         ]
         return (
-            answers[0]
+            labels[0]
             if self.n_outputs_ == 1
-            else np.stack([answer.astype(self._dtype) for answer in answers], axis=1)
+            else np.stack([column.astype(self._dtype) for column in labels], axis=1)
         )
 
     def predict_proba(self, X: Any) -> Any:
@@ -186,8 +186,8 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         if self._multilabel:
             return np.concatenate(predictions, axis=1)
         probabilities = [
-            _of_each(values, len(classes))
-            for values, classes in zip(predictions, self._each, strict=True)
+            _class_probabilities(values, len(classes))
+            for values, classes in zip(predictions, self._classes, strict=True)
         ]
         return probabilities if self.n_outputs_ > 1 else probabilities[0]
 
@@ -230,7 +230,7 @@ def _chosen(task: Task, values: Array, at: Array | None, classes: int) -> np.nda
     return values.argmax(axis=1)
 
 
-def _of_each(values: Array, classes: int) -> Array:
+def _class_probabilities(values: Array, classes: int) -> Array:
     """Return the probability of each class, [n, classes].
 
     For two classes the network gives the probability of the second class only.

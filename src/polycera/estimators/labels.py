@@ -18,7 +18,7 @@ from polycera.estimators.feature_table import dense
 from polycera.tasks.user_labels import missing
 
 
-def whole(y: Any, estimator: BaseEstimator, dtype: Any) -> np.ndarray:
+def complete_labels(y: Any, estimator: BaseEstimator, dtype: Any) -> np.ndarray:
     """Return y as an array [n] or [n, outputs] without missing labels.
 
     One column [n, 1] becomes [n], with a warning.
@@ -88,15 +88,15 @@ def labels_of(y: Any, taken: Sequence[str]) -> Table:
     return read(dict(zip(names_of(y, len(columns), taken), columns, strict=True)))
 
 
-def came_as(y: Any) -> str:
+def form_of(y: Any) -> str:
     """Return the form of y: the library of a data frame, "dict", or "array of" its dimensions."""
     if is_frame(y):
         return str(nw.from_native(y).implementation.value)
     return "dict" if isinstance(y, Mapping) else f"array of {np.ndim(y)}"
 
 
-def given_back(kind: Any, columns: dict[str, np.ndarray]) -> Any:
-    """Return columns in the form that `came_as` returned."""
+def in_form(kind: Any, columns: dict[str, np.ndarray]) -> Any:
+    """Return columns in the form that `form_of` returned."""
     if kind == "dict":
         return columns
     if not kind.startswith("array"):

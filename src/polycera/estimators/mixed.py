@@ -12,7 +12,7 @@ from polycera.data import Table, columns_of
 from polycera.errors import InputError, UnknownName, listing
 from polycera.estimators.base import Learner
 from polycera.estimators.feature_table import table_of
-from polycera.estimators.labels import came_as, given_back, is_named, labels_of
+from polycera.estimators.labels import form_of, in_form, is_named, labels_of
 from polycera.tasks import Binary, Multiclass, Multilabel, Quantile, Task
 from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
@@ -148,9 +148,11 @@ class PolyceraEstimator(Learner):
                 "rename them."
             )
         self._learn(
-            table, {name: labels[name] for name in labels.names}, _asked(self.tasks, labels.names)
+            table,
+            {name: labels[name] for name in labels.names},
+            _targets_of(self.tasks, labels.names),
         )
-        self._names, self.n_outputs_, self._like = labels.names, len(labels.names), came_as(y)
+        self._names, self.n_outputs_, self._like = labels.names, len(labels.names), form_of(y)
         self.tasks_ = self.learned_.tasks
         known_classes = {
             task.name: task.known_classes() for task in self.tasks_ if isinstance(task, ClassTask)
@@ -166,14 +168,14 @@ class PolyceraEstimator(Learner):
             library, a dict, or an array. A frame of pandas has the index of X if X has one.
         """
         predictions = self._predicted(X)
-        column_answers: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         for task in self.tasks_:
-            column_answers |= _said(
+            columns |= _prediction_columns(
                 task, predictions[task.name], self.learned_.thresholds.get(task.name)
             )
-        answers = given_back(self._like, {name: column_answers[name] for name in self._names})
+        labels = in_form(self._like, {name: columns[name] for name in self._names})
         return (
-            answers.set_axis(X.index) if self._like == "pandas" and hasattr(X, "index") else answers
+            labels.set_axis(X.index) if self._like == "pandas" and hasattr(X, "index") else labels
         )
 
     def predict_proba(self, X: Any) -> dict[TaskName, Array]:
@@ -223,7 +225,7 @@ class PolyceraEstimator(Learner):
         )
 
 
-def _asked(tasks: Any, names: Sequence[str]) -> list[Any]:
+def _targets_of(tasks: Any, names: Sequence[str]) -> list[Any]:
     """Return the declared tasks and the columns of y without one, in the order of y."""
     declared = _declared(tasks)
     task_of_column: dict[str, TaskName] = {}
@@ -254,7 +256,7 @@ def _declared(tasks: Any) -> dict[TaskName, Any]:
     return {task.name: task for task in task_list}
 
 
-def _said(task: Task, values: Array, at: Array | None) -> dict[str, np.ndarray]:
+def _prediction_columns(task: Task, values: Array, at: Array | None) -> dict[str, np.ndarray]:
     """Return predicted labels [n] for each column of y that belongs to a task."""
     if isinstance(task, Multilabel):
         return dict(zip(task.labels, task.answer(values, at).T, strict=True))

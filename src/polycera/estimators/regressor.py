@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 
 from polycera.estimators.base import Learner
 from polycera.estimators.feature_table import table_of
-from polycera.estimators.labels import names_of, whole
+from polycera.estimators.labels import complete_labels, names_of
 
 
 class PolyceraRegressor(RegressorMixin, Learner):
@@ -71,7 +71,7 @@ class PolyceraRegressor(RegressorMixin, Learner):
             the estimator itself.
         """
         table = table_of(self, X, y, reset=True)
-        values = whole(y, self, np.float64)
+        values = complete_labels(y, self, np.float64)
         values = values[:, None] if values.ndim == 1 else values
         names = names_of(y, values.shape[1], table.names)
         self._learn(

@@ -181,15 +181,15 @@ def _chosen(tasks: Iterable[str] | None, names: list[str]) -> list[str]:
             f"The run has one task, {shorten(names[0])!r}: its network is a separate one already, "
             "so there is nothing to compare it with."
         )
-    wanted = names if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
-    for name in wanted:
+    chosen = names if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+    for name in chosen:
         if name not in names:
             raise UnknownName("task to compare:", name, names)
-    if not wanted:
+    if not chosen:
         raise InputError(
             "No task to compare: name at least one in tasks=, or leave it out for all of them."
         )
-    return [name for name in names if name in wanted]
+    return [name for name in names if name in chosen]
 
 
 def _jobs(names: list[str], chosen: list[str], seeds: list[int], pairs: bool) -> list[Job]:

@@ -130,9 +130,9 @@ def compare_weightings(
         >>> found.best({"churn": 0.7, "revenue_loss": 0.3}).path  # doctest: +SKIP
         PosixPath('weightings/customers/churn=4,revenue_loss=1')
     """
-    settings = _asked(source, targets, dict(options), Path(out))
+    settings = _settings(source, targets, dict(options), Path(out))
     requested = None if weights is None else listed(weights)
-    declared_weights = _own_weights(settings, requested)
+    declared_weights = _default_weights(settings, requested)
     weightings = (
         design(declared_weights) if requested is None else checked(requested, declared_weights)
     )
@@ -177,7 +177,7 @@ def compare_weightings(
 # -- arguments -------------------------------------------------------------------------------
 
 
-def _asked(source: Any, targets: Any, options: dict[str, Any], out: Path) -> WeightingsAsked:
+def _settings(source: Any, targets: Any, options: dict[str, Any], out: Path) -> WeightingsAsked:
     """Return the arguments of `compare_weightings`, checked.
 
     Raises:
@@ -236,7 +236,9 @@ def _without_landmarks(network: Any) -> dict[str, Any]:
     return {**options, "landmarks": 0}
 
 
-def _own_weights(asked: WeightingsAsked, wanted: list[Mapping[str, float]] | None) -> Weights:
+def _default_weights(
+    settings: WeightingsAsked, weightings: list[Mapping[str, float]] | None
+) -> Weights:
     """Return the declared weights of what is varied, without reading the table.
 
     That is every task where there are several, and each loss term that one of the weightings names.
@@ -246,13 +248,13 @@ def _own_weights(asked: WeightingsAsked, wanted: list[Mapping[str, float]] | Non
         UnknownName: for a task that does not exist.
         InputError: where there is one task, and no terms of it to vary.
     """
-    tasks = _tasks_known(asked)
+    tasks = _known_tasks(settings)
     task_weights = {name: 1.0 if task is None else task.weight for name, task in tasks.items()}
     terms: Weights = {}
     declared_tasks = [task for task in tasks.values() if task is not None]
-    named = [name for weighting in wanted or () for name in weighting]
+    named = [name for weighting in weightings or () for name in weighting]
     if (
-        wanted is None
+        weightings is None
         and len(declared_tasks) == len(tasks) == 1
         and len(declared_tasks[0].terms) > 1
     ):
@@ -264,7 +266,7 @@ def _own_weights(asked: WeightingsAsked, wanted: list[Mapping[str, float]] | Non
             terms[name] = (
                 (weight_of(name, declared_tasks) or 0.0)
                 if declared
-                else _given(name, task, wanted or [])
+                else _named_weight(name, task, weightings or [])
             )
     if len(task_weights) < 2 and not terms:
         raise InputError(
@@ -280,7 +282,7 @@ def _own_weights(asked: WeightingsAsked, wanted: list[Mapping[str, float]] | Non
     )
 
 
-def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
+def _named_weight(name: str, task: str, weightings: list[Mapping[str, float]]) -> float:
     """Return 0 for a term of a task whose kind is inferred later.
 
     The number is never used, because every weighting must name the term.
@@ -288,7 +290,7 @@ def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
     Raises:
         InputError: where a weighting does not name it.
     """
-    if any(name not in weighting for weighting in wanted):
+    if any(name not in weighting for weighting in weightings):
         raise InputError(
             f"What {shorten(name)!r} weighs by itself is not known before the kind of "
             f"{shorten(task)!r} is: name it in each of the weights, or pass the task with its "
@@ -297,12 +299,12 @@ def _given(name: str, task: str, wanted: list[Mapping[str, float]]) -> float:
     return 0.0
 
 
-def _tasks_known(asked: WeightingsAsked) -> dict[str, Task | None]:
+def _known_tasks(settings: WeightingsAsked) -> dict[str, Task | None]:
     """Return name -> task; None where only its name or its kind was given."""
-    if asked.spec is not None:
-        return {task.name: task for task in tasks_from(asked.spec.tasks)}
+    if settings.spec is not None:
+        return {task.name: task for task in tasks_from(settings.spec.tasks)}
     tasks: dict[str, Task | None] = {}
-    for target in _listed(asked.targets):
+    for target in _listed(settings.targets):
         if isinstance(target, Mapping):
             tasks |= {
                 str(name): wish if isinstance(wish, Task) else None for name, wish in target.items()
@@ -314,17 +316,19 @@ def _tasks_known(asked: WeightingsAsked) -> dict[str, Task | None]:
     return tasks
 
 
-def _check_table(asked: WeightingsAsked) -> None:
+def _check_table(settings: WeightingsAsked) -> None:
     """Read the table and check its targets before processes are started.
 
     Otherwise each process would fail with the same error.
     """
-    source = asked.source
-    if source is None and asked.spec is not None:
-        source = asked.spec.data.source
+    source = settings.source
+    if source is None and settings.spec is not None:
+        source = settings.spec.data.source
     if isinstance(source, str | Path):
-        wanted = asked.targets if asked.spec is None else tasks_from(asked.spec.tasks)
-        data.tasks_for(data.read(source, encoding=asked.options.get("encoding", "utf-8")), wanted)
+        targets = settings.targets if settings.spec is None else tasks_from(settings.spec.tasks)
+        data.tasks_for(
+            data.read(source, encoding=settings.options.get("encoding", "utf-8")), targets
+        )
 
 
 def _listed(targets: Any) -> list[Any]:
@@ -334,13 +338,13 @@ def _listed(targets: Any) -> list[Any]:
     return [targets] if isinstance(targets, str | Task | Mapping) else list(targets)
 
 
-def _begin(asked: WeightingsAsked) -> None:
+def _begin(settings: WeightingsAsked) -> None:
     """Write what is compared into the folder, so that two comparisons are not mixed in it.
 
     Raises:
         InputError: where the folder holds a comparison of something else.
     """
-    path, digest = _record(asked.out), _digest(asked)
+    path, digest = _record(settings.out), _digest(settings)
     if path.exists():
         try:
             existing = safe_read.json(safe_read.content(path, safe_read.SIZE))
@@ -348,7 +352,7 @@ def _begin(asked: WeightingsAsked) -> None:
             existing = None
         if not isinstance(existing, dict) or existing.get("asked") != digest:
             raise InputError(
-                f"The folder {shorten(asked.out)!r} holds a comparison of weightings with "
+                f"The folder {shorten(settings.out)!r} holds a comparison of weightings with "
                 "another table, other targets or other options; choose another out=, or remove it."
             )
     else:
@@ -360,15 +364,15 @@ def _record(folder: Path) -> Path:
     return folder / OLD_NAME if (folder / OLD_NAME).exists() else folder / NAME
 
 
-def _digest(asked: WeightingsAsked) -> str:
+def _digest(settings: WeightingsAsked) -> str:
     """Return a checksum of what all runs have in common, without the cells of a data frame."""
     source = (
-        str(asked.source) if isinstance(asked.source, str | Path) else type(asked.source).__name__
+        str(settings.source)
+        if isinstance(settings.source, str | Path)
+        else type(settings.source).__name__
     )
-    settings = (source, _listed(asked.targets), asked.options, asked.spec)
-    return hashlib.sha256(
-        msgspec.json.encode(settings, enc_hook=_plain, order="sorted")
-    ).hexdigest()
+    content = (source, _listed(settings.targets), settings.options, settings.spec)
+    return hashlib.sha256(msgspec.json.encode(content, enc_hook=_plain, order="sorted")).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -380,7 +384,7 @@ def _plain(value: Any) -> Any:
 
 
 def _train_all(
-    asked: WeightingsAsked, jobs: list[WeightedTraining], processes: int | None, say: Any
+    settings: WeightingsAsked, jobs: list[WeightedTraining], processes: int | None, say: Any
 ) -> None:
     """Train all jobs that are not finished.
 
@@ -389,15 +393,15 @@ def _train_all(
     side_by_side.number(
         processes, len(jobs), 0.0
     )  # only to check that it is a number, before any training
-    remaining = [job for job in jobs if not _has_ended(asked.out / job.folder)]
+    remaining = [job for job in jobs if not _has_ended(settings.out / job.folder)]
     if say is not None and len(remaining) < len(jobs):
         say(
             f"{len(jobs) - len(remaining)} of {len(jobs)} trainings are finished already and are "
             "reused."
         )
     if processes is None and len(remaining) > 1:
-        side_by_side.run(train, asked, remaining[:1])
-        seconds = float(Run(asked.out / remaining.pop(0).folder).metrics["seconds"])
+        side_by_side.run(train, settings, remaining[:1])
+        seconds = float(Run(settings.out / remaining.pop(0).folder).metrics["seconds"])
         processes = side_by_side.number(None, len(remaining), seconds * len(remaining))
         if say is not None:
             say(
@@ -406,37 +410,37 @@ def _train_all(
             )
     done = None if say is None else lambda job, _: say(f"Trained: {job}")
     side_by_side.run(
-        train, asked, remaining, side_by_side.number(processes, len(remaining), 0.0), done
+        train, settings, remaining, side_by_side.number(processes, len(remaining), 0.0), done
     )
-    _repeat_warnings(asked.out / jobs[0].folder, say)
+    _repeat_warnings(settings.out / jobs[0].folder, say)
 
 
-def _has_ended(place: Path) -> bool:
+def _has_ended(path: Path) -> bool:
     """Return whether a folder holds a finished run."""
-    return place.exists() and Run(place).finished
+    return path.exists() and Run(path).finished
 
 
-def train(asked: WeightingsAsked, job: WeightedTraining) -> None:
+def train(settings: WeightingsAsked, job: WeightedTraining) -> None:
     """Train one weighting, or resume it, unless it is finished."""
-    run_folder = asked.out / job.folder
+    run_folder = settings.out / job.folder
     with warnings.catch_warnings():
         # Every training would repeat the same warnings; `_repeat_warnings` shows them once.
         warnings.simplefilter("ignore")
         if run_folder.exists():
             run = Run(run_folder)
             if not run.finished:
-                resume(run_folder, asked.source, progress=False)
-        elif asked.spec is None:
-            options = asked.options | {"weights": job.weights, "seed": job.seed}
-            fit(asked.source, asked.targets, out=run_folder, progress=False, **options)
+                resume(run_folder, settings.source, progress=False)
+        elif settings.spec is None:
+            options = settings.options | {"weights": job.weights, "seed": job.seed}
+            fit(settings.source, settings.targets, out=run_folder, progress=False, **options)
         else:
-            tasks = with_weights(tasks_from(asked.spec.tasks), job.weights)
+            tasks = with_weights(tasks_from(settings.spec.tasks), job.weights)
             configs = [task.to_config() for task in tasks]
-            spec = msgspec.structs.replace(asked.spec, tasks=configs, seed=job.seed)
-            fit(asked.source, spec=spec, out=run_folder, progress=False, **asked.options)
+            spec = msgspec.structs.replace(settings.spec, tasks=configs, seed=job.seed)
+            fit(settings.source, spec=spec, out=run_folder, progress=False, **settings.options)
 
 
-def _repeat_warnings(place: Path, say: Any) -> None:
+def _repeat_warnings(path: Path, say: Any) -> None:
     """Repeat the warnings about the table once for all runs."""
-    for sentence in Run(place).schema["warnings"]:
+    for sentence in Run(path).schema["warnings"]:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)

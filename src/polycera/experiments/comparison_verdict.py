@@ -15,50 +15,50 @@ SHOWN = 5
 """A sentence names at most this many tasks, the first ones."""
 
 
-def verdict(found: SeparateComparison, names: Sequence[str]) -> str:
+def verdict(comparison: SeparateComparison, names: Sequence[str]) -> str:
     """Return a comparison in three sentences or more.
 
     Args:
-        found: the comparison.
+        comparison: the comparison.
         names: names of all tasks of the run; the comparison may have only some of them.
     """
-    parts = [
-        _winner(found),
-        _judged(found),
-        _cost(found, len(names)),
-        _chance(found),
-        _groups(found),
+    sentences = [
+        _winner(comparison),
+        _judged(comparison),
+        _cost(comparison, len(names)),
+        _chance(comparison),
+        _groups(comparison),
     ]
-    return " ".join(part for part in parts if part)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _winner(found: SeparateComparison) -> str:
+def _winner(comparison: SeparateComparison) -> str:
     """Return the sentence that says who wins."""
-    joint, separate = _better(found, "joint"), _better(found, "separate")
-    rows = f"on the {found.part} rows"
-    if found.delta is None:
+    joint, separate = _better(comparison, "joint"), _better(comparison, "separate")
+    rows = f"on the {comparison.part} rows"
+    if comparison.delta is None:
         return f"No verdict: no metric of these tasks is defined {rows}."
-    if len(found.seeds) == 1:
+    if len(comparison.seeds) == 1:
         leader = (
             "the joint network"
-            if found.delta > 0
+            if comparison.delta > 0
             else "separate networks"
-            if found.delta < 0
+            if comparison.delta < 0
             else "neither"
         )
         return (
-            f"Undecided {rows}: {leader} is ahead, {_mean(found)}, but one seed cannot show "
+            f"Undecided {rows}: {leader} is ahead, {_mean(comparison)}, but one seed cannot show "
             "whether that is chance."
         )
     # Intervals without a width are no evidence, although they lie on one side of 0.
-    if _all_flat(found):
-        if not found.delta:
+    if _all_flat(comparison):
+        if not comparison.delta:
             return f"Neither wins {rows}: with each seed both give the same numbers."
         return (
-            f"Undecided {rows}: all {len(found.seeds)} seeds gave the same numbers, so they "
-            f"cannot show what is chance; {_mean(found)}."
+            f"Undecided {rows}: all {len(comparison.seeds)} seeds gave the same numbers, so they "
+            f"cannot show what is chance; {_mean(comparison)}."
         )
-    of_tasks, mean_winner = f"of {len(found.tasks)} tasks", _decided(found)
+    of_tasks, mean_winner = f"of {len(comparison.tasks)} tasks", _decided(comparison)
     winners = {
         side
         for side, decides in (("joint", joint), ("separate", separate), (mean_winner, True))
@@ -67,12 +67,12 @@ def _winner(found: SeparateComparison) -> str:
     if not winners:
         return (
             f"Neither wins {rows}: no difference can be distinguished from chance in any "
-            f"{of_tasks}; {_mean(found)}."
+            f"{of_tasks}; {_mean(comparison)}."
         )
     if len(winners) == 2:
         return (
             f"It depends on the task {rows}: the joint network is better in {_named(joint)}, "
-            f"separate networks in {_named(separate)}; {_mean(found)}."
+            f"separate networks in {_named(separate)}; {_mean(comparison)}."
         )
     wins = {"joint": "The joint network wins", "separate": "Separate networks win"}
     leads = {"joint": "The joint network is ahead", "separate": "Separate networks are ahead"}
@@ -81,18 +81,18 @@ def _winner(found: SeparateComparison) -> str:
     tasks = (
         f"better in {count} {of_tasks} and worse in none" if count else "though in no single task"
     )
-    return f"{subject} {rows}: {tasks}; {_mean(found)}."
+    return f"{subject} {rows}: {tasks}; {_mean(comparison)}."
 
 
-def _all_flat(found: SeparateComparison) -> bool:
+def _all_flat(comparison: SeparateComparison) -> bool:
     """Return whether all seeds gave the same difference, for every task."""
-    ends = [(gain.low, gain.high) for gain in found.tasks.values()]
+    ends = [(gain.low, gain.high) for gain in comparison.tasks.values()]
     return all(low is not None and high is not None and flat(low, high) for low, high in ends)
 
 
-def _judged(found: SeparateComparison) -> str:
+def _judged(comparison: SeparateComparison) -> str:
     """Return the sentence that says that kernel ridge takes no part, where the run has it."""
-    if not found.network_alone:
+    if not comparison.network_alone:
         return ""
     return (
         "Only the networks are compared: the run's kernel ridge, which is solved for each task "
@@ -100,19 +100,19 @@ def _judged(found: SeparateComparison) -> str:
     )
 
 
-def _better(found: SeparateComparison, side: str) -> list[str]:
+def _better(comparison: SeparateComparison, side: str) -> list[str]:
     """Return the tasks in which a side is better."""
-    return [name for name, gain in found.tasks.items() if gain.better == side]
+    return [name for name, gain in comparison.tasks.items() if gain.better == side]
 
 
-def _decided(found: SeparateComparison) -> str:
+def _decided(comparison: SeparateComparison) -> str:
     """Return which side is better by the mean over the tasks.
 
     The interval of the mean is used: seeds that change every task may leave their ratio as it is.
     """
-    if found.low is None or found.high is None:
+    if comparison.low is None or comparison.high is None:
         return "neither"
-    return "joint" if found.low > 0 else "separate" if found.high < 0 else "neither"
+    return "joint" if comparison.low > 0 else "separate" if comparison.high < 0 else "neither"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -120,27 +120,29 @@ def _named(names: Sequence[str]) -> str:
     return listing(names, SHOWN)
 
 
-def _mean(found: SeparateComparison) -> str:
+def _mean(comparison: SeparateComparison) -> str:
     """Return the part of the sentence about the mean relative gain and its interval."""
-    assert found.delta is not None
-    text = f"the joint network's mean relative gain (delta-m) is {found.delta:+.1%}"
-    if found.low is None or found.high is None:
+    assert comparison.delta is not None
+    text = f"the joint network's mean relative gain (delta-m) is {comparison.delta:+.1%}"
+    if comparison.low is None or comparison.high is None:
         return text
-    interval = f"{found.confidence:.0%} interval over {len(found.seeds)} seeds"
-    return f"{text} ({found.low:+.1%} to {found.high:+.1%}, {interval})"
+    interval = f"{comparison.confidence:.0%} interval over {len(comparison.seeds)} seeds"
+    return f"{text} ({comparison.low:+.1%} to {comparison.high:+.1%}, {interval})"
 
 
-def _cost(found: SeparateComparison, tasks: int) -> str:
+def _cost(comparison: SeparateComparison, tasks: int) -> str:
     """Return the sentence about the costs.
 
     Sizes are those of one network for each task of the run, times those of the trained networks.
     """
-    joint_size, separate_size = found.joint.parameters, found.separate.parameters
-    joint_seconds = sum(found.joint_seconds) / len(found.seeds)
-    separate_seconds = sum(found.separate_seconds) / len(found.seeds)
-    which_tasks = "each task" if len(found.tasks) == tasks else f"each of the {tasks} tasks"
+    joint_size, separate_size = comparison.joint.parameters, comparison.separate.parameters
+    joint_seconds = sum(comparison.joint_seconds) / len(comparison.seeds)
+    separate_seconds = sum(comparison.separate_seconds) / len(comparison.seeds)
+    which_tasks = "each task" if len(comparison.tasks) == tasks else f"each of the {tasks} tasks"
     trained_tasks = (
-        "" if len(found.tasks) == tasks else f" for the {len(found.tasks)} that were trained"
+        ""
+        if len(comparison.tasks) == tasks
+        else f" for the {len(comparison.tasks)} that were trained"
     )
     return (
         f"A network for {which_tasks} has {separate_size / max(joint_size, 1):.1f} times the "
@@ -150,13 +152,16 @@ def _cost(found: SeparateComparison, tasks: int) -> str:
     )
 
 
-def _chance(found: SeparateComparison) -> str:
+def _chance(comparison: SeparateComparison) -> str:
     """Return the sentence about what the intervals do not cover."""
-    task_count, false_alarms = len(found.tasks), (1 - found.confidence) * len(found.tasks)
+    task_count, false_alarms = (
+        len(comparison.tasks),
+        (1 - comparison.confidence) * len(comparison.tasks),
+    )
     text = "Seeds vary initial weights, order of rows and dropout, not the split of the rows"
-    if found.part == "validation":
+    if comparison.part == "validation":
         text += ", and early stopping used these rows"
-    if false_alarms < 0.5 or len(found.seeds) == 1:
+    if false_alarms < 0.5 or len(comparison.seeds) == 1:
         return f"{text}."
     return (
         f"{text}; of {task_count} tasks about {false_alarms:.0f} would seem to differ by chance "
@@ -164,12 +169,12 @@ def _chance(found: SeparateComparison) -> str:
     )
 
 
-def _groups(found: SeparateComparison) -> str:
+def _groups(comparison: SeparateComparison) -> str:
     """Return the sentence about groups of tasks, where pairs were trained."""
-    if found.affinity is None:
+    if comparison.affinity is None:
         return ""
-    names = list(found.tasks)
-    groups = [[names[task] for task in group] for group in found.affinity.groups]
+    names = list(comparison.tasks)
+    groups = [[names[task] for task in group] for group in comparison.affinity.groups]
     together = [_named(group) for group in groups if len(group) > 1]
     if not together:
         return "In pairs, no task gains from another on average: each is best trained separately."

@@ -53,10 +53,10 @@ def quantile(probability: float, freedom: int) -> float:
         probability: from 0.5 up to, but without, 1.
         freedom: degrees of freedom, 1 or more.
     """
-    low, high, wanted = 0.0, math.pi / 2, 2 * probability - 1
+    low, high, target = 0.0, math.pi / 2, 2 * probability - 1
     # Stops when no float lies between the ends: the last digit is reached.
     while (middle := (low + high) / 2) not in (low, high):
-        low, high = (middle, high) if _within(middle, freedom) < wanted else (low, middle)
+        low, high = (middle, high) if _within(middle, freedom) < target else (low, middle)
     return math.sqrt(freedom) * math.tan(low)
 
 

@@ -24,9 +24,7 @@ from polycera.tabular.loss_weights import weight_of
 from polycera.tabular.prepare import tasks_from
 from polycera.tasks.terms import factor
 
-JUDGED = (
-    "Only networks are compared: loss weights do not affect kernel ridge, so it takes no part."
-)
+JUDGED = "Only networks are compared: loss weights do not affect kernel ridge, so it takes no part."
 """This sentence says what is compared."""
 
 
@@ -121,7 +119,7 @@ class WeightingComparison:
         names = list(self.points[0].tasks)
         score_weights = np.zeros(len(names))
         for name, value in weights.items():
-            score_weights[self._place(name)] = factor(value, f"the weight of {shorten(name)!r}")
+            score_weights[self._index(name)] = factor(value, f"the weight of {shorten(name)!r}")
         if not score_weights.sum() > 0:
             raise InputError(
                 "Expected weights that are finite, 0 or more, and one above 0, got "
@@ -138,7 +136,7 @@ class WeightingComparison:
         Raises:
             UnknownName: for a task that does not exist.
         """
-        skills = _skills(self.points)[:, [self._place(one), self._place(other)]]
+        skills = _skills(self.points)[:, [self._index(one), self._index(other)]]
         # A weighting with an undefined skill cannot be drawn, so the line leaves it out.
         pareto_points = np.flatnonzero(
             pareto_set.non_dominated(skills) & ~np.isnan(skills).any(axis=1)
@@ -182,7 +180,7 @@ class WeightingComparison:
         """Return the comparison as plain values, for JSON."""
         return {"part": self.part, "judged": self.judged, "points": self.table}
 
-    def _place(self, name: str) -> int:
+    def _index(self, name: str) -> int:
         """Return the position of a task among the tasks of the comparison."""
         names = list(self.points[0].tasks)
         if name not in names:
@@ -203,7 +201,7 @@ def gathered(
         InputError: where two runs of a seed did not have the same rows, or a run's weights are not
             those in its name.
     """
-    opened = [(weights, [Run(folder) for folder in places]) for weights, places in weightings]
+    opened = [(weights, [Run(folder) for folder in folders]) for weights, folders in weightings]
     _check_alike(opened)
     first = opened[0][1][0].metrics
     part = "validation" if first.get("validation") else first["held_out"]

@@ -26,13 +26,13 @@ LONGEST = 80
 """The name of a folder has at most this many characters."""
 
 
-def design(own: Weights) -> list[Weights]:
+def design(defaults: Weights) -> list[Weights]:
     """Return the default weightings: equal weights, and then each task with more or less weight.
 
     Two tasks get 4 : 1 and 16 : 1 both ways; of more tasks each gets 4 and 1/4.
 
     Args:
-        own: any weights, for the names of the tasks.
+        defaults: any weights, for the names of the tasks.
 
     Raises:
         InputError: for more than 12 tasks, because the trainings would take too long.
@@ -41,37 +41,37 @@ def design(own: Weights) -> list[Weights]:
         >>> design({"a": 1.0, "b": 1.0})[:2]
         [{'a': 1.0, 'b': 1.0}, {'a': 4.0, 'b': 1.0}]
     """
-    if len(own) > MANY:
+    if len(defaults) > MANY:
         raise InputError(
-            f"For {len(own)} tasks say which weights to try: weights=[{{name: number, ...}}, ...]."
+            f"For {len(defaults)} tasks name the weights to try: weights=[{{name: number, ...}}, ...]."
         )
-    factors = RATIOS if len(own) == 2 else (RATIOS[0], 1 / RATIOS[0])
-    equal = dict.fromkeys(own, 1.0)
-    return [equal] + [equal | {name: factor} for name in own for factor in factors]
+    factors = RATIOS if len(defaults) == 2 else (RATIOS[0], 1 / RATIOS[0])
+    equal = dict.fromkeys(defaults, 1.0)
+    return [equal] + [equal | {name: factor} for name in defaults for factor in factors]
 
 
-def listed(asked: Any) -> list[Mapping[str, Any]]:
+def listed(weightings: Any) -> list[Mapping[str, Any]]:
     """Return the user's weightings as a list of dicts.
 
     Raises:
         InputError: for anything else.
     """
-    if isinstance(asked, Mapping | str) or not isinstance(asked, Iterable):
+    if isinstance(weightings, Mapping | str) or not isinstance(weightings, Iterable):
         raise InputError(
             "Expected weights= to be a list of dicts of task to number, got "
-            f"{shorten(repr(asked))}."
+            f"{shorten(repr(weightings))}."
         )
-    weightings = list(asked)
-    for weighting in weightings:
+    as_list = list(weightings)
+    for weighting in as_list:
         if not isinstance(weighting, Mapping):
             raise InputError(
                 "Expected the weights to be a dict of task to number, got "
                 f"{shorten(repr(weighting))}."
             )
-    return weightings
+    return as_list
 
 
-def checked(asked: Any, own: Weights) -> list[Weights]:
+def checked(weightings: Any, defaults: Weights) -> list[Weights]:
     """Return the user's weightings, each with every task.
 
     A task that is not named keeps its own weight.
@@ -81,29 +81,29 @@ def checked(asked: Any, own: Weights) -> list[Weights]:
         InputError: for anything but a list of weights that are finite, 0 or more and not all 0; for
             a weighting that comes twice.
     """
-    weightings = [
-        own | {name: _weight(name, value, own) for name, value in weighting.items()}
-        for weighting in listed(asked)
+    complete = [
+        defaults | {name: _weight(name, value, defaults) for name, value in weighting.items()}
+        for weighting in listed(weightings)
     ]
-    if not weightings:
+    if not complete:
         raise InputError(
             "No weights to try: name some, or leave weights= out for a default design."
         )
-    for index, weighting in enumerate(weightings):
+    for index, weighting in enumerate(complete):
         if not sum(weighting.values()) > 0:
             raise InputError(
                 f"The weights {shorten(weighting)} are all 0, so nothing would be learned; raise "
                 "one of them."
             )
-        if weighting in weightings[:index]:
+        if weighting in complete[:index]:
             raise InputError(f"The weights {shorten(weighting)} are given twice; name each once.")
-    return weightings
+    return complete
 
 
-def _weight(name: str, value: Any, own: Weights) -> float:
+def _weight(name: str, value: Any, defaults: Weights) -> float:
     """Return one weight as a float, checked."""
-    if name not in own:
-        raise UnknownName("task in the weights:", name, own)
+    if name not in defaults:
+        raise UnknownName("task in the weights:", name, defaults)
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)

@@ -56,13 +56,13 @@ def shares(logits: Tensor, present: Tensor) -> Tensor:
     return share / ops.maximum(ops.sum(share), LEAST)
 
 
-def usual(state: State, seen: StepLosses) -> Tensor:
+def usual(state: State, step: StepLosses) -> Tensor:
     """Return the running means of the losses' absolute values [m].
 
     A task's mean starts with its first loss that is not 0. A loss counts as at most twice the mean,
     so that one very large loss does not raise the floor for long.
     """
-    sizes, means = ops.abs(seen.losses), state["usual"]
+    sizes, means = ops.abs(step.losses), state["usual"]
     return ops.where(
         means > 0, means + (1.0 - MEMORY) * (ops.minimum(sizes, 2.0 * means) - means), sizes
     )
@@ -77,7 +77,7 @@ def positive(losses: Tensor, usual: Tensor) -> Tensor:
     return ops.maximum(ops.maximum(losses, FLOOR * usual), LEAST)
 
 
-def moved(log: Tensor, step: Tensor, known: Tensor) -> Tensor:
+def moved(log: Tensor, step: Tensor, defined: Tensor) -> Tensor:
     """Return the log weights [m] after a step; their sum stays the same.
 
     A task that is not known in this step moves like the mean of the others.
@@ -85,12 +85,12 @@ def moved(log: Tensor, step: Tensor, known: Tensor) -> Tensor:
     Args:
         log: [m] log weights before the step.
         step: [m] the change of each log weight.
-        known: [m] 1.0 where the step of the task is known, else 0.0.
+        defined: [m] 1.0 where the step of the task is known, else 0.0.
     """
-    return ops.clip(log + known * (step - mean(step, known)), -WIDEST, WIDEST)
+    return ops.clip(log + defined * (step - mean(step, defined)), -WIDEST, WIDEST)
 
 
-def unweighted(seen: StepLosses) -> tuple[Tensor, Tensor]:
+def unweighted(step: StepLosses) -> tuple[Tensor, Tensor]:
     """Return the last step's gradient norms without the weights of that step.
 
     The tasks' own loss weights are still in them.
@@ -98,9 +98,11 @@ def unweighted(seen: StepLosses) -> tuple[Tensor, Tensor]:
     Returns:
         The norms [m], 0 where they are not known, and 1.0 where they are known, else 0.0 [m].
     """
-    known = ops.logical_and(seen.norms > 0, ops.logical_and(seen.weights > FAINT, seen.present > 0))
-    norms = ops.minimum(seen.norms / ops.where(known, seen.weights, 1.0), LARGEST)
-    return ops.where(known, norms, 0.0), ops.cast(known, "float32")
+    defined = ops.logical_and(
+        step.norms > 0, ops.logical_and(step.weights > FAINT, step.present > 0)
+    )
+    norms = ops.minimum(step.norms / ops.where(defined, step.weights, 1.0), LARGEST)
+    return ops.where(defined, norms, 0.0), ops.cast(defined, "float32")
 
 
 def adam(state: State, gradient: Tensor, rate: float) -> tuple[State, Tensor]:

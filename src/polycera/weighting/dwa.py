@@ -63,15 +63,15 @@ class DWA(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "sum", "steps", "newer", "older")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
         # "older" is 0 until two windows have passed.
         comparable = state["older"] > 0
         rates = ops.where(
             comparable, state["newer"] / ops.where(comparable, state["older"], 1.0), 1.0
         )
         rates = ops.clip(rates, -STEEPEST, STEEPEST)
-        weights = count(seen.present) * shares(rates / self.temperature, seen.present)
-        total, steps = state["sum"] + seen.losses, state["steps"] + 1.0
+        weights = count(step.present) * shares(rates / self.temperature, step.present)
+        total, steps = state["sum"] + step.losses, state["steps"] + 1.0
         full = steps >= self.window
         state = {
             "sum": ops.where(full, 0.0, total),

@@ -35,5 +35,5 @@ class Equal(WeightingMethod):
     sees = ()
     when = "first; with tuned task weights it is hard to beat"
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        return state, ops.ones_like(seen.losses)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        return state, ops.ones_like(step.losses)

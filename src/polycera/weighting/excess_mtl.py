@@ -64,17 +64,17 @@ class ExcessMTL(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "log", "root", "first")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        norms, known = unweighted(seen)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        norms, defined = unweighted(step)
         # Squares are taken of ratios to the larger value, so that they do not overflow.
         top = ops.maximum(ops.maximum(norms, state["root"]), LEAST)
         root = top * ops.sqrt((norms / top) ** 2 + (state["root"] / top) ** 2)
         excess = norms * (norms / ops.maximum(root, LEAST))
         # The first estimate has nothing to compare with, so the weight stays.
-        comparable = known * ops.cast(state["first"] > 0, "float32")
+        comparable = defined * ops.cast(state["first"] > 0, "float32")
         risen = ops.minimum(excess / ops.maximum(state["first"], LEAST), MOST)
         log = moved(state["log"], self.rate * risen, comparable)
         first = ops.where(state["first"] > 0, state["first"], excess)
-        return {"log": log, "root": root, "first": first}, count(seen.present) * shares(
-            log, seen.present
+        return {"log": log, "root": root, "first": first}, count(step.present) * shares(
+            log, step.present
         )

@@ -62,22 +62,22 @@ class FAMO(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "w", "count", "mean", "square", "usual", "last")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        usual_losses = usual(state, seen)
-        losses = positive(seen.losses, usual_losses)
-        comparable = seen.present * ops.cast(state["last"] > 0, "float32")
-        z = shares(state["w"], seen.present)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        usual_losses = usual(state, step)
+        losses = positive(step.losses, usual_losses)
+        comparable = step.present * ops.cast(state["last"] > 0, "float32")
+        z = shares(state["w"], step.present)
         fallen = ops.log(ops.where(comparable > 0, state["last"], losses)) - ops.log(losses)
         gradient = (
             z * comparable * (fallen - mean(fallen, z * comparable)) + self.decay * state["w"]
         )
-        moments, step = adam(state, gradient, self.rate)
+        moments, change = adam(state, gradient, self.rate)
         # A task that is present for the first time has no earlier loss to compare with. Its w and
         # its Adam moments stay unchanged.
-        learned = {
-            name: ops.where(comparable > 0, part, state[name]) for name, part in moments.items()
+        next_state = {
+            name: ops.where(comparable > 0, moment, state[name]) for name, moment in moments.items()
         }
-        learned["w"] = ops.where(comparable > 0, state["w"] - step, state["w"])
+        next_state["w"] = ops.where(comparable > 0, state["w"] - change, state["w"])
         # c z / L, computed in logs, where small losses do not overflow.
-        weights = count(seen.present) * shares(learned["w"] - ops.log(losses), seen.present)
-        return {**learned, "usual": usual_losses, "last": losses}, weights
+        weights = count(step.present) * shares(next_state["w"] - ops.log(losses), step.present)
+        return {**next_state, "usual": usual_losses, "last": losses}, weights

@@ -31,8 +31,8 @@ class GLS(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("gls"), np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
-        >>> _, weights = method.update(method.init(2), seen)
+        >>> step = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> _, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights]
         [0.5, 2.0]
     """
@@ -45,8 +45,8 @@ class GLS(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        usual_losses = usual(state, seen)
-        logs = ops.log(positive(seen.losses, usual_losses))
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        usual_losses = usual(state, step)
+        logs = ops.log(positive(step.losses, usual_losses))
         # e^69 is 1e30, the largest weight.
-        return {"usual": usual_losses}, ops.exp(ops.minimum(mean(logs, seen.present) - logs, 69.0))
+        return {"usual": usual_losses}, ops.exp(ops.minimum(mean(logs, step.present) - logs, 69.0))

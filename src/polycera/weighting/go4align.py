@@ -40,8 +40,8 @@ class GO4Align(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("go4align"), np.ones(3, "float32")
-        >>> seen = StepLosses(np.array([1.0, 1.1, 4.0], "float32"), ones, ones, ones, ones, ones)
-        >>> _, weights = method.update(method.init(3), seen)
+        >>> step = StepLosses(np.array([1.0, 1.1, 4.0], "float32"), ones, ones, ones, ones, ones)
+        >>> _, weights = method.update(method.init(3), step)
         >>> [round(float(w), 2) for w in weights]
         [1.94, 1.94, 0.51]
     """
@@ -62,14 +62,14 @@ class GO4Align(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "log", "usual")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        usual_losses = usual(state, seen)
-        losses = positive(seen.losses, usual_losses)
-        above = ops.where(seen.present > 0, losses - mean(losses, seen.present), 0.0)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        usual_losses = usual(state, step)
+        losses = positive(step.losses, usual_losses)
+        above = ops.where(step.present > 0, losses - mean(losses, step.present), 0.0)
         log = state["log"] - ops.clip(self.rate * above, -FURTHEST, FURTHEST)
-        scale = count(seen.present) * mean(losses, seen.present) / losses
-        values = ops.minimum(scale * shares(log, seen.present), LARGEST)
-        return {"log": log, "usual": usual_losses}, grouped(values, seen.present, self.groups)
+        scale = count(step.present) * mean(losses, step.present) / losses
+        values = ops.minimum(scale * shares(log, step.present), LARGEST)
+        return {"log": log, "usual": usual_losses}, grouped(values, step.present, self.groups)
 
 
 def grouped(values: Tensor, present: Tensor, groups: int) -> Tensor:

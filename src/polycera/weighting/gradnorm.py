@@ -79,18 +79,18 @@ class GradNorm(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "log", "first", "last", "usual")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        known = unweighted(seen)[1] * ops.cast(state["last"] > 0, "float32")
-        lengths = ops.where(known > 0, seen.norms, 0.0)
-        lengths = lengths / ops.maximum(mean(lengths, known), LEAST)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        defined = unweighted(step)[1] * ops.cast(state["last"] > 0, "float32")
+        lengths = ops.where(defined > 0, step.norms, 0.0)
+        lengths = lengths / ops.maximum(mean(lengths, defined), LEAST)
         remaining = ops.clip(
             state["last"] / ops.maximum(state["first"], LEAST), 1.0 / FURTHEST, FURTHEST
         )
-        lag = remaining / ops.maximum(mean(remaining, known), 1.0 / FURTHEST)
+        lag = remaining / ops.maximum(mean(remaining, defined), 1.0 / FURTHEST)
         slope = lengths * ops.sign(lengths - lag**self.alpha)
-        log = moved(state["log"], -self.rate * slope, known)
-        usual_losses = usual(state, seen)
-        losses = positive(seen.losses, usual_losses)
+        log = moved(state["log"], -self.rate * slope, defined)
+        usual_losses = usual(state, step)
+        losses = positive(step.losses, usual_losses)
         first = ops.where(state["first"] > 0, state["first"], losses)
-        weights = count(seen.present) * shares(log, seen.present)
+        weights = count(step.present) * shares(log, step.present)
         return {"log": log, "first": first, "last": losses, "usual": usual_losses}, weights

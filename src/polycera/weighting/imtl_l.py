@@ -36,8 +36,8 @@ class IMTLL(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "imtl_l", "rate": 0.1}), np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
-        >>> state, weights = method.update(method.init(2), seen)
+        >>> step = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> state, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights], [round(float(s), 2) for s in state["s"]]
         ([1.0, 1.0], [-0.3, 0.0])
     """
@@ -58,5 +58,5 @@ class IMTLL(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "s")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        return {"s": state["s"] + self.rate * slope(-state["s"], seen.losses)}, ops.exp(state["s"])
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        return {"s": state["s"] + self.rate * slope(-state["s"], step.losses)}, ops.exp(state["s"])

@@ -31,8 +31,8 @@ class Log(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("log"), np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([4.0, 0.5], "float32"), ones, ones, ones, ones, ones)
-        >>> _, weights = method.update(method.init(2), seen)
+        >>> step = StepLosses(np.array([4.0, 0.5], "float32"), ones, ones, ones, ones, ones)
+        >>> _, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights]
         [0.25, 2.0]
     """
@@ -48,6 +48,6 @@ class Log(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        usual_losses = usual(state, seen)
-        return {"usual": usual_losses}, 1.0 / positive(seen.losses, usual_losses)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        usual_losses = usual(state, step)
+        return {"usual": usual_losses}, 1.0 / positive(step.losses, usual_losses)

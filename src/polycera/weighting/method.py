@@ -77,9 +77,9 @@ class WeightingMethod(MethodBase):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> ones = np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> step = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
         >>> method = get("gls")
-        >>> state, weights = method.update(method.init(2), seen)
+        >>> state, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights]
         [0.5, 2.0]
     """
@@ -98,49 +98,51 @@ class WeightingMethod(MethodBase):
         """
         return self
 
-    def update(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
+    def update(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
         """Return the state after this step, and the weights of the tasks' losses in the total loss.
 
         Args:
             state: what `init` or the last `update` returned.
-            seen: the inputs of this step.
+            step: the inputs of this step.
 
         Returns:
             The new state and the weights [m], 0 for absent tasks.
         """
-        seen = clean(seen)
+        step = clean(step)
         state = {
             name: ops.stop_gradient(ops.convert_to_tensor(part)) for name, part in state.items()
         }
-        following, weights = self.weigh(state, seen)
-        state = {name: kept(part, following[name], seen.present) for name, part in state.items()}
+        following, weights = self.weigh(state, step)
+        state = {
+            name: present_only(part, following[name], step.present) for name, part in state.items()
+        }
         weights = ops.clip(
             ops.nan_to_num(weights, nan=0.0, posinf=LARGEST, neginf=0.0), 0.0, LARGEST
         )
-        return state, ops.where(seen.present > 0, weights, 0.0)
+        return state, ops.where(step.present > 0, weights, 0.0)
 
     @abstractmethod
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
         """Compute the new state and the weights.
 
         All inputs are finite here, and the results of absent tasks are ignored.
         """
 
 
-def clean(seen: StepLosses) -> StepLosses:
+def clean(step: StepLosses) -> StepLosses:
     """Return the inputs in float32, finite and without gradients.
 
     Values that are not finite become 0, and tasks with such a loss become absent.
     """
-    seen = StepLosses(*(ops.stop_gradient(ops.cast(part, "float32")) for part in seen))
-    present = seen.present * ops.cast(ops.isfinite(seen.losses), "float32")
+    step = StepLosses(*(ops.stop_gradient(ops.cast(part, "float32")) for part in step))
+    present = step.present * ops.cast(ops.isfinite(step.losses), "float32")
     finite = StepLosses(
-        *(ops.clip(ops.where(ops.isfinite(part), part, 0.0), -LARGEST, LARGEST) for part in seen)
+        *(ops.clip(ops.where(ops.isfinite(part), part, 0.0), -LARGEST, LARGEST) for part in step)
     )
     return finite._replace(present=present)
 
 
-def kept(old: Tensor, new: Tensor, present: Tensor) -> Tensor:
+def present_only(old: Tensor, new: Tensor, present: Tensor) -> Tensor:
     """Return the new entry of the state, with old values where the new ones do not count.
 
     These are the rows of absent tasks and the values that are not finite.

@@ -54,10 +54,10 @@ class RLW(WeightingMethod):
             "distribution", self.distribution in ("normal", "dirichlet"), "'normal' or 'dirichlet'"
         )
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        noise = ops.clip(seen.noise, EDGE, 1.0 - EDGE)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        noise = ops.clip(step.noise, EDGE, 1.0 - EDGE)
         if self.distribution == "dirichlet":
             logits = ops.log(-ops.log(noise))
         else:
             logits = math.sqrt(2.0) * ops.erfinv(2.0 * noise - 1.0)
-        return state, count(seen.present) * shares(logits, seen.present)
+        return state, count(step.present) * shares(logits, step.present)

@@ -87,19 +87,19 @@ class Schedule(WeightingMethod):
 
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         if self.tasks is None or len(self.tasks) != m:
-            known = "no task" if self.tasks is None else f"{len(self.tasks)} tasks"
+            named = "no task" if self.tasks is None else f"{len(self.tasks)} tasks"
             raise InputError(
-                f"Weighting 'schedule' was given the names of {known} and has to start with {m}: "
+                f"Weighting 'schedule' was given the names of {named} and has to start with {m}: "
                 "call bind(names) first."
             )
         factors = [(self.to or {}).get(name, 1.0) for name in self.tasks]
         return {"step": np.zeros((), "float32"), "to": np.array(factors, "float32")}
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        part = state["step"] / self.steps
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        progress = state["step"] / self.steps
         if self.shape == "cosine":
-            part = 0.5 - 0.5 * ops.cos(math.pi * part)
+            progress = 0.5 - 0.5 * ops.cos(math.pi * progress)
         elif self.shape == "step":
-            part = ops.floor(part)
-        step = ops.minimum(state["step"] + 1.0, float(self.steps))
-        return {"step": step, "to": state["to"]}, 1.0 + (state["to"] - 1.0) * part
+            progress = ops.floor(progress)
+        next_step = ops.minimum(state["step"] + 1.0, float(self.steps))
+        return {"step": next_step, "to": state["to"]}, 1.0 + (state["to"] - 1.0) * progress

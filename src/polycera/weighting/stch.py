@@ -43,8 +43,8 @@ class STCH(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "stch", "form": "plain"}), np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([4.0, 2.0], "float32"), ones, ones, ones, ones, ones)
-        >>> _, weights = method.update(method.init(2), seen)
+        >>> step = StepLosses(np.array([4.0, 2.0], "float32"), ones, ones, ones, ones, ones)
+        >>> _, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights]
         [1.46, 0.54]
     """
@@ -68,15 +68,15 @@ class STCH(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual", "nadir", "steps") if self.form == "log" else {}
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        m = count(seen.present)
-        preferred = seen.preference / ops.maximum(mean(seen.preference, seen.present), LEAST)
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        m = count(step.present)
+        preferred = step.preference / ops.maximum(mean(step.preference, step.present), LEAST)
         if self.form == "plain":
             return state, m * preferred * shares(
-                preferred / m * seen.losses / self.mu, seen.present
+                preferred / m * step.losses / self.mu, step.present
             )
-        usual_losses = usual(state, seen)
-        losses = positive(seen.losses, usual_losses)
+        usual_losses = usual(state, step)
+        losses = positive(step.losses, usual_losses)
         steps = ops.minimum(state["steps"] + 1.0, float(self.warmup))
         early = ops.cast(state["steps"] < self.warmup, "float32")
         nadir = state["nadir"] + early * (losses - state["nadir"]) / steps
@@ -85,5 +85,5 @@ class STCH(WeightingMethod):
             - ops.log(ops.maximum(nadir, LEAST))
             + ops.log(ops.maximum(preferred, LEAST))
         )
-        weights = m * shares(logs / self.mu, seen.present) / losses
+        weights = m * shares(logs / self.mu, step.present) / losses
         return {"usual": usual_losses, "nadir": nadir, "steps": steps}, weights

@@ -12,7 +12,7 @@ from polycera.typing import Tensor
 from polycera.weighting.arithmetic import zeros
 from polycera.weighting.method import Paper, State, StepLosses, WeightingMethod
 
-PULL = 10.0
+GAIN = 10.0
 """Largest absolute value of the derivative by s: larger losses move s no further in a step."""
 
 
@@ -41,8 +41,8 @@ class Uncertainty(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get({"name": "uncertainty", "rate": 0.1}), np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
-        >>> state, weights = method.update(method.init(2), seen)
+        >>> step = StepLosses(np.array([4.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> state, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights], [round(float(s), 2) for s in state["s"]]
         ([1.0, 1.0], [0.3, 0.0])
     """
@@ -60,8 +60,8 @@ class Uncertainty(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "s")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        return {"s": state["s"] - self.rate * slope(state["s"], seen.losses)}, ops.exp(-state["s"])
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        return {"s": state["s"] - self.rate * slope(state["s"], step.losses)}, ops.exp(-state["s"])
 
 
 def slope(s: Tensor, losses: Tensor) -> Tensor:
@@ -71,6 +71,6 @@ def slope(s: Tensor, losses: Tensor) -> Tensor:
     below -69, where the weight exp(-s) reaches its largest value, 1e30.
     """
     derivative = 1.0 - ops.minimum(
-        ops.exp(-s) * ops.minimum(ops.maximum(losses, 0.0), 1e30), 1.0 + PULL
+        ops.exp(-s) * ops.minimum(ops.maximum(losses, 0.0), 1e30), 1.0 + GAIN
     )
     return ops.where(ops.logical_and(s < -69.0, derivative > 0), 0.0, derivative)

@@ -34,8 +34,8 @@ class UWSO(WeightingMethod):
         >>> import numpy as np
         >>> from polycera.weighting import StepLosses, get
         >>> method, ones = get("uw_so"), np.ones(2, "float32")
-        >>> seen = StepLosses(np.array([2.0, 1.0], "float32"), ones, ones, ones, ones, ones)
-        >>> state, weights = method.update(method.init(2), seen)
+        >>> step = StepLosses(np.array([2.0, 1.0], "float32"), ones, ones, ones, ones, ones)
+        >>> state, weights = method.update(method.init(2), step)
         >>> [round(float(w), 2) for w in weights]
         [0.76, 1.24]
     """
@@ -56,9 +56,9 @@ class UWSO(WeightingMethod):
     def init(self, m: int) -> dict[str, NDArray[np.float32]]:
         return zeros(m, "usual")
 
-    def weigh(self, state: State, seen: StepLosses) -> tuple[State, Tensor]:
-        usual_losses = usual(state, seen)
-        inverse = 1.0 / positive(seen.losses, usual_losses)
-        return {"usual": usual_losses}, count(seen.present) * shares(
-            inverse / self.temperature, seen.present
+    def weigh(self, state: State, step: StepLosses) -> tuple[State, Tensor]:
+        usual_losses = usual(state, step)
+        inverse = 1.0 / positive(step.losses, usual_losses)
+        return {"usual": usual_losses}, count(step.present) * shares(
+            inverse / self.temperature, step.present
         )
