@@ -315,7 +315,7 @@ def test_an_error_in_this_process_names_the_network(
         ({"seed": 3}, r"compare_weightings sets seed for each training itself; leave seed= out"),
         ({"seeds": 0}, r"Expected seeds="),
         ({"processes": -1}, r"Expected processes="),
-        ({"targets": [f"t{i}" for i in range(40)]}, r"For 40 tasks say which weights to try"),
+        ({"targets": [f"t{i}" for i in range(40)]}, r"For 40 tasks name the weights to try"),
         ({"source": None}, r"No table: pass a path"),
         ({"targets": ["price", "nothing"]}, r"nothing"),
     ],

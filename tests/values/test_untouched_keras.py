@@ -242,7 +242,7 @@ def test_scales_of_ones_own() -> None:
             callbacks=[pc.callbacks.JointScore(scale=scale)],
         )
 
-    history = fit(lambda seen: -seen.value).history
+    history = fit(lambda metrics: -metrics.value).history
     assert history["val_price_skill"][0] == pytest.approx(-history["val_price/rmse"][0])
     assert "lacks 'price'" in refused(lambda: fit({"churn": float}))
     assert "did you mean 'price'" in refused(lambda: fit({"churn": float, "prices": float}))

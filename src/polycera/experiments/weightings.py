@@ -43,7 +43,8 @@ def design(defaults: Weights) -> list[Weights]:
     """
     if len(defaults) > MANY:
         raise InputError(
-            f"For {len(defaults)} tasks name the weights to try: weights=[{{name: number, ...}}, ...]."
+            f"For {len(defaults)} tasks name the weights to try: "
+            "weights=[{name: number, ...}, ...]."
         )
     factors = RATIOS if len(defaults) == 2 else (RATIOS[0], 1 / RATIOS[0])
     equal = dict.fromkeys(defaults, 1.0)
