@@ -56,11 +56,11 @@ class Dates:
     @property
     def features(self) -> list[tuple[str, str]]:
         """Return (feature name, source column) for each feature, in order."""
-        return [
-            (f"{column} {part}", column)
-            for column, gap in zip(self.columns, self.gaps, strict=True)
-            for part in (*_PARTS, "is missing")[: len(_PARTS) + gap]
-        ]
+        names = []
+        for column, gap in zip(self.columns, self.gaps, strict=True):
+            parts = [*_PARTS, "is missing"] if gap else _PARTS
+            names += [(f"{column} {part}", column) for part in parts]
+        return names
 
     def write(self, table: Table, out: NDArray[np.float32]) -> None:
         """Write the features into out [n, features]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polycera.evaluation.masking import answers, share
+from polycera.evaluation.masking import binary_pairs, share
 from polycera.runs.results import ThresholdQuality
 from polycera.typing import Array
 
@@ -35,7 +35,7 @@ def at_threshold(
         >>> at_threshold(np.array([0, 1, 1, 1]), np.array([0.6, 0.3, 0.7, 0.9]), 0.65)
         ThresholdQuality(threshold=0.65, precision=1.0, recall=0.6666666666666666, f1=0.8, ...)
     """
-    truth, probability = answers(truth, probability)
+    truth, probability = binary_pairs(truth, probability)
     predicted = probability >= (HALF if threshold is None else threshold)
     true, positive_predictions, positives = (
         float(truth @ predicted),

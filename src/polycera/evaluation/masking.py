@@ -23,11 +23,11 @@ def pairs(truth: Array, prediction: Array) -> tuple[Array, Array]:
             f"True labels of shape {list(truth.shape)} and predictions of shape "
             f"{list(prediction.shape)} cannot be compared; pass two arrays of shape [n]."
         )
-    known = np.isfinite(truth) & np.isfinite(prediction)
-    return truth[known], prediction[known]
+    defined = np.isfinite(truth) & np.isfinite(prediction)
+    return truth[defined], prediction[defined]
 
 
-def answers(truth: Array, probability: Array) -> tuple[Array, Array]:
+def binary_pairs(truth: Array, probability: Array) -> tuple[Array, Array]:
     """Return what `pairs` returns, for labels of 0 and 1 and the probability of 1.
 
     Raises:
@@ -45,9 +45,9 @@ def answers(truth: Array, probability: Array) -> tuple[Array, Array]:
     return truth, probability
 
 
-def share(part: float, whole: float) -> float | None:
+def share(numerator: float, denominator: float) -> float | None:
     """Return part / whole; None where whole is 0."""
-    return float(part / whole) if whole else None
+    return float(numerator / denominator) if denominator else None
 
 
 def number(value: float) -> float | None:

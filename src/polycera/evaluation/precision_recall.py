@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from polycera.errors import InputError
-from polycera.evaluation.masking import answers
+from polycera.evaluation.masking import binary_pairs
 from polycera.runs.results import Curve
 from polycera.typing import Array
 
@@ -40,7 +40,7 @@ def curve(truth: Array, probability: Array, points: int = POINTS) -> Curve:
     """
     if points < 2:
         raise InputError(f"A curve needs 2 points or more, got {points}.")
-    truth, probability = answers(truth, probability)
+    truth, probability = binary_pairs(truth, probability)
     threshold, index = np.unique(probability, return_inverse=True)
     # sums from the highest threshold down: all rows at or above it are predicted as 1
     true, positive_predictions = (
@@ -59,7 +59,9 @@ def _even(recall: Array, points: int) -> np.ndarray:
         return np.arange(len(recall))
     # rank minus recall grows with each threshold, because recall falls as the threshold rises;
     # `searchsorted` needs that
-    way = np.linspace(0, 1, len(recall)) - recall
+    distance = np.linspace(0, 1, len(recall)) - recall
     return np.unique(
-        np.searchsorted(way, np.linspace(way[0], way[-1], points)).clip(max=len(way) - 1)
+        np.searchsorted(distance, np.linspace(distance[0], distance[-1], points)).clip(
+            max=len(distance) - 1
+        )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from polycera.errors import InputError
-from polycera.evaluation.masking import answers
+from polycera.evaluation.masking import binary_pairs
 from polycera.runs.results import Reliability
 from polycera.typing import Array
 
@@ -40,7 +40,7 @@ def reliability(truth: Array, probability: Array, bins: int = BINS) -> Reliabili
     """
     if bins < 1:
         raise InputError(f"Reliability needs 1 bin or more, got {bins}.")
-    truth, probability = answers(truth, probability)
+    truth, probability = binary_pairs(truth, probability)
     bin_of_row = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], probability)
     rows = np.bincount(bin_of_row, minlength=bins)
     filled = rows > 0

@@ -41,8 +41,8 @@ def residuals(truth: Array, predicted: Array, drawn: int = DRAWN, seed: int = 0)
     """
     truth, predicted = pairs(truth, predicted)
     with np.errstate(over="ignore"):
-        known = np.isfinite(truth - predicted)
-        truth, predicted = truth[known], predicted[known]
+        defined = np.isfinite(truth - predicted)
+        truth, predicted = truth[defined], predicted[defined]
         differences = truth - predicted
         mean, deviation = (
             (number(differences.mean()), number(differences.std()))

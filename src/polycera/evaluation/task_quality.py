@@ -64,7 +64,7 @@ def task_quality(
 
 
 def _of_labels(
-    own: TaskQuality, task: Task, y: Array, p: Array, thresholds: Array | None, points: int
+    quality: TaskQuality, task: Task, y: Array, p: Array, thresholds: Array | None, points: int
 ) -> None:
     """Fill in the quality of binary labels."""
     names = labels_of(task)
@@ -72,23 +72,23 @@ def _of_labels(
     label_thresholds: list[float | None] = (
         [None] * len(names) if thresholds is None else thresholds.tolist()
     )
-    own.labels = [
+    quality.labels = [
         _label(names[i], y[:, i], p[:, i], label_thresholds[i], points) for i in shown.tolist()
     ]
     if isinstance(task, Binary):
         predicted = p[:, 0] >= (HALF if label_thresholds[0] is None else label_thresholds[0])
-        own.confusion = confusion(
+        quality.confusion = confusion(
             y[:, 0], np.where(np.isnan(p[:, 0]), np.nan, predicted), task.known_classes()
         )
 
 
 def _label(name: str, y: Array, p: Array, threshold: float | None, points: int) -> Label:
     """Return the quality of one binary label."""
-    known = y[~np.isnan(y)]
+    labels = y[~np.isnan(y)]
     return Label(
         name=name,
-        rows=len(known),
-        positives=int(known.sum()),
+        rows=len(labels),
+        positives=int(labels.sum()),
         reliability=reliability(y, p),
         curve=curve(y, p, points),
         fitted=at_threshold(y, p, threshold),
@@ -96,30 +96,32 @@ def _label(name: str, y: Array, p: Array, threshold: float | None, points: int) 
     )
 
 
-def _of_classes(own: TaskQuality, task: ClassTask, y: Array, p: Array) -> None:
+def _of_classes(quality: TaskQuality, task: ClassTask, y: Array, p: Array) -> None:
     """Fill in the quality of a task with hard classes."""
-    known = ~np.isnan(y)
-    y, p = y[known], p[known]
+    labelled = ~np.isnan(y)
+    y, p = y[labelled], p[labelled]
     chosen = task.choose(p)
-    own.confusion = confusion(y, chosen, task.known_classes())
+    quality.confusion = confusion(y, chosen, task.known_classes())
     # clip: the probability of a class may leave [0, 1] by a rounding error
-    own.reliability = reliability(
+    quality.reliability = reliability(
         chosen == y, np.take_along_axis(p, chosen[:, None], 1)[:, 0].clip(0, 1)
     )
 
 
-def _of_shares(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:
+def _of_shares(quality: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:
     """Fill in the residuals of all labels together; with classes, also the confusion of argmax."""
-    own.residuals = residuals(y.ravel(), p.ravel(), drawn, seed)
+    quality.residuals = residuals(y.ravel(), p.ravel(), drawn, seed)
     if isinstance(task, ClassTask):
-        known = ~np.isnan(y).any(axis=1)
-        own.confusion = confusion(
-            y[known].argmax(axis=1), task.choose(p[known]), task.known_classes()
+        labelled = ~np.isnan(y).any(axis=1)
+        quality.confusion = confusion(
+            y[labelled].argmax(axis=1), task.choose(p[labelled]), task.known_classes()
         )
 
 
-def _of_numbers(own: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int) -> None:
+def _of_numbers(
+    quality: TaskQuality, task: Task, y: Array, p: Array, drawn: int, seed: int
+) -> None:
     """Fill in the quality of a numeric task."""
-    own.residuals = residuals(y, task.answer(p), drawn, seed)
+    quality.residuals = residuals(y, task.answer(p), drawn, seed)
     if isinstance(task, Quantile):
-        own.coverage = coverage(y, p, task.quantiles)
+        quality.coverage = coverage(y, p, task.quantiles)

@@ -72,17 +72,24 @@ def thresholds(
     for task in with_labels:
         names = labels_of(task)
         task_search = ThresholdSearch(*(values[start : start + len(names)] for values in search))
-        tasks[task.name] = dict(zip(names, _each(task_search, many, metric, part), strict=True))
+        tasks[task.name] = dict(
+            zip(names, _label_thresholds(task_search, many, metric, part), strict=True)
+        )
         start += len(names)
     return Thresholds(tasks)
 
 
-def _each(found: ThresholdSearch, many: bool, metric: str, part: str) -> list[Threshold]:
+def _label_thresholds(
+    search: ThresholdSearch, many: bool, metric: str, part: str
+) -> list[Threshold]:
     """Return the threshold of each label; 0.5 where there are too few rows."""
-    enough = many & (np.minimum(found.positives, found.negatives) >= 1)
-    value, reached = np.where(enough, found.value, 0.5), np.where(enough, found.reached, found.half)
+    enough = many & (np.minimum(search.positives, search.negatives) >= 1)
+    value, reached = (
+        np.where(enough, search.value, 0.5),
+        np.where(enough, search.reached, search.half),
+    )
     numbers = zip(
-        value.tolist(), _defined(reached), _defined(found.half), enough.tolist(), strict=True
+        value.tolist(), _defined(reached), _defined(search.half), enough.tolist(), strict=True
     )
     return [Threshold(at, metric, part, best, half, fitted) for at, best, half, fitted in numbers]
 
@@ -92,7 +99,7 @@ def _defined(values: Array) -> list[float | None]:
     return [value if value == value else None for value in values.tolist()]
 
 
-def by_task(found: Thresholds, layout: Layout) -> dict[TaskName, Array]:
+def by_task(chosen: Thresholds, layout: Layout) -> dict[TaskName, Array]:
     """Return task -> its thresholds [labels], in the order of its labels.
 
     Raises:
@@ -100,7 +107,7 @@ def by_task(found: Thresholds, layout: Layout) -> dict[TaskName, Array]:
         InputError: for a label without a threshold.
     """
     values = {}
-    for name, task_thresholds in found.tasks.items():
+    for name, task_thresholds in chosen.tasks.items():
         labels = labels_of(layout.known(name, "task among the thresholds:"))
         for label in task_thresholds:
             if label not in labels:

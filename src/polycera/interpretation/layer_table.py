@@ -62,12 +62,9 @@ def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
                 name, "InputLayer", _set_bits(reach.entering[key]), 0, 0, list(tensor.shape[1:]), []
             )
         )
-    name_by_tensor |= {
-        key: name
-        for name, user in zip(user_names, used, strict=True)
-        for call in user.calls
-        for key in call.outputs
-    }
+    for name, user in zip(user_names, used, strict=True):
+        for call in user.calls:
+            name_by_tensor |= dict.fromkeys(call.outputs, name)
     rows += [
         _layer(name, user, name_by_tensor) for name, user in zip(user_names, used, strict=True)
     ]

@@ -192,12 +192,10 @@ def gathered(
         name: head.ending.behind for name, head in heads.items() if head.ending.behind is not None
     }
     layer.reach = {name: head.reach for name, head in heads.items() if head.reach is not None}
-    standardised = [
-        head_layer
-        for head in heads.values()
-        if head.standardised
-        for head_layer in head.ending.heads
-    ]
+    standardised: list[Any] = []
+    for head in heads.values():
+        if head.standardised:
+            standardised += head.ending.heads
     # From the first fit on these heads learn scaled targets: a second `adopt` must know that.
     layer.when_fitted = lambda: remember(standardised)
     return layer([raw[n] for n in layer.layout.tasks])

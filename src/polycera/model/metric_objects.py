@@ -180,15 +180,6 @@ def _number(task: Task, metric: Any) -> float:
     return float(value.reshape(()))
 
 
-def logged(scores: dict[TaskName, dict[str, Score]]) -> dict[str, float]:
-    """Return `task/metric` -> value."""
-    return {
-        f"{task}/{name}": score.value
-        for task, task_scores in scores.items()
-        for name, score in task_scores.items()
-    }
-
-
 def joined(
     own: dict[TaskName, dict[str, Score]],
     objects: dict[TaskName, dict[str, Score]],

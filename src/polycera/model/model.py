@@ -522,7 +522,7 @@ class Model(keras.Model):
             self._scores = metric_objects.joined(
                 self._scores, object_scores, list(self.layout.tasks)
             )
-            named |= metric_objects.logged(object_scores)
+            named |= scores.logged(object_scores)
         return named
 
     def _aliases(self, named: Mapping[str, float], units: TargetScaling) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
 
@@ -111,20 +112,23 @@ class Objective:
         return [_parts(group) for group in self.layout.groups]
 
     @cached_property
+    def term_groups(self) -> list[TermGroup]:
+        """Return the term groups of all groups, one after another."""
+        return list(chain.from_iterable(self.parts))
+
+    @cached_property
     def names(self) -> list[str]:
         """Return the logged name of each term, in the order of all vectors of terms."""
-        task_terms = [
-            f"{task.name}/{_logged(task, term)}"
-            for parts in self.parts
-            for part in parts
-            for task, term in zip(part.group.tasks, part.terms, strict=True)
-        ]
-        return task_terms + [joint.name for joint in self.layout.joints]
+        names: list[str] = []
+        for term_group in self.term_groups:
+            pairs = zip(term_group.group.tasks, term_group.terms, strict=True)
+            names += [f"{task.name}/{_logged(task, term)}" for task, term in pairs]
+        return names + [joint.name for joint in self.layout.joints]
 
     @cached_property
     def term_weights(self) -> np.ndarray:
         """Return each term's own weight, [terms]."""
-        weights = [term.weight for parts in self.parts for part in parts for term in part.terms]
+        weights = [term.weight for group in self.term_groups for term in group.terms]
         return np.array(weights + [joint.weight for joint in self.layout.joints], "float32")
 
     @cached_property
@@ -134,12 +138,9 @@ class Objective:
         A joint term belongs to no task: it gets the number of tasks, one past the last position.
         """
         names = list(self.layout.tasks)
-        positions = [
-            names.index(task.name)
-            for parts in self.parts
-            for part in parts
-            for task in part.group.tasks
-        ]
+        positions: list[int] = []
+        for term_group in self.term_groups:
+            positions += [names.index(task.name) for task in term_group.group.tasks]
         return np.array(positions + [len(names)] * len(self.layout.joints), "int32")
 
     @cached_property
@@ -169,16 +170,15 @@ class Objective:
     @cached_property
     def needs(self) -> list[set[str]]:
         """Return the names of the tallies that each group's metrics need."""
-        return [
-            {
-                need
-                for task in group.tasks
-                for name in task.metrics
-                for need in TALLIES[task.measured_as].metrics[name].needs
-            }
-            | {"rows"} & set(TALLIES[group.task.measured_as].sizes(group.task))
-            for group in self.layout.groups
-        ]
+        needs = []
+        for group in self.layout.groups:
+            tally = TALLIES[group.task.measured_as]
+            # A kind that counts rows counts them whichever metrics are chosen.
+            group_needs = {"rows"} & set(tally.sizes(group.task))
+            for name in {name for task in group.tasks for name in task.metrics}:
+                group_needs |= set(tally.metrics[name].needs)
+            needs.append(group_needs)
+        return needs
 
     @cached_property
     def tallied(self) -> list[dict[str, tuple[int, ...]]]:
@@ -225,7 +225,7 @@ class Objective:
             kept: as for a batch.
         """
         on_host = not self.layout.joints and all(
-            isinstance(part.term.loss, str) for parts in self.parts for part in parts
+            isinstance(term_group.term.loss, str) for term_group in self.term_groups
         )
         if on_host:
             y, raw = np.asarray(y, "float64"), np.asarray(raw, "float64")

@@ -125,17 +125,13 @@ class Metrics(msgspec.Struct):
                 f"it names {shorten(self.held_out)!r} as the part that was not trained on, but "
                 "has no scores for it"
             )
-        scores = [
-            score
-            for part in (self.test, self.validation, self.train)
-            for metrics in part.values()
-            for score in metrics.values()
-        ]
-        if any(
-            not {"value", "trivial", "ideal", "direction", "skill"} <= set(score)
-            for score in scores
-        ):
-            raise ValueError("it has a score without value, trivial, ideal, direction or skill")
+        fields = {"value", "trivial", "ideal", "direction", "skill"}
+        for scores in (self.test, self.validation, self.train):
+            for metrics in scores.values():
+                if not all(fields <= set(score) for score in metrics.values()):
+                    raise ValueError(
+                        "it has a score without value, trivial, ideal, direction or skill"
+                    )
 
 
 class State(msgspec.Struct, rename={"kind": "class"}):
