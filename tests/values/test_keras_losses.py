@@ -158,17 +158,17 @@ def test_terms_that_compute_the_same_are_one_part() -> None:
     """200 tasks with a loss of Keras cost what one costs, by name, as function or object."""
     ways = ["kl_divergence", keras.losses.kl_divergence, keras.losses.KLDivergence(), "kld"]
     tasks = [pc.Multiclass(f"t{i}", 3, loss=ways[i % 4]) for i in range(200)]
-    parts = Objective(pc.tasks.Layout.of(tasks)).parts
+    parts = Objective(pc.tasks.Layout.of(tasks)).grouped_terms
     assert [len(part) for part in parts] == [1]
     apart = [
         pc.Regression("a", loss=keras.losses.Huber(2.0)),
         pc.Regression("b", loss=keras.losses.Huber(3.0)),
     ]
-    assert [len(part) for part in Objective(pc.tasks.Layout.of(apart)).parts] == [2]
+    assert [len(part) for part in Objective(pc.tasks.Layout.of(apart)).grouped_terms] == [2]
     lambdas = [pc.Regression(f"t{i}", loss=lambda y, p: ops.abs(y - p)) for i in range(3)]
-    assert [len(part) for part in Objective(pc.tasks.Layout.of(lambdas)).parts] == [1]
+    assert [len(part) for part in Objective(pc.tasks.Layout.of(lambdas)).grouped_terms] == [1]
     closures = [pc.Regression(f"t{i}", loss=lambda y, p, i=i: i * ops.abs(y - p)) for i in range(3)]
-    assert [len(part) for part in Objective(pc.tasks.Layout.of(closures)).parts] == [3]
+    assert [len(part) for part in Objective(pc.tasks.Layout.of(closures)).grouped_terms] == [3]
 
 
 def network(ending: str) -> keras.Model:

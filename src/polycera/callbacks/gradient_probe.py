@@ -355,7 +355,7 @@ def weights_at(model: Any, place: SharedLayer) -> np.ndarray:
         weights = (
             weights * shared.weighing.packed.read(ops.convert_to_numpy(shared.state))["weights"]
         )
-    for region in shared.meetings if len(place.tasks) > 1 else ():
+    for region in shared.regions if len(place.tasks) > 1 else ():
         if shared.engine is None or tuple(region.tasks) == place.tasks:
             weights[region.tasks] *= ops.convert_to_numpy(region.before()["weights"])
     return np.where(np.isin(np.arange(len(weights)), place.tasks), weights, math.nan)

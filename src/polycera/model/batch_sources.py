@@ -100,8 +100,8 @@ def prepared(
         _learn(model, source)
     if not is_on_host:
         return source
-    layout, units = model.layout, model.units
-    weights_of_classes = _class_weights(layout, units, class_weight)
+    layout, scaling = model.layout, model.units
+    weights_of_classes = _class_weights(layout, scaling, class_weight)
 
     def packed(batch: Any) -> Any:
         try:
@@ -122,7 +122,7 @@ def prepared(
         packed_weights = pack_weights(
             layout, encoded, weights, weights_of_classes, what="sample_weight of a batch"
         )
-        y = {COUNTED: pack(layout, encoded, units)}
+        y = {COUNTED: pack(layout, encoded, scaling)}
         return (x, y) if packed_weights is None else (x, y, marked(packed_weights))
 
     if isinstance(source, keras.utils.PyDataset):
@@ -193,7 +193,7 @@ def _learn(model: Any, source: Any) -> None:
     model._take_scaling(*target_scaling.read(model, source, target_scaling.PEEK))
 
 
-def _class_weights(layout: Layout, units: TargetScaling, class_weight: Any) -> Any:
+def _class_weights(layout: Layout, scaling: TargetScaling, class_weight: Any) -> Any:
     """Return class weights as a dict for each task.
 
     "balanced" uses the shares of classes that the model has learned with its target scaling.
@@ -205,7 +205,7 @@ def _class_weights(layout: Layout, units: TargetScaling, class_weight: Any) -> A
         return None
     no_labels = {task.name: np.full((1, task.width), np.nan) for task in layout.tasks.values()}
     pack_weights(layout, no_labels, None, class_weight)  # raises where something is wrong
-    trivial_predictions = predictions(layout, units.prior[None, :], units)
+    trivial_predictions = predictions(layout, scaling.prior[None, :], scaling)
     weights_of_tasks = {}
     for name, weights in class_weight.items():
         task = layout.tasks[name]
@@ -250,7 +250,7 @@ def unpacked(model: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
         if weights is not None and len(weights.shape) == 1:
             weights = ops.expand_dims(weights, -1)
         if isinstance(y, Mapping) and COUNTED in y and model._stream is not None:
-            step_batches.count(model._stream, step_batches.seen(model.layout, packed))
+            step_batches.count(model._stream, step_batches.label_counts(model.layout, packed))
         return packed, weights
     batch = step_batches.batch(model, x, y, weights, model._kept())
     if model._stream is not None:
@@ -309,8 +309,8 @@ def adapted(model: Any, y: Any, steps: int | None) -> None:
     """Take the target scaling from labels, a source or numbers, as `Model.adapt` does."""
     layout = model.layout
     if target_scaling.is_source(y):
-        encoded, learned = target_scaling.read(model, y, steps)
-        model._take_scaling(encoded, replace(learned, what="batches"), quiet=True)
+        encoded, source_of_scaling = target_scaling.read(model, y, steps)
+        model._take_scaling(encoded, replace(source_of_scaling, what="batches"), quiet=True)
         return
     if steps is not None:
         raise InputError("steps= goes with a source of batches: of arrays all rows are read.")

@@ -94,14 +94,14 @@ def settings(model: keras.Model) -> dict[str, Any]:
 
 def recompiled(model: keras.Model, adopted: keras.Model) -> None:
     """Compile an adopted model like the user's own, with a new optimizer of the same settings."""
-    given = settings(model)
+    compiled = settings(model)
     optimizer = getattr(model, "optimizer", None)
-    if not given or optimizer is None:
+    if not compiled or optimizer is None:
         return
     options = {
-        name: given[name]
+        name: compiled[name]
         for name in ("run_eagerly", "steps_per_execution")
-        if given.get(name) is not None
+        if compiled.get(name) is not None
     }
     adopted.compile(type(optimizer).from_config(optimizer.get_config()), **options)
 
@@ -128,21 +128,21 @@ def read(
         UnknownName, InputError: for what is ambiguous, with what to write.
     """
     outputs = named_outputs(model)
-    given = settings(model)
+    options = settings(model)
     for name in kinds or {}:
         if name not in outputs:
             raise UnknownName("output", name, outputs)
-    losses = by_output(given.get("loss"), model, outputs, "loss")
+    losses = by_output(options.get("loss"), model, outputs, "loss")
     if kinds is None and not any(loss is not None for loss in losses.values()):
-        missing = "is not compiled" if not given else "was compiled without a loss"
+        missing = "is not compiled" if not options else "was compiled without a loss"
         raise InputError(
             f"pc.adopt(model) reads tasks from model.compile, but {model.name!r} {missing}: give "
             f"tasks=[...], a task for each output, or their kinds, {{{next(iter(outputs))!r}: "
             f"'regression', ...}}; outputs: {listing(outputs)}."
         )
-    weights = by_output(given.get("loss_weights"), model, outputs, "loss_weights")
+    weights = by_output(options.get("loss_weights"), model, outputs, "loss_weights")
     metrics = [
-        by_output(given.get(argument), model, outputs, argument)
+        by_output(options.get(argument), model, outputs, argument)
         for argument in ("metrics", "weighted_metrics")
     ]
     walk, described = Walk(), []
@@ -184,7 +184,7 @@ def read(
         tasks.append(task_description.task())
     text = (
         f"tasks=[{', '.join(map(str, described))}]"
-        if described and given.get("loss") is not None
+        if described and options.get("loss") is not None
         else ""
     )
     return tasks, all_activations, text
@@ -259,7 +259,7 @@ def written(
     ):
         description.options["soft"] = True
     if ending.name is None:
-        description.activation = _said_by(losses, description.kind)
+        description.activation = _activation_for(losses, description.kind)
     for output_loss in losses:
         _check(name, ending, output_loss, description.kind)
     several = isinstance(loss, list | tuple)
@@ -360,7 +360,7 @@ def _check(name: TaskName, ending: Ending, loss: Any, kind: str) -> None:
         )
 
 
-def _said_by(losses: list[Any], kind: str) -> str | None:
+def _activation_for(losses: list[Any], kind: str) -> str | None:
     """Return what a hidden output ends in, if its losses show it."""
     if any(_logits(output_loss) for output_loss in losses):
         return LINEAR
@@ -414,9 +414,9 @@ def _set(loss: keras.losses.Loss) -> dict[str, Any]:
     return {key: value for key, value in loss.get_config().items() if defaults.get(key) != value}
 
 
-def _metrics(one: Written, given: list[Any]) -> list[Any]:
+def _metrics(written: Written, metrics: list[Any]) -> list[Any]:
     """Return the metrics that the kind takes, and warn of the others, which are left out."""
-    flat = [metric for metric in keras.tree.flatten(given) if metric is not None]
+    flat = [metric for metric in keras.tree.flatten(metrics) if metric is not None]
     accepted: list[Any] = []
     left_out: list[str] = []
     for metric in flat:
@@ -424,7 +424,7 @@ def _metrics(one: Written, given: list[Any]) -> list[Any]:
         if isinstance(metric, str) and metric.lower() == "auc":
             metric = keras.metrics.AUC(name=metric)
         try:
-            kind_of(one.kind)(one.name, **one.options, metrics=[metric])
+            kind_of(written.kind)(written.name, **written.options, metrics=[metric])
         except InputError:
             left_out.append(metric if isinstance(metric, str) else _written(metric))
             continue
@@ -434,7 +434,7 @@ def _metrics(one: Written, given: list[Any]) -> list[Any]:
         import warnings
 
         warnings.warn(
-            f"Output {shorten(one.name)!r} ({one.kind}) was compiled with the metrics "
+            f"Output {shorten(written.name)!r} ({written.kind}) was compiled with the metrics "
             f"{listing(left_out)}, which its kind does not have: they are left out.",
             stacklevel=5,
         )

@@ -54,11 +54,11 @@ def check(model: Any, x: Any) -> None:
                 "float64",
             )
             values = np.asarray(ops.convert_to_numpy(ops.cast(outputs[name], "float32")), float)
-            _check_one(head, name, declared, values, 1e-3 if full_precision else 5e-2)
+            _check_output(head, name, declared, values, 1e-3 if full_precision else 5e-2)
         head.declared = {}
 
 
-def _check_one(
+def _check_output(
     head: Outputs, name: str, declared: str, values: np.ndarray, rounding: float
 ) -> None:
     """Raise or warn if the values [n, p] of one output contradict its declared activation."""
@@ -141,16 +141,16 @@ def beyond_reach(model: Any, labels: Mapping[str, Any]) -> list[str]:
     messages = []
     for head in model.heads:
         for name, (low, high) in getattr(head, "reach", {}).items():
-            known = np.asarray(labels[name], "float64").ravel()
-            known = known[~np.isnan(known)]
+            values = np.asarray(labels[name], "float64").ravel()
+            values = values[~np.isnan(values)]
             slack = ROUNDING * max(abs(bound) for bound in (low, high, 1.0) if np.isfinite(bound))
             share_beyond = (
-                float(((known < low - slack) | (known > high + slack)).mean())
-                if len(known)
+                float(((values < low - slack) | (values > high + slack)).mean())
+                if len(values)
                 else 0.0
             )
             if share_beyond > BEYOND:
-                smallest, largest = known.min(), known.max()
+                smallest, largest = values.min(), values.max()
                 messages.append(
                     f"Task {shorten(name)!r}: {share_beyond:.0%} of the labels lie outside the "
                     f"range of its output: they go from {smallest:.6g} to {largest:.6g}, the "

@@ -76,20 +76,20 @@ class Gramians:
     cosines are right to about one part in the square root of the sample's size.
     """
 
-    def __init__(self, model: Any, places: Sequence[SharedLayer], terms: bool = False) -> None:
-        self._model, self._places = model, list(places)
+    def __init__(self, model: Any, layers: Sequence[SharedLayer], terms: bool = False) -> None:
+        self._model, self._layers = model, list(layers)
         shared_variables = {
-            id(variable): variable for layer in places for variable in layer.variables
+            id(variable): variable for layer in layers for variable in layer.variables
         }
-        self._own = list(shared_variables.values())
-        self._rest = [
+        self._shared = list(shared_variables.values())
+        self._others = [
             variable
             for variable in variables.everything(model)
             if id(variable) not in shared_variables
         ]
         positions = {key: i for i, key in enumerate(shared_variables)}
         self._where = [
-            [positions[id(variable)] for variable in layer.variables] for layer in places
+            [positions[id(variable)] for variable in layer.variables] for layer in layers
         ]
         columns = (model.layout.owner == np.arange(len(model.layout.tasks))[:, None]).astype(
             "float32"
@@ -97,13 +97,13 @@ class Gramians:
         self._terms = terms_of(model._objective) if terms else None
         # [m, columns]: a row for each gradient, 1 at the output columns of its task.
         self._columns = columns if self._terms is None else columns[self._terms.owner]
-        self._samples = [self._sample(layer) for layer in places]
+        self._samples = [self._sample(layer) for layer in layers]
         self._measure = backend.compiled(self._measured, len(self._columns))
 
-    def _sample(self, place: SharedLayer) -> tuple[np.ndarray | None, float]:
+    def _sample(self, layer: SharedLayer) -> tuple[np.ndarray | None, float]:
         """Return which weights of a layer are used, None for all, and how many each stands for."""
-        size = sum(int(np.prod(variable.shape)) for variable in place.variables)
-        most = max(1, MOST // (len(self._places) * len(self._columns)))
+        size = sum(int(np.prod(variable.shape)) for variable in layer.variables)
+        most = max(1, MOST // (len(self._layers) * len(self._columns)))
         if size <= most:
             return None, 1.0
         return np.sort(np.random.default_rng(0).choice(size, most, replace=False)).astype(
@@ -121,7 +121,7 @@ class Gramians:
         variables.settle(self._model)
         shared_values, other_values = (
             [ops.convert_to_tensor(variable) for variable in variables_of_part]
-            for variables_of_part in (self._own, self._rest)
+            for variables_of_part in (self._shared, self._others)
         )
         x, y, weights = keras.tree.map_structure(
             ops.convert_to_tensor, (x, y, weights), none_is_leaf=False
@@ -137,11 +137,11 @@ class Gramians:
         """Return the Gramians [p, m, m]; this function is compiled, so it reads no variable."""
 
         def raw_of(values: list[Tensor]) -> Tensor:
-            with self._standing(values, rest):
+            with self._values_in_place(values, rest):
                 return self._model(x, training=False)
 
-        raw, pull = backend.pulled(raw_of, own)
-        with self._standing(own, rest):
+        raw, pull_back = backend.pulled(raw_of, own)
+        with self._values_in_place(own, rest):
             head_constants = self._model._kept()
         objective, columns = self._model._objective, ops.convert_to_tensor(self._columns)
 
@@ -164,11 +164,11 @@ class Gramians:
         scale = largest + ops.cast(largest <= 0, "float32")
         units = self._columns.shape[1]
 
-        def of_one(own: Tensor) -> list[Tensor]:
+        def of_one(row: Tensor) -> list[Tensor]:
             if self._terms is None:
-                return self._at_places(pull(cotangent * own))
-            of_term = ops.tensordot(own[units:], cotangent, axes=1)
-            return self._at_places(pull(of_term * own[:units]))
+                return self._at_layers(pull_back(cotangent * row))
+            of_term = ops.tensordot(row[units:], cotangent, axes=1)
+            return self._at_layers(pull_back(of_term * row[:units]))
 
         # A term's row holds two factors that are multiplied, so only the first is divided.
         divisor = scale[:, None]
@@ -183,24 +183,32 @@ class Gramians:
         return gramians * (scale[:, None] * scale[None, :])
 
     @staticmethod
-    def _of_rank(means: Any, own: np.ndarray, raw: Tensor) -> Tensor:
+    def _of_rank(means: Any, chosen: np.ndarray, raw: Tensor) -> Tensor:
         """Return the gradient of the sum of some terms by the raw outputs, [n, columns]."""
 
         def loss(at: Tensor) -> Tensor:
-            return ops.sum(ops.where(ops.convert_to_tensor(own), means(at), 0.0))
+            return ops.sum(ops.where(ops.convert_to_tensor(chosen), means(at), 0.0))
 
         return backend.gradient(loss, raw)
 
-    def _standing(self, own: list[Tensor], rest: list[Tensor]) -> AbstractContextManager[Any]:
+    def _values_in_place(
+        self, shared: list[Tensor], others: list[Tensor]
+    ) -> AbstractContextManager[Any]:
         """Return a scope in which the model has these values and stores nothing that it writes."""
-        mapping = [*zip(self._own, own, strict=True), *zip(self._rest, rest, strict=True)]
+        mapping = [*zip(self._shared, shared, strict=True), *zip(self._others, others, strict=True)]
         return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
-    def _at_places(self, gradients: list[Tensor]) -> list[Tensor]:
+    def _at_layers(self, gradients: list[Tensor]) -> list[Tensor]:
         """Return the gradient at each layer as a vector, or a sample of it."""
         vectors = []
         for positions, (sample, _) in zip(self._where, self._samples, strict=True):
-            parts = [ops.reshape(ops.cast(gradients[i], "float32"), (-1,)) for i in positions]
-            whole = parts[0] if len(parts) == 1 else ops.concatenate(parts)
-            vectors.append(whole if sample is None else ops.take(whole, sample))
+            gradients_of_layer = [
+                ops.reshape(ops.cast(gradients[i], "float32"), (-1,)) for i in positions
+            ]
+            vector = (
+                gradients_of_layer[0]
+                if len(gradients_of_layer) == 1
+                else ops.concatenate(gradients_of_layer)
+            )
+            vectors.append(vector if sample is None else ops.take(vector, sample))
         return vectors

@@ -93,7 +93,7 @@ def _factors(objective: Objective, scale: Array) -> Array:
     """
     scale_of = dict(zip(objective.layout.tasks, scale.tolist(), strict=True))
     factors: list[float] = []
-    for parts in objective.parts:
+    for parts in objective.grouped_terms:
         for part in parts:
             power = _power(part.term.loss)
             for task in part.group.tasks:

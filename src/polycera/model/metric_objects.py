@@ -71,7 +71,7 @@ class MetricObjects:
             metric for fed in self.fed for metric in (fed.metric, fed.trivial) if metric is not None
         ]
 
-    def update(self, y: Target, raw: Raw, weights: Any, kept: HeadConstants) -> None:
+    def update(self, y: Target, raw: Raw, weights: Any, constants: HeadConstants) -> None:
         """Add a batch.
 
         Args:
@@ -79,39 +79,42 @@ class MetricObjects:
             raw: raw outputs [n, columns].
             weights: sample weights [n, tasks] or [n, 1], or None; a row of weight 0 is left out,
                 all others count the same.
-            kept: target scaling and trivial predictors.
+            constants: target scaling and trivial predictors.
         """
         for group in self.layout.groups:
             positions = {task.name: position for position, task in enumerate(group.tasks)}
             for fed in self.fed:
                 if fed.task.name in positions:
-                    self._add(fed, group, positions[fed.task.name], y, raw, weights, kept)
+                    self._add(fed, group, positions[fed.task.name], y, raw, weights, constants)
 
     def _add(
         self,
         fed: Fed,
         group: Group,
-        place: int,
+        position: int,
         y: Target,
         raw: Raw,
         weights: Any,
-        kept: HeadConstants,
+        constants: HeadConstants,
     ) -> None:
         """Add a batch to one metric object and to its trivial counterpart."""
         task = fed.task
-        labels, task_outputs = group.target(y, ops)[:, place], group.raw(raw, ops)[:, place]
-        known = ops.all(ops.logical_not(ops.isnan(labels)), axis=-1)
+        labels, task_outputs = group.target(y, ops)[:, position], group.raw(raw, ops)[:, position]
+        has_label = ops.all(ops.logical_not(ops.isnan(labels)), axis=-1)
         if weights is not None:
             group_weights = group.per_task(weights)
-            known = ops.logical_and(
-                known, group_weights[:, place if group_weights.shape[-1] > 1 else 0] > 0
+            has_label = ops.logical_and(
+                has_label, group_weights[:, position if group_weights.shape[-1] > 1 else 0] > 0
             )
-        labels = ops.where(known[:, None], labels, 0.0)
-        task_outputs = ops.where(known[:, None], task_outputs, 0.0)
-        middle, spread = kept.location[group.first + place], kept.scale[group.first + place]
-        start = group.raw_start + place * task.units
-        prior = ops.convert_to_tensor(kept.prior[start : start + task.units])[None, :]
-        counted = ops.cast(known, "float32")
+        labels = ops.where(has_label[:, None], labels, 0.0)
+        task_outputs = ops.where(has_label[:, None], task_outputs, 0.0)
+        middle, spread = (
+            constants.location[group.first + position],
+            constants.scale[group.first + position],
+        )
+        start = group.raw_start + position * task.units
+        prior = ops.convert_to_tensor(constants.prior[start : start + task.units])[None, :]
+        counted = ops.cast(has_label, "float32")
         for metric, outputs in (
             (fed.metric, task_outputs),
             (fed.trivial, ops.zeros_like(task_outputs) + prior),
@@ -121,7 +124,7 @@ class MetricObjects:
                 true = labels if is_one_of(metric, INDICES) else task.as_prediction(labels, ops)
                 predictions = task.link(outputs, ops) * spread + middle
                 metric.update_state(
-                    _units(true, middle, spread), predictions, sample_weight=counted
+                    _unscaled(true, middle, spread), predictions, sample_weight=counted
                 )
 
     def scores(self) -> dict[TaskName, dict[str, Score]]:
@@ -160,7 +163,7 @@ def of(layout: Layout, members: int) -> MetricObjects | None:
     return MetricObjects(layout)
 
 
-def _units(labels: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
+def _unscaled(labels: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
     """Return labels in the user's units."""
     return labels * spread + middle
 
@@ -168,9 +171,9 @@ def _units(labels: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
 def _number(task: Task, metric: Any) -> float:
     """Return the value of a metric as a float; raise if it is no single number."""
     result = metric.result()
-    parts = keras.tree.flatten(result)
+    values = keras.tree.flatten(result)
     value = (
-        np.asarray(ops.convert_to_numpy(parts[0]), "float64") if len(parts) == 1 else np.zeros(0)
+        np.asarray(ops.convert_to_numpy(values[0]), "float64") if len(values) == 1 else np.zeros(0)
     )
     if value.size != 1:
         raise InputError(
@@ -181,7 +184,7 @@ def _number(task: Task, metric: Any) -> float:
 
 
 def joined(
-    own: dict[TaskName, dict[str, Score]],
+    kind_scores: dict[TaskName, dict[str, Score]],
     objects: dict[TaskName, dict[str, Score]],
     order: Sequence[TaskName],
 ) -> dict[TaskName, dict[str, Score]]:
@@ -197,4 +200,4 @@ def joined(
         }
         for task, object_scores in objects.items()
     }
-    return {task: {**own[task], **compared.get(task, {})} for task in order}
+    return {task: {**kind_scores[task], **compared.get(task, {})} for task in order}

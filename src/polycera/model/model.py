@@ -347,7 +347,7 @@ class Model(keras.Model):
     @property
     def balanced(self) -> bool:
         """Return whether the tasks' gradients are balanced, or at least measured, anywhere."""
-        return bool(self._shared.meetings)
+        return bool(self._shared.regions)
 
     @property
     def gradients(self) -> list[GradientStats]:
@@ -447,7 +447,7 @@ class Model(keras.Model):
     def _watch_stream(self, source: Any) -> None:
         """Make the steps count what the batches of a source contain."""
         if self._stream is None and not isinstance(source, Batches):
-            self._stream = step_batches.ledger(self)
+            self._stream = step_batches.epoch_sums(self)
             # The steps are traced again, with the counts.
             self.train_function = self.test_function = None
         ranks = step_batches.ranks(source)

@@ -92,19 +92,19 @@ def _by_name(named: dict[str, Any], x: Any, what: str, by_dict: bool) -> dict[st
         if not all(hasattr(value, "shape") or value is None for value in x):
             raise InputError(
                 f"{what} is a {type(x).__name__} of {type(x[0]).__name__ if x else 'nothing'}: "
-                f"{_wanted(named)}."
+                f"{_expected(named)}."
             )
         if by_dict or len(x) != len(named):
             raise InputError(
-                f"{what} is a {type(x).__name__} of {len(x)} arrays: {_wanted(named)}."
+                f"{what} is a {type(x).__name__} of {len(x)} arrays: {_expected(named)}."
             )
         return dict(zip(names, x, strict=True))
     if len(named) > 1 and hasattr(x, "shape"):
-        raise InputError(f"{what} is one array: {_wanted(named)}.")
+        raise InputError(f"{what} is one array: {_expected(named)}.")
     return {names[0]: x} if hasattr(x, "shape") else {}
 
 
-def _wanted(named: Mapping[str, Any]) -> str:
+def _expected(named: Mapping[str, Any]) -> str:
     """Return a phrase that says what to pass."""
     if len(named) == 1:
         return f"pass one array of shape {_shape(next(iter(named.values())))}"

@@ -86,7 +86,7 @@ class TermGroup:
         return self.terms[0]
 
     @property
-    def places(self) -> slice | np.ndarray:
+    def positions(self) -> slice | np.ndarray:
         """Return the positions of the tasks among all tasks."""
         first = self.group.first
         if self.columns is None:
@@ -107,14 +107,14 @@ class Objective:
     layout: Layout
 
     @cached_property
-    def parts(self) -> list[list[TermGroup]]:
+    def grouped_terms(self) -> list[list[TermGroup]]:
         """Return the term groups of each group."""
-        return [_parts(group) for group in self.layout.groups]
+        return [_term_groups(group) for group in self.layout.groups]
 
     @cached_property
     def term_groups(self) -> list[TermGroup]:
         """Return the term groups of all groups, one after another."""
-        return list(chain.from_iterable(self.parts))
+        return list(chain.from_iterable(self.grouped_terms))
 
     @cached_property
     def names(self) -> list[str]:
@@ -195,7 +195,7 @@ class Objective:
         return sum(prod(s) for sizes in self.tallied for s in sizes.values())
 
     def __call__(
-        self, y: Target, raw: Raw, weights: Weights | None, kept: HeadConstants
+        self, y: Target, raw: Raw, weights: Weights | None, constants: HeadConstants
     ) -> BatchSums:
         """Return the sums of a batch.
 
@@ -203,16 +203,16 @@ class Objective:
             y: [n, width], NaN where missing.
             raw: [n, columns].
             weights: [n, tasks], [n, 1] or None.
-            kept: target scaling and trivial predictors.
+            constants: target scaling and trivial predictors.
         """
         shares = [labelled(group, y, raw, weights) for group in self.layout.groups]
-        sums, rows = self._sums(shares, kept)
+        sums, rows = self._sums(shares, constants)
         rows = ops.stop_gradient(rows)
-        tallies = self._tallies(shares, kept.prior)
+        tallies = self._tallies(shares, constants.prior)
         flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
         return BatchSums(sums, rows, flat)
 
-    def sums(self, y: Array, raw: Array, kept: HeadConstants) -> tuple[Array, Array]:
+    def sums(self, y: Array, raw: Array, constants: HeadConstants) -> tuple[Array, Array]:
         """Add up each term over all rows on the host: [terms], and the number of its rows, [terms].
 
         On the host, because a backend would compile a program for each operation and each number of
@@ -222,7 +222,7 @@ class Objective:
         Args:
             y: packed targets [n, width], NaN where missing.
             raw: raw outputs [n, columns].
-            kept: as for a batch.
+            constants: as for a batch.
         """
         on_host = not self.layout.joints and all(
             isinstance(term_group.term.loss, str) for term_group in self.term_groups
@@ -233,24 +233,24 @@ class Objective:
             y, raw = (ops.convert_to_tensor(np.asarray(part, "float32")) for part in (y, raw))
         xp = numpy_ops if on_host else ops
         shares = [labelled(group, y, raw, None, xp) for group in self.layout.groups]
-        sums, rows = self._sums(shares, kept, xp)
+        sums, rows = self._sums(shares, constants, xp)
         total, count = (
             np.asarray(ops.convert_to_numpy(vector), "float64") for vector in (sums, rows)
         )
         return total, count
 
     def _sums(
-        self, shares: list[MaskedBatch], kept: HeadConstants, xp: Any = ops
+        self, shares: list[MaskedBatch], constants: HeadConstants, xp: Any = ops
     ) -> tuple[Tensor, Tensor]:
         """Return each term summed over its rows, and the number of its rows, both [terms]."""
         sums, rows = [], []
-        for share, parts in zip(shares, self.parts, strict=True):
-            for part in parts:
-                total, count = term_sums(part, share, kept, xp)
+        for masked, term_groups in zip(shares, self.grouped_terms, strict=True):
+            for term_group in term_groups:
+                total, count = term_sums(term_group, masked, constants, xp)
                 sums.append(total)
                 rows.append(count)
         for joint in self.layout.joints:
-            total, count = joint_sums(joint, self.layout, shares, kept)
+            total, count = joint_sums(joint, self.layout, shares, constants)
             sums.append(total)
             rows.append(count)
         return xp.concatenate(sums), xp.concatenate(rows)
@@ -306,66 +306,76 @@ def labelled(
         xp: `keras.ops`, or its like on the host.
     """
     group_y, group_raw = group.target(y, xp), group.raw(raw, xp)
-    known = xp.logical_not(xp.isnan(group_y))
+    counted_labels = xp.logical_not(xp.isnan(group_y))
     group_weights = None if weights is None else group.per_task(weights)
     if group_weights is not None:
-        known = xp.logical_and(known, xp.expand_dims(group_weights > 0, -1))
+        counted_labels = xp.logical_and(counted_labels, xp.expand_dims(group_weights > 0, -1))
     # The raw outputs are replaced before the loss: where a loss is NaN or infinite, its gradient
     # would be NaN even if its value were masked out afterwards.
-    group_y, group_raw = xp.where(known, group_y, 0.0), xp.where(known, group_raw, 0.0)
-    counted = xp.cast(known, "float32")
+    group_y, group_raw = (
+        xp.where(counted_labels, group_y, 0.0),
+        xp.where(counted_labels, group_raw, 0.0),
+    )
+    counted = xp.cast(counted_labels, "float32")
     rows = counted[..., 0] if group.task.width == 1 else xp.max(counted, axis=-1)
     return MaskedBatch(group_y, group_raw, counted, rows, group_weights)
 
 
 def term_sums(
-    part: TermGroup, share: MaskedBatch, kept: HeadConstants, xp: Any = ops
+    term_group: TermGroup, masked: MaskedBatch, constants: HeadConstants, xp: Any = ops
 ) -> tuple[Tensor, Tensor]:
     """Return a term summed over rows [k] and the number of rows [k], for each task that has it."""
-    if part.columns is not None:
-        share = MaskedBatch(*(_columns(tensor, part.columns, xp) for tensor in share))
-    y, raw = share.y, share.raw
-    if part.term.in_user_units(part.group.task):
-        y, raw = (_in_user_units(values, part, kept) for values in (y, raw))
-    values = part.term.per_row(part.group, y, raw, xp)
+    if term_group.columns is not None:
+        masked = MaskedBatch(*(_columns(tensor, term_group.columns, xp) for tensor in masked))
+    y, raw = masked.y, masked.raw
+    if term_group.term.in_user_units(term_group.group.task):
+        y, raw = (_in_user_units(values, term_group, constants) for values in (y, raw))
+    values = term_group.term.per_row(term_group.group, y, raw, xp)
     if values.shape[-1] == 1:
         values = values[..., 0]
     else:  # several labels a row: take the mean over the labels that are known
-        values = xp.sum(values * share.counted, axis=-1) / xp.maximum(
-            xp.sum(share.counted, axis=-1), 1.0
+        values = xp.sum(values * masked.counted, axis=-1) / xp.maximum(
+            xp.sum(masked.counted, axis=-1), 1.0
         )
-    values = xp.where(share.rows > 0, values, 0.0)
-    if share.weights is not None:
-        values = values * share.weights
-    return xp.sum(values, axis=0), xp.sum(share.rows, axis=0)
+    values = xp.where(masked.rows > 0, values, 0.0)
+    if masked.weights is not None:
+        values = values * masked.weights
+    return xp.sum(values, axis=0), xp.sum(masked.rows, axis=0)
 
 
-def _in_user_units(values: Tensor, part: TermGroup, kept: HeadConstants) -> Tensor:
+def _in_user_units(values: Tensor, term_group: TermGroup, constants: HeadConstants) -> Tensor:
     """Return standardised numbers [n, k, p] in the units of the labels.
 
     The link of such tasks changes no units, so it need not be applied first.
     """
-    if isinstance(part.places, slice):
-        scale, location = kept.scale[part.places], kept.location[part.places]
+    if isinstance(term_group.positions, slice):
+        scale, location = (
+            constants.scale[term_group.positions],
+            constants.location[term_group.positions],
+        )
     else:
         scale, location = (
-            ops.take(moments, part.places) for moments in (kept.scale, kept.location)
+            ops.take(moments, term_group.positions)
+            for moments in (constants.scale, constants.location)
         )
     return values * scale[:, None] + location[:, None]
 
 
 def joint_sums(
-    joint: Joint, layout: Layout, shares: list[MaskedBatch], kept: HeadConstants
+    joint: Joint, layout: Layout, batches: list[MaskedBatch], constants: HeadConstants
 ) -> tuple[Tensor, Tensor]:
     """Return a joint term summed over the rows in which all its tasks have labels: [1], [1]."""
     true, predicted, rows = {}, {}, None
-    for group, share in zip(layout.groups, shares, strict=True):
+    for group, masked in zip(layout.groups, batches, strict=True):
         for i, task in enumerate(group.tasks):
             if task.name in joint.tasks:
-                middle, spread = kept.location[group.first + i], kept.scale[group.first + i]
-                true[task.name] = task.as_prediction(share.y, ops)[:, i] * spread + middle
-                predicted[task.name] = task.link(share.raw, ops)[:, i] * spread + middle
-                rows = share.rows[:, i] if rows is None else rows * share.rows[:, i]
+                middle, spread = (
+                    constants.location[group.first + i],
+                    constants.scale[group.first + i],
+                )
+                true[task.name] = task.as_prediction(masked.y, ops)[:, i] * spread + middle
+                predicted[task.name] = task.link(masked.raw, ops)[:, i] * spread + middle
+                rows = masked.rows[:, i] if rows is None else rows * masked.rows[:, i]
     values = joint.fn(true, predicted)
     if len(values.shape) == 2 and values.shape[-1] == 1:
         values = values[:, 0]
@@ -379,7 +389,7 @@ def joint_sums(
     return ops.sum(values, axis=0, keepdims=True), ops.sum(rows, axis=0, keepdims=True)
 
 
-def _parts(group: Group) -> list[TermGroup]:
+def _term_groups(group: Group) -> list[TermGroup]:
     """Return the term groups of a group: terms that compute the same are computed together."""
     by_key: dict[Any, list[tuple[int, Term]]] = {}
     for i, task in enumerate(group.tasks):
@@ -388,17 +398,17 @@ def _parts(group: Group) -> list[TermGroup]:
             key = term.key
             by_key.setdefault((key, copies[key]), []).append((i, term))
             copies[key] += 1  # equal terms of one task are separate parts
-    parts = []
+    term_groups = []
     for task_terms in by_key.values():
         columns = tuple(i for i, _ in task_terms)
         whole = len(columns) == len(group.tasks)
         subgroup = Group(
             tuple(group.tasks[i] for i in columns), group.first, group.raw_start, group.target_start
         )
-        parts.append(
+        term_groups.append(
             TermGroup(subgroup, tuple(term for _, term in task_terms), None if whole else columns)
         )
-    return parts
+    return term_groups
 
 
 def _columns(tensor: Tensor | None, columns: tuple[int, ...], xp: Any) -> Tensor | None:

@@ -26,7 +26,7 @@ def by_output(
     """
     if not isinstance(values, list | tuple) or not values:
         return values
-    if not all(_is_part(part) for part in values):
+    if not all(_is_column(part) for part in values):
         if what != "sample_weight" and len(tasks) == 1:  # the labels of a single task
             raise InputError(
                 f"{what} must be given by name, got a {type(values).__name__} of labels: write "
@@ -45,6 +45,6 @@ def by_output(
     )
 
 
-def _is_part(part: Any) -> bool:
+def _is_column(part: Any) -> bool:
     """Return whether a part of a list is an array for one output, and not a single label."""
     return isinstance(part, list | tuple) or len(getattr(part, "shape", ())) > 0

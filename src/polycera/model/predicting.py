@@ -83,13 +83,12 @@ def in_slices(predict: Callable[[Any], Any], x: Any, batch_size: int) -> np.ndar
     x = keras.tree.map_structure(
         lambda a: a.astype(kind, copy=False) if a.dtype.kind == "f" else a, x
     )
-    rows = rows_of(x)
     outputs = []
-    for start in range(0, rows, batch_size):
-        part = slice(start, start + batch_size)
-        outputs.append(predict(keras.tree.map_structure(lambda a, own=part: a[own], x)))
+    for start in range(0, rows_of(x), batch_size):
+        rows = slice(start, start + batch_size)
+        outputs.append(predict(keras.tree.map_structure(lambda a, rows=rows: a[rows], x)))
     # Converted only here: until then a device computes all batches without waiting for the host.
-    return np.concatenate([np.asarray(keras.ops.convert_to_numpy(part)) for part in outputs])
+    return np.concatenate([np.asarray(keras.ops.convert_to_numpy(batch)) for batch in outputs])
 
 
 def leaves(x: Any, name: str = "x") -> list[tuple[str, Any]]:

@@ -54,10 +54,11 @@ def check_weights_path(filepath: Any) -> None:
         return
     name = str(filepath)
     stem = str(Path(name).with_suffix("")) if _is_format(name) else name
-    weights, whole = (shorten(stem + ending, 200) for ending in (".weights.h5", ".keras"))
+    weights, whole_model = (shorten(stem + ending, 200) for ending in (".weights.h5", ".keras"))
     raise InputError(
         f"Weights are saved under a name that ends in .weights.h5, got {shorten(name, 200)!r}: "
-        f"write model.save_weights({weights!r}), or model.save({whole!r}) for the whole model."
+        f"write model.save_weights({weights!r}), or model.save({whole_model!r}) for the whole "
+        "model."
     )
 
 

@@ -109,7 +109,7 @@ def spoilt(objective: Objective, sums: Mapping[str, Array]) -> str | None:
     )
 
 
-def streamed(objective: Objective, tallied: Array, units: TargetScaling) -> Scores:
+def streamed(objective: Objective, tallied: Array, scaling: TargetScaling) -> Scores:
     """Return all metrics from the tallies of an epoch.
 
     `tasks.metrics` says which of them a histogram only approximates.
@@ -121,11 +121,13 @@ def streamed(objective: Objective, tallied: Array, units: TargetScaling) -> Scor
         for name, shape in sizes.items():
             tallies[name] = tallied[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
-        scores |= _scores(group, TALLIES[group.task.measured_as].read(tallies), units)
+        scores |= _scores(group, TALLIES[group.task.measured_as].read(tallies), scaling)
     return scores
 
 
-def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: TargetScaling) -> Scores:
+def exact(
+    objective: Objective, y: Array, raw: Array, counted: Any, scaling: TargetScaling
+) -> Scores:
     """Return all metrics in float64 from all predictions at once.
 
     Args:
@@ -133,19 +135,27 @@ def exact(objective: Objective, y: Array, raw: Array, counted: Any, units: Targe
         y: packed labels [n, width], NaN where missing.
         raw: raw outputs [n, columns].
         counted: False for rows that take no part, [n, tasks] or [n, 1].
-        units: the target scaling, for results in the user's units.
+        scaling: the target scaling, for results in the user's units.
     """
     y, raw = np.asarray(y, "float64"), np.asarray(raw, "float64")
     scores: Scores = {}
     for group, needs in zip(objective.layout.groups, objective.needs, strict=True):
         group_y, group_raw = group.target(y, numpy_ops), group.raw(raw, numpy_ops)
-        known = ~np.isnan(group_y) & group.per_task(counted)[..., None]
-        group_y, group_raw = np.where(known, group_y, 0.0), np.where(known, group_raw, 0.0)
+        counted_labels = ~np.isnan(group_y) & group.per_task(counted)[..., None]
+        group_y, group_raw = (
+            np.where(counted_labels, group_y, 0.0),
+            np.where(counted_labels, group_raw, 0.0),
+        )
         tally = TALLIES[group.task.measured_as]
         tallies = tally.exact(
-            group.task, group_y, group_raw, _prior(group, units), known.astype("float64"), needs
+            group.task,
+            group_y,
+            group_raw,
+            _prior(group, scaling),
+            counted_labels.astype("float64"),
+            needs,
         )
-        scores |= _scores(group, tallies, units)
+        scores |= _scores(group, tallies, scaling)
     return scores
 
 
@@ -153,8 +163,8 @@ def measured(
     objective: Objective,
     y: Array,
     raw: Array,
-    kept: HeadConstants,
-    units: TargetScaling,
+    constants: HeadConstants,
+    scaling: TargetScaling,
     weights: Any,
 ) -> tuple[dict[str, float], Scores]:
     """Return loss, terms and metrics by name, and the scores, on rows with known raw outputs.
@@ -163,32 +173,32 @@ def measured(
         objective: of the model.
         y: packed labels [n, width].
         raw: raw outputs [n, columns].
-        kept, units, weights: of the model.
+        constants, scaling, weights: of the model.
     """
-    sums = dict(zip(("sums", "rows"), objective.sums(y, raw, kept), strict=True))
+    sums = dict(zip(("sums", "rows"), objective.sums(y, raw, constants), strict=True))
     no_steps = dict.fromkeys(("batches", "steps", "regularization"), np.zeros(()))
     named = terms(
         objective, sums | no_steps, np.asarray(ops.convert_to_numpy(weights), "float64"), False
     )
-    task_scores = exact(objective, y, raw, np.ones((len(y), 1), bool), units)
+    task_scores = exact(objective, y, raw, np.ones((len(y), 1), bool), scaling)
     return named | logged(task_scores), task_scores
 
 
-def _prior(group: Group, units: TargetScaling) -> Array:
+def _prior(group: Group, scaling: TargetScaling) -> Array:
     """Return a group's trivial raw outputs, [k, columns of a task]."""
     k, width = len(group.tasks), group.task.units
     return (
-        units.prior[group.raw_start : group.raw_start + k * width]
+        scaling.prior[group.raw_start : group.raw_start + k * width]
         .reshape(k, width)
         .astype("float64")
     )
 
 
-def _scores(group: Group, tallies: Tallies, units: TargetScaling) -> Scores:
+def _scores(group: Group, tallies: Tallies, scaling: TargetScaling) -> Scores:
     """Return the scores of a group from its tallies, in the user's units."""
     tally = TALLIES[group.task.measured_as]
-    tallies = tallies | tally.constants(group.task, _prior(group, units))
-    scale = units.scale[group.first : group.first + len(group.tasks)]
+    tallies = tallies | tally.constants(group.task, _prior(group, scaling))
+    scale = scaling.scale[group.first : group.first + len(group.tasks)]
     scores: Scores = {task.name: {} for task in group.tasks}
     for name in dict.fromkeys(name for task in group.tasks for name in task.metrics):
         metric = tally.metrics[name]
@@ -220,8 +230,8 @@ def logged(scores: Scores) -> dict[str, float]:
     }
 
 
-def predictions(layout: Layout, raw: Array, units: TargetScaling) -> dict[TaskName, Any]:
+def predictions(layout: Layout, raw: Array, scaling: TargetScaling) -> dict[TaskName, Any]:
     """Return each task's predictions [n, p] in the user's units, from raw outputs [n, columns]."""
     linked = layout.prediction(np.asarray(raw, "float64"), numpy_ops)
-    moments = zip(layout.tasks, units.location, units.scale, strict=True)
+    moments = zip(layout.tasks, scaling.location, scaling.scale, strict=True)
     return {name: linked[name] * spread + middle for name, middle, spread in moments}

@@ -63,7 +63,7 @@ def shapes(model: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def ledger(model: Any) -> EpochSums:
+def epoch_sums(model: Any) -> EpochSums:
     """Return the epoch sums in which a model adds up what batches contain.
 
     They are made within the model's `tf.distribute` strategy, which must own the variables.
@@ -84,14 +84,14 @@ def columns_shown(layout: Layout) -> list[TaskName]:
     return tasks
 
 
-def seen(layout: Layout, packed: Target) -> dict[str, Tensor]:
+def label_counts(layout: Layout, packed: Target) -> dict[str, Tensor]:
     """Return `rows`, `labels`, `shown` and `squares` of a batch of packed targets."""
     labels, shown, squares = [], [], []
     for group in layout.groups:
         y = group.target(packed, ops)
-        known = ops.logical_not(ops.isnan(y))
-        y = ops.where(known, y, 0.0)
-        counted = ops.cast(known, "float32")
+        has_label = ops.logical_not(ops.isnan(y))
+        y = ops.where(has_label, y, 0.0)
+        counted = ops.cast(has_label, "float32")
         labels.append(ops.sum(counted, axis=(0, 2)))
         squares.append(ops.sum(ops.square(y), axis=(0, 2)))
         predictions = group.task.as_prediction(y, ops)
@@ -106,19 +106,19 @@ def seen(layout: Layout, packed: Target) -> dict[str, Tensor]:
     }
 
 
-def count(ledger: EpochSums, counts: dict[str, Tensor], strange: Tensor | None = None) -> None:
+def count(sums: EpochSums, counts: dict[str, Tensor], strange: Tensor | None = None) -> None:
     """Add up what a batch contains, and keep an example of the wrong labels.
 
     The example comes from the first batch with a wrong label. With several replicas there is none,
     because their examples would be added up.
     """
     if strange is not None and replicas() == 1:
-        first = ops.logical_and(ledger.so_far("wrong") <= 0, counts["wrong"] > 0)
+        first = ops.logical_and(sums.so_far("wrong") <= 0, counts["wrong"] > 0)
         counts = {**counts, "example": ops.where(first, strange, 0.0)}
-    ledger.update_state(counts)
+    sums.update_state(counts)
 
 
-def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> StepBatch:
+def batch(model: Any, x: Any, y: Any, weights: Any, constants: HeadConstants) -> StepBatch:
     """Return a packed batch of a source that the host has not checked.
 
     Left out, like missing labels, are: a label that its task does not take, each label of a row
@@ -129,24 +129,24 @@ def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> Step
         x: features.
         y: targets by name; those of the only task may come alone.
         weights: [n], a dict of task name to [n], or None.
-        kept: the target scaling.
+        constants: the target scaling.
 
     Raises:
         UnknownName, InputError: for targets or weights that are not by name, or of another shape.
     """
     layout = model.layout
-    given = _stacked(layout, named(layout, y))
-    encoded, valid = _coded(layout, given)
-    missing = ops.isnan(given)
+    labels = _stacked(layout, named(layout, y))
+    encoded, valid = _coded(layout, labels)
+    missing = ops.isnan(labels)
     wrong = ops.cast(ops.logical_not(ops.logical_or(valid, missing)), "float32")
     finite_rows = named_inputs.finite_rows(x)
     if finite_rows is not None:
         valid = ops.logical_and(valid, finite_rows[:, None])
     owner = _owner(layout)
-    packed = (encoded - ops.take(kept.location, owner)) / ops.take(kept.scale, owner)
+    packed = (encoded - ops.take(constants.location, owner)) / ops.take(constants.scale, owner)
     packed = ops.where(valid, packed, np.nan)
     weights, bad_weights = _weights(layout, packed, weights)
-    counts = seen(layout, packed) | {
+    counts = label_counts(layout, packed) | {
         "wrong": _by_task(layout, ops.sum(wrong, axis=0)),
         "features": named_inputs.count_not_finite(model, x),
         "lost": ops.zeros(())
@@ -154,7 +154,7 @@ def batch(model: Any, x: Any, y: Any, weights: Any, kept: HeadConstants) -> Step
         else ops.sum(ops.cast(ops.logical_not(finite_rows), "float32")),
         "weights": bad_weights,
     }
-    largest = ops.max(ops.where(wrong > 0, given, -np.inf), axis=0)
+    largest = ops.max(ops.where(wrong > 0, labels, -np.inf), axis=0)
     strange = largest if len(owner) == len(layout.tasks) else _largest(layout, largest)
     return StepBatch(packed, weights, counts, strange)
 
@@ -318,7 +318,7 @@ def ranks(source: Any) -> Any:
     announced = getattr(source, "element_spec", None)
     if announced is None:
         return None
-    return keras.tree.map_structure(lambda each: each.shape.rank, announced)
+    return keras.tree.map_structure(lambda tensor: tensor.shape.rank, announced)
 
 
 def _is_one_hot(task: Task, shape: tuple[int | None, ...] | None) -> bool:
@@ -346,11 +346,11 @@ def _from_one_hot(task: Any, values: Any) -> Tensor:
     return label[:, None]
 
 
-def _coded(layout: Layout, given: Tensor) -> tuple[Tensor, Tensor]:
+def _coded(layout: Layout, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the labels as the network learns them [n, width], and where they are valid, bool."""
     columns, valid = [], []
     for group in layout.groups:
-        y = group.target(given, ops)
+        y = group.target(labels, ops)
         y = _places(group, y)
         is_valid = group.task.valid(y, ops)
         if (is_defined := keras_losses.defined(group.task, y, ops)) is not None:
@@ -402,17 +402,17 @@ def _weights(layout: Layout, packed: Tensor, weights: Any) -> tuple[Tensor | Non
             layout.known(name, "task in the weights of a batch:")
         ones = ops.ones_like(packed[:, :1])
         parts = [
-            _one_each(weights[name], f"of task {shorten(name)!r}") if name in weights else ones
+            _per_row(weights[name], f"of task {shorten(name)!r}") if name in weights else ones
             for name in layout.tasks
         ]
         weights = ops.concatenate(parts, axis=-1)
     else:
-        weights = _one_each(weights, "of a batch")
+        weights = _per_row(weights, "of a batch")
     valid = ops.logical_and(ops.isfinite(weights), weights >= 0)
     return ops.where(valid, weights, 0.0), ops.sum(ops.cast(ops.logical_not(valid), "float32"))
 
 
-def _one_each(values: Any, what: str) -> Tensor:
+def _per_row(values: Any, what: str) -> Tensor:
     """Return checked weights, one a row, as float32 [n, 1]."""
     _check_weights(values, what)
     return ops.reshape(ops.cast(values, "float32"), (-1, 1))

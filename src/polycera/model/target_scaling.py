@@ -163,7 +163,7 @@ def _labels(model: Any, batch: Any, what: str, host: bool) -> Encoded:
     layout = model.layout
     y = by_name(layout, batch[1], what)
     if not host:
-        y = {name: _as_there(layout.tasks[name], values) for name, values in y.items()}
+        y = {name: _as_encoded(layout.tasks[name], values) for name, values in y.items()}
     return encode(layout, y, what)
 
 
@@ -176,7 +176,7 @@ def _array(leaf: Any) -> Any:
     return np.asarray(leaf) if hasattr(leaf, "__array__") and not hasattr(leaf, "columns") else leaf
 
 
-def _as_there(task: Task, values: Any) -> Any:
+def _as_encoded(task: Task, values: Any) -> Any:
     """Return labels that would reach the network unencoded in the form that `encode` takes.
 
     Positions 0..K-1 become the user's classes that they stand for. Other numbers stay, and
@@ -227,7 +227,7 @@ def units_of(layout: Layout, y: Any, encoded: Any) -> TargetScaling:
     location, scale, prior = [], [], []
     for task in layout.tasks.values():
         if task.name in given:
-            middle, spread, task_prior = _given(task, given[task.name])
+            middle, spread, task_prior = _from_numbers(task, given[task.name])
         else:
             task_scaling = TargetScaling.of(Layout.of([task]), {task.name: encoded[task.name]})
             middle, spread, task_prior = (
@@ -241,7 +241,7 @@ def units_of(layout: Layout, y: Any, encoded: Any) -> TargetScaling:
     return TargetScaling(np.array(location), np.array(scale), np.concatenate(prior))
 
 
-def _given(task: Task, numbers: Mapping[str, Any]) -> tuple[float, float, Array]:
+def _from_numbers(task: Task, numbers: Mapping[str, Any]) -> tuple[float, float, Array]:
     """Return location, scale and trivial raw outputs [columns] from given numbers."""
     has_classes = isinstance(task, ClassTask) or task.kind == "multilabel"
     standardized = getattr(task, "standardize", False)
@@ -331,35 +331,35 @@ def _with_shares(task: Task, shares: Any) -> Array:
 # -- sentences -------------------------------------------------------------------------------------
 
 
-def sentence(layout: Layout, units: TargetScaling, learned: ScalingSource) -> str:
+def sentence(layout: Layout, scaling: TargetScaling, source: ScalingSource) -> str:
     """Return one sentence that says where the target scaling comes from and what it is."""
     phrases: list[str] = []
-    for task, moments in zip(layout.tasks.values(), _parts(layout, units), strict=True):
+    for task, moments in zip(layout.tasks.values(), _parts(layout, scaling), strict=True):
         if len(phrases) == NAMED:
             break
         phrases.append(f"{shorten(task.name, 40)!r} {_phrase(task, *moments)}")
     more = f"; … ({len(layout.tasks)} tasks in all)" if len(layout.tasks) > NAMED else ""
-    extent = "all" if learned.whole else "the first"
+    extent = "all" if source.whole else "the first"
     return (
-        f"The scaling of the targets comes from {extent} {learned.batches:,} {learned.what} "
-        f"({learned.rows:,} rows): {'; '.join(phrases)}{more}."
-    ) + ("" if learned.whole else " model.adapt(source, steps=...) reads more of them.")
+        f"The scaling of the targets comes from {extent} {source.batches:,} {source.what} "
+        f"({source.rows:,} rows): {'; '.join(phrases)}{more}."
+    ) + ("" if source.whole else " model.adapt(source, steps=...) reads more of them.")
 
 
-def _parts(layout: Layout, units: TargetScaling) -> Iterator[tuple[float, float, Array]]:
+def _parts(layout: Layout, scaling: TargetScaling) -> Iterator[tuple[float, float, Array]]:
     """Yield location, scale and trivial prediction [p] of each task, in the user's units."""
-    trivial_predictions = predictions(layout, units.prior[None, :], units)
+    trivial_predictions = predictions(layout, scaling.prior[None, :], scaling)
     for i, name in enumerate(layout.tasks):
-        yield float(units.location[i]), float(units.scale[i]), trivial_predictions[name][0]
+        yield float(scaling.location[i]), float(scaling.scale[i]), trivial_predictions[name][0]
 
 
-def _phrase(task: Task, middle: float, spread: float, answer: Array) -> str:
+def _phrase(task: Task, middle: float, spread: float, outputs: Array) -> str:
     """Return a task's target scaling or trivial prediction in a few words."""
     if getattr(task, "standardize", False):
         return f"mean {middle:.4g}, deviation {spread:.4g}"
     if isinstance(task, ClassTask) or task.kind == "multilabel":
-        return f"shares {_few(answer)}" if len(answer) > 1 else f"share {answer[0]:.3g}"
-    return f"mean {answer[len(answer) // 2]:.4g}"
+        return f"shares {_few(outputs)}" if len(outputs) > 1 else f"share {outputs[0]:.3g}"
+    return f"mean {outputs[len(outputs) // 2]:.4g}"
 
 
 def _few(shares: Array) -> str:
@@ -369,14 +369,14 @@ def _few(shares: Array) -> str:
 
 
 def differing(
-    layout: Layout, units: TargetScaling, learned: ScalingSource, sums: Mapping[str, Array]
+    layout: Layout, scaling: TargetScaling, source: ScalingSource, sums: Mapping[str, Array]
 ) -> str | None:
     """Return a sentence if an epoch's labels differ from the target scaling by more than `FACTOR`.
 
     Args:
         layout: the tasks.
-        units: the target scaling.
-        learned: where it comes from.
+        scaling: the target scaling.
+        source: where it comes from.
         sums: what was added up, see `step_batches.shapes`.
 
     Returns:
@@ -385,45 +385,45 @@ def differing(
     names = np.array(columns_shown(layout))
     differences = []
     for i, (task, moments) in enumerate(
-        zip(layout.tasks.values(), _parts(layout, units), strict=True)
+        zip(layout.tasks.values(), _parts(layout, scaling), strict=True)
     ):
         count = float(sums["labels"][i]) / (task.width if task.width > 1 else 1)
         if count < 2:
             continue
         mean = sums["shown"][names == task.name] / count
         if phrase := _difference(
-            task, moments, mean, float(sums["squares"][i]) / count, count, learned
+            task, moments, mean, float(sums["squares"][i]) / count, count, source
         ):
             differences.append(f"{shorten(task.name, 40)!r} {phrase}")
     if not differences:
         return None
     more = f"; … ({len(differences)} tasks in all)" if len(differences) > NAMED else ""
-    source = (
-        f"{learned.batches:,} {learned.what}, {learned.rows:,} rows"
-        if learned.batches
+    description = (
+        f"{source.batches:,} {source.what}, {source.rows:,} rows"
+        if source.batches
         else "the given numbers"
     )
     return (
         "The targets of the first epoch differ from those that their scaling was computed from "
-        f"({source}): {'; '.join(differences[:NAMED])}{more}. Shuffle the source, or call "
+        f"({description}): {'; '.join(differences[:NAMED])}{more}. Shuffle the source, or call "
         "model.adapt with more of it or with known numbers before fit."
     )
 
 
 def _difference(
     task: Task,
-    own: tuple[float, float, Array],
+    scaling: tuple[float, float, Array],
     mean: Array,
     square: float,
     many: float,
-    learned: ScalingSource,
+    source: ScalingSource,
 ) -> str | None:
     """Return what differs, in a few words.
 
     None where nothing differs both by more than the factor and by more than chance explains.
     """
-    middle, spread, answer = own
-    inverse_rows = 1.0 / many + (1.0 / learned.rows if learned.rows else 0.0)
+    middle, spread, answer = scaling
+    inverse_rows = 1.0 / many + (1.0 / source.rows if source.rows else 0.0)
     if getattr(task, "standardize", False):
         # Standardised labels have mean 0 and deviation 1 if the scaling fits.
         deviation = float(np.sqrt(max(square - mean[0] ** 2, 0.0)))

@@ -133,10 +133,10 @@ def _squeezed(task: Task, name: TaskName, values: Any) -> Any:
     return array
 
 
-def pack(layout: Layout, encoded: Mapping[TaskName, Array], units: TargetScaling) -> np.ndarray:
+def pack(layout: Layout, encoded: Mapping[TaskName, Array], scaling: TargetScaling) -> np.ndarray:
     """Return encoded labels as float32 [n, width], standardised where the task asks for it."""
     scaled_labels = []
-    for name, middle, spread in zip(layout.tasks, units.location, units.scale, strict=True):
+    for name, middle, spread in zip(layout.tasks, scaling.location, scaling.scale, strict=True):
         scaled_labels.append((encoded[name] - middle) / spread)
     return np.concatenate(scaled_labels, axis=1).astype("float32")
 
@@ -286,10 +286,10 @@ def _alike(task: Task, labels: Array) -> list[tuple[str, str, str]]:
 
     There is one entry for the task, or one for each constant label of a multilabel task.
     """
-    known = ~np.isnan(labels)
-    highest = np.where(known, labels, -np.inf).max(axis=0, initial=-np.inf)
-    same = known.any(axis=0) & (
-        highest == np.where(known, labels, np.inf).min(axis=0, initial=np.inf)
+    present = ~np.isnan(labels)
+    highest = np.where(present, labels, -np.inf).max(axis=0, initial=-np.inf)
+    same = present.any(axis=0) & (
+        highest == np.where(present, labels, np.inf).min(axis=0, initial=np.inf)
     )
     if isinstance(task, Multilabel) and not same.all():
         return [

@@ -58,8 +58,8 @@ class TaskWeighting:
         settings: the options of the model, apart from those of its heads.
         weighing: the loss weighting at work, or None.
         engine: balances gradients outside of `Heads`, or None.
-        meetings: the shared regions where gradients are balanced.
-        places: the name of each shared region.
+        regions: the shared regions where gradients are balanced.
+        region_names: the name of each shared region.
         scale: factor of the loss in the last step, as float16 needs it; None without shared
             regions.
     """
@@ -71,8 +71,8 @@ class TaskWeighting:
         self.weighing: ActiveWeighting | None = None
         self.state: Any = None
         self.engine: Engine | None = None
-        self.meetings: list[SharedRegion] = []
-        self.places: list[str] = []
+        self.regions: list[SharedRegion] = []
+        self.region_names: list[str] = []
         self.scale: Any = None
 
     @classmethod
@@ -89,7 +89,7 @@ class TaskWeighting:
         head_options = [
             head.settings if isinstance(head, Heads) else MultitaskOptions() for head in heads
         ]
-        _check_said_once(given, head_options)
+        _check_set_once(given, head_options)
         settings = MultitaskOptions.of(names, **given, seed=seed)
         forked = any(getattr(head, "fork", None) is not None for head in heads)
         shared = cls(settings, {**given, "seed": seed}, names)
@@ -116,10 +116,10 @@ class TaskWeighting:
             shared.engine = Engine(Graph.of(model), layout, settings, name="engine")
         elif only_head_options.balance is not None and only_head_options.gradients == "parameters":
             shared.engine = Engine(Graph.of(model), layout, only_head_options, name="engine")
-        shared.meetings = shared._meetings(heads)
-        if shared.meetings:
-            regions = [tuple(region.tasks.tolist()) for region in shared.meetings]
-            shared.places = region_names(model, layout, regions)
+        shared.regions = shared._regions(heads)
+        if shared.regions:
+            regions = [tuple(region.tasks.tolist()) for region in shared.regions]
+            shared.region_names = region_names(model, layout, regions)
             # The optimizer multiplies the loss (float16) after `compute_loss`. Its factor comes
             # back as the "gradient" of this variable, see `scaled`.
             shared.scale = model.add_weight(
@@ -132,7 +132,7 @@ class TaskWeighting:
             )
         return shared
 
-    def _meetings(self, heads: list[Any]) -> list[SharedRegion]:
+    def _regions(self, heads: list[Any]) -> list[SharedRegion]:
         """Return the shared regions where gradients are balanced, in the engine or in the heads."""
         regions, first = [], 0
         if self.engine is not None:
@@ -162,7 +162,7 @@ class TaskWeighting:
         Balancing methods that need the losses get them here.
         """
         regions_with_losses = [
-            region for region in self.meetings if "losses" in region.balance.method.sees
+            region for region in self.regions if "losses" in region.balance.method.sees
         ]
         if self.weighing is None and not regions_with_losses:
             return own
@@ -178,9 +178,9 @@ class TaskWeighting:
             region.carrying.measured.assign(self._own(region, losses * weights))
         return weights
 
-    def _own(self, meeting: SharedRegion, losses: Tensor) -> Tensor:
+    def _own(self, region: SharedRegion, losses: Tensor) -> Tensor:
         """Return the losses that a region takes: of all tasks in an engine, else of its own."""
-        return losses if self.engine is not None else ops.take(losses, meeting.tasks)
+        return losses if self.engine is not None else ops.take(losses, region.tasks)
 
     def _norms(self) -> Tensor:
         """Return the norms of the tasks' gradients in the step before [tasks].
@@ -188,15 +188,15 @@ class TaskWeighting:
         They are taken over everything that a task shares.
         """
         squares = ops.zeros((len(self.names),))
-        for region in self.meetings:
+        for region in self.regions:
             positions = (region.tasks[:, None] == np.arange(len(self.names))).astype("float32")
             own_squares = ops.diagonal(self._before(region)["gramian"])
             squares = squares + ops.matmul(own_squares[None, :], positions)[0]
         return ops.sqrt(squares)
 
-    def _before(self, meeting: SharedRegion) -> dict[str, Tensor]:
+    def _before(self, region: SharedRegion) -> dict[str, Tensor]:
         """Return what the last step left, by name, with the Gramian of the unscaled losses."""
-        before = meeting.before()
+        before = region.before()
         return before | {
             "gramian": before["gramian"] / ops.square(ops.convert_to_tensor(self.scale))
         }
@@ -217,7 +217,7 @@ class TaskWeighting:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of what `seen` adds to the epoch sums."""
         shapes: dict[str, tuple[int, ...]] = {}
-        for i, region in enumerate(self.meetings):
+        for i, region in enumerate(self.regions):
             m = region.balance.tasks
             shapes |= {f"{i}/{what}": (m,) for what in ("weights", "norms")}
             shapes |= {f"{i}/{what}": (m, m) for what in ("cosines", "conflicts", "count")}
@@ -232,7 +232,7 @@ class TaskWeighting:
             first: 1.0 in the first step of an epoch, which has no step before it.
         """
         entries: dict[str, Tensor] = {}
-        for i, region in enumerate(self.meetings):
+        for i, region in enumerate(self.regions):
             before = self._before(region)
             norms = ops.sqrt(ops.diagonal(before["gramian"])) * (1.0 - first)
             has_gradient = ops.cast(norms > 0, "float32")
@@ -256,7 +256,9 @@ class TaskWeighting:
         # missing.
         last = {name: ops.convert_to_numpy(value) for name, value in self.seen().items()}
         statistics = []
-        for i, (region, place) in enumerate(zip(self.meetings, self.places, strict=True)):
+        for i, (region, region_name) in enumerate(
+            zip(self.regions, self.region_names, strict=True)
+        ):
             kinds = ("weights", "norms", "cosines", "conflicts", "count")
             *totals, pairs = (sums[f"{i}/{what}"] + last[f"{i}/{what}"] for what in kinds)
             counts = (np.diag(pairs), np.diag(pairs), pairs, pairs)
@@ -264,14 +266,14 @@ class TaskWeighting:
                 _mean(*both) for both in zip(totals, counts, strict=True)
             )
             statistics.append(
-                GradientStats(region.balance.names, weights, norms, cosines, conflicts, place)
+                GradientStats(region.balance.names, weights, norms, cosines, conflicts, region_name)
             )
         return statistics
 
     def last(self) -> list[tuple[tuple[TaskName, ...], np.ndarray, np.ndarray]]:
         """Return tasks, Gramian [m, m] and weights [m] of the last step, for each shared region."""
         last_steps = []
-        for region in self.meetings:
+        for region in self.regions:
             before = {name: ops.convert_to_numpy(value) for name, value in region.before().items()}
             last_steps.append((region.balance.names, before["gramian"], before["weights"]))
         return last_steps
@@ -287,12 +289,12 @@ class TaskWeighting:
             self.engine.check_unchanged()
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         steps = getattr(inner, "gradient_accumulation_steps", None) or 1
-        if steps > 1 and inner is not optimizer and self.meetings:
+        if steps > 1 and inner is not optimizer and self.regions:
             raise InputError(
                 "Balancing, gradient_accumulation_steps and float16's loss scaling do not go "
                 'together: take the policy "mixed_bfloat16", or a larger batch.'
             )
-        for region in self.meetings:
+        for region in self.regions:
             region.carrying.accumulated = steps
             if steps > 1:
                 region.carrying.turn.assign(
@@ -311,7 +313,7 @@ def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _check_said_once(given: dict[str, Any], own: list[MultitaskOptions]) -> None:
+def _check_set_once(given: dict[str, Any], own: list[MultitaskOptions]) -> None:
     """Raise for options given to a model and to its heads, or to only one of several heads."""
     for what, attribute in (("weighting", "weighting"), ("balancing", "balance")):
         heads_with_option = [options for options in own if getattr(options, attribute) is not None]
