@@ -129,6 +129,7 @@ def on_support_by_products(matrix: Tensor, guess: Guess, right: Tensor) -> Tenso
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
+        # The addition keeps quotients finite in problems that are solved already.
         return ops.sum(a * b, axis=-1, keepdims=True) + 1e-35
 
     def times(z: Tensor) -> Tensor:
@@ -146,6 +147,7 @@ def on_support_by_products(matrix: Tensor, guess: Guess, right: Tensor) -> Tenso
         return z, residual, downhill + (new / size) * along, new
 
     shrink = 1.0 / (ops.diagonal(matrix) + 1e-35 + guess.hold)
+    # Of squares: a residual of 3e-7 of the right side, about the precision of float32.
     enough = 1e-13 * dot(right, right * shrink)
     z = guess.support * guess.z
     residual = guess.support * right - times(z)
@@ -217,6 +219,7 @@ def flip_until_right(step: Step, support: Tensor, hold: float = 0.0) -> Tensor:
             guess.hold * ops.sum(ops.abs(z - centre), axis=-1, keepdims=True) > 1e-7 * size,
             "float32",
         )
+        # Progress is a new minimum of wrong entries; the round in which holding begins counts too.
         better = ops.maximum(ops.cast(number < best, "float32"), began)
         # Holding changes the problem, so the count of wrong entries before it is no standard.
         best = began * number + (1.0 - began) * ops.minimum(number, best)
@@ -352,6 +355,7 @@ def on_simplex(point: Tensor, free: Tensor) -> Tensor:
         free: [m] 1.0 where an entry may be positive, else 0.0.
     """
     m = point.shape[0]
+    # Entries that are not free come last in falling order, and never give the largest excess.
     falling = ops.flip(ops.sort(ops.where(free > 0, point, -1e30)))
     excess = (ops.cumsum(falling) - 1.0) / ops.arange(1, m + 1, dtype="float32")
     return ops.relu(point - ops.max(excess)) * free
@@ -400,11 +404,12 @@ def fair(cosines: Tensor, gain: Tensor, alpha: float, active: Tensor) -> Tensor:
         change = active * ops.solve(system, slope[:, None])[:, 0] / root
         # A step of at most 1 in the logarithm: far from the solution Newton's step overshoots.
         change = change / (1.0 + ops.relu(ops.max(ops.abs(change)) - 1.0))
+        # The bound keeps the wall within 2**STEEP times its height.
         return ops.minimum(x * ops.exp(change), 2.0 * farthest), change
 
     slope = ops.sum(active * gain * alone**power)
     steep = ops.sum(active * alone * (safer @ (active * alone)[:, None])[:, 0])
-    # Rounding can make it negative.
+    # Rounding can make it negative; a root of it is taken below.
     steep = ops.maximum(steep, 1e-6 * ops.sum(active * alone * alone))
     x = alone * ((slope + 1e-35) / (steep + 1e-35)) ** (alpha / (alpha + 1.0))
     loop = (ops.minimum(x, farthest), active)

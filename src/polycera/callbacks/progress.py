@@ -17,8 +17,10 @@ PHASES = (
 )
 """Phases after the last epoch, in this order."""
 
-BAR, NARROW = 30, 100
-"""BAR: characters of the bar; NARROW: with fewer terminal columns, two thirds of them."""
+BAR = 30
+"""Width of the bar in characters."""
+NARROW = 100
+"""With fewer terminal columns than this, two thirds of the bar are shown."""
 
 
 class Progress(keras.callbacks.Callback):

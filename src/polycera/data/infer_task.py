@@ -10,8 +10,10 @@ from polycera.data.column import Values, canonical, distinct, is_missing, is_who
 from polycera.errors import InputError, listing, shorten
 from polycera.tasks import Binary, Multiclass, Regression, Task
 
-FEW, SMALL = (10, 20)
-"""FEW: most different values; SMALL: largest value. Such whole numbers count as classes."""
+FEW = 10
+"""Maximum number of different values of whole numbers that count as classes."""
+SMALL = 20
+"""Largest of these values."""
 _YES = ("true", "yes", "y", "t", "positive", "1", "on")
 """Words that name the positive class."""
 _NO = ("false", "no", "n", "f", "negative", "0", "off")

@@ -11,8 +11,10 @@ from polycera.evaluation.masking import number, pairs, share
 from polycera.runs.results import Coverage, Residuals
 from polycera.typing import Array
 
-BINS, DRAWN = 40, 300
-"""BINS: most bins of a histogram; DRAWN: most rows drawn for a chart."""
+BINS = 40
+"""Most bins of a histogram."""
+DRAWN = 300
+"""Most rows drawn for a chart."""
 
 TAIL = 0.01
 """Share of the rows at either end that the bin width ignores."""

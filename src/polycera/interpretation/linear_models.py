@@ -14,12 +14,12 @@ PENALTIES = 10.0 ** np.arange(-4, 5)
 
 The one with the smallest leave-one-out error is taken.
 """
-STEPS, INNER, CLOSE = 50, 200, 1e-8
-"""These limits end Newton's method.
-
-STEPS: Newton steps at most; INNER: steps of conjugate gradients in each at most; CLOSE: largest
-gradient per row at which to stop.
-"""
+STEPS = 50
+"""Maximum number of steps of Newton's method."""
+INNER = 200
+"""Maximum number of steps of conjugate gradients in each of them."""
+CLOSE = 1e-8
+"""Largest gradient per row at which Newton's method stops."""
 
 
 @dataclass(frozen=True)

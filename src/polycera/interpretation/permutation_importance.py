@@ -17,8 +17,10 @@ from polycera.model.targets import encode, pack
 from polycera.runs.results import Drops, Importance, Numbers
 from polycera.typing import Array, TaskName
 
-REPEATS, ROWS = 3, 2048
-"""REPEATS: shuffles of each column; ROWS: rows that are used at most."""
+REPEATS = 3
+"""Shuffles of each column."""
+ROWS = 2048
+"""Rows that are used at most."""
 
 FEW = 256
 """The timing sample has this many rows; more rows are used in multiples of it."""
@@ -38,8 +40,10 @@ SMALL = 2**22
 Two runs of a small table then have equal files, however fast the machine is.
 """
 
-COLUMNS, NUMBERS = 200, 40_000
-"""COLUMNS: columns that are shown at most; NUMBERS: columns times tasks at most."""
+COLUMNS = 200
+"""Columns that are shown at most."""
+NUMBERS = 40_000
+"""Columns times tasks at most."""
 
 SAFE = 0.7
 """The plan uses this share of the remaining time.

@@ -18,8 +18,10 @@ from polycera.interpretation.separate_models import copied, separate
 from polycera.model import Model
 from polycera.runs.results import Cost, Sharing
 
-STEPS, REPEATS = 16, 5
-"""STEPS: steps of a timed epoch at most; REPEATS: number of timed epochs."""
+STEPS = 16
+"""Steps of a timed epoch at most."""
+REPEATS = 5
+"""Number of timed epochs."""
 LONG = 0.5
 """A timed epoch should not take longer than this many seconds."""
 

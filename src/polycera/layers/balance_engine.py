@@ -226,6 +226,7 @@ class Engine(keras.layers.Layer):
                 state, partial(step.gramian, region), region_losses, last
             )
             next_states.append(next_state)
+            # Weighted by region: the columns of tasks outside it are 0, so they teach it nothing.
             combined = step.cotangent * ops.cast(
                 step.by_column(region, weights), step.cotangent.dtype
             )
@@ -430,6 +431,7 @@ def _denses(graph: Graph, positions: dict[int, int]) -> list[Dense]:
             or len(layer.trainable_variables) != 2
         ):
             continue
+        # The function that replaces a tapped layer adds no loss, so it would be lost unnoticed.
         if layer.activity_regularizer is not None:
             continue
         if (

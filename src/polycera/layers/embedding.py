@@ -20,11 +20,14 @@ FAR = 4.0
 Beyond it a number has almost the same effect as the bound itself.
 """
 
-LEAST, MOST, TOGETHER = 4, 8, 256
-"""These limit the size of the vector that stands for a column, in numbers.
+LEAST = 4
+"""Minimum length of the vector that stands for a column."""
+MOST = 8
+"""Maximum length of the vector that stands for a column."""
+TOGETHER = 256
+"""Target length of all these vectors together.
 
-LEAST: the smallest for one column. MOST: the largest for one column. TOGETHER: the sum over all
-columns, because many columns repeat each other's information and cost time.
+Many columns repeat each other's information and cost time.
 """
 
 

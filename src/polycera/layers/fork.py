@@ -69,6 +69,7 @@ class Fork:
                 self._elementwise(h, d, w, self.balance.read(state)["noise"][0]), cotangent.dtype
             )
         else:
+            # Each output column gets its task's weight; one product then serves all tasks.
             weighted = cotangent * ops.cast(ops.take(weights, self.layout.owner), cotangent.dtype)
             combined = ops.matmul(weighted, ops.transpose(kernel))
         return (
@@ -130,6 +131,7 @@ class Fork:
         products = ops.matmul(ops.transpose(cotangent), cotangent) * ops.matmul(
             ops.transpose(kernel), kernel
         )
+        # Add up the products of each pair of tasks; with a column a task there is one.
         if self.layout.units > self.balance.tasks:
             products = ops.matmul(self._belongs.T, ops.matmul(products, self._belongs))
         return sum_over_replicas(products)

@@ -20,11 +20,10 @@ INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmark
 INPUT: the input. CLIP: `SmoothClip`. EMBEDDING: `PiecewiseLinear`. LANDMARKS: `Landmarks`. BLEND:
 `Blend`.
 """
-HEADS, HIDDEN = 1, 2
-"""These give the positions of layers in the network, which select their initial weights.
-
-HEADS: the heads. HIDDEN: the first hidden layer. The bins have position 0.
-"""
+HEADS = 1
+"""Position of the heads, which selects their initial weights."""
+HIDDEN = 2
+"""Position of the first hidden layer; that of the bins is 0."""
 
 
 class Shape(NamedTuple):

@@ -12,11 +12,10 @@ from keras import ops
 
 from polycera.errors import InputError
 
-LEAST, PREDICTED = 128, 256
-"""LEAST: fewest rows predicted at a time, since smaller batches are rounded differently.
-
-PREDICTED: most rows predicted at a time, since larger batches do not fit the cache.
-"""
+LEAST = 128
+"""Fewest rows predicted at a time, since smaller batches are rounded differently."""
+PREDICTED = 256
+"""Most rows predicted at a time, since larger batches do not fit the cache."""
 
 
 def in_batches(

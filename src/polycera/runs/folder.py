@@ -18,23 +18,28 @@ from polycera.runs.spec import Spec, spec_from
 from polycera.storage import paths, safe_read
 from polycera.storage.arrays import StoredArrays
 
-SPEC, SCHEMA, VERSIONS = "spec.yaml", "schema.json", "versions.json"
-"""SPEC: what is needed to repeat the training; SCHEMA: roles of the columns, and the encoder;
-VERSIONS: versions of the libraries.
-"""
-MODEL, METRICS, HISTORY, PREDICTIONS = (
-    "model.safetensors",
-    "metrics.json",
-    "history.csv",
-    "predictions.csv",
-)
-"""MODEL: the network's weights; METRICS: scores of each task; HISTORY: one row an epoch;
-PREDICTIONS: predictions for rows that the network did not learn from.
-"""
-GRADIENTS, ROWS = "gradients.safetensors", "rows.safetensors"
-"""GRADIENTS: gradient statistics of the training; ROWS: a fingerprint of each row and its part."""
-CHECKPOINTS, EPOCHS = "checkpoints", "epochs"
-"""CHECKPOINTS: folder of the checkpoints; EPOCHS: folder of the kept epochs."""
+SPEC = "spec.yaml"
+"""What is needed to repeat the training."""
+SCHEMA = "schema.json"
+"""Roles of the columns, and the encoder."""
+VERSIONS = "versions.json"
+"""Versions of the libraries."""
+MODEL = "model.safetensors"
+"""The network's weights."""
+METRICS = "metrics.json"
+"""Scores of each task."""
+HISTORY = "history.csv"
+"""One row an epoch."""
+PREDICTIONS = "predictions.csv"
+"""Predictions for rows that the network did not learn from."""
+GRADIENTS = "gradients.safetensors"
+"""Gradient statistics of the training."""
+ROWS = "rows.safetensors"
+"""A fingerprint of each row and its part."""
+CHECKPOINTS = "checkpoints"
+"""Folder of the checkpoints."""
+EPOCHS = "epochs"
+"""Folder of the kept epochs."""
 
 Form = TypeVar("Form", bound=msgspec.Struct)
 

@@ -20,10 +20,16 @@ Numbers = list[float | None]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A number of parameters or multiply-adds: above what any network has, below a float's limit."""
 
-SHARING, QUALITY, IMPORTANCE = "sharing.json", "quality.json", "importance.json"
-"""SHARING: see `Sharing`; QUALITY: see `Quality`; IMPORTANCE: see `Importance`."""
-THRESHOLDS, COMPARISON = "thresholds.json", "comparison.json"
-"""THRESHOLDS: see `Thresholds`; COMPARISON: see `SeparateComparison`."""
+SHARING = "sharing.json"
+"""See `Sharing`."""
+QUALITY = "quality.json"
+"""See `Quality`."""
+IMPORTANCE = "importance.json"
+"""See `Importance`."""
+THRESHOLDS = "thresholds.json"
+"""See `Thresholds`."""
+COMPARISON = "comparison.json"
+"""See `SeparateComparison`."""
 
 
 class Layer(msgspec.Struct):

@@ -11,8 +11,10 @@ import msgspec
 
 from polycera.errors import listing, shorten
 
-CELLS, LONG = 700_000, 2**24
-"""CELLS: most cells of a history; LONG: most bytes. 500 epochs of 200 tasks have 500,000 cells."""
+CELLS = 700_000
+"""Most cells of a history."""
+LONG = 2**24
+"""Most bytes. 500 epochs of 200 tasks have 500,000 cells."""
 
 LEVELS = 1000
 """Most categories of a column with a feature of their own: more than any encoder makes."""

@@ -21,10 +21,14 @@ Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 """A seed that NumPy and all backends accept."""
 
 
-SIZE, PARTS, DEEP, DIGITS = 2**22, 100_000, 32, 1000
-"""SIZE: most bytes of a spec; PARTS: most nodes; DEEP: most levels of nesting; DIGITS: most digits
-of a number.
-"""
+SIZE = 2**22
+"""Most bytes of a spec."""
+PARTS = 100_000
+"""Most nodes."""
+DEEP = 32
+"""Most levels of nesting."""
+DIGITS = 1000
+"""Most digits of a number."""
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=2**14)]
 """Units of a hidden layer."""

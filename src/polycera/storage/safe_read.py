@@ -23,8 +23,10 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 LARGEST = 2**34
 """Most bytes of a file of arrays: larger than any table's network, and hashed within a minute."""
 
-LISTS, VALUES = 100_000, 600_000
-"""LISTS: most lists and dicts of a JSON file; VALUES: most values. The objects stay under 64 MB."""
+LISTS = 100_000
+"""Most lists and dicts of a JSON file."""
+VALUES = 600_000
+"""Most values. The objects stay under 64 MB."""
 
 
 @contextmanager

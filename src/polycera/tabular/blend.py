@@ -118,6 +118,7 @@ def fit_blend(
         # Calibrated before mixing: overconfident members would spoil the mixture, and landmarks
         # would be preferred to them.
         member_calibration = _calibrated_members(model.layout, truth, members, groups)
+        # Chosen with calibrated members, because these are what the blend mixes.
         share, mixture = _mixed(
             model, held[1], member_calibration.applied(members), landmark_outputs
         )
@@ -131,12 +132,14 @@ def fit_blend(
         layer = model.get_layer(LANDMARKS)
         if separate_rows and refit:
             x, y = (np.concatenate(parts) for parts in zip(known, held, strict=True))
+            # The kernel stays the one that was chosen on the known rows.
             refitted = kernel_ridge.machine(
                 layer.count, model.layout, bent(x, np), y, seed, machine.kernel
             )
             machine = refitted or machine
         machine.give(layer)
         trim(model)
+    # The mixture is calibrated as a whole, whether or not it has landmarks.
     calibration = evaluation.calibration(model.layout, truth, mixture, groups)
     # Where all known training labels are equal, that value is predicted: any other output is noise.
     fixed, prior = fixed_units(model.layout, known[1]), np.asarray(model.units.prior, "float64")
@@ -231,6 +234,7 @@ def shares(model: Model, y: Array, members: Array, beside: Array) -> Array:
     # Losses of different tasks have different scales: divide by the better of the two alone.
     relative_losses = losses / np.maximum(np.abs(losses[[0, -1]]).min(axis=0), 1e-9)
     pooled_loss = relative_losses @ (labelled_rows / max(labelled_rows.sum(), 1))
+    # Once in the task's own loss, and in proportion in the pooled one.
     half_penalty = (
         HALVES * (SHARES[:, None] - 0.5) ** 2 * (1 + POOLED / max(labelled_rows.mean(), 1))
     )

@@ -30,6 +30,7 @@ def drawn(rows: int, folds: int, members: int, groups: Any, seed: int) -> np.nda
     if groups is None:
         fold = rng.permutation(rows) % folds
     else:
+        # As text, because values of several types cannot be sorted.
         _, group = np.unique(np.asarray(groups).astype(str), return_inverse=True)
         fold = (rng.permutation(group.max() + 1) % folds)[group]
     return fold[:, None] == np.arange(members) % folds

@@ -20,17 +20,20 @@ from polycera.typing import Array
 
 PENALTIES = 10.0 ** np.arange(-4.0, 2.6, 0.5)
 """Penalties of the squared coefficients that are tried, from almost no effect to almost no fit."""
-TRIED, FIRST, KEPT = 1000, 400, 3
-"""TRIED: maximum number of rows on which kernels are compared.
-FIRST: rows of the first round.
-KEPT: number of kernels that enter the second round.
+TRIED = 1000
+"""Maximum number of rows on which kernels are compared."""
+FIRST = 400
+"""Rows of the first round."""
+KEPT = 3
+"""Number of kernels that enter the second round.
 
 A kernel costs the cube of its rows. All eight on 1,000 rows would cost four times as much as the
 two rounds do.
 """
-FEW, GAIN = 250, 0.01
-"""FEW: minimum number of landmarks to start with, where there are fewer of them than rows.
-GAIN: share by which the error must fall each time the landmarks are doubled.
+FEW = 250
+"""Minimum number of landmarks to start with, where there are fewer of them than rows."""
+GAIN = 0.01
+"""Share by which the error must fall each time the landmarks are doubled.
 
 With many rows, a few landmarks often predict as well as all, and a solution costs the square of
 their number.
@@ -261,6 +264,7 @@ def _enough(
         counts.insert(0, counts[0] // 2)
     solutions: list[tuple[float, Any, RidgeSolution]] = []
     for count in counts:
+        # Sorted: where each row is a landmark, `Basis.of` needs a symmetric matrix.
         landmarks = np.sort(order[:count])
         solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner)
         solutions.append((float(_by_task(solved.error, owner).mean()), landmarks, solved))
@@ -381,6 +385,7 @@ class Errors(NamedTuple):
 def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Errors:
     """Return the errors of all penalties, computed for as many at a time as memory allows."""
     basis = Basis.of(kernel.of(apart), landmarks)
+    # A penalty takes one number for each cell of the targets.
     step = max(1, CELLS // max(standard.size, 1))
     parts = [PENALTIES[start : start + step] for start in range(0, len(PENALTIES), step)]
     return Errors(basis, np.concatenate([basis.penalised(part, standard).error for part in parts]))
@@ -484,6 +489,7 @@ class Basis:
             weights = along(np.where(known[:, None], y[:, None], predictions))
             predictions = told_by(weights)
         leverage = self._leverage(penalties, known.mean(axis=0))
+        # A row with a leverage of 1 is predicted by its own label alone: avoid a division by 0.
         errors = np.where(known[:, None], y[:, None] - predictions, 0.0) / np.maximum(
             1.0 - leverage, 1e-9
         )
@@ -585,16 +591,19 @@ def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Ar
     z = np.where(known, scores, 0.0) / deviation
     slope, offset = np.zeros(z.shape[1]), np.log((positives + 0.5) / (negatives + 0.5))
     for _ in range(rounds):
+        # Beyond 30 a probability is 0 or 1 to 1e-12; exp of much more overflows.
         p = 1.0 / (1.0 + np.exp(-np.clip(slope * z + offset, -30.0, 30.0)))
         residual, weight = np.where(known, p - y, 0.0), np.where(known, p * (1.0 - p), 0.0)
         a, b, c = (weight * z * z).sum(0) + 1e-3, (weight * z).sum(0), weight.sum(0) + 1e-3
         g, h = (residual * z).sum(0) + 1e-3 * slope, residual.sum(0)
         # The determinant of the Hessian; the 1e-3 above keep it from 0.
         determinant = a * c - b * b
+        # Steps of at most 2: far from the solution Newton's step overshoots.
         slope, offset = (
             slope - np.clip((c * g - b * h) / determinant, -2, 2),
             offset - np.clip((a * h - b * g) / determinant, -2, 2),
         )
+    # A negative slope would reverse the order of the scores, so such scores get no weight.
     return np.maximum(slope, 0.0) / deviation, offset
 
 
@@ -610,6 +619,7 @@ def _one_slope(scores: Array, targets: Array, offset: Array) -> float:
     losses = []
     for slope in tried:
         raw = slope * z + offset
+        # The largest score is subtracted before exp, so that nothing overflows.
         top = raw.max(axis=1)
         total = np.log(np.exp(raw - top[:, None]).sum(axis=1)) + top
         # The score of the likeliest class that is not the true one.

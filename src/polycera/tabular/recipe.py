@@ -30,15 +30,17 @@ from polycera.tabular import blend, folds
 from polycera.tasks import Layout, Task
 from polycera.typing import Array
 
-EMBEDDED, BINS = 100, 32
-"""EMBEDDED: maximum number of number columns that get bins, and of features with low dropout.
-BINS: number of bins of each of these columns.
+EMBEDDED = 100
+"""Maximum number of number columns that get bins, and of features with low dropout."""
+BINS = 32
+"""Number of bins of each of these columns.
 
 With more columns each one matters less, and bins for all of them are slow.
 """
-LANDMARKS, SMALL = 2000, 20_000
-"""LANDMARKS: maximum number of landmarks.
-SMALL: maximum number of rows with landmarks and folds.
+LANDMARKS = 2000
+"""Maximum number of landmarks."""
+SMALL = 20_000
+"""Maximum number of rows with landmarks and folds.
 
 Above `SMALL` rows a plain validation split costs little accuracy (docs/accuracy.md).
 """
@@ -47,9 +49,10 @@ NUMBERS = 20_000_000
 
 These many numbers take 160 MB in float64 while the coefficients are solved for.
 """
-PASSES, LONGEST = 8, (4_000, 20_000)
-"""PASSES: maximum number of passes over the rows.
-LONGEST: minimum and maximum of the steps that these passes come to.
+PASSES = 8
+"""Maximum number of passes over the rows."""
+LONGEST = (4_000, 20_000)
+"""Minimum and maximum of the steps that these passes come to.
 
 So small tables get more passes, and very large ones fewer.
 """
@@ -60,9 +63,10 @@ With fewer rows the score may fall by chance and rise again.
 """
 LEAST = 4
 """Minimum patience, in epochs, of a training with at least `SURE` rows."""
-EPOCH, SHORT = 100, 50
-"""EPOCH: target number of steps between two validations below `SURE` training rows.
-SHORT: the same from `SURE` rows on.
+EPOCH = 100
+"""Target number of steps between two validations below `SURE` training rows."""
+SHORT = 50
+"""The same from `SURE` rows on.
 
 An epoch has as many whole passes over the rows as fit into these steps, and at least one. So a
 small table is passed several times between two validations. With many rows the best epoch may be

@@ -116,8 +116,10 @@ def rooted(metric: Any) -> Any:
 _SUMS = ("labels", "ones")
 """Sums for the trivial predictor: the known labels, and those that are 1."""
 
-_SQUARED, _ABSOLUTE = (*_SUMS, "squared"), (*_SUMS, "absolute")
-"""_SQUARED: sums for metrics of squared distances; _ABSOLUTE: sums for metrics of distances."""
+_SQUARED = (*_SUMS, "squared")
+"""Sums for metrics of squared distances."""
+_ABSOLUTE = (*_SUMS, "absolute")
+"""Sums for metrics of distances."""
 
 DISTANCES = (
     Metric("brier", "min", pooled("squared"), pooled(trivial_squared), 0.0, _SQUARED),
