@@ -68,19 +68,19 @@ SENTENCES: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "200 percentages as one number": (
         lambda: pc.adopt(model(200, "sigmoid"), [pc.Regression("y")]),
-        ["200 units", "pc.Multilabel('y', soft=True)"],
+        ["200 columns", "pc.Multilabel('y', soft=True)"],
     ),
     "labels as one": (
         lambda: pc.adopt(model(5, "sigmoid"), [pc.Binary("y")]),
-        ["5 units", "pc.Multilabel('y')"],
+        ["5 columns", "pc.Multilabel('y')"],
     ),
     "classes as one": (
         lambda: pc.adopt(model(5, "softmax"), [pc.Binary("y")]),
-        ["5 units", "pc.Multiclass('y')"],
+        ["5 columns", "pc.Multiclass('y')"],
     ),
     "classes of one": (
         lambda: pc.adopt(model(1, "sigmoid"), [pc.Multiclass("y")]),
-        ["1 unit", "pc.Binary('y')"],
+        ["1 column", "pc.Binary('y')"],
     ),
     "labels for classes": (
         lambda: pc.adopt(model(3, "sigmoid"), [pc.Multiclass("y")]),
@@ -198,7 +198,7 @@ WRONG: dict[str, tuple[keras.Model, pc.Task, str, list[str]]] = {
         behind_a_lambda("linear"),
         pc.Binary("y"),
         "sigmoid",
-        ["'y'", "'linear' perhaps"],
+        ["'y'", "perhaps 'linear'"],
     ),
     "a softmax that is none": (
         behind_a_lambda("sigmoid", 3),
@@ -250,7 +250,7 @@ def test_logits_that_all_lie_between_0_and_1_are_remarked_upon() -> None:
     theirs = keras.Model(x, {"y": layers.Lambda(lambda t: 0.5 + 0.1 * ops.tanh(t))(Dense(1)(x))})
     adopted = pc.adopt(theirs, [pc.Binary("y")], activations={"y": "linear"})
     adopted.compile("sgd")
-    with pytest.warns(UserWarning, match="'y'.*taken twice"):
+    with pytest.warns(UserWarning, match="'y'.*applied twice"):
         adopted.train_on_batch(X, {"y": np.arange(len(X)) % 2})
 
 

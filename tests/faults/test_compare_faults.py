@@ -300,7 +300,7 @@ def test_an_error_in_this_process_names_the_network(
             r"Expected the weight of 'price' to be a finite number, 0 or more, got 1000",
         ),
         ({"weights": [{"price": 0.0, "left": 0}]}, r"are all 0, so nothing would be learned"),
-        ({"weights": [{"price": 2.0}, {"price": 2.0, "left": 1}]}, r"come twice"),
+        ({"weights": [{"price": 2.0}, {"price": 2.0, "left": 1}]}, r"are given twice"),
         (
             {"targets": ["price"], "weights": [{"price/mse": 1.0}, {"price/mae": 1.0}]},
             r"name it in each of the weights",

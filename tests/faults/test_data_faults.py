@@ -191,8 +191,8 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             {"a": [1], "b": [1, 2]},
             "Column 'b' has 2 rows and column 'a' has 1; all columns must have the same",
         ),
-        ({"a": 1}, "Column 'a' is one int; one value a row is expected."),
-        ({"a": "text"}, "Column 'a' is one str; one value a row is expected."),
+        ({"a": 1}, "Column 'a' is a single int; one value a row is expected."),
+        ({"a": "text"}, "Column 'a' is a single str; one value a row is expected."),
         (
             {"a": np.ones((3, 2))},
             "Column 'a' has shape (3, 2); shape (rows,), one value a row, is expected.",

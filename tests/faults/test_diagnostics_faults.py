@@ -82,13 +82,13 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
         ),
         (lambda: describe_network(model(), X[:0], measure=True), "rows to measure with"),
         (lambda: cka(X, X[:9]), "of 30 and 9 rows"),
-        (lambda: cka(X[:1], X[:1]), "takes 2 rows or more, got 1 in the first"),
+        (lambda: cka(X[:1], X[:1]), "needs 2 rows or more, got 1 in the first"),
         (lambda: cka(X[:, 0], X), r"got shape \[30\]"),
         (
             lambda: cka(X, np.where(X > 2, np.nan, X) * np.inf),
             "infinite numbers in the second representation",
         ),
-        (lambda: cka_unbiased(X[:3], X[:3]), "takes 4 rows or more, got 3"),
+        (lambda: cka_unbiased(X[:3], X[:3]), "needs 4 rows or more, got 3"),
         (lambda: MinibatchCKA().value, "call update"),
         (
             lambda: representations(model(), X, ["trnk"]),
@@ -96,7 +96,7 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
         ),
         (lambda: representations(called(), X), "The layers of Subclassed cannot be inspected"),
         (lambda: similarity(model(), model(), X, x_b=X[:5]), "the same rows, got 5 and 30"),
-        (lambda: similarity(model(), model(), X[:3]), "takes 4 rows or more, got 3"),
+        (lambda: similarity(model(), model(), X[:3]), "needs 4 rows or more, got 3"),
         (
             lambda: similarity(model(), model(), np.zeros((5000, 4), "float32"), unbiased=False),
             "at most 4,096",

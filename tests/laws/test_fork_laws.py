@@ -140,7 +140,7 @@ def test_half_precision_trains() -> None:
     ("options", "said"),
     [
         ({"balancing": "upgrat"}, "upgrad"),
-        ({"balancing": "pcgrad", "preference": {"price": 2.0}}, "knows preferences"),
+        ({"balancing": "pcgrad", "preference": {"price": 2.0}}, "supports preferences"),
         ({"balancing": "upgrad", "preference": {"prise": 2.0}}, "price"),
         ({"balancing": "upgrad", "preference": {"price": -1.0}}, "0 or more"),
         (

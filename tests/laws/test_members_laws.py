@@ -66,7 +66,7 @@ def step(model: pc.Model, held: Any = None, **labels: Any) -> float:
     y = {**y, **labels}
     if not model.fitted:
         model.adapt(table()[1])
-    packed = folds.beside(pack(model.layout, encode(model.layout, y), model.units), held)
+    packed = folds.with_mask(pack(model.layout, encode(model.layout, y), model.units), held)
     return float(
         model.fit(Batches(x, packed, batch_size=ROWS, seed=None), verbose=0).history["loss"][0]
     )
@@ -378,12 +378,12 @@ def test_targets_of_a_step_by_member() -> None:
     y = np.array([[1.0, 2.0], [3.0, np.nan]], "float32")
     held = np.array([[False, True, False], [True, False, False]])
     found = ops.convert_to_numpy(
-        ensemble.by_member(ops.convert_to_tensor(folds.beside(y, held)), 3, 2)
+        ensemble.by_member(ops.convert_to_tensor(folds.with_mask(y, held)), 3, 2)
     )
     nan = np.nan
     expected = [[1, 2], [nan, nan], [1, 2], [nan, nan], [3, nan], [3, nan]]
     np.testing.assert_array_equal(found, np.array(expected, "float32"))
     plain = ops.convert_to_numpy(
-        ensemble.by_member(ops.convert_to_tensor(folds.beside(y, None)), 3, 2)
+        ensemble.by_member(ops.convert_to_tensor(folds.with_mask(y, None)), 3, 2)
     )
     np.testing.assert_array_equal(plain, np.repeat(y, 3, axis=0))

@@ -104,14 +104,14 @@ def test_a_row_is_never_told_by_a_member_that_learned_from_it() -> None:
     model, x, held = members_and_rows()
     outside = folds.OutOfFold(x, np.zeros((30, 2), "float32"), held)
     outside.set_model(model)
-    before = outside.said()
+    before = outside.predictions()
     each = np.asarray(ops.convert_to_numpy(ensemble.Members(model)(x)), "float64")
     expected = [each[row, held[row]].mean(axis=0) for row in range(30)]
     np.testing.assert_allclose(before, expected, atol=1e-6)
     bias = np.array(ops.convert_to_numpy(model.heads[0].bias))
     bias[held[0] == 0] = 1e6  # members that learn from the first row
     model.heads[0].bias.assign(bias)
-    after = outside.said()
+    after = outside.predictions()
     alike = (held == held[0]).all(axis=1)
     np.testing.assert_allclose(after[alike], before[alike], atol=1e-5)
     assert (after[~alike] > 1e5).all()
@@ -126,7 +126,7 @@ def test_what_is_measured_while_training_is_what_was_said() -> None:
     outside.set_model(model)
     logs: dict[str, Any] = {"loss": 1.0}
     outside.on_epoch_end(0, logs)
-    raw = outside.said()
+    raw = outside.predictions()
     z, label = raw[:, model.layout.raw_columns["b"]][:, 0], y["b"]
     cross = np.mean(np.logaddexp(0, np.where(label, -z, z)))
     assert logs["val_b/bce"] == pytest.approx(cross, rel=1e-5)

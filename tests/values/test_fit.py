@@ -421,7 +421,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no table": ({"source": None}, "No table"),
     "no target": ({"targets": []}, "No target was named"),
     "task of no column": ({"targets": [pc.Binary("chrn")]}, "did you mean 'churn'"),
-    "task twice": ({"targets": ["churn", pc.Binary("churn")]}, "more often: 'churn'"),
+    "task twice": ({"targets": ["churn", pc.Binary("churn")]}, "more than once: 'churn'"),
     "option": ({"training": {"max_step": 3}}, "did you mean 'max_steps'"),
     "value": ({"training": {"max_steps": 0}}, "training.max_steps is 0"),
     "share": ({"validation": -0.1}, "data.parts.validation is -0.1"),

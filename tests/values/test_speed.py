@@ -182,7 +182,7 @@ def test_more_landmarks_only_where_they_tell_more(
     layer = Landmarks(240, 1)
     layer.build((None, 3))
     found.give(layer)
-    np.testing.assert_allclose(ops.convert_to_numpy(layer(x[:9])), found.says(x[:9]), atol=2e-3)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x[:9])), found.predict(x[:9]), atol=2e-3)
 
 
 def test_the_kernel_of_two_rounds_is_nearly_as_good_as_the_best(

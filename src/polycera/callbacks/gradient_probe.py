@@ -126,7 +126,7 @@ class GradientProbe(keras.callbacks.Callback):
         self._of_terms: Terms | None = None
         self.pulls: GradientHistory | None = None
         self._allowance = TimeAllowance(budget)
-        self._places: list[SharedLayer] = []
+        self._layers: list[SharedLayer] = []
         self._sample: list[SampleBatch] = []
         self._gramians: Gramians | None = None
 
@@ -180,12 +180,12 @@ class GradientProbe(keras.callbacks.Callback):
     @property
     def weights(self) -> np.ndarray:
         """Return the weights of the tasks in the loss, [e, p, m]."""
-        return self._found("weights", 1)
+        return self._recorded("weights", 1)
 
     @property
     def norms(self) -> np.ndarray:
         """Return the norms of the gradients, [e, p, m]."""
-        return self._found("norms", 1)
+        return self._recorded("norms", 1)
 
     @property
     def shares(self) -> np.ndarray:
@@ -200,19 +200,19 @@ class GradientProbe(keras.callbacks.Callback):
     @property
     def cosines(self) -> np.ndarray:
         """Return the mean cosines between the tasks' gradients, [k, p, m, m]."""
-        return self._found("cosines", 2)
+        return self._recorded("cosines", 2)
 
     @property
     def conflicts(self) -> np.ndarray:
         """Return the share of batches with a negative cosine, [k, p, m, m]."""
-        return self._found("conflicts", 2)
+        return self._recorded("conflicts", 2)
 
     @property
     def seconds(self) -> float:
         """Return the time of all measurements."""
         return self._allowance.spent
 
-    def _found(self, what: str, axes: int) -> np.ndarray:
+    def _recorded(self, what: str, axes: int) -> np.ndarray:
         """Return an array of the history; an empty one before a training begins."""
         return np.zeros((0, 0, *(0,) * axes)) if self.pulls is None else getattr(self.pulls, what)
 
@@ -223,13 +223,13 @@ class GradientProbe(keras.callbacks.Callback):
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
-        self._places = shared_layers(Graph.of(self.model), layout, single_task=self.terms)
+        self._layers = shared_layers(Graph.of(self.model), layout, single_task=self.terms)
         self.pulls, self._gramians = None, None
-        if not self._places and self.terms:
+        if not self._layers and self.terms:
             reason = f"no two loss terms of {listing(layout.tasks)} share a trainable layer"
             warnings.warn(f"GradientProbe has nothing to measure: {reason}.", stacklevel=2)
             return
-        if not self._places:
+        if not self._layers:
             reason = (
                 "a single task"
                 if len(layout.tasks) == 1
@@ -241,7 +241,7 @@ class GradientProbe(keras.callbacks.Callback):
             )
             return
         self._sample = self._drawn()
-        names, serving = tuple(layout.tasks), [list(layer.tasks) for layer in self._places]
+        names, serving = tuple(layout.tasks), [list(layer.tasks) for layer in self._layers]
         if self.terms:
             loss_terms = self._of_terms = terms_of(self.model._objective)
             names = loss_terms.names
@@ -250,7 +250,7 @@ class GradientProbe(keras.callbacks.Callback):
                 for layer_tasks in serving
             ]
         self.pulls = GradientHistory(
-            names, [layer.name for layer in self._places], serving, "probe"
+            names, [layer.name for layer in self._layers], serving, "probe"
         )
 
     def _drawn(self) -> list[SampleBatch]:
@@ -304,7 +304,7 @@ class GradientProbe(keras.callbacks.Callback):
     def _try_out(self) -> None:
         """Run one batch twice: the first compiles, the second shows the time of a batch."""
         with self._allowance.spending():
-            self._gramians = Gramians(self.model, self._places, self.terms)
+            self._gramians = Gramians(self.model, self._layers, self.terms)
             self._gramians(*self._sample[0])
         with self._allowance.spending(1):
             self._gramians(*self._sample[0])
@@ -329,7 +329,7 @@ class GradientProbe(keras.callbacks.Callback):
         assert self.pulls is not None
         self.pulls.add(
             epoch,
-            np.stack([self._weights_at(layer) for layer in self._places]),
+            np.stack([self._weights_at(layer) for layer in self._layers]),
             _mean(norms, has_gradient),
             _mean(cosines, both_have),
             _mean(cosines < AGAINST, both_have),
@@ -368,9 +368,9 @@ def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return np.divide(total, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
-def _rows(weights: np.ndarray | None, own: np.ndarray) -> np.ndarray | None:
+def _rows(weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     """Return the weights of these rows."""
-    return None if weights is None else weights[own]
+    return None if weights is None else weights[rows]
 
 
 def _array(part: Any) -> np.ndarray:

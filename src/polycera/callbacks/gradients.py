@@ -73,24 +73,24 @@ class Gradients(keras.callbacks.Callback):
         if self.pulls is None:
             return []
         return [
-            [self._pull(i, p) for p in range(len(self.pulls.places))]
+            [self._statistics(i, p) for p in range(len(self.pulls.places))]
             for i in range(len(self.pulls.epochs))
         ]
 
-    def _pull(self, epoch: int, place: int) -> GradientStats:
+    def _statistics(self, epoch: int, region: int) -> GradientStats:
         """Return the gradient statistics of one shared region in one epoch, both by index."""
         history = self.pulls
         assert history is not None
-        region_tasks = history.serving[place]
-        cosines, conflicts = history.matrices(epoch)[:, place][:, region_tasks][:, :, region_tasks]
-        weights, norms = history.vectors(epoch)[:, place, region_tasks]
+        region_tasks = history.serving[region]
+        cosines, conflicts = history.matrices(epoch)[:, region][:, region_tasks][:, :, region_tasks]
+        weights, norms = history.vectors(epoch)[:, region, region_tasks]
         return GradientStats(
             tuple(history.tasks[i] for i in region_tasks),
             weights,
             norms,
             cosines,
             conflicts,
-            history.places[place],
+            history.places[region],
         )
 
     @property
@@ -133,7 +133,7 @@ class Gradients(keras.callbacks.Callback):
     def _first(self, what: str) -> np.ndarray:
         """Return one statistic of the first (largest) shared region for all epochs."""
         epochs = range(len(self.pulls.epochs)) if self.pulls is not None else ()
-        return np.array([getattr(self._pull(i, 0), what) for i in epochs])
+        return np.array([getattr(self._statistics(i, 0), what) for i in epochs])
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Reset the history, and check that the model balances gradients."""
@@ -168,14 +168,14 @@ class Gradients(keras.callbacks.Callback):
 
 
 def _among_all(
-    seen: list[GradientStats], serving: list[list[int]], tasks: int
+    regions: list[GradientStats], serving: list[list[int]], tasks: int
 ) -> tuple[np.ndarray, ...]:
     """Return weights and norms [p, m], cosines and conflicts [p, m, m], over all tasks.
 
     NaN for tasks that do not use a shared region.
     """
-    vectors, matrices = (np.full((2, len(seen), *(tasks,) * axes), np.nan) for axes in (1, 2))
-    for index, (region, region_tasks) in enumerate(zip(seen, serving, strict=True)):
+    vectors, matrices = (np.full((2, len(regions), *(tasks,) * axes), np.nan) for axes in (1, 2))
+    for index, (region, region_tasks) in enumerate(zip(regions, serving, strict=True)):
         vectors[:, index, region_tasks] = region.weights, region.norms
         matrices[:, index][np.ix_((0, 1), region_tasks, region_tasks)] = (
             region.cosines,

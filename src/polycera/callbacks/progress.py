@@ -73,19 +73,19 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Move the bar by one epoch."""
         logs = logs or {}
-        parts = []
+        texts = []
         for name, task in list(self.model.tasks.items())[: self.shown]:
             # without validation rows, the metric of the training rows
             value = logs.get(
                 f"val_{name}/{task.headline}", logs.get(f"{name}/{task.headline}", float("nan"))
             )
-            parts.append(f"{shorten(name, 16)} {task.headline} {value:.4g}")
+            texts.append(f"{shorten(name, 16)} {task.headline} {value:.4g}")
         more = len(self.model.tasks) - self.shown
-        parts += [f"and {more} more"] if more > 0 else []
+        texts += [f"and {more} more"] if more > 0 else []
         joint = f"joint {logs['val_joint']:.3f}  " if "val_joint" in logs else ""
         # writing fails when the terminal is closed; `interrupts` then ends the training
         with suppress(OSError):
-            self.bar.update(self.line, completed=epoch + 1, description=joint + "  ".join(parts))
+            self.bar.update(self.line, completed=epoch + 1, description=joint + "  ".join(texts))
 
     def on_train_end(self, logs: Any = None) -> None:
         """Replace the bar of epochs by one of phases."""

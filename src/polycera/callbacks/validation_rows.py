@@ -60,9 +60,9 @@ def _read(batches: Any) -> Any | None:
             break
     if not parts:
         return None
-    return keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def _array(part: Any) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
     """Return a tensor of any backend as an array."""
-    return np.asarray(keras.ops.convert_to_numpy(part))
+    return np.asarray(keras.ops.convert_to_numpy(values))

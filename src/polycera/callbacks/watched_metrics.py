@@ -82,7 +82,7 @@ class Given:
 
 
 def watch(
-    model: Any, weights: Any, what: str, given: Given | None = None, needs: Sequence[str] = ()
+    model: Any, weights: Any, purpose: str, declared: Given | None = None, needs: Sequence[str] = ()
 ) -> Any:
     """Return an object that reads the watched metrics of this model.
 
@@ -90,8 +90,8 @@ def watch(
         model: a `pc.Model`, or any other Keras model.
         weights: name -> weight; a list of weights in the order of the outputs, where these are a
             list; or None.
-        what: what the weights are for, as error messages call it.
-        given: what the user declares about single metrics.
+        purpose: what the weights are for, as error messages call it.
+        declared: what the user declares about single metrics.
         needs: which of "trivial" and "ideal" the scale cannot do without.
 
     Returns:
@@ -100,15 +100,15 @@ def watch(
     Raises:
         UnknownName, InputError: for names, weights or metrics that cannot be watched.
     """
-    given = given or Given()
+    declared = declared or Given()
     if has_tasks(model):
-        if given:
+        if declared:
             raise InputError(
-                f"mode=, trivial= and ideal= of the {what} are for names in the logs of a Keras "
+                f"mode=, trivial= and ideal= of the {purpose} are for names in the logs of a Keras "
                 "model; the metrics of tasks have theirs already: leave them out."
             )
-        return TaskWatch(model, weights, what)
-    return LogWatch(model, weights, what, given, needs)
+        return TaskWatch(model, weights, purpose)
+    return LogWatch(model, weights, purpose, declared, needs)
 
 
 def has_tasks(model: Any) -> bool:
@@ -116,12 +116,12 @@ def has_tasks(model: Any) -> bool:
     return hasattr(model, "tasks") and hasattr(model, "scores")
 
 
-def needs_tasks(model: Any, what: str, instead: str = "") -> None:
+def needs_tasks(model: Any, purpose: str, instead: str = "") -> None:
     """Raise an error for a model of stock Keras.
 
     Args:
         model: any Keras model.
-        what: the class that needs tasks, as the message calls it.
+        purpose: the class that needs tasks, as the message calls it.
         instead: a sentence on what to use with a stock Keras model.
 
     Raises:
@@ -130,7 +130,7 @@ def needs_tasks(model: Any, what: str, instead: str = "") -> None:
     if not has_tasks(model):
         hint = f" {instead}" if instead else ""
         raise InputError(
-            f"{what} works in the fit of a pc.Model, and "
+            f"{purpose} works in the fit of a pc.Model, and "
             f"{shorten(getattr(model, 'name', 'this model'), 40)!r} is a {type(model).__name__} of "
             f"Keras: pc.adopt(model, tasks) makes a pc.Model of it.{hint}"
         )
@@ -143,13 +143,13 @@ class TaskWatch:
         weights: (task, metric) -> weight.
     """
 
-    def __init__(self, model: Any, weights: Any, what: str) -> None:
+    def __init__(self, model: Any, weights: Any, purpose: str) -> None:
         tasks = model.tasks
         if isinstance(weights, list | tuple):
-            weights = listed(weights, getattr(model, "output_order", None), list(tasks), what)
+            weights = listed(weights, getattr(model, "output_order", None), list(tasks), purpose)
         if weights is None:
             weights = dict.fromkeys(tasks, 1.0)
-        self.weights = watched(weights, tasks, what)
+        self.weights = watched(weights, tasks, purpose)
         self.model = model
 
     @property
@@ -194,9 +194,9 @@ class LogWatch:
     """
 
     def __init__(
-        self, model: Any, weights: Any, what: str, given: Given, needs: Sequence[str]
+        self, model: Any, weights: Any, purpose: str, declared: Given, needs: Sequence[str]
     ) -> None:
-        self.model, self.what, self.given, self.needs = model, what, given, tuple(needs)
+        self.model, self.purpose, self.declared, self.needs = model, purpose, declared, tuple(needs)
         self._given_weights = weights
         # empty until the names are known: on TensorFlow a list of weights gets its names with the
         # first batch, because Keras builds its metrics only then
@@ -260,8 +260,8 @@ class LogWatch:
             weights = self._listed(weights, logged)
         if not weights:
             raise InputError(
-                f"The {self.what} needs the names to watch, because this model has no tasks: give "
-                f"a weight for each, such as {self._example()}."
+                f"The {self.purpose} needs the names to watch, because this model has no tasks: "
+                f"give a weight for each, such as {self._example()}."
             )
         self._weights = {
             str(name): factor(value, f"the weight of {shorten(name)!r}")
@@ -309,27 +309,27 @@ class LogWatch:
                     self._ideal(name, compiled[key])
                 if (
                     "trivial" in self.needs
-                    and name not in self.given.trivial
+                    and name not in self.declared.trivial
                     and compiled[key].object is None
                 ):
                     raise self._asks_trivial(name)
-            elif name in self.given.mode or name in self.given.ideal:
+            elif name in self.declared.mode or name in self.declared.ideal:
                 # not a metric of the model: a callback of the user is expected to log it
                 self._keys[name] = name
                 self._direction(name, None)
             else:
                 raise self._unknown(name, [VAL + known for known in compiled])
         if len(set(self._keys.values())) < len(self._keys):
-            raise InputError(f"The {self.what} names a metric twice: {listing(self._weights)}.")
+            raise InputError(f"The {self.purpose} names a metric twice: {listing(self._weights)}.")
 
     def _unknown(self, name: str, known: Sequence[str]) -> UnknownName:
         """Return the error for a name that is not in the logs."""
         known = list(known) if name.startswith(VAL) else [key.removeprefix(VAL) for key in known]
         hint = f"needs its direction: mode={{{shorten(name, 40)!r}: 'max'}} or 'min'."
-        if name in self.given.mode or name in self.given.ideal:
+        if name in self.declared.mode or name in self.declared.ideal:
             hint = "has to be in the logs before this callback reads them: put that callback first."
         return UnknownName(
-            f"name in the {self.what}:",
+            f"name in the {self.purpose}:",
             name,
             known,
             f"A number that a callback of your own logs {hint}",
@@ -359,7 +359,7 @@ class LogWatch:
                 if "ideal" in self.needs
                 else self._ideal_or_none(name, metric, direction)
             )
-            trivial = self.given.trivial.get(name, math.nan)
+            trivial = self.declared.trivial.get(name, math.nan)
             if math.isnan(trivial) and "trivial" in self.needs:
                 labels = validation_labels(self.model) if labels is None else labels
                 trivial = self._trivial(name, plain, metric, labels)
@@ -374,13 +374,13 @@ class LogWatch:
         Raises:
             InputError: where neither is known.
         """
-        direction = self.given.mode.get(name) or (metric.way if metric is not None else None)
+        direction = self.declared.mode.get(name) or (metric.way if metric is not None else None)
         if direction is None:
             short = shorten(name, 40)
             missing = [
-                f"{what}={{{short!r}: ...}}"
-                for what in self.needs
-                if name not in getattr(self.given, what)
+                f"{argument}={{{short!r}: ...}}"
+                for argument in self.needs
+                if name not in getattr(self.declared, argument)
             ]
             hint = (
                 f", and {' and '.join(missing)} (scale='minmax' needs neither)" if missing else ""
@@ -397,7 +397,7 @@ class LogWatch:
         Raises:
             InputError: where it is not known.
         """
-        ideal = self.given.ideal.get(name, metric.ideal if metric is not None else None)
+        ideal = self.declared.ideal.get(name, metric.ideal if metric is not None else None)
         if ideal is None:
             raise InputError(
                 f"The value of {shorten(name)!r} for a perfect prediction is not known: give "
@@ -407,7 +407,7 @@ class LogWatch:
 
     def _ideal_or_none(self, name: str, metric: Any, way: str) -> float:
         """Return the value of a perfect prediction; infinite where it is not known."""
-        ideal = self.given.ideal.get(name, metric.ideal if metric is not None else None)
+        ideal = self.declared.ideal.get(name, metric.ideal if metric is not None else None)
         return NO_LIMIT[way] if ideal is None else float(ideal)
 
     def _trivial(self, name: str, plain: str, metric: Any, labels: Any) -> float:
@@ -421,7 +421,7 @@ class LogWatch:
         if metric_object is None or labels is None or index is None:
             raise self._asks_trivial(name)
         value = trivial_of(
-            metric_object, _labels_of(self.model, labels, index), _units(self.model, index)
+            metric_object, _labels_of(self.model, labels, index), _output_columns(self.model, index)
         )
         if value is None:
             raise self._asks_trivial(name)
@@ -463,7 +463,7 @@ class LogWatch:
             weights,
             order,
             names or [VAL + name for name in self._compiled or {}] or logged,
-            self.what,
+            self.purpose,
         )
 
     def _example(self) -> str:
@@ -579,7 +579,7 @@ def _labels_of(model: Any, labels: Any, index: int) -> np.ndarray:
     return list(labels)[index] if isinstance(labels, list | tuple) else labels
 
 
-def _units(model: Any, index: int) -> int:
+def _output_columns(model: Any, index: int) -> int:
     """Return the number of columns of one output."""
     outputs = getattr(model, "outputs", None)
     return int(outputs[index].shape[-1] or 1) if outputs and len(outputs[index].shape) > 1 else 1
@@ -602,30 +602,30 @@ def _number(name: str, value: Any) -> float:
 
 
 def listed(
-    given: Sequence[Any], order: Sequence[str] | None, names: Sequence[str], what: str
+    values: Sequence[Any], order: Sequence[str] | None, names: Sequence[str], purpose: str
 ) -> dict[str, Any]:
     """Return a list as a dict, where the outputs of the model are a list too.
 
     Args:
-        given: one value for each output.
+        declared: one value for each output.
         order: the names in the order of the outputs; None where the outputs are no list.
         names: the names that the error message shows.
-        what: what the list is for, as error messages call it.
+        purpose: what the list is for, as error messages call it.
 
     Raises:
         InputError: where the outputs are no list, or their number differs from that of the values;
             the message shows the dict to write.
     """
-    if order is not None and len(given) == len(order):
-        return dict(zip(order, given, strict=True))
+    if order is not None and len(values) == len(order):
+        return dict(zip(order, values, strict=True))
     names = order or names
     shown = ", ".join(
         f"{shorten(name, 40)!r}: {_shown(value)}"
-        for name, value in zip(names, [*given, *["..."] * len(names)], strict=False)
+        for name, value in zip(names, [*values, *["..."] * len(names)], strict=False)
     )
-    count = "" if len(given) == len(names) else f" of {len(given)} for {len(names)} names"
+    count = "" if len(values) == len(names) else f" of {len(values)} for {len(names)} names"
     raise InputError(
-        f"The {what} must be given by name, got a list{count}: write {{{shorten(shown, 200)}}}."
+        f"The {purpose} must be given by name, got a list{count}: write {{{shorten(shown, 200)}}}."
     )
 
 
@@ -635,27 +635,29 @@ def _shown(value: Any) -> str:
 
 
 def watched(
-    weights: Mapping[str, float], tasks: Mapping[TaskName, Any], what: str
+    weights: Mapping[str, float], tasks: Mapping[TaskName, Any], purpose: str
 ) -> dict[tuple[TaskName, str], float]:
     """Return (task, metric) -> weight from `task` or `task/metric` -> weight.
 
     Args:
         weights: name -> weight.
         tasks: the tasks of the model by name.
-        what: what the weights are for, as error messages call it.
+        purpose: what the weights are for, as error messages call it.
 
     Raises:
         UnknownName: for a task or metric that the model does not have.
         InputError: for a task that is named twice, or a metric without a known direction.
     """
-    pairs = [_metric(name, tasks, what) for name in weights]
+    pairs = [_metric(name, tasks, purpose) for name in weights]
     names = [task for task, _ in pairs]
     if len(set(names)) < len(names):
-        raise InputError(f"The {what} names a task twice: {listing(names)}; give each one metric.")
+        raise InputError(
+            f"The {purpose} names a task twice: {listing(names)}; give each one metric."
+        )
     return dict(zip(pairs, map(float, weights.values()), strict=True))
 
 
-def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskName, str]:
+def _metric(name: str, tasks: Mapping[TaskName, Any], purpose: str) -> tuple[TaskName, str]:
     """Return (task, metric) for `task`, `task/metric`, or a Keras log name, `val_task_metric`."""
     if name in tasks:
         return name, tasks[name].headline
@@ -666,9 +668,9 @@ def _metric(name: str, tasks: Mapping[TaskName, Any], what: str) -> tuple[TaskNa
             return logged[known]
     task, _, metric = name.rpartition("/")
     if task not in tasks:
-        raise UnknownName(f"task in the {what}:", name, tasks)
+        raise UnknownName(f"task in the {purpose}:", name, tasks)
     raise UnknownName(
-        f"metric of task {shorten(task)!r} in the {what}:", metric, _metrics_of(tasks[task])
+        f"metric of task {shorten(task)!r} in the {purpose}:", metric, _metrics_of(tasks[task])
     )
 
 

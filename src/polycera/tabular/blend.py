@@ -47,7 +47,7 @@ class BackgroundKernelFit:
     """
 
     def __init__(self, model: Model, rows: Rows, seed: int) -> None:
-        self._found: list[kernel_ridge.KernelMachine | None] = []
+        self._solved: list[kernel_ridge.KernelMachine | None] = []
         self._failed: list[BaseException] = []
         count, layout = model.get_layer(LANDMARKS).count, model.layout
 
@@ -57,7 +57,7 @@ class BackgroundKernelFit:
                 # One thread, because OpenBLAS threads wait for each other in a busy loop and
                 # would take the training's core too.
                 with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
-                    self._found.append(
+                    self._solved.append(
                         kernel_ridge.machine(count, layout, bent(rows[0], np), rows[1], seed)
                     )
             # An exception in a thread would only be printed: `result` raises it for the caller.
@@ -72,7 +72,7 @@ class BackgroundKernelFit:
         self._thread.join()
         if self._failed:
             raise self._failed[0]
-        return self._found[0]
+        return self._solved[0]
 
 
 def ahead(model: Model, rows: Rows, seed: int) -> BackgroundKernelFit | None:
@@ -114,7 +114,7 @@ def fit_blend(
     scale, shift = np.ones(model.layout.units), np.zeros(model.layout.units)
     begun = begun or ahead(model, known, seed)
     if begun is not None and (machine := begun.result()) is not None:
-        landmark_outputs = machine.says(bent(held[0], np)) if separate_rows else machine.left_out
+        landmark_outputs = machine.predict(bent(held[0], np)) if separate_rows else machine.left_out
         # Calibrated before mixing: overconfident members would spoil the mixture, and landmarks
         # would be preferred to them.
         member_calibration = _calibrated_members(model.layout, truth, members, groups)
@@ -199,31 +199,34 @@ def fixed_units(layout: Layout, y: Array) -> Array:
     return fixed
 
 
-def _mixed(model: Model, y: Array, members: Array, beside: Array) -> tuple[Array, Array]:
+def _mixed(model: Model, y: Array, members: Array, landmark_outputs: Array) -> tuple[Array, Array]:
     """Return the landmarks' share in each raw output, [output columns], and the mixture.
 
     The mixture has the raw outputs of both for the held rows, [n, output columns].
     """
     layout = model.layout
-    serves = np.isin(layout.owner, kernel_ridge.served(layout)) & ~np.isnan(beside).any(axis=0)
-    beside = np.where(serves, beside, 0.0)
-    share = np.where(serves, shares(model, y, members, beside)[layout.owner], 0.0)
-    return share, members * (1.0 - share) + beside * share
+    serves = np.isin(layout.owner, kernel_ridge.served(layout)) & ~np.isnan(landmark_outputs).any(
+        axis=0
+    )
+    landmark_outputs = np.where(serves, landmark_outputs, 0.0)
+    share = np.where(serves, shares(model, y, members, landmark_outputs)[layout.owner], 0.0)
+    return share, members * (1.0 - share) + landmark_outputs * share
 
 
-def shares(model: Model, y: Array, members: Array, beside: Array) -> Array:
+def shares(model: Model, y: Array, members: Array, landmark_outputs: Array) -> Array:
     """Return for each task the share of the landmarks with the lowest loss on these rows, [tasks].
 
     Args:
         model: has the losses.
         y: packed targets [n, width].
-        members, beside: raw outputs [n, output columns] of the members and of the landmarks.
+        members, landmark_outputs: raw outputs [n, output columns] of the members and of the
+            landmarks.
 
     The losses of all tasks together favour one common share. A task moves away from it as far as
     its own rows support that.
     """
     losses = np.stack(
-        [_losses(model, y, members * (1.0 - share) + beside * share) for share in SHARES]
+        [_losses(model, y, members * (1.0 - share) + landmark_outputs * share) for share in SHARES]
     )
     labelled_rows = np.array(
         [

@@ -36,7 +36,7 @@ def drawn(rows: int, folds: int, members: int, groups: Any, seed: int) -> np.nda
     return fold[:, None] == np.arange(members) % folds
 
 
-def beside(packed: Array, held: np.ndarray | None) -> Array:
+def with_mask(packed: Array, held: np.ndarray | None) -> Array:
     """Return packed targets [n, width] with the held-out mask appended, [n, width + members]."""
     return packed if held is None else np.concatenate([packed, held.astype(packed.dtype)], axis=1)
 
@@ -63,11 +63,11 @@ class OutOfFold(keras.callbacks.Callback):
         # On JAX, Keras holds the variables outside the model during a training, also between
         # epochs.
         variables.settle(self.model)
-        logged, self.model._scores = self.measured(self.said())
+        logged, self.model._scores = self.measured(self.predictions())
         if logs is not None:
             logs |= {f"val_{name}": value for name, value in logged.items()}
 
-    def said(self) -> Array:
+    def predictions(self) -> Array:
         """Return out-of-fold raw outputs, [n, output columns].
 
         They are the mean over the members that did not train on the row.

@@ -24,7 +24,7 @@ TRIED = 1000
 """Maximum number of rows on which kernels are compared."""
 FIRST = 400
 """Rows of the first round."""
-KEPT = 3
+FINALISTS = 3
 """Number of kernels that enter the second round.
 
 A kernel costs the cube of its rows. All eight on 1,000 rows would cost four times as much as the
@@ -103,7 +103,7 @@ def served(layout: Layout) -> list[int]:
     return [i for i, task in enumerate(layout.tasks.values()) if isinstance(task, SERVED)]
 
 
-def wanted(layout: Layout, y: Array) -> Array:
+def regression_targets(layout: Layout, y: Array) -> Array:
     """Return the targets of least squares, [n, output columns], from packed targets [n, width].
 
     They are numbers; 0 or 1 for classes and labels; log odds for shares. They are NaN where a label
@@ -164,7 +164,7 @@ class KernelMachine(NamedTuple):
         """Return the kernel that was chosen."""
         return Kernel(float(self.values["rate"]), float(self.values["power"]))
 
-    def says(self, x: Array) -> Array:
+    def predict(self, x: Array) -> Array:
         """Return raw outputs [n, output columns] for new rows [n, features], as the layer does."""
         similarities = self.kernel(x.astype("float64"), self.values["rows"])
         return similarities @ self.values["coefficients"] + self.values["offset"]
@@ -218,7 +218,7 @@ def machine(
         the coefficients of the others are 0.
     """
     # In float64, because penalties and eigenvalues span many orders of magnitude.
-    targets = wanted(layout, y.astype("float64"))
+    targets = regression_targets(layout, y.astype("float64"))
     mean, scale = _moments(targets)
     serves = scale > 0
     if not serves.any():
@@ -271,7 +271,7 @@ def _enough(
         if len(solutions) > 1 and solutions[-1][0] > (1 - GAIN) * solutions[-2][0]:
             break
     # The last one may be worse than the one before it, so the best is looked up.
-    _, landmarks, solved = min(solutions, key=lambda one: one[0])
+    _, landmarks, solved = min(solutions, key=lambda solution: solution[0])
     return landmarks, solved
 
 
@@ -302,7 +302,7 @@ def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> K
     median_distance = spread(x)
     drawn = rng.permutation(len(x))[:TRIED]
     kernels = [Kernel(rate / median_distance**power, power) for rate, power in KERNELS]
-    for rows, most in ((FIRST, KEPT), (TRIED, 1)):
+    for rows, most in ((FIRST, FINALISTS), (TRIED, 1)):
         # All rows are used already, so a second round would not see more.
         if len(drawn) <= rows:
             most = 1
@@ -391,7 +391,7 @@ def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Er
     return Errors(basis, np.concatenate([basis.penalised(part, standard).error for part in parts]))
 
 
-def _root(among: Array) -> Array:
+def _root(similarities: Array) -> Array:
     """Return the Cholesky factor of the similarities of landmarks [m, m], regularised if needed.
 
     Raises:
@@ -400,13 +400,16 @@ def _root(among: Array) -> Array:
     for more in ROUNDED[:-1]:
         # Rounded distances between landmarks that are almost copies can make the matrix indefinite.
         with suppress(np.linalg.LinAlgError):
-            return _cholesky(among, more)
-    return _cholesky(among, ROUNDED[-1])
+            return _cholesky(similarities, more)
+    return _cholesky(similarities, ROUNDED[-1])
 
 
-def _cholesky(among: Array, more: float) -> Array:
+def _cholesky(similarities: Array, more: float) -> Array:
     """Return the Cholesky factor after adding `more` times the matrix size to the diagonal."""
-    return np.asarray(np.linalg.cholesky(among + more * len(among) * np.eye(len(among))), "float64")
+    return np.asarray(
+        np.linalg.cholesky(similarities + more * len(similarities) * np.eye(len(similarities))),
+        "float64",
+    )
 
 
 class Penalised(NamedTuple):
@@ -476,7 +479,7 @@ class Basis:
             # One product for all penalties, so that the basis is read from memory once.
             return (self.vectors.T @ filled.reshape(rows, -1)).reshape(len(values), -1, columns)
 
-        def told_by(weights: Array) -> Array:
+        def predicted(weights: Array) -> Array:
             """Return predictions [n, p, columns] of coefficients [r, p, columns]."""
             return (self.vectors @ (shrunk * weights).reshape(len(values), -1)).reshape(
                 rows, -1, columns
@@ -484,10 +487,10 @@ class Basis:
 
         # Known labels are the same for all penalties, so one column is enough: [r, 1, columns].
         weights = along(y)
-        predictions = told_by(weights)
+        predictions = predicted(weights)
         for _ in range(FILLS if not known.all() else 0):
             weights = along(np.where(known[:, None], y[:, None], predictions))
-            predictions = told_by(weights)
+            predictions = predicted(weights)
         leverage = self._leverage(penalties, known.mean(axis=0))
         # A row with a leverage of 1 is predicted by its own label alone: avoid a division by 0.
         errors = np.where(known[:, None], y[:, None] - predictions, 0.0) / np.maximum(
@@ -524,7 +527,7 @@ def as_raw(
 
     Args:
         layout: the tasks.
-        targets: as `wanted` returns them.
+        targets: as `regression_targets` returns them.
         scores: [n, output columns].
         mean: of the targets.
         serves: which columns there are scores for.
@@ -552,7 +555,7 @@ def as_raw(
                 task_columns = np.arange(layout.units)[layout.raw_columns[task.name]]
                 task_columns = task_columns[serves[task_columns]]
                 offset[task_columns] = np.log(np.maximum(mean[task_columns], 1e-6))
-                slope[task_columns] = _one_slope(
+                slope[task_columns] = _common_slope(
                     scores[:, task_columns], targets[:, task_columns], offset[task_columns]
                 )
     return slope, offset
@@ -607,7 +610,7 @@ def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Ar
     return np.maximum(slope, 0.0) / deviation, offset
 
 
-def _one_slope(scores: Array, targets: Array, offset: Array) -> float:
+def _common_slope(scores: Array, targets: Array, offset: Array) -> float:
     """Return the factor of the scores that makes the true classes most likely.
 
     One more row counts in which the likeliest other class is taken to be right (`DOUBT`). Without

@@ -43,16 +43,16 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
         return None
     manifest.check(run.path, folder.ROWS)
     stored = StoredArrays(run.path / folder.ROWS).arrays
-    known, part = stored["row"], stored["part"]
+    stored_rows, part = stored["row"], stored["part"]
     rows = fingerprints(features)
-    same = len(rows) == len(known) and bool((rows == known).all())
+    same = len(rows) == len(stored_rows) and bool((rows == stored_rows).all())
     # The training table itself: each row is in its known part, copies included.
-    counts = np.bincount(part, minlength=3) if same else _met(rows, known, part)
-    learned = counts[0] + counts[1]
-    if not learned:
+    counts = np.bincount(part, minlength=3) if same else _count_by_part(rows, stored_rows, part)
+    trained_on = counts[0] + counts[1]
+    if not trained_on:
         return None
     if (run.spec.network.folds or 1) > 1:
-        counted_rows = [f"{learned} trained and validated it, in folds"]
+        counted_rows = [f"{trained_on} trained and validated it, in folds"]
     else:
         counted_rows = [f"{counts[0]} trained it", f"{counts[1]} validated it"]
     counted_rows += [f"{counts[2]} are its test rows"] if counts[2] else []
@@ -67,10 +67,10 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
     )
 
 
-def _met(own: np.ndarray, known: np.ndarray, part: np.ndarray) -> np.ndarray:
+def _count_by_part(rows: np.ndarray, stored_rows: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Return how many of these rows are rows of each part, [3]."""
-    numbers, first, times = np.unique(known, return_index=True, return_counts=True)
-    unique, positions = times == 1, np.searchsorted(numbers, own).clip(max=len(numbers) - 1)
+    numbers, first, times = np.unique(stored_rows, return_index=True, return_counts=True)
+    unique, positions = times == 1, np.searchsorted(numbers, rows).clip(max=len(numbers) - 1)
     # Fingerprints that occur more than once in the training table are ambiguous and do not count.
-    hit = (numbers[positions] == own) & unique[positions]
+    hit = (numbers[positions] == rows) & unique[positions]
     return np.bincount(part[first[positions[hit]]], minlength=3)

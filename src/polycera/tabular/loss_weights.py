@@ -52,11 +52,13 @@ def weight_of(name: str, tasks: Iterable[Task]) -> float | None:
     Raises:
         UnknownName: for an unknown task.
     """
-    known = {task.name: task for task in tasks}
-    task, term = parted(name, known)
+    tasks_by_name = {task.name: task for task in tasks}
+    task, term = parted(name, tasks_by_name)
     if term is None:
-        return known[task].weight
-    return next((loss_term.weight for loss_term in known[task].terms if _is(loss_term, term)), None)
+        return tasks_by_name[task].weight
+    return next(
+        (loss_term.weight for loss_term in tasks_by_name[task].terms if _is(loss_term, term)), None
+    )
 
 
 def parted(name: str, tasks: Iterable[str], what: str = "target") -> tuple[str, str | None]:
@@ -70,13 +72,13 @@ def parted(name: str, tasks: Iterable[str], what: str = "target") -> tuple[str, 
     Raises:
         UnknownName: where neither the name nor its part before the last slash is a task.
     """
-    known = list(tasks)
-    if name in known:
+    names = list(tasks)
+    if name in names:
         return name, None
     task, slash, term = str(name).rpartition("/")
-    if slash and term and task in known:
+    if slash and term and task in names:
         return task, term
-    raise UnknownName(what, name, known)
+    raise UnknownName(what, name, names)
 
 
 def _with_terms(task: Task, weights: Mapping[str, float]) -> Task:

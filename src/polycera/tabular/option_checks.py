@@ -50,17 +50,17 @@ def _check_weights(what: str, weights: Mapping[str, float], tasks: Mapping[str, 
         raise InputError(f"The {what} needs at least one weight above 0, got {dict(weights)}.")
 
 
-def _check_method(room: str, asked: object) -> None:
+def _check_method(room: str, method: object) -> None:
     """Check the name of a built-in method.
 
     A method of the user's own exists only where its package was imported. It is then checked there.
     """
-    if not isinstance(asked, str) or f"polycera.{room}" in sys.modules:
+    if not isinstance(method, str) or f"polycera.{room}" in sys.modules:
         return
-    name = asked.lower().replace("-", "_")
+    name = method.lower().replace("-", "_")
     other = "balancing" if room == "weighting" else "weighting"
     if name in NAMES[room]:
         return
     if name in NAMES[other]:
         raise InputError(f"{name!r} is a {other}, not a {room}: pass {other}={name!r}.")
-    raise UnknownName(f"{room} method", asked, NAMES[room])
+    raise UnknownName(f"{room} method", method, NAMES[room])

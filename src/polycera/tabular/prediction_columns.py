@@ -53,14 +53,14 @@ def check_names(layout: Layout) -> None:
     beside_truth([0], dict.fromkeys(layout.tasks, np.full(1, np.nan)), layout, predictions)
 
 
-def _add(found: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> None:
+def _add(columns: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> None:
     """Add columns; raise InputError for a name that is taken: it would be overwritten silently."""
-    if duplicate := next((name for name in more if name in found), None):
+    if duplicate := next((name for name in more if name in columns), None):
         raise InputError(
             f"Task {shorten(task)!r} and another task would both be predicted in a column "
             f"{shorten(duplicate)!r}; rename one."
         )
-    found |= more
+    columns |= more
 
 
 def _of(task: Task, prediction: Array, thresholds: Array | None) -> dict[str, np.ndarray]:
@@ -109,13 +109,13 @@ def beside_truth(
     for name, task in layout.tasks.items():
         has_many_columns = isinstance(task, Multilabel) or getattr(task, "soft", False)
         if truth[name] is not None and not has_many_columns:
-            _add(named_columns, {f"{name} (true)": _as_said(task, truth[name])}, name)
-    for name, answer in columns(layout, predictions, thresholds).items():
-        _add(named_columns, {name: answer}, name)
+            _add(named_columns, {f"{name} (true)": _as_predicted(task, truth[name])}, name)
+    for name, values in columns(layout, predictions, thresholds).items():
+        _add(named_columns, {name: values}, name)
     return named_columns
 
 
-def _as_said(task: Task, labels: Any) -> Any:
+def _as_predicted(task: Task, labels: Any) -> Any:
     """Return true labels [n] written as the task writes its predictions.
 
     This gives class 1, not 1.0, where a column with gaps was read as float.

@@ -167,32 +167,32 @@ def tasks_from(configs: Iterable[Mapping[str, Any]]) -> list[Task]:
 
 
 def prepare(
-    source: Any, targets: Any, wanted: Data, *, exclude: Iterable[str] = (), seed: int = 0
+    source: Any, targets: Any, options: Data, *, exclude: Iterable[str] = (), seed: int = 0
 ) -> PreparedTable:
     """Read a table, infer its columns, divide its rows and encode them.
 
     Args:
         source: whatever `polycera.data.read` takes.
         targets: whatever `polycera.data.tasks_for` takes.
-        wanted: encoding, roles that are declared, and the parts.
+        options: encoding, roles that are declared, and the parts.
         exclude: columns to leave out.
         seed: of the split.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    text_columns = [name for name, role in wanted.columns.items() if role == "category"]
-    table = data.read(source, encoding=wanted.encoding, as_text=text_columns)
+    text_columns = [name for name, role in options.columns.items() if role == "category"]
+    table = data.read(source, encoding=options.encoding, as_text=text_columns)
     if targets is not None and not isinstance(targets, str | Task | Mapping):
         targets = list(targets)  # an iterator could be read only once
     table = table.labelled(data.target_columns_of(targets))
     tasks, reasons = data.tasks_for(table, targets)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
-    schema = data.infer(table, target_columns, _roles(wanted, exclude))
+    schema = data.infer(table, target_columns, _roles(options, exclude))
     # Computed on the whole table, because the warnings name its row numbers.
     outlier_warnings = data.outlying(table, schema.names("number"))
     random_split = (
-        wanted.parts.column is None and wanted.parts.groups is None and wanted.parts.time is None
+        options.parts.column is None and options.parts.groups is None and options.parts.time is None
     )
     used_columns = [
         *(column.name for column in schema.columns if column.used),
@@ -200,7 +200,7 @@ def prepare(
     ]
     # Only a random split may place copies; a declared split, groups or time decide it themselves.
     copies = data.copies(table, used_columns) if random_split else None
-    parts = _divide(table, tasks, wanted.parts, seed, copies)
+    parts = _divide(table, tasks, options.parts, seed, copies)
     encoder = Encoder.fit(table.take(parts.train), schema)
     warnings = [
         *schema.notices,
@@ -264,17 +264,17 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
     return prepared
 
 
-def _roles(wanted: Data, exclude: Iterable[str]) -> Mapping[str, str]:
+def _roles(options: Data, exclude: Iterable[str]) -> Mapping[str, str]:
     """Return the declared role of each column, with those that the split and `exclude` imply.
 
     Raises:
         InputError: where the column that names the parts has a role already.
     """
-    roles = dict(wanted.columns) | dict.fromkeys(exclude, "ignore")
+    roles = dict(options.columns) | dict.fromkeys(exclude, "ignore")
     helpers = {
-        wanted.parts.column: "ignore",
-        wanted.parts.groups: "group",
-        wanted.parts.time: "time",
+        options.parts.column: "ignore",
+        options.parts.groups: "group",
+        options.parts.time: "time",
     }
     for name, role in helpers.items():
         if name is not None and roles.setdefault(name, role) != role and role == "ignore":

@@ -284,7 +284,7 @@ def train(
     backend.seed(seed)
     batches = Batches(
         x,
-        folds.beside(packed, held),
+        folds.with_mask(packed, held),
         batch_size=plan.batch_size,
         seed=seed,
         passes=plan.passes,
@@ -324,7 +324,7 @@ def train(
                 model,
                 training_rows,
                 training_rows,
-                out_of_fold.said(),
+                out_of_fold.predictions(),
                 seed,
                 refit,
                 kernel_fit,

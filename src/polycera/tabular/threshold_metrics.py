@@ -67,7 +67,7 @@ def decided(
         return found
     decided_layout = Layout.of([task for task in tasks.values() if task is not None])
     signs = {
-        name: _answers(np.asarray(predictions[name]), thresholds.get(name))
+        name: _predicted(np.asarray(predictions[name]), thresholds.get(name))
         for name in decided_layout.tasks
     }
     y, raw = (
@@ -94,17 +94,17 @@ def decided(
 
 def _measured(task: Task) -> Task | None:
     """Return the task with its metrics of predicted classes alone; None where it has none."""
-    known = TALLIES[task.measured_as].metrics
+    metrics = TALLIES[task.measured_as].metrics
     candidates = [*task.metrics, *SHOWN.get(task.measured_as, ())]
     names = [
         name
         for name in dict.fromkeys(candidates)
-        if name in DECIDED[task.measured_as] and name in known
+        if name in DECIDED[task.measured_as] and name in metrics
     ]
     return task.replace(metrics=names) if names else None
 
 
-def _answers(probability: Array, thresholds: Array | None) -> Array:
+def _predicted(probability: Array, thresholds: Array | None) -> Array:
     """Return raw outputs of 1 and -1 for the predicted classes, [n, labels].
 
     They are NaN where the network has no prediction.
