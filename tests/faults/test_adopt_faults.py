@@ -59,7 +59,7 @@ SENTENCES: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "four numbers as one": (
         lambda: pc.adopt(model(4, price=1), [pc.Regression("y")]),
         [
-            "'y' has 4 units",
+            "'y' has 4 columns",
             "needs 1",
             "model.output['y'][:, i:i + 1] for i in range(4)",
             "'price'",

@@ -395,10 +395,10 @@ ADOPTED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: pc.adopt(theirs(), [pc.Binary("solt")]),
         ["solt", "did you mean 'sold'"],
     ),
-    "units": (lambda: pc.adopt(theirs(2), [pc.Binary("sold")]), ["sold", "2 units", "needs 1"]),
+    "units": (lambda: pc.adopt(theirs(2), [pc.Binary("sold")]), ["sold", "2 columns", "needs 1"]),
     "units of classes": (
         lambda: pc.adopt(theirs(2), [pc.Multiclass("sold", 3)]),
-        ["sold", "2 units", "needs 3"],
+        ["sold", "2 columns", "needs 3"],
     ),
     "activation": (
         lambda: pc.adopt(theirs(1, "tanh"), [pc.Binary("sold")]),

@@ -279,7 +279,7 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
     ),
     "a head of several": (
         lambda: pc.adopt(one_output("sigmoid"), [pc.Regression("out")]),
-        ["'out'", "4 units", "pc.Multilabel('out', soft=True)"],
+        ["'out'", "4 columns", "pc.Multilabel('out', soft=True)"],
     ),
     "class weights": (
         lambda: _fit_votes(class_weight={"out": "balanced"}),
