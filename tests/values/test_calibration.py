@@ -294,7 +294,10 @@ def test_nothing_to_calibrate() -> None:
 Y, Z = np.array([[0.0], [1.0]]), np.array([[0.2], [0.9]])
 
 BAD: list[Any] = [
-    (lambda: binary(Y, Z[:, [0, 0]]), r"Raw outputs of shape \[2, 2\].*these tasks have 1 output columns"),
+    (
+        lambda: binary(Y, Z[:, [0, 0]]),
+        r"Raw outputs of shape \[2, 2\].*these tasks have 1 output columns",
+    ),
     (lambda: binary(Y[:1], Z), r"Task 't' came with labels of shape \[1, 1\]; to calibrate 2 rows"),
     (
         lambda: evaluation.calibration(pc.tasks.Layout.of([pc.Binary("t")]), {}, Z),
