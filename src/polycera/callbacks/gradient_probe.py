@@ -126,7 +126,7 @@ class GradientProbe(keras.callbacks.Callback):
         self._of_terms: Terms | None = None
         self.pulls: GradientHistory | None = None
         self._allowance = TimeAllowance(budget)
-        self._layers: list[SharedLayer] = []
+        self._shared_layers: list[SharedLayer] = []
         self._sample: list[SampleBatch] = []
         self._gramians: Gramians | None = None
 
@@ -223,13 +223,13 @@ class GradientProbe(keras.callbacks.Callback):
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
         layout = self.model.layout
-        self._layers = shared_layers(Graph.of(self.model), layout, single_task=self.terms)
+        self._shared_layers = shared_layers(Graph.of(self.model), layout, single_task=self.terms)
         self.pulls, self._gramians = None, None
-        if not self._layers and self.terms:
+        if not self._shared_layers and self.terms:
             reason = f"no two loss terms of {listing(layout.tasks)} share a trainable layer"
             warnings.warn(f"GradientProbe has nothing to measure: {reason}.", stacklevel=2)
             return
-        if not self._layers:
+        if not self._shared_layers:
             reason = (
                 "a single task"
                 if len(layout.tasks) == 1
@@ -241,7 +241,7 @@ class GradientProbe(keras.callbacks.Callback):
             )
             return
         self._sample = self._drawn()
-        names, serving = tuple(layout.tasks), [list(layer.tasks) for layer in self._layers]
+        names, serving = tuple(layout.tasks), [list(layer.tasks) for layer in self._shared_layers]
         if self.terms:
             loss_terms = self._of_terms = terms_of(self.model._objective)
             names = loss_terms.names
@@ -250,7 +250,7 @@ class GradientProbe(keras.callbacks.Callback):
                 for layer_tasks in serving
             ]
         self.pulls = GradientHistory(
-            names, [layer.name for layer in self._layers], serving, "probe"
+            names, [layer.name for layer in self._shared_layers], serving, "probe"
         )
 
     def _drawn(self) -> list[SampleBatch]:
@@ -304,7 +304,7 @@ class GradientProbe(keras.callbacks.Callback):
     def _try_out(self) -> None:
         """Run one batch twice: the first compiles, the second shows the time of a batch."""
         with self._allowance.spending():
-            self._gramians = Gramians(self.model, self._layers, self.terms)
+            self._gramians = Gramians(self.model, self._shared_layers, self.terms)
             self._gramians(*self._sample[0])
         with self._allowance.spending(1):
             self._gramians(*self._sample[0])
@@ -329,7 +329,7 @@ class GradientProbe(keras.callbacks.Callback):
         assert self.pulls is not None
         self.pulls.add(
             epoch,
-            np.stack([self._weights_at(layer) for layer in self._layers]),
+            np.stack([self._weights_at(layer) for layer in self._shared_layers]),
             _mean(norms, has_gradient),
             _mean(cosines, both_have),
             _mean(cosines < AGAINST, both_have),

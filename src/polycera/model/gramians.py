@@ -77,7 +77,7 @@ class Gramians:
     """
 
     def __init__(self, model: Any, layers: Sequence[SharedLayer], terms: bool = False) -> None:
-        self._model, self._layers = model, list(layers)
+        self._model, self._shared_layers = model, list(layers)
         shared_variables = {
             id(variable): variable for layer in layers for variable in layer.variables
         }
@@ -103,7 +103,7 @@ class Gramians:
     def _sample(self, layer: SharedLayer) -> tuple[np.ndarray | None, float]:
         """Return which weights of a layer are used, None for all, and how many each stands for."""
         size = sum(int(np.prod(variable.shape)) for variable in layer.variables)
-        most = max(1, MOST // (len(self._layers) * len(self._columns)))
+        most = max(1, MOST // (len(self._shared_layers) * len(self._columns)))
         if size <= most:
             return None, 1.0
         return np.sort(np.random.default_rng(0).choice(size, most, replace=False)).astype(
