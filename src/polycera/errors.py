@@ -5,7 +5,7 @@ Each message is one sentence: the thing, what came, what was expected, what to d
     Exception
     └── PolyceraError          everything below; the command line exits with 1
         ├── InputError         what was given cannot be used (a ValueError too); exits with 2
-        │   ├── UnknownName    a task, column, metric or method that nobody declared
+        │   ├── UnknownName    a task, column, metric or method that does not exist
         │   └── Taken          the folder or file to write is there already
         ├── MissingExtra       an optional package is not installed (an ImportError too)
         ├── Damaged            a file is not as it was written
@@ -40,19 +40,19 @@ __all__ = [
 
 
 class PolyceraError(Exception):
-    """Everything that polycera raises on purpose; the command line prints it and exits with 1."""
+    """Base class of polycera's errors; the command line prints the error and exits with 1."""
 
 
 class InputError(PolyceraError, ValueError):
-    """What the user gave cannot be used; the command line prints it and exits with 2."""
+    """Raised for input that cannot be used; the command line exits with 2."""
 
 
 class UnknownName(InputError):
-    """A task, column, metric or method that nobody declared.
+    """Raised for a name that does not exist: of a task, a column, a metric, a method.
 
     Attributes:
-        name: what came.
-        known: what there is.
+        name: the unknown name.
+        known: the names that exist.
     """
 
     def __init__(self, what: str, name: object, known: Iterable[str], hint: str = "") -> None:
@@ -64,7 +64,7 @@ class UnknownName(InputError):
 
 
 class MissingExtra(PolyceraError, ImportError):
-    """An optional package is needed and not installed."""
+    """Raised where an optional package is needed and not installed."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(f"{purpose} needs {package}: pip install 'polycera[{extra}]'.")
@@ -94,7 +94,7 @@ class InUse(PolyceraError):
 
 
 class InTraining(PolyceraError):
-    """Report that a thread used a model that another thread trains."""
+    """Raised when a thread uses a model that another thread trains."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -109,13 +109,16 @@ class NotFinite(PolyceraError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a training, after a checkpoint; the message says how to resume."""
+    """Raised after Ctrl-C in a training has saved a checkpoint; the message says how to resume."""
 
     code = 130
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP in a training, after a checkpoint; the message says how to resume."""
+    """Raised after SIGTERM or SIGHUP in a training has saved a checkpoint.
+
+    The message says how to resume.
+    """
 
     def __init__(self, message: str, code: int = 143) -> None:
         super().__init__(code)
@@ -126,13 +129,13 @@ class Terminated(SystemExit):
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """A name or value as text that fits a sentence, however long it came."""
+    """Return a name or value as text of at most `limit` characters, to fit a sentence."""
     text = str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def listing(names: Iterable[object], limit: int = 20) -> str:
-    """The names, comma-separated; the first `limit` of many."""
+    """Return the names, separated by commas; the first `limit` of many."""
     shown = [
         repr(shorten(name, 40)) if isinstance(name, str) else shorten(repr(name), 40)
         for name in names

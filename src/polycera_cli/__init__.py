@@ -1,7 +1,7 @@
-"""The command line: `polycera fit | predict | evaluate | report | ...`.
+"""Run the command line: `polycera fit | predict | evaluate | report | ...`.
 
-A package beside `polycera`. Everything heavy is imported inside the command that needs it, so that `--help` and a
-typing error are answered at once.
+This package lies beside `polycera`. Everything heavy is imported inside the command that needs it,
+so that `--help` and a typing error take no time.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from polycera_cli.old_words import renamed
 from polycera_cli.saying import complain, settings
 
 TRACEBACK = "POLYCERA_TRACEBACK"
-"""Where this is set, an error that nobody foresaw shows where it happened."""
+"""Environment variable; where it is set, an unexpected error prints its traceback."""
 
 
 class Output:
-    """Standard output, which remembers that it failed: on a full disk, say.
+    """Wraps standard output and remembers an error, such as a full disk.
 
     Attributes:
-        stream: where it is written.
-        failed: why it could not be; None where it could.
+        stream: the stream that is written to.
+        failed: the error; None without one.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -61,20 +61,21 @@ class Output:
             raise
 
     def give_up(self) -> None:
-        """Drop what waits: Python would try to write it again at its end."""
-        # where standard output is no file, nothing waits
+        """Drop what is buffered: Python would try to write it again when it exits."""
+        # Where standard output is not a file, nothing is buffered.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The program: exit code 0 for done, 1 for what went wrong here, 2 for input that cannot be used.
+    """Run the program.
 
-    130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, where a training has saved a checkpoint first.
+    Exit code: 0 for success, 1 for an error, 2 for input that cannot be used. 130 after Ctrl-C, 143
+    after SIGTERM and 129 after SIGHUP, where a training has saved a checkpoint first.
     """
     try:
         _main(arguments)
-    except KeyboardInterrupt:  # a second Ctrl-C, while the first was dealt with
+    except KeyboardInterrupt:  # a second Ctrl-C, while the first was handled
         sys.exit(130)
 
 
@@ -95,7 +96,7 @@ def _main(arguments: list[str] | None) -> None:
 
 
 def _run(arguments: list[str] | None, output: Output) -> Any:
-    """Run a command and return the exit code; what goes wrong is said in one sentence."""
+    """Run a command and return the exit code; print an error as one sentence."""
     sort_commands()
     code: Any = 0
     words, changed = renamed(sys.argv[1:] if arguments is None else arguments)
@@ -110,7 +111,7 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
         complain(f"{' '.join(str(error).split())} {hint}")
         code = 2
     except KeyboardInterrupt as error:
-        # the program ends now, and a third Ctrl-C would show where in Python it was
+        # The program ends now; a third Ctrl-C would print a traceback.
         if arguments is None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         complain(_last_words(error) or "Interrupted; nothing was written.")
@@ -135,7 +136,7 @@ def _say_renamed(old: str, new: str) -> None:
 
 
 def _explain(error: Exception, output: Output) -> int:
-    """Say in one sentence what went wrong; the exit code."""
+    """Print an error as one sentence and return the exit code."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if "PolyceraError" in names:
         complain(str(error))
@@ -152,10 +153,10 @@ def _explain(error: Exception, output: Output) -> int:
 
 
 def _open_streams() -> None:
-    """Open what the caller closed (`>&-`) onto nothing.
+    """Open streams that the caller closed (`>&-`) onto the null device.
 
-    Else the next file that is opened would get the number of the closed stream, and what a library prints there
-    would go into that file.
+    Otherwise the next file that is opened would get the number of the closed stream, and what a
+    library prints would go into that file.
     """
     settings.closed = sys.stdout is None
     for number in (0, 1, 2):
@@ -170,7 +171,7 @@ def _open_streams() -> None:
 
 
 def _say_versions(seconds: float) -> None:
-    """What was used, and how long it took, on stderr."""
+    """Print the versions in use, and how long the command took, on stderr."""
     from importlib.metadata import PackageNotFoundError, version
 
     backend = sys.modules["keras"].backend.backend() if "keras" in sys.modules else None
@@ -183,7 +184,10 @@ def _say_versions(seconds: float) -> None:
 
 
 def _last_words(error: BaseException | None) -> str:
-    """What an interruption says; of a second one that came while the first was dealt with, what the first says."""
+    """Return the message of an interruption.
+
+    A second Ctrl-C while the first is handled has none: then it is that of the first.
+    """
     while isinstance(error, KeyboardInterrupt) and not str(error):
         error = error.__context__
     return str(error) if isinstance(error, KeyboardInterrupt | SystemExit) else ""

@@ -1,4 +1,4 @@
-"""From a run to answers: `evaluate`, `predict`; and the methods there are."""
+"""Use a run: `evaluate`, `predict`; and list the methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program `polycera`: what all of its commands hang on, and the options that every command takes."""
+"""Define the program `polycera` and the options of every command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ORDER = (
         "demo",
     ),
 )
-"""The commands as `polycera --help` lists them: first what a newcomer needs first. Others follow by name."""
+"""The order of the commands in `polycera --help`: the first steps first."""
 
 Names = Annotated[list[str] | None, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]

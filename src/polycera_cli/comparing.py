@@ -182,7 +182,7 @@ def _refuse_beside_a_run(options: dict[str, Any]) -> None:
 
 
 def _gains(comparison: Any) -> None:
-    """A comparison as a table."""
+    """Print a comparison with separate networks as a table."""
     table = _table(f"On the {comparison.part} rows, mean over {len(comparison.seeds)} seeds")
     for name in ("task", "metric"):
         table.add_column(name)
@@ -218,7 +218,7 @@ def _table(title: str) -> Any:
 
 
 def _add(table: Any, *cells: str) -> None:
-    """A row; a name from the data is text, whatever brackets it has."""
+    """Add a row; names from the data are plain text, not markup of the table."""
     table.add_row(*(cell(text, 60) for text in cells))
 
 

@@ -1,4 +1,4 @@
-"""A small table of made-up customers, for the demo where no real table is installed."""
+"""Make a small table of customers, for the demo where no real table is installed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ TARGETS = ("churn", "revenue_loss")
 
 
 def customers() -> dict[str, list[Any]]:
-    """Return made-up customers as named columns: six columns that describe them, and two to predict.
+    """Return made-up customers as named columns: six columns that describe them, two to predict.
 
-    Whether a customer leaves follows from tenure, plan and calls for support, but for chance; what is lost is what a
-    leaving customer spent in a year, and is blank for those who stay. The same rows each time.
+    Whether a customer leaves depends on tenure, plan, calls for support and chance. The revenue
+    lost is about what a leaving customer spent in a year, and blank for those who stay. The rows
+    are the same each time.
     """
     draw = random.Random(0)
     names = ("age", "region", "plan", "tenure_months", "support_calls", "monthly_spend", *TARGETS)

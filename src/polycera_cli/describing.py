@@ -40,7 +40,7 @@ def describe_network(
 
     if output is not None:
         paths.check_output(output)
-    opened = Folder(run)  # first, and without Keras: a run that is not there is said at once
+    opened = Folder(run)  # first, and without Keras: a missing run is an error at once
     note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "sharing.json"))
     if not measure and opened.sharing is not None:
         return _show(opened.sharing, output, json_)

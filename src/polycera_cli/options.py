@@ -1,4 +1,4 @@
-"""Options of the form NAME=VALUE, and what a command makes of them."""
+"""Read options of the form NAME=VALUE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def targets(names: list[str], kinds: Mapping[str, str]) -> list[Any]:
-    """Targets for `pc.fit`: names, with kinds where they are given."""
+    """Return targets for `pc.fit`: names, with kinds where they are given."""
     from polycera.errors import UnknownName
 
     for name in kinds:
@@ -17,7 +17,7 @@ def targets(names: list[str], kinds: Mapping[str, str]) -> list[Any]:
 
 
 def pairs(options: list[str] | None, flag: str) -> dict[str, str]:
-    """NAME=VALUE, as name -> value."""
+    """Return options NAME=VALUE as name -> value."""
     from polycera.errors import InputError
 
     values = {}
@@ -30,7 +30,7 @@ def pairs(options: list[str] | None, flag: str) -> dict[str, str]:
 
 
 def numbers(options: list[str] | None, flag: str) -> dict[str, float]:
-    """NAME=NUMBER, as name -> number."""
+    """Return options NAME=NUMBER as name -> number."""
     from polycera.errors import InputError
 
     texts = pairs(options, flag)

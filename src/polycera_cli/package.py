@@ -1,4 +1,4 @@
-"""The package behind the commands, imported when a command needs it."""
+"""Import the package behind the commands, when a command needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polycera_cli.saying import complain, note, settings
 
 
 def package() -> Any:
-    """Return the package. Keras is imported later, by what needs it, and on the backend that is chosen here."""
+    """Return the package; Keras is imported later, on the backend that is chosen here."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
     import polycera
@@ -23,15 +23,14 @@ def package() -> Any:
     try:
         with warnings.catch_warnings():
             if not settings.verbose:
-                # Keras writes keras.json unasked: that another backend is taken than stands there
-                # is no news.
+                # Keras writes keras.json by itself, so its backend is not the user's choice.
                 warnings.simplefilter("ignore")
             backend = startup.choose_backend()
     except PolyceraError:  # raised again when Keras is imported; a command may not need it
         return polycera
     if "keras" not in sys.modules and backend in ("jax", "torch"):
-        # Keras imports TensorFlow on every backend to save a model: seconds, and a page of its log
-        # on stderr
+        # Keras imports TensorFlow on every backend to save a model, which takes seconds and prints
+        # a page of log lines.
         sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     return polycera
 
@@ -39,7 +38,7 @@ def package() -> Any:
 def _show_warning(
     message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """Our own warnings as a plain sentence; those of other packages are not the user's business here."""
+    """Print polycera's own warnings as plain sentences; drop those of other packages."""
     here = Path(__file__).parent
     is_ours = any(
         Path(filename).is_relative_to(package_folder)
@@ -68,7 +67,7 @@ def check_lock(run: Path) -> None:
 
 
 def as_the_run_began(run: Path) -> None:
-    """Choose the backend that the run has, where the user chose none: on another the bits would differ."""
+    """Choose the backend of the run where the user chose none: on another the bits would differ."""
     try:
         began = json.loads(_start(run / "versions.json"))["backend"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -80,7 +79,7 @@ def as_the_run_began(run: Path) -> None:
 
 
 def _start(path: Path) -> bytes:
-    """The first bytes of a file of a run: of no link, and without waiting for who may write into a pipe."""
+    """Return the first bytes of a run's file; do not follow a link or wait for a pipe."""
     descriptor = os.open(
         path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     )

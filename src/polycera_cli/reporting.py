@@ -1,4 +1,4 @@
-"""From a run, or several, to what a person looks at: `report`, `plot`. Neither imports Keras."""
+"""Show runs: `report`, `plot`. Neither imports Keras."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
 
 
 def _file_name(name: str) -> str:
-    """A name that any system takes."""
+    """Return a file name that every operating system accepts."""
     safe = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in name)
     return f"{safe.strip('.-')[:80] or 'picture'}.svg"
 

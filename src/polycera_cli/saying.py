@@ -1,4 +1,4 @@
-"""What a command says: sentences, JSON and tables."""
+"""Print what a command says: sentences, JSON and tables."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MANY = 30
 
 @dataclass
 class OutputSettings:
-    """What the options of every command say.
+    """Holds the options of every command.
 
     Attributes:
         quiet: print the result and nothing else.
-        verbose: say which versions are used, and how long it took.
+        verbose: print the versions in use, and how long the command took.
         closed: whether standard output was closed when the program began.
     """
 
@@ -31,14 +31,14 @@ class OutputSettings:
 
 
 settings = OutputSettings()
-"""Of this process."""
+"""The settings of this process."""
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters written as escapes, for a terminal would obey them.
+    """Return the text with control characters written as escapes, because a terminal obeys them.
 
-    A name from a table or a file's name may hold the codes that clear the screen or move the cursor; line ends and tabs
-    stay. Marks that turn the direction of writing are written as escapes too.
+    A name from a table or a file's name may hold codes that clear the screen or move the cursor.
+    Line ends and tabs stay. Marks that turn the direction of writing are written as escapes too.
     """
     if text.isprintable():
         return text
@@ -47,20 +47,20 @@ def printable(text: str) -> str:
 
 def _harmless(sign: str) -> bool:
     category = unicodedata.category(sign)
-    # marks of format: joiners and isolates do no harm, the others reorder what is read
+    # Joiners and isolates do no harm; other marks of format reorder the text.
     if category == "Cf":
         return sign in "\u200c\u200d\u2068\u2069\ufeff"
     return sign in "\n\t" or category not in ("Cc", "Cs", "Zl", "Zp")
 
 
 def complain(sentence: str) -> None:
-    """Print what went wrong, on stderr."""
-    with suppress(OSError):  # the terminal may be gone, which ended us
+    """Print an error on stderr."""
+    with suppress(OSError):  # the terminal may be gone, which may be why the program ends
         print(f"polycera: {printable(sentence)}", file=sys.stderr)
 
 
 def note(sentence: str) -> None:
-    """Print what a person should know beside the result, on stderr."""
+    """Print a note beside the result, on stderr."""
     if not settings.quiet:
         print(f"Note: {printable(sentence)}", file=sys.stderr)
 
@@ -77,10 +77,10 @@ def written(what: str, path: Path | str) -> None:
 
 
 def need_output(way_out: str = "") -> None:
-    """Refuse to work out what is to be printed where standard output is closed.
+    """Raise an error before any work is done, where standard output is closed.
 
     Raises:
-        PolyceraError: with the other way there is, if there is one.
+        PolyceraError: with `way_out`, a sentence on what works instead.
     """
     if settings.closed:
         from polycera.errors import PolyceraError
@@ -95,20 +95,19 @@ def print_json(value: Any) -> None:
     need_output()
     import msgspec
 
-    # by msgspec what is no number becomes null; by json every sign is ASCII, which any terminal and
-    # pipe takes
+    # msgspec writes NaN as null; json then writes ASCII alone, which every terminal and pipe takes.
     print(json.dumps(msgspec.json.decode(msgspec.json.encode(value))))
 
 
 def console() -> Any:
-    """Return what prints tables: as wide as the terminal, and wide enough for a file."""
+    """Return the console that prints tables: as wide as the terminal, 140 columns in a file."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 140)
 
 
 def cell(text: object, limit: int = 40) -> Any:
-    """Return the text of a cell of a table, as it is, whatever brackets and control characters it has."""
+    """Return a table's cell as plain text, without markup and control characters."""
     from rich.text import Text
 
     from polycera.errors import shorten
@@ -117,7 +116,7 @@ def cell(text: object, limit: int = 40) -> Any:
 
 
 def reached(run: Any, json_: bool) -> None:
-    """What a training came to."""
+    """Print the result of a training."""
     held_out = run.metrics["held_out"]
     if json_:
         print_json({"run": str(run.path), **run.metrics})
@@ -133,7 +132,7 @@ def reached(run: Any, json_: bool) -> None:
 
 
 def epochs(kept: Any, chosen: int) -> None:
-    """The epochs that were kept, and which was chosen."""
+    """Print the kept epochs, and which was chosen."""
     from rich.table import Table
 
     table = Table(title="Pareto set of epochs: skill on the validation rows")
@@ -146,7 +145,7 @@ def epochs(kept: Any, chosen: int) -> None:
 
 
 def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> None:
-    """Each task's metrics beside what the trivial predictor reaches, and the skill that follows."""
+    """Print each task's metrics, those of the trivial predictor, and the skill."""
     from rich.console import Console
     from rich.table import Table
 
@@ -179,5 +178,5 @@ def table(measured: Mapping[str, Any], kinds: Mapping[str, str], title: str) -> 
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number as a cell of a table."""
+    """Return a number as a table's cell."""
     return "undefined" if value is None else f"{value:.{digits}g}"

@@ -1,4 +1,4 @@
-"""From a table to a run: `fit`, `resume`, `pick`, `demo`."""
+"""Train on a table: `fit`, `resume`, `pick`, `demo`."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = Fals
         written("Run:  ", out)
     else:
         print(f"Epoch {picked.picked.epoch}.")
-        say("To predict with this epoch, write it to a run of its own: --out RUN.")
+        say("To predict with this epoch, write it to its own run: --out RUN.")
     return 0
 
 
@@ -277,10 +277,10 @@ def demo(*, out: Out = None, json_: Json = False) -> int:
 
 
 def _synthetic_customers(out: Path | None) -> Path:
-    """The file of made-up customers beside the run; one of that name with other content stays as it is.
+    """Write the file of made-up customers beside the run, and return its path.
 
     Raises:
-        InputError: where there is such a file.
+        InputError: where there is another file of that name.
     """
     from polycera.errors import InputError
     from polycera.storage import atomic, table_files

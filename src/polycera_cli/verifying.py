@@ -1,4 +1,4 @@
-"""Whether a run is as it was written: `verify`."""
+"""Check whether a run is as it was written: `verify`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from polycera_cli.package import package
 from polycera_cli.saying import note, print_json, say
 
 MANY = 5
-"""Findings that a command notes, at most, which was asked for something else."""
+"""Maximum number of findings that other commands print."""
 
 
 @app.command
@@ -53,12 +53,12 @@ def _summary(result: Any) -> str:
 
 
 def note_damage(run: Path, *, refuse: tuple[str, ...] = (), read: str = "\0") -> None:
-    """Say of each file of a run that is not as it was written, on stderr; for commands that read only some of them.
+    """Print a note for each damaged file of a run, for commands that do not read all files.
 
     Args:
         run: its folder.
-        refuse: files without which the command has no answer: the first of them that is damaged is an error.
-        read: how the names of those begin that the command looks at itself.
+        refuse: files that the command needs: the first of them that is damaged is an error.
+        read: the prefix of the files that the command checks itself.
     """
     from polycera.errors import PolyceraError
     from polycera.runs.verify import verify as check
@@ -71,4 +71,4 @@ def note_damage(run: Path, *, refuse: tuple[str, ...] = (), read: str = "\0") ->
     for finding in findings[:MANY]:
         note(str(finding))
     if len(findings) > MANY:
-        note(f"there is more of that: polycera verify {run}")
+        note(f"there are more findings: polycera verify {run}")
