@@ -105,6 +105,7 @@ class Encoder:
         start = 0
         for block in self._blocks:
             end = start + len(block.features)
+            # A view: each block writes its own columns, and nothing is copied.
             block.write(table, matrix[:, start:end])
             start = end
         return matrix

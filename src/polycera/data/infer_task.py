@@ -49,6 +49,7 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
         ), f"two values; {positive!r} is the positive one."
     if kind_of(column) == "text":
         return Multiclass(name, classes=levels), f"text of {len(levels)} classes."
+    # Numbers such as 0, 1, 2 may be counts or grades too, so the reason names the other kinds.
     if is_whole(column) and len(levels) <= FEW and levels[0] >= 0 and levels[-1] <= SMALL:
         reason = (
             f"{len(levels)} small whole numbers; if they are not classes, declare kind 'ordinal', "
@@ -108,6 +109,7 @@ def pair_of_one(only: Any) -> tuple[Any, Any]:
         >>> pair_of_one("yes"), pair_of_one("no"), pair_of_one(0.0)
         (('not yes', 'yes'), ('no', 'not no'), (0.0, 1.0))
     """
+    # The other class of 0 or 1 is known; of any other label it has to be named.
     if isinstance(only, bool) or only in (0, 1):
         return type(only)(0), type(only)(1)
     other = f"not {only:g}" if isinstance(only, float) else f"not {only}"

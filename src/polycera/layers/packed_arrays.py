@@ -41,6 +41,7 @@ class Packed:
 
     def read(self, vector: Any) -> dict[str, Any]:
         """Return the arrays by name: slices of a tensor, or of a NumPy array."""
+        # NumPy arrays stay on the host, so that reading a state starts no work on a device.
         reshape = np.reshape if isinstance(vector, np.ndarray) else ops.reshape
         arrays, start = {}, 0
         for name, shape in self.shapes.items():
@@ -107,6 +108,7 @@ class StatefulMethod:
         """Return the method's memory before the first step."""
         return {
             name: np.asarray(value, "float32")
+            # Sorted, so that the order in the vector does not depend on the method's code.
             for name, value in sorted(self.method.init(self.tasks).items())
         }
 

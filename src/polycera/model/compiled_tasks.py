@@ -423,6 +423,7 @@ def _metrics(written: Written, metrics: list[Any]) -> list[Any]:
         # By name, AUC would be polycera's own, from a histogram, and not that of Keras.
         if isinstance(metric, str) and metric.lower() == "auc":
             metric = keras.metrics.AUC(name=metric)
+        # A task checks its metrics as it is made, so each one is tried by itself.
         try:
             kind_of(written.kind)(written.name, **written.options, metrics=[metric])
         except InputError:

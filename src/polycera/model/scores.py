@@ -74,6 +74,8 @@ def terms(
         named |= _weights(objective, own_parts, weighted_parts) if say_weights else {}
     else:
         weighted_parts = own_parts * np.append(weights, 1.0)[objective.owner]
+    # Without a single labelled row a training has no loss; a measurement has its
+    # regularisation alone.
     loss = float(weighted_parts.sum()) + regularization if (rows > 0).any() or not steps else np.nan
     named |= {"regularization": regularization} if regularization else {}
     return {"loss": loss, **named} | ({"skipped_steps": float(sums["skipped"])} if steps else {})
@@ -202,6 +204,7 @@ def _scores(group: Group, tallies: Tallies, scaling: TargetScaling) -> Scores:
     scores: Scores = {task.name: {} for task in group.tasks}
     for name in dict.fromkeys(name for task in group.tasks for name in task.metrics):
         metric = tally.metrics[name]
+        # Squares scale with the square of the deviation. A count's outputs are rates, never scaled.
         factor = scale**metric.scaled if group.task.kind != "count" else np.ones_like(scale)
         value, trivial = (_once(of, tallies) * factor for of in (metric.value, metric.trivial))
         best = None if metric.best is None else _once(metric.best, tallies)

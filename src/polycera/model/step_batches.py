@@ -143,6 +143,7 @@ def batch(model: Any, x: Any, y: Any, weights: Any, constants: HeadConstants) ->
     if finite_rows is not None:
         valid = ops.logical_and(valid, finite_rows[:, None])
     owner = _owner(layout)
+    # Scaled here, because the labels of such a source never pass the host.
     packed = (encoded - ops.take(constants.location, owner)) / ops.take(constants.scale, owner)
     packed = ops.where(valid, packed, np.nan)
     weights, bad_weights = _weights(layout, packed, weights)
@@ -154,6 +155,7 @@ def batch(model: Any, x: Any, y: Any, weights: Any, constants: HeadConstants) ->
         else ops.sum(ops.cast(ops.logical_not(finite_rows), "float32")),
         "weights": bad_weights,
     }
+    # An example for the warning: the largest wrong label of each task.
     largest = ops.max(ops.where(wrong > 0, labels, -np.inf), axis=0)
     strange = largest if len(owner) == len(layout.tasks) else _largest(layout, largest)
     return StepBatch(packed, weights, counts, strange)
@@ -333,6 +335,7 @@ def _from_one_hot(task: Any, values: Any) -> Tensor:
     classes = len(task.known_classes())
     rows = ops.cast(values, "float32")
     ones = ops.logical_or(ops.equal(rows, 0.0), ops.equal(rows, 1.0))
+    # Exactly one 1 and else 0; anything else is not one-hot.
     valid = ops.logical_and(ops.all(ones, axis=1), ops.equal(ops.sum(rows, axis=1), 1.0))
     class_numbers = task.class_numbers
     numbers = np.arange(classes) if class_numbers is None else class_numbers
@@ -351,7 +354,7 @@ def _coded(layout: Layout, labels: Tensor) -> tuple[Tensor, Tensor]:
     columns, valid = [], []
     for group in layout.groups:
         y = group.target(labels, ops)
-        y = _places(group, y)
+        y = _class_positions(group, y)
         is_valid = group.task.valid(y, ops)
         if (is_defined := keras_losses.defined(group.task, y, ops)) is not None:
             is_valid = ops.logical_and(is_valid, is_defined)
@@ -363,7 +366,7 @@ def _coded(layout: Layout, labels: Tensor) -> tuple[Tensor, Tensor]:
     return ops.concatenate(columns, axis=-1), ops.concatenate(valid, axis=-1)
 
 
-def _places(group: Any, y: Tensor) -> Tensor:
+def _class_positions(group: Any, y: Tensor) -> Tensor:
     """Return the positions of classes that are numbers of their own, such as 1 to 5.
 
     -1 stands for a number that is none of the classes; NaN stays.
@@ -378,6 +381,7 @@ def _places(group: Any, y: Tensor) -> Tensor:
     ]
     if all(are_positions):
         return y
+    # Tasks of a group may have different numbers as classes: one table serves all of them.
     most_classes = max(len(numbers) for numbers in class_numbers if numbers is not None)
     table = np.stack(
         [np.arange(most_classes) if numbers is None else numbers for numbers in class_numbers]

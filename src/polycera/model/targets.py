@@ -180,6 +180,7 @@ def pack_weights(
         common = np.ones((n, 1))
     if weights_by_task is None and not class_weight:
         return None
+    # Sample, task and class weights multiply.
     packed = np.tile(common, (1, len(layout.tasks)))
     positions = {name: i for i, name in enumerate(layout.tasks)}
     for name, values in (weights_by_task or {}).items():
@@ -235,6 +236,7 @@ def _of_classes(task: Task, weights: Any, encoded: Array) -> Array:
                 "a dict."
             )
         counts = np.bincount(codes_of_rows[codes_of_rows >= 0], minlength=len(classes))
+        # As in scikit-learn: rows / (classes * rows of the class), with missing labels left out.
         class_weights = (codes_of_rows >= 0).sum() / (len(classes) * np.maximum(counts, 1.0))
     elif not isinstance(weights, Mapping):
         kind = type(weights).__name__

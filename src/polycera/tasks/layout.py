@@ -57,7 +57,7 @@ class Group:
         )
 
     def _part(self, packed: Tensor, start: int, width: int, xp: Any) -> Tensor:
-        """Return the group's columns of a packed array as [n, k, each]."""
+        """Return the group's columns of a packed array as [n, k, width]."""
         stop = start + width * len(self.tasks)
         # No slice where the group is everything: it would be one more operation in the step.
         whole = start == 0 and stop == packed.shape[-1]
@@ -101,6 +101,7 @@ class Layout:
             raise InputError(
                 f"Expected tasks such as pc.Binary('churn'), got {shorten(repr(others[0]))}."
             )
+        # Tasks of one signature share one formula, so their columns have to lie side by side.
         by_signature: dict[Any, list[Task]] = {}
         for task in everything:
             if isinstance(task, Task):

@@ -101,6 +101,7 @@ def unweighted(step: StepLosses) -> tuple[Tensor, Tensor]:
     defined = ops.logical_and(
         step.norms > 0, ops.logical_and(step.weights > FAINT, step.present > 0)
     )
+    # Where not defined, 1 replaces the weight: `where` alone would not keep the division finite.
     norms = ops.minimum(step.norms / ops.where(defined, step.weights, 1.0), LARGEST)
     return ops.where(defined, norms, 0.0), ops.cast(defined, "float32")
 
@@ -122,6 +123,7 @@ def adam(state: State, gradient: Tensor, rate: float) -> tuple[State, Tensor]:
     steps = state["count"] + 1.0
     first = 0.9 * state["mean"] + 0.1 * gradient
     second = 0.999 * state["square"] + 0.001 * gradient * gradient
+    # Both moments start at 0; dividing by these powers removes the bias of the first steps.
     size = ops.sqrt(second / (1.0 - ops.power(0.999, steps))) + 1e-8
     return {"count": steps, "mean": first, "square": second}, rate * first / (
         1.0 - ops.power(0.9, steps)

@@ -116,6 +116,7 @@ class WeightingMethod(MethodBase):
         state = {
             name: present_only(part, following[name], step.present) for name, part in state.items()
         }
+        # A method may divide by a loss of 0; the weights that come out must still be usable.
         weights = ops.clip(
             ops.nan_to_num(weights, nan=0.0, posinf=LARGEST, neginf=0.0), 0.0, LARGEST
         )
@@ -135,6 +136,7 @@ def clean(step: StepLosses) -> StepLosses:
     Values that are not finite become 0, and tasks with such a loss become absent.
     """
     step = StepLosses(*(ops.stop_gradient(ops.cast(part, "float32")) for part in step))
+    # Before infinities become 0: a loss of 0 would look perfect.
     present = step.present * ops.cast(ops.isfinite(step.losses), "float32")
     finite = StepLosses(
         *(ops.clip(ops.where(ops.isfinite(part), part, 0.0), -LARGEST, LARGEST) for part in step)
@@ -148,6 +150,7 @@ def present_only(old: Tensor, new: Tensor, present: Tensor) -> Tensor:
     These are the rows of absent tasks and the values that are not finite.
     """
     usable = ops.isfinite(new)
+    # A scalar belongs to all tasks, so it changes whichever of them are absent.
     if len(old.shape):
         usable = ops.logical_and(
             usable, ops.reshape(present > 0, (-1,) + (1,) * (len(old.shape) - 1))

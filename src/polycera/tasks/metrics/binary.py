@@ -52,6 +52,7 @@ def trivially(metric: Any) -> Any:
     """Return the metric of the trivial predictor, which predicts the same class for all rows."""
 
     def of(t: Tallies) -> Array:
+        # The prior is a logit: above 0 the positive class is the more frequent one.
         is_positive = t["prior"] > 0
         trivial_counts = {
             "true_positive": is_positive * t["positive"],
@@ -386,6 +387,7 @@ def _misordered(y: Tensor, scores: Tensor, counted: Tensor, xp: Any) -> Tensor:
     A pair is a label that is 1 and a label that is 0 in the same row.
     """
     true, false = counted * y, counted * (1.0 - y)
+    # Ties count as wrong: a constant score must not look like a perfect order.
     wrong = xp.cast(xp.greater_equal(scores[..., None, :], scores[..., :, None]), "float32")
     pairs = xp.sum(true, axis=-1) * xp.sum(false, axis=-1)
     total = xp.sum(true[..., :, None] * false[..., None, :] * wrong, axis=(-2, -1))

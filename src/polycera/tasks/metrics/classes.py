@@ -241,6 +241,7 @@ class MulticlassTally(Tally):
                 task.as_prediction(y, xp) * xp.log_softmax(raw, axis=-1), axis=-1
             )
             sums["surprise"] = -xp.sum(counted[..., 0] * log_likelihood, axis=0)
+        # `squared` and `absolute` are means over the classes, as in Keras; `total` is Brier's sum.
         error = task.link(raw, xp) - task.as_prediction(y, xp)
         for name, distance, classes in (
             ("total", xp.square, 1),
@@ -258,6 +259,7 @@ class MulticlassTally(Tally):
     def read(self, sums: Tallies) -> Tallies:
         if "bins" not in sums:
             return sums
+        # The histogram has the bins of negatives first; see `ranking.histogram`.
         negative, positive = np.split(sums["bins"], 2, axis=-1)
         return sums | {"positive_bins": positive, "negative_bins": negative}
 
