@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import pytest
 from house.source import (
@@ -313,6 +315,26 @@ def test_every_row_is_a_room(name: str) -> None:
     assert rooms()[name].keras in ("no", "no model", "yes", "later")
     if name not in {room(module) for module in modules()}:
         pytest.skip(f"{name} is in the table and not yet in src/")
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_exist(page: str) -> None:
+    """A path under src/ or tests/, or a file beside the one named before it in the same cell."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    bases = [ROOT, ROOT / "src", ROOT / "src" / PACKAGE, ROOT / "tests"]
+    missing = []
+    for line in text.splitlines():
+        beside: list[Path] = []
+        for name in re.findall(r"`([\w./]+\.py|[\w./]+/|[\w/]*\btest_\w+)`", line):
+            found = [
+                path
+                for base in [*beside, *bases]
+                for path in (base / name, base / f"{name}.py")
+                if path.exists()
+            ]
+            missing += [] if found else [name]
+            beside += [found[0].parent] if found else []
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", ["", *(f".{name}" for name in rooms() if name != PACKAGE)])
