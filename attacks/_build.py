@@ -32,6 +32,8 @@ def reseal(run: Path) -> None:
         for path in (*run.glob("epochs/*.safetensors"), *run.glob("checkpoints/*.safetensors")):
             with suppress(Exception):  # one that is evil itself
                 own(path, manifest.identity(run))
+        with suppress(Exception):
+            own_timing(run, manifest.identity(run))
 
 
 def own(path: Path, identity: str) -> None:
@@ -41,6 +43,16 @@ def own(path: Path, identity: str) -> None:
     stored = arrays.StoredArrays(path)
     if stored.notes["run"] != identity:
         arrays.write(path, {**stored.arrays}, {**stored.notes, "run": identity})
+
+
+def own_timing(run: Path, identity: str) -> None:
+    """Have the file of the seconds say of which run it is."""
+    import msgspec
+
+    from polycera.runs import timing
+
+    values = json.loads((run / timing.TIMING).read_bytes())["timing"]
+    timing.write(run, msgspec.convert({**values, "run": identity}, timing.Timing))
 
 
 def seal_again(path: Path) -> None:

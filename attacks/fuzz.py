@@ -61,7 +61,7 @@ PAGES = (
     "schema.json",
     "metrics.json",
     "history.csv",
-    "versions.json",
+    "timing.json",
     "manifest.json",
 )
 NOTES = "epochs"

@@ -18,7 +18,7 @@ BOMBS = {
     "no text": b"\xff\xfe\x00".decode("latin-1"),
     "half of a surrogate": '"\\ud800"',
 }
-PAGES = ("schema.json", "metrics.json", "versions.json")
+PAGES = ("schema.json", "metrics.json", "timing.json")
 
 
 def page(name: str, bomb: str):
@@ -96,7 +96,7 @@ VARIANTS = [
         for place in PAGES[:2]
     ],
     *[
-        Variant(f"{name} as versions.json", page("versions.json", BOMBS[name]))
+        Variant(f"{name} as timing.json", page("timing.json", BOMBS[name]))
         for name in ("deep", "wide")
     ],
     *[

@@ -45,7 +45,7 @@ VARIANTS = [
         Variant(
             f"a pickle as {name}", lambda p, n=name: _build.text(p.run, n, pickle.dumps(Evil(p)))
         )
-        for name in ("spec.yaml", "schema.json", "metrics.json", "history.csv", "versions.json")
+        for name in ("spec.yaml", "schema.json", "metrics.json", "history.csv", "timing.json")
     ],
     Variant("numbers that claim to be objects", kind_of_objects),
 ]

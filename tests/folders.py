@@ -12,7 +12,7 @@ import numpy as np
 
 from polycera import reports
 from polycera.reports import markup
-from polycera.runs import Spec, folder, kept_epochs, manifest, results, to_yaml
+from polycera.runs import Spec, folder, kept_epochs, manifest, results, timing, to_yaml
 from polycera.storage import arrays, atomic, table_files
 
 HOSTILE = [
@@ -119,10 +119,9 @@ def begin(path: Path, names: Sequence[str], kinds: Sequence[str]) -> None:
         "warnings": [f"Column {HOSTILE[0]!r} is an id."],
     }
     atomic.write(path / folder.SCHEMA, manifest.page(schema))
-    atomic.write(
-        path / folder.VERSIONS, manifest.page({"python": "3.11", "backend": "<b>none</b>"})
-    )
-    manifest.add(path, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    manifest.add(path, [folder.SPEC, folder.SCHEMA])
+    versions = {"python": "3.11", "backend": "<b>none</b>"}
+    timing.write(path, timing.Timing(versions, manifest.identity(path), seconds=3.2))
 
 
 def values_of(kind: str, skills: np.ndarray) -> np.ndarray:
@@ -210,7 +209,6 @@ def _metrics(path: Path, names: Any, kinds: Any, skills: np.ndarray, validation:
         "rows": {"train": 70, "validation": 15 * validation, "test": 15 * validation},
         "parameters": 2690,
         "epochs": 1,
-        "seconds": 3.2,
     }
     atomic.write(
         path / folder.METRICS, manifest.page({"held_out": held, held: table, **more, **facts})

@@ -57,6 +57,7 @@ def compare_separate(
     as_the_run_began(run)
     package()
     from polycera.experiments.compare_separate import compare_separate
+    from polycera.experiments.comparison_verdict import training_time
 
     comparison = compare_separate(
         run,
@@ -72,7 +73,7 @@ def compare_separate(
     else:
         if not settings.quiet:
             _gains(comparison)
-        print(printable(comparison.verdict))
+        print(printable(f"{comparison.verdict} {training_time(comparison)}"))
     return 0
 
 

@@ -69,13 +69,23 @@ def check_lock(run: Path) -> None:
 def as_the_run_began(run: Path) -> None:
     """Choose the backend of the run where the user chose none: on another the bits would differ."""
     try:
-        began = json.loads(_start(run / "versions.json"))["backend"]
+        began = str(json.loads(_start(run / "timing.json"))["timing"]["versions"]["backend"])
+    except FileNotFoundError:
+        began = _backend_of_older(run)  # of a run of an older version
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     from polycera import startup
 
     if began in startup.BACKENDS and startup.installed(began):
         os.environ.setdefault("KERAS_BACKEND", began)
+
+
+def _backend_of_older(run: Path) -> str:
+    """Return the backend of a run that an older version of polycera began; empty where it names none."""
+    try:
+        return str(json.loads(_start(run / "versions.json"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _start(path: Path) -> bytes:

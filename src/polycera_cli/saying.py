@@ -119,7 +119,7 @@ def reached(run: Any, json_: bool) -> None:
     """Print the result of a training."""
     held_out = run.metrics["held_out"]
     if json_:
-        print_json({"run": str(run.path), **run.metrics})
+        print_json({"run": str(run.path), **run.metrics, "seconds": run.seconds})
         return
     if not settings.quiet:
         table(

@@ -616,7 +616,7 @@ def test_an_error_that_nobody_foresaw(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("here\nand there")
 
-    monkeypatch.setattr(train_run, "_trained", fail)
+    monkeypatch.setattr(train_run, "train_network", fail)
     assert call(*GOOD, *QUICK) == 1
     assert "ZeroDivisionError: here and there" in one_sentence(capsys.readouterr().err)
     monkeypatch.setenv("POLYCERA_TRACEBACK", "1")

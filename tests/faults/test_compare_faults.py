@@ -22,6 +22,7 @@ from polycera.errors import InputError, InUse, PolyceraError
 from polycera.experiments.compare_separate import compare_separate
 from polycera.experiments.compare_weightings import compare_weightings
 from polycera.runs import folder, manifest, results
+from polycera.runs.timing import TIMING
 from polycera.storage import atomic
 from polycera.tabular import recipe
 from polycera.tabular.loss_weights import with_weights
@@ -131,9 +132,9 @@ def test_a_run_that_has_not_ended_or_is_being_trained(
 ) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
-    for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS):
+    for name in (folder.SPEC, folder.SCHEMA, TIMING):
         (begun / name).write_bytes((run / name).read_bytes())
-    manifest.add(begun, [folder.SPEC, folder.SCHEMA, folder.VERSIONS])
+    manifest.add(begun, [folder.SPEC, folder.SCHEMA])
     with pytest.raises(
         InputError,
         match=r"has not ended, so there is nothing to compare with yet; .* polycera resume",

@@ -27,9 +27,10 @@ from hypothesis.extra import numpy as hnp
 from small import environment
 
 from polycera.errors import Damaged, InputError, InUse, PolyceraError
-from polycera.runs import Spec, folder, kept_epochs, manifest, to_yaml
+from polycera.runs import Spec, folder, kept_epochs, manifest, timing, to_yaml
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.save_interval import SaveInterval
+from polycera.runs.timing import TIMING, Timing
 from polycera.storage import arrays, atomic, lock, state_json
 from polycera.storage.arrays import StoredArrays
 
@@ -164,7 +165,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place / folder.SCHEMA,
         manifest.page({"columns": [], "encoder": encoder, "rows": "", "warnings": []}),
     )
-    atomic.write(place / folder.VERSIONS, manifest.page({"python": "3", "keras": "3"}))
     scores = {"test": {"price": {"mse": vars(score)}}}
     atomic.write(place / folder.METRICS, manifest.page({"held_out": "test", **scores}))
     atomic.write(place / folder.HISTORY, b"epoch,loss\n0,0.5\n1,\n")
@@ -179,6 +179,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         points.save(4, batch, VALUES, NOTES)
     epochs = [f"{folder.EPOCHS}/{path.name}" for path in kept_epochs.files(place / folder.EPOCHS)]
     manifest.add(place, [*(path.name for path in place.iterdir() if path.is_file()), *epochs])
+    values = {"command": "polycera fit", "source_changed": "2026-01-01 00:00:00+00:00"}
+    versions = {"python": "3", "keras": "3"}
+    timing.write(place, Timing(versions, manifest.identity(place), seconds=1.5, **values))
     return place
 
 
@@ -202,7 +205,7 @@ NAMES = [
     *(
         folder.SPEC,
         folder.SCHEMA,
-        folder.VERSIONS,
+        TIMING,
         folder.METRICS,
         folder.HISTORY,
         folder.MODEL,

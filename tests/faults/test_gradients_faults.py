@@ -14,7 +14,7 @@ from small import dense
 import polycera as pc
 from polycera.callbacks.gradient_history import GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
-from polycera.callbacks.time_allowance import TimeAllowance
+from polycera.callbacks.step_allowance import StepAllowance
 from polycera.errors import InputError, PolyceraError
 
 pytestmark = pytest.mark.nobackend
@@ -34,7 +34,7 @@ def model() -> pc.Model:
         ({"batches": 2.5}, r"got batches=2\.5"),
         ({"rows": -1}, r"got rows=-1"),
         ({"rows": True}, r"got rows=True"),
-        ({"budget": 0}, r"got budget=0: give a fraction of the training time"),
+        ({"budget": 0}, r"got budget=0: give a fraction of the training"),
         ({"budget": float("nan")}, r"got budget=nan"),
         ({"budget": "5 %"}, r"got budget='5 %'"),
     ],
@@ -145,12 +145,12 @@ def test_the_state_of_another_training() -> None:
     probe.y = {"price": Y["price"], "other": Y["sold"]}
     probe.on_train_begin()
     with pytest.raises(InputError, match="gradients of other tasks or layers"):
-        probe.set_state({"pulls": kept(), "time": {"spent": 0.0, "trained": 1.0}})
+        probe.set_state({"pulls": kept(), "steps": {"spent": 0.0, "trained": 1.0}})
 
 
 @pytest.mark.parametrize(
-    "time", [{}, {"spent": -1.0, "trained": 1.0}, {"spent": "a", "trained": float("nan")}], ids=str
+    "steps", [{}, {"spent": -1.0, "trained": 1.0}, {"spent": "a", "trained": float("nan")}], ids=str
 )
-def test_times_that_are_none(time: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="times in the checkpoint are not valid"):
-        TimeAllowance(0.05).set_state(time)
+def test_steps_that_are_none(steps: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="numbers of steps in the checkpoint are not valid"):
+        StepAllowance(0.05).set_state(steps)

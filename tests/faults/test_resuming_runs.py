@@ -28,8 +28,7 @@ import polycera as pc
 import polycera_cli
 from polycera.errors import InputError, Interrupted, Terminated, shorten
 from polycera.runs import Network, Training, manifest, to_yaml
-from polycera.runs.folder import GRADIENTS
-from polycera.storage.arrays import StoredArrays
+from polycera.runs.timing import TIMING
 from polycera.tabular import recipe, train_run
 
 pytestmark = pytest.mark.nobackend
@@ -68,23 +67,12 @@ def fit(source: Any, out: Path, options: dict[str, Any] = OPTIONS) -> pc.Run:
     )
 
 
-def files(run: Path) -> dict[str, Any]:
-    """All bytes of a run, but for the seconds that it took, and what follows from them.
-
-    These are digests, and what a probe saw of the gradients: the clock says after which epochs it
-        looks.
-    """
-    found: dict[str, Any] = {
+def files(run: Path) -> dict[str, bytes]:
+    """All bytes of a run, but for what depends on the clock."""
+    found = {
         str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()
     }
-    timed = {"metrics.json"}
-    if GRADIENTS not in found or StoredArrays(run / GRADIENTS).notes["source"] == "probe":
-        found.pop(GRADIENTS, None)
-        timed.add(GRADIENTS)
-    metrics, listed = json.loads(found["metrics.json"]), json.loads(found["manifest.json"])
-    metrics.pop("seconds")
-    found["metrics.json"] = metrics
-    found["manifest.json"] = sorted(set(listed["files"]) - timed)
+    found.pop(TIMING)
     return found
 
 
@@ -165,9 +153,9 @@ def test_signals_in_the_final_phase_lose_nothing(
     run, source, write = tmp_path / "run", made / "table.csv", train_run._write
 
     def ended(number: int) -> Callable[..., None]:
-        def late(place: Path, *given: Any) -> None:
-            write(place, *given)
-            (place / manifest.MANIFEST).write_bytes(before)  # only the manifest was not written yet
+        def late(begun: pc.Run, *given: Any) -> None:
+            write(begun, *given)
+            (run / manifest.MANIFEST).write_bytes(before)  # only the manifest was not written yet
             os.kill(os.getpid(), number)
             pytest.fail("nobody listened")
 
@@ -175,15 +163,15 @@ def test_signals_in_the_final_phase_lose_nothing(
 
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
         with monkeypatch.context() as patched, pytest.raises((Interrupted, Terminated)) as caught:
-            begin = train_run._trained
+            begin = train_run.train_network
             before = b""
 
-            def trained(begun: pc.Run, *given: Any, begin: Any = begin) -> Any:
+            def trained(*given: Any, begin: Any = begin) -> Any:
                 nonlocal before
-                before = (begun.path / manifest.MANIFEST).read_bytes()
-                return begin(begun, *given)
+                before = (run / manifest.MANIFEST).read_bytes()
+                return begin(*given)
 
-            patched.setattr(train_run, "_trained", trained)
+            patched.setattr(train_run, "train_network", trained)
             patched.setattr(train_run, "_write", ended(number))
             pc.fit(source, ["price", "churn"], out=run, resume=True, progress=False, **OPTIONS)
         assert str(caught.value) == f"Interrupted; to resume, polycera resume {shorten(run)}."
@@ -246,7 +234,7 @@ def test_a_folder_without_a_run_is_begun(
             "rows.safetensors",
             "schema.json",
             "spec.yaml",
-            "versions.json",
+            "timing.json",
         ]
         assert begun.spec.tasks
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from small import dense
 
 import polycera as pc
+from polycera.callbacks import gradient_probe
 from polycera.callbacks.gradient_history import MOST, GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
-from polycera.callbacks.time_allowance import TimeAllowance
+from polycera.callbacks.step_allowance import StepAllowance, cost_of
 from polycera.layers import backend
 from polycera.model import gramians, variables
 from polycera.runs import Folder
@@ -258,56 +259,58 @@ def test_a_large_layer_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(whole.cosines, sampled.cosines, atol=0.1)
 
 
-# -- time ------------------------------------------------------------------------------------------
+# -- cost ------------------------------------------------------------------------------------------
 
 
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
-        monkeypatch.setattr("polycera.callbacks.time_allowance.perf_counter", lambda: self.now)
-
-
-def test_looks_stay_within_their_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For any epochs, batches and compiling: if each costs the same again, 5 % is never passed."""
-    clock, rng = Clock(monkeypatch), np.random.default_rng(0)
-    for _ in range(200):
-        epoch, compiling, batch = rng.lognormal(size=3) * (1.0, 2.0, 0.02)
-        allowance, tried, looks, compiles = TimeAllowance(0.05), False, 0, bool(rng.integers(2))
-        for i in range(60):
-            allowance.begin_epoch()
-            clock.now += epoch + (compiling if i == 0 else 0.0)
-            allowance.end_epoch()
-            if not tried and allowance.allows_trial(compiles):
-                tried = True
-                with allowance.spending():
-                    clock.now += min(compiling, 5.0 if compiles else 0.25)
-                with allowance.spending(1):
-                    clock.now += batch
-                assert allowance.spent <= 0.05 * allowance.trained + 2 * batch
-            if tried and allowance.allows(8):
+@pytest.mark.nobackend
+@pytest.mark.parametrize("gradients", [2, 40])
+def test_looks_stay_within_their_part_of_the_steps(gradients: int) -> None:
+    """For any number of steps between looks 5 % is never passed, and 5 % is used."""
+    for steps in (1, 30, 1000):
+        allowance, looks, cost = StepAllowance(0.05), 0, cost_of(8, gradients)
+        for _ in range(200_000 // steps):
+            allowance.trained += steps
+            if allowance.allows(cost):
                 looks += 1
-                with allowance.spending(8):
-                    clock.now += 8 * batch
-                assert allowance.spent <= 0.05 * allowance.trained + 1e-9
-        if 0.05 * 60 * epoch > compiling * 2 + 10 * batch:
-            assert looks, "there was time for one"
+                allowance.spent += cost
+            assert allowance.spent <= 0.05 * allowance.trained
+        assert looks == pytest.approx(0.05 * 200_000 / max(cost, 0.05 * steps), rel=0.1)
 
 
-def test_an_account_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
-    first = TimeAllowance(0.05)
-    clock.now += 60
-    with first.spending(2):
-        clock.now += 2
+@pytest.mark.nobackend
+def test_an_account_goes_on() -> None:
+    first = StepAllowance(0.05)
+    first.trained, first.spent = 60, 2.5
     state = json.loads(json.dumps(first.state()))
-    assert state == {"spent": 2.0, "trained": 60.0}
-    clock.now += 1000
-    again = TimeAllowance(0.05)
+    assert state == {"spent": 2.5, "trained": 60.0}
+    again = StepAllowance(0.05)
     again.set_state(state)
-    clock.now += 40
-    assert (again.spent, again.trained) == (2.0, 100.0)
+    again.trained += 40
+    assert (again.spent, again.trained) == (2.5, 100)
+    assert [again.allows(cost) for cost in (2.5, 2.6)] == [True, False]
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+def test_looks_are_taken_after_the_same_epochs_on_any_machine(
+    steps_per_execution: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They depend on numbers of steps alone, and a look that compiles costs more."""
+    monkeypatch.setattr(gradient_probe, "COMPILING", 4.0)
+    x, y = table()
+    model = network()
+    probe = GradientProbe(x, y, rows=16, batches=1, budget=0.05)
+    model.compile("adam", steps_per_execution=steps_per_execution)
+    steps = math.ceil(len(x) / 16)
+    epochs = 400 // steps
+    model.fit(x, y, batch_size=16, epochs=epochs, verbose=0, callbacks=[probe])
+    cost, spent, expected = cost_of(1, len(probe.tasks)), 0.0, []
+    for epoch in range(epochs):
+        first = 4.0 if not expected and backend.compiles(len(probe.tasks)) else 0.0
+        if spent + cost + first <= 0.05 * steps * (epoch + 1):
+            spent += cost + first
+            expected.append(epoch)
+    assert probe.epochs == expected
+    assert len(expected) > 3
 
 
 def test_a_short_training_is_not_looked_at() -> None:
@@ -360,7 +363,7 @@ def frame(rows: int = 120) -> dict[str, Any]:
 def test_a_run_has_its_gradients(
     balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TimeAllowance, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(StepAllowance, "allows", lambda self, cost: True)
     training, network = {"max_steps": 200, "balancing": balancing}, {"width": 16, "members": 5}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -461,7 +464,7 @@ def test_terms_of_several_tasks_meet_in_the_trunk() -> None:
 def test_a_run_of_one_task_with_two_terms_has_the_gradients_of_the_terms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TimeAllowance, "_allows", lambda self, seconds: True)
+    monkeypatch.setattr(StepAllowance, "allows", lambda self, cost: True)
     few = {"training": {"max_steps": 10}, "network": {"width": 8, "members": 1, "bins": 0}}
     price = pc.Regression("price", loss={"mse": 0.8, "mae": 0.2})
     run = pc.fit(frame(), [price], out=tmp_path / "run", progress=False, **few)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
+import sys
 import warnings
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import yaml
 from small import python
 
 import polycera as pc
-from polycera.errors import InputError, UnknownName
+from polycera.errors import Damaged, InputError, UnknownName
 from polycera.runs import Folder, Network, Training
 from polycera.tabular import recipe
+from polycera.tabular.fit import command_of_process
 
 ROWS = 80
 FILES = {
@@ -30,7 +32,7 @@ FILES = {
         "history.csv",
         "metrics.json",
         "predictions.csv",
-        "versions.json",
+        "timing.json",
         "rows.safetensors",
     ),
     *(
@@ -95,10 +97,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if name != "seconds"}
-
-
 def test_the_folder_holds_what_was_promised_and_nothing_else(run: pc.Run) -> None:
     found = {path.name for path in run.path.iterdir()}
     # a training of seconds may end without a look at gradients
@@ -111,7 +109,6 @@ def test_the_folder_holds_what_was_promised_and_nothing_else(run: pc.Run) -> Non
         "rows",
         "parameters",
         "epochs",
-        "seconds",
     }
     # each row both, in its turn
     assert run.metrics["rows"] == {"train": 68, "validation": 68, "test": 12}
@@ -126,6 +123,29 @@ def test_versions(run: pc.Run, backend: str) -> None:
     assert run.versions["polycera"] == pc.__version__ == version("polycera")
     assert run.versions["numpy"] == np.__version__
     assert run.versions[backend] == version(backend)
+
+
+def test_timing_holds_what_depends_on_the_clock(
+    run: pc.Run, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds, the time of the data file and the command; a changed file is refused."""
+    assert run.seconds is not None and 0 < run.seconds < 3600
+    changed = datetime.fromisoformat(run.timing.source_changed or "")
+    assert changed.timestamp() == int((work / "table.csv").stat().st_mtime)
+    assert run.timing.command is None  # the program is pytest, not polycera
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/polycera", "fit", "my table.csv"])
+    assert command_of_process() == "polycera fit 'my table.csv'"
+    text = (run.path / "timing.json").read_text()
+    try:
+        (run.path / "timing.json").write_text(text.replace("my", "MY").replace('"s', '"S', 1))
+        with pytest.raises(Damaged, match=r"timing\.json"):
+            _ = pc.load(run.path).seconds
+        assert [found.file for found in pc.verify(run.path).findings] == ["timing.json"]
+        (run.path / "timing.json").unlink()
+        assert [found.file for found in pc.verify(run.path).findings] == ["timing.json"]
+    finally:
+        (run.path / "timing.json").write_text(text)
+    assert pc.verify(run.path).whole
 
 
 def test_history_has_a_row_for_each_epoch(run: pc.Run) -> None:
@@ -272,14 +292,17 @@ def test_a_fresh_process_predicts_the_same_bits(run: pc.Run, work: Path, tmp_pat
 
 
 def same_numbers(one: Path, other: Path) -> None:
-    for name in ("history.csv", "predictions.csv"):
+    for name in ("history.csv", "predictions.csv", "metrics.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    assert timeless(json.loads((one / "metrics.json").read_text())) == timeless(
-        json.loads((other / "metrics.json").read_text())
-    )
 
 
-def test_one_seed_gives_equal_numbers_and_another_does_not(
+def contents(run: Path) -> dict[str, bytes]:
+    """All files of a run with their bytes, but for the one that depends on the clock."""
+    paths = [path for path in run.rglob("*") if path.is_file() and path.name != "timing.json"]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+
+def test_one_seed_gives_equal_files_and_another_does_not(
     run: pc.Run, work: Path, tmp_path: Path
 ) -> None:
     """Whatever was drawn in between."""
@@ -288,7 +311,9 @@ def test_one_seed_gives_equal_numbers_and_another_does_not(
     pc.fit(
         work / "table.csv", TARGETS, out=tmp_path / "again", seed=5, training=QUICK, network=SMALL
     )
-    same_numbers(run.path, tmp_path / "again")
+    first, again = contents(run.path), contents(tmp_path / "again")
+    assert {name for name in first if again.get(name) != first[name]} == set()
+    assert set(again) == set(first)
     other = pc.fit(
         work / "table.csv", TARGETS, out=tmp_path / "other", seed=6, training=QUICK, network=SMALL
     )

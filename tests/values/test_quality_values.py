@@ -381,38 +381,38 @@ def test_a_column_of_one_task_matters_to_no_other() -> None:
     assert min(found.tasks["price"].mean[a], found.tasks["spend"].mean[b]) > 0.5  # type: ignore[type-var]
 
 
-def test_importance_keeps_to_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that adds a second whenever it is read, so that one shuffling takes a second."""
-    model, x, y = labelled()
-    now = iter(range(10**6))
-    monkeypatch.setattr(permutation_importance, "perf_counter", lambda: next(now))
-    monkeypatch.setattr(permutation_importance, "SMALL", 0)
-    found = [
-        permutation_importance.importance(model, x, SOURCES, y, "test", seconds=limit)
-        for limit in (2, 5.5, 100)
-    ]
-    assert [None if one is None else one.repeats for one in found] == [None, 2, 3]
-
-
-def test_importance_looks_at_more_rows_where_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """256 rows are predicted at once; of those drawn, as many times 256 as there is time for."""
+def test_importance_keeps_to_its_passes() -> None:
+    """Rows are saved before repeats, in multiples of 256; without a limit all are used."""
     model, x, y = labelled(700)
-    now = iter(range(10**6))
-    monkeypatch.setattr(permutation_importance, "perf_counter", lambda: next(now))
-    monkeypatch.setattr(permutation_importance, "SMALL", 0)
-    rows = []
-    for limit in (8, 100):
-        found = permutation_importance.importance(model, x, SOURCES, y, "test", seconds=limit)
-        assert found is not None
-        rows.append(found.rows)
-    assert rows == [256, 512]
+    columns = len(set(SOURCES)) - 1  # one is constant, and is not tried
+    for limit, expected in (
+        (None, (700, 3)),
+        (700 * 3 * columns, (700, 3)),
+        (700 * 3 * columns - 1, (512, 3)),
+        (256 * 3 * columns, (256, 3)),
+        (256 * 3 * columns - 1, (256, 2)),
+        (256 * columns, (256, 1)),
+        (256 * columns - 1, None),
+    ):
+        found = permutation_importance.importance(model, x, SOURCES, y, "test", passes=limit)
+        assert (None if found is None else (found.rows, found.repeats)) == expected, limit
 
 
-def test_a_small_table_is_not_timed() -> None:
-    """So that a run that is resumed ends with the same bytes."""
+def test_rows_whose_outputs_are_known_pass_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, y = labelled()
-    found = permutation_importance.importance(model, x, SOURCES, y, "test", seconds=0)
-    assert found is not None and found.repeats == 3
+    raw = permutation_importance.raw_outputs(model, x)
+    whole = permutation_importance.importance(model, x, SOURCES, y, "test")
+    passes: list[Any] = []
+
+    def watched(model: Any, rows: Any) -> Any:
+        passes.append(rows)
+        return raw_outputs(model, rows)
+
+    raw_outputs = permutation_importance.raw_outputs
+    monkeypatch.setattr(permutation_importance, "raw_outputs", watched)
+    known = permutation_importance.importance(model, x, SOURCES, y, "test", raw=raw)
+    assert known == whole
+    assert len(passes) == 3  # one for each of the repeats
 
 
 def test_the_columns_that_matter_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

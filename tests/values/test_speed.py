@@ -6,10 +6,13 @@ Each thing is done once, there are few programs, and trainings end early.
 from __future__ import annotations
 
 import io
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 from keras import ops
@@ -22,9 +25,11 @@ from polycera.layers.first_weights import Drawn
 from polycera.layers.kernel_layer import Landmarks
 from polycera.model import predicting
 from polycera.model.objective import HeadConstants, Objective
-from polycera.runs import Network, Training
+from polycera.runs import Network, Training, manifest
 from polycera.tabular import blend, kernel_ridge, presets, recipe
 from polycera.tasks import Layout
+from polycera.tasks.number_kinds import NumberTask
+from polycera.tasks.task import ClassTask
 
 pytestmark = pytest.mark.nobackend
 
@@ -43,47 +48,80 @@ def table(rows: int = 60) -> dict[str, Any]:
 # -- each thing once -------------------------------------------------------------------------------
 
 
-def test_a_table_is_encoded_once_and_its_test_rows_pass_the_network_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    encoded: list[int] = []
-    asked: list[int] = []
-    transform, predict = Encoder.transform, pc.Model.raw_outputs
+Counted = dict[str, list[Any]]
+"""What is counted -> one entry for each time that it was done."""
 
-    def transformed(self: Encoder, of: Any) -> Any:
-        encoded.append(of.rows)
-        return transform(self, of)
 
-    def predicted(self: Any, x: Any, *args: Any, **options: Any) -> Any:
-        asked.append(len(x))
-        return predict(self, x, *args, **options)
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """Count encodings of tables and of labels, passes through networks, parses of manifests."""
+    found: Counted = {"table": [], "labels": [], "passes": [], "manifests": []}
 
-    labels: list[int] = []
-    encode = pc.Binary.encode
+    def watch(owner: Any, name: str, what: str, entry: Any) -> None:
+        before = getattr(owner, name)
 
-    def labelled(self: pc.Binary, values: Any) -> Any:
-        labels.append(len(values))
-        return encode(self, values)
+        def watched(*given: Any, **options: Any) -> Any:
+            found[what].append(entry(*given))
+            return before(*given, **options)
 
-    monkeypatch.setattr(pc.Binary, "encode", labelled)
-    monkeypatch.setattr(Encoder, "transform", transformed)
-    monkeypatch.setattr(pc.Model, "raw_outputs", predicted)
-    quick = {"max_steps": 20}
-    small = {"width": 4, "members": 2, "folds": 2}
-    pc.fit(
-        table(),
-        ["price", "churn"],
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(Encoder, "transform", "table", lambda _, of: of.rows)
+    for kind in (ClassTask, NumberTask):  # every kind of one column encodes by one of these
+        watch(kind, "encode", "labels", lambda task, _: task.name)
+    watch(pc.Model, "raw_outputs", "passes", lambda _, x: np.array(x))
+    decode = msgspec.json.decode
+
+    def decoded(text: bytes, **options: Any) -> Any:
+        found["manifests"] += [text] if options.get("type") is manifest.Manifest else []
+        return decode(text, **options)
+
+    monkeypatch.setattr(msgspec.json, "decode", decoded)
+    return found
+
+
+def passes_of(rows: Any, passes: list[Any]) -> int:
+    """How often these rows, as they are, passed a network."""
+    return sum(len(x) >= len(rows) and np.array_equal(x[: len(rows)], rows) for x in passes)
+
+
+def test_a_fit_and_a_report_do_each_thing_once(counted: Counted, tmp_path: Path) -> None:
+    """The table and the labels are encoded, the test rows pass, and a manifest is parsed once."""
+    columns = table(344)
+    columns |= {"visits": np.arange(344) % 7, "kind": np.array(["a", "b", "c"])[np.arange(344) % 3]}
+    kinds = {"price": "regression", "churn": "binary", "visits": "count", "kind": "multiclass"}
+    run = pc.fit(
+        columns,
+        kinds,
         out=tmp_path / "run",
-        training=quick,
-        network=small,
+        training={"max_steps": 60},
+        network={"width": 4, "members": 2, "folds": 2},
         progress=False,
     )
-    assert encoded == [60]
-    # names, training, its sample for gradients, two parts at the end, the file
-    assert len(labels) <= 6
-    # the test rows once; then importance: as they are, and three times with each of two columns
-    # shuffled
-    assert len(asked) <= 1 + 1 + 3
+    assert counted["table"] == [344]
+    assert sorted(counted["labels"]) == sorted(kinds)
+    assert len(counted["manifests"]) == 1
+    predictions = run.path / "predictions.csv"
+    test_rows = [int(line.split(",")[0]) for line in predictions.read_text().split()[1:]]
+    features = run.encoder.transform(run.read(columns).take(np.array(test_rows)))
+    assert len(features) == 52
+    assert passes_of(features, counted["passes"]) == 1
+    # The other passes are those of importance: once for each of the repeats.
+    assert len(counted["passes"]) <= 1 + 3
+    for act in (
+        lambda: pc.report(run.path, tmp_path / "report.html"),
+        lambda: pc.load(run.path).predict(columns),
+        lambda: pc.load(run.path).evaluate(columns),
+    ):
+        manifest._parsed.cache_clear()  # as in a process of its own
+        for entries in counted.values():
+            entries.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the rows trained the network
+            act()
+        assert len(counted["manifests"]) == 1
+        assert len(counted["table"]) <= 1 and len(counted["passes"]) <= 1
+        assert len(set(counted["labels"])) == len(counted["labels"])
 
 
 def test_only_whole_batches_so_that_a_step_is_compiled_once() -> None:

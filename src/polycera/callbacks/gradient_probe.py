@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from polycera.callbacks.gradient_history import GradientHistory, shares
-from polycera.callbacks.time_allowance import TimeAllowance
+from polycera.callbacks.step_allowance import COMPILING, StepAllowance, cost_of
 from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.errors import InputError, listing, shorten
 from polycera.layers import backend
@@ -40,18 +41,19 @@ class GradientProbe(keras.callbacks.Callback):
     weights of the layer, with the network in inference mode (without dropout). The training is not
     changed: its weights are the same to the bit with and without this callback.
 
-    A measurement costs a backward pass for each task and batch. It runs when all measurements
-    together, this one included, stay below `budget` of the training time so far. Otherwise it waits
-    for a later epoch. Its cost is first estimated, then tried on one batch, then measured. A
-    training of seconds may therefore end without a measurement: `looks` is then empty.
+    A measurement costs a backward pass for each task and batch, and the first one compiles. It runs
+    when all measurements together, this one included, cost less than `budget` of the steps so far.
+    Otherwise it waits for a later epoch. The cost is counted in steps of training, so that two
+    trainings measure after the same epochs on any machine. A short training may end without a
+    measurement: `looks` is then empty.
 
     Args:
         x, y: rows with targets by name, as for `fit`; arrays. A sample of them is drawn once.
         sample_weight: as for `fit`.
         batches: number of batches in the sample.
         rows: rows in each batch; use the batch size of the training to get the conflicts of a step.
-        budget: the part of the training time that measurements may take; `float("inf")` measures
-            after every epoch.
+        budget: the part of the training that measurements may take, by their cost in steps;
+            `float("inf")` measures after every epoch.
         seed: seed of the sample.
         terms: whether to measure the loss terms of the tasks, such as `price/mse` and `price/mae`,
             in place of the tasks: also in layers of a single task and in heads, and for a model of
@@ -72,7 +74,7 @@ class GradientProbe(keras.callbacks.Callback):
             the newest, so that two million numbers are enough; k.
         cosines: mean over the batches in which both tasks have a gradient, [k, p, m, m].
         conflicts: the share of these batches in which the cosine was negative, [k, p, m, m].
-        seconds: the time of all measurements.
+        seconds: the time of all measurements in this process.
 
     Raises:
         UnknownName, InputError: for rows that the model cannot train on; for numbers of batches or
@@ -114,7 +116,7 @@ class GradientProbe(keras.callbacks.Callback):
         if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget > 0:
             raise InputError(
                 f"GradientProbe got budget={shorten(repr(budget))}: give a fraction of the "
-                "training time, such as 0.05."
+                "training, such as 0.05."
             )
         if not rows_of(x):
             raise InputError(
@@ -125,7 +127,7 @@ class GradientProbe(keras.callbacks.Callback):
         self.terms = bool(terms)
         self._of_terms: Terms | None = None
         self.pulls: GradientHistory | None = None
-        self._allowance = TimeAllowance(budget)
+        self._allowance, self._seconds, self._first_batch = StepAllowance(budget), 0.0, 0
         self._shared_layers: list[SharedLayer] = []
         self._sample: list[SampleBatch] = []
         self._gramians: Gramians | None = None
@@ -134,7 +136,7 @@ class GradientProbe(keras.callbacks.Callback):
         """Return what a checkpoint needs to resume."""
         return {
             "pulls": None if self.pulls is None else self.pulls.state(),
-            "time": self._allowance.state(),
+            "steps": self._allowance.state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -153,7 +155,9 @@ class GradientProbe(keras.callbacks.Callback):
                 "from the beginning."
             )
         self.pulls = history
-        self._allowance.set_state(state["time"])
+        # A checkpoint of an older version counted seconds: its steps are not known.
+        if "steps" in state:
+            self._allowance.set_state(state["steps"])
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -209,8 +213,8 @@ class GradientProbe(keras.callbacks.Callback):
 
     @property
     def seconds(self) -> float:
-        """Return the time of all measurements."""
-        return self._allowance.spent
+        """Return the time of all measurements in this process."""
+        return self._seconds
 
     def _recorded(self, what: str, axes: int) -> np.ndarray:
         """Return an array of the history; an empty one before a training begins."""
@@ -222,6 +226,7 @@ class GradientProbe(keras.callbacks.Callback):
         """Find the shared layers, draw the sample and reset the state."""
         needs_tasks(self.model, "GradientProbe")
         self._allowance.begin()
+        self._seconds = 0.0
         layout = self.model.layout
         self._shared_layers = shared_layers(Graph.of(self.model), layout, single_task=self.terms)
         self.pulls, self._gramians = None, None
@@ -285,29 +290,30 @@ class GradientProbe(keras.callbacks.Callback):
             for chosen in order[: batches * rows].reshape(batches, rows)
         ]
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the time at which the epoch begins."""
-        self._allowance.begin_epoch()
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the first of the steps that are executed together."""
+        self._first_batch = batch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count the steps that were executed."""
+        self._allowance.trained += batch - self._first_batch + 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure the gradients if the budget allows it."""
-        self._allowance.end_epoch()
         if self.pulls is None:
             return
-        compiles = backend.compiles(len(self.pulls.tasks))
-        if self._gramians is None and self._allowance.allows_trial(compiles):
-            self._try_out()
-        if self._gramians is not None and self._allowance.allows(len(self._sample)):
-            with self._allowance.spending(len(self._sample)):
-                self._look(epoch, self._gramians)
-
-    def _try_out(self) -> None:
-        """Run one batch twice: the first compiles, the second shows the time of a batch."""
-        with self._allowance.spending():
+        cost = cost_of(len(self._sample), len(self.pulls.tasks))
+        # Only the first look compiles. A training that was resumed has paid for it already.
+        if not self.pulls.epochs and backend.compiles(len(self.pulls.tasks)):
+            cost += COMPILING
+        if not self._allowance.allows(cost):
+            return
+        began = perf_counter()
+        if self._gramians is None:
             self._gramians = Gramians(self.model, self._shared_layers, self.terms)
-            self._gramians(*self._sample[0])
-        with self._allowance.spending(1):
-            self._gramians(*self._sample[0])
+        self._look(epoch, self._gramians)
+        self._allowance.spent += cost
+        self._seconds += perf_counter() - began
 
     def _look(self, epoch: int, gramians: Gramians) -> None:
         """Measure the gradients of all batches and add their means to the history."""

@@ -42,7 +42,7 @@ TargetLike: TypeAlias = "str | Task | Mapping[str, str | Task]"
 
 
 def tasks_for(
-    table: Table, targets: TargetLike | Iterable[TargetLike]
+    table: Table, targets: TargetLike | Iterable[TargetLike], encoded: dict[str, Any] | None = None
 ) -> tuple[list[Task], dict[str, str]]:
     """Return the tasks for the columns to predict.
 
@@ -50,6 +50,8 @@ def tasks_for(
         table: the rows.
         targets: column names, tasks, dicts of a name to a kind (`"count"`) or a task; one or
             several.
+        encoded: filled with the encoded labels [n, width] of those tasks whose labels had to be
+            encoded to check them, so that nobody encodes them again.
 
     Returns:
         The tasks in the order of the targets, and task name -> reason for its kind.
@@ -67,7 +69,8 @@ def tasks_for(
         raise InputError(
             f"Name each target once; these are named more than once: {listing(repeated)}."
         )
-    built = {name: _task(table, name, wish) for name, wish in pairs}
+    checked_labels: dict[str, Any] = {} if encoded is None else encoded
+    built = {name: _task(table, name, wish, checked_labels) for name, wish in pairs}
     return [task for task, _ in built.values()], {
         name: reason for name, (_, reason) in built.items()
     }
@@ -137,8 +140,10 @@ def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
             )
 
 
-def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
-    """Return the task for one target, with the reason for its kind."""
+def _task(
+    table: Table, name: str, wish: str | Task | None, encoded: dict[str, Any]
+) -> tuple[Task, str]:
+    """Return the task for one target, with the reason for its kind; see `tasks_for`."""
     task: Task
     columns = {column: table[column] for column in columns_of(name, wish)}
     for column, values in columns.items():
@@ -160,7 +165,7 @@ def _task(table: Table, name: str, wish: str | Task | None) -> tuple[Task, str]:
         task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}.{single}"
     if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
         # Encode once now, so that a label out of range is refused before the training starts.
-        task.encode(labels(table, task))
+        encoded[name] = task.encode(labels(table, task))
     return task, reason
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.experiments import process_pool as side_by_side
 from polycera.experiments.affinity import affinity as affinity_of
@@ -16,8 +18,9 @@ from polycera.experiments.confidence_interval import interval
 from polycera.experiments.gains import delta_m, gain_of
 from polycera.experiments.jobs import ComparisonData, Job, TrainedJob, problem_of, train
 from polycera.experiments.seeds import seeds_of
-from polycera.runs import folder, manifest, results
+from polycera.runs import folder, manifest, results, timing
 from polycera.runs.results import SeparateComparison
+from polycera.runs.timing import ComparisonSeconds
 from polycera.storage import atomic, lock
 from polycera.tabular import Run
 
@@ -106,7 +109,7 @@ def compare_separate(
         _note(opened_run, {})
     problem = problem_of(opened_run, source)
     jobs = _jobs(all_names, task_names, seed_list, affinity)
-    seconds = float(opened_run.metrics["seconds"])
+    seconds = opened_run.seconds or 0.0
     count = side_by_side.number(processes, len(jobs), seconds * len(jobs))
     _announce(jobs, seconds, count, say)
     trained = dict(zip(jobs, side_by_side.run(train, problem, jobs, count), strict=True))
@@ -115,7 +118,12 @@ def compare_separate(
         comparison.affinity = affinity_of(task_names, seed_list, trained)
     comparison.verdict = verdict(comparison, all_names)
     if write:
-        _note(opened_run, {results.COMPARISON: manifest.page(comparison)})
+        content = msgspec.to_builtins(comparison)
+        # The seconds depend on the clock, so they go into another file than the result.
+        seconds_of = ComparisonSeconds(
+            content.pop("joint_seconds"), content.pop("separate_seconds")
+        )
+        _note(opened_run, {results.COMPARISON: manifest.page(content)}, seconds_of)
     return comparison
 
 
@@ -208,8 +216,13 @@ def _announce(jobs: list[Job], seconds: float, count: int, say: Any) -> None:
         say(f"{len(jobs)} trainings, {took} if each takes as long as the run did.")
 
 
-def _note(run: Run, files: Mapping[str, bytes]) -> None:
+def _note(run: Run, files: Mapping[str, bytes], seconds: ComparisonSeconds | None = None) -> None:
     """Write files into a run and enter them in its manifest, while its lock is held.
+
+    Args:
+        run: the run.
+        files: name -> content.
+        seconds: of the trainings, for `timing.json`; None writes none.
 
     Raises:
         PolyceraError: where another process works in the run, or the folder is not writable.
@@ -218,6 +231,14 @@ def _note(run: Run, files: Mapping[str, bytes]) -> None:
     with lock.acquired(lock_folder):
         for name, content in files.items():
             atomic.write(run.path / name, content)
+        if seconds is not None:
+            identity = manifest.identity(run.path)
+            timing.write(
+                run.path,
+                msgspec.structs.replace(
+                    run.timing, run=identity, seconds=run.seconds, comparison=seconds
+                ),
+            )
         manifest.add(run.path, files)
     # The lock needs this folder. It is empty, because the run is finished.
     atomic.remove(lock_folder)

@@ -401,7 +401,7 @@ def _train_all(
         )
     if processes is None and len(remaining) > 1:
         side_by_side.run(train, settings, remaining[:1])
-        seconds = float(Run(settings.out / remaining.pop(0).folder).metrics["seconds"])
+        seconds = Run(settings.out / remaining.pop(0).folder).seconds or 0.0
         processes = side_by_side.number(None, len(remaining), seconds * len(remaining))
         if say is not None:
             say(

@@ -131,24 +131,27 @@ def _mean(comparison: SeparateComparison) -> str:
 
 
 def _cost(comparison: SeparateComparison, tasks: int) -> str:
-    """Return the sentence about the costs.
-
-    Sizes are those of one network for each task of the run, times those of the trained networks.
-    """
+    """Return the sentence about the sizes, those of one network for each task of the run."""
     joint_size, separate_size = comparison.joint.parameters, comparison.separate.parameters
-    joint_seconds = sum(comparison.joint_seconds) / len(comparison.seeds)
-    separate_seconds = sum(comparison.separate_seconds) / len(comparison.seeds)
     which_tasks = "each task" if len(comparison.tasks) == tasks else f"each of the {tasks} tasks"
-    trained_tasks = (
-        ""
-        if len(comparison.tasks) == tasks
-        else f" for the {len(comparison.tasks)} that were trained"
-    )
     return (
         f"A network for {which_tasks} has {separate_size / max(joint_size, 1):.1f} times the "
-        f"weights ({separate_size:,} against {joint_size:,}) and took "
-        f"{separate_seconds / max(joint_seconds, 1e-9):.1f} times as long to train{trained_tasks} "
-        f"({separate_seconds:.1f} against {joint_seconds:.1f} seconds)."
+        f"weights ({separate_size:,} against {joint_size:,})."
+    )
+
+
+def training_time(comparison: SeparateComparison) -> str:
+    """Return the sentence about the time of the trainings.
+
+    It is not part of the verdict, which is written into the run and does not depend on the clock.
+    """
+    joint_seconds = sum(comparison.joint_seconds) / len(comparison.seeds)
+    separate_seconds = sum(comparison.separate_seconds) / len(comparison.seeds)
+    count = len(comparison.tasks)
+    networks = "The separate network" if count == 1 else f"The {count} separate networks"
+    return (
+        f"{networks} took {separate_seconds / max(joint_seconds, 1e-9):.1f} times as long to "
+        f"train as the joint one ({separate_seconds:.1f} against {joint_seconds:.1f} seconds)."
     )
 
 

@@ -17,13 +17,14 @@ from polycera.runs.results import Sharing
 from polycera.tabular.prepare import prepared_again, tasks_from
 from polycera.tabular.run import Run
 from polycera.tasks import Task
+from polycera.tasks.layout import Encoded
 
 if TYPE_CHECKING:
     from polycera.model.model import Model
     from polycera.model.scores import Score
 
-Rows = tuple[np.ndarray, dict[str, Any]]
-"""Rows are features [n, width] and labels by task."""
+Rows = tuple[np.ndarray, Encoded]
+"""Rows are features [n, width] and encoded labels by task."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class ComparisonData:
 
     def _of(self, rows: Rows, names: Iterable[str]) -> Rows:
         """Return the rows with the labels of these tasks only."""
-        return rows[0], {name: rows[1][name] for name in names}
+        return rows[0], Encoded({name: rows[1][name] for name in names})
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def problem_of(run: Run, source: Any = None) -> ComparisonData:
     # Imported late: it needs Keras, and a wrong table is refused before Keras is loaded.
     from polycera.tabular.fit_data import FitData
 
-    fit_data, held_out = FitData.of(prepared, spec), prepared.rows(rows)
+    fit_data, held_out = FitData.of(prepared, spec), prepared.encoded_rows(rows)
     return ComparisonData(
         spec.tasks,
         network,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +22,7 @@ ROWS = 2048
 """Rows that are used at most."""
 
 FEW = 256
-"""The timing sample has this many rows; more rows are used in multiples of it."""
+"""Where not all rows may be used, a multiple of this many is, and at least as many."""
 
 BATCH = 4096
 """The network predicts this many rows at once: those of several shuffled copies."""
@@ -34,22 +33,10 @@ CELLS = 2**22
 This bounds the copies to 16 MB, unless one copy alone is larger.
 """
 
-SMALL = 2**22
-"""Nothing is timed where all shuffled copies have at most this many features, or outputs.
-
-Two runs of a small table then have equal files, however fast the machine is.
-"""
-
 COLUMNS = 200
 """Columns that are shown at most."""
 NUMBERS = 40_000
 """Columns times tasks at most."""
-
-SAFE = 0.7
-"""The plan uses this share of the remaining time.
-
-The cost of a copy is measured only once, and later copies may take longer.
-"""
 
 
 def importance(
@@ -59,10 +46,11 @@ def importance(
     targets: Mapping[TaskName, Any],
     part: str,
     *,
+    raw: Array | None = None,
     repeats: int = REPEATS,
     rows: int = ROWS,
     seed: int = 0,
-    seconds: float = np.inf,
+    passes: int | None = None,
 ) -> Importance | None:
     """Return the skill that each task loses when one column is shuffled among the rows.
 
@@ -82,16 +70,18 @@ def importance(
         sources: the column that each feature is made of, [width].
         targets: task -> labels in the user's own scale and classes; None for a task without labels.
         part: name of the part of the table that the rows come from.
+        raw: raw outputs [n, output columns] of the model for these rows, where they are known: the
+            rows then do not pass the network as they are.
         repeats: shuffles of each column.
         rows: number of rows to draw, where there are more.
         seed: seed of the draw and of the shuffles.
-        seconds: time limit, applied only where there is much to compute. A few copies are timed
-            first. Where the time is too short for one shuffle of each column, None is returned;
-            where it runs out later, the result holds the repeats that were completed.
+        passes: most rows that may pass the network, those of all shuffled copies together; None for
+            no limit. Fewer rows are used where all would exceed it, then fewer repeats; None is
+            returned where one shuffle of each column on few rows would.
 
     Returns:
-        the importance, columns that matter most to any task first; None where the time is too short
-        or there are fewer than two rows.
+        the importance, columns that matter most to any task first; None where it would take too
+        many passes or there are fewer than two rows.
 
     Raises:
         InputError: for fewer repeats or rows than 1.
@@ -104,15 +94,44 @@ def importance(
     encoded = encode(model.layout, targets)
     drawn_labels = {name: labels[row_indices] for name, labels in encoded.items()}
     all_rows = Shuffling(
-        model, features[row_indices], pack(model.layout, drawn_labels, model.units), list(sources)
+        model,
+        features[row_indices],
+        pack(model.layout, drawn_labels, model.units),
+        list(sources),
+        None if raw is None else raw[row_indices],
     )
-    # A small job has no deadline, so that its result does not depend on the clock.
-    deadline = np.inf if all_rows.work * repeats <= SMALL else perf_counter() + seconds
-    affordable = all_rows if deadline == np.inf else all_rows.within(deadline, repeats)
-    if affordable is None:
+    size = Size(len(row_indices), repeats)
+    if passes is not None:
+        size = affordable(len(row_indices), repeats, len(all_rows.tried), passes)
+    if not size.repeats:
         return None
-    losses = list(affordable.lost(repeats, seed, deadline))
-    return _importance(affordable, np.array(losses), part) if losses else None
+    used = all_rows.first(size.rows)
+    return _importance(used, np.array(list(used.lost(size.repeats, seed))), part)
+
+
+class Size(NamedTuple):
+    """Holds how many rows are used, and how often each column is shuffled among them."""
+
+    rows: int
+    repeats: int
+
+
+def affordable(rows: int, repeats: int, columns: int, passes: int) -> Size:
+    """Return the rows and repeats for which no more than `passes` rows pass the network.
+
+    Rows are saved first, since each task's skill is a mean over them, then repeats. There are no
+    repeats where one is too many.
+
+    Examples:
+        >>> affordable(2048, 3, 10, 100_000)
+        Size(rows=2048, repeats=3)
+        >>> affordable(2048, 3, 10, 20_000), affordable(2048, 3, 10, 6_000)
+        (Size(rows=512, repeats=3), Size(rows=256, repeats=2))
+    """
+    if rows * repeats * columns <= passes:
+        return Size(rows, repeats)
+    rows = min(rows, max(FEW, passes // (repeats * columns) // FEW * FEW))
+    return Size(rows, min(repeats, passes // (rows * columns)))
 
 
 @dataclass(frozen=True)
@@ -124,12 +143,14 @@ class Shuffling:
         x: features, [n, width].
         y: packed labels, [n, width of all targets].
         sources: the column that each feature is made of, [width].
+        raw: raw outputs of the model for the rows as they are, where they are known.
     """
 
     model: Model
     x: Array
     y: Array
     sources: list[str]
+    raw: Array | None = None
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
@@ -144,20 +165,18 @@ class Shuffling:
         return {name: indices for name, indices in self.columns.items() if varies[indices].any()}
 
     @property
-    def work(self) -> int:
-        """Return the features, or outputs if more, of one shuffle of each column."""
-        return len(self.tried) * len(self.x) * max(self.x.shape[1], self.model.layout.units)
-
-    @property
     def at_once(self) -> int:
         """Return how many copies of the rows make a batch."""
         return max(1, BATCH // len(self.x))
 
     def skills(self, copies: Array) -> Array:
         """Return the headline skills [copies, tasks] on copies of the rows [copies, n, width]."""
-        raw = raw_outputs(self.model, copies.reshape(-1, copies.shape[-1]))
+        return self.skills_of(raw_outputs(self.model, copies.reshape(-1, copies.shape[-1])))
+
+    def skills_of(self, raw: Array) -> Array:
+        """Return the headline skills [copies, tasks] of raw outputs [copies x n, columns]."""
         scaling, counted = self.model.units, np.ones((len(self.x), 1), bool)
-        raw_by_copy = raw.reshape(len(copies), len(self.x), -1)
+        raw_by_copy = raw.reshape(-1, len(self.x), raw.shape[-1])
         copy_scores = [
             scores.exact(self.model._objective, self.y, outputs, counted, scaling)
             for outputs in raw_by_copy
@@ -174,17 +193,16 @@ class Shuffling:
             copy[:, indices] = self.x[np.ix_(order, indices)]
         return shuffled
 
-    def lost(self, repeats: int, seed: int, end: float) -> Iterator[Array]:
-        """Yield per repeat the skill lost by each tried column, [columns, tasks], until `end`."""
+    def lost(self, repeats: int, seed: int) -> Iterator[Array]:
+        """Yield per repeat the skill lost by each tried column, [columns, tasks]."""
         # `seed` alone draws the rows, so the shuffles take a stream of their own.
         columns, random = list(self.tried.values()), np.random.default_rng([seed, 1])
-        intact_skills, step = self.skills(self.x[None])[0], self.step
+        intact = raw_outputs(self.model, self.x) if self.raw is None else self.raw
+        intact_skills, step = self.skills_of(intact)[0], self.step
         for _ in range(repeats):
             # The empty first block keeps the shape right where no column is tried.
             order, losses = random.permutation(len(self.x)), [np.zeros((0, len(intact_skills)))]
             for start in range(0, len(columns), step):
-                if perf_counter() > end:
-                    return
                 losses.append(
                     intact_skills - self.skills(self.copies(columns[start : start + step], order))
                 )
@@ -197,27 +215,8 @@ class Shuffling:
 
     def first(self, rows: int) -> Shuffling:
         """Return the same with the first rows only."""
-        return Shuffling(self.model, self.x[:rows], self.y[:rows], self.sources)
-
-    def within(self, end: float, repeats: int) -> Shuffling | None:
-        """Return as many of the rows as the time allows.
-
-        None where the time is too short for one shuffle of each column on the smallest sample.
-        """
-        timing_rows = self.first(FEW)
-        # The first call of a network compiles it, so it is not timed.
-        timing_rows.skills(timing_rows.x[None])
-        columns = list(self.tried.values())
-        # One batch of copies is timed and scaled up to all columns.
-        sample = columns[: timing_rows.at_once]
-        started = perf_counter()
-        timing_rows.skills(timing_rows.copies(sample, np.arange(len(timing_rows.x))))
-        seconds_a_repeat = (perf_counter() - started) / max(len(sample), 1) * max(len(columns), 1)
-        left = SAFE * (end - perf_counter())
-        if left < seconds_a_repeat:
-            return None
-        multiples = int(min(left / seconds_a_repeat / repeats, len(self.x) // len(timing_rows.x)))
-        return self.first(len(timing_rows.x) * max(multiples, 1))
+        raw = None if self.raw is None else self.raw[:rows]
+        return Shuffling(self.model, self.x[:rows], self.y[:rows], self.sources, raw)
 
 
 def _importance(probe: Shuffling, lost: Array, part: str) -> Importance:

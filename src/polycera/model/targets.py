@@ -12,16 +12,10 @@ from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.model.predicting import rows_of
 from polycera.tasks import Layout, Multilabel, Task
 from polycera.tasks.keras_losses import check_labels
+from polycera.tasks.layout import Encoded
 from polycera.tasks.terms import factor
 from polycera.tasks.user_labels import read
 from polycera.typing import Array, TaskName
-
-
-class Encoded(dict[TaskName, Array]):
-    """Hold each task's encoded labels [n, width] in the user's units, NaN where missing.
-
-    Functions that take targets by name accept this too, and do not encode it a second time.
-    """
 
 
 @dataclass(frozen=True)

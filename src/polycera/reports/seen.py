@@ -19,6 +19,7 @@ from polycera.reports.pulls import RegionGradients
 from polycera.runs import Folder, Spec, folder, manifest, results, spec
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.kept_epochs import KeptEpoch
+from polycera.runs.timing import TIMING, Timing
 from polycera.runs.verify import verify
 
 Part = TypeVar("Part")
@@ -105,9 +106,21 @@ class RunView:
         return self._part(folder.SCHEMA, lambda: self.folder.schema)
 
     @cached_property
+    def timing(self) -> Timing | None:
+        """What the run says of the clock and the machine."""
+        return self._part(TIMING, lambda: self.folder.timing)
+
+    @property
     def versions(self) -> dict[str, str] | None:
         """Of what the run was made with."""
-        return self._part(folder.VERSIONS, lambda: self.folder.versions)
+        return None if self.timing is None else self.timing.versions
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it trained."""
+        found = None if self.timing is None else self.timing.seconds
+        # a run of an older version has it among its metrics
+        return found if found is not None else (self.metrics or {}).get("seconds")
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:

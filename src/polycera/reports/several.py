@@ -79,7 +79,6 @@ def _runs(runs: Sequence[RunView], called: Sequence[str]) -> Html:
 
 
 def _facts(run: RunView) -> list[str]:
-    metrics = run.metrics or {}
     where = f"{run.held_out} rows" if run.held_out else "validation rows, not ended"
     epochs = len(run.history.epochs) if run.history else None
     return [
@@ -87,7 +86,7 @@ def _facts(run: RunView) -> list[str]:
         where,
         count(len(run.tasks)),
         count(epochs),
-        seconds(metrics.get("seconds")),
+        seconds(run.seconds),
         count(run.weights),
         str(run.spec.seed),
     ]

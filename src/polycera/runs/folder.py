@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from polycera.errors import Damaged, InputError, shorten
-from polycera.runs import kept_epochs, manifest, results, schemas
+from polycera.runs import kept_epochs, manifest, results, schemas, timing
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.spec import Spec, spec_from
+from polycera.runs.timing import TIMING, Timing
 from polycera.storage import paths, safe_read
 from polycera.storage.arrays import StoredArrays
 
@@ -23,7 +24,7 @@ SPEC = "spec.yaml"
 SCHEMA = "schema.json"
 """Roles of the columns, and the encoder."""
 VERSIONS = "versions.json"
-"""Versions of the libraries."""
+"""Versions of the libraries in runs of older versions; `timing.json` has them now."""
 MODEL = "model.safetensors"
 """The network's weights."""
 METRICS = "metrics.json"
@@ -89,16 +90,35 @@ class Folder:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Return the scores of each part of the rows, and what the training cost.
+        """Return the scores of each part of the rows, and the size of the training.
 
         `test` and `validation`: task -> metric -> value, trivial value, ideal, skill.
         """
         return self._json(METRICS, schemas.Metrics)
 
     @cached_property
+    def timing(self) -> Timing:
+        """Return what depends on the clock and the machine: seconds, versions, the command.
+
+        Of a run of an older version these are the versions alone.
+        """
+        older = VERSIONS in manifest.entries(self.path)
+        if older and not (self.path / TIMING).exists():
+            return Timing(self._json(VERSIONS, dict[str, str]))
+        return timing.read(self.path, manifest.identity(self.path))
+
+    @property
     def versions(self) -> dict[str, str]:
         """Return the versions of Python, Keras, the backend and polycera."""
-        return self._json(VERSIONS, dict[str, str])
+        return self.timing.versions
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the duration of the training; None where it has not ended."""
+        seconds = self.timing.seconds
+        if seconds is None and self.finished:
+            seconds = self.metrics.get("seconds")  # a run of an older version has it there
+        return float(seconds) if isinstance(seconds, int | float) else None
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
@@ -181,7 +201,14 @@ class Folder:
     @cached_property
     def comparison(self) -> results.SeparateComparison | None:
         """Return the comparison with separate networks; None where none was made."""
-        return self._optional(results.COMPARISON, results.SeparateComparison)
+        comparison = self._optional(results.COMPARISON, results.SeparateComparison)
+        # The file of an older version has the seconds itself.
+        if comparison is not None and not comparison.joint_seconds:
+            seconds = self.timing.comparison
+            if seconds is not None:
+                comparison.joint_seconds = seconds.joint
+                comparison.separate_seconds = seconds.separate
+        return comparison
 
     @cached_property
     def gradients(self) -> StoredArrays | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +111,31 @@ def identity(folder: Path) -> str:
 def manifest(folder: Path) -> Manifest:
     """Return the manifest of a run.
 
+    The file is read each time, as another process may have changed it, and parsed once.
+
     Raises:
         Damaged: where it was changed.
     """
     path = folder / MANIFEST
     text = safe_read.content(path, SIZE)
     try:
-        listed = msgspec.json.decode(text, type=Manifest)
+        listed = _parsed(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(path, shorten(str(error))) from None
+    if listed is None:
+        raise Damaged(path, CHANGED)
+    return listed
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: bytes) -> Manifest | None:
+    """Return the manifest that a text holds, which nobody may change; None for a wrong checksum."""
+    listed = msgspec.json.decode(text, type=Manifest)
     # The text is compared as well: a change that decodes to the same values is still a change.
     if listed.sha256 != _digest(listed.files, listed.version) or text != msgspec.json.format(
         msgspec.json.encode(listed), indent=1
     ):
-        raise Damaged(path, CHANGED)
+        return None
     return listed
 
 

@@ -404,7 +404,8 @@ class SeparateComparison(msgspec.Struct):
         delta_m: mean relative gain of the joint network over separate ones, as a fraction, by seed.
         delta, low, high: its mean and interval.
         joint, separate: size of the networks; `step` is None.
-        joint_seconds, separate_seconds: training time with each seed.
+        joint_seconds, separate_seconds: training time with each seed. They depend on the clock, so
+            `timing.json` has them, not this file.
         verdict: the result in one to three sentences.
         affinity: None where it was not requested.
         network_alone: whether kernel ridge, which the run has beside its network, was left out.
@@ -420,9 +421,9 @@ class SeparateComparison(msgspec.Struct):
     high: Number
     joint: Cost
     separate: Cost
-    joint_seconds: list[float]
-    separate_seconds: list[float]
-    verdict: str
+    joint_seconds: list[float] = []
+    separate_seconds: list[float] = []
+    verdict: str = ""
     affinity: Affinity | None = None
     network_alone: bool = False
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from polycera.errors import Damaged, InputError, PolyceraError, shorten
-from polycera.runs import kept_epochs, manifest
+from polycera.runs import kept_epochs, manifest, timing
 from polycera.runs.checkpoints import NAME as CHECKPOINT
 from polycera.runs.folder import (
     CHECKPOINTS,
@@ -21,6 +21,7 @@ from polycera.runs.folder import (
     SPEC,
     VERSIONS,
 )
+from polycera.runs.timing import TIMING
 from polycera.storage import arrays, lock, paths
 
 REPORT = "report.html"
@@ -120,11 +121,14 @@ def verify(path: str | Path) -> Verified:
                 result, name, f"The file {shorten(name)!r} is missing from {shorten(run)!r}."
             )
     if result.ended:
-        for name in {METRICS, HISTORY, VERSIONS} - entries.files.keys():
+        for name in {METRICS, HISTORY} - entries.files.keys():
             _add_finding(result, name, f"The manifest of {shorten(run)!r} does not name {name!r}.")
-    for name in [
-        name for name in present if name not in {*entries.files, manifest.MANIFEST, REPORT}
-    ]:
+    if TIMING in present:
+        _note(result, TIMING, lambda: timing.read(run, identity))
+    elif VERSIONS not in entries.files:  # a run of an older version has no such file
+        _add_finding(result, TIMING, f"The file {TIMING!r} is missing from {shorten(run)!r}.")
+    known = {*entries.files, manifest.MANIFEST, REPORT, TIMING}
+    for name in [name for name in present if name not in known]:
         _extra(result, run, name, entries.version, identity)
     for name in [
         name for name in entries.files if KEPT_EPOCH.fullmatch(name) and name in result.files
@@ -139,7 +143,7 @@ def _add_finding(result: Verified, name: str, sentence: str) -> None:
     result.findings.append(Finding(name, " ".join(sentence.split())))
 
 
-def _note(result: Verified, name: str, check: Callable[[], None]) -> None:
+def _note(result: Verified, name: str, check: Callable[[], object]) -> None:
     """Run the check of a file, and record whether it passes or what is wrong."""
     try:
         check()

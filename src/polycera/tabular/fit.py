@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import platform
+import shlex
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -27,6 +29,7 @@ from polycera.runs import (
     manifest,
     next_name,
     read_spec,
+    timing,
     to_yaml,
 )
 from polycera.runs.checkpoints import Checkpoints
@@ -196,7 +199,7 @@ def fit(
         return _going_on(existing, prepared, draw_progress, checkpoint_every, say)
     _announce(prepared, plan, say)
     with atomic.new_parents(destination()):
-        run_path = _new_run(destination, plan, prepared, given_out is not None, resume)
+        run_path = _new_run(destination, plan, prepared, source, given_out is not None, resume)
         trained = train_run(Run(run_path), prepared, draw_progress, checkpoint_every, say)
         trained.library = library_of(source)
         return trained
@@ -235,7 +238,7 @@ def _begun(place: Path) -> Run | None:
 
 
 def _new_run(
-    destination: Any, plan: Spec, prepared: PreparedTable, named: bool, resume: bool
+    destination: Any, plan: Spec, prepared: PreparedTable, source: Any, named: bool, resume: bool
 ) -> Path:
     """Create the run folder and return its path.
 
@@ -246,7 +249,7 @@ def _new_run(
         run_path: Path = destination()
         try:
             with atomic.new_folder(run_path, over_empty=resume) as draft:
-                _begin(draft, plan, prepared)
+                _begin(draft, plan, prepared, source)
             return run_path
         except Taken:
             if named:
@@ -348,14 +351,26 @@ def _warn_of_versions(begun: Run) -> None:
         )
 
 
-def _begin(draft: Path, plan: Spec, prepared: PreparedTable) -> None:
+def _begin(draft: Path, plan: Spec, prepared: PreparedTable, source: Any) -> None:
     """Write everything that is known before the first step, and the manifest of these files."""
     atomic.write(draft / folder.SPEC, to_yaml(plan))
     atomic.write(draft / folder.SCHEMA, manifest.page(_schema(prepared)))
-    atomic.write(draft / folder.VERSIONS, manifest.page(versions()))
     known_rows.write(draft / folder.ROWS, prepared)
     # Last, because the manifest holds the checksums of the files above.
-    manifest.add(draft, [folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.ROWS])
+    manifest.add(draft, [folder.SPEC, folder.SCHEMA, folder.ROWS])
+    timing.write(
+        draft,
+        timing.Timing(
+            versions(), manifest.identity(draft), command_of_process(), timing.changed_at(source)
+        ),
+    )
+
+
+def command_of_process() -> str | None:
+    """Return the command line of this process where it is the command `polycera`, else None."""
+    program = Path(sys.argv[0]) if sys.argv else Path()
+    is_command = program.stem == "polycera" or program.parts[-2:] == ("polycera", "__main__.py")
+    return shlex.join(["polycera", *sys.argv[1:]]) if is_command else None
 
 
 def _schema(prepared: PreparedTable) -> dict[str, Any]:

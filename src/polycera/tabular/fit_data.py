@@ -17,7 +17,7 @@ class FitData:
     """Holds the training and validation rows of a training.
 
     Attributes:
-        train: features and targets by name.
+        train: features and encoded labels by name.
         validation: the same for rows that are held out from all members; None with folds, and
             without validation rows.
         held: with folds, which row is held out from which member, [rows, members].
@@ -38,17 +38,20 @@ class FitData:
         """Return the rows of a table, divided as its completed spec says."""
         parts, network = prepared.parts, plan.network
         if (network.folds or 1) == 1:
-            validation = prepared.rows(parts.validation) if len(parts.validation) else None
+            has_validation = len(parts.validation) > 0
+            validation = prepared.encoded_rows(parts.validation) if has_validation else None
             groups = _groups(prepared, plan, parts.validation)
-            return cls(prepared.rows(parts.train), validation, None, parts.validation, groups)
+            return cls(
+                prepared.encoded_rows(parts.train), validation, None, parts.validation, groups
+            )
         rows = prepared.learned_from
         groups = _groups(prepared, plan, rows)
         held = folds.drawn(len(rows), network.folds or 1, network.members or 1, groups, plan.seed)
-        return cls(prepared.rows(rows), None, held, rows, groups)
+        return cls(prepared.encoded_rows(rows), None, held, rows, groups)
 
     @property
     def checked(self) -> tuple[Any, Any] | None:
-        """Return features and targets of `rows`."""
+        """Return features and encoded labels of `rows`."""
         return self.train if self.held is not None else self.validation
 
 

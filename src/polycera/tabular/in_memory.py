@@ -5,47 +5,31 @@ from __future__ import annotations
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from polycera import evaluation
 from polycera.callbacks.progress import PHASES, Progress
 from polycera.callbacks.score_scale import MEANS
 from polycera.callbacks.watched_metrics import watched
 from polycera.data import Encoder, Table
 from polycera.errors import InputError, listing
 from polycera.layers import backend
-from polycera.model import scores, variables
+from polycera.model import variables
 from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, in_batches
 from polycera.runs import Spec
-from polycera.tabular import blend, post_fit, recipe
+from polycera.tabular import blend, recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prediction_columns import Thresholds
 from polycera.tabular.prepare import PreparedTable, targets_of, tasks_from
+from polycera.tabular.train_network import train_network
 from polycera.tasks import Task
 from polycera.typing import Array, TaskName
 
 BUILDING = threading.Lock()
 """Lock that is held while a network is built, so that several threads build only one."""
-
-
-class MemoryFit(NamedTuple):
-    """Holds the result of a training.
-
-    Attributes:
-        model: the network.
-        history: name -> one value per epoch.
-        thresholds: task -> decision thresholds, [labels].
-        spec: of the training.
-    """
-
-    model: Model
-    history: dict[str, list[float]]
-    thresholds: Thresholds
-    spec: Spec
 
 
 @dataclass
@@ -174,57 +158,25 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
         >>> learned.predict(prepared.table)["y"].shape
         (60, 1)
     """
-    random_state = backend.random_state()
-    try:
-        trained = _trained(prepared, spec, progress)
-    finally:
-        backend.set_random_state(random_state)
-    model, history, thresholds, plan = trained
-    return FittedNetwork(plan, prepared.tasks, prepared.encoder, history, thresholds, model)
-
-
-def _trained(prepared: PreparedTable, spec: Spec, progress: bool) -> MemoryFit:
-    """Train a network with the recipe, without files.
-
-    `train_run._trained` and `train_run._write` do the same for a run.
-    """
     network = recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies)
     spec = msgspec.structs.replace(spec, network=network)
-    fit_data = FitData.of(prepared, spec)
-    steps = recipe.StepPlan.of(len(fit_data.train[0]), spec.training)
-    model = recipe.build(
-        prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed
-    )
-    bar = Progress(steps.epochs, phases=PHASES[:1])
-    callbacks = [bar] if progress else []
+    bar = Progress(1, phases=PHASES[:1])
+
+    def observers(model: Model, fit_data: FitData, steps: recipe.StepPlan) -> list[Any]:
+        """Return the progress bar, if it is wanted."""
+        bar.epochs = steps.epochs
+        return [bar] if progress else []
+
+    random_state = backend.random_state()
     try:
-        history, raw_validation = recipe.train(
-            model,
-            fit_data.train,
-            fit_data.validation,
-            steps,
-            spec.training,
-            callbacks,
-            spec.seed,
-            held=fit_data.held,
-            groups=fit_data.groups,
-        )
+        result = train_network(prepared, spec, observers)
+        recipe.check_finite(result.model)
     finally:
+        backend.set_random_state(random_state)
         bar.stop()
-    recipe.check_finite(model)
-    out_of_fold = (
-        None
-        if raw_validation is None
-        else scores.predictions(model.layout, raw_validation, model.units)
-    )
-    fitted_thresholds = post_fit.thresholds(model, fit_data.checked, out_of_fold, spec, None)
-    return MemoryFit(
-        model,
-        history,
-        evaluation.by_task(fitted_thresholds, model.layout)
-        if fitted_thresholds is not None
-        else {},
-        spec,
+    thresholds = result.by_task(result.thresholds())
+    return FittedNetwork(
+        spec, prepared.tasks, prepared.encoder, result.history, thresholds, result.model
     )
 
 

@@ -15,17 +15,20 @@ from polycera import evaluation
 from polycera.errors import PolyceraError, listing
 from polycera.interpretation.permutation_importance import importance
 from polycera.model.model import Model
-from polycera.model.targets import encode
 from polycera.runs import manifest
 from polycera.runs.results import Importance, Quality, Thresholds
 from polycera.runs.spec import Spec
 from polycera.storage import atomic
 from polycera.tabular.prepare import PreparedTable
+from polycera.tasks.layout import Encoded
 from polycera.typing import Array, TaskName
 
-SECONDS, SHARE = 5.0, 0.05
-"""SECONDS: maximum time for importance at the end of a training, in seconds.
-SHARE: maximum share of the training time for it; the larger of the two limits counts.
+PASSES, SHARE = 100_000, 0.2
+"""PASSES: most rows that pass the network for importance after any training, however short.
+SHARE: the same as a share of the rows of all training steps; the larger of the two limits counts.
+
+Scoring a row costs about a quarter of a row of training, which has a way back too, so the share
+comes to 5 % of the training, and the least limit to 5 seconds (measured: `benchmarks/README.md`).
 """
 
 Predictions = Mapping[TaskName, Array]
@@ -42,7 +45,8 @@ def thresholds(
 
     Args:
         model: trained.
-        checked: features and targets of the validation rows; with folds, of all training rows.
+        checked: features and encoded labels of the validation rows; with folds, of all training
+            rows.
         predicted: predictions for these rows by a network that did not train on them; None without
             such rows.
         plan: names the metric.
@@ -58,9 +62,7 @@ def thresholds(
             "class is predicted from probability 0.5.",
         )
         return None
-    fitted = evaluation.thresholds(
-        model.layout, encode(model.layout, checked[1]), predicted, metric
-    )
+    fitted = evaluation.thresholds(model.layout, checked[1], predicted, metric)
     _say_of_few(fitted, say)
     return fitted
 
@@ -84,15 +86,13 @@ def _say_of_few(found: Thresholds, say: Any) -> None:
 def measured(
     model: Model,
     part: str,
-    targets: Mapping[TaskName, Any],
+    encoded: Encoded,
     predicted: Predictions,
     at: Predictions,
     plan: Spec,
 ) -> Quality:
     """Return the quality of each task on the reported rows, with the decision thresholds `at`."""
-    return evaluation.task_quality(
-        model.layout, encode(model.layout, targets), predicted, part, at, plan.seed
-    )
+    return evaluation.task_quality(model.layout, encoded, predicted, part, at, plan.seed)
 
 
 def write(place: Path, found: Mapping[str, msgspec.Struct | None], say: Any) -> list[str]:
@@ -124,8 +124,9 @@ def column_importance(
     model: Model,
     prepared: PreparedTable,
     features: Array,
-    targets: Mapping[TaskName, Any],
-    seconds: float,
+    targets: Encoded,
+    raw: Array | None,
+    trained: int,
     plan: Spec,
     say: Any,
 ) -> Importance | None:
@@ -137,20 +138,28 @@ def column_importance(
         model: trained.
         prepared: the table.
         features, targets: of the reported rows.
-        seconds: duration of the training.
+        raw: raw outputs of the network for them, where they are known.
+        trained: rows of all steps of the training together.
         plan: has the seed.
         say: called with a sentence where it would take too long; or None.
     """
-    limit, sources = max(SECONDS, SHARE * seconds), prepared.encoder.sources
+    limit, sources = max(PASSES, int(SHARE * trained)), prepared.encoder.sources
     importances = importance(
-        model, features, sources, targets, prepared.held_out[0], seed=plan.seed, seconds=limit
+        model,
+        features,
+        sources,
+        targets,
+        prepared.held_out[0],
+        raw=raw,
+        seed=plan.seed,
+        passes=limit,
     )
     if importances is None and len(features) > 1:
         columns = len(prepared.encoder.columns)
         _say(
             say,
-            f"Which of the {columns} columns matters to which task was not measured, as it would "
-            f"have taken more than {limit:.0f} seconds: run.importance_of(table) does it.",
+            f"Which of the {columns} columns matters to which task was not measured, as more "
+            f"than {limit:,} rows would have passed the network: run.importance_of(table) does it.",
         )
     return importances
 

@@ -50,7 +50,9 @@ def check_names(layout: Layout) -> None:
         InputError: naming the task.
     """
     predictions = layout.prediction(np.zeros((1, layout.units)), numpy_ops)
-    beside_truth([0], dict.fromkeys(layout.tasks, np.full(1, np.nan)), layout, predictions)
+    truth = dict.fromkeys(layout.tasks, np.full(1, np.nan))
+    encoded = {name: np.full((1, task.width), np.nan) for name, task in layout.tasks.items()}
+    beside_truth([0], truth, encoded, layout, predictions)
 
 
 def _add(columns: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> None:
@@ -95,6 +97,7 @@ def _of(task: Task, prediction: Array, thresholds: Array | None) -> dict[str, np
 def beside_truth(
     rows: Any,
     truth: Mapping[TaskName, Any],
+    encoded: Mapping[TaskName, Array],
     layout: Layout,
     predictions: Mapping[TaskName, Array],
     thresholds: Thresholds | None = None,
@@ -102,6 +105,12 @@ def beside_truth(
     """Return the columns of `columns` with the row number and each task's true label before them.
 
     They are the predictions of a run.
+
+    Args:
+        rows: numbers of the rows in the table.
+        truth: task -> labels in the user's own scale and classes; None without labels.
+        encoded: the same labels, encoded.
+        layout, predictions, thresholds: as for `columns`.
     """
     named_columns: dict[str, Any] = {
         "row" if "row" not in layout.tasks else "number of the row": rows
@@ -109,18 +118,22 @@ def beside_truth(
     for name, task in layout.tasks.items():
         has_many_columns = isinstance(task, Multilabel) or getattr(task, "soft", False)
         if truth[name] is not None and not has_many_columns:
-            _add(named_columns, {f"{name} (true)": _as_predicted(task, truth[name])}, name)
+            _add(
+                named_columns,
+                {f"{name} (true)": _as_predicted(task, truth[name], encoded[name])},
+                name,
+            )
     for name, values in columns(layout, predictions, thresholds).items():
         _add(named_columns, {name: values}, name)
     return named_columns
 
 
-def _as_predicted(task: Task, labels: Any) -> Any:
-    """Return true labels [n] written as the task writes its predictions.
+def _as_predicted(task: Task, labels: Any, encoded: Array) -> Any:
+    """Return true labels [n], encoded [n, width], written as the task writes its predictions.
 
     This gives class 1, not 1.0, where a column with gaps was read as float.
     """
     if not isinstance(task, ClassTask):
         return labels
     classes = task.known_classes()
-    return [None if np.isnan(code) else classes[int(code)] for code in task.encode(labels)[:, 0]]
+    return [None if np.isnan(code) else classes[int(code)] for code in encoded[:, 0]]

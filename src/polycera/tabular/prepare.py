@@ -17,7 +17,11 @@ from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
 from polycera.tabular.fingerprints import fingerprints
-from polycera.tasks import Task, task_from_config
+from polycera.tasks import Layout, Task, task_from_config
+from polycera.tasks.keras_losses import check_labels
+from polycera.tasks.layout import Encoded
+from polycera.tasks.task import ClassTask
+from polycera.typing import Array, TaskName
 
 FEWEST_KINDS = 3
 """Minimum number of different rows that can be divided into three parts."""
@@ -37,6 +41,8 @@ class PreparedTable:
         warnings: a sentence each.
         copies: for each row the number of its kind, where some rows are equal in all columns that
             are used; or None.
+        labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
+            row of no part.
     """
 
     table: Table
@@ -47,6 +53,7 @@ class PreparedTable:
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     copies: Any = None
+    labels: Mapping[TaskName, Array] = field(default_factory=dict)
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features [n, width] and targets by name of these rows."""
@@ -58,6 +65,23 @@ class PreparedTable:
         return features[positions], {
             name: None if y is None else y[positions] for name, y in targets.items()
         }
+
+    def encoded_rows(self, indices: Any) -> tuple[np.ndarray, Encoded]:
+        """Return features [n, width] and encoded labels by name of these rows, all of some part.
+
+        Raises:
+            InputError: for labels for which a loss of their task is not defined.
+        """
+        features = self._encoded[0][self._place[np.asarray(indices, "int64")]]
+        return features, Encoded({name: y[indices] for name, y in self._checked_labels.items()})
+
+    @cached_property
+    def _checked_labels(self) -> Encoded:
+        """Return the labels of all tasks in the order of their layout, checked once."""
+        layout = Layout.of(self.tasks)
+        for name, task in layout.tasks.items():
+            check_labels(task, self.labels[name])
+        return Encoded({name: self.labels[name] for name in layout.tasks})
 
     @cached_property
     def _encoded(self) -> tuple[np.ndarray, dict[str, Any]]:
@@ -186,7 +210,8 @@ def prepare(
     if targets is not None and not isinstance(targets, str | Task | Mapping):
         targets = list(targets)  # an iterator could be read only once
     table = table.labelled(data.target_columns_of(targets))
-    tasks, reasons = data.tasks_for(table, targets)
+    labels: dict[TaskName, Array] = {}
+    tasks, reasons = data.tasks_for(table, targets, labels)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, target_columns, _roles(options, exclude))
     # Computed on the whole table, because the warnings name its row numbers.
@@ -202,15 +227,30 @@ def prepare(
     copies = data.copies(table, used_columns) if random_split else None
     parts = _divide(table, tasks, options.parts, seed, copies)
     encoder = Encoder.fit(table.take(parts.train), schema)
+    used = np.concatenate([parts.train, parts.validation, parts.test])
+    labels |= {task.name: _encode(table, task, used) for task in tasks if task.name not in labels}
     warnings = [
         *schema.notices,
         *data.leaks(table, schema, tasks),
         *outlier_warnings,
-        *_outlying_labels(table, tasks),
+        *_outlying_labels(labels, tasks),
     ]
     if copies is not None:
         warnings.append(_copied(copies))
-    return PreparedTable(table, tasks, schema, encoder, parts, reasons, warnings, copies)
+    return PreparedTable(table, tasks, schema, encoder, parts, reasons, warnings, copies, labels)
+
+
+def _encode(table: Table, task: Task, used: np.ndarray) -> Array:
+    """Return a task's encoded labels [rows, width].
+
+    Rows of no part may have classes that the task does not know: their labels become NaN.
+    """
+    values = np.asarray(data.labels(table, task))
+    if not isinstance(task, ClassTask):
+        return task.encode(values)
+    encoded = np.full((table.rows, task.width), np.nan)
+    encoded[used] = task.encode(values[used])
+    return encoded
 
 
 def _copied(copies: np.ndarray) -> str:
@@ -223,12 +263,12 @@ def _copied(copies: np.ndarray) -> str:
     )
 
 
-def _outlying_labels(table: Table, tasks: Iterable[Task]) -> list[str]:
+def _outlying_labels(labels: Mapping[TaskName, Array], tasks: Iterable[Task]) -> list[str]:
     """Return a sentence for each target in which a few labels dominate the scale."""
     sentences = []
     for task in tasks:
-        if task.kind in ("regression", "quantile", "count") and task.name in table:
-            values = task.encode(data.labels(table, task))[:, 0]
+        if task.kind in ("regression", "quantile", "count"):
+            values = labels[task.name][:, 0]
             if (notice := outliers.notice("Target", task.name, values)) is not None:
                 sentences.append(
                     f"{notice}: its scale and its errors depend on that; check it, or leave it "

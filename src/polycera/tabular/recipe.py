@@ -234,12 +234,12 @@ class TrainingResult(NamedTuple):
 
     Attributes:
         history: name -> one value per epoch.
-        told: raw outputs [n, output columns] of a network that did not train on these rows: for the
-            validation rows, or with folds for all rows. None without validation.
+        out_of_fold_raw: raw outputs [n, output columns] of a network that did not train on these
+            rows: for the validation rows, or with folds for all rows. None without validation.
     """
 
     history: dict[str, list[float]]
-    told: Array | None
+    out_of_fold_raw: Array | None
 
 
 def train(

@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import msgspec
 import numpy as np
 
 from polycera import data, evaluation
 from polycera.data import Encoder, Schema, Table
 from polycera.errors import InputError, listing, shorten
-from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas
+from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas, timing
 from polycera.runs.html_table import html_table
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.storage import arrays, atomic
@@ -45,7 +46,7 @@ class Run(Folder):
     `pc.fit` returns it, and `pc.load` opens it.
 
     Attributes:
-        path, spec, schema, metrics, history, versions: the content of the folder; see
+        path, spec, schema, metrics, history, versions, seconds: the content of the folder; see
             `polycera.runs.Folder`.
         picked: the epoch whose weights the run has, where one was picked; None for the weights at
             the end of the training.
@@ -146,10 +147,12 @@ class Run(Folder):
                 "Only a run that was picked can be written: run.pick({task: weight}).write(path)."
             )
         metrics = {**self.metrics, "held_out": "validation", "validation": self.picked.table}
-        # The test metrics belong to the weights at the end of the training.
-        metrics.pop("test", None)
+        # The test metrics belong to the weights at the end of the training; the seconds of a run of
+        # an older version are written to another file now.
+        for name in ("test", "seconds"):
+            metrics.pop(name, None)
         with atomic.new_folder(Path(path)) as draft:
-            for name in (folder.SPEC, folder.SCHEMA, folder.VERSIONS, folder.HISTORY):
+            for name in (folder.SPEC, folder.SCHEMA, folder.HISTORY):
                 atomic.write(draft / name, self._content(name))
             if folder.ROWS in manifest.entries(self.path):
                 manifest.check(self.path, folder.ROWS)
@@ -161,6 +164,13 @@ class Run(Folder):
                 atomic.write(draft / results.THRESHOLDS, manifest.page(self.thresholds))
             arrays.write(draft / folder.MODEL, variables.read(variables.weights(self.model)))
             manifest.add(draft, sorted(file.name for file in draft.iterdir()))
+            identity = manifest.identity(draft)
+            timing.write(
+                draft,
+                msgspec.structs.replace(
+                    self.timing, run=identity, seconds=self.seconds, comparison=None
+                ),
+            )
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -246,22 +256,21 @@ class Run(Folder):
             InputError: for a table without a target.
         """
         features, targets = self._labelled(source)
-        from polycera.model.predicting import PREDICTED, in_batches
+        from polycera.model import nonfinite
+        from polycera.model.predicting import raw_outputs
         from polycera.model.targets import encode
-        from polycera.tabular.threshold_metrics import decided
+        from polycera.tabular.threshold_metrics import scored
 
         model = self.model
-        scores_at_half = model.measure(features, targets, PREDICTED)
+        encoded, raw = encode(model.layout, targets), raw_outputs(model, features)
+        if (message := nonfinite.check_answers(model, raw, False)) is not None:
+            warnings.warn(message, stacklevel=2)
         at = (
             evaluation.by_task(self.thresholds, model.layout) if self.thresholds is not None else {}
         )
-        predicted, truth = in_batches(model._in_units, features), encode(model.layout, targets)
-        decided_scores = decided(
-            scores_at_half, model.layout, truth, predicted, at, model.units.prior
-        )
         return {
             name: task_scores
-            for name, task_scores in decided_scores.items()
+            for name, task_scores in scored(model, encoded, raw, at).items()
             if targets[name] is not None
         }
 

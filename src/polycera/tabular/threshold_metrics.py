@@ -10,10 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from polycera.model.model import Model
 from polycera.model.objective import Objective
-from polycera.model.scores import Scores, exact
-from polycera.model.targets import TargetScaling
+from polycera.model.scores import Scores, exact, predictions
+from polycera.model.targets import TargetScaling, pack
 from polycera.tasks import Layout, Task
+from polycera.tasks.layout import Encoded
 from polycera.tasks.metrics import TALLIES
 from polycera.typing import Array, TaskName
 
@@ -90,6 +92,24 @@ def decided(
             metric: score for metric, score in threshold_scores.items() if metric not in half_scores
         }
     return merged
+
+
+def scored(
+    model: Model, targets: Encoded, raw: Array, thresholds: Mapping[TaskName, Array]
+) -> Scores:
+    """Return every metric of raw outputs, with those of predicted classes at the thresholds.
+
+    Args:
+        model: knows losses and target scaling.
+        targets: encoded labels.
+        raw: raw outputs [n, output columns] for the same rows.
+        thresholds: as for `decided`.
+    """
+    packed = pack(model.layout, targets, model.units)
+    counted = np.ones((len(packed), 1), bool)
+    at_half = exact(model._objective, packed, raw, counted, model.units)
+    predicted = predictions(model.layout, raw, model.units)
+    return decided(at_half, model.layout, targets, predicted, thresholds, model.units.prior)
 
 
 def _measured(task: Task) -> Task | None:

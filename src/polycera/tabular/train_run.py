@@ -8,12 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from polycera import evaluation
 from polycera.callbacks import Gradients, ParetoCheckpoint
 from polycera.callbacks.checkpoint import Checkpoint
-from polycera.callbacks.gradient_history import GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
 from polycera.callbacks.interrupts import InterruptRequest
 from polycera.callbacks.progress import PHASES, Progress
@@ -24,40 +23,18 @@ from polycera.layers.shared_layers import shared_layers
 from polycera.model import scores, variables
 from polycera.model.model import Model
 from polycera.model.predicting import raw_outputs
-from polycera.model.targets import Encoded, encode, pack
-from polycera.runs import folder, kept_epochs, manifest, results
+from polycera.runs import folder, kept_epochs, manifest, results, timing
 from polycera.runs.checkpoints import Checkpoints
-from polycera.runs.spec import Spec
 from polycera.storage import arrays, atomic, lock, table_files
 from polycera.tabular import post_fit, prediction_columns, recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prepare import PreparedTable
+from polycera.tabular.recipe import StepPlan
 from polycera.tabular.run import Run, as_values
-from polycera.tabular.threshold_metrics import decided
+from polycera.tabular.threshold_metrics import scored
+from polycera.tabular.train_network import FitResult, Observers, train_network
+from polycera.tasks.layout import Encoded
 from polycera.typing import Array
-
-
-class FitResult(NamedTuple):
-    """Holds the result of a training.
-
-    Attributes:
-        model: the network.
-        history: name -> one value per epoch.
-        pulls: gradient statistics of the tasks, if any were recorded.
-        seconds: duration of the training.
-        plan: the spec of the training.
-        lesson: the rows it was trained and validated on.
-        told: raw outputs [n, output columns] for `lesson.rows` by a network that did not train on
-            them; or None.
-    """
-
-    model: Model
-    history: dict[str, list[float]]
-    pulls: GradientHistory | None
-    seconds: float
-    plan: Spec
-    lesson: FitData
-    told: Array | None
 
 
 def train_run(
@@ -100,8 +77,15 @@ def train_run(
             with interrupts.listening():
                 for directory in (run.path, run.path / folder.EPOCHS):
                     atomic.sweep(directory)
-                trained = _trained(run, prepared, bar if progress else None, checkpoint)
-                _write(run.path, prepared, trained, bar, say)
+                started = perf_counter()
+                observers = _observers(run, bar if progress else None, checkpoint)
+                result = train_network(prepared, run.spec, observers)
+                try:
+                    recipe.check_finite(result.model)
+                except PolyceraError:
+                    checkpoint.clear()  # resuming from these checkpoints would fail here again
+                    raise
+                _write(run, prepared, result, perf_counter() - started, bar, say)
             checkpoint.clear()
     except InUse:
         raise
@@ -123,7 +107,7 @@ def train_run(
     # After the lock is released, because the lock file is in this folder.
     atomic.remove(checkpoint_folder)
     finished = Run(run.path)
-    finished.model = trained.model
+    finished.model = result.model
     return finished
 
 
@@ -134,43 +118,24 @@ def _ended(path: Path) -> bool:
     return False
 
 
-def _trained(
-    run: Run, prepared: PreparedTable, bar: Progress | None, kept: Checkpoint
-) -> FitResult:
-    """Train the network of a table and return the result."""
-    start, plan = perf_counter(), run.spec
-    fit_data = FitData.of(prepared, plan)
-    steps = recipe.StepPlan.of(len(fit_data.train[0]), plan.training)
-    model = recipe.build(
-        prepared.encoder.width, prepared.tasks, plan.network, plan.training, plan.seed
-    )
-    gradients = _gradients(model, fit_data.train, steps.batch_size, plan.seed)
-    if bar is not None:
-        bar.epochs = steps.epochs
-    callbacks: list[Any] = [*([gradients] if gradients else []), *([bar] if bar else []), kept]
-    if fit_data.checked is not None:
-        callbacks.append(ParetoCheckpoint(run.path / folder.EPOCHS))
-        callbacks[-1].run = kept.run
-    history, raw_validation = recipe.train(
-        model,
-        fit_data.train,
-        fit_data.validation,
-        steps,
-        plan.training,
-        callbacks,
-        plan.seed,
-        held=fit_data.held,
-        groups=fit_data.groups,
-    )
-    try:
-        recipe.check_finite(model)
-    except PolyceraError:
-        kept.clear()  # resuming from these checkpoints would fail here again
-        raise
-    gradient_history = gradients.pulls if gradients is not None else None
-    return FitResult(
-        model, history, gradient_history, perf_counter() - start, plan, fit_data, raw_validation
-    )
+def _observers(run: Run, bar: Progress | None, checkpoint: Checkpoint) -> Observers:
+    """Return what observes the training of a run: it saves, draws, and records gradients."""
+
+    def observers(model: Model, fit_data: FitData, steps: StepPlan) -> list[Any]:
+        """Return the callbacks for this network."""
+        gradients = _gradients(model, fit_data.train, steps.batch_size, run.spec.seed)
+        callbacks: list[Any] = [gradients] if gradients else []
+        if bar is not None:
+            bar.epochs = steps.epochs
+            callbacks.append(bar)
+        callbacks.append(checkpoint)
+        if fit_data.checked is not None:
+            kept_epochs_callback = ParetoCheckpoint(run.path / folder.EPOCHS)
+            kept_epochs_callback.run = checkpoint.run
+            callbacks.append(kept_epochs_callback)
+        return callbacks
+
+    return observers
 
 
 def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | GradientProbe | None:
@@ -190,120 +155,138 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
 
 
 def _write(
-    place: Path, prepared: PreparedTable, trained: FitResult, bar: Progress, say: Any
+    run: Run, prepared: PreparedTable, result: FitResult, seconds: float, bar: Progress, say: Any
 ) -> None:
     """Write everything that is known after the last step.
 
     The manifest comes last; with it the run has ended.
+
+    Args:
+        run, prepared, result: the run, its table, and the result of its training.
+        seconds: duration of the training.
+        bar: shows what is being done.
+        say: called with a sentence on each result that could not be computed; or None.
     """
-    model, history, plan, fit_data = trained.model, trained.history, trained.plan, trained.lesson
-    part, rows = prepared.held_out
-    checked, out_of_fold = fit_data.checked, None
-    if checked is not None:
-        checked = checked[0], encode(model.layout, checked[1])
+    place, model, history = run.path, result.model, result.history
     bar.phase(PHASES[1])
-    if trained.told is not None:
-        out_of_fold = scores.predictions(model.layout, trained.told, model.units)
-    fitted_thresholds = post_fit.thresholds(model, checked, out_of_fold, plan, say)
-    at = (
-        evaluation.by_task(fitted_thresholds, model.layout) if fitted_thresholds is not None else {}
+    thresholds = result.thresholds(say)
+    reported = _reported(prepared, result, result.by_task(thresholds))
+    quality = post_fit.measured(
+        model, reported.part, reported.encoded, reported.predicted, reported.at, result.spec
     )
-    raw = None
-    # Without test rows the validation rows are reported, with the predictions of a network that did
-    # not train on them: these exist already.
-    if part == "validation" and out_of_fold is not None and checked is not None:
-        rows, (features, targets), predicted = (
-            fit_data.rows,
-            fit_data.checked or checked,
-            out_of_fold,
-        )
-        encoded = checked[1]
-    else:
-        features, targets = prepared.rows(rows)
-        encoded = encode(model.layout, targets)
-        raw = raw_outputs(model, features)  # computed once for metrics, quality and predictions
-        predicted = scores.predictions(model.layout, raw, model.units)
-    quality = post_fit.measured(model, part, encoded, predicted, at, plan)
     bar.phase(PHASES[2])
     result_files = {
-        results.THRESHOLDS: fitted_thresholds,
+        results.THRESHOLDS: thresholds,
         results.QUALITY: quality,
         results.IMPORTANCE: post_fit.column_importance(
-            model, prepared, features, encoded, trained.seconds, plan, say
+            model,
+            prepared,
+            reported.features,
+            reported.encoded,
+            reported.raw,
+            result.rows_passed,
+            result.spec,
+            say,
         ),
     }
     bar.phase(PHASES[3])
     written = [folder.METRICS, folder.HISTORY, folder.PREDICTIONS]
-    metrics = _metrics(prepared, trained, checked, encoded, raw, at)
+    metrics = _metrics(prepared, result, reported)
     atomic.write(place / folder.METRICS, manifest.page(metrics))
     table_files.write(
         place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history}
     )
     prediction_table = prediction_columns.beside_truth(
-        np.asarray(rows), targets, model.layout, predicted, at
+        np.asarray(reported.rows),
+        prepared.rows(reported.rows)[1],
+        reported.encoded,
+        model.layout,
+        reported.predicted,
+        reported.at,
     )
     table_files.write(place / folder.PREDICTIONS, prediction_table)
     written += post_fit.write(place, result_files, say)
-    if trained.pulls is not None and trained.pulls.epochs:
-        arrays.write(place / folder.GRADIENTS, trained.pulls.arrays(), trained.pulls.notes())
+    gradients = result.gradient_history
+    if gradients is not None and gradients.epochs:
+        arrays.write(place / folder.GRADIENTS, gradients.arrays(), gradients.notes())
         written.append(folder.GRADIENTS)
     atomic.write(place / results.SHARING, manifest.page(sharing(model)))
     written.append(results.SHARING)
     arrays.write(place / folder.MODEL, variables.read(variables.weights(model)))
     written += [f"{folder.EPOCHS}/{file.name}" for file in kept_epochs.files(place / folder.EPOCHS)]
+    identity = manifest.identity(place)
+    timing.write(
+        place, msgspec.structs.replace(run.timing, run=identity, seconds=round(seconds, 2))
+    )
     manifest.add(place, [*written, folder.MODEL])
 
 
-def _metrics(
-    prepared: PreparedTable,
-    trained: FitResult,
-    checked: Any,
-    targets: Encoded,
-    raw: Array | None,
-    at: prediction_columns.Thresholds,
-) -> dict[str, Any]:
+class ReportedRows(NamedTuple):
+    """Holds the rows whose metrics are reported, with their predictions.
+
+    Attributes:
+        part: test; without test rows validation; without these train.
+        rows: their indices in the table.
+        features, encoded: features and encoded labels.
+        raw: raw outputs of the final network, [n, output columns]; None where the predictions are
+            out-of-fold.
+        predicted: task -> predictions [n, p] in the user's units.
+        at: task -> decision thresholds.
+    """
+
+    part: str
+    rows: Any
+    features: Array
+    encoded: Encoded
+    raw: Array | None
+    predicted: post_fit.Predictions
+    at: prediction_columns.Thresholds
+
+
+def _reported(
+    prepared: PreparedTable, result: FitResult, at: prediction_columns.Thresholds
+) -> ReportedRows:
+    """Return the reported rows, which pass the network once for all that is computed of them.
+
+    Without test rows the validation rows are reported, with out-of-fold predictions, which exist
+    already.
+    """
+    part, rows = prepared.held_out
+    fit_data = result.fit_data
+    if part == "validation" and result.out_of_fold is not None and fit_data.checked is not None:
+        features, encoded = fit_data.checked
+        return ReportedRows(part, fit_data.rows, features, encoded, None, result.out_of_fold, at)
+    features, encoded = prepared.encoded_rows(rows)
+    raw = raw_outputs(result.model, features)
+    predicted = scores.predictions(result.model.layout, raw, result.model.units)
+    return ReportedRows(part, rows, features, encoded, raw, predicted, at)
+
+
+def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows) -> dict[str, Any]:
     """Return the metrics of a run; those of predicted classes use its decision thresholds.
 
     Validation metrics use out-of-fold predictions; test metrics use the final network.
-
-    Args:
-        prepared, trained: the table, and the result of the training.
-        checked: features and encoded labels of the validation rows, or None.
-        targets: encoded labels of the part that is reported: test, or validation without a test
-            part.
-        raw: raw outputs of the final network for these rows, [n, output columns]; None where that
-            part is the validation.
-        at: task -> decision thresholds.
     """
-    model, fit_data = trained.model, trained.lesson
-    part = prepared.held_out[0]
-    metrics: dict[str, Any] = {"held_out": part}
-    if trained.told is not None and checked is not None:
-        metrics["validation"] = _scored(model, checked[1], trained.told, at)
-    if part != "validation" and raw is not None:
-        metrics[part] = _scored(model, targets, raw, at)
+    model, fit_data, at = result.model, result.fit_data, reported.at
+    metrics: dict[str, Any] = {"held_out": reported.part}
+    if result.out_of_fold_raw is not None and fit_data.checked is not None:
+        metrics["validation"] = _scored(model, fit_data.checked[1], result.out_of_fold_raw, at)
+    if reported.raw is not None:
+        metrics[reported.part] = _scored(model, reported.encoded, reported.raw, at)
     counts = {name: len(rows) for name, rows in prepared.named_parts.items()}
     if fit_data.held is not None:
         counts |= {"train": len(fit_data.rows), "validation": len(fit_data.rows)}
     return metrics | {
         "rows": counts,
         "parameters": model.count_params(),
-        "epochs": len(trained.history["loss"]),
-        "seconds": round(trained.seconds, 2),
+        "epochs": len(result.history["loss"]),
     }
 
 
 def _scored(
-    model: Model, targets: Encoded, raw: Array, at: prediction_columns.Thresholds
+    model: Model, encoded: Encoded, raw: Array, at: prediction_columns.Thresholds
 ) -> dict[str, Any]:
-    """Return every metric of raw outputs [n, output columns] as plain values.
-
-    Metrics of predicted classes use the decision thresholds.
-    """
-    y = pack(model.layout, targets, model.units)
-    counted = np.ones((len(y), 1), bool)
+    """Return every metric as plain values; one that is not defined on these rows is None."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        task_scores = scores.exact(model._objective, y, raw, counted, model.units)
-    predicted = scores.predictions(model.layout, raw, model.units)
-    return as_values(decided(task_scores, model.layout, targets, predicted, at, model.units.prior))
+        return as_values(scored(model, encoded, raw, at))

@@ -19,6 +19,13 @@ from polycera.tasks.task import Task
 from polycera.typing import Array, TaskName, Tensor
 
 
+class Encoded(dict[TaskName, Array]):
+    """Hold each task's encoded labels [n, width] in the user's units, NaN where missing.
+
+    Functions that take targets by name accept this too, and do not encode it a second time.
+    """
+
+
 @dataclass(frozen=True)
 class Group:
     """Holds k tasks of one signature, which are neighbours in every packed array.

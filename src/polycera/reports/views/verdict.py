@@ -140,11 +140,7 @@ def _how_long(seen: RunView) -> Html | None:
     history, metrics = seen.history, seen.metrics or {}
     if history is None:
         return None
-    time = (
-        f" and {seconds(metrics.get('seconds'))}"
-        if real(metrics.get("seconds")) is not None
-        else ""
-    )
+    time = f" and {seconds(seen.seconds)}" if real(seen.seconds) is not None else ""
     verb = "The training stopped after" if seen.finished else "So far it took"
     start = f"{verb} {plural(len(history.epochs), 'epoch')}{time}"
     picked = real(metrics.get("picked"))

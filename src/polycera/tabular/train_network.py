@@ -1,0 +1,122 @@
+"""Train the network of a prepared table: build it, fit it, blend it, choose its thresholds.
+
+It writes no file. What becomes of the result is decided by who calls it: `train_run` writes a run
+folder, `in_memory` keeps it for an estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from polycera import evaluation
+from polycera.callbacks import Gradients
+from polycera.callbacks.gradient_history import GradientHistory
+from polycera.callbacks.gradient_probe import GradientProbe
+from polycera.model import scores
+from polycera.model.model import Model
+from polycera.runs.results import Thresholds
+from polycera.runs.spec import Spec
+from polycera.tabular import post_fit, recipe
+from polycera.tabular.fit_data import FitData
+from polycera.tabular.prediction_columns import Thresholds as ThresholdsByTask
+from polycera.tabular.prepare import PreparedTable
+from polycera.typing import Array, TaskName
+
+Observers = Callable[[Model, FitData, recipe.StepPlan], Sequence[Any]]
+"""Function from the built network, its rows and the length of the training to callbacks of Keras.
+
+They see the joint score, and may save, draw or record, but change no number of the training.
+"""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Holds the result of a training.
+
+    Attributes:
+        model: the network.
+        spec: of the training, with everything that was inferred.
+        fit_data: the rows it was trained and validated on.
+        history: name -> one value per epoch.
+        rows_passed: rows of all training steps together, which is what the training cost.
+        gradient_history: gradient statistics of the tasks, if any were recorded.
+        out_of_fold_raw: raw outputs [n, output columns] for `fit_data.rows` by a network that did
+            not train on them; None without validation.
+    """
+
+    model: Model
+    spec: Spec
+    fit_data: FitData
+    history: dict[str, list[float]]
+    rows_passed: int
+    gradient_history: GradientHistory | None
+    out_of_fold_raw: Array | None
+
+    @cached_property
+    def out_of_fold(self) -> dict[TaskName, Array] | None:
+        """Return the out-of-fold predictions [n, p] of each task, in the user's units."""
+        if self.out_of_fold_raw is None:
+            return None
+        return scores.predictions(self.model.layout, self.out_of_fold_raw, self.model.units)
+
+    def thresholds(self, say: Any = None) -> Thresholds | None:
+        """Return decision thresholds fitted to the out-of-fold predictions; see `post_fit`."""
+        return post_fit.thresholds(
+            self.model, self.fit_data.checked, self.out_of_fold, self.spec, say
+        )
+
+    def by_task(self, thresholds: Thresholds | None) -> ThresholdsByTask:
+        """Return thresholds as task -> [labels]; empty without any."""
+        return {} if thresholds is None else evaluation.by_task(thresholds, self.model.layout)
+
+
+def train_network(
+    prepared: PreparedTable, spec: Spec, observers: Observers | None = None
+) -> FitResult:
+    """Train the network of a table and return it with what else is known after the last step.
+
+    Two calls with one seed give equal numbers on one machine, whatever observes them. Whether the
+    weights are finite is for the caller to check, who may have checkpoints to remove:
+    `recipe.check_finite`.
+
+    Args:
+        prepared: the table.
+        spec: its network is completed: `recipe.completed`.
+        observers: makes further callbacks, or None.
+
+    Raises:
+        InputError: for a task without a single label in the training part.
+    """
+    fit_data = FitData.of(prepared, spec)
+    steps = recipe.StepPlan.of(len(fit_data.train[0]), spec.training)
+    model = recipe.build(
+        prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed
+    )
+    callbacks = list(observers(model, fit_data, steps)) if observers else []
+    history, out_of_fold_raw = recipe.train(
+        model,
+        fit_data.train,
+        fit_data.validation,
+        steps,
+        spec.training,
+        callbacks,
+        spec.seed,
+        held=fit_data.held,
+        groups=fit_data.groups,
+    )
+    histories = [
+        callback.pulls for callback in callbacks if isinstance(callback, Gradients | GradientProbe)
+    ]
+    epochs, rows = len(history["loss"]), len(fit_data.train[0])
+    return FitResult(
+        model=model,
+        spec=spec,
+        fit_data=fit_data,
+        history=history,
+        rows_passed=epochs * steps.passes * rows,
+        gradient_history=histories[0] if histories else None,
+        out_of_fold_raw=out_of_fold_raw,
+    )
