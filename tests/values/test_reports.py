@@ -227,7 +227,7 @@ def test_the_gain_in_a_metric_that_should_reach_a_value_is_that_of_delta_m(tmp_p
     }
     for name, content in ((results.COMPARISON, found), ("metrics.json", metrics)):
         atomic.write(path / name, manifest.page(content))
-    manifest.seal(path, [results.COMPARISON, "metrics.json"])
+    manifest.add(path, [results.COMPARISON, "metrics.json"])
     drawn = catalogue.of(seen.RunView(path))["separate"]().numbers
     assert drawn[1][1:] == ["80", "40", "120"]
 
@@ -310,7 +310,7 @@ def test_it_says_why_nothing_is_said_of_gradients(tmp_path: Path) -> None:
     entries = manifest.entries(path)
     del entries["gradients.safetensors"]
     (path / "manifest.json").unlink()
-    manifest.seal(path, entries)
+    manifest.add(path, entries)
     assert said in reports.report(path).read_text()
 
 

@@ -10,25 +10,21 @@ from typing import Any
 
 from polycera.errors import InputError
 
-COMPILING = 300.0
-"""Cost of compiling the measurement, in steps.
+COMPILING = 200.0
+"""Cost of compiling the measurement, in steps: the first batch of the default network of a table
+costs 160 to 250 (JAX, 2 to 30 tasks; `benchmarks/README.md`, `probe.py`)."""
 
-`benchmarks/probe.py` and the default network of a table: 0.9 to 3 s on JAX and TensorFlow, where a
-step of that network takes 3 to 10 ms.
-"""
+BACKWARD = 0.5
+"""Cost of one gradient of a batch, in steps.
 
-PASS = 1 / 3
-"""Cost of one way back through the network, in steps.
-
-A step is one way forth and about two of its length back. Measured on batches of equal size
-(`benchmarks/README.md`, `probe.py`), a batch costs 0.8 to 2 steps for 2 and for 8 tasks, 2 to 14
-for 40 and 13 to 70 for 200.
+A batch costs 1.7, 4.9 and 30 steps for 2, 8 and 30 tasks in the default network of a table on JAX;
+2 to 63 for 2 to 200 tasks in a small one, where PyTorch takes 1 to 13 (`benchmarks/README.md`).
 """
 
 
 def cost_of(batches: int, gradients: int) -> float:
     """Return the cost of the gradients of that many tasks in that many batches, in steps."""
-    return batches * (1.0 + PASS * gradients)
+    return batches * (1.0 + BACKWARD * gradients)
 
 
 class StepAllowance:
