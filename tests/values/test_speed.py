@@ -102,7 +102,7 @@ def test_a_fit_and_a_report_do_each_thing_once(counted: Counted, tmp_path: Path)
     assert sorted(counted["labels"]) == sorted(kinds)
     assert len(counted["manifests"]) == 1
     predictions = run.path / "predictions.csv"
-    test_rows = [int(line.split(",")[0]) for line in predictions.read_text().split()[1:]]
+    test_rows = [int(line.split(",")[0]) for line in predictions.read_text().splitlines()[1:]]
     features = run.encoder.transform(run.read(columns).take(np.array(test_rows)))
     assert len(features) == 52
     assert passes_of(features, counted["passes"]) == 1
