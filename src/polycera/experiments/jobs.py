@@ -99,8 +99,8 @@ class ComparisonData:
     def measure(self, model: Model) -> dict[str, Score]:
         """Return each task's headline metric on the `held_out` rows."""
         features, targets = self._of(self.held_out, model.tasks)
-        model.evaluate(features, targets, verbose=0)
-        return {name: model.scores[name][task.headline] for name, task in model.tasks.items()}
+        scores = model.measure(features, targets)
+        return {name: scores[name][task.headline] for name, task in model.tasks.items()}
 
     def sharing(self) -> Sharing:
         """Return the costs of the joint network and of separate ones."""
