@@ -49,7 +49,7 @@ def plot(run: Path, name: str | None = None, *, output: Output = None, json_: Js
     """
     package()
     from polycera.reports import catalogue
-    from polycera.reports.seen import RunView
+    from polycera.reports.run_view import RunView
     from polycera.storage import paths
 
     if output is not None:

@@ -18,7 +18,7 @@ from folders import Outline, page
 
 from polycera import reports
 from polycera.errors import Damaged, InputError, PolyceraError, UnknownName
-from polycera.reports import markup, pulls, seen
+from polycera.reports import markup, region_gradients, run_view
 from polycera.runs import folder, manifest, results
 from polycera.storage import arrays, atomic
 from polycera.storage.arrays import StoredArrays
@@ -210,12 +210,12 @@ def test_gradients_that_do_not_fit_their_notes_are_refused(
     tmp_path: Path, notes: Any, shapes: Any, said: str
 ) -> None:
     with pytest.raises(Damaged, match=said):
-        pulls.read(gradients(tmp_path / "gradients.safetensors", notes, **shapes))
+        region_gradients.read(gradients(tmp_path / "gradients.safetensors", notes, **shapes))
 
 
 def test_gradients_of_an_older_run_have_one_place(tmp_path: Path) -> None:
     shapes = {"weights": (3, 2), "norms": (3, 2), "cosines": (3, 2, 2)}
-    found = pulls.read(
+    found = region_gradients.read(
         gradients(tmp_path / "gradients.safetensors", {"tasks": ["a", "b"]}, **shapes)
     )
     assert (found.places, found.epochs, found.looks, found.conflicts) == (
@@ -342,8 +342,8 @@ def test_kept_epochs_of_two_trainings_are_not_compared(tmp_path: Path) -> None:
         path / "epochs" / "000001.safetensors",
         (other / "epochs" / "000001.safetensors").read_bytes(),
     )
-    run = seen.RunView(path)
+    run = run_view.RunView(path)
     assert len(run.kept) == 2 and "the manifest of the run does not name it" in run.faults[0]
     manifest.add(path, ["epochs/000001.safetensors"])  # as whoever made such a run would
-    run = seen.RunView(path)
+    run = run_view.RunView(path)
     assert run.kept == [] and "several trainings" in run.faults[0]

@@ -16,7 +16,7 @@ import small
 from folders import Outline, page
 
 from polycera import reports
-from polycera.reports import catalogue, numbers, seen
+from polycera.reports import catalogue, numbers, run_view
 from polycera.reports.history import History
 from polycera.reports.views import curves as curves_view
 from polycera.reports.views import gradients, joint, tradeoff
@@ -120,7 +120,7 @@ def test_the_page_of_a_run_is_the_same_twice(tmp_path: Path) -> None:
 
 
 def test_every_picture_of_the_page_is_in_the_catalogue_and_can_be_written(tmp_path: Path) -> None:
-    run = seen.RunView(
+    run = run_view.RunView(
         folders.make(tmp_path / "run", ["mass", "sex", "species", "price"], epochs=3)
     )
     drawn = catalogue.of(run)
@@ -186,7 +186,7 @@ def test_skills_of_epochs_are_computed_where_the_joint_score_watched_another_met
     tmp_path: Path,
 ) -> None:
     path = folders.make(tmp_path / "run", ["mass", "sex"], epochs=5)
-    run, other = seen.RunView(path), seen.RunView(path)
+    run, other = run_view.RunView(path), run_view.RunView(path)
     other.spec.training.joint = {"mass/r2": 1.0, "sex": 1.0}
     assert set(other.epoch_skills) == {"mass", "sex"}
     np.testing.assert_allclose(other.epoch_skills["mass"], run.epoch_skills["mass"], rtol=1e-12)
@@ -204,7 +204,7 @@ def test_skills_of_epochs_are_computed_where_the_joint_score_watched_another_met
 def test_sliders_begin_with_the_weights_of_the_joint_score(
     tmp_path: Path, weights: dict[str, float], sliders: list[float]
 ) -> None:
-    run = seen.RunView(folders.make(tmp_path / "run", ["mass", "sex"], epochs=3))
+    run = run_view.RunView(folders.make(tmp_path / "run", ["mass", "sex"], epochs=3))
     run.spec.training.joint = weights
     found = joint.data(run)
     assert found is not None and found["weights"] == sliders
@@ -228,14 +228,14 @@ def test_the_gain_in_a_metric_that_should_reach_a_value_is_that_of_delta_m(tmp_p
     for name, content in ((results.COMPARISON, found), ("metrics.json", metrics)):
         atomic.write(path / name, manifest.page(content))
     manifest.add(path, [results.COMPARISON, "metrics.json"])
-    drawn = catalogue.of(seen.RunView(path))["separate"]().numbers
+    drawn = catalogue.of(run_view.RunView(path))["separate"]().numbers
     assert drawn[1][1:] == ["80", "40", "120"]
 
 
 def test_shares_add_up_and_the_fiercest_are_shown(tmp_path: Path) -> None:
-    run = seen.RunView(folders.make(tmp_path / "run", [f"t{i}" for i in range(5)]))
-    assert run.pulls is not None
-    np.testing.assert_allclose(run.pulls.shares.sum(axis=-1), 1.0)
+    run = run_view.RunView(folders.make(tmp_path / "run", [f"t{i}" for i in range(5)]))
+    assert run.gradients is not None
+    np.testing.assert_allclose(run.gradients.shares.sum(axis=-1), 1.0)
     matrix = np.eye(6)
     matrix[1, 4] = matrix[4, 1] = -0.9
     matrix[0, 2] = matrix[2, 0] = -0.5

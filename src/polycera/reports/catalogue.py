@@ -1,4 +1,4 @@
-"""All pictures by name: those that there can be, and those of a run."""
+"""Find pictures by name: all that exist, and those of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from polycera.drawing import Picture
 from polycera.errors import InputError, UnknownName, shorten
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.views import (
     curves,
     gradients,
@@ -68,12 +68,12 @@ PICTURES: dict[str, str] = {
 
 
 def of(seen: RunView) -> dict[str, Callable[[], Picture]]:
-    """The pictures that there are of a run, each drawn when it is called."""
+    """Return the pictures of a run, each drawn when it is called."""
     return {name: draw for room in DRAWERS for name, draw in room.pictures(seen)}
 
 
 def meaning(name: str) -> str:
-    """What a picture of a run shows."""
+    """Return what a picture of a run shows."""
     return next(
         (said for known, said in PICTURES.items() if known.split("/")[0] == name.split("/")[0]), ""
     )
@@ -108,7 +108,7 @@ def plot(run: Any, name: str, path: str | Path) -> Path:
 
 
 def _unknown(seen: RunView, name: str, known: list[str]) -> InputError:
-    """Which pictures there are; where this one may be missing because a file is damaged, that."""
+    """Return the error for a picture that a run does not have: a damaged file, or the known names."""
     if name in PICTURES and seen.faults:
         return InputError(
             f"The run {shorten(seen.path)!r} has no picture {name!r}: {seen.faults[0]}"

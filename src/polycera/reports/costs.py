@@ -1,4 +1,4 @@
-"""What one network costs against several, as a table."""
+"""Show the cost of one network and of several as a table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from polycera.reports.numbers import NONE, count, percent, seconds
 from polycera.runs.results import Cost
 
 Times = Sequence[tuple[str, float | None, float | None]]
-"""What takes time, with the seconds of the one network and of the others."""
+"""Names of what takes time, with the seconds of the one network and of the others."""
 
 
 def costs(caption: str, one: Cost, many: Cost, times: Times) -> Html:
-    """Weights, multiply-adds and times side by side; what was measured of neither is left out."""
+    """Return the table of weights, multiply-adds and times, without what was not measured."""
     amounts = [
         ("weights", one.parameters, many.parameters),
         ("multiply-adds for a row", one.multiply_adds, many.multiply_adds),

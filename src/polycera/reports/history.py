@@ -1,4 +1,4 @@
-"""The history of a training: whose each column is, and every task's skill in every epoch."""
+"""Read the history of a training: the task of each column, and the tasks' skills by epoch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from polycera.reports.numbers import real
 
 JOINT = "val_joint"
-PULLS = ("weight", "trunk_weight", "gradient_norm")
-"""What is logged of a task and is neither a term nor a metric."""
+NOT_CURVES = ("weight", "trunk_weight", "gradient_norm")
+"""Names logged for a task that are neither a term nor a metric."""
 
 
 @dataclass(frozen=True)
 class HistoryColumn:
-    """A column of the history that belongs to a task: `task/what`, or `val_task/what` on the validation rows."""
+    """Describes a column of a task: `task/what`, or `val_task/what` on the validation rows."""
 
     task: str
     what: str
@@ -28,12 +28,12 @@ class HistoryColumn:
 
 @dataclass(frozen=True)
 class History:
-    """One row an epoch.
+    """Holds the history, one row an epoch.
 
     Attributes:
         epochs: their numbers, [e].
-        columns: name -> one number an epoch, NaN in a hole, [e].
-        tasks: names, for finding out whose a column is.
+        columns: name -> one number an epoch, NaN where there is none, [e].
+        tasks: names, to find the task of a column.
     """
 
     epochs: list[int]
@@ -42,7 +42,7 @@ class History:
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], tasks: Iterable[str]) -> History:
-        """From one dict an epoch, as a run's folder reads it."""
+        """Return the history from one dict an epoch, as a run's folder reads it."""
         names = list(rows[0]) if rows else []
         columns = {
             name: np.array([_number(row.get(name)) for row in rows])
@@ -56,7 +56,7 @@ class History:
 
     @classmethod
     def of_state(cls, state: Any, tasks: Iterable[str]) -> History | None:
-        """From what a checkpoint remembers of it; None where that is nothing of the kind."""
+        """Return the history from a checkpoint's state; None where the state is another."""
         state = state if isinstance(state, Mapping) else {}
         epochs, columns = state.get("epoch"), state.get("history")
         if not isinstance(epochs, list | tuple) or not isinstance(columns, Mapping):
@@ -66,21 +66,25 @@ class History:
             for name, v in columns.items()
             if isinstance(name, str) and isinstance(v, list | tuple)
         }
-        whole = {name: v for name, v in lists.items() if len(v) == len(epochs)}
+        complete = {name: v for name, v in lists.items() if len(v) == len(epochs)}
         rows = [
-            {"epoch": epoch, **{name: v[i] for name, v in whole.items()}}
+            {"epoch": epoch, **{name: v[i] for name, v in complete.items()}}
             for i, epoch in enumerate(epochs)
         ]
         return cls.of(rows, tasks)
 
     @cached_property
     def owned(self) -> dict[str, HistoryColumn]:
-        """Name -> whose it is, of all columns that are a task's."""
-        found = {name: self._owner(name) for name in self.columns}
-        return {name: column for name, column in found.items() if column is not None}
+        """Return name -> description of each column that belongs to a task."""
+        owners = {name: self._owner(name) for name in self.columns}
+        return {name: column for name, column in owners.items() if column is not None}
 
     def _owner(self, name: str) -> HistoryColumn | None:
-        """The longest name of a task that the column begins with; a task's own name may begin with val_ and hold /."""
+        """Return the description of a column.
+
+        The task is the longest name that the column begins with: a task's name may begin with
+        `val_` and hold `/`.
+        """
         for start, validation in (("", False), ("val_", True)):
             rest = name.removeprefix(start)
             cuts = (
@@ -97,44 +101,44 @@ class History:
 
     @cached_property
     def curves(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-        """Task -> term or metric -> `training` and `validation` -> [e]; what has no number at all is left out."""
+        """Return task -> term or metric -> `training` and `validation` -> [e], without empty columns."""
         found: dict[str, dict[str, dict[str, np.ndarray]]] = {task: {} for task in self.tasks}
         for name, column in self.owned.items():
-            if column.what not in PULLS and not np.isnan(self.columns[name]).all():
+            if column.what not in NOT_CURVES and not np.isnan(self.columns[name]).all():
                 part = "validation" if column.validation else "training"
                 found[column.task].setdefault(column.what, {})[part] = self.columns[name]
         return found
 
     def get(self, name: str) -> np.ndarray | None:
-        """A column that has at least one number."""
+        """Return a column; None where it has no number."""
         column = self.columns.get(name)
         return None if column is None or np.isnan(column).all() else column
 
     def each(self, what: str) -> dict[str, np.ndarray]:
-        """Of the tasks that have it: what is logged of each under this name, such as `weight`."""
-        found = {task: self.get(f"{task}/{what}") for task in self.tasks}
-        return {task: column for task, column in found.items() if column is not None}
+        """Return task -> the column logged under this name, such as `weight`, for tasks that have it."""
+        columns = {task: self.get(f"{task}/{what}") for task in self.tasks}
+        return {task: column for task, column in columns.items() if column is not None}
 
     def skill(self, task: str) -> np.ndarray | None:
-        """A task's part in the joint score, [e]; None where it was not watched."""
+        """Return a task's part in the joint score, [e]; None where it was not watched."""
         return self.get(f"val_{task}_skill")
 
     @property
     def validated(self) -> bool:
-        """Whether there were validation rows."""
+        """Return whether there were validation rows."""
         return self.get("val_loss") is not None
 
     def best(self, name: str, highest: bool) -> tuple[int, float] | None:
-        """The first epoch with the highest or the lowest value, and that value."""
+        """Return the first epoch with the highest or the lowest value, and that value."""
         column = self.get(name)
         if column is None:
             return None
-        place = int(np.nanargmax(column) if highest else np.nanargmin(column))
-        return self.epochs[place], float(column[place])
+        index = int(np.nanargmax(column) if highest else np.nanargmin(column))
+        return self.epochs[index], float(column[index])
 
 
 def plain(column: Iterable[float]) -> list[float | None]:
-    """A column for a picture: None in a hole."""
+    """Return a column for a picture: None in place of NaN."""
     return [None if math.isnan(value) else float(value) for value in column]
 
 

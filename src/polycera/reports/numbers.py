@@ -1,4 +1,4 @@
-"""Numbers as a person reads them, and whatever a file holds as a number or nothing."""
+"""Write numbers for people, and read a file's values as numbers or None."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 
 NONE = "–"
-"""In the place of a number that is not defined."""
+"""Stands for a number that is not defined."""
 
 
 def real(value: Any) -> float | None:
-    """A number that is finite; None for anything else."""
+    """Return a finite number; None for anything else."""
     ok = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     try:
         return float(value) if ok and math.isfinite(value) else None
-    except OverflowError:  # an integer that no float is
+    except OverflowError:  # an integer beyond float64
         return None
 
 
 def reals(values: Iterable[Any]) -> list[float | None]:
-    """The same for each of many."""
+    """Return `real` of each value."""
     return [real(value) for value in values]
 
 
 def say(value: Any, digits: int = 4) -> str:
-    """A number in so many digits, with thin spaces between thousands; a dash where it is not defined.
+    """Return a number with so many digits, and thin spaces between thousands; a dash for None.
 
     Examples:
         >>> say(0.123456), say(1234567.0), say(None)
@@ -43,7 +43,7 @@ def say(value: Any, digits: int = 4) -> str:
 
 
 def fixed(value: Any, places: int = 3) -> str:
-    """A skill, a share, a cosine: so many places after the point."""
+    """Return a number with so many decimal places, as for a skill, a share, a cosine."""
     number = real(value)
     if number is None:
         return NONE
@@ -52,19 +52,19 @@ def fixed(value: Any, places: int = 3) -> str:
 
 
 def count(value: Any) -> str:
-    """A whole number with thin spaces between thousands."""
+    """Return a whole number with thin spaces between thousands."""
     number = real(value)
     return NONE if number is None else f"{number:,.0f}".replace(",", "\u202f").replace("-", "−")
 
 
 def percent(part: Any, whole: Any) -> str:
-    """A part of a whole in per cent; a dash where there is no whole."""
+    """Return a part of a whole in per cent; a dash where the whole is 0 or not defined."""
     a, b = real(part), real(whole)
     return NONE if a is None or not b else f"{100 * a / b:.3g}\u202f%"
 
 
 def seconds(value: Any) -> str:
-    """A time in the unit that suits it."""
+    """Return a time in the unit that suits it."""
     number = real(value)
     if number is None:
         return NONE
@@ -78,11 +78,11 @@ def seconds(value: Any) -> str:
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """`1 task`, `3 tasks`."""
+    """Return a number with its noun: `1 task`, `3 tasks`."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
 def mean(values: Iterable[Any]) -> float | None:
-    """Of what is defined; None where nothing is."""
+    """Return the mean of the defined values; None without any."""
     known = [number for number in reals(values) if number is not None]
     return math.fsum(known) / len(known) if known else None

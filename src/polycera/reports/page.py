@@ -1,4 +1,4 @@
-"""One HTML page of a run, or of several: everything in one file, which asks nothing of any network."""
+"""Write one HTML page of a run, or of several: one file that needs no network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 from polycera.drawing import STYLE
 from polycera.errors import InputError, shorten
-from polycera.reports import catalogue, markup, several
+from polycera.reports import catalogue, markup, run_comparison
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import plural
-from polycera.reports.seen import RunView, read
+from polycera.reports.run_view import RunView, read
 from polycera.reports.sheet import Sheet, View
 from polycera.reports.views import (
     curves,
@@ -48,7 +48,7 @@ VIEWS = (
     table,
     repeat,
 )
-"""After the verdict, in the page's order."""
+"""The views after the verdict, in the page's order."""
 
 ROWS, ALL = 200, 12_000
 """Rows of a picture's numbers, and of all pictures of a page together, at most."""
@@ -93,7 +93,7 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
 
 
 def _folders(path: str | Path) -> list[str | Path]:
-    """A run's folder, or the runs in a folder that is none itself."""
+    """Return a run's folder, or the runs within a folder that is not a run."""
     place = Path(path)
     if not place.is_dir() or (place / manifest.MANIFEST).exists():
         return [path]
@@ -101,8 +101,8 @@ def _folders(path: str | Path) -> list[str | Path]:
 
 
 def page(runs: Sequence[RunView]) -> str:
-    """The page as text."""
-    called = several.names(runs)
+    """Return the page as text."""
+    called = run_comparison.names(runs)
     title = called[0] if len(runs) == 1 else f"{len(runs)} runs side by side"
     inside = _alone(runs[0]) if len(runs) == 1 else _together(runs, called)
     return (
@@ -113,15 +113,15 @@ def page(runs: Sequence[RunView]) -> str:
 
 
 def _alone(run: RunView) -> tuple[Html, Html]:
-    """Navigation and views."""
+    """Return the navigation and the views of a single run."""
     sheet = _sheet(run, "", 2)
     views = _views(sheet)
     return _links([(f"#{view.id}", view.title) for view in views]), _run(sheet, views)
 
 
 def _together(runs: Sequence[RunView], called: Sequence[str]) -> tuple[Html, Html]:
-    first = Sheet(runs[0], several.pictures(runs), prefix="all-", rows=ROWS)
-    parts, links = [several.view(first, runs).markup], [("#all-compared", "Side by side")]
+    first = Sheet(runs[0], run_comparison.pictures(runs), prefix="all-", rows=ROWS)
+    parts, links = [run_comparison.view(first, runs).markup], [("#all-compared", "Side by side")]
     for i, (run, name) in enumerate(zip(runs, called, strict=True)):
         sheet = _sheet(run, f"r{i + 1}-", 3, share=len(runs))
         heading = element("h2", markup.name(name), id=sheet.id("run"))
@@ -137,21 +137,24 @@ def _sheet(run: RunView, prefix: str, level: int, share: int = 1) -> Sheet:
 
 
 def _views(sheet: Sheet) -> list[View]:
-    """Those that have something to show. The verdict stands first and is made last: it says what could not be read."""
+    """Return the views that have something to show, the verdict first.
+
+    The verdict is made last, because it lists what could not be read.
+    """
     made = [view for room in VIEWS if (view := room.view(sheet)) is not None]
     return [verdict.view(sheet), *made]
 
 
 def _run(sheet: Sheet, views: Sequence[View]) -> Html:
-    """A run's views, and what the script wants to know of it."""
+    """Return a run's views, and the data for the page's script."""
     return element(
         "div", [view.markup for view in views], _data(sheet), class_="run", data_prefix=sheet.prefix
     )
 
 
 def _data(sheet: Sheet) -> Html:
-    """As JSON in which no sign can end the element that it is in."""
-    # a name may hold what is no UTF-8
+    """Return the script's data as JSON in which no character can end its element."""
+    # Names may hold characters that are not UTF-8; JSON writes them as escapes.
     text = json.dumps(joint.data(sheet.seen), separators=(",", ":"))
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -1,4 +1,4 @@
-"""The sheet that the views of one run are drawn on: headings, identifiers, pictures with their numbers."""
+"""Build the views of one run: headings, identifiers, pictures with their numbers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from polycera.drawing import Picture
 from polycera.errors import PolyceraError, shorten
 from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, element, folded, join
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 
 Pictures = Mapping[str, Callable[[], Picture]]
 
 MANY = 12
-"""Tasks beyond which what there is of each is found by a filter."""
+"""Number of tasks above which a filter finds each task's part."""
 
 CROWD = 40
-"""Tasks beyond which what there is of each is kept short, so that a page of hundreds still opens at once."""
+"""Number of tasks above which each task's part is short, so that the page still opens fast."""
 
 SHORT = {
     "separate": "Separate networks",
@@ -31,13 +31,13 @@ SHORT = {
 """View -> its title in the navigation, where that is not its name."""
 
 CELLS = 4000
-"""Of the numbers of one picture at most."""
+"""Maximum number of cells in the table of a picture's numbers."""
 
 NUMBER = re.compile(r"[-+−]?[\d.][\d.,eE+\-−%\u202f\u2009 ]*|[–—]|nan|-?inf|")
 
 
 class View(NamedTuple):
-    """A part of the page with a heading of its own.
+    """Holds a part of the page with its own heading.
 
     Attributes:
         id, title: by which the page's navigation leads to it; its heading may say more.
@@ -51,7 +51,7 @@ class View(NamedTuple):
 
 @dataclass
 class Sheet:
-    """Where the views of a run go.
+    """Builds the views of a run.
 
     Attributes:
         seen: the run.
@@ -70,15 +70,15 @@ class Sheet:
 
     @property
     def crowded(self) -> bool:
-        """Whether there are so many tasks that what there is of each is kept short."""
+        """Return whether there are so many tasks that each one's part is short."""
         return len(self.seen.tasks) > CROWD
 
     def id(self, name: str) -> str:
-        """An identifier."""
+        """Return an identifier with the run's prefix."""
         return f"{self.prefix}{name}"
 
     def view(self, name: str, title: str, *inside: Inside) -> View:
-        """A view with its heading."""
+        """Return a view with its heading."""
         heading = self.id(f"{name}-title")
         top = element(f"h{self.level}", title, id=heading)
         found = element(
@@ -92,13 +92,13 @@ class Sheet:
         return View(self.id(name), SHORT.get(name, name.capitalize()), found)
 
     def heading(self, title: Inside) -> Html:
-        """A heading within a view."""
+        """Return a heading within a view."""
         return element(f"h{self.level + 1}", title)
 
     def figure(self, name: str, note: Inside = None, live: str = "") -> Html | None:
-        """A picture, what is to be said of it, and its numbers; nothing where the run has no such picture.
+        """Return a picture, its note and its numbers; None where the run has no such picture.
 
-        Where what a file holds cannot be drawn, that is a fault of the run, and the page does without.
+        If the content of a file cannot be drawn, that is a fault of the run, and it is left out.
 
         Args:
             name: of the picture.
@@ -149,15 +149,15 @@ class Sheet:
         )
 
     def figures(self, *names: str) -> Html:
-        """Pictures side by side, as many as the page is wide; those that the run has not are left out."""
+        """Return pictures side by side, without those that the run does not have."""
         return element("div", [self.figure(name) for name in names], class_="figures")
 
     def each_task(self, what: str, tasks: Mapping[str, Callable[[], Inside]]) -> Html:
-        """Something of every task, folded where there are several, and with a filter where there are many.
+        """Return a part for every task, folded if there are several, with a filter if there are many.
 
         Args:
-            what: there is, for the label of the filter.
-            tasks: name -> what is shown of it.
+            what: the identifier of the filter.
+            tasks: name -> function that returns its part.
         """
         lone = len(tasks) == 1
         found = [
@@ -190,17 +190,17 @@ def _named(rows: Sequence[Sequence[str]]) -> list[list[Html]]:
 
 
 def beside(*parts: Inside) -> Html:
-    """Parts next to each other where the page is wide enough."""
+    """Return parts next to each other where the page is wide enough."""
     return element("div", [element("div", part) for part in parts if part], class_="figures")
 
 
 def sentence(*parts: Inside) -> Html:
-    """A paragraph."""
+    """Return a paragraph."""
     return element("p", *parts)
 
 
 def names(found: Sequence[str], most: int = 4) -> Html:
-    """`a, b and c`, of many the first."""
+    """Return `a, b and c`; the first `most` of many."""
     shown: list[Inside] = [markup.name(one, 40) for one in found[:most]]
     if len(found) > most:
         shown.append(f"{len(found) - most} more")

@@ -11,7 +11,7 @@ import numpy as np
 from polycera import drawing
 from polycera.reports.history import History, plain
 from polycera.reports.markup import Html, Inside
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 
 OTHERS = {

@@ -14,14 +14,14 @@ from polycera.reports import markup
 from polycera.reports.history import plain
 from polycera.reports.markup import Html, join
 from polycera.reports.numbers import fixed, percent, plural
-from polycera.reports.pulls import RegionGradients
-from polycera.reports.seen import RunView
+from polycera.reports.region_gradients import RegionGradients
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, sentence
 
 
 def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:
     """At each place the shares over time, the mean cosines and, where they were counted, the conflicts."""
-    found = seen.pulls
+    found = seen.gradients
     for p, place in enumerate(found.places if found else ()):
         assert found is not None
         where = f"in {place}"
@@ -109,7 +109,7 @@ def fiercest(matrix: np.ndarray, most: int, lowest: bool = True) -> list[int]:
 
 def view(sheet: Sheet) -> View | None:
     """One part a place."""
-    found = sheet.seen.pulls
+    found = sheet.seen.gradients
     if found is None or not any(
         name.startswith(("shares/", "cosines/")) for name in sheet.pictures
     ):

@@ -11,7 +11,7 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.history import JOINT, plain
 from polycera.reports.markup import Html, element
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import MANY, Sheet, View, sentence
 
 LEAST = 0.1

@@ -10,7 +10,7 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, join
 from polycera.reports.numbers import count, fixed, percent, plural, say
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 from polycera.runs.results import (
     Confusion,

@@ -10,7 +10,7 @@ from polycera.reports import markup
 from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import mean, plural, real, reals, say
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
 from polycera.runs.results import Gain, SeparateComparison
 

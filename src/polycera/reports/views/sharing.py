@@ -10,7 +10,7 @@ from polycera.reports import markup
 from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element
 from polycera.reports.numbers import count, percent
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import Sheet, View, beside, sentence
 from polycera.runs.results import Sharing
 
@@ -43,7 +43,7 @@ def view(sheet: Sheet) -> View | None:
 def _unseen(seen: RunView, found: Sharing) -> Html | None:
     """Why nothing is said of gradients that do meet."""
     if (
-        seen.pulls is not None
+        seen.gradients is not None
         or not seen.finished
         or not found.parameters.all + found.parameters.some
     ):

@@ -11,7 +11,7 @@ from polycera import drawing
 from polycera.reports import markup
 from polycera.reports.markup import Html
 from polycera.reports.numbers import fixed, say
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, beside, sentence
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from polycera import drawing
 from polycera.reports.history import plain
 from polycera.reports.markup import Html, element
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import Sheet, View, sentence
 from polycera.reports.views import joint
 from polycera.runs import pareto_set

@@ -8,7 +8,7 @@ from polycera.reports import markup
 from polycera.reports.history import JOINT
 from polycera.reports.markup import Html, Inside, element, join
 from polycera.reports.numbers import count, fixed, plural, real, say, seconds
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import Sheet, View, names, sentence
 
 

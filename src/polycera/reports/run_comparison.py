@@ -1,4 +1,4 @@
-"""Several runs side by side: what each reached, the best marked, and their joint scores in one picture."""
+"""Show several runs side by side: their scores, the best marked, and their joint scores."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from polycera.reports import markup
 from polycera.reports.history import JOINT, plain
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import count, fixed, real, say, seconds
-from polycera.reports.seen import RunView
+from polycera.reports.run_view import RunView
 from polycera.reports.sheet import CROWD, Sheet, View, sentence
 
 
 def names(runs: Sequence[RunView]) -> list[str]:
-    """What each run is called on the page: its folder, and where two have one name, its whole path."""
+    """Return each run's name on the page: its folder, or the path where two have the same name."""
     short = [Path(run.path).resolve().name or str(run.path) for run in runs]
     return [
         name if short.count(name) == 1 else str(run.path)
@@ -27,22 +27,24 @@ def names(runs: Sequence[RunView]) -> list[str]:
 
 
 def pictures(runs: Sequence[RunView]) -> dict[str, Any]:
-    """The joint scores of all runs that have one."""
-    found = {
+    """Return the picture of the joint scores of all runs that have one."""
+    histories = {
         name: (run.history, run.history.get(JOINT))
         for name, run in zip(names(runs), runs, strict=True)
         if run.history
     }
-    known = {
-        name: (history, column) for name, (history, column) in found.items() if column is not None
+    with_score = {
+        name: (history, column)
+        for name, (history, column) in histories.items()
+        if column is not None
     }
-    return {"joint": lambda: _joint(known)} if known else {}
+    return {"joint": lambda: _joint(with_score)} if with_score else {}
 
 
-def _joint(known: dict[str, Any]) -> drawing.Picture:
-    epochs = sorted({epoch for history, _ in known.values() for epoch in history.epochs})
+def _joint(histories: dict[str, Any]) -> drawing.Picture:
+    epochs = sorted({epoch for history, _ in histories.values() for epoch in history.epochs})
     series = {}
-    for name, (history, column) in known.items():
+    for name, (history, column) in histories.items():
         at = dict(zip(history.epochs, plain(column), strict=True))
         series[name] = [at.get(epoch) for epoch in epochs]
     return drawing.lines(
@@ -55,17 +57,17 @@ def _joint(known: dict[str, Any]) -> drawing.Picture:
 
 
 def view(sheet: Sheet, runs: Sequence[RunView]) -> View:
-    """The tables and the picture; `sheet` is of the first run and lends its headings."""
+    """Return the tables and the picture; `sheet` is that of the first run."""
     called = names(runs)
     unlike = len({run.held_out for run in runs if run.scores}) > 1
-    said = sentence(
+    note = sentence(
         "The best number of a row is marked where two runs or more have one",
         ", all measured on the same part of their rows." if unlike else ".",
     )
     return sheet.view(
         "compared",
         "Side by side",
-        said,
+        note,
         _runs(runs, called),
         sheet.figure("joint"),
         _metrics(runs, called),
@@ -104,24 +106,26 @@ def _metrics(runs: Sequence[RunView], called: Sequence[str]) -> Html | None:
         return None
     rows = [_row(runs, task, metric) for task, metric in pairs]
     head = ["task", "metric", *(markup.name(name, 40) for name in called)]
-    found = markup.table("Every metric, run by run", head, rows, range(2, len(head)))
+    table = markup.table("Every metric, run by run", head, rows, range(2, len(head)))
     return (
-        markup.folded(f"All {len(rows)} metrics", found, class_="more") if len(rows) > 60 else found
+        markup.folded(f"All {len(rows)} metrics", table, class_="more") if len(rows) > 60 else table
     )
 
 
 def _row(runs: Sequence[RunView], task: str, metric: str) -> list[Html | str]:
     scores = [run.scores.get(task, {}).get(metric) for run in runs]
-    far = np.array([_distance(score) for score in scores])
-    known = far[~np.isnan(far)]
+    distances = np.array([_distance(score) for score in scores])
+    defined = distances[~np.isnan(distances)]
     parts = {run.held_out for run, score in zip(runs, scores, strict=True) if score}
-    best = known.min() if len(known) > 1 and len(parts) == 1 else None
-    cells = [_cell(score, own == best) for score, own in zip(scores, far, strict=True)]
+    best = defined.min() if len(defined) > 1 and len(parts) == 1 else None
+    cells = [
+        _cell(score, distance == best) for score, distance in zip(scores, distances, strict=True)
+    ]
     return [markup.name(task), metric, *cells]
 
 
 def _distance(score: dict[str, Any] | None) -> float:
-    """From the ideal: the lower the better, whatever the metric's direction; NaN where undefined."""
+    """Return the distance from the ideal: lower is better for every metric; NaN where undefined."""
     value, ideal = (real(score[name]) if score else None for name in ("value", "ideal"))
     return float("nan") if value is None or ideal is None else abs(value - ideal)
 

@@ -1,4 +1,4 @@
-"""What a training saw of its tasks' gradients, place by place, held against itself before anything is drawn of it."""
+"""Read the gradient statistics of a run, and check that they fit together."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from polycera.storage.arrays import StoredArrays
 
 @dataclass(frozen=True)
 class RegionGradients:
-    """Gradients of tasks that meet in shared layers.
+    """Holds the gradients of tasks in each shared region.
 
     Attributes:
         tasks: names, m.
-        places: where they meet, p.
-        source: `balancing` for what training itself saw, `probe` for what was measured beside it.
+        places: names of the shared regions, p.
+        source: `balancing` if the training measured them itself, `probe` if a probe did.
         epochs: numbers of the e rows of weights and norms.
         looks: numbers of the k rows of cosines and conflicts.
-        weights: by which what is shared took each task's gradient, [e, p, m].
+        weights: of each task's gradient in the region, [e, p, m].
         norms: of the gradients before those weights, [e, p, m].
         cosines: between tasks, [k, p, m, m].
         conflicts: share of the steps with a negative cosine, [k, p, m, m]; None where they were not
@@ -40,14 +40,14 @@ class RegionGradients:
 
     @property
     def shares(self) -> np.ndarray:
-        """Of each task in the sum of the weighted norms, [e, p, m]; NaN where there was no gradient."""
-        pull = np.abs(np.where(np.isnan(self.weights), 1.0, self.weights)) * self.norms
-        total = np.nansum(pull, axis=-1, keepdims=True)
-        return np.divide(pull, total, out=np.full_like(pull, np.nan), where=total > 0)
+        """Return each task's share of the weighted norms, [e, p, m]; NaN without a gradient."""
+        weighted = np.abs(np.where(np.isnan(self.weights), 1.0, self.weights)) * self.norms
+        total = np.nansum(weighted, axis=-1, keepdims=True)
+        return np.divide(weighted, total, out=np.full_like(weighted, np.nan), where=total > 0)
 
 
 def read(stored: StoredArrays) -> RegionGradients:
-    """The file, in the form of today; one from before places were told apart has the one place `trunk`.
+    """Return the file's content; an old file without shared regions has the one region `trunk`.
 
     Raises:
         Damaged: where its arrays do not fit its notes.
@@ -72,17 +72,17 @@ def _read(notes: Any, arrays: dict[str, np.ndarray]) -> RegionGradients:
     places = _names(notes, "places")
     epochs, looks = ([int(number) for number in notes[name]] for name in ("epochs", "looks"))
     m, p, e, k = len(tasks), len(places), len(epochs), len(looks)
-    wanted = {
+    expected = {
         "weights": (e, p, m),
         "norms": (e, p, m),
         "cosines": (k, p, m, m),
         "conflicts": (k, p, m, m),
     }
-    for name, shape in wanted.items():
+    for name, shape in expected.items():
         if name in arrays and arrays[name].shape != shape:
-            came = list(arrays[name].shape)
+            actual = list(arrays[name].shape)
             raise ValueError(
-                f"its {name} are {came}, and {list(shape)} follows from its tasks, shared regions "
+                f"its {name} are {actual}, and {list(shape)} follows from its tasks, shared regions "
                 "and epochs"
             )
     found = (arrays["weights"], arrays["norms"], arrays["cosines"], arrays.get("conflicts"))
@@ -92,11 +92,11 @@ def _read(notes: Any, arrays: dict[str, np.ndarray]) -> RegionGradients:
 
 
 def _names(notes: Any, what: str) -> list[str]:
-    found = notes[what] if isinstance(notes, dict) else None
+    names = notes[what] if isinstance(notes, dict) else None
     if (
-        not isinstance(found, list | tuple)
-        or not found
-        or not all(isinstance(name, str) for name in found)
+        not isinstance(names, list | tuple)
+        or not names
+        or not all(isinstance(name, str) for name in names)
     ):
         raise ValueError(f"its {what} are not a list of names")
-    return list(found)
+    return list(names)
