@@ -50,10 +50,10 @@ PICTURES: dict[str, str] = {
     "weights": "weight of each task's loss over time",
     "trunk-weights": "weight of each task's gradient in the shared layers over time",
     "gradient-norms": "norm of each task's gradient over time",
-    "shares/PLACE": "share of each task in the gradient of shared layers, over time",
-    "opposition/PLACE": "mean and lowest cosine over all pairs of tasks, over time",
-    "cosines/PLACE": "mean cosine between the gradients of every two tasks",
-    "conflicts/PLACE": "how often the gradients of two tasks oppose each other",
+    "shares/REGION": "share of each task in the gradient of shared layers, over time",
+    "opposition/REGION": "mean and lowest cosine over all pairs of tasks, over time",
+    "cosines/REGION": "mean cosine between the gradients of every two tasks",
+    "conflicts/REGION": "how often the gradients of two tasks oppose each other",
     "sharing": "the network: which layers serve which tasks",
     "reliability/TASK": "predicted against observed frequency",
     "precision-recall/TASK": "precision and recall, with the threshold in use",
@@ -64,7 +64,7 @@ PICTURES: dict[str, str] = {
     "coverage/TASK": "share of rows below each predicted quantile",
     "importance/TASK": "what a task loses when a column is shuffled",
 }
-"""Name -> what it shows. TASK, TERM and PLACE stand for names of the run; a label of many comes after its task."""
+"""Name -> what it shows. TASK, TERM and REGION stand for names of the run; a label of many comes after its task."""
 
 
 def of(seen: RunView) -> dict[str, Callable[[], Picture]]:
