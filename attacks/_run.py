@@ -285,7 +285,7 @@ def used(place: Place, begun: bool) -> Outcome:
             "predict on the line": lambda: line("predict", run, table),
             "evaluate on the line": lambda: line("evaluate", run),
             "pick on the line": lambda: line(
-                "pick", run, "--weight", "churn=1", "--out", f"{run}/picked"
+                "pick", run, "--score-weight", "churn=1", "--out", f"{run}/picked"
             ),
             "resume": lambda: pc.resume(run, progress=False),
         }

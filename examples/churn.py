@@ -65,7 +65,7 @@ def main():
     )
     skills = {name: model.scores[name][task.headline].skill for name, task in model.tasks.items()}
     answers, money = (
-        model.answer(X[test], verbose=0)["churn"],
+        model.predict_labels(X[test], verbose=0)["churn"],
         model.predict(X[test], verbose=0)["revenue_loss"],
     )
     print(

@@ -66,7 +66,7 @@ def main():
     print(f"power    R2 {measured['power/r2']:.3f}, RMSE {measured['power/rmse']:.0f} watt")
     print(f"state    accuracy {measured['state/accuracy']:.3f} over {len(STATES)} classes")
     print(f"failure  AUC {measured['failure/auc']:.3f}")
-    answers = model.answer(part(x, slice(1200, 1203)), verbose=0)
+    answers = model.predict_labels(part(x, slice(1200, 1203)), verbose=0)
     for power, state, failure in zip(
         answers["power"], answers["state"], answers["failure"], strict=True
     ):

@@ -210,9 +210,7 @@ def _metrics(path: Path, names: Any, kinds: Any, skills: np.ndarray, validation:
         "parameters": 2690,
         "epochs": 1,
     }
-    atomic.write(
-        path / folder.METRICS, manifest.page({"held_out": held, held: table, **more, **facts})
-    )
+    atomic.write(path / folder.METRICS, manifest.page({"part": held, held: table, **more, **facts}))
 
 
 def _gradients(path: Path, names: Sequence[str], epochs: int, rng: Any) -> list[str]:

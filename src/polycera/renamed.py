@@ -39,8 +39,8 @@ NAMES: dict[str, dict[str, str]] = {
 ARGUMENTS: dict[str, dict[str, str]] = {}
 """Function -> old argument -> new argument; `arguments` fills it in as modules are imported."""
 
-METHODS: dict[str, str] = {}
-"""Old method -> new method, with their class; `method` fills it in as modules are imported."""
+MEMBERS: dict[str, str] = {}
+"""Old method or attribute, with its class -> new one; filled in as modules are imported."""
 
 
 def sentence(old: str, new: str) -> str:
@@ -87,13 +87,15 @@ def arguments(**new_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        owner = function.__qualname__.removesuffix(".__init__")
-        ARGUMENTS[f"{function.__module__}.{function.__qualname__}"] = dict(new_names)
+        name = function.__qualname__
+        ARGUMENTS[f"{function.__module__}.{name}"] = dict(new_names)
 
         @functools.wraps(function)
         def renaming(*args: P.args, **kwargs: P.kwargs) -> R:
             if not new_names.keys().isdisjoint(kwargs):
-                kwargs = _with_new_names(owner, kwargs, new_names)  # type: ignore[assignment]
+                # the class that the user named may be a subclass of the one that has `__init__`
+                owner = type(args[0]).__name__ if name.endswith(".__init__") else name
+                kwargs = options(owner, kwargs, new_names, stacklevel=4)  # type: ignore[assignment]
             return function(*args, **kwargs)
 
         return renaming
@@ -101,22 +103,27 @@ def arguments(**new_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _with_new_names(
-    owner: str, given: Mapping[str, Any], new_names: Mapping[str, str]
+def options(
+    owner: str, given: Mapping[str, Any], new_names: Mapping[str, str], stacklevel: int = 4
 ) -> dict[str, Any]:
-    """Return keyword arguments under their new names, with a warning for each old name.
+    """Return named options under their new names, with a warning for each old name.
+
+    Args:
+        owner: what takes the options, for the warning.
+        given: name -> value.
+        new_names: old name -> new name.
+        stacklevel: frames from `warn` to the user's line.
 
     Raises:
-        InputError: where an argument comes under both names.
+        InputError: where an option comes under both names.
     """
     renamed = dict(given)
     for old, new in new_names.items():
         if old not in renamed:
             continue
         if new in renamed:
-            raise InputError(f"{owner} got {old}= and {new}=, which are one argument: pass {new}=.")
-        # from here: this function, the decorated function, the user's line
-        warn(f"{owner}({old}=)", f"{new}=", stacklevel=4)
+            raise InputError(f"{owner} got {old}= and {new}=, which are one option: pass {new}=.")
+        warn(f"{owner}: {old}=", f"{new}=", stacklevel)
         renamed[new] = renamed.pop(old)
     return renamed
 
@@ -135,7 +142,7 @@ def method(old: str, function: Callable[P, R]) -> Callable[P, R]:
         ...     answer = method("answer", predict_labels)
     """
     owner, _, new = function.__qualname__.rpartition(".")
-    METHODS[f"{function.__module__}.{owner}.{old}"] = new
+    MEMBERS[f"{function.__module__}.{owner}.{old}"] = new
 
     @functools.wraps(function)
     def renaming(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -144,3 +151,54 @@ def method(old: str, function: Callable[P, R]) -> Callable[P, R]:
 
     renaming.__doc__ = f"Call `{new}`, which is the new name of this method."
     return renaming
+
+
+class Keys(dict[str, Any]):
+    """Gives values under their old keys too, with a warning.
+
+    Args:
+        values: key -> value.
+        new_keys: old key -> new key.
+        owner: what holds the keys, for the warning.
+
+    Examples:
+        >>> Keys({"part": "test"}, {"held_out": "part"}, "metrics")
+        {'part': 'test'}
+    """
+
+    def __init__(self, values: Mapping[str, Any], new_keys: Mapping[str, str], owner: str) -> None:
+        super().__init__(values)
+        self.new_keys, self.owner = new_keys, owner
+
+    def __missing__(self, key: str) -> Any:
+        if key not in self.new_keys:
+            raise KeyError(key)
+        new = self.new_keys[key]
+        warn(f"{self.owner}[{key!r}]", f"{self.owner}[{new!r}]")
+        return self[new]
+
+
+class Attribute:
+    """Gives an attribute under its old name, with a warning.
+
+    Args:
+        new: the new name.
+
+    Examples:
+        >>> class Point:
+        ...     loss_weights = 1.0
+        ...     weights = Attribute("loss_weights")
+    """
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+
+    def __set_name__(self, owner: type, old: str) -> None:
+        self.old, self.owner = old, owner.__name__
+        MEMBERS[f"{owner.__module__}.{owner.__name__}.{old}"] = self.new
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        warn(f"{self.owner}.{self.old}", f"{self.owner}.{self.new}")
+        return getattr(instance, self.new)

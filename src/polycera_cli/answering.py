@@ -33,13 +33,13 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
 
     if file is None:
         note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json"))
-    held_out = opened.metrics["held_out"]
-    measured = opened.metrics[held_out] if file is None else as_values(opened.evaluate(str(file)))
+    part = opened.metrics["part"]
+    measured = opened.metrics[part] if file is None else as_values(opened.evaluate(str(file)))
     if json_:
         print_json(measured)
     else:
         kinds = {task["name"]: task["kind"] for task in opened.spec.tasks if "kind" in task}
-        table(measured, kinds, f"the {held_out} rows" if file is None else str(file))
+        table(measured, kinds, f"the {part} rows" if file is None else str(file))
     return 0
 
 

@@ -82,7 +82,7 @@ def compare_weightings(
     file: Path,
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
-    weights: Names = None,
+    loss_weights: Names = None,
     out: Annotated[Path, Parameter(name=("--out", "--output", "-o"))],
     source: Path | None = None,
     kind: Names = None,
@@ -101,7 +101,7 @@ def compare_weightings(
         A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other weights.
     target
         A column to predict; repeat it for several. Not with a run, which has its own.
-    weights
+    loss_weights
         NAME=NUMBER,NAME=NUMBER, one set of loss weights; repeat it for several. Default: a few that are usual.
     out
         A folder for the runs. The same command keeps finished runs there and resumes those that were cut off.
@@ -127,7 +127,7 @@ def compare_weightings(
     pc = package()
     from polycera.experiments.compare_weightings import compare_weightings
 
-    weightings = [_weights(option) for option in weights] if weights else None
+    weightings = [_weights(option) for option in loss_weights] if loss_weights else None
     options: dict[str, Any] = {
         "out": out,
         "seeds": seeds,
@@ -171,7 +171,7 @@ def _weights(option: str) -> dict[str, float]:
             names[-1] += f",{text}"
         else:
             names.append(text)
-    return numbers(names, "--weights")
+    return numbers(names, "--loss-weights")
 
 
 def _refuse_beside_a_run(options: dict[str, Any]) -> None:
@@ -200,13 +200,13 @@ def _points(result: Any) -> None:
     """Print a comparison of weightings as a table."""
     table = _table(f"Skill on the {result.part} rows (*: in the Pareto set)")
     tasks = list(result.points[0].tasks)[:MANY]
-    table.add_column("weights")
+    table.add_column("loss weights")
     for task in tasks:
         table.add_column(cell(task, 20), justify="right")
     table.add_column("")
     for point in result.points:
         skills = [number(point.tasks[task].skill, 3) for task in tasks]
-        _add(table, point.name, *skills, "*" if point.front else "")
+        _add(table, point.name, *skills, "*" if point.in_pareto_set else "")
     _show(table, len(tasks))
     written("Runs: ", result.path)
 

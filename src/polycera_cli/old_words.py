@@ -11,7 +11,11 @@ COMMANDS = {
 }
 """Old name of a command -> new name."""
 
-OPTIONS: dict[str, dict[str, str]] = {}
+OPTIONS = {
+    "compare-weightings": {"--weights": "--loss-weights"},
+    "fit": {"--joint": "--score-weight", "--weight": "--loss-weight"},
+    "pick": {"--weight": "--score-weight"},
+}
 """Command -> old option -> new option."""
 
 

@@ -117,15 +117,15 @@ def cell(text: object, limit: int = 40) -> Any:
 
 def reached(run: Any, json_: bool) -> None:
     """Print the result of a training."""
-    held_out = run.metrics["held_out"]
+    part = run.metrics["part"]
     if json_:
         print_json({"run": str(run.path), **run.metrics, "seconds": run.seconds})
         return
     if not settings.quiet:
         table(
-            run.metrics[held_out],
+            run.metrics[part],
             {t.name: t.kind for t in run.tasks.values()},
-            f"the {held_out} rows",
+            f"the {part} rows",
         )
         say(f"Spec: {run.path / 'spec.yaml'} (copy it, edit it, and pass it back with --spec).")
     written("Run:  ", run.path)

@@ -23,8 +23,8 @@ def fit(
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     kind: Names = None,
-    weight: Names = None,
-    joint: Names = None,
+    loss_weight: Names = None,
+    score_weight: Names = None,
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     column: Names = None,
     exclude: Names = None,
@@ -61,10 +61,10 @@ def fit(
     kind
         NAME=KIND where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal,
         count, quantile.
-    weight
-        NAME=NUMBER, the loss weight of a task: its factor in the total loss.
-    joint
-        NAME=NUMBER, the score weight of a task: its factor in the joint score by which training stops.
+    loss_weight
+        NAME=NUMBER, what a task's loss is multiplied by in the loss that is minimised; repeat it for several.
+    score_weight
+        NAME=NUMBER, how much a task counts in the joint score by which training stops; repeat it for several.
     threshold
         Metric used to choose the decision threshold on validation rows; default f1; none: 0.5.
     column
@@ -100,7 +100,8 @@ def fit(
     gradients
         Which gradients are balanced: those at the features before the heads, or those of all shared parameters.
     preference
-        NAME=NUMBER, a task's preference, for the weighting and balancing methods that take one.
+        NAME=NUMBER, a task's preference inside the method of --weighting or --balancing, for methods that take one;
+        without such a method use --loss-weight.
     guard
         What to do when a loss or gradient is NaN or infinite: stop the training, or skip that step.
     checkpoint_every
@@ -144,7 +145,7 @@ def fit(
     run = pc.fit(
         str(file) if file else None,
         targets(target or [], pairs(kind, "--kind")) or None,
-        weights=numbers(weight, "--weight"),
+        loss_weights=numbers(loss_weight, "--loss-weight"),
         out=out,
         spec=spec,
         columns=pairs(column, "--column"),
@@ -154,7 +155,7 @@ def fit(
         split=split,
         groups=groups,
         time=time,
-        joint=numbers(joint, "--joint"),
+        score_weights=numbers(score_weight, "--score-weight"),
         threshold=threshold,
         encoding=encoding,
         seed=seed,
@@ -201,15 +202,15 @@ def resume(
 
 
 @app.command
-def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = False) -> int:
-    """Choose an epoch of the Pareto set by your own weights, without training again.
+def pick(run: Path, *, score_weight: Names = None, out: Out = None, json_: Json = False) -> int:
+    """Choose an epoch of the Pareto set by your own score weights, without training again.
 
     Parameters
     ----------
     run
         A run folder.
-    weight
-        NAME=NUMBER, how much a task counts; repeat it for several.
+    score_weight
+        NAME=NUMBER, how much a task counts in the score; repeat it for several.
     out
         A new run folder that predicts as the chosen epoch does.
     json_
@@ -218,11 +219,11 @@ def pick(run: Path, *, weight: Names = None, out: Out = None, json_: Json = Fals
     pc = package()
     from polycera.errors import InputError
 
-    weights = numbers(weight, "--weight")
+    weights = numbers(score_weight, "--score-weight")
     if not weights:
         raise InputError(
             "Say how much each task counts: "
-            "polycera pick RUN --weight churn=0.9 --weight revenue_loss=0.1."
+            "polycera pick RUN --score-weight churn=0.9 --score-weight revenue_loss=0.1."
         )
     opened = pc.load(run)
     note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json"), read="epochs/")

@@ -228,7 +228,7 @@ def test_the_curve_and_the_command_follow_the_sliders(chromium: Any, run: pc.Run
         opened.move({"churn": 0.0, "spend": 0.25, "tier": 1.0})
         assert curve.get_attribute("d") != before
         command = opened.page.locator(".command").inner_text()
-        assert command.endswith("--weight spend=0.25 --weight tier=1")
+        assert command.endswith("--score-weight spend=0.25 --score-weight tier=1")
         label = opened.page.locator('[data-live="joint"] svg').get_attribute("aria-label")
         assert f"of those kept: epoch {opened.epochs()['chosen']}" in label
 

@@ -197,17 +197,23 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "count below zero": ((*GOOD, "--kind", "revenue=count"), ["'revenue'", "count", "0 or more"]),
     "negative weight": (
-        (*GOOD, "--weight", "churn=-1"),
+        (*GOOD, "--loss-weight", "churn=-1"),
         ["weight of task 'churn'", "-1", "0 or more"],
     ),
-    "weight of a stranger": ((*GOOD, "--weight", "chrn=1"), ["'chrn'", "did you mean 'churn'"]),
-    "weight that is no number": (
-        (*GOOD, "--weight", "churn=much"),
-        ["--weight", "NAME=NUMBER", "churn=much"],
+    "weight of a stranger": (
+        (*GOOD, "--loss-weight", "chrn=1"),
+        ["'chrn'", "did you mean 'churn'"],
     ),
-    "joint of a stranger": ((*GOOD, "--joint", "chrn=1"), ["'chrn'", "did you mean 'churn'"]),
-    "negative joint": ((*GOOD, "--joint", "churn=-1"), ["'churn'", "-1", "0 or more"]),
-    "joint of nothing": ((*GOOD, "--joint", "churn=0"), ["at least one weight above 0"]),
+    "weight that is no number": (
+        (*GOOD, "--loss-weight", "churn=much"),
+        ["--loss-weight", "NAME=NUMBER", "churn=much"],
+    ),
+    "joint of a stranger": (
+        (*GOOD, "--score-weight", "chrn=1"),
+        ["'chrn'", "did you mean 'churn'"],
+    ),
+    "negative joint": ((*GOOD, "--score-weight", "churn=-1"), ["'churn'", "-1", "0 or more"]),
+    "joint of nothing": ((*GOOD, "--score-weight", "churn=0"), ["at least one weight above 0"]),
     "role of a stranger": ((*GOOD, "--column", "zz=number"), ["'zz'", "known: 'a'"]),
     "unknown role": ((*GOOD, "--column", "a=nmber"), ["'nmber'", "did you mean 'number'"]),
     "declared a number": ((*GOOD, "--column", "c=number"), ["'c'", "number", "row 0"]),
@@ -291,8 +297,8 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "spec and targets": (("fit", "--spec", "run/spec.yaml", "-t", "churn"), ["'targets'", "spec"]),
     "spec and seed": (("fit", "--spec", "run/spec.yaml", "--seed", "4"), ["'seed'", "spec"]),
     "spec and weight": (
-        ("fit", "--spec", "run/spec.yaml", "--weight", "churn=4"),
-        ["'weights'", "spec"],
+        ("fit", "--spec", "run/spec.yaml", "--loss-weight", "churn=4"),
+        ["'loss_weights'", "spec"],
     ),
     "spec and exclude": (
         ("fit", "--spec", "run/spec.yaml", "--exclude", "a"),
@@ -419,8 +425,11 @@ MORE_CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ["'chrn'", "did you mean 'churn'"],
     ),
     "resume no run": (("resume", "nope"), ["'nope'", "no run folder"]),
-    "pick from no run": (("pick", "nope", "--weight", "churn=1"), ["'nope'", "no run folder"]),
-    "pick for a stranger": (("pick", "run", "--weight", "chrn=1"), ["'chrn'", "'churn'"]),
+    "pick from no run": (
+        ("pick", "nope", "--score-weight", "churn=1"),
+        ["'nope'", "no run folder"],
+    ),
+    "pick for a stranger": (("pick", "run", "--score-weight", "chrn=1"), ["'chrn'", "'churn'"]),
     "report of no run": (("report", "nope"), ["'nope'"]),
     "plot of no run": (("plot", "nope"), ["'nope'", "no run folder"]),
     "describe no run": (("describe-network", "nope"), ["'nope'", "no run folder"]),
@@ -713,7 +722,7 @@ def test_a_folder_that_lets_nobody_in(
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(path)
 
-    commands = (("report", "run"), ("pick", "run", "--weight", "churn=1"), ("verify", "run"))
+    commands = (("report", "run"), ("pick", "run", "--score-weight", "churn=1"), ("verify", "run"))
     with monkeypatch.context() as patched:
         patched.setattr(os, "listdir", lambda path=".": refuse(path, listdir))
         patched.setattr(os, "scandir", lambda path=".": refuse(path, scandir))

@@ -283,30 +283,30 @@ def test_an_error_in_this_process_names_the_network(
     [
         ({"targets": ["price"]}, r"Weights matter between two tasks or more"),
         (
-            {"weights": [{"prise": 1.0}]},
+            {"loss_weights": [{"prise": 1.0}]},
             r"Unknown task in the weights: 'prise'; did you mean 'price'",
         ),
-        ({"weights": {"price": 1.0}}, r"Expected weights= to be a list of dicts"),
+        ({"loss_weights": {"price": 1.0}}, r"Expected loss_weights= to be a list of dicts"),
         (
-            {"weights": ["price"]},
+            {"loss_weights": ["price"]},
             r"Expected the weights to be a dict of task to number, got 'price'",
         ),
-        ({"weights": []}, r"No weights to try"),
+        ({"loss_weights": []}, r"No weights to try"),
         (
-            {"weights": [{"price": -1.0}]},
+            {"loss_weights": [{"price": -1.0}]},
             r"Expected the weight of 'price' to be a finite number, 0 or more, got -1\.0",
         ),
         (
-            {"weights": [{"price": 10**400}]},
+            {"loss_weights": [{"price": 10**400}]},
             r"Expected the weight of 'price' to be a finite number, 0 or more, got 1000",
         ),
-        ({"weights": [{"price": 0.0, "left": 0}]}, r"are all 0, so nothing would be learned"),
-        ({"weights": [{"price": 2.0}, {"price": 2.0, "left": 1}]}, r"are given twice"),
+        ({"loss_weights": [{"price": 0.0, "left": 0}]}, r"are all 0, so nothing would be learned"),
+        ({"loss_weights": [{"price": 2.0}, {"price": 2.0, "left": 1}]}, r"are given twice"),
         (
-            {"targets": ["price"], "weights": [{"price/mse": 1.0}, {"price/mae": 1.0}]},
+            {"targets": ["price"], "loss_weights": [{"price/mse": 1.0}, {"price/mae": 1.0}]},
             r"name it in each of the weights",
         ),
-        ({"weights": [{"prise/mse": 1.0}]}, r"Unknown task in the weights: 'prise/mse'"),
+        ({"loss_weights": [{"prise/mse": 1.0}]}, r"Unknown task in the weights: 'prise/mse'"),
         (
             {"network": {"landmarks": 9}},
             r"loss weights do not affect kernel ridge: leave landmarks out",
@@ -405,7 +405,7 @@ def test_the_commands(
             5,
             "--out",
             "s",
-            "--weights",
+            "--loss-weights",
             f"price=2,{hostile}=3",
         )
         == 0
@@ -414,8 +414,10 @@ def test_the_commands(
     assert "[red]<b>&, x=1" in said
     assert "validation rows" in said
     run = next(path for path in (tmp_path / "s").iterdir() if path.is_dir())
-    assert cli("compare-weightings", run, "--out", "again", "--weights", "price=2", "--json") == 0
-    assert '"front": true' in capsys.readouterr().out
+    assert (
+        cli("compare-weightings", run, "--out", "again", "--loss-weights", "price=2", "--json") == 0
+    )
+    assert '"in_pareto_set": true' in capsys.readouterr().out
     assert cli("compare-weightings", run, "--out", "again", "-t", "price") == 2
     assert "A run has its own spec" in capsys.readouterr().err
     assert cli("compare-separate", run, "--seeds", "1") == 0

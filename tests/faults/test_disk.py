@@ -166,7 +166,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         manifest.page({"columns": [], "encoder": encoder, "rows": "", "warnings": []}),
     )
     scores = {"test": {"price": {"mse": vars(score)}}}
-    atomic.write(place / folder.METRICS, manifest.page({"held_out": "test", **scores}))
+    atomic.write(place / folder.METRICS, manifest.page({"part": "test", **scores}))
     atomic.write(place / folder.HISTORY, b"epoch,loss\n0,0.5\n1,\n")
     for name in (folder.MODEL, folder.GRADIENTS):
         arrays.write(place / name, VALUES, {"tasks": ["price"]})

@@ -198,9 +198,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "random_state": (lambda: regressor(random_state="x"), ValueError, "'x' cannot be used to seed"),
     "weights": (
-        lambda: mixed(weights={"los": 2.0}),
+        lambda: mixed(loss_weights={"los": 2.0}),
         UnknownName,
-        "Unknown output in weights: 'los'; did you mean 'loss'? known: 'loss', 'churn'.",
+        "Unknown output in loss_weights: 'los'; did you mean 'loss'? known: 'loss', 'churn'.",
     ),
     "columns": (
         lambda: regressor(FRAME, columns={"siz": "category"}),
@@ -208,7 +208,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "Unknown column 'siz'; did you",
     ),
     "joint": (
-        lambda: mixed(joint={"lost": 1.0}),
+        lambda: mixed(score_weights={"lost": 1.0}),
         UnknownName,
         "Unknown task in the joint score: 'lost'; did you",
     ),

@@ -248,11 +248,11 @@ def test_metrics_of_a_stranger_are_numbers_or_nothing(tmp_path: Path) -> None:
     }
     atomic.write(
         path / folder.METRICS,
-        b'{"held_out": "test", "test": {"mass": {"rmse": %s}, "<s>": {}}}' % manifest.page(score),
+        b'{"part": "test", "test": {"mass": {"rmse": %s}, "<s>": {}}}' % manifest.page(score),
     )
     manifest.add(path, [folder.METRICS])
     assert "verdict" in page(path).sections
-    whole = {"held_out": "test", "test": {"mass": {"rmse": score}}, **facts}
+    whole = {"part": "test", "test": {"mass": {"rmse": score}}, **facts}
     atomic.write(path / folder.METRICS, manifest.page(whole))
     manifest.add(path, [folder.METRICS])
     assert not {"b", "i", "u", "s"} & set(page(path).elements)

@@ -128,7 +128,7 @@ def test_a_run_goes_on_to_the_same_files(late: bool, made: Path, cut: Callable[.
         pc.load(run).metrics  # noqa: B018
     done = pc.resume(run, checkpoint_every="20 batches", progress=False)
     assert files(run) == files(made / "whole")
-    assert done.metrics["held_out"] == "test"
+    assert done.metrics["part"] == "test"
     assert not (run / "checkpoints").exists()
 
 
@@ -210,9 +210,7 @@ def test_the_same_call_again_after_anything(made: Path, cut: Callable[..., Path]
     pc.fit(source, ["price", "churn"], say=said.append, **again)
     assert files(run) == files(made / "whole")
     assert said[0] == f"The run {str(run)!r} was interrupted; it is resumed."
-    assert (
-        pc.fit(source, ["price", "churn"], say=said.append, **again).metrics["held_out"] == "test"
-    )
+    assert pc.fit(source, ["price", "churn"], say=said.append, **again).metrics["part"] == "test"
     assert said[-1] == f"The run {str(run)!r} has ended; there is nothing to resume."
     assert files(run) == files(made / "whole")
 
@@ -321,7 +319,7 @@ def test_verify_and_the_commands_notice_every_damaged_file(
         page = pc.report(run, tmp_path / "page.html").read_text()
         assert f"{name}" in page
         assert "is damaged or was changed" in page
-        assert name in line("pick", run, "--weight", "price=1")[1]
+        assert name in line("pick", run, "--score-weight", "price=1")[1]
         (run / name).write_bytes(content)
     for name in ("predictions.csv", "spec.yaml", "manifest.json"):
         content = (run / name).read_bytes()
@@ -370,7 +368,7 @@ def test_a_run_that_has_ended_is_left_alone(made: Path) -> None:
     found = pc.resume(made / "whole", say=said.append)
     assert files(made / "whole") == before
     assert said == [f"The run {str(made / 'whole')!r} has ended; there is nothing to resume."]
-    assert found.metrics["held_out"] == "test"
+    assert found.metrics["part"] == "test"
 
 
 def test_a_full_disk_is_one_sentence_and_exit_code_1(

@@ -50,7 +50,7 @@ def everything(model: pc.Model) -> dict[str, Any]:
     return {
         "predict": model.predict(X, verbose=0),
         "loud": model.predict(X, verbose=2),
-        "answer": model.answer(X, verbose=0),
+        "labels": model.predict_labels(X, verbose=0),
         "evaluate": model.evaluate(X, Y, verbose=0),
         "measure": model.measure(X, Y)["spend"]["rmse"].value,
     }

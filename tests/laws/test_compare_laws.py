@@ -51,7 +51,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     place = tmp_path_factory.mktemp("compared") / "run"
     training = OPTIONS["training"] | {"balancing": "mean"}
     joint = {"price": 1.0, "churn/auc": 2.0}
-    return pc.fit(columns(), TARGETS, out=place, joint=joint, **ALONE | {"training": training})
+    return pc.fit(
+        columns(), TARGETS, out=place, score_weights=joint, **ALONE | {"training": training}
+    )
 
 
 class Seen:
@@ -126,7 +128,11 @@ def test_joint_and_separate_networks_see_the_same_rows_and_start_alike(
     )
     alone = {call["tasks"][0]: call["training"] for call in seen.calls if len(call["tasks"]) == 1}
     assert {(one.weighting, one.balancing) for one in alone.values()} == {(None, None)}
-    assert [dict(alone[name].joint) for name in TARGETS] == [{"price": 1.0}, {"churn/auc": 2.0}, {}]
+    assert [dict(alone[name].score_weights) for name in TARGETS] == [
+        {"price": 1.0},
+        {"churn/auc": 2.0},
+        {},
+    ]
     assert all(task.weight == 1 for call in seen.calls for task in call["model"].tasks.values())
     assert joint[0]["training"] == begun.spec.training
 
@@ -262,7 +268,7 @@ def test_a_weighting_is_what_fit_does_with_these_weights_and_goes_on(
         ["price=2,churn=1,few=1"],
         ["price=1,churn=4,few=1"],
     ]
-    plain = pc.fit(columns(), TARGETS, weights={"churn": 4.0}, out=tmp_path / "plain", **ALONE)
+    plain = pc.fit(columns(), TARGETS, loss_weights={"churn": 4.0}, out=tmp_path / "plain", **ALONE)
     swept = pc.load(tmp_path / "swept" / "price=1,churn=4,few=1")
     assert (swept.path / folder.MODEL).read_bytes() == (plain.path / folder.MODEL).read_bytes()
     point = found.points[1]
@@ -271,12 +277,12 @@ def test_a_weighting_is_what_fit_does_with_these_weights_and_goes_on(
         point.tasks["churn"].skill
         == swept.metrics["validation"]["churn"][point.tasks["churn"].metric]["skill"]
     )
-    assert point.held_out["price"].value == swept.metrics["test"]["price"]["rmse"]["value"]
+    assert point.test["price"].value == swept.metrics["test"]["price"]["rmse"]["value"]
     best = found.best({"churn": 1.0})
     assert best.metrics["validation"]["churn"]["auc"]["skill"] == max(
         p.tasks["churn"].skill for p in found.points
     )
-    assert 1 <= len(found.front) <= 2
+    assert 1 <= len(found.pareto_set) <= 2
     picture = found.picture("price", "churn").page()
     assert "skill of price" in picture
     assert "skill of churn" in picture
@@ -323,7 +329,7 @@ def test_weightings_of_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     tried = [{"price/mse": 0.8, "price/mae": 0.2}, {"price/mse": 0.0, "price/mae": 1.0}]
     price = pc.Regression("price", loss={"mse": 1.0, "mae": 1.0})
     found = pc.compare_weightings(table, [price], tried, out=tmp_path / "one", processes=1, **quick)
-    assert [point.weights for point in found.points] == tried
+    assert [point.loss_weights for point in found.points] == tried
     named = pc.compare_weightings(
         table, ["price"], tried, out=tmp_path / "two", processes=1, **quick
     )
@@ -334,7 +340,7 @@ def test_weightings_of_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     ]
     assert terms[0] in [{"mse": 0.8, "mae": 0.2}, {"mse": 0.0, "mae": 1.0}]
     again = pc.compare_weightings(
-        table, spec=first.spec, weights=tried[1:], out=tmp_path / "three", processes=1
+        table, spec=first.spec, loss_weights=tried[1:], out=tmp_path / "three", processes=1
     )
     assert again.points[0].tasks == found.points[1].tasks
     assert found.points[0].tasks != found.points[1].tasks

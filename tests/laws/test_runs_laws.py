@@ -67,7 +67,7 @@ specs = st.builds(
         batch_size=st.none() | st.integers(1, 10**6),
         max_steps=st.integers(1, 10**9),
         patience_steps=st.integers(1, 10**9),
-        joint=st.dictionaries(texts, numbers, max_size=3),
+        score_weights=st.dictionaries(texts, numbers, max_size=3),
     ),
     seed=st.integers(0, 2**32 - 1),
 )

@@ -311,7 +311,7 @@ def test_the_verdict_on_data_whose_answer_is_known(
     run = pc.fit(
         rows,
         tasks,
-        weights=weights,
+        loss_weights=weights,
         out=tmp_path / "run",
         split="part",
         network=network,

@@ -237,7 +237,7 @@ def test_predictions_in_several_batches_are_those_of_one(monkeypatch: pytest.Mon
 def test_outputs_and_weights_go_by_the_names_of_y() -> None:
     X, y = numbers()
     frame = pd.DataFrame(y, columns=["heat", "cold"])
-    tilted = pc.PolyceraRegressor(**SMALL, weights={"heat": 100.0}).fit(X, frame)
+    tilted = pc.PolyceraRegressor(**SMALL, loss_weights={"heat": 100.0}).fit(X, frame)
     logs = {name: values[-1] for name, values in tilted.history_.items()}
     assert logs["loss"] == pytest.approx(100.0 * logs["heat/mse"] + logs["cold/mse"], rel=1e-5)
     named = pd.DataFrame(X, columns=["y0", "y1", "c", "d"])
@@ -348,7 +348,7 @@ def test_it_goes_through_pipelines_searches_and_folds() -> None:
         pc.PolyceraEstimator(**SMALL), X, y[["churn", "spend"]], cv=2, error_score="raise"
     )
     assert (scores["test_score"] > 0.2).all()
-    asked = pc.PolyceraEstimator(TASKS, joint={"churn": 1.0}, threshold="none", **SMALL)
+    asked = pc.PolyceraEstimator(TASKS, score_weights={"churn": 1.0}, threshold="none", **SMALL)
     assert clone(asked).get_params() == asked.get_params()
 
 

@@ -101,9 +101,9 @@ def test_the_folder_holds_what_was_promised_and_nothing_else(run: pc.Run) -> Non
     found = {path.name for path in run.path.iterdir()}
     # a training of seconds may end without a look at gradients
     assert found - {"gradients.safetensors"} == FILES
-    assert run.metrics["held_out"] == "test"
+    assert run.metrics["part"] == "test"
     assert set(run.metrics) == {
-        "held_out",
+        "part",
         "validation",
         "test",
         "rows",
@@ -376,8 +376,8 @@ def test_weights_and_joint_by_name(work: Path, tmp_path: Path) -> None:
         {"revenue": "regression", "churn": "binary"},
         out=tmp_path / "run",
         exclude=["plan"],
-        weights={"churn": 4.0},
-        joint={"churn": 1.0},
+        loss_weights={"churn": 4.0},
+        score_weights={"churn": 1.0},
         training=QUICK,
         network=SMALL,
     )
@@ -452,7 +452,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "share": ({"validation": -0.1}, "data.parts.validation is -0.1"),
     "network": ({"network": {"dropout": 1.0}}, "network.dropout is 1.0"),
     "seed": ({"seed": 1.5}, "seed is 1.5"),
-    "weight": ({"weights": {"chrn": 1.0}}, "did you mean 'churn'"),
+    "weight": ({"loss_weights": {"chrn": 1.0}}, "did you mean 'churn'"),
     "taken": ({"out": "."}, "already exists"),
     "source": ({"source": 3}, "a int came"),
 }
@@ -493,7 +493,7 @@ def test_load_says_what_is_missing(tmp_path: Path) -> None:
 def test_the_documented_options_are_the_spec_s() -> None:
     """The docstring of `fit` names each."""
     for kind in (Network, Training):
-        for name in set(kind.__struct_fields__) - {"joint"}:
+        for name in kind.__struct_fields__:
             assert f"`{name}`" in (pc.fit.__doc__ or ""), name
 
 

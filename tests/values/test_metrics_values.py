@@ -468,7 +468,7 @@ def test_answered_quantiles_never_cross(seen: SimpleNamespace) -> None:
 
 @pytest.mark.nobackend
 def test_a_logit_of_zero_is_a_no_while_training_too() -> None:
-    """`evaluate` and `answer` give yes above one half only; a network of zeros gives one half."""
+    """The positive class is predicted above one half only; a network of zeros gives one half."""
     y, raw, counted = (
         np.array(v, "float64").reshape(-1, 1, 1) for v in ([1, 0, 0], [0.0, 0.0, 0.0], [1, 1, 1])
     )

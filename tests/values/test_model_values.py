@@ -79,7 +79,7 @@ model = keras.models.load_model(folder + "/m.keras")
 x, y = rows()
 predicted = model.predict(x, verbose=0)
 np.savez(folder + "/predicted.npz", **{{n: v.astype("float64") for n, v in predicted.items()}})
-assert list(model.answer(x, verbose=0)["colour"][:1])[0] in ("red", "green", "blue")
+assert list(model.predict_labels(x, verbose=0)["colour"][:1])[0] in ("red", "green", "blue")
 history = model.fit(x, y, **PLAIN).history
 trained = [np.asarray(keras.ops.convert_to_numpy(v)) for v in model.variables]
 np.savez(folder + "/trained.npz", *trained)

@@ -187,7 +187,7 @@ def test_skills_of_epochs_are_computed_where_the_joint_score_watched_another_met
 ) -> None:
     path = folders.make(tmp_path / "run", ["mass", "sex"], epochs=5)
     run, other = run_view.RunView(path), run_view.RunView(path)
-    other.spec.training.joint = {"mass/r2": 1.0, "sex": 1.0}
+    other.spec.training.score_weights = {"mass/r2": 1.0, "sex": 1.0}
     assert set(other.epoch_skills) == {"mass", "sex"}
     np.testing.assert_allclose(other.epoch_skills["mass"], run.epoch_skills["mass"], rtol=1e-12)
 
@@ -205,7 +205,7 @@ def test_sliders_begin_with_the_weights_of_the_joint_score(
     tmp_path: Path, weights: dict[str, float], sliders: list[float]
 ) -> None:
     run = run_view.RunView(folders.make(tmp_path / "run", ["mass", "sex"], epochs=3))
-    run.spec.training.joint = weights
+    run.spec.training.score_weights = weights
     found = joint.data(run)
     assert found is not None and found["weights"] == sliders
 

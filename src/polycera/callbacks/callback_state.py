@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from polycera.errors import InputError, shorten
+from polycera.runs import old_keys
 from polycera.storage import state_json
 
 NOT_STATE = {"_model", "params", "validation_data", "model", "monitor_op"}
@@ -45,7 +46,14 @@ def write(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
         if hasattr(callback, "set_state"):
             callback.set_state(saved["state"])
         else:
-            vars(callback).update(_allowed(callback, saved["state"]))
+            vars(callback).update(_allowed(callback, _state_of(saved)))
+
+
+def _state_of(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved state with the names that its keys have today."""
+    name = saved["class"]
+    state: dict[str, Any] = old_keys.renewed({name: saved["state"]}, old_keys.CALLBACKS)[name]
+    return state
 
 
 def _allowed(callback: Any, state: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from polycera import renamed
 from polycera.callbacks.joint_checkpoint import Holding, checked_delta
 from polycera.callbacks.joint_score import Scale
 from polycera.errors import InputError, UnknownName
@@ -21,7 +22,7 @@ class JointEarlyStopping(Holding):
     out best.
 
     Args:
-        weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
+        score_weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
         patience: epochs without an improvement of the joint score; or task name -> epochs: training
             then stops when each of these tasks has gone longer than that without an improvement of
             its own.
@@ -45,9 +46,10 @@ class JointEarlyStopping(Holding):
         ... )
     """
 
+    @renamed.arguments(weights="score_weights")
     def __init__(
         self,
-        weights: Mapping[str, float] | None = None,
+        score_weights: Mapping[str, float] | None = None,
         *,
         patience: int | Mapping[str, int] = 10,
         least: int | None = None,
@@ -62,7 +64,7 @@ class JointEarlyStopping(Holding):
         verbose: int = 0,
     ) -> None:
         given: dict[str, Any] = dict(mode=mode, trivial=trivial, ideal=ideal, verbose=verbose)
-        super().__init__(weights, scale=scale, how=how, reference=reference, **given)
+        super().__init__(score_weights, scale=scale, how=how, reference=reference, **given)
         counts = list(patience.values()) if isinstance(patience, Mapping) else [patience]
         if not counts or any(
             isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts

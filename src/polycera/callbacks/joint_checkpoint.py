@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from polycera import renamed
 from polycera.callbacks.joint_score import JointScore, Scale
 from polycera.errors import InputError, shorten
 from polycera.model import variables
@@ -74,7 +75,7 @@ class JointCheckpoint(Holding):
 
     Args:
         path: path of the file: `.keras` for the whole model, `.safetensors` for its weights.
-        weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
+        score_weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
         min_delta: an improvement has to be larger than this.
         verbose: 1 prints each improvement, and where the model was saved.
 
@@ -91,10 +92,11 @@ class JointCheckpoint(Holding):
         >>> watch = pc.callbacks.JointCheckpoint("best.keras", {"churn": 0.7, "revenue_loss": 0.3})
     """
 
+    @renamed.arguments(weights="score_weights")
     def __init__(
         self,
         path: str | Path,
-        weights: Mapping[str, float] | None = None,
+        score_weights: Mapping[str, float] | None = None,
         *,
         min_delta: float = 0.0,
         scale: Scale = "skill",
@@ -106,7 +108,7 @@ class JointCheckpoint(Holding):
         verbose: int = 0,
     ) -> None:
         given: dict[str, Any] = dict(mode=mode, trivial=trivial, ideal=ideal, verbose=verbose)
-        super().__init__(weights, scale=scale, how=how, reference=reference, **given)
+        super().__init__(score_weights, scale=scale, how=how, reference=reference, **given)
         self.path, self.min_delta = Path(path), checked_delta(min_delta)
         if self.path.suffix not in (".keras", arrays.SUFFIX):
             raise InputError(

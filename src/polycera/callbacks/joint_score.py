@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from polycera import renamed
 from polycera.callbacks.score_scale import MEANS, NEEDS, SCALES, EpochMetrics, best, own_scale
 from polycera.callbacks.watched_metrics import Given, LogWatch, watch
 from polycera.errors import InputError, UnknownName, listing, shorten
@@ -32,7 +33,7 @@ class JointScore(keras.callbacks.Callback):
     that epoch's mean, with a warning the first time.
 
     Args:
-        weights: task name -> weight, or `"task/metric"` -> weight for another metric than the
+        score_weights: task name -> weight, or `"task/metric"` -> weight for another metric than the
             task's headline. Default: every task's headline metric, equally. For a Keras model
             without tasks: name in the logs -> weight,
             `{"val_churn_auc": 0.7, "val_price_mae": 0.3}`. A list of weights where the model's
@@ -78,9 +79,10 @@ class JointScore(keras.callbacks.Callback):
         ... ]
     """
 
+    @renamed.arguments(weights="score_weights")
     def __init__(
         self,
-        weights: Mapping[str, float] | None = None,
+        score_weights: Mapping[str, float] | None = None,
         *,
         scale: Scale = "skill",
         how: str = "mean",
@@ -91,7 +93,7 @@ class JointScore(keras.callbacks.Callback):
         verbose: int = 0,
     ) -> None:
         super().__init__()
-        self.weights, self.reference = weights, dict(reference or {})
+        self.score_weights, self.reference = score_weights, dict(reference or {})
         _check_scale(scale)
         if how not in MEANS:
             raise UnknownName("mean of the joint score", how, MEANS)
@@ -100,8 +102,8 @@ class JointScore(keras.callbacks.Callback):
             raise InputError(
                 'scale="single" and reference={task: value} of separate networks go together.'
             )
-        if weights is not None:
-            check_weights(weights, "joint score")
+        if score_weights is not None:
+            check_weights(score_weights, "joint score")
         given = Given.of(mode, trivial, ideal)
         self.mode, self.trivial, self.ideal = given.mode, given.trivial, given.ideal
         self._watch: Any = None
@@ -148,7 +150,7 @@ class JointScore(keras.callbacks.Callback):
         """Find the metrics that the weights name, check all names and reset the state."""
         needs = NEEDS[self.scale] if isinstance(self.scale, str) else ()
         given = Given(self.mode, self.trivial, self.ideal)
-        self._watch = watch(self.model, self.weights, "joint score", given, needs)
+        self._watch = watch(self.model, self.score_weights, "joint score", given, needs)
         names = self._watch.names
         # `names` is empty while a list of weights has no names yet: there is nothing to compare
         for values, what in ((self.reference, "the reference"), (self._own_scales, "scale=")):

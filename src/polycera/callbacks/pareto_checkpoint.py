@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from polycera import renamed
 from polycera.callbacks.joint_checkpoint import finite, say_not_finite
 from polycera.callbacks.joint_score import check_weights
 from polycera.callbacks.score_scale import NEEDS
@@ -36,8 +37,8 @@ class ParetoCheckpoint(keras.callbacks.Callback):
 
     Args:
         folder: the folder of the files; it is created if it does not exist.
-        weights: the tasks, or `"task/metric"`, that are watched: a list of names, or weights as
-            `JointScore` takes them, of which 0 leaves a task out. Default: every task's headline
+        score_weights: the tasks, or `"task/metric"`, that are watched: a list of names, or weights
+            as `JointScore` takes them, of which 0 leaves a task out. Default: every task's headline
             metric. For a Keras model without tasks: names in the logs, such as
             `["val_churn_auc", "val_price_mae"]`.
         keep: the most epochs to store, 2 to 16.
@@ -57,10 +58,11 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         >>> # watch.pick({"churn": 0.9, "revenue_loss": 0.1})
     """
 
+    @renamed.arguments(weights="score_weights")
     def __init__(
         self,
         folder: str | Path,
-        weights: Mapping[str, float] | Sequence[str] | None = None,
+        score_weights: Mapping[str, float] | Sequence[str] | None = None,
         *,
         keep: int = 8,
         mode: Mapping[str, str] | None = None,
@@ -74,7 +76,7 @@ class ParetoCheckpoint(keras.callbacks.Callback):
                 f"ParetoCheckpoint keeps 2 to {MOST} epochs, got keep={shorten(repr(keep))}."
             )
         self.folder, self.keep = Path(folder).resolve(), keep
-        self.weights = None if weights is None else _weights(weights)
+        self.score_weights = None if score_weights is None else _weights(score_weights)
         given = Given.of(mode, trivial, ideal)
         self.mode, self.trivial, self.ideal, self.verbose = (
             given.mode,
@@ -99,7 +101,9 @@ class ParetoCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Reset the state, find the watched metrics and create the folder."""
         given = Given(self.mode, self.trivial, self.ideal)
-        self._watch = watch(self.model, self.weights, "set of kept epochs", given, NEEDS["skill"])
+        self._watch = watch(
+            self.model, self.score_weights, "set of kept epochs", given, NEEDS["skill"]
+        )
         self._begin()
         atomic.make_folder(self.folder)
 
@@ -151,12 +155,13 @@ class ParetoCheckpoint(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def pick(self, weights: Mapping[str, float]) -> int:
+    @renamed.arguments(weights="score_weights")
+    def pick(self, score_weights: Mapping[str, float]) -> int:
         """Load the stored epoch that is best under these weights into the model.
 
         Args:
-            weights: task, or `"task/metric"`, -> weight of its skill; a task that is not named has
-                weight 0.
+            score_weights: task, or `"task/metric"`, -> weight of its skill; a task that is not
+                named has weight 0.
 
         Returns:
             the number of that epoch.
@@ -170,9 +175,9 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         if lost := sorted(self._skills.keys() - {item.epoch for item in stored}):
             warnings.warn(
                 f"The kept epochs {lost} cannot be read any more; the others remain.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        best = kept_epochs.pick(stored, weights)
+        best = kept_epochs.pick(stored, score_weights)
         restore(self.model, best)
         return best.epoch
 

@@ -6,13 +6,14 @@ import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from polycera import renamed
 from polycera.data import Table
 from polycera.data.column import kind_of
 from polycera.errors import UnknownName
@@ -22,6 +23,9 @@ from polycera.tabular.in_memory import FittedNetwork, learn
 from polycera.tabular.prepare import prepare
 from polycera.tasks import Task
 from polycera.typing import Array, TaskName
+
+OLD_PARAMETERS = {"weights": "loss_weights", "joint": "score_weights"}
+"""Old names of parameters -> new names."""
 
 
 class Learner(BaseEstimator):
@@ -34,6 +38,7 @@ class Learner(BaseEstimator):
     learned_: FittedNetwork
     n_features_in_: int
 
+    @renamed.arguments(weights="loss_weights")
     def __init__(
         self,
         *,
@@ -48,7 +53,7 @@ class Learner(BaseEstimator):
         patience_steps: int | None = None,
         weighting: Any = None,
         balancing: Any = None,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         columns: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
@@ -65,11 +70,16 @@ class Learner(BaseEstimator):
         self.patience_steps = patience_steps
         self.weighting = weighting
         self.balancing = balancing
-        self.weights = weights
+        self.loss_weights = loss_weights
         self.columns = columns
         self.validation = validation
         self.random_state = random_state
         self.verbose = verbose
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, as scikit-learn does; old names are accepted with a warning."""
+        super().set_params(**renamed.options(type(self).__name__, params, OLD_PARAMETERS))
+        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "learned_")
@@ -144,11 +154,11 @@ class Learner(BaseEstimator):
         }
 
     def _weighted(self, tasks: list[Task]) -> list[Task]:
-        """Return the tasks with the loss weights from the parameter `weights`."""
-        weights, names = dict(self.weights or {}), [task.name for task in tasks]
+        """Return the tasks with the loss weights from the parameter `loss_weights`."""
+        weights, names = dict(self.loss_weights or {}), [task.name for task in tasks]
         for name in weights:
             if name not in names:
-                raise UnknownName("output in weights:", name, names)
+                raise UnknownName("output in loss_weights:", name, names)
         return [
             task.replace(weight=weights[task.name]) if task.name in weights else task
             for task in tasks

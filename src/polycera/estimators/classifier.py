@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from polycera import renamed
 from polycera.estimators.base import Learner
 from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import complete_labels, names_of
@@ -48,8 +49,8 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         patience_steps: steps without a better score before the training stops.
         weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
             `polycera methods`.
-        weights: output -> loss weight; 1 for outputs that are not named. Outputs have the names of
-            y's columns, or y0, y1, ... where y has none.
+        loss_weights: output -> factor of its loss; 1 for outputs that are not named. Outputs have
+            the names of y's columns, or y0, y1, ... where y has none.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
         validation: share of the rows that are validation rows, whose score stops the training; 0
@@ -79,6 +80,7 @@ class PolyceraClassifier(ClassifierMixin, Learner):
     classes_: Any
     n_outputs_: int
 
+    @renamed.arguments(weights="loss_weights")
     def __init__(
         self,
         *,
@@ -94,7 +96,7 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         patience_steps: int | None = None,
         weighting: Any = None,
         balancing: Any = None,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         columns: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
@@ -113,7 +115,7 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             patience_steps=patience_steps,
             weighting=weighting,
             balancing=balancing,
-            weights=weights,
+            loss_weights=loss_weights,
             columns=columns,
             validation=validation,
             random_state=random_state,

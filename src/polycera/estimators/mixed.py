@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+from polycera import renamed
 from polycera.data import Table, columns_of
 from polycera.errors import InputError, UnknownName, listing
 from polycera.estimators.base import Learner
@@ -35,7 +36,7 @@ class PolyceraEstimator(Learner):
             names of its labels. The kinds of other columns are inferred.
         threshold: metric used to choose the decision threshold of a binary task or a label on
             validation rows: `f1`, `balanced_accuracy`, `accuracy`. `none`: a threshold of one half.
-        joint: task -> score weight in the joint score, which stops the training and which `score`
+        score_weights: task -> weight in the joint score, which stops the training and which `score`
             returns; default: equal weights.
         width, depth, dropout: sizes and dropout of the shared trunk. None, here and below: the
             default of `pc.fit`.
@@ -48,7 +49,7 @@ class PolyceraEstimator(Learner):
         patience_steps: steps without a better score before the training stops.
         weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
             `polycera methods`.
-        weights: task -> loss weight, in place of the task's own weight (1).
+        loss_weights: task -> factor of its loss, in place of the task's own weight (1).
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
         validation: share of the rows that are validation rows, whose score stops the training and
@@ -84,12 +85,13 @@ class PolyceraEstimator(Learner):
     classes_: dict[TaskName, np.ndarray]
     n_outputs_: int
 
+    @renamed.arguments(weights="loss_weights", joint="score_weights")
     def __init__(
         self,
         tasks: Any = None,
         *,
         threshold: str = "f1",
-        joint: Mapping[str, float] | None = None,
+        score_weights: Mapping[str, float] | None = None,
         width: int | None = None,
         depth: int | None = None,
         dropout: float | None = None,
@@ -101,7 +103,7 @@ class PolyceraEstimator(Learner):
         patience_steps: int | None = None,
         weighting: Any = None,
         balancing: Any = None,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         columns: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
@@ -109,7 +111,7 @@ class PolyceraEstimator(Learner):
     ) -> None:
         self.tasks = tasks
         self.threshold = threshold
-        self.joint = joint
+        self.score_weights = score_weights
         super().__init__(
             width=width,
             depth=depth,
@@ -122,7 +124,7 @@ class PolyceraEstimator(Learner):
             patience_steps=patience_steps,
             weighting=weighting,
             balancing=balancing,
-            weights=weights,
+            loss_weights=loss_weights,
             columns=columns,
             validation=validation,
             random_state=random_state,

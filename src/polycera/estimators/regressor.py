@@ -31,8 +31,8 @@ class PolyceraRegressor(RegressorMixin, Learner):
         patience_steps: steps without a better score before the training stops.
         weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
             `polycera methods`.
-        weights: output -> loss weight; 1 for outputs that are not named. Outputs have the names of
-            y's columns, or y0, y1, ... where y has none.
+        loss_weights: output -> factor of its loss; 1 for outputs that are not named. Outputs have
+            the names of y's columns, or y0, y1, ... where y has none.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
         validation: share of the rows that are validation rows, whose score stops the training; 0

@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
-from polycera import data
+from polycera import data, renamed
 from polycera.errors import InputError, Interrupted, listing, shorten
 from polycera.experiments import process_pool as side_by_side
 from polycera.experiments.seeds import seeds_of
 from polycera.experiments.weighting_comparison import JUDGED, WeightingComparison, gathered
 from polycera.experiments.weightings import Weights, checked, design, folder_of, listed
-from polycera.runs import Spec, manifest, read_spec
+from polycera.runs import Spec, manifest, old_keys, read_spec
 from polycera.storage import atomic, safe_read
 from polycera.tabular import Run, fit, resume
 from polycera.tabular.loss_weights import parted, weight_of, with_weights
@@ -35,7 +35,7 @@ NAME = "weightings.json"
 OLD_NAME = "sweep.json"
 """The name of that file in folders that version 0.1.0 wrote; it goes on being used there."""
 
-OWN_ARGUMENTS = ("out", "weights", "say", "progress", "seed")
+OWN_ARGUMENTS = ("out", "loss_weights", "say", "progress", "seed")
 """`compare_weightings` sets these arguments of `fit` itself."""
 
 
@@ -61,12 +61,12 @@ class WeightedTraining:
     """Describes one training with its weights.
 
     Attributes:
-        weights: loss weight of every task, and of the loss terms whose weights are varied.
+        loss_weights: of every task, and of the loss terms whose weights are varied.
         seed: seed of the split, the initial weights, the order of rows and dropout.
         folder: name of its run folder in the folder of the comparison.
     """
 
-    weights: Weights
+    loss_weights: Weights
     seed: int
     folder: str
 
@@ -74,10 +74,11 @@ class WeightedTraining:
         return repr(self.folder)
 
 
+@renamed.arguments(weights="loss_weights", joint="score_weights")
 def compare_weightings(
     source: Any = None,
     targets: Any = None,
-    weights: Iterable[Mapping[str, float]] | None = None,
+    loss_weights: Iterable[Mapping[str, float]] | None = None,
     *,
     out: str | Path,
     seeds: int | Sequence[int] = 1,
@@ -93,14 +94,14 @@ def compare_weightings(
 
     Weightings are compared by the skills on the validation rows. If the test rows were used to
     choose, no rows would be left to measure how good the choice is. Where a run has no validation
-    rows, its `held_out` rows are used.
+    rows, the rows on which its metrics were measured are used.
 
     The networks have no kernel ridge beside them (`landmarks` is 0), because loss weights do not
     reach it. To have both, call `pc.fit` with the weights that you chose.
 
     Args:
         source, targets: as for `fit`.
-        weights: dicts of task to factor, or of `task/term` to factor of a loss term, also of a
+        loss_weights: dicts of task to factor, or of `task/term` to factor of a loss term, also of a
             single task; a task that is not named keeps its own weight. Default: equal weights, and
             for two tasks 4 : 1 and 16 : 1 both ways, for more each task at 4 and at 1/4; for a
             single task with several loss terms the same for its terms.
@@ -112,7 +113,7 @@ def compare_weightings(
         **options: as for `fit`: `spec`, `training`, `network`, `test`, ...
 
     Returns:
-        the comparison: `table`, `front`, `best(weights)`, `picture(a, b)`.
+        the comparison: `table`, `pareto_set`, `best(score_weights)`, `picture(a, b)`.
 
     Raises:
         UnknownName, InputError: for weights of a task or a term that does not exist; for a
@@ -131,7 +132,7 @@ def compare_weightings(
         PosixPath('weightings/customers/churn=4,revenue_loss=1')
     """
     settings = _settings(source, targets, dict(options), Path(out))
-    requested = None if weights is None else listed(weights)
+    requested = None if loss_weights is None else listed(loss_weights)
     declared_weights = _default_weights(settings, requested)
     weightings = (
         design(declared_weights) if requested is None else checked(requested, declared_weights)
@@ -160,7 +161,7 @@ def compare_weightings(
             if not any(path.is_dir() for path in settings.out.iterdir()):
                 atomic.remove(_record(settings.out))
     rows = [
-        (weighting, [settings.out / job.folder for job in jobs if job.weights == weighting])
+        (weighting, [settings.out / job.folder for job in jobs if job.loss_weights == weighting])
         for weighting in weightings
     ]
     result = gathered(settings.out, rows)
@@ -230,8 +231,7 @@ def _without_landmarks(network: Any) -> dict[str, Any]:
     if options.get("landmarks"):
         raise InputError(
             "compare_weightings measures the network alone, because loss weights do not affect "
-            "kernel ridge: "
-            "leave landmarks out of network=."
+            "kernel ridge: leave landmarks out of network=."
         )
     return {**options, "landmarks": 0}
 
@@ -272,7 +272,7 @@ def _default_weights(
         raise InputError(
             "Weights matter between two tasks or more, or between the loss terms of one, and the "
             f"targets are {listing(task_weights)}: name terms, as in "
-            f"weights=[{{'{next(iter(task_weights), 'price')}/mse': 0.8, ...}}, ...]."
+            f"loss_weights=[{{'{next(iter(task_weights), 'price')}/mse': 0.8, ...}}, ...]."
         )
     # A single task without a named weight of its own is left out: only its terms are varied.
     return (
@@ -371,7 +371,13 @@ def _digest(settings: WeightingsAsked) -> str:
         if isinstance(settings.source, str | Path)
         else type(settings.source).__name__
     )
-    content = (source, _listed(settings.targets), settings.options, settings.spec)
+    options: Any = settings.options
+    spec: Any = settings.spec
+    if _record(settings.out).name == OLD_NAME:
+        # Version 0.1.0 wrote this checksum of options and spec under their old keys.
+        options = old_keys.as_before(options, {("joint",): "score_weights"})
+        spec = old_keys.as_before(msgspec.to_builtins(spec), old_keys.SPEC)
+    content = (source, _listed(settings.targets), options, spec)
     return hashlib.sha256(msgspec.json.encode(content, enc_hook=_plain, order="sorted")).hexdigest()
 
 
@@ -431,10 +437,10 @@ def train(settings: WeightingsAsked, job: WeightedTraining) -> None:
             if not run.finished:
                 resume(run_folder, settings.source, progress=False)
         elif settings.spec is None:
-            options = settings.options | {"weights": job.weights, "seed": job.seed}
+            options = settings.options | {"loss_weights": job.loss_weights, "seed": job.seed}
             fit(settings.source, settings.targets, out=run_folder, progress=False, **options)
         else:
-            tasks = with_weights(tasks_from(settings.spec.tasks), job.weights)
+            tasks = with_weights(tasks_from(settings.spec.tasks), job.loss_weights)
             configs = [task.to_config() for task in tasks]
             spec = msgspec.structs.replace(settings.spec, tasks=configs, seed=job.seed)
             fit(settings.source, spec=spec, out=run_folder, progress=False, **settings.options)
@@ -443,4 +449,4 @@ def train(settings: WeightingsAsked, job: WeightedTraining) -> None:
 def _repeat_warnings(path: Path, say: Any) -> None:
     """Repeat the warnings about the table once for all runs."""
     for sentence in Run(path).schema["warnings"]:
-        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)
+        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=5)

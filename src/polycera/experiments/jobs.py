@@ -128,12 +128,12 @@ class ComparisonData:
             return self.training
         joint = {
             name: weight
-            for name, weight in self.training.joint.items()
+            for name, weight in self.training.score_weights.items()
             if self._owner(name) in names
         }
         return msgspec.structs.replace(
             self.training,
-            joint=joint if sum(joint.values()) > 0 else {},
+            score_weights=joint if sum(joint.values()) > 0 else {},
             weighting=None,
             balancing=None,
             gradients="features",

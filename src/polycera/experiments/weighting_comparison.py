@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from polycera import drawing
+from polycera import drawing, renamed
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.experiments.gains import mean_defined
 from polycera.runs import pareto_set
@@ -46,24 +46,30 @@ class Point(msgspec.Struct):
     """Holds one weighting with its runs and results.
 
     Attributes:
-        weights: loss weight of every task, and of the loss terms whose weights are varied.
+        loss_weights: of every task, and of the loss terms whose weights are varied.
         runs: names of the run folders, one for each seed.
         tasks: task -> its results on the rows by which weightings are compared.
-        held_out: task -> its results on the run's `held_out` rows (test rows, where there are any).
-        front: whether it is in the Pareto set: no other weighting is at least as good in every task
+        test: task -> its results on the test rows; where there are none, on the validation rows.
+        in_pareto_set: whether no other weighting is at least as good in every task
             and better in one.
     """
 
-    weights: dict[str, float]
+    loss_weights: dict[str, float]
     runs: list[str]
     tasks: dict[str, Reached]
-    held_out: dict[str, Reached]
-    front: bool = False
+    test: dict[str, Reached]
+    in_pareto_set: bool = False
+
+    weights = renamed.Attribute("loss_weights")
+    held_out = renamed.Attribute("test")
+    front = renamed.Attribute("in_pareto_set")
 
     @property
     def name(self) -> str:
         """Return the weights as a short text."""
-        return ", ".join(f"{shorten(name, 20)} {value:g}" for name, value in self.weights.items())
+        return ", ".join(
+            f"{shorten(name, 20)} {value:g}" for name, value in self.loss_weights.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class WeightingComparison:
     def table(self) -> list[dict[str, Any]]:
         """Return one row for each weighting, as plain values.
 
-        The keys are `weights`, `runs`, `tasks`, `held_out` and `front`.
+        The keys are `loss_weights`, `runs`, `tasks`, `test` and `in_pareto_set`.
         """
         return [msgspec.to_builtins(point) for point in self.points]
 
@@ -102,30 +108,33 @@ class WeightingComparison:
         )
 
     @property
-    def front(self) -> list[Point]:
-        """Return the Pareto set: the weightings that no other beats."""
-        return [point for point in self.points if point.front]
+    def pareto_set(self) -> list[Point]:
+        """Return the weightings that no other beats."""
+        return [point for point in self.points if point.in_pareto_set]
 
-    def best(self, weights: Mapping[str, float]) -> Run:
+    front = renamed.Attribute("pareto_set")
+
+    @renamed.arguments(weights="score_weights")
+    def best(self, score_weights: Mapping[str, float]) -> Run:
         """Return the run that is best under these score weights; with several seeds the first one.
 
         Args:
-            weights: task -> weight of its skill; a task that is not named has weight 0.
+            score_weights: task -> weight of its skill; a task that is not named has weight 0.
 
         Raises:
             UnknownName: for a task that does not exist.
             InputError: for weights that are not finite, 0 or more, with a positive sum.
         """
         names = list(self.points[0].tasks)
-        score_weights = np.zeros(len(names))
-        for name, value in weights.items():
-            score_weights[self._index(name)] = factor(value, f"the weight of {shorten(name)!r}")
-        if not score_weights.sum() > 0:
+        by_task = np.zeros(len(names))
+        for name, value in score_weights.items():
+            by_task[self._index(name)] = factor(value, f"the weight of {shorten(name)!r}")
+        if not by_task.sum() > 0:
             raise InputError(
                 "Expected weights that are finite, 0 or more, and one above 0, got "
-                f"{shorten(dict(weights))}."
+                f"{shorten(dict(score_weights))}."
             )
-        chosen = self.points[pareto_set.choose(_skills(self.points), score_weights)]
+        chosen = self.points[pareto_set.choose(_skills(self.points), by_task)]
         return Run(self.path / chosen.runs[0])
 
     def picture(self, one: str, other: str) -> drawing.Picture:
@@ -168,12 +177,12 @@ class WeightingComparison:
             [
                 point.name,
                 *(point.tasks[task].skill for task in tasks),
-                "in the Pareto set" if point.front else "",
+                "in the Pareto set" if point.in_pareto_set else "",
             ]
             for point in self.points
         ]
         return html_table(
-            f"{self.path}: skill on the {self.part} rows", ["weights", *tasks, ""], rows
+            f"{self.path}: skill on the {self.part} rows", ["loss weights", *tasks, ""], rows
         )
 
     def to_config(self) -> dict[str, Any]:
@@ -204,18 +213,18 @@ def gathered(
     opened = [(weights, [Run(folder) for folder in folders]) for weights, folders in weightings]
     _check_alike(opened)
     first = opened[0][1][0].metrics
-    part = "validation" if first.get("validation") else first["held_out"]
+    part = "validation" if first.get("validation") else first["part"]
     points = [
         Point(
             weights,
             [run.path.name for run in runs],
             _reached(runs, part),
-            _reached(runs, first["held_out"]),
+            _reached(runs, first["part"]),
         )
         for weights, runs in opened
     ]
     for point, is_pareto in zip(points, pareto_set.non_dominated(_skills(points)), strict=True):
-        point.front = bool(is_pareto)
+        point.in_pareto_set = bool(is_pareto)
     return WeightingComparison(path, part, points)
 
 

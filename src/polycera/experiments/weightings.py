@@ -44,7 +44,7 @@ def design(defaults: Weights) -> list[Weights]:
     if len(defaults) > MANY:
         raise InputError(
             f"For {len(defaults)} tasks name the weights to try: "
-            "weights=[{name: number, ...}, ...]."
+            "loss_weights=[{name: number, ...}, ...]."
         )
     factors = RATIOS if len(defaults) == 2 else (RATIOS[0], 1 / RATIOS[0])
     equal = dict.fromkeys(defaults, 1.0)
@@ -59,7 +59,7 @@ def listed(weightings: Any) -> list[Mapping[str, Any]]:
     """
     if isinstance(weightings, Mapping | str) or not isinstance(weightings, Iterable):
         raise InputError(
-            "Expected weights= to be a list of dicts of task to number, got "
+            "Expected loss_weights= to be a list of dicts of task to number, got "
             f"{shorten(repr(weightings))}."
         )
     as_list = list(weightings)
@@ -88,7 +88,7 @@ def checked(weightings: Any, defaults: Weights) -> list[Weights]:
     ]
     if not complete:
         raise InputError(
-            "No weights to try: name some, or leave weights= out for a default design."
+            "No weights to try: name some, or leave loss_weights= out for a default design."
         )
     for index, weighting in enumerate(complete):
         if not sum(weighting.values()) > 0:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from polycera import renamed
 from polycera.data import Batches, batches
 from polycera.data.batches import marked
 from polycera.errors import InputError, listing
@@ -88,9 +89,9 @@ class Model(keras.Model):
 
     Called as a function, the model returns raw outputs [n, columns], all tasks side by side.
     `compile` takes an optimizer, `fit` takes targets by name. `predict` returns a dict of
-    predictions in the user's units, `answer` the predicted labels, and `named()` a plain Keras
-    model with named outputs for export. While an epoch runs, only `loss` is shown. At its end every
-    `task/term` and `task/metric` is in the logs, and `loss` is the weighted sum of the terms.
+    predictions in the user's units, `predict_labels` the predicted labels, and `named()` a plain
+    Keras model with named outputs for export. While an epoch runs, only `loss` is shown. At its end
+    every `task/term` and `task/metric` is in the logs, and `loss` is the weighted sum of the terms.
 
     Args:
         inputs: as for `keras.Model`.
@@ -858,12 +859,20 @@ class Model(keras.Model):
             name: self.layout.tasks[name].decode(values) for name, values in predictions.items()
         }
 
-    def answer(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
-        """Return the predicted labels by task: a number, or one of the user's own classes."""
+    def predict_labels(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
+        """Return the predicted labels by task: a number, or one of the user's own classes.
+
+        In a binary or multilabel task the positive class is predicted above probability 0.5.
+
+        Args:
+            x, args, kwargs: as for `predict`.
+        """
         predictions = self._in_units(x, *args, **kwargs)
         return {
             name: self.layout.tasks[name].answer(values) for name, values in predictions.items()
         }
+
+    answer = renamed.method("answer", predict_labels)
 
     def _in_units(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
         """Return each task's predictions [n, p] in the user's units, not decoded yet."""

@@ -132,7 +132,7 @@
       const more = tasks.length > 12 ? `; ${tasks.length - 12} more` : "";
       this.out("reached").textContent = !any ? "Give at least one task a weight above 0."
         : skills ? `Skills there: ${shown.join("; ")}${more}.` : "No epoch has a value for what these weights name.";
-      const flags = tasks.map((task, i) => (weights[i] > 0 ? ` --weight ${quoted(`${task}=${weights[i]}`)}` : "")).join("");
+      const flags = tasks.map((task, i) => (weights[i] > 0 ? ` --score-weight ${quoted(`${task}=${weights[i]}`)}` : "")).join("");
       this.root.querySelector(".command").textContent = place < 0 ? "" : short(`polycera pick ${this.data.run}${flags}`, 600);
       this.drawJoint();
       this.drawTradeoff();

@@ -208,7 +208,7 @@ class RunView:
     @cached_property
     def held_out(self) -> str:
         """Return the part of the rows that the headline scores are of; empty before any score."""
-        return str(self.metrics["held_out"]) if self.metrics else ""
+        return str(self.metrics["part"]) if self.metrics else ""
 
     @cached_property
     def scores(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -236,7 +236,7 @@ class RunView:
     @cached_property
     def joint(self) -> dict[str, float]:
         """Return task -> weight in the joint score that early stopping used."""
-        named = self.spec.training.joint or dict.fromkeys(self.tasks, 1.0)
+        named = self.spec.training.score_weights or dict.fromkeys(self.tasks, 1.0)
         return {
             task: sum(weight for name, weight in named.items() if name in self._ways(task))
             for task in self.tasks
@@ -246,7 +246,7 @@ class RunView:
         """Return the names of a task in the joint score: alone, or with a metric."""
         named = {
             name
-            for name in self.spec.training.joint
+            for name in self.spec.training.score_weights
             if name.rpartition("/")[0] == task and name not in self.tasks
         }
         return {task} | named
@@ -260,7 +260,7 @@ class RunView:
     def _epoch_skill(self, task: str) -> np.ndarray | None:
         """Return a task's skill by epoch: as logged, or computed from the metric and its trivial value."""
         assert self.history is not None
-        column, named = self.history.skill(task), self.spec.training.joint
+        column, named = self.history.skill(task), self.spec.training.score_weights
         if column is not None and (not named or task in named):
             return column
         scores: dict[str, dict[str, Any]] = ((self.metrics or {}).get("validation") or {}).get(

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from polycera import renamed
 from polycera.errors import Damaged, InputError, shorten
-from polycera.runs import kept_epochs, manifest, results, schemas, timing
+from polycera.runs import kept_epochs, manifest, old_keys, results, schemas, timing
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.spec import Spec, spec_from
 from polycera.runs.timing import TIMING, Timing
@@ -92,9 +93,11 @@ class Folder:
     def metrics(self) -> dict[str, Any]:
         """Return the scores of each part of the rows, and the size of the training.
 
-        `test` and `validation`: task -> metric -> value, trivial value, ideal, skill.
+        `test` and `validation`: task -> metric -> value, trivial value, ideal, skill. `part` names
+        the rows by which the run is judged: `test`, where there are any.
         """
-        return self._json(METRICS, schemas.Metrics)
+        values = self._json(METRICS, schemas.Metrics, old_keys.METRICS)
+        return renamed.Keys(values, {"held_out": "part"}, "metrics")
 
     @cached_property
     def timing(self) -> Timing:
@@ -241,10 +244,10 @@ class Folder:
                 f"resume it: polycera resume {shorten(self.path)}."
             )
 
-    def _json(self, name: str, form: Any) -> dict[str, Any]:
+    def _json(self, name: str, form: Any, keys: old_keys.Keys | None = None) -> dict[str, Any]:
         text = self._content(name)
         try:
-            return schemas.checked(safe_read.json(text), form)
+            return schemas.checked(old_keys.renewed(safe_read.json(text), keys or {}), form)
         except ValueError as error:  # msgspec's errors, and text that is not UTF-8
             raise Damaged(self.path / name, shorten(error, 200)) from None
 

@@ -114,19 +114,21 @@ class TableSchema(msgspec.Struct):
 
 
 class Metrics(msgspec.Struct):
-    """Holds `metrics.json`: task -> metric -> scores, for one part of the rows or several."""
+    """Holds `metrics.json`: task -> metric -> scores, for one part of the rows or several.
 
-    held_out: str
+    Attributes:
+        part: the part by which the run is judged: test rows, where there are any.
+        test, validation, train: scores of the parts that were measured.
+    """
+
+    part: str
     test: dict[str, dict[str, Score]] = {}
     validation: dict[str, dict[str, Score]] = {}
     train: dict[str, dict[str, Score]] = {}
 
     def __post_init__(self) -> None:
-        if self.held_out not in ("test", "validation", "train") or not getattr(self, self.held_out):
-            raise ValueError(
-                f"it names {shorten(self.held_out)!r} as the part that was not trained on, but "
-                "has no scores for it"
-            )
+        if self.part not in ("test", "validation", "train") or not getattr(self, self.part):
+            raise ValueError(f"its part is {shorten(self.part)!r}, but it has no scores for that")
         fields = {"value", "trivial", "ideal", "direction", "skill"}
         for scores in (self.test, self.validation, self.train):
             for metrics in scores.values():

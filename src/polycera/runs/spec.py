@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from polycera.errors import InputError, PolyceraError, shorten
+from polycera.runs import old_keys
 from polycera.storage import safe_read
 
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -29,6 +31,9 @@ DEEP = 32
 """Most levels of nesting."""
 DIGITS = 1000
 """Most digits of a number."""
+
+YAML_TYPES = (datetime.datetime, datetime.date)
+"""Types beside those of JSON that YAML has."""
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=2**14)]
 """Units of a hidden layer."""
@@ -110,7 +115,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             the number of rows.
         patience_steps: steps without a better joint score before the training stops. None: chosen
             by the number of rows.
-        joint: score weights of the tasks; empty: all tasks count the same.
+        score_weights: task -> its weight in the joint score; empty: all tasks count the same.
         weighting: the loss weighting: a method's name, or a mapping of `name` and its
             hyperparameters; None uses the tasks' own loss weights.
         balancing: the gradient balancing in the trunk, in the same form; None adds them up.
@@ -127,7 +132,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     batch_size: Positive | None = None
     max_steps: Positive | None = None
     patience_steps: Positive | None = None
-    joint: dict[str, float] = {}
+    score_weights: dict[str, float] = {}
     weighting: str | dict[str, Any] | None = None
     balancing: str | dict[str, Any] | None = None
     gradients: Literal["features", "parameters"] = "features"
@@ -184,7 +189,8 @@ def spec_from(text: bytes, path: str | Path) -> Spec:
     """
     try:
         _check_size(text)
-        spec = msgspec.yaml.decode(text, type=Spec)
+        values = old_keys.renewed(msgspec.yaml.decode(text), old_keys.SPEC)
+        spec = msgspec.convert(values, Spec, builtin_types=YAML_TYPES)
         _check_counts(spec)
         return spec
     except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as error:

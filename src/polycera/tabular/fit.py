@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from polycera import renamed
 from polycera.errors import InputError, PolyceraError, Taken, UnknownName, listing, shorten
 from polycera.method_base import MethodBase
 from polycera.runs import (
@@ -49,11 +50,12 @@ BESIDE_A_SPEC = {"source", "out", "spec", "checkpoint_every", "resume", "progres
 """Arguments of `fit` that may be passed beside a spec, because no spec stores them."""
 
 
+@renamed.arguments(weights="loss_weights", joint="score_weights")
 def fit(
     source: Any = None,
     targets: Any = None,
     *,
-    weights: Mapping[str, float] | None = None,
+    loss_weights: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     spec: str | Path | Spec | None = None,
     columns: Mapping[str, str] | None = None,
@@ -63,7 +65,7 @@ def fit(
     split: str | None = None,
     groups: str | None = None,
     time: str | None = None,
-    joint: Mapping[str, float] | None = None,
+    score_weights: Mapping[str, float] | None = None,
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     encoding: str = "utf-8",
     seed: int = 0,
@@ -88,9 +90,9 @@ def fit(
         source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of
             columns.
         targets: column names; or a dict of name to kind (`"count"`) or task; or tasks.
-        weights: task -> loss weight, where it is not the task's own (1); `task/term` -> weight of
-            one of its loss terms. Naming a loss of the task's kind makes it a loss term:
-            {"price/mse": 0.8, "price/mae": 0.2}.
+        loss_weights: task -> factor of its loss, where it is not the task's own (1); `task/term`
+            -> factor of one of its loss terms. Naming a loss of the task's kind makes it a loss
+            term: {"price/mse": 0.8, "price/mae": 0.2}.
         out: the run folder; default `runs/<name of the file>-<number>`.
         spec: a spec (or its path) as a run writes it, perhaps edited: repeats that training.
             `source` may replace its file; arguments that a spec holds must not be passed.
@@ -101,7 +103,8 @@ def fit(
         split: a column that names each row's part (train, validation, test).
         groups: a column whose groups are never divided.
         time: a column by which rows are ordered; the last rows are the test rows.
-        joint: task -> score weight in the joint score that stops the training; default: all equal.
+        score_weights: task -> weight in the joint score that stops the training; default: all
+            equal.
         threshold: metric used to choose the decision thresholds of binary tasks and labels on the
             validation rows; default `f1`; `none`: the threshold is 0.5.
         encoding: of a text file.
@@ -111,7 +114,8 @@ def fit(
         network: `width`, `depth`, `dropout`, `members`, `folds`, `bins`, `numbers`, `landmarks`;
             options left out are chosen from the table, see `polycera.runs.spec.Network`.
         training: `learning_rate`, `weight_decay`, `batch_size`, `max_steps`, `patience_steps`,
-            `weighting`, `balancing`, `gradients`, `preference`, `guard`, `threshold`.
+            `weighting`, `balancing`, `gradients`, `preference`, `guard`, `score_weights`,
+            `threshold`.
         checkpoint_every: how often to save a checkpoint: "5 minutes", "200 batches", "1 epoch".
         resume: whether `out` may exist already. An interrupted training continues; a finished one
             is returned as it is. So the same call can always be repeated. A different spec or
@@ -144,16 +148,12 @@ def fit(
         network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
-        threshold_option = {} if threshold is None else {"threshold": threshold}
+        training = _with_arguments(training, score_weights=score_weights, threshold=threshold)
         plan = Spec(
             tasks=[],
             data=Data(source=path, encoding=encoding, columns=dict(columns or {}), parts=parts),
             network=_options(Network, network, "network"),
-            training=_options(
-                Training,
-                {**(training or {}), "joint": dict(joint or {}), **threshold_option},
-                "training",
-            ),
+            training=_options(Training, training, "training"),
             seed=seed,
         )
         requested_targets = targets
@@ -182,7 +182,7 @@ def fit(
     if existing is None:
         _check_free(destination(), resume)
     prepared = prepare(source, requested_targets, plan.data, exclude=exclude, seed=plan.seed)
-    prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, weights or {}))
+    prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, loss_weights or {}))
     prediction_columns.check_names(Layout.of(prepared.tasks))
     check_options(plan.training, prepared.tasks)
     # Imported only now, because these import Keras, which takes seconds: errors come before that.
@@ -404,6 +404,22 @@ def _refuse_beside_a_spec(given: Mapping[str, Any]) -> None:
         )
 
 
+def _with_arguments(training: Mapping[str, Any] | None, **arguments: Any) -> dict[str, Any]:
+    """Return the options of the training with those that `fit` takes as arguments too.
+
+    Raises:
+        InputError: for an option that is passed in both ways.
+    """
+    options = renamed.options("training", training or {}, {"joint": "score_weights"}, stacklevel=6)
+    for name, value in arguments.items():
+        if value is None:
+            continue
+        if name in options:
+            raise InputError(f"Pass {name} once: as {name}= or in training=, not both.")
+        options[name] = dict(value) if isinstance(value, Mapping) else value
+    return options
+
+
 def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> Any:
     """Return a part of the spec built from keyword arguments.
 
@@ -462,7 +478,7 @@ def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
                 f"of the same {shorten(repr(plan.data.parts.groups))} are not independent."
             )
     for sentence in prepared.warnings:
-        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=3)
+        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)
 
 
 def versions() -> dict[str, str]:

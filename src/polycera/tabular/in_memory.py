@@ -108,7 +108,9 @@ class FittedNetwork:
             warnings.simplefilter("ignore")
             measured = self.model.measure(self.encoder.transform(table), targets, PREDICTED)
         weights = watched(
-            self.spec.training.joint or dict.fromkeys(targets, 1.0), self.model.tasks, "joint score"
+            self.spec.training.score_weights or dict.fromkeys(targets, 1.0),
+            self.model.tasks,
+            "joint score",
         )
         skills = [measured[task][metric].skill for task, metric in weights]
         return float(

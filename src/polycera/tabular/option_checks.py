@@ -27,7 +27,7 @@ def check_options(training: Training, tasks: Sequence[Task]) -> None:
             all 0.
     """
     by_name = {task.name: task for task in tasks}
-    _check_weights("joint score", training.joint, by_name)
+    _check_weights("joint score", training.score_weights, by_name)
     _check_weights("preference", training.preference, by_name)
     _check_method("weighting", training.weighting)
     _check_method("balancing", training.balancing)

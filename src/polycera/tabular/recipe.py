@@ -361,7 +361,7 @@ class SetEpoch(keras.callbacks.Callback):
 
 def _watching(model: Model, validation: Any, plan: StepPlan, training: Training) -> list[Any]:
     """Return the callbacks that stop the training and lower the learning rate."""
-    weights, learning_rate_patience = training.joint or None, max(2, plan.patience // 3)
+    weights, learning_rate_patience = training.score_weights or None, max(2, plan.patience // 3)
     if validation is None:
         return []
     if _comparable(model, validation):

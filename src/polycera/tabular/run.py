@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 import numpy as np
 
-from polycera import data, evaluation
+from polycera import data, evaluation, renamed
 from polycera.data import Encoder, Schema, Table
 from polycera.errors import InputError, listing, shorten
 from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas, timing
@@ -100,14 +100,16 @@ class Run(Folder):
         """Return the tasks of the spec by name, without building a network."""
         return {task.name: task for task in tasks_from(self.spec.tasks)}
 
-    def pick(self, weights: Mapping[str, float]) -> Self:
+    @renamed.arguments(weights="score_weights")
+    def pick(self, score_weights: Mapping[str, float]) -> Self:
         """Return the run as it was at the epoch that is best under these weights, without training.
 
         Training keeps the epochs of the Pareto set: those that no other epoch beats on every task.
         One of them is loaded.
 
         Args:
-            weights: task name -> its score weight; tasks that are left out have weight 0.
+            score_weights: task name -> its weight in the score; a task that is left out has
+                weight 0.
 
         Returns:
             a run whose `model` has the weights of that epoch and whose `picked` describes it.
@@ -117,13 +119,13 @@ class Run(Folder):
             InputError: for weights that are not finite numbers of 0 or more; where no epoch was
                 stored.
         """
-        chosen = kept_epochs.pick(self.epochs, weights)
+        chosen = kept_epochs.pick(self.epochs, score_weights)
         if self.thresholds is not None:
             warnings.warn(
                 "The thresholds of this run belong to its final weights: the epoch that was "
                 "picked predicts the positive class from probability 0.5; to choose new ones: "
                 "run.pick(...).with_thresholds(table).",
-                stacklevel=2,
+                stacklevel=3,
             )
         picked_run = type(self)(self.path)
         picked_run.picked, picked_run.thresholds = chosen, None
@@ -146,7 +148,7 @@ class Run(Folder):
             raise InputError(
                 "Only a run that was picked can be written: run.pick({task: weight}).write(path)."
             )
-        metrics = {**self.metrics, "held_out": "validation", "validation": self.picked.table}
+        metrics = {**self.metrics, "part": "validation", "validation": self.picked.table}
         # The test metrics belong to the weights at the end of the training; the seconds of a run of
         # an older version are written to another file now.
         for name in ("test", "seconds"):
@@ -399,7 +401,7 @@ class Run(Folder):
             return html_table(
                 f"{self.path}: the training has not ended", ["task", "kind"], self._kinds()
             )
-        part = self.metrics["held_out"]
+        part = self.metrics["part"]
         kinds = dict(self._kinds())
         rows = [
             (name, kinds.get(name), metric, score["value"], score["trivial"], score["skill"])

@@ -144,7 +144,7 @@ def short_repr(run: Run) -> str:
     """Return the run in one line: its folder, and the headline metrics of a finished training."""
     name = f"Run({str(run.path)!r}"
     try:
-        part = run.metrics["held_out"]
+        part = run.metrics["part"]
         scores = [
             (task, *next(iter(task_scores.items())))
             for task, task_scores in run.metrics[part].items()

@@ -268,7 +268,7 @@ def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows)
     Validation metrics use out-of-fold predictions; test metrics use the final network.
     """
     model, fit_data, at = result.model, result.fit_data, reported.at
-    metrics: dict[str, Any] = {"held_out": reported.part}
+    metrics: dict[str, Any] = {"part": reported.part}
     if result.out_of_fold_raw is not None and fit_data.checked is not None:
         metrics["validation"] = _scored(model, fit_data.checked[1], result.out_of_fold_raw, at)
     if reported.raw is not None:

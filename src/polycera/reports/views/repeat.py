@@ -18,7 +18,7 @@ def view(sheet: Sheet) -> View:
         commands.insert(0, f"polycera resume {place}")
     elif seen.kept:
         commands.append(
-            f"polycera pick {place} --weight {shlex.quote(seen.tasks[0])}=1 --out chosen"
+            f"polycera pick {place} --score-weight {shlex.quote(seen.tasks[0])}=1 --out chosen"
         )
     commands.append(f"polycera report {place}")
     code = element(
