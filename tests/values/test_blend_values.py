@@ -37,7 +37,13 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def watched(model: Any, *args: Any, **options: Any) -> Any:
         found = train(model, *args, **options)
-        seen.update(model=model, held=options["held"], told=found.told, x=args[0][0], y=args[0][1])
+        seen.update(
+            model=model,
+            held=options["fold_mask"],
+            told=found.out_of_fold_raw,
+            x=args[0][0],
+            y=args[0][1],
+        )
         return found
 
     with pytest.MonkeyPatch.context() as patch:

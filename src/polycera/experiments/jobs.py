@@ -36,7 +36,7 @@ class ComparisonData:
         network, training: parts of its spec; the network without kernel ridge, which is separate
             for each task anyway.
         train, validation, held_out: its rows, drawn once; validation may be None.
-        held: with folds, which row of `train` is a validation row of which member.
+        fold_mask: with folds, which row of `train` is a validation row of which member.
         groups: the group of each validation row, with folds of each row of `train`; None where each
             row is a group of its own.
         part: the part that `held_out` rows come from: test or validation.
@@ -48,7 +48,7 @@ class ComparisonData:
     training: Training
     train: Rows
     validation: Rows | None
-    held: np.ndarray | None
+    fold_mask: np.ndarray | None
     held_out: Rows
     groups: np.ndarray | None
     part: str
@@ -90,7 +90,7 @@ class ComparisonData:
             training,
             [],
             seed,
-            held=self.held,
+            fold_mask=self.fold_mask,
             refit=refit,
             groups=self.groups,
         )
@@ -225,7 +225,7 @@ def problem_of(run: Run, source: Any = None) -> ComparisonData:
         spec.training,
         fit_data.train,
         fit_data.validation,
-        fit_data.held,
+        fit_data.fold_mask,
         held_out,
         fit_data.groups,
         part,

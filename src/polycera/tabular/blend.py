@@ -83,8 +83,8 @@ def ahead(model: Model, rows: Rows, seed: int) -> BackgroundKernelFit | None:
 
 def fit_blend(
     model: Model,
-    known: Rows,
-    held: Rows,
+    training_rows: Rows,
+    choice_rows: Rows,
     members: Array,
     seed: int,
     refit: bool,
@@ -95,32 +95,36 @@ def fit_blend(
 
     Args:
         model: its members have trained, and a blend is its last layer.
-        known: rows from which landmarks may learn.
-        held: rows by which the mixture is chosen. With folds these are the rows of `known`, and
-            out-of-fold and leave-one-out predictions are used.
-        members: raw outputs of members that did not train on the held rows, [n, output columns].
+        training_rows: rows from which landmarks may learn.
+        choice_rows: rows by which the mixture is chosen. With folds these are the training rows,
+            and out-of-fold and leave-one-out predictions are used.
+        members: raw outputs of members that did not train on these rows, [n, output columns].
         seed: of the choice of landmarks.
-        refit: whether landmarks are fitted to the held rows too, once all is chosen.
-        begun: from `ahead`, with the known rows; None starts now.
-        groups: the group of each held row, [n]; None where each row is its own group.
+        refit: whether landmarks are fitted to the choice rows too, once all is chosen.
+        begun: from `ahead`, with the training rows; None starts now.
+        groups: the group of each choice row, [n]; None where each row is its own group.
 
     Returns:
-        raw outputs of the network for the held rows without having trained on them, [n, output
+        raw outputs of the network for the choice rows without having trained on them, [n, output
         columns].
     """
     mixture, blend_layer = members, model.get_layer(BLEND)
-    separate_rows = held is not known
-    truth = {name: held[1][:, columns] for name, columns in model.layout.target_columns.items()}
+    separate_rows = choice_rows is not training_rows
+    truth = {
+        name: choice_rows[1][:, columns] for name, columns in model.layout.target_columns.items()
+    }
     scale, shift = np.ones(model.layout.units), np.zeros(model.layout.units)
-    begun = begun or ahead(model, known, seed)
+    begun = begun or ahead(model, training_rows, seed)
     if begun is not None and (machine := begun.result()) is not None:
-        landmark_outputs = machine.predict(bent(held[0], np)) if separate_rows else machine.left_out
+        landmark_outputs = (
+            machine.predict(bent(choice_rows[0], np)) if separate_rows else machine.left_out
+        )
         # Calibrated before mixing: overconfident members would spoil the mixture, and landmarks
         # would be preferred to them.
         member_calibration = _calibrated_members(model.layout, truth, members, groups)
         # Chosen with calibrated members, because these are what the blend mixes.
         share, mixture = _mixed(
-            model, held[1], member_calibration.applied(members), landmark_outputs
+            model, choice_rows[1], member_calibration.applied(members), landmark_outputs
         )
         # The mixture is (1 - share) (a members + b) + share landmarks. The layer has no calibration
         # before mixing, so a and b are moved into its share, scale and shift.
@@ -131,8 +135,8 @@ def fit_blend(
         blend_layer.share.assign((share / scale).astype("float32"))
         layer = model.get_layer(LANDMARKS)
         if separate_rows and refit:
-            x, y = (np.concatenate(parts) for parts in zip(known, held, strict=True))
-            # The kernel stays the one that was chosen on the known rows.
+            x, y = (np.concatenate(parts) for parts in zip(training_rows, choice_rows, strict=True))
+            # The kernel stays the one that was chosen on the training rows.
             refitted = kernel_ridge.machine(
                 layer.count, model.layout, bent(x, np), y, seed, machine.kernel
             )
@@ -142,7 +146,10 @@ def fit_blend(
     # The mixture is calibrated as a whole, whether or not it has landmarks.
     calibration = evaluation.calibration(model.layout, truth, mixture, groups)
     # Where all known training labels are equal, that value is predicted: any other output is noise.
-    fixed, prior = fixed_units(model.layout, known[1]), np.asarray(model.units.prior, "float64")
+    fixed, prior = (
+        fixed_units(model.layout, training_rows[1]),
+        np.asarray(model.units.prior, "float64"),
+    )
     blend_layer.scale.assign(np.where(fixed, 0.0, calibration.scale * scale).astype("float32"))
     blend_layer.shift.assign(np.where(fixed, prior, calibration.applied(shift)).astype("float32"))
     return np.where(fixed, prior, calibration.applied(mixture))

@@ -18,20 +18,20 @@ SHOWN = 4
 """Maximum number of differences that an error names."""
 
 
-def check_same(begun: Folder, plan: Spec, prepared: PreparedTable) -> None:
+def check_same(begun: Folder, spec: Spec, prepared: PreparedTable) -> None:
     """Raise an error where a run has another spec or other data than requested now.
 
     The path of the table may differ; its content must not.
 
     Args:
         begun: the run.
-        plan: the completed spec that is requested now.
+        spec: the completed spec that is requested now.
         prepared: its table.
 
     Raises:
         InputError: where they differ, naming the differences.
     """
-    requested = spec_from(to_yaml(plan), "asked for")  # as it would be read from its file
+    requested = spec_from(to_yaml(spec), "asked for")  # as it would be read from its file
     # The checksum of the rows depends on the spec too: another seed draws other parts. So tables
     # are compared only where the specs are equal.
     differing = [*_different(_values(begun.spec), _values(requested))] or _other_table(
@@ -53,19 +53,19 @@ def _values(spec: Spec) -> dict[str, Any]:
     return values
 
 
-def _different(old: Any, new: Any, place: str = "") -> Iterator[str]:
+def _different(old: Any, new: Any, parent: str = "") -> Iterator[str]:
     """Yield a phrase for each difference, with both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
-            path = f"{place}.{name}" if place else name
+            name_path = f"{parent}.{name}" if parent else name
             if name not in new:
-                yield f"{shorten(path)} is missing now"
+                yield f"{shorten(name_path)} is missing now"
             elif name not in old:
-                yield f"{shorten(path)} is new"
+                yield f"{shorten(name_path)} is new"
             else:
-                yield from _different(old[name], new[name], path)
+                yield from _different(old[name], new[name], name_path)
     elif old != new:
-        yield f"{shorten(place)} was {shorten(repr(old), 40)} and is {shorten(repr(new), 40)}"
+        yield f"{shorten(parent)} was {shorten(repr(old), 40)} and is {shorten(repr(new), 40)}"
 
 
 def _other_table(begun: Folder, prepared: PreparedTable) -> list[str]:
@@ -78,25 +78,25 @@ def _other_table(begun: Folder, prepared: PreparedTable) -> list[str]:
     return ["the values in the table differ"]
 
 
-def holds_nothing(place: Path) -> bool:
+def holds_nothing(path: Path) -> bool:
     """Return whether a folder has only leftovers of a training that never wrote its spec."""
     expected = (f"{folder.CHECKPOINTS}/{lock.LOCK}", f"{folder.CHECKPOINTS}/", f"{folder.EPOCHS}/")
-    return place.is_dir() and all(
+    return path.is_dir() and all(
         name in expected or atomic.is_half(Path(name)) or name.startswith(".unfinished-")
-        for name in paths.all_within(place)
+        for name in paths.all_within(path)
     )
 
 
-def how_to_go_on(place: Path) -> str:
+def how_to_resume(path: Path) -> str:
     """Return how to resume the run in a folder, as a hint for the error that it exists.
 
     It is empty where the folder does not hold an interrupted run.
     """
     try:
-        if manifest.entries(place) and folder.MODEL not in manifest.entries(place):
+        if manifest.entries(path) and folder.MODEL not in manifest.entries(path):
             return (
                 "; its training has not ended: to resume it, use --resume or polycera resume "
-                f"{shorten(place)}"
+                f"{shorten(path)}"
             )
     except PolyceraError:
         # A damaged folder: the error about the folder is raised without a hint.

@@ -149,7 +149,7 @@ def fit(
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
         training = _with_arguments(training, score_weights=score_weights, threshold=threshold)
-        plan = Spec(
+        full_spec = Spec(
             tasks=[],
             data=Data(source=path, encoding=encoding, columns=dict(columns or {}), parts=parts),
             network=_options(Network, network, "network"),
@@ -159,32 +159,34 @@ def fit(
         requested_targets = targets
     else:
         _refuse_beside_a_spec(given)
-        plan = spec if isinstance(spec, Spec) else read_spec(spec)
-        requested_targets = tasks_from(plan.tasks)
-        source = plan.data.source if source is None else source
+        full_spec = spec if isinstance(spec, Spec) else read_spec(spec)
+        requested_targets = tasks_from(full_spec.tasks)
+        source = full_spec.data.source if source is None else source
     if source is None:
         raise InputError("No table: pass a path, a data frame or a dict of columns.")
-    plan = checked(plan)
+    full_spec = checked(full_spec)
     SaveInterval.of(checkpoint_every)
 
     if resume and out is None:
         raise InputError("To resume, name the run folder: out=... (--out RUN).")
-    given_out = None if out is None else _place(out)
+    out_path = None if out is None else _run_path(out)
 
     def destination() -> Path:
         """Return the run folder; a later call may give the next number.
 
         Another training may have taken the number in the meantime.
         """
-        return given_out if given_out is not None else next_name(Path("runs"), _stem(source))
+        return out_path if out_path is not None else next_name(Path("runs"), _stem(source))
 
     existing = _begun(destination()) if resume else None
     if existing is None:
         _check_free(destination(), resume)
-    prepared = prepare(source, requested_targets, plan.data, exclude=exclude, seed=plan.seed)
+    prepared = prepare(
+        source, requested_targets, full_spec.data, exclude=exclude, seed=full_spec.seed
+    )
     prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, loss_weights or {}))
     prediction_columns.check_names(Layout.of(prepared.tasks))
-    check_options(plan.training, prepared.tasks)
+    check_options(full_spec.training, prepared.tasks)
     # Imported only now, because these import Keras, which takes seconds: errors come before that.
     from polycera.layers import backend
     from polycera.layers.devices import check_devices
@@ -192,20 +194,20 @@ def fit(
 
     backend.check_process()
     check_devices()
-    plan = _completed(plan, prepared)
+    full_spec = _completed(full_spec, prepared)
     draw_progress = somebody_watches() if progress is None else progress
     if existing is not None:
-        existing_run.check_same(existing, plan, prepared)
+        existing_run.check_same(existing, full_spec, prepared)
         return _going_on(existing, prepared, draw_progress, checkpoint_every, say)
-    _announce(prepared, plan, say)
+    _announce(prepared, full_spec, say)
     with atomic.new_parents(destination()):
-        run_path = _new_run(destination, plan, prepared, source, given_out is not None, resume)
+        run_path = _new_run(destination, full_spec, prepared, source, out_path is not None, resume)
         trained = train_run(Run(run_path), prepared, draw_progress, checkpoint_every, say)
         trained.library = library_of(source)
         return trained
 
 
-def _place(out: str | Path) -> Path:
+def _run_path(out: str | Path) -> Path:
     """Return the run folder as an absolute path where it contains `..` and does not exist yet.
 
     The missing parent `a` of `a/../b` is created for the run and removed again, so `a/../b` itself
@@ -220,7 +222,7 @@ def _check_free(place: Path, resume: bool) -> None:
     try:
         atomic.check_free(place, over_empty=resume)
     except Taken as error:
-        hint = existing_run.how_to_go_on(place)
+        hint = existing_run.how_to_resume(place)
         raise (InputError(f"{str(error).rstrip('.')}{hint}.") if hint else error) from None
 
 
@@ -238,7 +240,7 @@ def _begun(place: Path) -> Run | None:
 
 
 def _new_run(
-    destination: Any, plan: Spec, prepared: PreparedTable, source: Any, named: bool, resume: bool
+    destination: Any, spec: Spec, prepared: PreparedTable, source: Any, named: bool, resume: bool
 ) -> Path:
     """Create the run folder and return its path.
 
@@ -249,7 +251,7 @@ def _new_run(
         run_path: Path = destination()
         try:
             with atomic.new_folder(run_path, over_empty=resume) as draft:
-                _begin(draft, plan, prepared, source)
+                _begin(draft, spec, prepared, source)
             return run_path
         except Taken:
             if named:
@@ -351,9 +353,9 @@ def _warn_of_versions(begun: Run) -> None:
         )
 
 
-def _begin(draft: Path, plan: Spec, prepared: PreparedTable, source: Any) -> None:
+def _begin(draft: Path, spec: Spec, prepared: PreparedTable, source: Any) -> None:
     """Write everything that is known before the first step, and the manifest of these files."""
-    atomic.write(draft / folder.SPEC, to_yaml(plan))
+    atomic.write(draft / folder.SPEC, to_yaml(spec))
     atomic.write(draft / folder.SCHEMA, manifest.page(_schema(prepared)))
     known_rows.write(draft / folder.ROWS, prepared)
     # Last, because the manifest holds the checksums of the files above.
@@ -442,20 +444,20 @@ def _stem(source: Any) -> str:
     return Path(source).name.split(".")[0] if isinstance(source, str | Path) else "table"
 
 
-def _completed(plan: Spec, prepared: PreparedTable) -> Spec:
+def _completed(spec: Spec, prepared: PreparedTable) -> Spec:
     """Return the spec with everything that was inferred, so that it can be edited and reused."""
     from polycera.tabular import recipe
 
     inferred_roles = {column.name: column.role for column in prepared.schema.columns}
     return msgspec.structs.replace(
-        plan,
+        spec,
         tasks=[task.to_config() for task in prepared.tasks],
-        data=msgspec.structs.replace(plan.data, columns=inferred_roles),
-        network=recipe.completed(plan, prepared.encoder, prepared.parts, prepared.copies),
+        data=msgspec.structs.replace(spec.data, columns=inferred_roles),
+        network=recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies),
     )
 
 
-def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
+def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
     """Report what was inferred through `say`; without it, show only the warnings."""
     from polycera.tabular import recipe
 
@@ -463,7 +465,7 @@ def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
         for task in prepared.tasks:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
         rows = ", ".join(f"{len(part)} {name}" for name, part in prepared.named_parts.items())
-        if (folds := plan.network.folds or 1) > 1:
+        if (folds := spec.network.folds or 1) > 1:
             rows = (
                 f"{len(prepared.learned_from)} train and validate in {folds} folds, "
                 f"{len(prepared.parts.test)} test"
@@ -472,10 +474,10 @@ def _announce(prepared: PreparedTable, plan: Spec, say: Any) -> None:
             f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; "
             f"rows: {rows}."
         )
-        if plan.data.parts.groups is not None and len(prepared.learned_from) <= recipe.SMALL:
+        if spec.data.parts.groups is not None and len(prepared.learned_from) <= recipe.SMALL:
             say(
                 "Kernel ridge is left out: it is validated by leaving out single rows, and rows "
-                f"of the same {shorten(repr(plan.data.parts.groups))} are not independent."
+                f"of the same {shorten(repr(spec.data.parts.groups))} are not independent."
             )
     for sentence in prepared.warnings:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)

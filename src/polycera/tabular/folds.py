@@ -36,9 +36,13 @@ def drawn(rows: int, folds: int, members: int, groups: Any, seed: int) -> np.nda
     return fold[:, None] == np.arange(members) % folds
 
 
-def with_mask(packed: Array, held: np.ndarray | None) -> Array:
+def with_mask(packed: Array, fold_mask: np.ndarray | None) -> Array:
     """Return packed targets [n, width] with the held-out mask appended, [n, width + members]."""
-    return packed if held is None else np.concatenate([packed, held.astype(packed.dtype)], axis=1)
+    return (
+        packed
+        if fold_mask is None
+        else np.concatenate([packed, fold_mask.astype(packed.dtype)], axis=1)
+    )
 
 
 class OutOfFold(keras.callbacks.Callback):
@@ -50,12 +54,12 @@ class OutOfFold(keras.callbacks.Callback):
     Args:
         x: features [n, features].
         y: packed targets [n, width].
-        held: as `drawn` returns it.
+        fold_mask: as `drawn` returns it.
     """
 
-    def __init__(self, x: Array, y: Array, held: np.ndarray) -> None:
+    def __init__(self, x: Array, y: Array, fold_mask: np.ndarray) -> None:
         super().__init__()
-        self._x, self._y, self._held = x, y, held
+        self._x, self._y, self._fold_mask = x, y, fold_mask
         self._members: Members | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -77,7 +81,9 @@ class OutOfFold(keras.callbacks.Callback):
             self._members = Members(self.model)
         member_outputs = raw_outputs(self._members, self._x)
         return np.einsum(
-            "nmu,nm->nu", member_outputs, self._held / self._held.sum(axis=1, keepdims=True)
+            "nmu,nm->nu",
+            member_outputs,
+            self._fold_mask / self._fold_mask.sum(axis=1, keepdims=True),
         )
 
     def measured(self, raw: Array) -> tuple[dict[str, float], Scores]:

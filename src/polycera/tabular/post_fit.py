@@ -36,7 +36,7 @@ Predictions = Mapping[TaskName, Array]
 
 
 def thresholds(
-    model: Model, checked: Any, predicted: Predictions | None, plan: Spec, say: Any
+    model: Model, checked: Any, predicted: Predictions | None, spec: Spec, say: Any
 ) -> Thresholds | None:
     """Return decision thresholds fitted to validation rows, or None.
 
@@ -49,10 +49,10 @@ def thresholds(
             rows.
         predicted: predictions for these rows by a network that did not train on them; None without
             such rows.
-        plan: names the metric.
+        spec: names the metric.
         say: called with a sentence on labels that got no threshold; or None.
     """
-    metric = plan.training.threshold
+    metric = spec.training.threshold
     if metric == "none" or not any(evaluation.labels_of(task) for task in model.tasks.values()):
         return None
     if checked is None or predicted is None:
@@ -67,11 +67,11 @@ def thresholds(
     return fitted
 
 
-def _say_of_few(found: Thresholds, say: Any) -> None:
+def _say_of_few(thresholds: Thresholds, say: Any) -> None:
     """Report the labels whose threshold stays at 0.5, because they are too rare to fit one."""
     label_thresholds = [
         (task, label, threshold.fitted)
-        for task, labels in found.tasks.items()
+        for task, labels in thresholds.tasks.items()
         for label, threshold in labels.items()
     ]
     if unfitted := [f"{task}={label}" for task, label, fitted in label_thresholds if not fitted]:
@@ -89,25 +89,25 @@ def measured(
     encoded: Encoded,
     predicted: Predictions,
     at: Predictions,
-    plan: Spec,
+    spec: Spec,
 ) -> Quality:
     """Return the quality of each task on the reported rows, with the decision thresholds `at`."""
-    return evaluation.task_quality(model.layout, encoded, predicted, part, at, plan.seed)
+    return evaluation.task_quality(model.layout, encoded, predicted, part, at, spec.seed)
 
 
-def write(place: Path, found: Mapping[str, msgspec.Struct | None], say: Any) -> list[str]:
+def write(path: Path, results_by_file: Mapping[str, msgspec.Struct | None], say: Any) -> list[str]:
     """Write results to their files.
 
     Args:
-        place: folder of the run.
-        found: name of the file -> its content; None is not written.
+        path: folder of the run.
+        results_by_file: name of the file -> its content; None is not written.
         say: called with a sentence on a result that is too large to be read again; or None.
 
     Returns:
         the names of the files that were written.
     """
     written = []
-    for name, value in found.items():
+    for name, value in results_by_file.items():
         try:
             page = manifest.page(value)
         # With thousands of tasks a result can be too large. The run is worth more than this file.
@@ -115,7 +115,7 @@ def write(place: Path, found: Mapping[str, msgspec.Struct | None], say: Any) -> 
             _say(say, f"{name} is not written. {error}")
             continue
         if value is not None:
-            atomic.write(place / name, page)
+            atomic.write(path / name, page)
             written.append(name)
     return written
 
@@ -127,7 +127,7 @@ def column_importance(
     targets: Encoded,
     raw: Array | None,
     trained: int,
-    plan: Spec,
+    spec: Spec,
     say: Any,
 ) -> Importance | None:
     """Return the importance of each column on the reported rows, or None.
@@ -140,7 +140,7 @@ def column_importance(
         features, targets: of the reported rows.
         raw: raw outputs of the network for them, where they are known.
         trained: rows of all steps of the training together.
-        plan: has the seed.
+        spec: has the seed.
         say: called with a sentence where it would take too long; or None.
     """
     limit, sources = max(PASSES, int(SHARE * trained)), prepared.encoder.sources
@@ -151,7 +151,7 @@ def column_importance(
         targets,
         prepared.held_out[0],
         raw=raw,
-        seed=plan.seed,
+        seed=spec.seed,
         passes=limit,
     )
     if importances is None and len(features) > 1:

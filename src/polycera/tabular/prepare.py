@@ -287,14 +287,14 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
     Raises:
         InputError: where there is no table, or it is not the one with which the run began.
     """
-    plan = run.spec
-    table = plan.data.source if source is None else source
+    spec = run.spec
+    table = spec.data.source if source is None else source
     if table is None:
         raise InputError(
             f"The run {shorten(run.path)!r} was started with a data frame: pass it again, as "
             "source=."
         )
-    prepared = prepare(table, tasks_from(plan.tasks), plan.data, seed=plan.seed)
+    prepared = prepare(table, tasks_from(spec.tasks), spec.data, seed=spec.seed)
     if prepared.digest != run.schema["rows"]:
         raise InputError(
             f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the "

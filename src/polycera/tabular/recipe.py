@@ -123,11 +123,11 @@ A row that is left out has its copy among the others, so its leave-one-out error
 """
 
 
-def completed(plan: Spec, encoder: Encoder, parts: Split, copies: Any = None) -> Network:
+def completed(spec: Spec, encoder: Encoder, parts: Split, copies: Any = None) -> Network:
     """Return the network options of a spec, with every open one chosen from the table.
 
     Args:
-        plan: the spec. It gets no folds where it has its own validation rows or balances gradients,
+        spec: the spec. It gets no folds where it has its own validation rows or balances gradients,
             and no landmarks where it has groups.
         encoder: of the table.
         parts: its rows.
@@ -137,13 +137,13 @@ def completed(plan: Spec, encoder: Encoder, parts: Split, copies: Any = None) ->
     Raises:
         InputError: for folds or landmarks that conflict with the rest of the spec.
     """
-    rows, network = len(parts.train) + len(parts.validation), plan.network
-    number_columns, part_options = len(encoder.numbers.columns), plan.data.parts
+    rows, network = len(parts.train) + len(parts.validation), spec.network
+    number_columns, part_options = len(encoder.numbers.columns), spec.data.parts
     small = rows <= SMALL
     folds_allowed = (
         part_options.column is None
         and part_options.time is None
-        and plan.training.balancing is None
+        and spec.training.balancing is None
     )
     folds = network.folds or (
         5
@@ -246,12 +246,12 @@ def train(
     model: Model,
     train: Any,
     validation: Any,
-    plan: StepPlan,
+    steps: StepPlan,
     training: Training,
     callbacks: list[Any],
     seed: int,
     *,
-    held: np.ndarray | None = None,
+    fold_mask: np.ndarray | None = None,
     refit: bool = True,
     groups: np.ndarray | None = None,
 ) -> TrainingResult:
@@ -263,13 +263,13 @@ def train(
     Args:
         model: compiled.
         train, validation: pairs of features and targets by name; validation may be None.
-        plan: batch size, epochs, patience.
+        steps: batch size, epochs, patience.
         training: the options of the training, among them the score weights.
         callbacks: beside those that stop the training and lower the learning rate; they see the
             joint score.
         seed: of the order of rows and of dropout.
-        held: which rows are held out from which members, [rows, members], in place of validation
-            rows.
+        fold_mask: which rows are held out from which members, [rows, members], in place of
+            validation rows.
         refit: whether the landmarks are finally fitted to the validation rows as well.
         groups: the group of each validation row, [rows]; None where each row is its own group.
     """
@@ -284,23 +284,23 @@ def train(
     backend.seed(seed)
     batches = Batches(
         x,
-        folds.with_mask(packed, held),
-        batch_size=plan.batch_size,
+        folds.with_mask(packed, fold_mask),
+        batch_size=steps.batch_size,
         seed=seed,
-        passes=plan.passes,
+        passes=steps.passes,
         whole=True,
     )
     # Landmarks need nothing from the members, so a thread solves for them while these train.
     kernel_fit = (
         blend.ahead(model, (x, packed), seed)
-        if held is not None or validation is not None
+        if fold_mask is not None or validation is not None
         else None
     )
-    watched_rows = (x, y) if held is not None else validation
-    out_of_fold = folds.OutOfFold(x, packed, held) if held is not None else None
+    watched_rows = (x, y) if fold_mask is not None else validation
+    out_of_fold = folds.OutOfFold(x, packed, fold_mask) if fold_mask is not None else None
     history = model.fit(
         batches,
-        epochs=plan.epochs,
+        epochs=steps.epochs,
         validation_data=validation,
         validation_batch_size=PREDICTED,
         callbacks=[
@@ -308,7 +308,7 @@ def train(
             Guard(training.guard),
             # Before the callbacks that read the validation results, because it writes them.
             *([out_of_fold] if out_of_fold else []),
-            *_watching(model, watched_rows, plan, training),
+            *_watching(model, watched_rows, steps, training),
             *callbacks,
         ],
         verbose=0,
@@ -359,14 +359,14 @@ class SetEpoch(keras.callbacks.Callback):
         self._batches.at(epoch)
 
 
-def _watching(model: Model, validation: Any, plan: StepPlan, training: Training) -> list[Any]:
+def _watching(model: Model, validation: Any, steps: StepPlan, training: Training) -> list[Any]:
     """Return the callbacks that stop the training and lower the learning rate."""
-    weights, learning_rate_patience = training.score_weights or None, max(2, plan.patience // 3)
+    weights, learning_rate_patience = training.score_weights or None, max(2, steps.patience // 3)
     if validation is None:
         return []
     if _comparable(model, validation):
         return [
-            JointEarlyStopping(weights, patience=plan.patience, least=plan.least),
+            JointEarlyStopping(weights, patience=steps.patience, least=steps.least),
             keras.callbacks.ReduceLROnPlateau(
                 "val_joint", 0.5, learning_rate_patience, mode="max", min_lr=1e-5
             ),
@@ -377,7 +377,7 @@ def _watching(model: Model, validation: Any, plan: StepPlan, training: Training)
             "val_loss", 0.5, learning_rate_patience, mode="min", min_lr=1e-5
         ),
         keras.callbacks.EarlyStopping(
-            "val_loss", mode="min", patience=plan.patience, restore_best_weights=True
+            "val_loss", mode="min", patience=steps.patience, restore_best_weights=True
         ),
     ]
 

@@ -104,7 +104,7 @@ def train_network(
         spec.training,
         callbacks,
         spec.seed,
-        held=fit_data.held,
+        fold_mask=fit_data.fold_mask,
         groups=fit_data.groups,
     )
     histories = [

@@ -274,7 +274,7 @@ def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows)
     if reported.raw is not None:
         metrics[reported.part] = _scored(model, reported.encoded, reported.raw, at)
     counts = {name: len(rows) for name, rows in prepared.named_parts.items()}
-    if fit_data.held is not None:
+    if fit_data.fold_mask is not None:
         counts |= {"train": len(fit_data.rows), "validation": len(fit_data.rows)}
     return metrics | {
         "rows": counts,
