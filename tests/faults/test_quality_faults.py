@@ -292,9 +292,8 @@ def test_a_table_that_cannot_be_measured(run: pc.Run) -> None:
 def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No validation rows, so no threshold; no time, so no importance; a run all the same."""
     said: list[str] = []
-    for name in ("SECONDS", "SHARE"):
-        monkeypatch.setattr(post_fit, name, 0.0)
-    monkeypatch.setattr(permutation_importance, "SMALL", 0)
+    for name in ("PASSES", "SHARE"):
+        monkeypatch.setattr(post_fit, name, 0)
     targets = {"churn": "binary"}
     run = pc.fit(table(30), targets, out=tmp_path / "run", validation=0, say=said.append, **SMALL)
     assert run.thresholds is None and run.importance is None and run.quality is not None

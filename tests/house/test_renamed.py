@@ -281,7 +281,7 @@ def test_metrics_with_the_old_key_are_read(written: str, tmp_path: Path) -> None
     text = (path / "metrics.json").read_bytes()
     assert text.count(b'"part"') == 1
     (path / "metrics.json").write_bytes(text.replace(b'"part"', f'"{written}"'.encode()))
-    manifest.seal(path, ["metrics.json"])
+    manifest.add(path, ["metrics.json"])
     metrics = pc.Run(path).metrics
     assert metrics["part"] == "test" and "held_out" not in metrics
     with pytest.warns(

@@ -14,12 +14,16 @@ from polycera.layers.first_weights import Drawn
 from polycera.layers.kernel_layer import Landmarks
 from polycera.layers.side_by_side import MemberDense, RowsFirst
 
-INPUT, CLIP, EMBEDDING, LANDMARKS, BLEND = "features", "clip", "bins", "landmarks", "blend"
-"""These name the layers that other modules look up.
-
-INPUT: the input. CLIP: `SmoothClip`. EMBEDDING: `PiecewiseLinear`. LANDMARKS: `Landmarks`. BLEND:
-`Blend`.
-"""
+INPUT = "features"
+"""Name of the input."""
+CLIP = "clip"
+"""Name of the `SmoothClip`."""
+EMBEDDING = "bins"
+"""Name of the `PiecewiseLinear`."""
+LANDMARKS = "landmarks"
+"""Name of the `Landmarks`."""
+BLEND = "blend"
+"""Name of the `Blend`."""
 HEADS = 1
 """Position of the heads, which selects their initial weights."""
 HIDDEN = 2

@@ -23,9 +23,10 @@ from polycera.tabular.prepare import PreparedTable
 from polycera.tasks.layout import Encoded
 from polycera.typing import Array, TaskName
 
-PASSES, SHARE = 100_000, 0.2
-"""PASSES: most rows that pass the network for importance after any training, however short.
-SHARE: the same as a share of the rows of all training steps; the larger of the two limits counts.
+PASSES = 100_000
+"""Most rows that pass the network for importance after any training, however short."""
+SHARE = 0.2
+"""The same as a share of the rows of all training steps; the larger of the two limits counts.
 
 Scoring a row costs about a quarter of a row of training, which has a way back too, so the share
 comes to 5 % of the training, and the least limit to 5 seconds (measured: `benchmarks/README.md`).
@@ -158,8 +159,8 @@ def column_importance(
         columns = len(prepared.encoder.columns)
         _say(
             say,
-            f"Which of the {columns} columns matters to which task was not measured, as more "
-            f"than {limit:,} rows would have passed the network: run.importance_of(table) does it.",
+            f"The importance of the {columns} columns was not measured, because more than "
+            f"{limit:,} rows would have passed the network: run.importance_of(table) does it.",
         )
     return importances
 
