@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = "jax,tensorflow,torch,test,dev"
+EXTRAS = "jax,tensorflow,torch,test,oracle,dev"
 TORCH = "torch==2.13.0"  # raised by hand: a newer build may bring gigabytes of GPU libraries
 HEAD = """\
 # Exact versions of everything that `make demo`, `make test` and CI install. Written by `make lock`.
