@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,30 @@ for _name, _value in {
     "CUDA_VISIBLE_DEVICES": "-1",
     "JAX_PLATFORMS": "cpu",
     "JAX_COMPILATION_CACHE_DIR": str(CACHE / "jax"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),
 }.items():
     os.environ.setdefault(_name, _value)
+
+
+class _Refused:
+    """Let Keras and the backends be found, and raise where one of them is imported."""
+
+    names = ("keras", "jax", "jaxlib", "tensorflow", "torch")
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in self.names else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        raise ImportError(f"a test that needs no Keras imports {spec.name}")
+
+    def exec_module(self, module: object) -> None:
+        """Never reached: the module is not made."""
+
+
+# tests/run.py sets it for the tests that are marked `nokeras`.
+if os.environ.get("POLYCERA_TESTS_WITHOUT_KERAS"):
+    sys.meta_path.insert(0, _Refused())
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would each process
 # that they interrupt.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -104,20 +100,3 @@ def value_and_gradient(function: Callable[..., Any]) -> Callable[..., tuple[floa
         return float(value), np.asarray(ops.convert_to_numpy(gradient))
 
     return on_arrays
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """The environment of a fresh process that finds polycera and these tests."""
-    here = Path(__file__).resolve().parent
-    path = os.pathsep.join(map(str, (here.parent / "src", here, here / "values")))
-    return os.environ | {"PYTHONPATH": path} | changes
-
-
-def python(code: str, **changes: str) -> str:
-    """What a fresh Python process prints; where it fails, what it said on stderr."""
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, env=environment(**changes), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import environment
+from fresh import environment
 
 pytestmark = pytest.mark.nobackend
 

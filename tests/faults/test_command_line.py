@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from small import environment
+from fresh import environment
 
 import polycera as pc
 import polycera_cli

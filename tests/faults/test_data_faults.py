@@ -29,7 +29,7 @@ from polycera.data import (
 from polycera.errors import InputError, MissingExtra, UnknownName
 from polycera.tasks import Binary, Multilabel, Regression
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 
 def message(action: Callable[[], Any], error: type[Exception] = InputError) -> str:

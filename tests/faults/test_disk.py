@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 import pytest
 from damage import cut, flipped, room_for
+from fresh import environment
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from small import environment
 
 from polycera.errors import Damaged, InputError, InUse, PolyceraError
 from polycera.runs import Spec, folder, kept_epochs, manifest, timing, to_yaml
@@ -34,7 +34,7 @@ from polycera.runs.timing import TIMING, Timing
 from polycera.storage import arrays, atomic, lock, state_json
 from polycera.storage.arrays import StoredArrays
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 # -- one process at a time -------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import Any
 import folders
 import numpy as np
 import pytest
-from small import environment
+from fresh import environment
 
 import polycera as pc
 import polycera_cli

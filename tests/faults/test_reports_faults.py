@@ -23,7 +23,7 @@ from polycera.runs import folder, manifest, results
 from polycera.storage import arrays, atomic
 from polycera.storage.arrays import StoredArrays
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

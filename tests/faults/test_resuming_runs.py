@@ -22,7 +22,7 @@ import keras
 import msgspec
 import numpy as np
 import pytest
-from small import environment
+from fresh import environment
 
 import polycera as pc
 import polycera_cli

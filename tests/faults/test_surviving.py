@@ -28,7 +28,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from small import environment
+from fresh import environment
 
 import polycera as pc
 from polycera.errors import InputError, Interrupted, Terminated

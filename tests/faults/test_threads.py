@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from small import python
+from fresh import python
 
 import polycera as pc
 from polycera.errors import InTraining

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import python
+from fresh import python
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = sorted(path.name for path in (ROOT / "tests" / "stored").iterdir())

@@ -14,7 +14,7 @@ import polycera as pc
 from polycera import evaluation
 from polycera.evaluation.logit_scaling import HIGHEST, LOWEST
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 METRICS = st.sampled_from(sorted(evaluation.METRICS))
 SEEDS = st.integers(0, 2**31)

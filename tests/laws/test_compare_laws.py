@@ -16,9 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from fresh import python
 from hypothesis import given
 from hypothesis import strategies as st
-from small import python
 
 import polycera as pc
 from polycera.experiments import affinity, jobs

@@ -31,7 +31,7 @@ from polycera.data import (
 )
 from polycera.data.column import canonical, is_missing
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 ROLES = {"n": "number", "c": "category", "b": "boolean", "d": "date"}
 VALUES: dict[str, st.SearchStrategy[Any]] = {

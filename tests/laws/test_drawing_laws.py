@@ -22,7 +22,11 @@ from polycera.drawing.layout import Node, layout
 from polycera.drawing.xml import plain
 from polycera.runs.results import Amount, Cost, Layer, Reliability, Sharing
 
-pytestmark = [pytest.mark.nobackend, pytest.mark.filterwarnings("error::RuntimeWarning")]
+pytestmark = [
+    pytest.mark.nobackend,
+    pytest.mark.nokeras,
+    pytest.mark.filterwarnings("error::RuntimeWarning"),
+]
 
 ELEMENTS = {"svg", "g", "path", "rect", "circle", "text", "title", "desc", "style", "image"}
 HOSTILE = [

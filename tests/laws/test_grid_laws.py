@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from small import dense, from_numpy, python
+from fresh import python
+from small import dense, from_numpy
 
 import polycera as pc
 from polycera import balancing, weighting

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from polycera import evaluation
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -27,7 +27,7 @@ from polycera.runs import (
 )
 from polycera.storage import atomic, table_files
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 # Any text that can be a name: YAML has quotes for all of it but halves of surrogate pairs.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from fresh import python
 from keras import ops
-from small import compiled, from_numpy, python
+from small import compiled, from_numpy
 
 import polycera as pc
 from polycera import balancing, weighting

@@ -297,6 +297,7 @@ def saturated(head: Any) -> keras.Model:
     ],
     ids=["Activation", "operation", "Dense"],
 )
+@pytest.mark.filterwarnings("ignore:Task 'sold'")
 def test_a_saturated_head_learns(end: Any) -> None:
     """Its probabilities pass no gradient, its logits do; its weights are the user's own ones."""
     theirs = end()

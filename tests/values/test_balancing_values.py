@@ -266,6 +266,7 @@ def test_fair_weights_solve_their_equation(torchjd: Any, kind: str, m: int, alph
 
 @pytest.mark.parametrize("m", [2, 5])
 @pytest.mark.parametrize("kind", ["plain", "aligned", "unequal"])
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem that is not DPP")
 def test_nash_mtl_bargains_at_least_as_well_as_torchjds(torchjd: Any, kind: str, m: int) -> None:
     j = jacobian(kind, m)
     g = j @ j.T / np.diag(j @ j.T).mean()

@@ -17,7 +17,7 @@ from polycera.errors import InputError
 from polycera.evaluation.calibration import ANSWERS, Calibration
 from polycera.evaluation.logit_scaling import HIGHEST, LOWEST, class_losses, platt, temperature
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 GRID = np.exp(np.linspace(np.log(LOWEST), np.log(HIGHEST), 4001))
 

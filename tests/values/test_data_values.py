@@ -31,7 +31,7 @@ from polycera.data import (
 from polycera.data.association import _correlations, _ranks
 from polycera.tasks import Binary, Count, Multiclass, Multilabel, Ordinal, Quantile, Regression
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 
 def encoder(table: Table, **roles: str) -> Encoder:

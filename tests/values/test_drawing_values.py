@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import python
+from fresh import python
 
 from polycera import drawing
 from polycera.drawing import boxes as boxing
@@ -23,7 +23,7 @@ from polycera.drawing.picture import MARGIN
 from polycera.errors import InputError, MissingExtra, PolyceraError, UnknownName
 from polycera.runs.results import Amount, Cost, Layer, Reliability, Sharing
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 
 def _all(made: drawing.Picture, kind: str) -> list[ET.Element]:

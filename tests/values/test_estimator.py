@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from fresh import python
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
@@ -23,7 +24,6 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
-from small import python
 
 import polycera as pc
 from polycera.estimators.feature_table import DENSE
@@ -143,6 +143,7 @@ def test_probabilities_go_by_the_name_of_the_task(mixed: pc.PolyceraEstimator) -
     np.testing.assert_array_equal(quantiles["delay"][:, 1], said["delay"])
 
 
+@pytest.mark.filterwarnings("ignore:The run began with the table given")
 def test_the_same_seed_gives_what_pc_fit_gives(tmp_path: Path) -> None:
     X, y = made_up()
     table = pd.concat([X, y], axis=1)
@@ -185,6 +186,7 @@ def test_the_same_seed_gives_what_pc_fit_gives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", ["polars", "dict", "matrix", "column", "list", "one column of a matrix"]
 )
+@pytest.mark.filterwarnings("ignore:Column 'size' has 1 missing value")
 def test_answers_come_as_y_came(kind: str) -> None:
     X, y = made_up(60)
     y = y[["calm", "calls"]].astype(float)
@@ -246,6 +248,7 @@ def test_outputs_and_weights_go_by_the_names_of_y() -> None:
 
 
 @pytest.mark.nobackend
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_many_labels_have_the_shapes_of_scikit_learns_network() -> None:
     X, y = numbers(outputs=3)
     labels = (y > 8).astype(int)
@@ -263,6 +266,7 @@ def test_many_labels_have_the_shapes_of_scikit_learns_network() -> None:
 
 
 @pytest.mark.nobackend
+@pytest.mark.filterwarnings("ignore:Task 'y2'")
 def test_several_columns_of_classes_have_the_shapes_of_scikit_learns_forest() -> None:
     X, y = numbers(outputs=3)
     colour = np.array(["blue", "green", "red"])[np.digitize(y[:, 0], [-2.0, 8.0])]
@@ -335,6 +339,7 @@ def test_a_pickle_is_plain_and_opens_in_another_process_on_another_backend(
 
 
 @pytest.mark.nobackend
+@pytest.mark.filterwarnings("ignore:Column '(size|town)' has 1 (missing value|row with cat)")
 def test_it_goes_through_pipelines_searches_and_folds() -> None:
     X, y = numbers(80)
     pipe = make_pipeline(StandardScaler(), pc.PolyceraRegressor(**SMALL))

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 import yaml
-from small import python
+from fresh import python
 
 import polycera as pc
 from polycera.errors import Damaged, InputError, UnknownName

@@ -104,6 +104,7 @@ def test_a_run_remembers_the_library_of_its_table(
     assert isinstance(again.metrics_frame("polars"), pl.DataFrame)
 
 
+@pytest.mark.filterwarnings("ignore:Column 'a' is nearly a copy")
 def test_fit_tells_the_run_where_its_table_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from fresh import python
 from house.source import modules, plain
-from small import dense, python
+from small import dense
 
 import polycera as pc
 from polycera import startup

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from fresh import python
 from keras import ops
-from small import dense, from_numpy, python, raw_of
+from small import dense, from_numpy, raw_of
 
 import polycera as pc
 
@@ -288,6 +289,7 @@ def test_accumulated_gradients() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The scaling of the targets comes from the first")
 def test_batch_by_batch() -> None:
     """train_on_batch and test_on_batch by name."""
     model = dense(tasks())
@@ -360,8 +362,7 @@ def test_sources_packed_in_the_graph(source: str, backend: str) -> None:
     usual = expected.fit(x, y, sample_weight=weight, **PLAIN).history
     data: Any
     if source == "tf.data":
-        import tensorflow as tf
-
+        tf = pytest.importorskip("tensorflow")
         data = tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(8)
     else:
         import torch

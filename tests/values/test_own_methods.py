@@ -85,6 +85,7 @@ def test_a_model_with_methods_of_ones_own_trains_and_loads(tmp_path: Path) -> No
 
 
 @pytest.mark.nobackend
+@pytest.mark.filterwarnings("ignore:Column 'x[01]' is nearly a copy")
 def test_a_run_names_the_method_and_loads_with_it(tmp_path: Path) -> None:
     x, y = rows()
     table = {f"x{i}": x[:, i] for i in range(4)} | y

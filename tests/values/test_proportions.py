@@ -321,6 +321,7 @@ def test_a_numeric_target_within_0_and_1_stays_regression_and_names_the_kind() -
 
 
 @pytest.mark.nobackend  # nothing in it that depends on one: the slow part of these tests runs once
+@pytest.mark.filterwarnings("ignore:Column 'x[01]' is nearly a copy")
 def test_a_table_of_shares_becomes_a_run(tmp_path: Any) -> None:
     """Members, landmarks, blend, quality, importance, predictions for proportions, soft labels."""
     n = 60

@@ -566,6 +566,7 @@ def test_the_importance_of_a_run(run: pc.Run) -> None:
     assert found.tasks["churn"].mean[found.columns.index("b")] > 0.3  # type: ignore[operator]
 
 
+@pytest.mark.filterwarnings("ignore:Of the 65 rows of the table given")
 def test_an_epoch_that_is_picked_has_thresholds_of_its_own_or_none(
     run: pc.Run, tmp_path: Path
 ) -> None:

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import folders
+import fresh
 import numpy as np
 import pytest
-import small
 from folders import Outline, page
 
 from polycera import reports
@@ -24,7 +24,7 @@ from polycera.reports.views import table as data_view
 from polycera.runs import Folder, Network, Spec, manifest, results
 from polycera.storage import atomic
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
 
 ALL = [
@@ -149,7 +149,7 @@ except SystemExit as end:
     assert end.code == 0, end.code
 assert "keras" not in sys.modules, "Keras was imported"
 """
-    said = small.python(code)
+    said = fresh.python(code)
     assert said.splitlines() == [f"Report: {path}/report.html", f"Picture: {tmp_path}/j.svg"]
 
 

@@ -11,8 +11,8 @@ import keras
 import msgspec
 import numpy as np
 import pytest
+from fresh import python
 from keras import layers, ops
-from small import python
 
 import polycera as pc
 import polycera_cli
