@@ -35,8 +35,13 @@ KERAS_FILE = f"{PACKAGE}.layers.keras_graph"
 KERAS_PRIVATE = {
     *("_keras_history", "_inbound_nodes", "_outbound_nodes", "_compile_config", "jax_state_sync"),
     *("_standardize_inputs", "_eval_epoch_iterator", "_use_cached_eval_dataset", "_layers"),
+    *("_keras_mask", "_call_context_args", "_fn_kwargs"),
     *("_compile_metrics", "_compile_loss", "_loss_tracker", "_operations", "_nodes"),
 }
+# `tasks` lies below `layers`: the one name of Keras that it needs has a door of its own.
+OTHER_DOORS = {(f"{PACKAGE}.tasks.keras_losses", "_fn_kwargs")}
+# Names of named tuples that are public by their documentation.
+PUBLIC_OF_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 # `storage` writes as it likes, the others only what is listed. Keras saves a model itself, to where
 # `runs` says.
 WRITERS = {"model": {"save", "save_weights"}, "tabular": {"save"}, "callbacks": {"save"}}
@@ -119,11 +124,79 @@ def private_names_of_keras(house: House) -> list[str]:
     names = [(m, node) for m, tree in house.items() if m != KERAS_FILE for node in ast.walk(tree)]
     found = [f"{m}:{n.lineno} uses {n.attr}" for m, n in names if _attribute(n) in KERAS_PRIVATE]
     texts = [(m, n) for m, n in names if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    return found + [f"{m}:{n.lineno} names {n.value}" for m, n in texts if n.value in KERAS_PRIVATE]
+    return found + [
+        f"{m}:{n.lineno} names {n.value}"
+        for m, n in texts
+        if n.value in KERAS_PRIVATE and (m, n.value) not in OTHER_DOORS
+    ]
 
 
 def _attribute(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def reaching_in(house: House) -> list[str]:
+    """Return uses of another object's private names where its class is not in the same module."""
+    found = []
+    for name, tree in house.items():
+        if name in (KERAS_FILE, BACKEND_FILE):
+            continue
+        own = private_names_defined(tree)
+        found += [
+            f"{name}:{node.lineno} reaches for {dotted(node) or node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and is_private(node.attr)
+            and not _is_own(node.value)
+            and node.attr not in own | PUBLIC_OF_TUPLES
+        ]
+        found += [
+            f"{name}:{node.lineno} imports {alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if is_private(alias.name)
+        ]
+        found += [
+            f"{name}:{call.lineno} reaches for {call.args[1].value}"
+            for call in calls(tree)
+            if dotted(call.func) in ("getattr", "setattr", "hasattr", "delattr")
+            and len(call.args) > 1
+            and isinstance(call.args[1], ast.Constant)
+            and is_private(str(call.args[1].value))
+            and call.args[1].value not in own
+            and (name, call.args[1].value) not in OTHER_DOORS
+        ]
+    return found
+
+
+def private_names_defined(tree: ast.Module) -> set[str]:
+    """Return the private names that the classes of a module define, and set on `self`."""
+    names: set[str] = set()
+    for kind in [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]:
+        for node in ast.walk(kind):
+            if isinstance(node, ast.FunctionDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names |= {node.attr} if _is_own(node.value) else set()
+        names |= {
+            node.target.id
+            for node in kind.body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
+    return {name for name in names if is_private(name)}
+
+
+def is_private(name: str) -> bool:
+    """Return whether a name begins with one underscore."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _is_own(node: ast.AST) -> bool:
+    """Return whether an expression is the object itself, its class or its bases."""
+    if isinstance(node, ast.Call):
+        return dotted(node.func) == "super"
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
 
 
 def backends(house: House) -> list[str]:
@@ -212,6 +285,7 @@ LAWS: list[Callable[[House], list[str]]] = [
     cycles,
     private_keras,
     private_names_of_keras,
+    reaching_in,
     backends,
     keras_where_it_may_not_be,
     writes,
@@ -255,6 +329,17 @@ BAD = [
     (private_keras, {"polycera.tasks.a": "import keras\nkeras.src.losses"}),
     (private_names_of_keras, {"polycera.layers.heads": "tensor._keras_history.operation"}),
     (private_names_of_keras, {"polycera.layers.heads": "getattr(model, '_compile_config', None)"}),
+    (reaching_in, {"polycera.callbacks.guard": "model._objective"}),
+    (reaching_in, {"polycera.callbacks.guard": "self.model._scores = {}"}),
+    (reaching_in, {"polycera.callbacks.guard": "getattr(model, '_objective', None)"}),
+    (reaching_in, {"polycera.callbacks.guard": "from polycera.model.model import _members"}),
+    (
+        reaching_in,
+        {
+            "polycera.data.table": "class Table:\n    def of(self):\n        self._rows = []",
+            "polycera.data.read": "table._rows",
+        },
+    ),
     (backends, {"polycera.layers.heads": "import jax.numpy as jnp"}),
     (backends, {"polycera_cli": "def f():\n    importlib.import_module('torch')"}),
     (keras_where_it_may_not_be, {"polycera.storage.atomic": "import keras"}),
@@ -292,7 +377,12 @@ FINE = {
         "import keras\nif TYPE_CHECKING:\n    from . import Binary\n'a'.replace('b', '')"
     ),
     "polycera.storage.atomic": "open('x', 'wb')\nif TYPE_CHECKING:\n    import keras",
-    "polycera.layers.backend": "import torch",
+    "polycera.layers.backend": "import torch\ntorch._foreach_norm([])",
+    "polycera.data.table": (
+        "class Table:\n    def __eq__(self, other):\n"
+        "        self._rows = super()._rows\n        return self._rows == other._rows"
+    ),
+    "polycera.runs.spec": "spec._replace(tasks=[])\nspec.__class__",
     "polycera.data.read": (
         "import keras\nopen('x.csv')\nopen('wax')\nopen('x', 'rb')\nkeras.utils.PyDataset"
     ),

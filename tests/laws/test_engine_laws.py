@@ -127,7 +127,7 @@ def test_answers_are_those_of_the_model_itself() -> None:
 
 def regions_of(model: pc.Model) -> dict[tuple[str, ...], set[str]]:
     """Tasks -> the layers whose weights they share."""
-    plan = model._engine.plan
+    plan = model.task_weighting.engine.plan
     return {
         region.balance.names: {plan.trained[i].path.split("/")[-2] for i in region.variables}
         for region in plan.regions
@@ -202,15 +202,15 @@ def on_first_rows(model: pc.Model) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Trained weights before and after one step of gradient descent on all rows."""
     x, y = table()
     model.adapt(y)
-    before = [ops.convert_to_numpy(v).copy() for v in model._engine.plan.trained]
+    before = [ops.convert_to_numpy(v).copy() for v in model.task_weighting.engine.plan.trained]
     model.fit(x, y, batch_size=ROWS, verbose=0)
-    return before, [ops.convert_to_numpy(v) for v in model._engine.plan.trained]
+    return before, [ops.convert_to_numpy(v) for v in model.task_weighting.engine.plan.trained]
 
 
 def task_losses(model: pc.Model) -> Callable[[list[np.ndarray]], np.ndarray]:
     """The tasks' weighted losses [3] as a float64 NumPy function of the trained weights."""
     x, y = table()
-    plan, units = model._engine.plan, model.units
+    plan, units = model.task_weighting.engine.plan, model.units
     place = {v.path: i for i, v in enumerate(plan.trained)}
 
     def weights(layer: str, values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -269,7 +269,9 @@ def test_parameter_gradients_are_those_of_finite_differences(kind: Any, trunk: i
     function, at = task_losses(model), [b.astype("float64") for b in before]
     jacobians = [differences(function, at, i) for i in range(len(at))]
     alone = set(range(len(at)))
-    for region, seen in zip(model._engine.plan.regions, model._shared.last(), strict=True):
+    for region, seen in zip(
+        model.task_weighting.engine.plan.regions, model.task_weighting.last(), strict=True
+    ):
         chosen = list(region.tasks)
         rows = np.concatenate([jacobians[i][chosen] for i in region.variables], axis=1)
         np.testing.assert_allclose(seen[1], rows @ rows.T, rtol=2e-4, atol=1e-7)
@@ -304,7 +306,7 @@ def test_the_engines_agree_on_a_linear_trunk_with_orthonormal_rows() -> None:
         ends = {name: dense(1, 2 + i, name=name)(hidden) for i, name in enumerate(y)}
         model = adopted(keras.Model(inputs, ends), balancing="upgrad", gradients=gradients)
         model.fit(x, y, batch_size=ROWS, verbose=0)
-        found.append(model._shared.last()[0])
+        found.append(model.task_weighting.last()[0])
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-7)
     np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-3)
 
@@ -400,7 +402,7 @@ def test_a_training_is_saved_and_goes_on(gradients: str, tmp_path: Any) -> None:
     fitted(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded._shared.to_config() == model._shared.to_config()
+    assert loaded.task_weighting.to_config() == model.task_weighting.to_config()
     assert fitted(loaded, 1) == pytest.approx(fitted(model, 1), rel=1e-5)
 
 

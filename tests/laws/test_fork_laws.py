@@ -86,12 +86,12 @@ def test_the_gramian_is_that_of_the_tasks_gradients() -> None:
     from polycera.model.targets import encode, pack
 
     packed = ops.convert_to_tensor(pack(again.layout, encode(again.layout, y), again.units))
-    objective, names = again._objective, list(again.tasks)
+    objective, names = again.objective, list(again.tasks)
 
     def loss_of(name: str) -> Any:
         def loss(hidden: Any) -> Any:
             raw = ops.matmul(hidden, ops.convert_to_tensor(head.kernel)) + head.bias + head.prior
-            means = objective.means(objective(packed, raw, None, again._kept()))
+            means = objective.means(objective(packed, raw, None, again.scaling.constants()))
             return again.tasks[name].weight * objective.by_task(means)[names.index(name)]
 
         return loss

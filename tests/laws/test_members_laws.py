@@ -206,13 +206,13 @@ def test_the_loss_of_a_step_is_the_mean_of_the_members_losses() -> None:
     each = ops.convert_to_numpy(ensemble.Members(model)(x))
     losses = []
     for member in range(MEMBERS):
-        measured = model._objective(
+        measured = model.objective(
             ops.convert_to_tensor(packed),
             ops.convert_to_tensor(each[:, member]),
             None,
-            model._kept(),
+            model.scaling.constants(),
         )
-        losses.append(float(model._objective.loss(model._objective.means(measured))))
+        losses.append(float(model.objective.loss(model.objective.means(measured))))
     assert np.std(losses) > 0.01
     assert step(model) == pytest.approx(np.mean(losses), rel=1e-5)
 
@@ -229,10 +229,10 @@ def test_the_loss_without_held_out_rows_is_that_of_each_member_on_its_own() -> N
     ]
     targets = np.stack([packed[row] for row, _ in pairs])
     raw = np.stack([each[row, member] for row, member in pairs])
-    measured = model._objective(
-        ops.convert_to_tensor(targets), ops.convert_to_tensor(raw), None, model._kept()
+    measured = model.objective(
+        ops.convert_to_tensor(targets), ops.convert_to_tensor(raw), None, model.scaling.constants()
     )
-    expected = float(model._objective.loss(model._objective.means(measured)))
+    expected = float(model.objective.loss(model.objective.means(measured)))
     assert step(model, held) == pytest.approx(expected, rel=1e-5)
 
 

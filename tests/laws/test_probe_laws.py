@@ -189,7 +189,7 @@ def test_weights_in_force_are_the_tasks_times_the_methods() -> None:
     logs = fit(model, watch, probe)
     last = {name: logs[f"{name}/weight"][-1] for name in probe.tasks}
     assert watch.regions[-1][0].place == "trunk" and watch.regions[-1][1].place == "branch"
-    for place, (names, _, weights) in enumerate(model._shared.last()):
+    for place, (names, _, weights) in enumerate(model.task_weighting.last()):
         for name, weight in zip(names, weights, strict=True):
             ours = probe.weights[-1, place, probe.tasks.index(name)]
             assert ours == pytest.approx(last[name] * weight, rel=0.2), (

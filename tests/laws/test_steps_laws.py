@@ -211,7 +211,8 @@ def test_a_weighting_is_shown_losses_and_norms(whole: bool) -> None:
         losses = np.array([prices, logs["sold/bce"], logs["colour/cross_entropy"]])
         said = [logs[f"{name}/weight"] / model.tasks[name].weight for name in COLUMNS]
         assert said == pytest.approx(1 + norms + 10 * losses, rel=1e-5)
-        norms = np.sqrt(np.diag(ops.convert_to_numpy(model._shared.regions[0].before()["gramian"])))
+        before = model.task_weighting.regions[0].before()
+        norms = np.sqrt(np.diag(ops.convert_to_numpy(before["gramian"])))
         assert (norms > 0).all()
 
 

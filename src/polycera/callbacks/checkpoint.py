@@ -85,6 +85,7 @@ class Checkpoint(FitHook):
         self._others: list[Any] = []
         self._asked = InterruptRequest() if self.around is None else self.around
         self._epoch = self._first = self._done = 0
+        self._validates_only = False
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
         self._measured: dict[str, np.ndarray] | None = None
         self._drawn: dict[str, Any] | None = None
@@ -190,11 +191,17 @@ class Checkpoint(FitHook):
         self._done = first_batch
         if self._batches is not None:
             self._batches.at(epoch, min(first_batch, self._batches.steps - 1))
-            # only validation is left to do, but Keras trains on at least one batch: the restore
-            # after it undoes that step
-            if first_batch == self._batches.steps:
-                self.model._before_logs = self.restore
+            self._validates_only = first_batch == self._batches.steps
         if first_batch:
+            self.restore()
+
+    def before_logs(self) -> None:
+        """Undo the step of an epoch of which only the validation was left.
+
+        Keras trains on at least one batch.
+        """
+        if self._validates_only:
+            self._validates_only = False
             self.restore()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:

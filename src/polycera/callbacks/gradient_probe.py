@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -248,7 +247,7 @@ class GradientProbe(keras.callbacks.Callback):
         self._sample = self._drawn()
         names, serving = tuple(layout.tasks), [list(layer.tasks) for layer in self._shared_layers]
         if self.terms:
-            loss_terms = self._of_terms = terms_of(self.model._objective)
+            loss_terms = self._of_terms = terms_of(self.model.objective)
             names = loss_terms.names
             serving = [
                 np.flatnonzero(np.isin(loss_terms.owner, layer_tasks)).tolist()
@@ -343,28 +342,10 @@ class GradientProbe(keras.callbacks.Callback):
 
     def _weights_at(self, place: SharedLayer) -> np.ndarray:
         """Return the factor of each gradient at a layer, [m]."""
-        of_tasks = weights_at(self.model, place)
+        of_tasks = self.model.task_weighting.weights_of(place.tasks, self.model.loss_weights)
         if self._of_terms is None:
             return of_tasks
         return of_tasks[self._of_terms.owner] * self._of_terms.weights
-
-
-def weights_at(model: Any, place: SharedLayer) -> np.ndarray:
-    """Return the factor of each task's gradient at a layer in the last step, [m].
-
-    It is the task's own weight times those of loss weighting and gradient balancing. It is NaN for
-    tasks that do not use the layer. A balancing method that works element by element counts as 1.
-    """
-    shared = model._shared
-    weights = ops.convert_to_numpy(model._task_weights).astype("float64")
-    if shared.weighing is not None:
-        weights = (
-            weights * shared.weighing.packed.read(ops.convert_to_numpy(shared.state))["weights"]
-        )
-    for region in shared.regions if len(place.tasks) > 1 else ():
-        if shared.engine is None or tuple(region.tasks) == place.tasks:
-            weights[region.tasks] *= ops.convert_to_numpy(region.before()["weights"])
-    return np.where(np.isin(np.arange(len(weights)), place.tasks), weights, math.nan)
 
 
 def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ class Guard(FitHook):
         if self._start < 0:
             variables.settle(self.model)
             self._start = steps_taken(self.model.optimizer) - int(
-                self.model._ledger.read()["steps"]
+                self.model.epoch_sums.read()["steps"]
             )
             self._looked = time.monotonic()
         elif time.monotonic() - self._looked > SECONDS:
@@ -105,7 +105,9 @@ class Guard(FitHook):
             # skipped by the optimizer: steps that ran and are not counted as taken
             done = steps_taken(self.model.optimizer) - self._start
             self._skipped = (
-                int(self.model._ledger.read()["steps"]) - done if self.model._wrapped else 0
+                int(self.model.epoch_sums.read()["steps"]) - done
+                if self.model.checks_gradients
+                else 0
             )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -135,7 +137,7 @@ class Guard(FitHook):
         if marked >= 0:
             step_counter(model.optimizer).assign(marked)
             raise NotFinite(self._sentence(marked - self._start))
-        sums = model._ledger.read()
+        sums = model.epoch_sums.read()
         # with float16 or several replicas the mark cannot be set, so the epoch sums are read
         if self.policy == "stop" and sums["skipped"]:
             raise NotFinite(self._sentence(int(sums["first"]) - 1))
@@ -150,8 +152,8 @@ class Guard(FitHook):
     def _sentence(self, batch: int) -> str:
         """Return the message of the error: where the training stopped, and why."""
         model = self.model
-        spoilt = model._ledger.read()["spoilt"]
-        names = [name for name, count in zip(model._objective.names, spoilt, strict=True) if count]
+        spoilt = model.epoch_sums.read()["spoilt"]
+        names = [name for name, count in zip(model.objective.names, spoilt, strict=True) if count]
         where = f"Training was stopped in epoch {self._epoch + 1} at batch {batch + 1}: "
         rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
         blamed = (
@@ -188,7 +190,7 @@ def _steep(model: Any, batch: Any) -> list[str]:
     raw = ops.convert_to_tensor(
         model(keras.tree.map_structure(ops.convert_to_tensor, x), training=False)
     )
-    objective, head_constants = model._objective, model._kept()
+    objective, head_constants = model.objective, model.scaling.constants()
     y = ops.convert_to_tensor(y, "float32")
     weights = None if weights is None else ops.convert_to_tensor(weights, "float32")
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polycera.errors import InputError
-from polycera.model import scores
 from polycera.model.model import Model
 from polycera.model.predicting import raw_outputs
 from polycera.model.targets import encode, pack
@@ -175,12 +174,8 @@ class Shuffling:
 
     def skills_of(self, raw: Array) -> Array:
         """Return the headline skills [copies, tasks] of raw outputs [copies x n, columns]."""
-        scaling, counted = self.model.units, np.ones((len(self.x), 1), bool)
         raw_by_copy = raw.reshape(-1, len(self.x), raw.shape[-1])
-        copy_scores = [
-            scores.exact(self.model._objective, self.y, outputs, counted, scaling)
-            for outputs in raw_by_copy
-        ]
+        copy_scores = [self.model.scores_of(self.y, outputs) for outputs in raw_by_copy]
         tasks = self.model.layout.tasks.values()
         return np.array(
             [[by_task[task.name][task.headline].skill for task in tasks] for by_task in copy_scores]

@@ -35,7 +35,7 @@ def separate(model: Any, task: TaskName) -> tuple[Any, list[int]]:
 def copied(model: Any) -> Any:
     """Return the network with new weights, and with its weighting and balancing."""
     if isinstance(model, Model):
-        return Model(*_cloned(model.inputs, model.outputs[0]), **model._shared.given)
+        return Model(*_cloned(model.inputs, model.outputs[0]), **model.task_weighting.given)
     return keras.Model(*_cloned(model.inputs, model.outputs))
 
 

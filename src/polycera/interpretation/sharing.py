@@ -10,9 +10,9 @@ from polycera.interpretation.layer_table import User, layers, users
 from polycera.interpretation.multiply_adds import multiply_adds
 from polycera.interpretation.reachability import Reachability
 from polycera.interpretation.sharing_verdict import WeightShare, amount, verdict
-from polycera.layers.balance_engine import Engine
 from polycera.layers.heads import Heads, TaskLayer
 from polycera.layers.kernel_layer import Blend, Landmarks
+from polycera.model.model import Model
 from polycera.runs.results import Cost, Sharing
 from polycera.typing import TaskName
 
@@ -168,7 +168,6 @@ def _balanced(model: Any, used: list[User]) -> bool:
     """Return whether shared weights learn from anything but the sum of the tasks' gradients."""
     heads = [user.operation for user in used if isinstance(user.operation, Heads)]
     balances = [head.settings.balance for head in heads if head.settings.balance is not None]
-    engine = getattr(model, "_engine", None)
-    if isinstance(engine, Engine):
-        balances += [region.balance for region in engine.plan.regions]
+    if isinstance(model, Model) and model.task_weighting.engine is not None:
+        balances += [region.balance for region in model.task_weighting.engine.plan.regions]
     return any(balance.method.name != "mean" for balance in balances)

@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from polycera.errors import InputError, listing
+from polycera.layers import keras_graph
 from polycera.layers.backend import replicas, sum_over_replicas, with_pullback
 from polycera.layers.balance import ActiveBalancing
 from polycera.layers.graph import Call, Graph, Key
@@ -484,7 +485,5 @@ def _plus(value: Tensor, tap: Tensor | None) -> Tensor:
     if tap is None:
         return value
     tapped = value + ops.cast(tap, value.dtype)
-    mask = getattr(value, "_keras_mask", None)
-    if mask is not None:
-        tapped._keras_mask = mask
+    keras_graph.keep_mask(value, tapped)
     return tapped

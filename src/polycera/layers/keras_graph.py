@@ -44,6 +44,13 @@ def forget_calls(layer: Any) -> None:
     layer.__dict__.update(_inbound_nodes=[], _outbound_nodes=[])
 
 
+def keep_mask(source: Any, result: Any) -> None:
+    """Give a tensor the mask of the tensor that it was computed from, if that has one."""
+    mask = getattr(source, "_keras_mask", None)
+    if mask is not None:
+        result._keras_mask = mask
+
+
 def inner_layers(layer: Any) -> list[Any]:
     """Return the layers that a layer holds, directly."""
     return list(getattr(layer, "_layers", ()))

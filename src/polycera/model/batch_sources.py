@@ -27,6 +27,32 @@ COUNTED = "\0counted"
 """Key of a stream's packed targets that the host has checked and the step is to count."""
 
 
+class Refusal:
+    """Hold the error of a batch that was refused while the backend read it.
+
+    TensorFlow reads batches in its graph, and raises an error of its own instead.
+
+    Attributes:
+        error: the original error, or None.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Raise the original error of a batch that was refused inside."""
+        self.error = None
+        try:
+            yield
+        except Exception:
+            if (refused := self.error) is not None:
+                raise refused from None
+            raise
+        finally:
+            self.error = None
+
+
 class PackedDataset(keras.utils.PyDataset):
     """Wrap a PyDataset so that its batches carry packed targets."""
 
@@ -107,8 +133,8 @@ def prepared(
         try:
             return checked(batch)
         except InputError as error:
-            # TensorFlow replaces this error by one of its own: `refusals` raises the original.
-            model._refused = error
+            # TensorFlow raises an error of its own instead: `Refusal.raised` brings this one back.
+            model.refusal.error = error
             raise
 
     def checked(batch: Any) -> Any:
@@ -128,23 +154,6 @@ def prepared(
     if isinstance(source, keras.utils.PyDataset):
         return PackedDataset(source, packed)
     return _mapped(source, packed, again=not target_scaling.is_iterator(source))
-
-
-@contextmanager
-def refusals(model: Any) -> Iterator[None]:
-    """Raise the original error of a batch that was refused inside.
-
-    TensorFlow reads batches in its graph, and raises an error of its own instead.
-    """
-    model._refused = None
-    try:
-        yield
-    except Exception:
-        if (refused := model._refused) is not None:
-            raise refused from None
-        raise
-    finally:
-        model._refused = None
 
 
 def shuffles(source: Any) -> bool:
@@ -190,7 +199,7 @@ def _learn(model: Any, source: Any) -> None:
             "A generator can be read only once: call model.adapt(targets) with some targets first, "
             "so that polycera knows their scale."
         )
-    model._take_scaling(*target_scaling.read(model, source, target_scaling.PEEK))
+    model.scaling.learn_from_source(*target_scaling.read(model, source, target_scaling.PEEK))
 
 
 def _class_weights(layout: Layout, scaling: TargetScaling, class_weight: Any) -> Any:
@@ -249,12 +258,13 @@ def unpacked(model: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
         weights = weights[PACKED] if isinstance(weights, Mapping) else weights
         if weights is not None and len(weights.shape) == 1:
             weights = ops.expand_dims(weights, -1)
-        if isinstance(y, Mapping) and COUNTED in y and model._stream is not None:
-            step_batches.count(model._stream, step_batches.label_counts(model.layout, packed))
+        if isinstance(y, Mapping) and COUNTED in y and model.stream_counts is not None:
+            counts = step_batches.label_counts(model.layout, packed)
+            step_batches.count(model.stream_counts, counts)
         return packed, weights
-    batch = step_batches.batch(model, x, y, weights, model._kept())
-    if model._stream is not None:
-        step_batches.count(model._stream, batch.counts, batch.strange)
+    batch = step_batches.batch(model, x, y, weights, model.scaling.constants())
+    if model.stream_counts is not None:
+        step_batches.count(model.stream_counts, batch.counts, batch.strange)
     return batch.y, batch.weights
 
 
@@ -309,16 +319,16 @@ def adapted(model: Any, y: Any, steps: int | None) -> None:
     """Take the target scaling from labels, a source or numbers, as `Model.adapt` does."""
     layout = model.layout
     if target_scaling.is_source(y):
-        encoded, source_of_scaling = target_scaling.read(model, y, steps)
-        model._take_scaling(encoded, replace(source_of_scaling, what="batches"), quiet=True)
+        encoded, source = target_scaling.read(model, y, steps)
+        model.scaling.learn_from_source(encoded, replace(source, what="batches"), quiet=True)
         return
     if steps is not None:
         raise InputError("steps= goes with a source of batches: of arrays all rows are read.")
     if isinstance(y, Mapping) and any(isinstance(values, Mapping) for values in y.values()):
         _from_numbers(model, y)
         return
-    model._take_units(encode(layout, y))
-    model._learned = None
+    model.scaling.learn(encode(layout, y))
+    model.scaling.source = None
 
 
 def _from_numbers(model: Any, y: Mapping[str, Any]) -> None:
@@ -334,5 +344,5 @@ def _from_numbers(model: Any, y: Mapping[str, Any]) -> None:
         )
     labelled_layout = Layout.of([layout.tasks[name] for name in labels]) if labels else None
     encoded = encode(labelled_layout, labels) if labelled_layout is not None else {}
-    model._set_units(target_scaling.units_of(layout, y, encoded))
-    model._learned = ScalingSource(0, 0, True, "numbers")
+    model.scaling.set(target_scaling.units_of(layout, y, encoded))
+    model.scaling.source = ScalingSource(0, 0, True, "numbers")

@@ -94,7 +94,7 @@ class Gramians:
         columns = (model.layout.owner == np.arange(len(model.layout.tasks))[:, None]).astype(
             "float32"
         )
-        self._terms = terms_of(model._objective) if terms else None
+        self._terms = terms_of(model.objective) if terms else None
         # [m, columns]: a row for each gradient, 1 at the output columns of its task.
         self._columns = columns if self._terms is None else columns[self._terms.owner]
         self._samples = [self._sample(layer) for layer in layers]
@@ -142,8 +142,8 @@ class Gramians:
 
         raw, pull_back = backend.pulled(raw_of, own)
         with self._values_in_place(own, rest):
-            head_constants = self._model._kept()
-        objective, columns = self._model._objective, ops.convert_to_tensor(self._columns)
+            head_constants = self._model.scaling.constants()
+        objective, columns = self._model.objective, ops.convert_to_tensor(self._columns)
 
         def means(at: Tensor) -> Tensor:
             return objective.means(objective(y, at, weights, head_constants))

@@ -26,15 +26,15 @@ def guard_steps(model: Any, policy: str | None) -> None:
         model: compiled.
         policy: "stop" or "skip" if a gradient is not finite; None for no check.
     """
-    if policy == model._policy:
+    if policy == model.gradient_policy:
         return
     optimizer = model.optimizer
     vars(optimizer).pop("apply", None)
-    model._policy, model.train_function = policy, None  # the step is traced again
+    model.gradient_policy, model.train_function = policy, None  # the step is traced again
     # A LossScaleOptimizer skips such steps by itself.
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    model._wrapped = policy is not None and not scaled
-    if model._wrapped:
+    model.checks_gradients = policy is not None and not scaled
+    if model.checks_gradients:
         # Past Keras's own `__setattr__`, which would track the attribute.
         object.__setattr__(
             optimizer, "apply", types.MethodType(_apply(model, policy == "stop"), optimizer)

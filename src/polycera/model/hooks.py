@@ -28,6 +28,9 @@ class FitHook(keras.callbacks.Callback):
     def take_rows(self, rows: Batches | None) -> None:
         """Take the batches of the training; None if only their source knows their order."""
 
+    def before_logs(self) -> None:
+        """Act before the logs of an epoch, a validation or an evaluation are computed."""
+
     @contextmanager
     def around_fit(
         self, model: Any, source: Any, callbacks: Any, **params: Any
@@ -76,6 +79,11 @@ class FitHooks:
         """Give the batches to each hook."""
         for hook in self.each:
             hook.take_rows(source if isinstance(source, Batches) else None)
+
+    def before_logs(self) -> None:
+        """Let each hook act before logs are computed."""
+        for hook in self.each:
+            hook.before_logs()
 
     @contextmanager
     def around_fit(

@@ -36,18 +36,18 @@ from polycera.model import (
 from polycera.model.epoch_sums import EpochSums
 from polycera.model.gradient_stats import GradientStats
 from polycera.model.guarded_optimizer import guard_steps
+from polycera.model.head_scaling import HeadScaling
 from polycera.model.hooks import FitHooks
+from polycera.model.log_names import LogNames
 from polycera.model.nonfinite_gradient import finite, zero_nonfinite_gradient
-from polycera.model.objective import BatchSums, HeadConstants, Objective
+from polycera.model.objective import BatchSums, Objective
 from polycera.model.output_order import by_output
 from polycera.model.predicting import are_arrays, check_features, in_slices, rows_of
 from polycera.model.saved_optimizer import portable
 from polycera.model.scores import Scores
 from polycera.model.target_scaling import ScalingSource
 from polycera.model.targets import (
-    Encoded,
     TargetScaling,
-    constant,
     encode,
     pack,
     pack_weights,
@@ -58,8 +58,6 @@ from polycera.model.variable_access import VariableAccess
 from polycera.model.variables import settle, unharmed
 from polycera.storage import atomic
 from polycera.tasks import Layout, Task
-from polycera.tasks.metrics import TALLIES
-from polycera.tasks.metrics.keras_metrics import direction_of
 from polycera.typing import Array, Raw, TaskName, Tensor
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -164,6 +162,7 @@ class Model(keras.Model):
         self._members = _members(self.heads)
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
         declared = self._objective.weights
+        self.scaling = HeadScaling(self, self._access)
         self._task_weights = self.add_weight(
             name="task_weights",
             shape=declared.shape,
@@ -173,24 +172,19 @@ class Model(keras.Model):
             dtype="float32",
         )
         self._scores: Scores = {}
-        self._keras_names = keras_names
-        task_spellings = {
-            name: task.metric_spellings
-            for name, task in self.layout.tasks.items()
-            if task.metric_spellings
-        }
-        self._spellings = task_spellings | {
-            name: dict(spellings) for name, spellings in (metric_spellings or {}).items()
-        }
         self.output_order = None if output_order is None else tuple(output_order)
         self._objects = metric_objects.of(self.layout, self._members)
+        self._log_names = LogNames(
+            self._objective, self._objects, keras_names, metric_spellings or {}
+        )
         # Keras tracks a list of metrics that is an attribute: it saves their state and resets them.
         self._object_metrics = [] if self._objects is None else self._objects.metrics
-        # Set if a resumed training has only the validation of its epoch left; runs before the logs.
-        self._before_logs: Callable[[], None] | None = None
+        self._hooks = FitHooks(None)  # of the `fit` that runs
         self._gradients: list[GradientStats] = []
-        self._policy: str | None = None  # what a Guard does at a gradient that is not finite
-        self._wrapped = False  # whether the optimizer is wrapped to check its gradients
+        self.gradient_policy: str | None = (
+            None  # what a Guard does at a gradient that is not finite
+        )
+        self.checks_gradients = False  # whether the optimizer is wrapped to check its gradients
         balancing_options = dict(
             weighting=weighting,
             balancing=balancing,
@@ -203,12 +197,10 @@ class Model(keras.Model):
         self._ledger = EpochSums(self._shared.shapes() | self._entries())
         # Counts of the batches of a source; made when the first source comes.
         self._stream: EpochSums | None = None
-        # The source of the target scaling, until it is compared with the labels of a first epoch.
-        self._learned: ScalingSource | None = None
         self._unseen = False  # whether the training features were not checked on the host
         # Number of axes of each part of a batch for which TensorFlow traced the step.
         self._ranks: Any = None
-        self._refused: Exception | None = None  # the error of a batch that TensorFlow read
+        self.refusal = batch_sources.Refusal()
         self._lost = False  # whether this `fit` has warned of weights that are not finite
         self._marks = False  # whether predictions are NaN in rows with NaN or infinite features
 
@@ -226,12 +218,13 @@ class Model(keras.Model):
         }
 
     def get_config(self) -> dict[str, Any]:
-        names: dict[str, Any] = {"keras_names": self._keras_names} if self._keras_names else {}
-        names |= (
-            {"metric_spellings": self._spellings} if self._keras_names and self._spellings else {}
-        )
-        names |= {} if self.output_order is None else {"output_order": list(self.output_order)}
-        return {**super().get_config(), **self._shared.to_config(), **names}
+        order = {} if self.output_order is None else {"output_order": list(self.output_order)}
+        return {
+            **super().get_config(),
+            **self._shared.to_config(),
+            **self._log_names.to_config(),
+            **order,
+        }
 
     def get_compile_config(self) -> Any:
         return portable(super().get_compile_config())
@@ -286,12 +279,10 @@ class Model(keras.Model):
         """Return functions that read and set the i-th task's loss weight, also during training."""
 
         def read() -> float:
-            settle(self)  # on JAX, Keras holds the variables elsewhere during a training
-            return float(ops.convert_to_numpy(self._task_weights)[i])
+            return float(self.loss_weights[i])
 
         def write(value: float) -> None:
-            settle(self)
-            weights = np.array(ops.convert_to_numpy(self._task_weights))
+            weights = self.loss_weights
             weights[i] = value
             self._task_weights.assign(weights)
 
@@ -322,20 +313,12 @@ class Model(keras.Model):
     @property
     def units(self) -> TargetScaling:
         """Return the current target scaling: location, scale and trivial predictors."""
-        with self._access.shared():
-            head_values = [
-                [ops.convert_to_numpy(v) for v in (head.location, head.scale, head.prior)]
-                for head in self.heads
-            ]
-        return TargetScaling(
-            *(np.concatenate(parts).astype("float64") for parts in zip(*head_values, strict=True))
-        )
+        return self.scaling.current
 
     @property
     def fitted(self) -> bool:
         """Return whether the target scaling and the trivial predictors were taken from data."""
-        with self._access.shared():
-            return all(float(ops.convert_to_numpy(head.fitted)) > 0 for head in self.heads)
+        return self.scaling.fitted
 
     @property
     def scores(self) -> Scores:
@@ -344,6 +327,36 @@ class Model(keras.Model):
         Each metric comes with its trivial value and its ideal.
         """
         return self._scores
+
+    def take_scores(self, task_scores: Scores) -> None:
+        """Set `scores`, for a callback that validates in Keras's place."""
+        self._scores = task_scores
+
+    @property
+    def objective(self) -> Objective:
+        """Return what the model minimises: its loss terms, their names and their weights."""
+        return self._objective
+
+    @property
+    def loss_weights(self) -> np.ndarray:
+        """Return the current loss weight of each task, [tasks]."""
+        settle(self)  # on JAX, Keras holds the variables elsewhere during a training
+        return np.array(ops.convert_to_numpy(self._task_weights))
+
+    @property
+    def task_weighting(self) -> TaskWeighting:
+        """Return the loss weighting and the gradient balancing at work."""
+        return self._shared
+
+    @property
+    def epoch_sums(self) -> EpochSums:
+        """Return what the steps have added up since the last reset."""
+        return self._ledger
+
+    @property
+    def stream_counts(self) -> EpochSums | None:
+        """Return the counts of what a source's batches contain; None before the first source."""
+        return self._stream
 
     @property
     def balanced(self) -> bool:
@@ -378,17 +391,17 @@ class Model(keras.Model):
     ) -> Tensor:
         """Return the total loss of a batch, and add up on the device everything that is logged."""
         y, sample_weight = batch_sources.unpacked(self, x, y, sample_weight)
-        if training and not self._wrapped:
+        if training and not self.checks_gradients:
             y_pred = zero_nonfinite_gradient(y_pred)
         if training and self._members > 1:  # each member has a loss of its own on each row
             y = ensemble.by_member(y, self._members, self.layout.width)
             sample_weight = (
                 None if sample_weight is None else ops.repeat(sample_weight, self._members, axis=0)
             )
-        kept = self._kept()
+        constants = self.scaling.constants()
         if self._objects is not None:
-            self._objects.update(y, ops.stop_gradient(y_pred), sample_weight, kept)
-        measured = self._objective(y, y_pred, sample_weight, kept)
+            self._objects.update(y, ops.stop_gradient(y_pred), sample_weight, constants)
+        measured = self._objective(y, y_pred, sample_weight, constants)
         means = self._objective.means(measured)
         regularization = sum((ops.sum(extra) for extra in self.losses), start=ops.zeros(()))
         weights = ops.convert_to_tensor(self._task_weights)
@@ -416,25 +429,11 @@ class Model(keras.Model):
         )
         # A wrapped optimizer skips a step whose gradients are not finite, and a NaN loss makes all
         # of them NaN. Without one, `zero_nonfinite_gradient` has set the gradients to 0.
-        if self._wrapped:
+        if self.checks_gradients:
             loss = loss * ops.where(all_finite, 1.0, np.nan)
         else:
             loss = ops.where(all_finite, loss, 0.0)
         return self._shared.scaled(loss + regularization / replicas())
-
-    def _kept(self) -> HeadConstants:
-        """Return location, scale and prior of all heads side by side, as tensors."""
-        head_values = [
-            tuple(map(ops.convert_to_tensor, (head.location, head.scale, head.prior)))
-            for head in self.heads
-        ]
-        return HeadConstants(
-            *(
-                head_values[0]
-                if len(head_values) == 1
-                else map(ops.concatenate, zip(*head_values, strict=True))
-            )
-        )
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -471,17 +470,19 @@ class Model(keras.Model):
             return
         for sentence in batch_sources.sentences(self, sums, training):
             warnings.warn(sentence, stacklevel=4)
-        if training and self._learned is not None:
-            if differs := target_scaling.differing(self.layout, self.units, self._learned, sums):
-                warnings.warn(differs, stacklevel=4)
-            self._learned = None
+        if training and (differs := self.scaling.compare(sums)):
+            warnings.warn(differs, stacklevel=4)
 
     def _say_of_weights(self) -> None:
         """Warn once in a `fit` that weights or moments are not finite.
 
         A Guard checks them itself, so there is no warning beside one.
         """
-        if self._policy is None and not self._lost and (sentence := nonfinite.after_epoch(self)):
+        if (
+            self.gradient_policy is None
+            and not self._lost
+            and (sentence := nonfinite.after_epoch(self))
+        ):
             warnings.warn(sentence, stacklevel=4)
             self._lost = True
 
@@ -490,9 +491,7 @@ class Model(keras.Model):
 
         Keras flattens the inner dict into the logs.
         """
-        if self._before_logs is not None:
-            before_logs, self._before_logs = self._before_logs, None
-            before_logs()
+        self._hooks.before_logs()
         sums, units = self._ledger.read(), self.units
         self._scores = scores.streamed(self._objective, sums["tallies"], units)
         weights = ops.convert_to_numpy(self._task_weights)
@@ -502,11 +501,13 @@ class Model(keras.Model):
         named = (
             scores.terms(self._objective, sums, weights, weights_changed) | self._measured_metrics()
         )
-        named |= self._aliases(named, units)
+        named |= self._log_names.aliases(named, units.scale)
         self._say_of_stream(training=bool(sums["steps"]))
         if sums["steps"]:
             self._gradients = self._shared.read(sums)
-            if self._policy != "stop" and (sentence := scores.spoilt(self._objective, sums)):
+            if self.gradient_policy != "stop" and (
+                sentence := scores.spoilt(self._objective, sums)
+            ):
                 warnings.warn(sentence, stacklevel=2)
             if sums["skipped"]:
                 self._say_of_weights()
@@ -517,67 +518,13 @@ class Model(keras.Model):
 
         The scores get those of the metric objects that can be compared with the trivial predictor.
         """
-        named = scores.logged(self._scores)
-        if self._objects is not None:
-            object_scores = self._objects.scores()
-            self._scores = metric_objects.joined(
-                self._scores, object_scores, list(self.layout.tasks)
-            )
-            named |= scores.logged(object_scores)
+        named, self._scores = self._log_names.measured(self._scores)
         return named
-
-    def _aliases(self, named: Mapping[str, float], units: TargetScaling) -> dict[str, float]:
-        """Return the same numbers under the names of stock Keras, where these are wanted."""
-        if not self._keras_names:
-            return {}
-        return keras_names.aliases(
-            self._objective, named, units.scale, self._prefixed, self._spellings
-        )
-
-    @property
-    def _prefixed(self) -> bool:
-        """Return whether the names of stock Keras begin with the task's name."""
-        return len(self.layout.tasks) > 1 or self._keras_names == "prefixed"
 
     @property
     def metrics_names(self) -> list[str]:
         """Return the names of what `evaluate(return_dict=False)` returns, in its order."""
-        names = ["loss", *self._objective.names]
-        names += ["regularization"] if self.losses else []
-        names += [
-            f"{name}/{metric}"
-            for name, task in self.layout.tasks.items()
-            for metric in task.metrics
-        ]
-        names += [] if self._objects is None else self._objects.names
-        if self._keras_names:
-            names += keras_names.alias_names(
-                self._objective, self.units.scale, self._prefixed, self._spellings
-            )
-        return names
-
-    def _directions(self) -> dict[str, str]:
-        """Return the direction, `min`, `max` or `target`, of every name in the training logs."""
-        directions = dict.fromkeys(
-            ["loss", *self._objective.names, "regularization", "skipped_steps"], "min"
-        )
-        for name, task in self.layout.tasks.items():
-            directions[f"{name}_skill"] = "max"
-            for metric in task.metrics:
-                directions[f"{name}/{metric}"] = TALLIES[task.measured_as].metrics[metric].direction
-        for fed in () if self._objects is None else self._objects.fed:
-            if (direction := direction_of(fed.metric)) is not None:
-                directions[f"{fed.task.name}/{fed.metric.name}"] = direction
-        if self._keras_names:
-            # The positions pass through the aliases as if they were values: each alias then knows
-            # the name it stands for.
-            positions = {name: float(position) for position, name in enumerate(directions)}
-            known_directions = list(directions.values())
-            for alias, position in self._aliases(positions, self.units).items():
-                directions[alias] = (
-                    "min" if alias.endswith("_loss") else known_directions[int(position)]
-                )
-        return directions | {"joint": "max"}
+        return self._log_names.in_order(self.units.scale, regularized=bool(self.losses))
 
     # -- called by users ---------------------------------------------------------------------------
 
@@ -607,35 +554,6 @@ class Model(keras.Model):
             [20.0, 1.0]
         """
         batch_sources.adapted(self, y, steps)
-
-    def _take_scaling(self, encoded: Encoded, learned: ScalingSource, quiet: bool = False) -> None:
-        """Take the target scaling from labels of a source; later compare a first epoch with it."""
-        scaling = self._take_units(encoded)
-        self._learned = learned
-        if not quiet and not learned.whole:
-            warnings.warn(target_scaling.sentence(self.layout, scaling, learned), stacklevel=5)
-
-    def _take_units(self, encoded: Mapping[TaskName, Array]) -> TargetScaling:
-        """Take the target scaling from encoded labels; warn of labels that cannot be learned."""
-        scaling = TargetScaling.of(self.layout, encoded)
-        for message in [
-            *constant(self.layout, encoded),
-            *declared_activations.beyond_reach(self, encoded),
-        ]:
-            warnings.warn(message, stacklevel=4)
-        return self._set_units(scaling)
-
-    def _set_units(self, units: TargetScaling) -> TargetScaling:
-        """Give each head its part of a target scaling; return the scaling as stored."""
-        task = column = 0
-        for head in self.heads:
-            tasks, width = len(head.layout.tasks), head.layout.units
-            rows = slice(task, task + tasks)
-            head.fit_to(
-                units.location[rows], units.scale[rows], units.prior[column : column + width]
-            )
-            task, column = task + tasks, column + width
-        return self.units
 
     @_alone(training=True)
     def fit(
@@ -679,7 +597,7 @@ class Model(keras.Model):
         hooks = FitHooks(callbacks)
         # MLflow's autolog fails on `callbacks=None`: it adds its own callback to the list.
         callbacks = [] if callbacks is None else callbacks
-        keras_names.settle_modes(callbacks, self._directions)
+        keras_names.settle_modes(callbacks, lambda: self._log_names.directions(self.units.scale))
         saving.check_callbacks(callbacks)
         y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         features_unchecked = False
@@ -701,7 +619,9 @@ class Model(keras.Model):
             split = 0.0 if validation_data is not None else validation_split
             training_end = int(np.floor(rows_of(encoded) * (1.0 - split)))
             if not self.fitted:
-                self._take_units({name: labels[:training_end] for name, labels in encoded.items()})
+                self.scaling.learn(
+                    {name: labels[:training_end] for name, labels in encoded.items()}
+                )
             sample_weight = pack_weights(
                 self.layout, encoded, sample_weight, class_weight, last=training_end
             )
@@ -738,16 +658,19 @@ class Model(keras.Model):
         declared_activations.check(self, x)
         hooks.take_rows(x)
         guard_steps(self, hooks.nonfinite)
-        self._lost = False
-        with (
-            batch_sources.refusals(self),
-            unharmed(self),
-            hooks.around_fit(self, x, callbacks, epochs=epochs, verbose=verbose) as (
-                callbacks,
-                hook_options,
-            ),
-        ):
-            history = super().fit(x, y, callbacks=callbacks, **{**options, **hook_options})
+        self._lost, self._hooks = False, hooks
+        try:
+            with (
+                self.refusal.raised(),
+                unharmed(self),
+                hooks.around_fit(self, x, callbacks, epochs=epochs, verbose=verbose) as (
+                    callbacks,
+                    hook_options,
+                ),
+            ):
+                history = super().fit(x, y, callbacks=callbacks, **{**options, **hook_options})
+        finally:
+            self._hooks = FitHooks(None)
         self._say_of_weights()
         return history
 
@@ -803,7 +726,7 @@ class Model(keras.Model):
                 options["steps"] = steps or batch_sources.steps_of(x)
                 x = batch_sources.prepared(self, x, None, sample_weight)
                 self._watch_stream(x)
-            with batch_sources.refusals(self), unharmed(self):
+            with self.refusal.raised(), unharmed(self):
                 logs = super().evaluate(
                     x, y, sample_weight=sample_weight, return_dict=True, **options, **rest
                 )
@@ -821,12 +744,11 @@ class Model(keras.Model):
             x, marked(packed), sample_weight=marked_weights, return_dict=True, **options, **rest
         )
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
-        counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
-        self._scores = scores.exact(self._objective, packed, raw, counted, self.units)
+        self._scores = self.scores_of(packed, raw, weights)
         # The exact metrics replace those of the steps, some of which come from histograms.
         logs = {"loss": logs.pop("loss")} | logs | self._measured_metrics()
-        logs |= self._aliases(
-            {name: value for name, value in logs.items() if "/" in name}, self.units
+        logs |= self._log_names.aliases(
+            {name: value for name, value in logs.items() if "/" in name}, self.units.scale
         )
         return self._in_order(logs, return_dict)
 
@@ -854,7 +776,7 @@ class Model(keras.Model):
             x: features, as for `fit`.
             *args, **kwargs: as for `keras.Model.predict`.
         """
-        predictions = self._in_units(x, *args, **kwargs)
+        predictions = self.predict_arrays(x, *args, **kwargs)
         return {
             name: self.layout.tasks[name].decode(values) for name, values in predictions.items()
         }
@@ -867,15 +789,22 @@ class Model(keras.Model):
         Args:
             x, args, kwargs: as for `predict`.
         """
-        predictions = self._in_units(x, *args, **kwargs)
+        predictions = self.predict_arrays(x, *args, **kwargs)
         return {
             name: self.layout.tasks[name].answer(values) for name, values in predictions.items()
         }
 
     answer = renamed.method("answer", predict_labels)
 
-    def _in_units(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
-        """Return each task's predictions [n, p] in the user's units, not decoded yet."""
+    def predict_arrays(self, x: Any, *args: Any, **kwargs: Any) -> dict[TaskName, np.ndarray]:
+        """Return predictions by task in the user's units, each an array [n, p].
+
+        A number or a binary task has one column, where `predict` returns [n].
+
+        Args:
+            x: features, as for `fit`.
+            *args, **kwargs: as for `keras.Model.predict`.
+        """
         source = target_scaling.is_source(x)
         if not source:
             x = named_inputs.by_name(self, x)
@@ -964,10 +893,30 @@ class Model(keras.Model):
         encoded = encode(self.layout, y)
         rows_alike(x, encoded, "y")
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
-        scaling, counted = self.units, np.ones((len(raw), 1), bool)
-        return scores.exact(
-            self._objective, pack(self.layout, encoded, scaling), raw, counted, scaling
+        return self.scores_of(pack(self.layout, encoded, self.units), raw)
+
+    def scores_of(self, packed: Array, raw: Raw, weights: Array | None = None) -> Scores:
+        """Return each metric of each task, exactly, for rows whose raw outputs are known.
+
+        Args:
+            packed: packed targets [n, width], NaN where missing.
+            raw: raw outputs [n, columns].
+            weights: sample weights [n, tasks] or [n, 1]; a row of weight 0 takes no part.
+        """
+        counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
+        return scores.exact(self._objective, packed, raw, counted, self.units)
+
+    def logs_of(self, packed: Array, raw: Raw) -> tuple[dict[str, float], Scores]:
+        """Return loss, terms and metrics by name, and the scores, as `scores_of`."""
+        constants = self.scaling.constants()
+        return scores.measured(
+            self._objective, packed, raw, constants, self.units, self.loss_weights
         )
+
+    def losses_of(self, packed: Array, raw: Raw) -> Array:
+        """Return the loss of each task without its loss weight [tasks], as `scores_of`."""
+        totals, rows = self._objective.sums(packed, raw, self.scaling.constants())
+        return self._objective.shares.astype("float64") @ (totals / np.maximum(rows, 1.0))
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Save as `keras.Model.save` does, but all or nothing.
@@ -1054,7 +1003,9 @@ class Model(keras.Model):
         encoded = encode(self.layout, y)
         rows_alike(x, encoded, "y")
         if not self.fitted:
-            self._take_scaling(encoded, ScalingSource(1, rows_of(encoded), False, "batch"))
+            self.scaling.learn_from_source(
+                encoded, ScalingSource(1, rows_of(encoded), False, "batch")
+            )
         packed = marked(pack(self.layout, encoded, self.units))
         weights = pack_weights(self.layout, encoded, sample_weight)
         return x, packed, None if weights is None else marked(weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -277,6 +277,26 @@ class TaskWeighting:
             before = {name: ops.convert_to_numpy(value) for name, value in region.before().items()}
             last_steps.append((region.balance.names, before["gramian"], before["weights"]))
         return last_steps
+
+    def weights_of(self, tasks: Sequence[int], loss_weights: np.ndarray) -> np.ndarray:
+        """Return the factor of each task's gradient at a layer in the last step, [m].
+
+        It is the task's own weight times those of loss weighting and gradient balancing. It is NaN
+        for tasks that do not use the layer. A balancing method that works element by element counts
+        as 1.
+
+        Args:
+            tasks: positions of the tasks that use the layer.
+            loss_weights: of all tasks, [m].
+        """
+        weights = loss_weights.astype("float64")
+        if self.weighing is not None:
+            factors = self.weighing.packed.read(ops.convert_to_numpy(self.state))["weights"]
+            weights = weights * factors
+        for region in self.regions if len(tasks) > 1 else ():
+            if self.engine is None or tuple(region.tasks) == tuple(tasks):
+                weights[region.tasks] *= ops.convert_to_numpy(region.before()["weights"])
+        return np.where(np.isin(np.arange(len(weights)), tasks), weights, np.nan)
 
     def follow(self, optimizer: Any) -> None:
         """Tell each region how many steps of gradients the optimizer accumulates, and where it is.

@@ -233,7 +233,7 @@ def shares(model: Model, y: Array, members: Array, landmark_outputs: Array) -> A
     its own rows support that.
     """
     losses = np.stack(
-        [_losses(model, y, members * (1.0 - share) + landmark_outputs * share) for share in SHARES]
+        [model.losses_of(y, members * (1.0 - share) + landmark_outputs * share) for share in SHARES]
     )
     labelled_rows = np.array(
         [
@@ -253,10 +253,3 @@ def shares(model: Model, y: Array, members: Array, landmark_outputs: Array) -> A
             axis=0
         )
     ]
-
-
-def _losses(model: Model, y: Array, raw: Array) -> Array:
-    """Return the loss of each task on these rows, its terms weighted, [tasks]."""
-    objective = model._objective
-    totals, rows = objective.sums(y, raw, model._kept())
-    return objective.shares.astype("float64") @ (totals / np.maximum(rows, 1.0))

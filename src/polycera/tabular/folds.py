@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from polycera.model import scores, variables
+from polycera.model import variables
 from polycera.model.ensemble import Members
 from polycera.model.predicting import raw_outputs
 from polycera.model.scores import Scores
@@ -67,7 +67,8 @@ class OutOfFold(keras.callbacks.Callback):
         # On JAX, Keras holds the variables outside the model during a training, also between
         # epochs.
         variables.settle(self.model)
-        logged, self.model._scores = self.measured(self.predictions())
+        logged, task_scores = self.measured(self.predictions())
+        self.model.take_scores(task_scores)
         if logs is not None:
             logs |= {f"val_{name}": value for name, value in logged.items()}
 
@@ -88,7 +89,4 @@ class OutOfFold(keras.callbacks.Callback):
 
     def measured(self, raw: Array) -> tuple[dict[str, float], Scores]:
         """Return loss, terms and metrics of raw outputs by name, and the scores."""
-        model = self.model
-        return scores.measured(
-            model._objective, self._y, raw, model._kept(), model.units, model._task_weights
-        )
+        return self.model.logs_of(self._y, raw)

@@ -80,7 +80,7 @@ class FittedNetwork:
         Raises:
             InputError: for a column that is missing, or a value of another kind.
         """
-        predictions = in_batches(self.model._in_units, self.encoder.transform(table))
+        predictions = in_batches(self.model.predict_arrays, self.encoder.transform(table))
         # The heads group tasks by kind, so their order differs from that of `tasks`.
         return {task.name: predictions[task.name] for task in self.tasks}
 

@@ -21,7 +21,7 @@ from polycera.layers import Heads, backend
 from polycera.layers.first_weights import Drawn
 from polycera.layers.kernel_layer import Blend
 from polycera.layers.trunk import BLEND, EMBEDDING, HEADS, Shape, landmarks, parameters, trunk
-from polycera.model import nonfinite, scores
+from polycera.model import nonfinite
 from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
@@ -447,11 +447,10 @@ def _comparable(model: Model, validation: Any) -> bool:
     """
     encoded = encode(model.layout, validation[1])
     packed = pack(model.layout, encoded, model.units)
-    rows = len(packed)
     # The outputs of the trivial predictors stand in for predictions: what counts here is whether
     # a skill is defined, not its value.
-    raw = np.tile(model.units.prior, (rows, 1))
-    trivial = scores.exact(model._objective, packed, raw, np.ones((rows, 1), bool), model.units)
+    raw = np.tile(model.units.prior, (len(packed), 1))
+    trivial = model.scores_of(packed, raw)
     return any(
         not math.isnan(trivial[name][task.headline].skill) for name, task in model.tasks.items()
     )

@@ -242,7 +242,8 @@ class Run(Folder):
 
         layout = self.model.layout
         at = evaluation.by_task(self.thresholds, layout) if self.thresholds is not None else None
-        return prediction_columns.columns(layout, in_batches(self.model._in_units, features), at)
+        predicted = in_batches(self.model.predict_arrays, features)
+        return prediction_columns.columns(layout, predicted, at)
 
     def evaluate(self, source: Any) -> Scores:
         """Return every metric of the run's predictions, for each task that has labels in the table.
@@ -305,7 +306,7 @@ class Run(Folder):
         from polycera.model.predicting import in_batches
         from polycera.model.targets import encode
 
-        layout, predicted = self.model.layout, in_batches(self.model._in_units, features)
+        layout, predicted = self.model.layout, in_batches(self.model.predict_arrays, features)
         new_run = copy(self)
         new_run.thresholds = evaluation.thresholds(
             layout, encode(layout, targets), predicted, metric, _named(source)

@@ -105,9 +105,7 @@ def scored(
         raw: raw outputs [n, output columns] for the same rows.
         thresholds: as for `decided`.
     """
-    packed = pack(model.layout, targets, model.units)
-    counted = np.ones((len(packed), 1), bool)
-    at_half = exact(model._objective, packed, raw, counted, model.units)
+    at_half = model.scores_of(pack(model.layout, targets, model.units), raw)
     predicted = predictions(model.layout, raw, model.units)
     return decided(at_half, model.layout, targets, predicted, thresholds, model.units.prior)
 
