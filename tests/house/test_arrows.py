@@ -35,7 +35,7 @@ KERAS_FILE = f"{PACKAGE}.layers.keras_graph"
 KERAS_PRIVATE = {
     *("_keras_history", "_inbound_nodes", "_outbound_nodes", "_compile_config", "jax_state_sync"),
     *("_standardize_inputs", "_eval_epoch_iterator", "_use_cached_eval_dataset", "_layers"),
-    *("_keras_mask", "_call_context_args", "_fn_kwargs"),
+    *("_keras_mask", "_call_context_args", "_fn_kwargs", "_trainable_variables"),
     *("_compile_metrics", "_compile_loss", "_loss_tracker", "_operations", "_nodes"),
 }
 # `tasks` lies below `layers`: the one name of Keras that it needs has a door of its own.

@@ -21,6 +21,7 @@ from polycera.data.batches import Batches
 from polycera.errors import InputError, PolyceraError, shorten
 from polycera.layers import backend
 from polycera.model import nonfinite, variables
+from polycera.model.guarded_optimizer import GuardedOptimizer, unguarded
 from polycera.model.hooks import FitHook
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.save_interval import SaveInterval
@@ -310,9 +311,10 @@ class Checkpoint(FitHook):
         """Return the variables of one group."""
         if group == "model":
             return variables.everything(self.model)
-        return list(
-            self.model.optimizer.variables if group == "optimizer" else self.model.metrics_variables
-        )
+        if group == "optimizer":
+            # without the counters of a guard, so that a training may resume with one or without
+            return list(unguarded(self.model.optimizer).variables)
+        return list(self.model.metrics_variables)
 
     def restore(self) -> None:
         """Restore variables, callbacks and random state from the checkpoint.
@@ -339,6 +341,8 @@ class Checkpoint(FitHook):
         for group in GROUPS:
             values = {rest: stored.arrays[name] for rest, name in parts[group].items()}
             variables.write(self._of(group), values, f"The checkpoint {str(stored.path)!r}")
+        if isinstance(self.model.optimizer, GuardedOptimizer):
+            self.model.optimizer.reset()
         # a copy: callbacks change the objects that they get, and a second restore may follow
         callback_state.write(self._others, copy.deepcopy(stored.notes["callbacks"]))
         backend.set_random_state(stored.notes["random"])

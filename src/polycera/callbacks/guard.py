@@ -15,15 +15,15 @@ from polycera.data.batches import Batches
 from polycera.errors import NotFinite, UnknownName, listing, shorten
 from polycera.layers import backend
 from polycera.model import nonfinite, variables
-from polycera.model.guarded_optimizer import MARK, step_counter, steps_taken
+from polycera.model.guarded_optimizer import GuardedOptimizer
 from polycera.model.hooks import FitHook
 from polycera.tasks import Layout
 from polycera.typing import Tensor
 
 SECONDS = 1.0
-"""Seconds between two checks of the mark on the device.
+"""Seconds between two looks at what the steps have counted on the device.
 
-Nothing changes after a mark, so a rare check loses nothing.
+Nothing changes after a step that stops the training, so a rare look loses nothing.
 """
 
 
@@ -60,7 +60,10 @@ class Guard(FitHook):
             raise UnknownName("policy of pc.callbacks.Guard", policy, ("stop", "skip"))
         self.policy = self.nonfinite = policy
         self._rows: Batches | None = None
-        self._looked, self._start, self._epoch, self._skipped = 0.0, 0, 0, -1
+        self._looked, self._epoch = 0.0, 0
+        # steps of the training that were applied and refused before the epoch; None: not known yet
+        self._before: tuple[int, int] | None = None
+        self._skipped: int | None = None  # steps of the epoch, once it has ended
 
     def take_rows(self, rows: Batches | None) -> None:
         """Store the batches, to find out later which gradient was not finite."""
@@ -83,16 +86,16 @@ class Guard(FitHook):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the number of the epoch."""
-        self._epoch, self._start, self._skipped = epoch, -1, -1
+        self._epoch, self._before, self._skipped = epoch, None, None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Check the mark, once a second."""
-        # the first batch of an epoch: note the step with which the epoch began
-        if self._start < 0:
+        """Look at what the steps have counted, once a second."""
+        if self._before is None:
             variables.settle(self.model)
-            self._start = steps_taken(self.model.optimizer) - int(
-                self.model.epoch_sums.read()["steps"]
-            )
+            applied, refused = self._steps()
+            # an epoch that was resumed in its middle has steps of an earlier process
+            done = int(self.model.epoch_sums.read()["steps"])
+            self._before = applied - done, refused
             self._looked = time.monotonic()
         elif time.monotonic() - self._looked > SECONDS:
             self.look()
@@ -100,21 +103,16 @@ class Guard(FitHook):
     def on_test_begin(self, logs: Any = None) -> None:
         """Check the numbers before validation uses damaged weights."""
         # once an epoch: validation may run, and `on_epoch_end` calls this method too
-        if self._skipped < 0:
+        if self._skipped is None:
             self.look()
-            # skipped by the optimizer: steps that ran and are not counted as taken
-            done = steps_taken(self.model.optimizer) - self._start
-            self._skipped = (
-                int(self.model.epoch_sums.read()["steps"]) - done
-                if self.model.checks_gradients
-                else 0
-            )
+            _, refused_before = self._before or (0, 0)
+            self._skipped = self._steps()[1] - refused_before
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Check the numbers before other callbacks save, and log the skipped steps."""
         self.on_test_begin()
         known = int((logs or {}).get("skipped_steps", 0))
-        if logs is not None and self._skipped > known:
+        if logs is not None and self._skipped is not None and self._skipped > known:
             logs["skipped_steps"] = float(self._skipped)
             warnings.warn(
                 f"{self._skipped - known} steps of epoch {epoch + 1} were skipped, because a "
@@ -132,13 +130,12 @@ class Guard(FitHook):
         self._looked = time.monotonic()
         model = self.model
         variables.settle(model)
-        # the optimizer adds MARK to its step counter when it stops
-        marked = steps_taken(model.optimizer) - MARK
-        if marked >= 0:
-            step_counter(model.optimizer).assign(marked)
-            raise NotFinite(self._sentence(marked - self._start))
+        applied, refused = self._steps()
+        if self.policy == "stop" and refused:
+            applied_before, _ = self._before or (0, 0)
+            raise NotFinite(self._sentence(applied - applied_before))
         sums = model.epoch_sums.read()
-        # with float16 or several replicas the mark cannot be set, so the epoch sums are read
+        # with float16 the optimizer counts nothing, but a loss that is not finite is in the sums
         if self.policy == "stop" and sums["skipped"]:
             raise NotFinite(self._sentence(int(sums["first"]) - 1))
         if bad := nonfinite.first_of(model.weights):
@@ -148,6 +145,11 @@ class Guard(FitHook):
                 f"Training diverged in epoch {self._epoch + 1}: weights are NaN or infinite, the "
                 f"first of {shorten(bad)!r} (learning rate {rate:g}). {blamed}"
             )
+
+    def _steps(self) -> tuple[int, int]:
+        """Return how many steps of this training were applied and refused; 0 with float16."""
+        optimizer = self.model.optimizer
+        return optimizer.steps() if isinstance(optimizer, GuardedOptimizer) else (0, 0)
 
     def _sentence(self, batch: int) -> str:
         """Return the message of the error: where the training stopped, and why."""

@@ -80,6 +80,11 @@ def compile_options(model: keras.Model) -> dict[str, Any]:
     return {} if settings is None else dict(settings.config)
 
 
+def trained_by(optimizer: Any) -> list[Any]:
+    """Return the variables that an optimizer was built to train."""
+    return list(optimizer._trainable_variables)
+
+
 def validates_within_fit(options: Mapping[str, Any]) -> bool:
     """Return whether `evaluate` was called by `fit`, whose validation data are ready already."""
     return bool(options.get("_use_cached_eval_dataset", False))

@@ -35,7 +35,7 @@ from polycera.model import (
 )
 from polycera.model.epoch_sums import EpochSums
 from polycera.model.gradient_stats import GradientStats
-from polycera.model.guarded_optimizer import guard_steps
+from polycera.model.guarded_optimizer import GuardedSteps, unguarded
 from polycera.model.head_scaling import HeadScaling
 from polycera.model.hooks import FitHooks
 from polycera.model.log_names import LogNames
@@ -181,10 +181,7 @@ class Model(keras.Model):
         self._object_metrics = [] if self._objects is None else self._objects.metrics
         self._hooks = FitHooks(None)  # of the `fit` that runs
         self._gradients: list[GradientStats] = []
-        self.gradient_policy: str | None = (
-            None  # what a Guard does at a gradient that is not finite
-        )
-        self.checks_gradients = False  # whether the optimizer is wrapped to check its gradients
+        self._guarded_steps = GuardedSteps(self)
         balancing_options = dict(
             weighting=weighting,
             balancing=balancing,
@@ -391,7 +388,8 @@ class Model(keras.Model):
     ) -> Tensor:
         """Return the total loss of a batch, and add up on the device everything that is logged."""
         y, sample_weight = batch_sources.unpacked(self, x, y, sample_weight)
-        if training and not self.checks_gradients:
+        guarded = self._guarded_steps.active
+        if training and not guarded:
             y_pred = zero_nonfinite_gradient(y_pred)
         if training and self._members > 1:  # each member has a loss of its own on each row
             y = ensemble.by_member(y, self._members, self.layout.width)
@@ -427,9 +425,9 @@ class Model(keras.Model):
         self._ledger.update_state(
             entries | self._shared.seen(first=self._ledger.untouched("steps"))
         )
-        # A wrapped optimizer skips a step whose gradients are not finite, and a NaN loss makes all
+        # A guarded optimizer skips a step whose gradients are not finite, and a NaN loss makes all
         # of them NaN. Without one, `zero_nonfinite_gradient` has set the gradients to 0.
-        if self.checks_gradients:
+        if guarded:
             loss = loss * ops.where(all_finite, 1.0, np.nan)
         else:
             loss = ops.where(all_finite, loss, 0.0)
@@ -448,18 +446,18 @@ class Model(keras.Model):
         """Make the steps count what the batches of a source contain."""
         if self._stream is None and not isinstance(source, Batches):
             self._stream = step_batches.epoch_sums(self)
-            # The steps are traced again, with the counts.
-            self.train_function = self.test_function = None
+            self._forget_steps()
         ranks = step_batches.ranks(source)
         # TensorFlow would reuse one trace for batches of different ranks, and then know no rank.
         if ranks is not None and ranks != self._ranks:
-            self.train_function = self.test_function = None
+            self._forget_steps()
             self._ranks = ranks
 
     def _look_at_features(self, unseen: bool) -> None:
         """Make the training step check features for NaN, or not where the host has checked them."""
         if unseen != self._unseen:
-            self._unseen, self.train_function = unseen, None
+            self._unseen = unseen
+            self._forget_steps()
 
     def _say_of_stream(self, training: bool) -> None:
         """Warn of rows left out of this epoch, and of a target scaling that does not fit it."""
@@ -479,7 +477,7 @@ class Model(keras.Model):
         A Guard checks them itself, so there is no warning beside one.
         """
         if (
-            self.gradient_policy is None
+            self._hooks.nonfinite is None
             and not self._lost
             and (sentence := nonfinite.after_epoch(self))
         ):
@@ -505,7 +503,7 @@ class Model(keras.Model):
         self._say_of_stream(training=bool(sums["steps"]))
         if sums["steps"]:
             self._gradients = self._shared.read(sums)
-            if self.gradient_policy != "stop" and (
+            if self._hooks.nonfinite != "stop" and (
                 sentence := scores.spoilt(self._objective, sums)
             ):
                 warnings.warn(sentence, stacklevel=2)
@@ -657,11 +655,11 @@ class Model(keras.Model):
         )
         declared_activations.check(self, x)
         hooks.take_rows(x)
-        guard_steps(self, hooks.nonfinite)
         self._lost, self._hooks = False, hooks
         try:
             with (
                 self.refusal.raised(),
+                self._guarded_steps.during_fit(hooks.nonfinite),
                 unharmed(self),
                 hooks.around_fit(self, x, callbacks, epochs=epochs, verbose=verbose) as (
                     callbacks,
@@ -669,10 +667,10 @@ class Model(keras.Model):
                 ),
             ):
                 history = super().fit(x, y, callbacks=callbacks, **{**options, **hook_options})
+            self._say_of_weights()
+            return history
         finally:
             self._hooks = FitHooks(None)
-        self._say_of_weights()
-        return history
 
     def _validation(self, data: Any) -> Any:
         """Return validation data as Keras takes them, with packed targets and weights."""
@@ -855,8 +853,13 @@ class Model(keras.Model):
 
     def trace_anew(self) -> None:
         """Forget every compiled step, because a layer now computes something else."""
-        self._pure = None, None
-        self.train_function = self.test_function = self.predict_function = None
+        self._pure, self.predict_function = (None, None), None
+        self._forget_steps()
+
+    def _forget_steps(self) -> None:
+        """Let the steps of training and of measuring be traced again."""
+        self.train_function = self.test_function = None
+        self._guarded_steps.forget()
 
     def _values(self) -> Any:
         """Return the function of `backend.pure_prediction`; None if only Keras's own can be used.
@@ -1013,7 +1016,7 @@ class Model(keras.Model):
     def _check_compiled(self) -> None:
         """Raise for anything given to `compile` that would be ignored or go wrong in silence."""
         self._check_losses()
-        self._shared.follow(self.optimizer)
+        self._shared.follow(unguarded(self.optimizer))
 
     def _check_losses(self) -> None:
         """Raise if `compile` was given losses or metrics: here they come from the tasks."""

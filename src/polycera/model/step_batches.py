@@ -7,7 +7,6 @@ end of the epoch one sentence names it, so the host waits for nothing in a step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import keras
@@ -19,6 +18,7 @@ from polycera.layers.backend import replicas
 from polycera.model import named_inputs
 from polycera.model.epoch_sums import EpochSums
 from polycera.model.objective import HeadConstants
+from polycera.model.variables import owned_by
 from polycera.tasks import Layout, Task, keras_losses, numpy_ops
 from polycera.tasks.task import ClassTask
 from polycera.typing import Target, TaskName, Tensor
@@ -64,12 +64,8 @@ def shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 def epoch_sums(model: Any) -> EpochSums:
-    """Return the epoch sums in which a model adds up what batches contain.
-
-    They are made within the model's `tf.distribute` strategy, which must own the variables.
-    """
-    strategy = getattr(model, "distribute_strategy", None)
-    with nullcontext() if strategy is None else strategy.scope():
+    """Return the epoch sums in which a model adds up what batches contain."""
+    with owned_by(model):
         return EpochSums(shapes(model), name="stream")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -22,6 +22,12 @@ def settle(model: keras.Model) -> None:
     On JAX, Keras holds them outside the model during a training, also between epochs.
     """
     keras_graph.bring_variables_back(model)
+
+
+def owned_by(model: keras.Model) -> AbstractContextManager[Any]:
+    """Return a scope in which new variables belong to a model's `tf.distribute` strategy."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return nullcontext() if strategy is None else strategy.scope()
 
 
 @contextmanager
