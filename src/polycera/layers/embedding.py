@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from polycera.layers.first_weights import Drawn
+from polycera.layers.fixed_weight import add_fixed_weight
 from polycera.typing import Array, Tensor
 
 FAR = 4.0
@@ -104,9 +105,8 @@ class PiecewiseLinear(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         shape = (self.columns, self.bins)
-        fixed = dict(trainable=False, autocast=False, dtype="float32")
-        self.edges = self.add_weight(name="edges", shape=shape, initializer="zeros", **fixed)
-        self.widths = self.add_weight(name="widths", shape=shape, initializer="zeros", **fixed)
+        self.edges = add_fixed_weight(self, "edges", shape)
+        self.widths = add_fixed_weight(self, "widths", shape)
         first = Drawn(self.bins**-0.5, self.seed)
         self.kernel = self.add_weight(
             name="kernel", shape=(self.members, *shape, self.size), initializer=first

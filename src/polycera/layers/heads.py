@@ -15,6 +15,7 @@ from keras import ops
 
 from polycera.errors import InputError
 from polycera.layers.backend import with_backward
+from polycera.layers.fixed_weight import add_fixed_weight
 from polycera.layers.fork import Fork
 from polycera.layers.method_state import MethodState
 from polycera.layers.multitask_options import MultitaskOptions
@@ -38,21 +39,10 @@ class TaskLayer(keras.layers.Layer):
         self.layout = Layout.of([task_from_config(t) if isinstance(t, dict) else t for t in tasks])
 
     def build(self, input_shape: Any) -> None:
-        self.location = self._fixed_weight("location", (len(self.layout.tasks),), "zeros")
-        self.scale = self._fixed_weight("scale", (len(self.layout.tasks),), "ones")
-        self.prior = self._fixed_weight("prior", (self.layout.units,), "zeros")
-        self.fitted = self._fixed_weight("fitted", (), "zeros")
-
-    def _fixed_weight(self, name: str, shape: tuple[int, ...], initializer: str) -> Any:
-        """Add a float32 weight that no gradient changes."""
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            trainable=False,
-            autocast=False,
-            dtype="float32",
-        )
+        self.location = add_fixed_weight(self, "location", (len(self.layout.tasks),))
+        self.scale = add_fixed_weight(self, "scale", (len(self.layout.tasks),), "ones")
+        self.prior = add_fixed_weight(self, "prior", (self.layout.units,))
+        self.fitted = add_fixed_weight(self, "fitted", ())
 
     def fit_to(self, location: np.ndarray, scale: np.ndarray, prior: np.ndarray) -> None:
         """Set location, scale and prior.

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from polycera.layers.fixed_weight import add_fixed_weight
 from polycera.typing import Array, Raw, Tensor
 
 ROUNDING = 1e-6
@@ -44,22 +45,11 @@ class Landmarks(keras.layers.Layer):
         self.count, self.units, self.used = count, units, used
 
     def build(self, input_shape: Any) -> None:
-        self.rows = self._fixed_weight("rows", (self.count, input_shape[-1]))
-        self.coefficients = self._fixed_weight("coefficients", (self.count, self.units))
-        self.offset = self._fixed_weight("offset", (self.units,))
-        self.rate = self._fixed_weight("rate", ())
-        self.power = self._fixed_weight("power", (), "ones")
-
-    def _fixed_weight(self, name: str, shape: tuple[int, ...], initializer: str = "zeros") -> Any:
-        """Add a float32 weight that no gradient changes."""
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            trainable=False,
-            autocast=False,
-            dtype="float32",
-        )
+        self.rows = add_fixed_weight(self, "rows", (self.count, input_shape[-1]))
+        self.coefficients = add_fixed_weight(self, "coefficients", (self.count, self.units))
+        self.offset = add_fixed_weight(self, "offset", (self.units,))
+        self.rate = add_fixed_weight(self, "rate", ())
+        self.power = add_fixed_weight(self, "power", (), "ones")
 
     def trim(self) -> None:
         """Leave out the last landmarks whose coefficients are 0.
@@ -132,10 +122,9 @@ class Blend(keras.layers.Layer):
         self.units = units
 
     def build(self, input_shape: Any) -> None:
-        fixed = dict(shape=(self.units,), trainable=False, autocast=False, dtype="float32")
-        self.share = self.add_weight(name="share", initializer="zeros", **fixed)
-        self.scale = self.add_weight(name="scale", initializer="ones", **fixed)
-        self.shift = self.add_weight(name="shift", initializer="zeros", **fixed)
+        self.share = add_fixed_weight(self, "share", (self.units,))
+        self.scale = add_fixed_weight(self, "scale", (self.units,), "ones")
+        self.shift = add_fixed_weight(self, "shift", (self.units,))
 
     def call(self, inputs: Any, training: bool = False) -> Raw:
         """Return the mixed raw outputs, [n, units]; in training those of the members."""

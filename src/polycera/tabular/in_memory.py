@@ -20,7 +20,7 @@ from polycera.model import variables
 from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, in_batches
 from polycera.runs import Spec
-from polycera.tabular import blend, recipe
+from polycera.tabular import recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prediction_columns import Thresholds
 from polycera.tabular.prepare import PreparedTable, targets_of, tasks_from
@@ -183,9 +183,10 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
 
 
 def _rebuilt(spec: Spec, tasks: list[Task], encoder: Encoder, weights: dict[str, Array]) -> Model:
-    """Return the network of a spec with trained weights; `Run._with` does the same for a run."""
-    backend.check_process()
-    model = recipe.build(encoder.width, tasks, spec.network, spec.training, spec.seed)
-    variables.write(variables.weights(model), weights, "The estimator")
-    blend.trim(model)
-    return model
+    """Return the network of a spec with trained weights."""
+    return recipe.rebuilt(
+        spec,
+        tasks,
+        encoder.width,
+        lambda network: variables.write(network, weights, "The estimator"),
+    )

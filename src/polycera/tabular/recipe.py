@@ -6,6 +6,7 @@ The lengths of a training and of its patience are counted in steps, not in epoch
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,10 +19,11 @@ from polycera.callbacks.guard import Guard
 from polycera.data import Batches, Encoder, Split
 from polycera.errors import InputError, PolyceraError, shorten
 from polycera.layers import Heads, backend
+from polycera.layers.devices import check_devices
 from polycera.layers.first_weights import Drawn
 from polycera.layers.kernel_layer import Blend
 from polycera.layers.trunk import BLEND, EMBEDDING, HEADS, Shape, landmarks, parameters, trunk
-from polycera.model import nonfinite
+from polycera.model import nonfinite, variables
 from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
@@ -387,6 +389,29 @@ HUGE = 1e18
 
 Its square (1e36) is close to the largest float32 (3e38).
 """
+
+
+def rebuilt(
+    spec: Spec, tasks: list[Task], features: int, load: Callable[[list[Any]], None]
+) -> Model:
+    """Return the network of a completed spec with the weights that it was trained to.
+
+    Args:
+        spec: its network, training and seed.
+        tasks: of the spec.
+        features: columns of the encoded table.
+        load: writes the trained values into the weights that it is given.
+
+    Raises:
+        PolyceraError: in a process that cannot use the backend, or without the device that an
+            environment variable names.
+    """
+    backend.check_process()
+    check_devices()
+    model = build(features, tasks, spec.network, spec.training, spec.seed)
+    load(variables.weights(model))
+    blend.trim(model)
+    return model
 
 
 def check_finite(model: Model) -> None:

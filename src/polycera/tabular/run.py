@@ -79,21 +79,19 @@ class Run(Folder):
 
     def _with(self, stored: StoredArrays) -> Model:
         """Return the network with these weights."""
-        from polycera.layers import backend
-        from polycera.layers.devices import check_devices
         from polycera.model import variables
-        from polycera.tabular import blend, recipe
+        from polycera.tabular import recipe
 
-        backend.check_process()
-        check_devices()
         spec, source = self.spec, f"The file {shorten(stored.path)!r}"
         tasks = tasks_from(spec.tasks)
         # Checked before building: a changed spec must not build a huge network first.
         recipe.check_size(self.encoder.width, tasks, spec.network, stored.shapes, source)
-        model = recipe.build(self.encoder.width, tasks, spec.network, spec.training, spec.seed)
-        variables.load(variables.weights(model), stored, source)
-        blend.trim(model)
-        return model
+        return recipe.rebuilt(
+            spec,
+            tasks,
+            self.encoder.width,
+            lambda network: variables.load(network, stored, source),
+        )
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
