@@ -14,6 +14,7 @@ from keras import ops
 import polycera as pc
 from polycera.errors import PolyceraError, UnknownName
 from polycera.layers.backend import with_backward
+from polycera.model.guarded_optimizer import GuardedOptimizer
 
 ROWS, BATCH, BAD = 160, 16, 57
 EPOCH = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
@@ -137,6 +138,84 @@ def test_the_next_fit_without_it_is_as_before() -> None:
     )
     model.fit(x, y, **EPOCH)
     assert not all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+class Halving(keras.callbacks.Callback):
+    """Sets the learning rate, as stock callbacks do, and notes what optimizer it sees."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        optimizer.learning_rate = float(ops.convert_to_numpy(optimizer.learning_rate)) / 2
+        self.inside = getattr(optimizer, "inner_optimizer", None)
+        self.updates = int(ops.convert_to_numpy(optimizer.iterations))
+
+
+OPTIMIZERS: dict[str, Any] = {
+    "adam": lambda: keras.optimizers.AdamW(0.01, global_clipnorm=1.0),
+    "averages": lambda: keras.optimizers.SGD(0.01, momentum=0.9, use_ema=True),
+    "accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "scaled": lambda: keras.optimizers.Adam(0.01, loss_scale_factor=8.0),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_optimizer_inside_does_what_it_does_alone(kind: str) -> None:
+    """Its learning rate is set by callbacks; its averages become the weights at the end."""
+    x, y = data("nowhere")
+    trained = []
+    for guards in ([pc.callbacks.Guard()], []):
+        model, halving = network(optimizer=OPTIMIZERS[kind]()), Halving()
+        optimizer = model.optimizer
+        model.fit(x, y, epochs=3, callbacks=[*guards, halving], **EPOCH)
+        assert model.optimizer is optimizer
+        assert halving.inside is (optimizer if guards else None)
+        values = [*model.get_weights(), *map(ops.convert_to_numpy, optimizer.variables)]
+        trained.append((values, halving.updates))
+    (guarded, guarded_updates), (alone, updates) = trained
+    assert guarded_updates == updates > 0
+    for one, other in zip(guarded, alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_saved_in_a_guarded_fit_is_saved_as_without(tmp_path: Path) -> None:
+    x, y = data("nowhere")
+    sizes = []
+    for guards in ([pc.callbacks.Guard()], []):
+        model, path = network(), tmp_path / f"{len(guards)}.keras"
+        model.fit(x, y, callbacks=[*guards, keras.callbacks.ModelCheckpoint(path)], **EPOCH)
+        sizes.append(path.stat().st_size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            loaded = keras.saving.load_model(path)
+        assert isinstance(loaded.optimizer, keras.optimizers.Adam)
+        assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
+        for one, other in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, other)))
+    assert abs(sizes[0] - sizes[1]) < 200  # the state is in the file once
+
+
+def test_a_guarded_optimizer_is_written_as_any_other() -> None:
+    guarded = GuardedOptimizer(keras.optimizers.SGD(0.25), stops=False)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(guarded))
+    assert isinstance(again, GuardedOptimizer) and not again.stops
+    assert isinstance(again.inner_optimizer, keras.optimizers.SGD)
+    assert float(ops.convert_to_numpy(again.learning_rate)) == 0.25
+
+
+def test_the_step_of_a_guarded_fit_is_compiled_once() -> None:
+    x, y = data("nowhere")
+    model, steps = network(), []
+    plain = model.make_train_function
+
+    def counted(force: bool = False) -> Any:
+        made_before = model.train_function
+        plain(force)
+        steps.append(model.train_function is not made_before)
+
+    model.make_train_function = counted
+    for guards in ([pc.callbacks.Guard()], [], [pc.callbacks.Guard()], []):
+        model.fit(x, y, callbacks=guards, **EPOCH)
+    assert steps == [True, True, False, False]
 
 
 def test_weights_that_overflow_are_named() -> None:
