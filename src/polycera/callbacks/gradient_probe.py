@@ -295,7 +295,11 @@ class GradientProbe(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Count the steps that were executed."""
-        self._allowance.trained += batch - self._first_batch + 1
+        steps = self.params.get("steps")
+        # Where the steps of an epoch are no multiple of those that are executed together, Keras
+        # gives the last one a number beyond the end.
+        last = batch if steps is None else min(batch, steps - 1)
+        self._allowance.trained += last - self._first_batch + 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure the gradients if the budget allows it."""
