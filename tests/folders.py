@@ -78,6 +78,10 @@ def make(
     if validation:
         _kept(path, names, kinds, skills, keep)
     _metrics(path, names, kinds, skills[-1], validation)
+    identity = manifest.identity(path)
+    facts = timing.read(path, identity)
+    facts.seconds = 3.2
+    timing.write(path, facts)
     atomic.write(path / folder.MODEL, b"weights of no network")
     written = [folder.MODEL, folder.METRICS, folder.HISTORY]
     if rich:
@@ -121,7 +125,7 @@ def begin(path: Path, names: Sequence[str], kinds: Sequence[str]) -> None:
     atomic.write(path / folder.SCHEMA, manifest.page(schema))
     manifest.add(path, [folder.SPEC, folder.SCHEMA])
     versions = {"python": "3.11", "backend": "<b>none</b>"}
-    timing.write(path, timing.Timing(versions, manifest.identity(path), seconds=3.2))
+    timing.write(path, timing.Timing(versions, manifest.identity(path)))
 
 
 def values_of(kind: str, skills: np.ndarray) -> np.ndarray:

@@ -290,7 +290,7 @@ def test_a_table_that_cannot_be_measured(run: pc.Run) -> None:
 
 
 def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No validation rows, so no threshold; no time, so no importance; a run all the same."""
+    """No validation rows, so no threshold; no passes, so no importance; a run all the same."""
     said: list[str] = []
     for name in ("PASSES", "SHARE"):
         monkeypatch.setattr(post_fit, name, 0)
