@@ -308,7 +308,7 @@ def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) 
     one, other = ([reached.skill for reached in point.tasks.values()] for point in found.points)
     assert one != other and not found.all_alike
     assert one[0] > other[0] and one[1] < other[1]
-    assert [sentence for sentence in said if "network alone" in sentence] == [found.judged]
+    assert [sentence for sentence in said if "kernel ridge" in sentence] == [found.judged]
     assert found.to_config()["judged"] == found.judged
     run = pc.fit(table, ["up", "down"], out=tmp_path / "run", network=small, training=quick)
     assert run.spec.network.landmarks
