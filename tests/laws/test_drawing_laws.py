@@ -64,13 +64,13 @@ def sharings(draw: st.DrawFn, size: int = 25) -> Sharing:
         inputs = draw(st.lists(st.sampled_from(layers), max_size=3)) if layers else []
         served = draw(st.sets(st.integers(0, len(tasks) - 1), max_size=len(tasks)))
         shape = draw(st.lists(st.one_of(st.none(), st.integers(0, 10**6)), max_size=3))
-        parts = draw(st.integers(0, 10**10)), draw(st.one_of(st.none(), st.integers(0, 10**10)))
+        weights = draw(st.integers(0, 10**10))
         name = draw(names) + f" {i}"
         layers.append(
-            Layer(name, draw(names), sorted(served), *parts, shape, [each.name for each in inputs])
+            Layer(name, draw(names), sorted(served), weights, shape, [each.name for each in inputs])
         )
-    amount, cost = Amount(1, 2, 3), Cost(6, 6)
-    return Sharing(tasks, layers, amount, amount, cost, cost, draw(names))
+    amount, cost = Amount(1, 2, 3), Cost(6)
+    return Sharing(tasks, layers, amount, cost, cost, draw(names))
 
 
 def _lines(draw: st.DrawFn) -> tuple[drawing.Picture, list[str]]:

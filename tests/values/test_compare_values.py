@@ -152,7 +152,7 @@ def comparison(
         for i in range(seeds)
     ]
     mean, low, high = interval(deltas)
-    one, several = results.Cost(1000, 900), results.Cost(2500, 2200)
+    one, several = results.Cost(1000), results.Cost(2500)
     times = ([1.0] * seeds, [2.0] * seeds)
     return results.SeparateComparison(
         [*range(seeds)],

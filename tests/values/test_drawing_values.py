@@ -40,9 +40,9 @@ def _plot(made: drawing.Picture) -> ET.Element:
 
 
 def _network(tasks: list[str], layers: list[tuple[str, list[int], list[str]]]) -> Sharing:
-    made = [Layer(name, "Dense", held, 10, 10, [4], inputs) for name, held, inputs in layers]
-    amount, cost = Amount(10, 0, 20), Cost(30, 30)
-    return Sharing(tasks, made, amount, amount, cost, cost, "This is one network.")
+    made = [Layer(name, "Dense", held, 10, [4], inputs) for name, held, inputs in layers]
+    amount, cost = Amount(10, 0, 20), Cost(30)
+    return Sharing(tasks, made, amount, cost, cost, "This is one network.")
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,8 @@ def described(found: Sharing, width: int = 110) -> str:
         ...             ["price"],
         ...             [],
         ...             nothing,
-        ...             nothing,
-        ...             Cost(0, 0),
-        ...             Cost(0, 0),
+        ...             Cost(0),
+        ...             Cost(0),
         ...             "There is no layer.",
         ...         )
         ...     )
@@ -70,13 +69,12 @@ def _layers(found: Sharing) -> Table:
     table = Table(title="Layers")
     for name in ("layer", "kind", "tasks"):
         table.add_column(name, overflow="fold")
-    for name in ("gives", "parameters", "multiply-adds"):
+    for name in ("gives", "parameters"):
         table.add_column(name, justify="right")
     for layer in found.layers:
         names = (plain(layer.name, 40), plain(layer.kind, 30), _served(layer, found.tasks))
         shape = "×".join("?" if length is None else str(length) for length in layer.shape)
-        adds = "unknown" if layer.multiply_adds is None else f"{layer.multiply_adds:,}"
-        table.add_row(*map(Text, names), shape, f"{layer.parameters:,}", adds)
+        table.add_row(*map(Text, names), shape, f"{layer.parameters:,}")
     return table
 
 
@@ -92,43 +90,27 @@ def _amounts(found: Sharing) -> Table:
 
     table = Table(title="Who is served")
     table.add_column("")
-    rows = {"parameters": found.parameters, "multiply-adds a row": found.multiply_adds}
     named = {"all": "all tasks", "some": "some tasks", "one": "one task", "none": "no task"}
-    columns = [name for name in named if any(getattr(amount, name) for amount in rows.values())]
-    for name in columns:
-        table.add_column(named[name], justify="right")
+    amounts = {name: getattr(found.parameters, name) for name in named}
+    cells = [f"{count:,}" for count in amounts.values() if count]
+    for name, count in amounts.items():
+        if count:
+            table.add_column(named[name], justify="right")
     for name in ("this network", "separate networks"):
         table.add_column(name, justify="right")
-    costs = {"parameters": "parameters", "multiply-adds a row": "multiply_adds"}
-    for row, amount in rows.items():
-        cells = [f"{getattr(amount, name):,}" for name in columns]
-        joint, separate = getattr(found.joint, costs[row]), getattr(found.separate, costs[row])
-        table.add_row(row, *cells, f"{joint:,}", f"{separate:,}{_ratio(separate, joint)}")
+    joint, separate = found.joint.parameters, found.separate.parameters
+    table.add_row("parameters", *cells, f"{joint:,}", f"{separate:,}{_ratio(separate, joint)}")
     return table
 
 
 def _sentences(found: Sharing) -> list[str]:
     said = []
-    unknown = [
-        f"{plain(layer.name, 40)} ({plain(layer.kind, 30)})"
-        for layer in found.layers
-        if _unknown(layer)
-    ]
-    if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        said.append(
-            f"Multiply-adds are not known of {', '.join(unknown[:5])}{more}: the sums are without these."
-        )
     if found.joint.step is not None and found.separate.step is not None:
         said += [
             _timed(f"A training step of {ROWS} rows takes", found.joint.step, found.separate.step),
             _timed("An answer for a row takes", found.joint.predict, found.separate.predict),
         ]
     return said
-
-
-def _unknown(layer: Layer) -> bool:
-    return layer.multiply_adds is None
 
 
 def _timed(what: str, joint: float | None, separate: float | None) -> str:

@@ -42,7 +42,7 @@ def network(found: Sharing, *, title: str = "Who shares what") -> Picture:
         found: which layer serves which tasks.
         title: what is shown.
     """
-    headings = ["layer", "kind", "parameters", "multiply-adds", "output", "tasks"]
+    headings = ["layer", "kind", "parameters", "output", "tasks"]
     numbers = table(headings, [_row(found, layer) for layer in found.layers])
     if not found.layers:
         return nothing(title, "the network has no layers", numbers)
@@ -193,7 +193,6 @@ def _row(found: Sharing, layer: Layer) -> list[object]:
         layer.name,
         layer.kind,
         layer.parameters,
-        layer.multiply_adds,
         shape,
         served(found, frozenset(layer.tasks)),
     ]

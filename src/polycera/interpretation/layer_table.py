@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from polycera.interpretation.multiply_adds import multiply_adds
 from polycera.interpretation.reachability import Reachability
 from polycera.layers import keras_graph
 from polycera.layers.graph import Call, Key
@@ -58,9 +57,7 @@ def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
     for key, tensor, name in zip(reach.graph.inputs, model.inputs, input_names, strict=True):
         name_by_tensor[key] = name
         rows.append(
-            Layer(
-                name, "InputLayer", _set_bits(reach.entering[key]), 0, 0, list(tensor.shape[1:]), []
-            )
+            Layer(name, "InputLayer", _set_bits(reach.entering[key]), 0, list(tensor.shape[1:]), [])
         )
     for name, user in zip(user_names, used, strict=True):
         for call in user.calls:
@@ -73,14 +70,12 @@ def layers(model: Any, reach: Reachability, used: list[User]) -> list[Layer]:
 
 def _layer(name: str, user: User, makers: dict[Key, str]) -> Layer:
     """Return the row of the table for one layer."""
-    adds = [multiply_adds(call.operation, call.node) for call in user.calls]
     first_output = user.calls[0].node.output_tensors[0]
     return Layer(
         name=name,
         kind=type(user.operation).__name__,
         tasks=_set_bits(user.serving),
         parameters=user.operation.count_params() if hasattr(user.operation, "count_params") else 0,
-        multiply_adds=None if None in adds else sum(count for count in adds if count is not None),
         shape=list(first_output.shape[1:]),
         inputs=list(dict.fromkeys(makers[key] for call in user.calls for key in call.inputs)),
     )

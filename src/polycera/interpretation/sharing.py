@@ -1,4 +1,4 @@
-"""Compute which layers, weights and multiply-adds of a network serve which tasks."""
+"""Compute which layers and weights of a network serve which tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import Any
 
 from polycera.interpretation.layer_table import User, layers, users
-from polycera.interpretation.multiply_adds import multiply_adds
 from polycera.interpretation.reachability import Reachability
 from polycera.interpretation.sharing_verdict import WeightShare, amount, verdict
 from polycera.layers.heads import Heads, TaskLayer
@@ -24,9 +23,7 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
     often its layer is called, so the counts add up to `count_params()`. In the kernel of fused
     heads each task owns its columns; the same holds for the output columns of landmarks and of
     their blend. Weights that serve no output (task weights, the state of a balancing) are counted
-    as `none`; where they belong to the model itself they are in no layer. Multiply-adds are for one
-    row, see `polycera.interpretation.multiply_adds`; layers whose multiply-adds are not known are
-    left out of the sums.
+    as `none`; where they belong to the model itself they are in no layer.
 
     Args:
         model: any functional or sequential `keras.Model`. A polycera model has its tasks; in
@@ -47,16 +44,15 @@ def sharing(model: Any, tasks: Collection[TaskName] | None = None) -> Sharing:
     """
     reach = Reachability.of(model, tasks)
     used = users(reach)
-    weights, products = _weights(model, reach, used), _products(model, reach)
+    weights = _weights(model, reach, used)
     task_count = len(reach.tasks)
-    parameters, multiply_add_amount = amount(weights, task_count), amount(products, task_count)
+    parameters = amount(weights, task_count)
     return Sharing(
         tasks=list(reach.tasks),
         layers=layers(model, reach, used),
         parameters=parameters,
-        multiply_adds=multiply_add_amount,
-        joint=Cost(parameters.total, multiply_add_amount.total),
-        separate=Cost(_separate(weights), _separate(products)),
+        joint=Cost(parameters.total),
+        separate=Cost(_separate(weights)),
         verdict=verdict(weights, task_count, balanced=_balanced(model, used)),
     )
 
@@ -126,29 +122,6 @@ def _split(size: int, layout: Any, reach: Reachability) -> list[WeightShare]:
         WeightShare(per_column * task.units, reach.tasks.get(name, 0))
         for name, task in layout.tasks.items()
     ]
-
-
-def _products(model: Any, reach: Reachability) -> list[WeightShare]:
-    """Return the multiply-adds of all calls, in parts that serve the same tasks.
-
-    Where each output column has its own, they are divided among the tasks.
-    """
-    parts: list[WeightShare] = []
-    for call in reach.graph.calls:
-        adds = multiply_adds(call.operation, call.node)
-        if isinstance(call.operation, Heads) and reach.has_task_layers and adds is not None:
-            parts += _split(adds, call.operation.layout, reach)
-        elif isinstance(call.operation, Landmarks) and reach.has_task_layers and adds is not None:
-            # The distances to the landmarks are shared; the sums over them are per output column.
-            compared = call.operation.used or call.operation.count
-            output_adds = compared * call.operation.units
-            parts += [
-                WeightShare(adds - output_adds, reach.serving[call]),
-                *_split(output_adds, model.layout, reach),
-            ]
-        elif adds is not None:
-            parts.append(WeightShare(adds, reach.serving[call]))
-    return parts
 
 
 def _size(variable: Any) -> int:

@@ -12,7 +12,7 @@ WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "
 
 
 class WeightShare(NamedTuple):
-    """Hold a number of weights, or multiply-adds, that serve the same tasks.
+    """Hold a number of weights that serve the same tasks.
 
     Attributes:
         size: how many there are.

@@ -29,7 +29,7 @@ LONG = 0.5
 def costs(model: Any, sharing: Sharing, x: Any = None) -> tuple[Cost, Cost]:
     """Return the measured costs of the joint network, and of all separate networks together.
 
-    Separate networks with the same layers, parameters and multiply-adds are measured once. A
+    Separate networks with the same layers are measured once. A
     polycera model is trained by its own losses on synthetic labels, any other model by squared
     error.
 
@@ -56,15 +56,15 @@ def costs(model: Any, sharing: Sharing, x: Any = None) -> tuple[Cost, Cost]:
     separate_seconds = np.array(list(task_counts.values())) @ seconds[1:]
     joint_cost, separate_cost = sharing.joint, sharing.separate
     return (
-        Cost(joint_cost.parameters, joint_cost.multiply_adds, *seconds[0].tolist()),
-        Cost(separate_cost.parameters, separate_cost.multiply_adds, *separate_seconds.tolist()),
+        Cost(joint_cost.parameters, *seconds[0].tolist()),
+        Cost(separate_cost.parameters, *separate_seconds.tolist()),
     )
 
 
 def _key(model: Any, sharing: Sharing, position: int) -> tuple[Any, ...]:
     """Return a key that is equal for tasks whose own networks differ in names only."""
     layers = [
-        (layer.kind, *layer.shape, layer.multiply_adds)
+        (layer.kind, *layer.shape, layer.parameters)
         for layer in sharing.layers
         if position in layer.tasks
     ]

@@ -398,10 +398,7 @@ class Walk:
             if name == LINEAR:
                 return Ending(LINEAR, heads=() if recurrent else (layer,))
             return self._activated(name, layer, node, kind if fused and not recurrent else "")
-        if isinstance(layer, keras.layers.Layer) or kind not in OPERATIONS | {
-            "LogSigmoid",
-            "LogSoftmax",
-        }:
+        if isinstance(layer, keras.layers.Layer) or kind not in OPERATIONS:
             return self._hidden(layer, node, outer)
         return self._activated(operation_name(kind), layer, node, kind)
 

@@ -14,12 +14,9 @@ Times = Sequence[tuple[str, float | None, float | None]]
 
 
 def costs(caption: str, one: Cost, many: Cost, times: Times) -> Html:
-    """Return the table of weights, multiply-adds and times, without what was not measured."""
-    amounts = [
-        ("weights", one.parameters, many.parameters),
-        ("multiply-adds for a row", one.multiply_adds, many.multiply_adds),
-    ]
-    rows = [[what, count(a), count(b), percent(a, b)] for what, a, b in amounts]
+    """Return the table of weights and times, without what was not measured."""
+    weights = one.parameters, many.parameters
+    rows = [["weights", *map(count, weights), percent(*weights)]]
     rows += [[what, seconds(a), seconds(b), percent(a, b)] for what, a, b in times]
     head = ["", "this network", "one for each task", "this as a part of those"]
     return markup.table(caption, head, [row for row in rows if row[1:3] != [NONE, NONE]], (1, 2, 3))

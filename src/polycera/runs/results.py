@@ -18,7 +18,7 @@ Number = float | None
 Numbers = list[float | None]
 """Numbers; None where one is undefined."""
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A number of parameters or multiply-adds: above what any network has, below a float's limit."""
+"""A number of weights, or a length: above what any network has, below a float's limit."""
 
 SHARING = "sharing.json"
 """See `Sharing`."""
@@ -39,7 +39,6 @@ class Layer(msgspec.Struct):
         name, kind: its name and class in Keras.
         tasks: the tasks that it serves, as indices into `Sharing.tasks`.
         parameters: number of weights, including those that are not trained.
-        multiply_adds: for one row; None where unknown.
         shape: shape of its output for one row; None for a length that is not fixed.
         inputs: names of the layers whose outputs it takes, in order.
     """
@@ -48,13 +47,12 @@ class Layer(msgspec.Struct):
     kind: str
     tasks: list[int]
     parameters: Size
-    multiply_adds: Size | None
     shape: list[Size | None]
     inputs: list[str]
 
 
 class Amount(msgspec.Struct):
-    """Holds a number of parameters or multiply-adds, divided by how many tasks they serve.
+    """Holds a number of weights, divided by how many tasks they serve.
 
     Attributes:
         all: serves every task.
@@ -79,13 +77,11 @@ class Cost(msgspec.Struct):
 
     Attributes:
         parameters: number of weights.
-        multiply_adds: for one row.
         step: seconds of a training step; None where not measured.
         predict: seconds to predict one row; None where not measured.
     """
 
     parameters: Size
-    multiply_adds: Size
     step: Number = None
     predict: Number = None
 
@@ -96,7 +92,7 @@ class Sharing(msgspec.Struct):
     Attributes:
         tasks: names of the tasks.
         layers: the layers in an order in which they can be called.
-        parameters, multiply_adds: how many of them serve how many tasks.
+        parameters: how many weights serve how many tasks.
         joint: cost of the network as it is.
         separate: cost of one network for each task, made of the same layers, all together.
         verdict: a sentence on whether one network or several is better.
@@ -105,7 +101,6 @@ class Sharing(msgspec.Struct):
     tasks: list[str]
     layers: list[Layer]
     parameters: Amount
-    multiply_adds: Amount
     joint: Cost
     separate: Cost
     verdict: str

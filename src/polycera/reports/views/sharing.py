@@ -57,20 +57,18 @@ def _unseen(seen: RunView, found: Sharing) -> Html | None:
 
 
 def _served(found: Sharing) -> Html:
-    parameters, adds = found.parameters, found.multiply_adds
+    parameters = found.parameters
     rows = [
         [
             what,
             count(getattr(parameters, whom)),
             percent(getattr(parameters, whom), parameters.total),
-            count(getattr(adds, whom)),
-            percent(getattr(adds, whom), adds.total),
         ]
         for whom, what in WHOM.items()
-        if getattr(parameters, whom) or getattr(adds, whom) or whom != "none"
+        if getattr(parameters, whom) or whom != "none"
     ]
-    head = ["serves", "weights", "part", "multiply-adds for a row", "part"]
-    return markup.table("How much of the network serves whom", head, rows, (1, 2, 3, 4))
+    head = ["serves", "weights", "part"]
+    return markup.table("How much of the network serves whom", head, rows, (1, 2))
 
 
 def _cost(found: Sharing) -> Html:
@@ -92,11 +90,10 @@ def _layers(found: Sharing) -> Html:
             f"{len(layer.tasks)} of {len(found.tasks)}",
             " × ".join("any" if side is None else str(side) for side in layer.shape),
             count(layer.parameters),
-            count(layer.multiply_adds),
         ]
         for layer in found.layers
     ]
-    head = ["layer", "kind", "tasks served", "gives, for a row", "weights", "multiply-adds"]
+    head = ["layer", "kind", "tasks served", "gives, for a row", "weights"]
     return markup.folded(
-        f"All {len(rows)} layers", markup.table("Layer by layer", head, rows, (4, 5)), class_="more"
+        f"All {len(rows)} layers", markup.table("Layer by layer", head, rows, (4,)), class_="more"
     )
