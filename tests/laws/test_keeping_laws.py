@@ -18,8 +18,6 @@ from polycera.model import variables
 from polycera.runs import kept_epochs
 from polycera.storage.arrays import StoredArrays
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
-
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(96, 3)).astype("float32")
 Y = {"churn": X[:, 0] > 0, "spend": 50 + 10 * X[:, 1] + X[:, 0] + RNG.normal(size=96)}
@@ -63,7 +61,7 @@ def test_keeping_changes_no_training(tmp_path: Path) -> None:
     save = pc.callbacks.JointCheckpoint(tmp_path / "best.keras", scale="minmax")
     kept_, plain = network(), network()
     keras.utils.set_random_seed(1)
-    one = fit(kept_, keep, save, pc.callbacks.WeightSchedule({"churn": lambda epoch: 1.0})).history
+    one = fit(kept_, keep, save).history
     keras.utils.set_random_seed(1)
     other = fit(plain).history
     np.testing.assert_array_equal(one["loss"], other["loss"])
@@ -88,49 +86,6 @@ def test_the_file_has_the_best_epoch(end: str, scale: str, tmp_path: Path) -> No
         history["val_spend/rmse"][save.saved_epoch], rel=1e-5
     )
     assert [path.name for path in tmp_path.iterdir()] == [save.path.name]
-
-
-def test_a_schedule_sets_weights_and_they_are_logged() -> None:
-    """From the first epoch on, of every task; and the loss adds up."""
-    seen = []
-    look = keras.callbacks.LambdaCallback(
-        on_train_batch_begin=lambda batch, logs: seen.append(model.tasks["churn"].weight)
-    )
-    model = network()
-    schedule = pc.callbacks.WeightSchedule(
-        {"churn": lambda epoch: 1.0 if epoch < 2 else np.float32(3.0)}
-    )
-    history = fit(model, schedule, look, epochs=4).history
-    assert seen == [1.0] * 12 + [3.0] * 12  # six batches an epoch
-    np.testing.assert_allclose(history["churn/weight"], [1, 1, 3, 3], rtol=1e-6)
-    np.testing.assert_allclose(history["spend/weight"], [1, 1, 1, 1], rtol=1e-6)
-    parts = [
-        np.array(history[f"{name}/weight"]) * history[f"{name}/{term}"]
-        for name, term in TERMS.items()
-    ]
-    np.testing.assert_allclose(history["loss"], sum(parts), rtol=1e-5)
-
-
-TERMS = {"churn": "bce", "spend": "mse"}
-
-
-def test_a_schedule_goes_by_the_number_of_the_epoch() -> None:
-    model = network()
-    later = pc.callbacks.WeightSchedule({"spend": lambda epoch: 0.5 * epoch})
-    model.fit(X, Y, epochs=4, initial_epoch=2, verbose=0, callbacks=[later])
-    assert later.model.tasks["spend"].weight == 1.5
-
-
-@pytest.mark.parametrize("bad", [float("nan"), -1.0, float("inf"), "heavy", None])
-def test_a_weight_that_is_none_is_refused_where_it_comes(bad: Any) -> None:
-    model = network()
-    schedule = pc.callbacks.WeightSchedule(
-        {"spend": lambda epoch: 2.0, "churn": lambda epoch: bad if epoch else 1.0}
-    )
-    with pytest.raises(
-        pc.InputError, match=r"scheduled weight of task 'churn' in epoch 1 to be a finite number"
-    ):
-        fit(model, schedule, epochs=3)
 
 
 UNITS: dict[str, Any] = {}

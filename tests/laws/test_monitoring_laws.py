@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -178,15 +177,30 @@ def test_means_by_hand() -> None:
     )
 
 
-def test_a_new_extreme_rescores_all_epochs_and_this_is_said() -> None:
-    """The second task's range grows a hundredfold in the last epoch, and the first task decides."""
-    values = [[0.5, 0.2], [0.4, 0.5], [0.9, 50.0]]
-    with pytest.warns(UserWarning, match="best so far is now epoch 1, no longer 0"):
-        callback, _, history = watched(
-            pc.callbacks.JointScore({"a": 1.0, "b": 1.01}, scale="minmax"), values
-        )
-    assert callback.best_epoch == 1
-    assert history[0]["val_joint"] == 1.0
+@pytest.mark.parametrize(
+    ("last", "best_epoch"),
+    [
+        # On the range of the third epoch the second one would be the best; it was passed before.
+        ([0.9, 50.0], 0),
+        # Better than the first one on the range of all three, as the second one was not.
+        ([0.45, 0.2], 2),
+    ],
+)
+def test_under_minmax_a_new_epoch_is_compared_with_the_best_before_it(
+    last: list[float], best_epoch: int, tmp_path: Path
+) -> None:
+    values = [[0.5, 0.2], [0.4, 0.5], last]
+    common: dict[str, Any] = dict(score_weights={"a": 1.0, "b": 1.01}, scale="minmax")
+    score, _, history = watched(pc.callbacks.JointScore(**common), values)
+    assert score.best_epoch == best_epoch
+    assert [logs["val_joint"] for logs in history] == score.scores.tolist()
+    assert score.scores[0] == 1.0  # as it was when it was the only one
+    stop = pc.callbacks.JointEarlyStopping(**common, patience=2)
+    _, model, _ = watched(stop, values)
+    assert (model.at, stop.stopped_epoch) == (best_epoch, None if best_epoch else 2)
+    save = pc.callbacks.JointCheckpoint(tmp_path / "best.safetensors", **common)
+    watched(save, values)
+    assert save.saved_epoch == in_file(save.path) == best_epoch
 
 
 def test_training_stops_and_goes_back() -> None:
@@ -217,15 +231,6 @@ def test_small_steps_are_no_improvement() -> None:
     values = [[0.5], [0.49], [0.48], [0.47]]
     callback, _, _ = watched(pc.callbacks.JointEarlyStopping(patience=2, min_delta=0.05), values)
     assert callback.stopped_epoch == 2
-
-
-def test_rescored_epochs_can_be_gone_back_to() -> None:
-    values = [[0.5, 0.2], [0.4, 0.5], [0.9, 50.0]]
-    stop = pc.callbacks.JointEarlyStopping({"a": 1.0, "b": 1.01}, scale="minmax", patience=9)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _, model, _ = watched(stop, values)
-    assert model.at == 1
 
 
 def test_an_undefined_metric_is_left_out_and_said_once() -> None:
@@ -310,29 +315,43 @@ def test_what_is_no_more_than_min_delta_better_is_not_saved(tmp_path: Path) -> N
     assert (callback.saved_epoch, in_file(callback.path), callback.best_epoch) == (2, 2, 4)
 
 
-@pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
-@pytest.mark.parametrize("end", [".keras", ".safetensors"])
-def test_the_file_follows_when_past_epochs_are_rescored(end: str, tmp_path: Path) -> None:
-    """The best moves to an earlier epoch; the model itself stays where the training is."""
-    values = [[0.5, 0.2], [0.4, 0.5], [0.9, 50.0]]
-    score = {"a": 1.0, "b": 1.01}
-    watch = pc.callbacks.JointCheckpoint(tmp_path / f"best{end}", score, scale="minmax")
-    callback, model, _ = watched(watch, values)
-    assert (callback.saved_epoch, in_file(callback.path), model.at) == (1, 1, 2)
-
-
-@pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
 @given(values=tables)
 def test_under_minmax_the_best_epoch_ends_in_the_file(
     values: np.ndarray, tmp_path_factory: Any
 ) -> None:
-    """And early stopping goes back to the same, though an equal one may be an earlier."""
+    """Early stopping goes back to the same, and no later epoch is better on every task."""
     path = tmp_path_factory.mktemp("minmax") / "best.keras"
     callback, *_ = watched(pc.callbacks.JointCheckpoint(path, scale="minmax"), values)
-    assert callback.scores[callback.saved_epoch] == callback.scores.max()
-    assert in_file(path) == callback.saved_epoch
+    assert in_file(path) == callback.saved_epoch == callback.best_epoch
+    later = values[callback.best_epoch + 1 :]
+    assert not (later < values[callback.best_epoch] - 1e-6).all(axis=1).any()
     _, model, _ = watched(pc.callbacks.JointEarlyStopping(scale="minmax", patience=99), values)
-    assert callback.scores[int(model.at)] == callback.scores.max()
+    assert model.at == callback.best_epoch
+
+
+@pytest.mark.parametrize("patience", [3, {"a": 1, "b": 3}])
+@given(values=hnp.arrays("float64", (6, 2), elements=st.floats(0.01, 100)), data=st.data())
+def test_a_state_of_the_first_version_goes_on_alike(
+    patience: Any, values: np.ndarray, data: Any
+) -> None:
+    """It holds the scores, and neither which epoch is the best nor when a task improved."""
+    cut = data.draw(st.integers(1, 5))
+    expected, end, _ = watched(pc.callbacks.JointEarlyStopping(patience=patience), values)
+    first, model = pc.callbacks.JointEarlyStopping(patience=patience), FakeModel(values)
+    first.set_model(model)
+    first.on_train_begin()
+    trained(first, model, range(cut))
+    if model.stop_training:
+        return
+    again = pc.callbacks.JointEarlyStopping(patience=patience)
+    again.set_model(model)
+    again.on_train_begin()
+    old = {n: v for n, v in state_of(first).items() if n not in ("_best_epoch", "_improved")}
+    vars(again).update(old)
+    trained(again, model, range(cut, 6))
+    again.on_train_end()
+    assert (again.best_epoch, model.at) == (expected.best_epoch, end.at)
+    assert again.stopped_epoch == expected.stopped_epoch
 
 
 def test_where_nothing_is_defined_nothing_is_kept(tmp_path: Path) -> None:
@@ -485,7 +504,6 @@ MAKERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*the range of a metric grew")
 @pytest.mark.parametrize("name", MAKERS)
 @given(values=hnp.arrays("float64", (6, 2), elements=st.floats(0.01, 100)), data=st.data())
 def test_state_that_is_put_back_goes_on_alike(
@@ -572,22 +590,9 @@ def test_a_kept_epoch_whose_file_is_gone_is_named(tmp_path: Path) -> None:
             lambda at: watched(pc.callbacks.ParetoCheckpoint(at), [[0.5]])[0].pick({"z": 1}),
             "weights: 'z'",
         ),
-        (
-            lambda at: pc.callbacks.WeightSchedule({"a": 2.0}),
-            "task 'a' is 2.0; expected a function",
-        ),
-        (lambda at: pc.callbacks.WeightSchedule({}), "dict of task name to function"),
-        (
-            lambda at: pc.callbacks.WeightSchedule(lambda epoch: 1.0),
-            "dict of task name to function",
-        ),
-        (
-            lambda at: watched(pc.callbacks.WeightSchedule({"z": float}), [[0.5]]),
-            "weight schedule: 'z'",
-        ),
     ],
 )
-def test_what_cannot_be_kept_or_scheduled_is_refused(make: Any, said: str, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_refused(make: Any, said: str, tmp_path: Path) -> None:
     (tmp_path / "folder.keras").mkdir()
     (tmp_path / "file").write_text("")
     with pytest.raises(pc.errors.PolyceraError, match=said):
@@ -609,3 +614,8 @@ def test_patience_that_grows_with_the_best_epoch() -> None:
             pc.callbacks.JointEarlyStopping(least=wrong)
     with pytest.raises(pc.InputError, match="a single patience for all"):
         pc.callbacks.JointEarlyStopping(patience={"a": 1}, least=2)
+
+
+def test_a_callback_that_is_gone_names_what_takes_its_place() -> None:
+    with pytest.raises(AttributeError, match=r"WeightSchedule is gone: .*'name': 'schedule'"):
+        _ = pc.callbacks.WeightSchedule

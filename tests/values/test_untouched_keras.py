@@ -283,14 +283,11 @@ def test_improvements_are_printed_as_keras_does(
 
 
 @pytest.mark.nobackend
-@pytest.mark.parametrize(
-    "kind", ["Guard", "Checkpoint", "Gradients", "GradientProbe", "WeightSchedule"]
-)
+@pytest.mark.parametrize("kind", ["Guard", "Checkpoint", "Gradients", "GradientProbe"])
 def test_what_needs_tasks_names_the_way_to_them(kind: str, tmp_path: Path) -> None:
     made = {
         "Checkpoint": (tmp_path / "c",),
         "GradientProbe": (X, {"churn": CHURN}),
-        "WeightSchedule": ({"churn": lambda epoch: 1.0},),
     }
     callback = getattr(pc.callbacks, kind)(*made.get(kind, ()))
     message = refused(lambda: trained(stock(), callback, epochs=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polycera import lazy_names
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from polycera.callbacks.joint_checkpoint import JointCheckpoint as JointCheckpoint
     from polycera.callbacks.joint_score import JointScore as JointScore
     from polycera.callbacks.pareto_checkpoint import ParetoCheckpoint as ParetoCheckpoint
-    from polycera.callbacks.weight_schedule import WeightSchedule as WeightSchedule
 
 __all__ = [
     "Checkpoint",
@@ -26,10 +25,9 @@ __all__ = [
     "JointEarlyStopping",
     "JointScore",
     "ParetoCheckpoint",
-    "WeightSchedule",
 ]
 
-__getattr__ = lazy_names.attach(
+_lazy = lazy_names.attach(
     __name__,
     {
         "Checkpoint": "polycera.callbacks.checkpoint",
@@ -40,6 +38,16 @@ __getattr__ = lazy_names.attach(
         "JointEarlyStopping": "polycera.callbacks.early_stopping",
         "JointScore": "polycera.callbacks.joint_score",
         "ParetoCheckpoint": "polycera.callbacks.pareto_checkpoint",
-        "WeightSchedule": "polycera.callbacks.weight_schedule",
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Import a callback when it is first used."""
+    if name == "WeightSchedule":
+        raise AttributeError(
+            "pc.callbacks.WeightSchedule is gone: pass weighting={'name': 'schedule', 'to': "
+            "{'churn': 3.0}, 'steps': 1000}, or set model.tasks['churn'].weight in "
+            "on_epoch_begin of a callback of your own."
+        )
+    return _lazy(name)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from polycera import renamed
-from polycera.callbacks.joint_checkpoint import Holding, checked_delta
-from polycera.callbacks.joint_score import Scale
+from polycera.callbacks.joint_checkpoint import checked_delta
+from polycera.callbacks.joint_score import JointScore, Scale
+from polycera.callbacks.score_scale import leader
 from polycera.errors import InputError, UnknownName
 from polycera.typing import Array, TaskName
 
 
-class JointEarlyStopping(Holding):
+class JointEarlyStopping(JointScore):
     """Stops when the joint score has not improved for a while, and restores the best epoch.
 
     One line replaces three callbacks, and there is no direction to get wrong. It logs what
-    `JointScore` logs. Where the scale may rescore past epochs ("minmax"), the weights of the Pareto
-    set are held in memory, eight epochs at most, so that any of them can be restored if it comes
-    out best.
+    `JointScore` logs. The weights of the best epoch are held in memory.
 
     Args:
         score_weights, scale, how, reference, mode, trivial, ideal: as for `JointScore`.
@@ -90,6 +90,14 @@ class JointEarlyStopping(Holding):
         )
         self.stopped_epoch: int | None = None
 
+    def _begin(self) -> None:
+        """Reset everything that belongs to one training."""
+        super()._begin()
+        # the best epoch -> its weights
+        self._held: dict[int, list[np.ndarray]] = {}
+        # task, or "" for the joint score -> the epoch of its last improvement
+        self._improved: dict[str, int | None] = {}
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Reset the state, and check the names in `patience`."""
         super().on_train_begin(logs)
@@ -106,8 +114,8 @@ class JointEarlyStopping(Holding):
         # an epoch without validation rows gets no score
         if len(self.scores) == scored:
             return
-        if self.restore_best:
-            self._hold(scored)
+        if self.restore_best and self.best_epoch == scored:
+            self._held = {scored: self.model.get_weights()}
         if self._is_over():
             self.model.stop_training = True
             self.stopped_epoch = epoch
@@ -116,15 +124,30 @@ class JointEarlyStopping(Holding):
         """Return whether patience is used up."""
         if isinstance(self.patience, Mapping):
             scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
-            return all(
-                _waited(scaled[name], self.min_delta) > n for name, n in self.patience.items()
-            )
-        waited = _waited(self.scores, self.min_delta)
+            # every task is looked at, because each look notes an improvement
+            over = [self._waited(name, scaled[name]) > n for name, n in self.patience.items()]
+            return all(over)
+        waited = self._waited("", self.rated)
         patience = self.patience
         if self.least is not None:
             epochs_to_best = len(self.scores) - waited  # epochs up to the best one, including it
             patience = min(patience, max(self.least, epochs_to_best))
         return waited > max(patience - 1, 0)
+
+    def _waited(self, name: str, scores: Array) -> int:
+        """Return how many epochs ago the last improvement was.
+
+        Args:
+            name: a task, or "" for the joint score.
+            scores: its scores in all epochs, on the scale as it is now.
+        """
+        now = len(scores) - 1
+        improved = self._improved.get(name)
+        # a checkpoint of an earlier version has the scores only: all of them are gone through
+        for epoch in range(now if name in self._improved else 0, now + 1):
+            improved = leader(scores[: epoch + 1], improved, self.min_delta)
+        self._improved[name] = improved
+        return now - (-1 if improved is None else improved)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Restore the weights of the best epoch."""
@@ -132,7 +155,8 @@ class JointEarlyStopping(Holding):
         if self.verbose and self.stopped_epoch is not None:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self._held:
-            best_epoch = self.best_of(self._held)
+            # a checkpoint of an earlier version may hold other epochs beside the best one
+            best_epoch = self.best_epoch if self.best_epoch in self._held else max(self._held)
             self.model.set_weights(self._held[best_epoch])
             if self.verbose:
                 print(
@@ -140,13 +164,3 @@ class JointEarlyStopping(Holding):
                     f"{self._numbers[best_epoch] + 1}."
                 )
         self._held = {}
-
-
-def _waited(scores: Array, min_delta: float) -> int:
-    """Return how many epochs ago the last improvement was."""
-    top, last = -math.inf, -1
-    # a NaN is never an improvement, because it compares as False
-    for epoch, score in enumerate(scores):
-        if score > top + (min_delta if top > -math.inf else 0.0):
-            top, last = score, epoch
-    return len(scores) - 1 - last

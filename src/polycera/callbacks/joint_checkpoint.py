@@ -1,10 +1,10 @@
-"""Save the model of the best epoch: in memory while past epochs may be rescored, and in a file."""
+"""Save the model of the best epoch in a file."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,65 +13,18 @@ import numpy as np
 
 from polycera import renamed
 from polycera.callbacks.joint_score import JointScore, Scale
+from polycera.callbacks.score_scale import leader
 from polycera.errors import InputError, shorten
 from polycera.model import variables
-from polycera.runs import pareto_set
 from polycera.storage import arrays, atomic
 from polycera.typing import TaskName
 
-HELD = 8
-"""Most epochs whose weights are held in memory where past epochs may be rescored."""
 
-
-class Holding(JointScore):
-    """Holds the weights of the best epoch in memory, and of those that may become the best."""
-
-    def _begin(self) -> None:
-        """Reset everything that belongs to one training."""
-        super()._begin()
-        self._held: dict[int, list[np.ndarray]] = {}
-
-    def best_of(self, epochs: Iterable[int]) -> int:
-        """Return the first of these epochs with the highest joint score, as it is rated now."""
-        return max(sorted(epochs), key=self._score)
-
-    def _score(self, epoch: int) -> float:
-        """Return the joint score of an epoch; minus infinity where it is not defined."""
-        score = float(self.scores[epoch])
-        return -math.inf if math.isnan(score) else score
-
-    def _hold(self, now: int) -> None:
-        """Hold this epoch's weights if it is or may become the best; drop those that cannot."""
-        if math.isnan(self.scores[now]):
-            return
-        epochs = [*self._held, now]
-        if self.rescores:
-            # only epochs of the Pareto set can come out best under some range of the metrics
-            epochs = [
-                candidate
-                for candidate, non_dominated in zip(
-                    epochs, pareto_set.non_dominated(self.scaled[epochs]), strict=True
-                )
-                if non_dominated
-            ]
-            epochs = sorted(epochs, key=self._score, reverse=True)[:HELD]
-        else:
-            epochs = [self.best_of(epochs)]
-        if now in epochs:
-            self._held[now] = self.model.get_weights()
-        self._held = {candidate: self._held[candidate] for candidate in sorted(epochs)}
-
-
-class JointCheckpoint(Holding):
+class JointCheckpoint(JointScore):
     """Saves the model whenever the joint score improves; there is no direction to get wrong.
 
     It logs what `JointScore` logs. The file is whole at any moment: it is replaced once the new one
     is written. Weights that are not finite are never written.
-
-    Where the scale may rescore past epochs ("minmax"), the weights of epochs that may still come
-    out best are held in memory, eight at most. The file is rewritten when the best epoch changes to
-    one of them. The optimizer's state in a `.keras` file is then that of the epoch in which the
-    change was noticed.
 
     Args:
         path: path of the file: `.keras` for the whole model, `.safetensors` for its weights.
@@ -121,6 +74,8 @@ class JointCheckpoint(Holding):
         super()._begin()
         self.saved_epoch: int | None = None
         self._refused = False
+        # part of the state in checkpoints of version 0.1; without a use since
+        self._held: dict[int, list[np.ndarray]] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Reset the state, and check that the file can be written."""
@@ -140,37 +95,11 @@ class JointCheckpoint(Holding):
         now = len(self.scores)
         super().on_epoch_end(epoch, logs)
         if len(self.scores) > now:
-            # read before `_consider` changes `saved_epoch`
-            before = None if self.saved_epoch is None else float(self.scores[self.saved_epoch])
-            self._consider(now, epoch)
-            self._print(epoch, now, before)
-
-    def _consider(self, now: int, epoch: int) -> None:
-        """Save the best epoch if it is better than the saved one.
-
-        Args:
-            now: the index of this epoch in `scores`.
-            epoch: its number, for warnings.
-        """
-        rescored = self.rescores
-        if rescored and self._is_sound(epoch):
-            self._hold(now)
-        candidates = list(self._held) if rescored else [now]
-        if (
-            candidates
-            and self._is_better(best := self.best_of(candidates))
-            and (rescored or self._is_sound(epoch))
-        ):
-            self._save(best, now)
-
-    def _is_better(self, epoch: int) -> bool:
-        """Return whether an epoch is better than the saved one by more than `min_delta`."""
-        saved = (
-            -math.inf
-            if self.saved_epoch is None
-            else self._score(self.saved_epoch) + self.min_delta
-        )
-        return self._score(epoch) > saved
+            before, rated = self.saved_epoch, self.rated
+            if leader(rated, before, self.min_delta) == now and self._is_sound(epoch):
+                self._write(now)
+                self.saved_epoch = now
+            self._print(epoch, now, None if before is None else float(rated[before]))
 
     def _is_sound(self, epoch: int) -> bool:
         """Return whether the weights are finite; warn the first time that they are not."""
@@ -179,19 +108,6 @@ class JointCheckpoint(Holding):
             self._refused = True
             say_not_finite(self, epoch)
         return sound
-
-    def _save(self, best: int, now: int) -> None:
-        """Write the weights of the best epoch; the model keeps those of this epoch."""
-        if best == now:
-            self._write(best)
-        else:
-            present_weights = self.model.get_weights()
-            self.model.set_weights(self._held[best])
-            try:
-                self._write(best)
-            finally:
-                self.model.set_weights(present_weights)
-        self.saved_epoch = best
 
     def _report(self, epoch: int, before: float | None) -> None:
         """Do nothing: `_print` reports later, when it is known whether the file is written."""

@@ -11,7 +11,15 @@ import keras
 import numpy as np
 
 from polycera import renamed
-from polycera.callbacks.score_scale import MEANS, NEEDS, SCALES, EpochMetrics, best, own_scale
+from polycera.callbacks.score_scale import (
+    MEANS,
+    NEEDS,
+    SCALES,
+    EpochMetrics,
+    best,
+    leader,
+    own_scale,
+)
 from polycera.callbacks.watched_metrics import Given, LogWatch, watch
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.tasks.terms import factor
@@ -39,8 +47,9 @@ class JointScore(keras.callbacks.Callback):
             `{"val_churn_auc": 0.7, "val_price_mae": 0.3}`. A list of weights where the model's
             outputs are a list.
         scale: the scale for all metrics. "skill": see above. "minmax": 0 the worst epoch so far, 1
-            the best; a new extreme rescores all past epochs, with a warning if that moves the best
-            one. "first": 0 the first epoch, 1 perfect. "single": the gain over separate networks
+            the best; a new epoch is compared with the best one before it on the range as it is
+            then, and an epoch that was passed once does not come back. "first": 0 the first epoch,
+            1 perfect. "single": the gain over separate networks
             given in `reference`, relative to their value (delta-m in the literature). A scale of
             your own: a dict from each name to a function of the metric's value,
             `{"churn": lambda auc: auc, "price": lambda mae: 1 - mae / 600}`, or one function of all
@@ -60,8 +69,8 @@ class JointScore(keras.callbacks.Callback):
             data, nothing.
 
     Attributes:
-        scores: the joint score of every epoch so far, as the scale rates it now, [epochs].
-        best_epoch: the first epoch with the highest score; None before there is one.
+        scores: the joint score of every epoch so far, as it was logged, [epochs].
+        best_epoch: the epoch that no later one has passed; None before there is one.
 
     Raises:
         UnknownName: for an unknown scale or mean; at the beginning of training, for a task or
@@ -118,21 +127,18 @@ class JointScore(keras.callbacks.Callback):
         # numbers of the epochs that had validation rows: with `validation_freq` not every one has
         self._numbers: list[int] = []
         self.scores: Array = np.zeros(0)
+        self._best_epoch: int | None = None
 
     @property
     def best_epoch(self) -> int | None:
         """Return the best epoch, counted from 0 among the epochs that had validation rows."""
-        return best(self.scores) if len(self.scores) else None
+        # a checkpoint of an earlier version has the scores only
+        return best(self.scores) if self._best_epoch is None else self._best_epoch
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
         """Return the watched tasks; for a Keras model without tasks, the names in its logs."""
         return () if self._watch is None else self._watch.names
-
-    @property
-    def rescores(self) -> bool:
-        """Return whether a later epoch may change the score of an earlier one."""
-        return self.scale == "minmax" or callable(self.scale)
 
     @property
     def scaled(self) -> Array:
@@ -145,6 +151,11 @@ class JointScore(keras.callbacks.Callback):
             if isinstance(self.scale, str)
             else own_scale(self.scale, self.tasks, metrics)
         )
+
+    @property
+    def rated(self) -> Array:
+        """Return the joint score of every epoch, as the scale rates it now, [epochs]."""
+        return MEANS[self.how](self.scaled, np.array(list(self._watch.weights.values())))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the metrics that the weights name, check all names and reset the state."""
@@ -186,10 +197,11 @@ class JointScore(keras.callbacks.Callback):
         self._values.append([reading.value for reading in readings])
         self._trivials.append([reading.trivial for reading in readings])
         self._ideals = [reading.ideal for reading in readings]
-        # read before the scores are replaced, to compare the best epoch before and after
-        before, best_before = self.best_epoch, self._best
-        scaled = self.scaled
-        self.scores = MEANS[self.how](scaled, np.array(list(self._watch.weights.values())))
+        # read before the new score is there
+        before = self.best_epoch
+        scaled, rated = self.scaled, self.rated
+        self.scores = np.append(self.scores, rated[-1])
+        self._best_epoch = leader(rated, before)
         parts = zip(
             self._watch.names, self._watch.keys, self._watch.metrics, scaled[-1], strict=True
         )
@@ -198,19 +210,7 @@ class JointScore(keras.callbacks.Callback):
             if math.isnan(part):
                 self._say_once(name, metric)
         logs["val_joint"] = float(self.scores[-1])
-        after = self.best_epoch
-        if self.rescores and before is not None and after not in (before, len(self.scores) - 1):
-            warnings.warn(
-                f"{type(self).__name__}: with this epoch the range of a metric grew, all epochs "
-                f"were rescored, and the best so far is now epoch {after}, no longer {before}.",
-                stacklevel=2,
-            )
-        self._report(epoch, best_before)
-
-    @property
-    def _best(self) -> float | None:
-        """Return the highest joint score so far."""
-        return None if self.best_epoch is None else float(self.scores[self.best_epoch])
+        self._report(epoch, None if before is None else float(rated[before]))
 
     def _report(self, epoch: int, before: float | None) -> None:
         """Print whether the score improved, in the words of Keras."""

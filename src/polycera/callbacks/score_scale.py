@@ -47,7 +47,7 @@ def skill(metrics: EpochMetrics) -> Array:
 def minmax(metrics: EpochMetrics) -> Array:
     """Return 0 for the worst epoch so far and 1 for the best, [epochs, k].
 
-    Each new extreme rescores all epochs before it. An epoch that is infinitely far from ideal
+    An epoch that is infinitely far from ideal
     scores minus infinity, and the range is that of the other epochs.
     """
     gap = np.where(np.isinf(metrics.gap), np.nan, metrics.gap)
@@ -185,6 +185,22 @@ def best(scores: Sequence[float] | Array) -> int | None:
     # nanargmax treats a NaN as minus infinity, which is a possible score here
     defined = np.flatnonzero(~np.isnan(scores))
     return int(defined[np.argmax(scores[defined])]) if len(defined) else None
+
+
+def leader(scores: Array, before: int | None, min_delta: float = 0.0) -> int | None:
+    """Return the epoch to beat after the last one: the last one if it is better, else `before`.
+
+    Args:
+        scores: the joint scores of all epochs, on the scale as it is after the last one.
+        before: the epoch to beat until now; None where there is none.
+        min_delta: the last epoch has to be better by more than this.
+    """
+    now = len(scores) - 1
+    if np.isnan(scores[now]):
+        return before
+    if before is None or np.isnan(scores[before]):
+        return now
+    return now if scores[now] > scores[before] + min_delta else before
 
 
 def _over(numerator: Array, denominator: Array) -> Array:
