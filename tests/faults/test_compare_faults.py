@@ -201,7 +201,7 @@ def test_a_worker_fails_in_a_sentence_and_takes_the_others_with_it() -> None:
         "a wrong slow": "InputError Training wrong failed: the network of 'price' came apart.",
         "slow odd": "PolyceraError Training odd failed: ZeroDivisionError: by zero.",
         "slow killed": (
-            "PolyceraError The process that trained killed ended unexpectedly (exit code -9)"
+            "PolyceraError A process that trained networks ended unexpectedly (exit code -9)"
         ),
     }
     command = [sys.executable, "-c", WORK, *said]

@@ -12,10 +12,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from polycera.errors import InputError, PolyceraError, shorten
 
@@ -40,10 +42,6 @@ ONE_THREAD = {
 
 Each process has one core, and computes the same sums in the same order.
 """
-
-Pipe = connection.Connection
-Busy = dict[Pipe, tuple[int, Any]]
-"""`Busy` maps the pipe of each working process to the index of its job and the job."""
 
 
 def cores() -> int:
@@ -124,51 +122,18 @@ def run(
         KeyboardInterrupt: after all processes have ended.
     """
     results: dict[int, Done] = {}
-    with _crew(work, shared, processes if processes > 1 else 0) as crew:
-        for index, result in _results(crew, jobs) if crew else _here(work, shared, jobs):
-            results[index] = result
-            if done is not None:
-                done(jobs[index], result)
+
+    def ended(index: int, answer: tuple[bool, Any]) -> None:
+        results[index] = _result(answer, jobs[index])
+        if done is not None:
+            done(jobs[index], results[index])
+
+    if processes > 1:
+        _in_processes(work, shared, jobs, processes, ended)
+    else:
+        for index, job in enumerate(jobs):
+            ended(index, _answer(work, shared, job))
     return [results[index] for index in range(len(jobs))]
-
-
-def _here(
-    work: Callable[[Shared, Job], Done], shared: Shared, jobs: Sequence[Job]
-) -> Iterator[tuple[int, Done]]:
-    """Yield the index and the result of each job, computed in this process."""
-    for index, job in enumerate(jobs):
-        answer = _answer(work, shared, job)
-        yield index, _result(answer, job)
-
-
-def _results(crew: dict[Pipe, Any], jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Yield the index and the result of each job; the next job goes to the first free process."""
-    remaining, busy = iter(enumerate(jobs)), cast("Busy", {})
-    for pipe in crew:
-        _give(pipe, remaining, busy)
-    while busy:
-        for pipe in cast("list[Pipe]", connection.wait(list(busy))):
-            index, job = busy.pop(pipe)
-            try:
-                answer = pipe.recv()
-            except (EOFError, OSError):
-                crew[pipe].join()
-                raise PolyceraError(
-                    f"The process that trained {job} ended unexpectedly (exit code "
-                    f"{crew[pipe].exitcode}), perhaps for want of memory; take fewer of them: "
-                    "processes=1."
-                ) from None
-            yield index, _result(answer, job)
-            _give(pipe, remaining, busy)
-
-
-def _give(pipe: Pipe, left: Iterator[tuple[int, Any]], busy: Busy) -> None:
-    """Send the next job, if there is one, to a process."""
-    for index, job in left:
-        busy[pipe] = (index, job)
-        with suppress(OSError):  # a process that has died is noticed when its answer is read
-            pipe.send(job)
-        return
 
 
 def _result(answer: tuple[bool, Any], job: Any) -> Any:
@@ -203,51 +168,58 @@ def _answer(work: Callable[[Any, Any], Any], shared: Any, job: Any) -> tuple[boo
 # -- processes -------------------------------------------------------------------------------
 
 
-@contextmanager
-def _crew(work: Callable[[Any, Any], Any], shared: Any, size: int) -> Iterator[dict[Pipe, Any]]:
-    """Start processes that wait for jobs, and yield pipe -> process.
-
-    At the end no process is left, whatever went wrong.
-    """
-    crew: dict[Pipe, Any] = {}
-    try:
-        with _surroundings() if size else nullcontext():
-            for _ in range(size):
-                pipe, process = _started(work, shared)
-                crew[pipe] = process
-        yield crew
-        for pipe in crew:
-            pipe.close()  # a process that waits for a job ends when its pipe is closed
-    except BaseException:
-        for process in crew.values():
-            process.terminate()
-        raise
-    finally:
-        _await(list(crew.values()))
-
-
-def _await(crew: list[Any]) -> None:
-    """Wait until all processes have ended; kill those that take longer than `PATIENCE`."""
-    for process in crew:
-        process.join(PATIENCE)
-        if process.is_alive():
-            process.kill()
-            process.join()
-
-
-def _started(work: Callable[[Any, Any], Any], shared: Any) -> tuple[Pipe, Any]:
-    """Start one process with this process's Keras settings; return its pipe and the process."""
+def _in_processes(
+    work: Callable[[Any, Any], Any],
+    shared: Any,
+    jobs: Sequence[Any],
+    processes: int,
+    ended: Callable[[int, tuple[bool, Any]], None],
+) -> None:
+    """Run all jobs in processes; at the end no process is left, whatever went wrong."""
     import keras
 
-    # A fork of a process that has threads may hang.
-    spawning = multiprocessing.get_context("spawn")
-    our_end, their_end = spawning.Pipe()
     config = keras.config
     settings = (config.floatx(), config.epsilon(), config.dtype_policy().name)
-    process = spawning.Process(target=_serve, args=(their_end, work, shared, settings), daemon=True)
-    process.start()
-    their_end.close()  # with it open here, the death of the process would not close the pipe
-    return our_end, process
+    # A fork of a process that has threads may hang.
+    spawning = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    workers: list[Any] = []
+    try:
+        with ProcessPoolExecutor(processes, spawning, _begin, (work, shared, settings)) as pool:
+            try:
+                # The pool starts its processes when it gets the first jobs.
+                with _surroundings():
+                    indices = {pool.submit(_serve, job): index for index, job in enumerate(jobs)}
+                # The pool begins to watch a process at the job after the one that started it.
+                pool.submit(os.getpid)
+                workers = _started_since(others)
+                for future in as_completed(indices):
+                    ended(indices[future], future.result())
+            except BaseException:
+                # A pool cannot end its processes before Python 3.14.
+                _end(_started_since(others))
+                raise
+    except BrokenProcessPool:
+        # The code of those that were ended here, -15, is the lowest that there usually is.
+        code = max((worker.exitcode for worker in workers if worker.exitcode), default=None)
+        raise PolyceraError(
+            f"A process that trained networks ended unexpectedly (exit code {code}), perhaps for "
+            "want of memory; take fewer of them: processes=1."
+        ) from None
+
+
+def _started_since(others: set[Any]) -> list[Any]:
+    """Return the child processes that are not among these others."""
+    return [child for child in multiprocessing.active_children() if child not in others]
+
+
+def _end(workers: list[Any]) -> None:
+    """End processes, and kill those that take longer than `PATIENCE`."""
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        if not connection.wait([worker.sentinel], PATIENCE):
+            worker.kill()
 
 
 @contextmanager
@@ -275,19 +247,24 @@ def _surroundings() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(
-    pipe: Pipe, work: Callable[[Any, Any], Any], shared: Any, settings: tuple[str, float, str]
-) -> None:
-    """Run one job after the other in a new process, until the pipe is closed."""
+_task: dict[str, Any] = {}
+"""What `_begin` has received in this process: the function and the data of all jobs."""
+
+
+def _begin(work: Callable[[Any, Any], Any], shared: Any, settings: tuple[str, float, str]) -> None:
+    """Prepare a new process for its jobs, with the Keras settings of the one that started it."""
     _on_our_own()
     import keras
 
     keras.config.set_floatx(settings[0])
     keras.config.set_epsilon(settings[1])
     keras.config.set_dtype_policy(settings[2])
-    with suppress(EOFError, OSError):
-        while True:
-            pipe.send(_answer(work, shared, pipe.recv()))
+    _task.update(work=work, shared=shared)
+
+
+def _serve(job: Any) -> tuple[bool, Any]:
+    """Run one job in a process that `_begin` has prepared."""
+    return _answer(_task["work"], _task["shared"], job)
 
 
 def _on_our_own() -> None:
