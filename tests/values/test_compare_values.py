@@ -13,7 +13,7 @@ import polycera as pc
 from polycera.experiments.affinity import affinity, grouped, total
 from polycera.experiments.compare_separate import compare_separate
 from polycera.experiments.comparison_verdict import training_time, verdict
-from polycera.experiments.confidence_interval import interval, quantile
+from polycera.experiments.confidence_interval import interval
 from polycera.experiments.gains import delta_m, gain_of, relative
 from polycera.experiments.jobs import Job, TrainedJob
 from polycera.experiments.process_pool import expected
@@ -23,14 +23,6 @@ from polycera.runs import results
 pytestmark = pytest.mark.nobackend
 
 # -- the interval ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 120])
-@pytest.mark.parametrize("probability", [0.5, 0.75, 0.95, 0.975, 0.995, 0.9995])
-def test_a_quantile_is_scipys(probability: float, freedom: int) -> None:
-    assert quantile(probability, freedom) == pytest.approx(
-        stats.t.ppf(probability, freedom), rel=1e-9, abs=1e-12
-    )
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])

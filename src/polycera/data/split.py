@@ -1,4 +1,8 @@
-"""Divide rows into training, validation and test."""
+"""Divide rows into training, validation and test.
+
+scikit-learn's splitters draw other rows for the same seed, so a spec would no longer give the rows
+that it gave; and they have no split into three parts that keeps groups whole or time in order.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 One factorisation serves every task and penalty. It also gives the leave-one-out error of each row
 (Allen 1974; Rifkin & Lippert 2007). So kernel, rate and penalties are chosen on all rows, and
-out-of-fold predictions cost nothing more.
+out-of-fold predictions cost nothing more. scikit-learn's KernelRidge has none of this: no missing
+labels, no landmarks, no leave-one-out errors.
 """
 
 from __future__ import annotations
