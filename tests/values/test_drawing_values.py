@@ -224,7 +224,7 @@ def test_a_network_shows_layers_tasks_and_lines() -> None:
     }
     # arrows: 3 layers, 2 tasks
     assert sum(each.get("class") == "pc-fill-axis" for each in _all(made, "path")) == 5
-    assert made.numbers[3] == ["a", "Dense", "10", "10", "4", "for churn"]
+    assert made.numbers[3] == ["a", "Dense", "10", "4", "for churn"]
 
 
 def test_200_towers_and_60_layers_are_a_few_boxes() -> None:

@@ -1,4 +1,4 @@
-"""Write named columns as a CSV or Parquet file, and named arrays as one file."""
+"""Write named columns as a CSV or Parquet file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from polycera.errors import InputError, MissingExtra, shorten
 from polycera.storage import atomic
@@ -96,13 +94,6 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         pyarrow.table({name: list(values) for name, values in columns.items()}), buffer
     )
     atomic.write(path, buffer.getvalue().to_pybytes())
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of numbers or text to an .npz file, all or nothing; nothing is pickled."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    atomic.write(path, buffer.getvalue())
 
 
 def _pyarrow() -> Any:
