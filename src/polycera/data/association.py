@@ -89,7 +89,7 @@ def _ranks(columns: Floats) -> Floats:
 
 def _rank(column: Floats) -> Floats:
     """Return the ranks of a column [n]; ties share their mean; NaN where missing."""
-    # As scipy.stats.rankdata, whose import would take half a second of every fit.
+    # As scipy.stats.rankdata, but a table is refused before anything as slow as that is imported.
     _, indices, counts = np.unique(column, return_inverse=True, return_counts=True)
     means = np.cumsum(counts) - (counts - 1) / 2.0
     return np.where(np.isfinite(column), means[indices.reshape(-1)], np.nan)

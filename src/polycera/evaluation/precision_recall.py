@@ -1,8 +1,8 @@
 """Compute the precision-recall curve of a binary label.
 
-`sklearn.metrics.precision_recall_curve` has the same points, but its import would make every fit a
-second longer for these four lines. The same holds for the metrics at one threshold, for
-reliability and for the confusion of classes.
+`sklearn.metrics.precision_recall_curve` has the same points. It refuses a label without rows and
+warns of one without a 1, which are both common here: with guards it would be longer than these four
+lines. The same holds for reliability and for the metrics at one threshold.
 """
 
 from __future__ import annotations
