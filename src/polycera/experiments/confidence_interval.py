@@ -38,7 +38,7 @@ def interval(values: Sequence[float | None], confidence: float = 0.95) -> MeanIn
     if len(defined) < 2:
         return MeanInterval(mean, None, None)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in defined) / (len(defined) - 1))
-    # scipy.special, for scipy.stats takes three times as long to import.
+    # Not scipy.stats.t.interval, which gives NaN where all values are equal.
     from scipy.special import stdtrit
 
     quantile = float(stdtrit(len(defined) - 1, (1 + confidence) / 2))
