@@ -100,7 +100,7 @@ def best(place: Path, **options: Any) -> None:
 
 
 def restore(place: Path, **options: Any) -> None:
-    with pytest.raises(pc.InputError, match="No epoch was kept"):
+    with pytest.raises(pc.InputError, match="There is no kept epoch"):
         pc.callbacks.ParetoCheckpoint(place).pick(**options)
 
 
