@@ -13,7 +13,27 @@ import numpy as np
 from keras import ops
 
 from polycera.layers.packed_arrays import Packed
+from polycera.model.objective import BatchSums, Objective
 from polycera.typing import Tensor
+
+
+def shapes_of(objective: Objective) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what the steps add up, apart from gradient statistics."""
+    terms = (len(objective.names),)
+    counts = dict.fromkeys(("batches", "steps", "skipped", "first", "regularization"), ())
+    return {
+        "sums": terms,
+        "rows": terms,
+        "spoilt": terms,
+        "weighted": terms,
+        "tallies": (objective.size,),
+        **counts,
+    }
+
+
+def of_batch(measured: BatchSums, regularization: Tensor) -> dict[str, Tensor]:
+    """Return what every batch adds to the epoch sums."""
+    return {**measured._asdict(), "regularization": regularization, "batches": ops.ones(())}
 
 
 class EpochSums(keras.metrics.Metric):

@@ -19,11 +19,11 @@ from polycera.errors import InputError, listing
 from polycera.layers import backend, keras_graph
 from polycera.layers.backend import replicas
 from polycera.layers.heads import TaskLayer
-from polycera.layers.kernel_layer import Blend
 from polycera.model import (
     batch_sources,
     declared_activations,
     ensemble,
+    epoch_sums,
     keras_names,
     metric_objects,
     named_inputs,
@@ -34,13 +34,14 @@ from polycera.model import (
     target_scaling,
 )
 from polycera.model.epoch_sums import EpochSums
+from polycera.model.found_heads import heads_behind, members_of
 from polycera.model.gradient_stats import GradientStats
 from polycera.model.guarded_optimizer import GuardedSteps, unguarded
 from polycera.model.head_scaling import HeadScaling
 from polycera.model.hooks import FitHooks
 from polycera.model.log_names import LogNames
 from polycera.model.nonfinite_gradient import finite, zero_nonfinite_gradient
-from polycera.model.objective import BatchSums, Objective
+from polycera.model.objective import Objective
 from polycera.model.output_order import by_output
 from polycera.model.predicting import are_arrays, check_features, in_slices, rows_of
 from polycera.model.saved_optimizer import portable
@@ -58,6 +59,7 @@ from polycera.model.variable_access import VariableAccess
 from polycera.model.variables import settle, unharmed
 from polycera.storage import atomic
 from polycera.tasks import Layout, Task
+from polycera.tasks.layout import Encoded
 from polycera.typing import Array, Raw, TaskName, Tensor
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -158,8 +160,8 @@ class Model(keras.Model):
         self._access = VariableAccess()
         # (compile settings, prediction function), made at the first prediction.
         self._pure: tuple[Any, Any] = None, None
-        self._head_names = tuple(head.name for head in _heads_behind(outputs))
-        self._members = _members(self.heads)
+        self._head_names = tuple(head.name for head in heads_behind(outputs))
+        self._members = members_of(self.heads)
         self._objective = Objective(Layout.join([head.layout for head in self.heads]))
         declared = self._objective.weights
         self.scaling = HeadScaling(self, self._access)
@@ -191,7 +193,7 @@ class Model(keras.Model):
         )
         self._shared = TaskWeighting.of(self, self.layout, self.heads, balancing_options, seed)
         self._engine = self._shared.engine  # as an attribute, so that Keras tracks its variables
-        self._ledger = EpochSums(self._shared.shapes() | self._entries())
+        self._ledger = EpochSums(self._shared.shapes() | epoch_sums.shapes_of(self._objective))
         # Counts of the batches of a source; made when the first source comes.
         self._stream: EpochSums | None = None
         self._unseen = False  # whether the training features were not checked on the host
@@ -200,19 +202,6 @@ class Model(keras.Model):
         self.refusal = batch_sources.Refusal()
         self._lost = False  # whether this `fit` has warned of weights that are not finite
         self._marks = False  # whether predictions are NaN in rows with NaN or infinite features
-
-    def _entries(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the epoch sums, apart from those of the gradient statistics."""
-        terms = (len(self._objective.names),)
-        counts = dict.fromkeys(("batches", "steps", "skipped", "first", "regularization"), ())
-        return {
-            "sums": terms,
-            "rows": terms,
-            "spoilt": terms,
-            "weighted": terms,
-            "tallies": (self._objective.size,),
-            **counts,
-        }
 
     def get_config(self) -> dict[str, Any]:
         order = {} if self.output_order is None else {"output_order": list(self.output_order)}
@@ -404,14 +393,14 @@ class Model(keras.Model):
         regularization = sum((ops.sum(extra) for extra in self.losses), start=ops.zeros(()))
         weights = ops.convert_to_tensor(self._task_weights)
         if not training:
-            self._ledger.update_state(_entered(measured, regularization))
+            self._ledger.update_state(epoch_sums.of_batch(measured, regularization))
             return self._objective.loss(means, weights) + regularization / replicas()
         weights = self._shared.weigh(self._objective, means, measured, weights)
         loss = self._objective.loss(means, weights)
         all_finite, spoilt = finite(means)
         entries = {
             name: ops.where(all_finite, part, 0.0)
-            for name, part in _entered(measured, regularization).items()
+            for name, part in epoch_sums.of_batch(measured, regularization).items()
         }
         # The weights change from step to step, so the weighted sums are added up beside the plain
         # ones.
@@ -608,10 +597,7 @@ class Model(keras.Model):
             self._watch_stream(x)
             y = sample_weight = None
         else:
-            x = named_inputs.by_name(self, x)
-            check_features(x)
-            encoded = encode(self.layout, y)
-            rows_alike(x, encoded, "y")
+            x, encoded = self._labelled(x, y)
             # Keras takes the last rows for validation; nothing is learned from these, scaling
             # included.
             split = 0.0 if validation_data is not None else validation_split
@@ -683,10 +669,7 @@ class Model(keras.Model):
             self._by_output(y, "validation_data"),
             self._by_output(sample_weight, "sample_weight"),
         )
-        x = named_inputs.by_name(self, x, "validation_data")
-        check_features(x, "validation_data")
-        encoded = encode(self.layout, y, "validation_data")
-        rows_alike(x, encoded, "validation_data")
+        x, encoded = self._labelled(x, y, "validation_data", "validation_data")
         weights = pack_weights(
             self.layout, encoded, sample_weight, what="sample_weight of validation_data"
         )
@@ -729,10 +712,7 @@ class Model(keras.Model):
                     x, y, sample_weight=sample_weight, return_dict=True, **options, **rest
                 )
             return self._in_order(logs, return_dict)
-        x = named_inputs.by_name(self, x)
-        check_features(x)
-        encoded = encode(self.layout, y)
-        rows_alike(x, encoded, "y")
+        x, encoded = self._labelled(x, y)
         weights, packed = (
             pack_weights(self.layout, encoded, sample_weight),
             pack(self.layout, encoded, self.units),
@@ -756,6 +736,21 @@ class Model(keras.Model):
         if not as_dict:
             return [float(logs.get(name, 0.0)) for name in names]
         return {name: logs[name] for name in names if name in logs} | dict(logs)
+
+    def _labelled(
+        self, x: Any, y: Any, features_name: str = "x", labels_name: str = "y"
+    ) -> tuple[Any, Encoded]:
+        """Return checked features, and encoded labels for as many rows.
+
+        Args:
+            x, y: arrays, as for `fit`.
+            features_name, labels_name: their names in messages.
+        """
+        x = named_inputs.by_name(self, x, features_name)
+        check_features(x, features_name)
+        encoded = encode(self.layout, y, labels_name)
+        rows_alike(x, encoded, labels_name)
+        return x, encoded
 
     def _by_output(self, values: Any, what: str) -> Any:
         """Return a list with one part for each output as a dict, where the outputs are a list too.
@@ -891,10 +886,7 @@ class Model(keras.Model):
         Raises:
             InputError: as `evaluate`.
         """
-        x = named_inputs.by_name(self, x)
-        check_features(x)
-        encoded = encode(self.layout, y)
-        rows_alike(x, encoded, "y")
+        x, encoded = self._labelled(x, y)
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
         return self.scores_of(pack(self.layout, encoded, self.units), raw)
 
@@ -1000,11 +992,8 @@ class Model(keras.Model):
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Return features, packed targets and weights of one batch, all checked."""
         self._check_compiled()
-        x = named_inputs.by_name(self, x)
-        check_features(x)
+        x, encoded = self._labelled(x, y)
         declared_activations.check(self, x)
-        encoded = encode(self.layout, y)
-        rows_alike(x, encoded, "y")
         if not self.fitted:
             self.scaling.learn_from_source(
                 encoded, ScalingSource(1, rows_of(encoded), False, "batch")
@@ -1031,35 +1020,3 @@ class Model(keras.Model):
                     "loss={'mse': 0.8, 'mae': 0.2}, weight=2.0, metrics=['rmse']); "
                     f"tasks: {listing(self.layout.tasks)}."
                 )
-
-
-def _entered(measured: BatchSums, regularization: Tensor) -> dict[str, Tensor]:
-    """Return what every batch adds to the epoch sums."""
-    return {**measured._asdict(), "regularization": regularization, "batches": ops.ones(())}
-
-
-def _members(heads: list[TaskLayer]) -> int:
-    """Return how many ensemble members the heads have; each answers by itself in training."""
-    member_counts = {getattr(head, "members", None) or 1 for head in heads}
-    if len(member_counts) > 1:
-        raise InputError(
-            f"All Heads of a model have the same number of members, got {sorted(member_counts)}."
-        )
-    return member_counts.pop()
-
-
-def _heads_behind(output: Any) -> list[TaskLayer]:
-    """Return the layers with tasks that an output comes from, in the order of their columns."""
-    operation = keras_graph.operation_of(output)
-    if isinstance(operation, Blend):
-        return _heads_behind(
-            operation.input[0] if isinstance(operation.input, list) else operation.input
-        )
-    if isinstance(operation, TaskLayer):
-        return [operation]
-    if isinstance(operation, keras.layers.Concatenate):
-        return [head for tensor in operation.input for head in _heads_behind(tensor)]
-    raise InputError(
-        f"The outputs of pc.Model come from pc.layers.Heads, got the output of {operation.name!r}; "
-        "for a model with heads of its own use pc.adopt(model, tasks)."
-    )
