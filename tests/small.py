@@ -7,10 +7,20 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
+from hypothesis import settings
 from keras import ops
 
 import polycera as pc
 from polycera.model.objective import HeadConstants, Objective
+
+once = pytest.mark.nobackend
+"""For the parameters of a test whose other parameters run on every backend."""
+
+
+def examples(number: int) -> settings:
+    """As many examples on JAX, where a compiled step costs nothing; four on the other backends."""
+    return settings(max_examples=number if keras.backend.backend() == "jax" else min(number, 4))
 
 
 def straight(tasks: list[Any], name: str | None = None) -> pc.Model:

@@ -21,10 +21,12 @@ def example(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.nobackend
 def test_no_example_goes_untested() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == RUN_BELOW
 
 
+@pytest.mark.nobackend
 def test_energy_a_heavier_weight_moves_the_network_to_that_load() -> None:
     energy = example("energy")
     if not energy.DATA.exists():
@@ -38,6 +40,7 @@ def test_energy_a_heavier_weight_moves_the_network_to_that_load() -> None:
     assert all(error < 3.5 for errors in found.values() for error in errors.values())
 
 
+@pytest.mark.nobackend
 def test_energy_without_its_data_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,6 +48,7 @@ def test_energy_without_its_data_says_so(
     assert "no data at" in capsys.readouterr().out
 
 
+@pytest.mark.nobackend
 def test_churn_learns_both_from_what_labels_there_are() -> None:
     found = example("churn").main()
     assert found["measured"]["churn/auc"] > 0.75
@@ -68,6 +72,7 @@ def test_price_its_terms_add_up_to_its_loss(capsys: pytest.CaptureFixture[str]) 
     assert "sum of the three" in capsys.readouterr().out
 
 
+@pytest.mark.nobackend
 def test_lstm_each_head_learns_its_own_task() -> None:
     found = example("lstm").main()
     assert found["measured"]["power/r2"] > 0.9
@@ -78,6 +83,7 @@ def test_lstm_each_head_learns_its_own_task() -> None:
     assert set(found["answers"]["state"]) <= {"idle", "start", "run", "strain", "stop"}
 
 
+@pytest.mark.nobackend
 def test_labels200_every_label_is_learned_and_named() -> None:
     found = example("labels200").main()
     aucs = np.array(list(found["aucs"].values()))
@@ -87,6 +93,7 @@ def test_labels200_every_label_is_learned_and_named() -> None:
     assert found["step_ms"] < 5.0 * found["stock_step_ms"]
 
 
+@pytest.mark.nobackend
 def test_joint_the_checkpoint_is_the_best_epoch_by_both(tmp_path: Path) -> None:
     found = example("joint").main(tmp_path)
     history, best = found["history"], found["best"]["val_joint"]
@@ -102,6 +109,7 @@ def test_joint_the_checkpoint_is_the_best_epoch_by_both(tmp_path: Path) -> None:
     assert len(history["val_joint"]) < 25 and history["val_joint"][best] > 0.3
 
 
+@pytest.mark.nobackend
 def test_pipeline_both_columns_are_learned_in_each_fold() -> None:
     found = example("pipeline").main()
     assert (found["skills"] > 0.6).all() and (found["skills"] < 1.0).all()

@@ -23,8 +23,9 @@ from gramians import (
     step,
     weights,
 )
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from small import examples
 
 from polycera.balancing import METHODS, BalancingMethod, Paper, StepGradients, get, names
 from polycera.errors import InputError, UnknownName
@@ -41,7 +42,8 @@ each_method = pytest.mark.parametrize(
 seeds = st.integers(0, 10_000)
 kinds = st.sampled_from(KINDS)
 regular = st.sampled_from([kind for kind in KINDS if kind not in ("dependent", "idle", "apart")])
-few = settings(max_examples=10)
+few = examples(10)
+many = examples(25)
 
 
 def of(*chosen: str) -> Any:
@@ -97,6 +99,7 @@ def test_the_scale_of_all_gradients_does_not_matter(
     assert apart(ours, expected, lengths(g[1])) < TIGHT
 
 
+@pytest.mark.nobackend
 @each_method
 @given(kind=regular, seed=seeds)
 @few
@@ -149,8 +152,9 @@ def test_weights_are_finite_whatever_comes(method: BalancingMethod, name: str) -
         state, ours = step(method, state, degenerate()[name])
         assert np.isfinite(ours).all() and np.abs(ours).max() < 1e9
         assert all(np.isfinite(value).all() for key, value in state.items() if key != "gramian")
-    _, ours = step(method, None, degenerate()[name], present=np.zeros(M))
-    assert (ours == 0).all()
+    for present in (np.zeros(M), np.array([1.0, 0, 1, 1, 0])):
+        _, ours = step(method, None, degenerate()[name], present=present)
+        assert np.isfinite(ours).all() and (ours[present == 0] == 0).all()
 
 
 @each_method
@@ -236,7 +240,7 @@ def steps_of(
 
 @each_method
 @given(kind=st.sampled_from(STATIONARY), rank=st.integers(1, M - 1), seed=seeds)
-@settings(max_examples=20)
+@many
 def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
     method: BalancingMethod, kind: str, rank: int, seed: int
 ) -> None:
@@ -256,6 +260,7 @@ def test_where_gradients_cancel_out_the_step_is_short_and_blind_to_the_order(
     assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("kind", STATIONARY)
 @pytest.mark.parametrize("rank", [1, 7, 19])
 @of("nash_mtl", "fairgrad", "pivrg", "cagrad", "imtl_g")
@@ -268,10 +273,11 @@ def test_the_same_holds_for_twenty_tasks(method: BalancingMethod, kind: str, ran
     assert np.linalg.norm(plain - turned) <= TIGHT * max(np.linalg.norm(plain), each.max())
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("c", [1.0, 2.0])
 @given(kind=st.sampled_from(["weak", "passable"]), rank=st.integers(1, M - 1), seed=seeds)
 @example(kind="passable", rank=4, seed=0)
-@settings(max_examples=20)
+@many
 def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(
     c: float, kind: str, rank: int, seed: int
 ) -> None:
@@ -285,6 +291,7 @@ def test_cagrad_with_a_ball_that_reaches_zero_harms_no_task(
 
 @of("upgrad", "dualproj", "mgda")
 @given(kind=kinds, seed=seeds)
+@many
 def test_no_task_gets_worse(method: BalancingMethod, kind: str, seed: int) -> None:
     """The step's inner product with each unit gradient, against the longest pull there is."""
     g = gramian(kind, M, seed)
@@ -294,6 +301,7 @@ def test_no_task_gets_worse(method: BalancingMethod, kind: str, seed: int) -> No
 
 @of("mgda")
 @given(kind=kinds, seed=seeds)
+@many
 def test_mgda_is_stationary(method: BalancingMethod, kind: str, seed: int) -> None:
     """Along the shortest vector no task gains less than its squared length."""
     g = gramian(kind, M, seed)
@@ -305,6 +313,7 @@ def test_mgda_is_stationary(method: BalancingMethod, kind: str, seed: int) -> No
 
 @of("upgrad", "dualproj")
 @given(kind=regular, seed=seeds)
+@many
 def test_projections_meet_their_conditions(method: BalancingMethod, kind: str, seed: int) -> None:
     """v >= p, and where v > p the regularised gradient is 0 (DualProj: KKT; UPGrad: v >= p)."""
     g, p = gramian(kind, M, seed), scene(kind, seed)[1][0]["preference"]
@@ -319,6 +328,7 @@ def test_projections_meet_their_conditions(method: BalancingMethod, kind: str, s
 
 @of("imtl_g", "config", "nash_mtl")
 @given(kind=st.sampled_from(["plain", "aligned", "conflicting"]), seed=seeds)
+@many
 def test_the_direction_does_not_see_a_tasks_scale(
     method: BalancingMethod, kind: str, seed: int
 ) -> None:
@@ -341,6 +351,7 @@ def test_the_direction_does_not_see_a_tasks_scale(
 
 @of("imtl_g", "config")
 @given(kind=st.sampled_from(["plain", "aligned", "unequal", "near"]), seed=seeds)
+@many
 def test_projections_on_all_tasks_are_equal(method: BalancingMethod, kind: str, seed: int) -> None:
     g = gramian(kind, M, seed)
     along = (g @ weights(method, g)) / lengths(g)
@@ -355,6 +366,7 @@ def test_weights_grow_with_the_preference(method: BalancingMethod, kind: str, se
     assert apart(weights(method, g, preference=3 * p), 3 * weights(method, g, preference=p)) < 1e-4
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("c", [0.0, 0.4, 3.0])
 @given(kind=kinds, seed=seeds)
 @example(kind="dependent", seed=3558)  # float32 does not find the best step here
@@ -370,6 +382,7 @@ def test_cagrad_stays_in_its_ball_and_the_mean_loss_falls(c: float, kind: str, s
 
 
 @given(kind=kinds, seed=seeds)
+@many
 def test_gradvac_begins_as_pcgrad(kind: str, seed: int) -> None:
     g, parts = scene(kind, seed)
     noise = parts[0]["noise"]

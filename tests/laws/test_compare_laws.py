@@ -38,6 +38,11 @@ ALONE: dict[str, Any] = OPTIONS | {"network": OPTIONS["network"] | {"landmarks":
 """Without kernel ridge, as `compare_weightings` trains."""
 
 
+# Comparisons are trainings, and those are tested on every backend: here it is which rows,
+# seeds and weights they are given.
+pytestmark = pytest.mark.nobackend
+
+
 def columns(rows: int = 90) -> dict[str, Any]:
     """Three targets: one has classes, so that its own split would differ, and one has gaps."""
     rng = np.random.default_rng(0)
@@ -198,7 +203,6 @@ print(found.joint_seconds[0] > 0)
 """
 
 
-@pytest.mark.nobackend
 def test_the_result_does_not_depend_on_the_processes(run: pc.Run) -> None:
     """A script without `if __name__ == "__main__"`, which no worker may rerun, writes results."""
     here = pc.diagnostics.compare_separate(
@@ -288,7 +292,6 @@ def test_a_weighting_is_what_fit_does_with_these_weights_and_goes_on(
     assert "skill of churn" in picture
 
 
-@pytest.mark.nobackend
 def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) -> None:
     """A sum of two columns: the network is measured alone, in both comparisons; both say so."""
     a, b = np.random.default_rng(0).normal(size=(2, 90))
@@ -318,7 +321,6 @@ def test_weights_are_seen_where_kernel_ridge_would_answer_alone(tmp_path: Path) 
         assert gain.joint[0] != gain.joint[1] and gain.separate[0] != gain.separate[1]
 
 
-@pytest.mark.nobackend
 def test_weightings_of_the_loss_terms_of_one_task(tmp_path: Path) -> None:
     """By a task that has them, by names alone, and from the spec of a run: the same trainings."""
     table = {name: values for name, values in columns().items() if name in ("a", "b", "price")}
@@ -364,7 +366,6 @@ def test_a_folder_has_a_safe_name_of_its_own(
     assert folder_of(weights, 7) not in (name, folder_of(weights, 8))
 
 
-@pytest.mark.nobackend
 def test_weights_that_look_alike_have_folders_of_their_own() -> None:
     alike = [
         [{"a b": 2.0, "c": 1.0}, {"a-b": 2.0, "c": 1.0}, {"a/b": 2.0, "c": 1.0}],
@@ -376,7 +377,6 @@ def test_weights_that_look_alike_have_folders_of_their_own() -> None:
         assert len({folder_of(weights) for weights in group}) == len(group)
 
 
-@pytest.mark.nobackend
 @given(st.integers(2, 12))
 def test_the_default_weights_are_different_and_whole(tasks: int) -> None:
     own = {f"t{i}": 3.0 for i in range(tasks)}
@@ -386,7 +386,6 @@ def test_the_default_weights_are_different_and_whole(tasks: int) -> None:
     assert found[0] == dict.fromkeys(own, 1.0)
 
 
-@pytest.mark.nobackend
 @given(st.floats(-1e6, 1e6), st.integers(2, 9), st.floats(0.5, 0.99))
 def test_an_interval_without_a_width_names_nobody(
     value: float, seeds: int, confidence: float
@@ -404,7 +403,6 @@ SCORES = st.builds(
 )
 
 
-@pytest.mark.nobackend
 @given(SCORES, st.floats(0.01, 100), st.floats(0.1, 10))
 def test_gains_turn_round_with_the_networks_and_do_not_know_the_unit(
     one: Score, value: float, unit: float
@@ -418,7 +416,6 @@ def test_gains_turn_round_with_the_networks_and_do_not_know_the_unit(
     assert before == after is None or math.isclose(before, after, rel_tol=1e-6, abs_tol=1e-6)  # type: ignore[arg-type]
 
 
-@pytest.mark.nobackend
 @given(
     st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(-10, 10), st.floats(0.5, 0.98)
 )
@@ -435,7 +432,6 @@ def test_an_interval_moves_with_its_values_and_grows_with_confidence(
     assert wider.low is not None and wider.low <= low
 
 
-@pytest.mark.nobackend
 def test_partitions_are_all_of_them_and_hold_each_task_once() -> None:
     for tasks, bell in enumerate([1, 1, 2, 5, 15, 52, 203, 877, 4140]):
         found = list(affinity.partitions(tasks))
@@ -443,7 +439,6 @@ def test_partitions_are_all_of_them_and_hold_each_task_once() -> None:
         assert all(sorted(itertools.chain(*groups)) == list(range(tasks)) for groups in found)
 
 
-@pytest.mark.nobackend
 @given(st.integers(0, 10**6), st.integers(2, 7))
 def test_groups_are_the_best_there_are_and_merging_is_never_worse_than_none(
     seed: int, tasks: int

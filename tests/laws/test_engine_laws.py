@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from small import once
 
 import polycera as pc
 from polycera.balancing import StepGradients, get
@@ -134,12 +135,14 @@ def regions_of(model: pc.Model) -> dict[tuple[str, ...], set[str]]:
     }
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("gradients", ENGINES)
 def test_each_branch_is_balanced_between_those_it_serves(gradients: str) -> None:
     found = regions_of(adopted(branched(), balancing="mean", gradients=gradients))
     assert found == {("sold", "price", "cost"): {"trunk"}, ("sold", "price"): {"both"}}
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("gradients", ENGINES)
 def test_a_merged_branch_serves_two_trunks(gradients: str) -> None:
     """Two separate trunks and a branch on both: each serves its own task and the merged one."""
@@ -172,7 +175,7 @@ def test_a_layer_called_twice_is_shared_by_both(gradients: str) -> None:
     np.testing.assert_allclose(fitted(balanced), fitted(plain), rtol=1e-5)
 
 
-@pytest.mark.parametrize("gradients", ENGINES)
+@pytest.mark.parametrize("gradients", [pytest.param("features", marks=once), "parameters"])
 def test_several_heads_share_a_lower_trunk(gradients: str) -> None:
     x = keras.Input((FEATURES,))
     low = dense(6, 1, "tanh", name="low")(x)
@@ -185,6 +188,7 @@ def test_several_heads_share_a_lower_trunk(gradients: str) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.nobackend
 def test_separate_networks_are_refused() -> None:
     x = keras.Input((FEATURES,))
     ends = {
@@ -361,7 +365,9 @@ def images() -> tuple[keras.Model, Any]:
 
 
 @pytest.mark.parametrize("gradients", ENGINES)
-@pytest.mark.parametrize("network", [sequences, images], ids=["lstm", "conv"])
+@pytest.mark.parametrize(
+    "network", [sequences, pytest.param(images, marks=once)], ids=["lstm", "conv"]
+)
 def test_any_layer_may_be_shared(network: Any, gradients: str) -> None:
     model, shape = network()
     plain, balanced = (
@@ -378,6 +384,7 @@ def test_any_layer_may_be_shared(network: Any, gradients: str) -> None:
     np.testing.assert_allclose(*found, rtol=1e-4)
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("gradients", ENGINES)
 def test_inputs_go_by_name(gradients: str) -> None:
     ins = {"left": keras.Input((3,), name="left"), "right": keras.Input((3,), name="right")}
@@ -396,7 +403,7 @@ def test_inputs_go_by_name(gradients: str) -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("gradients", ENGINES)
+@pytest.mark.parametrize("gradients", [pytest.param("features", marks=once), "parameters"])
 def test_a_training_is_saved_and_goes_on(gradients: str, tmp_path: Any) -> None:
     model = adopted(branched(), balancing="nash_mtl", weighting="dwa", gradients=gradients, every=2)
     fitted(model)
@@ -406,6 +413,7 @@ def test_a_training_is_saved_and_goes_on(gradients: str, tmp_path: Any) -> None:
     assert fitted(loaded, 1) == pytest.approx(fitted(model, 1), rel=1e-5)
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize(
     ("gradients", "policy"), [("features", "mixed_bfloat16"), ("parameters", "mixed_float16")]
 )
@@ -432,7 +440,7 @@ def test_a_layer_with_a_loss_of_its_own_is_refused() -> None:
         fitted(model)
 
 
-@pytest.mark.parametrize("frozen", ["before", "after"])
+@pytest.mark.parametrize("frozen", ["before", pytest.param("after", marks=once)])
 def test_frozen_layers(frozen: str) -> None:
     """Frozen before, a layer takes no part; frozen after, the plan would be wrong."""
     network = branched()
@@ -448,6 +456,7 @@ def test_frozen_layers(frozen: str) -> None:
             fitted(model)
 
 
+@pytest.mark.nobackend
 def test_features_of_unknown_length_are_refused() -> None:
     x = keras.Input((None, 3))
     h = keras.layers.GlobalAveragePooling1D()
@@ -458,6 +467,7 @@ def test_features_of_unknown_length_are_refused() -> None:
     adopted(model, balancing="mean", gradients="parameters")
 
 
+@pytest.mark.nobackend
 def test_the_graph_is_in_an_order_in_which_calls_can_be_made() -> None:
     graph = Graph.of(branched())
     known = set(graph.inputs)

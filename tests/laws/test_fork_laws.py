@@ -136,6 +136,7 @@ def test_half_precision_trains() -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -161,11 +162,13 @@ def test_bad_input_is_one_sentence(options: dict[str, Any], said: str) -> None:
         network(**options)
 
 
+@pytest.mark.nobackend
 def test_one_task_cannot_be_balanced() -> None:
     with pytest.raises(pc.InputError, match="two or more tasks"):
         pc.layers.Heads([pc.Binary("sold")], balancing="upgrad")
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -183,6 +186,7 @@ def test_what_would_be_ignored_is_refused(options: dict[str, Any], said: str) ->
         pc.layers.Heads(tasks(), **options)
 
 
+@pytest.mark.nobackend
 def test_skills_of_an_evaluation() -> None:
     model, _ = trained("mean", epochs=1)
     x, y = table()

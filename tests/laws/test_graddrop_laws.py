@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from small import compiled, dense, from_numpy
+from small import compiled, dense, from_numpy, once
 
 import polycera as pc
 from polycera.balancing import get
@@ -91,7 +91,7 @@ def paper(
 
 @pytest.mark.parametrize("tasks", [SINGLE, MIXED], ids=["one unit", "several units"])
 @pytest.mark.parametrize("over", ["row", "batch"])
-@pytest.mark.parametrize("leak", [0.0, 0.3])
+@pytest.mark.parametrize("leak", [pytest.param(0.0, marks=once), 0.3])
 def test_it_is_the_papers_algorithm(tasks: list[Any], over: str, leak: float) -> None:
     features, cotangent, kernel = case(tasks)
     noise = np.float32([0.0, 0.3, 0.62, 0.999])
@@ -107,7 +107,7 @@ def test_it_is_the_papers_algorithm(tasks: list[Any], over: str, leak: float) ->
     assert np.abs(np.diff(found, axis=0)).max() > 0.1
 
 
-@pytest.mark.parametrize("over", ["row", "batch"])
+@pytest.mark.parametrize("over", ["row", pytest.param("batch", marks=once)])
 def test_on_average_it_is_the_sum(over: str) -> None:
     """The paper's formula P sum(g > 0) + (1 - P) sum(g < 0): the plain sum for separate rows."""
     features, cotangent, kernel = case(MIXED, 1)
@@ -199,7 +199,7 @@ def tasks() -> list[Any]:
     return [pc.Regression("price"), pc.Binary("sold"), pc.Multiclass("colour", 3)]
 
 
-@pytest.mark.parametrize("over", ["row", "batch"])
+@pytest.mark.parametrize("over", ["row", pytest.param("batch", marks=once)])
 def test_it_trains_is_saved_and_goes_on(over: str, tmp_path: Path) -> None:
     model = dense(tasks(), balancing={"name": "graddrop", "over": over})
     from_numpy(model)

@@ -38,6 +38,7 @@ def fit(model: pc.Model, *callbacks: Any, epochs: int = 8) -> Any:
     return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
 
 
+@pytest.mark.nobackend
 def test_each_kept_epoch_measures_what_it_measured(tmp_path: Path) -> None:
     model, watch = network(), pc.callbacks.ParetoCheckpoint(tmp_path)
     history = fit(model, watch).history
@@ -56,6 +57,7 @@ def test_each_kept_epoch_measures_what_it_measured(tmp_path: Path) -> None:
     assert watch.pick({"spend": 1.0}) == best
 
 
+@pytest.mark.nobackend
 def test_keeping_changes_no_training(tmp_path: Path) -> None:
     keep = pc.callbacks.ParetoCheckpoint(tmp_path / "front")
     save = pc.callbacks.JointCheckpoint(tmp_path / "best.keras", scale="minmax")
@@ -69,6 +71,7 @@ def test_keeping_changes_no_training(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("scale", ["skill", "minmax"])
 @pytest.mark.parametrize("end", [".keras", ".safetensors"])
 def test_the_file_has_the_best_epoch(end: str, scale: str, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_a_member_is_a_network_of_its_own() -> None:
         )
 
 
+@pytest.mark.nobackend
 def test_one_member_is_no_members() -> None:
     """The same weights, the same steps: the same losses and answers."""
     one, (x, y) = network(1), table()
@@ -141,6 +142,7 @@ def test_the_whole_network_of_a_table_is_saved_to_the_same_bits(tmp_path: Path) 
     np.testing.assert_array_equal(raw_of(again, x), raw_of(model, x))
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize(
     ("members", "shape", "sentence"),
     [
@@ -172,6 +174,7 @@ def test_other_shapes_are_refused(members: int | None, shape: Any, sentence: str
         pc.layers.Heads(tasks(), members=members)(keras.Input(shape))
 
 
+@pytest.mark.nobackend
 def test_heads_of_one_model_have_as_many_members() -> None:
     x = keras.Input((4, 8))
     one = pc.layers.Heads([pc.Binary("sold")], members=4)(x)
@@ -180,6 +183,7 @@ def test_heads_of_one_model_have_as_many_members() -> None:
         pc.Model(x, [one, other])
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("initializer", ["glorot_uniform", "he_normal"])
 def test_first_heads_are_as_large_as_those_of_one_network(initializer: str) -> None:
     """Keras would treat members as positions of a convolution, with weights smaller by a root."""
@@ -344,6 +348,7 @@ def test_the_mean_of_balanced_members_is_no_balancing() -> None:
 # -- folds -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.nobackend
 @given(
     rows=st.integers(5, 60),
     folds_=st.integers(2, 5),
@@ -367,6 +372,7 @@ def test_every_row_is_held_out_from_as_many_members(
             assert (held[groups == group] == held[groups == group][0]).all()
 
 
+@pytest.mark.nobackend
 def test_groups_may_be_words_and_are_spread_over_folds() -> None:
     groups = np.array([f"customer {i // 3}" for i in range(60)])
     held = folds.drawn(60, 5, 5, groups, seed=0)
@@ -374,6 +380,7 @@ def test_groups_may_be_words_and_are_spread_over_folds() -> None:
     assert not np.array_equal(held, folds.drawn(60, 5, 5, groups, seed=1))
 
 
+@pytest.mark.nobackend
 def test_targets_of_a_step_by_member() -> None:
     y = np.array([[1.0, 2.0], [3.0, np.nan]], "float32")
     held = np.array([[False, True, False], [True, False, False]])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import dense
+from small import dense, once
 
 import polycera as pc
 from polycera.callbacks import gradient_probe
@@ -80,7 +80,7 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-WAYS = [{}, {"weighting": "dwa", "balancing": "upgrad"}]
+WAYS = [pytest.param({}, marks=once), {"weighting": "dwa", "balancing": "upgrad"}]
 
 
 @pytest.mark.parametrize("given", WAYS, ids=str)
@@ -113,6 +113,7 @@ def test_a_training_with_looks_is_the_one_without(given: dict[str, Any]) -> None
         same(everything(plain), everything(watched))
 
 
+@pytest.mark.nobackend
 def test_a_training_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     class Cut(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -138,6 +139,7 @@ def test_a_training_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path) -> 
         )
 
 
+@pytest.mark.nobackend
 def test_the_order_of_the_tasks_does_not_matter() -> None:
     found = []
     for order in (slice(None), slice(None, None, -1)):
@@ -182,6 +184,7 @@ def test_each_layer_is_seen_by_those_that_it_serves() -> None:
     assert np.isfinite(np.delete(probe.norms[0, 1], cost)).all()
 
 
+@pytest.mark.nobackend
 def test_weights_in_force_are_the_tasks_times_the_methods() -> None:
     model = pc.adopt(branched(), tasks(), balancing="upgrad", weighting="dwa")
     model.compile("adam")
@@ -197,6 +200,7 @@ def test_weights_in_force_are_the_tasks_times_the_methods() -> None:
             )
 
 
+@pytest.mark.nobackend
 def test_towers_share_nothing() -> None:
     inputs = keras.Input((FEATURES,))
     ends = {
@@ -216,6 +220,7 @@ def test_towers_share_nothing() -> None:
     assert (probe.places, probe.epochs, probe.pulls) == ((), [], None)
 
 
+@pytest.mark.nobackend
 def test_the_network_is_the_one_that_predicts() -> None:
     """Dropout would draw, batch normalisation would use the batch: two looks give the same."""
     model = network()
@@ -226,6 +231,7 @@ def test_the_network_is_the_one_that_predicts() -> None:
     np.testing.assert_array_equal(probe.cosines[0], probe.cosines[1])
 
 
+@pytest.mark.nobackend
 def test_a_row_without_weight_is_not_there() -> None:
     x, y = table()
     kept = np.arange(ROWS) % 4 > 0
@@ -243,6 +249,7 @@ def test_a_row_without_weight_is_not_there() -> None:
     np.testing.assert_allclose(found[0].cosines, found[1].cosines, atol=1e-5)
 
 
+@pytest.mark.nobackend
 def test_a_large_layer_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for most in (gramians.MOST, 3 * 600):
@@ -290,7 +297,7 @@ def test_an_account_goes_on() -> None:
     assert [again.allows(cost) for cost in (2.5, 2.6)] == [True, False]
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize("steps_per_execution", [1, pytest.param(3, marks=once)])
 def test_looks_are_taken_after_the_same_epochs_on_any_machine(
     steps_per_execution: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +322,7 @@ def test_looks_are_taken_after_the_same_epochs_on_any_machine(
     assert len(expected) > 3
 
 
+@pytest.mark.nobackend
 def test_a_short_training_is_not_looked_at() -> None:
     probe = GradientProbe(*table(), budget=1e-9)
     fit(network(), probe)
@@ -324,6 +332,7 @@ def test_a_short_training_is_not_looked_at() -> None:
 # -- what is kept ----------------------------------------------------------------------------------
 
 
+@pytest.mark.nobackend
 @given(epochs=st.integers(1, 60), most=st.integers(2, 12))
 def test_evenly_spaced_looks_are_kept_and_the_newest(epochs: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
@@ -342,6 +351,7 @@ def test_evenly_spaced_looks_are_kept_and_the_newest(epochs: int, most: int) -> 
         np.testing.assert_array_equal(pulls.norms[:, 0, 0], pulls.epochs)
 
 
+@pytest.mark.nobackend
 def test_the_numbers_that_are_kept_have_a_bound() -> None:
     tasks = [f"t{i}" for i in range(200)]
     pulls = GradientHistory(tasks, ["a", "b", "c"], [range(200)] * 3, "balancing")
@@ -361,6 +371,7 @@ def frame(rows: int = 120) -> dict[str, Any]:
     return {"a": a, "b": b, "price": a - b, "<script>": b - a + rng.normal(size=rows)}
 
 
+@pytest.mark.nobackend
 @pytest.mark.parametrize("balancing", [None, "upgrad"], ids=str)
 def test_a_run_has_its_gradients(
     balancing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -392,6 +403,7 @@ def test_a_run_has_its_gradients(
     ]
 
 
+@pytest.mark.nobackend
 def test_a_run_with_one_task_has_none(tmp_path: Path) -> None:
     few = {"training": {"max_steps": 20}, "network": {"width": 8, "members": 1}}
     run = pc.fit(frame(), ["price"], out=tmp_path / "run", progress=False, **few)
@@ -427,6 +439,7 @@ def test_terms_of_one_task_are_seen_by_hand() -> None:
     np.testing.assert_allclose(probe.shares[0, 0], norms / norms.sum(), rtol=1e-4)
 
 
+@pytest.mark.nobackend
 def test_terms_of_several_tasks_meet_in_the_trunk() -> None:
     """The weighted sum of a task's two terms is the task's; each layer is there, heads too."""
     own = [pc.Regression("price", loss={"mse": 0.7, "mae": 0.3}), pc.Binary("sold")]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fresh import python
 from keras import ops
-from small import compiled, from_numpy
+from small import compiled, from_numpy, once
 
 import polycera as pc
 from polycera import balancing, weighting
@@ -134,7 +134,11 @@ def by_hand(
     )
 
 
-@pytest.mark.parametrize("method", [SCHEDULE, "uncertainty", "rlw", "gradnorm"], ids=str)
+@pytest.mark.parametrize(
+    "method",
+    [SCHEDULE, "gradnorm", *(pytest.param(name, marks=once) for name in ("uncertainty", "rlw"))],
+    ids=str,
+)
 def test_the_logged_loss_is_the_weighted_sum_of_what_is_logged(method: Any, tmp_path: Path) -> None:
     """Epoch by epoch; validation uses the tasks' own weights; and a saved model simply goes on."""
     if method == "uncertainty":
@@ -216,6 +220,7 @@ def test_a_weighting_is_shown_losses_and_norms(whole: bool) -> None:
         assert (norms > 0).all()
 
 
+@pytest.mark.nobackend
 def test_what_cannot_be_is_one_sentence() -> None:
     with pytest.raises(pc.InputError, match="leave one of them out"):
         network(weighting="dwa", shared={"weighting": "dwa"})
@@ -297,7 +302,13 @@ def test_a_step_that_is_not_finite_teaches_nothing(
     assert np.isfinite(model.fit(*table(), **PLAIN).history["loss"][0])
 
 
-@pytest.mark.parametrize("name", balancing.names())
+STATEFUL = ("gradvac", "moco")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in STATEFUL else once) for name in balancing.names()],
+)
 def test_what_a_balancing_remembers_survives_a_bad_step(name: str) -> None:
     """No gradient and an infinite loss: a step in which no task takes part."""
     balance = ActiveBalancing.of(["a", "b", "c"], name)
@@ -320,7 +331,7 @@ def test_what_a_balancing_remembers_survives_a_bad_step(name: str) -> None:
 # -- a learning rate of a task's own ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("optimizer", ["SGD", pytest.param("Adam", marks=once)])
 def test_a_task_has_a_learning_rate_of_its_own(optimizer: str, tmp_path: Path) -> None:
     """The head moves by a tenth; trunk and other heads are unaffected in the first step."""
     starts, ends, models = [], [], []
@@ -359,6 +370,7 @@ def test_a_task_has_a_learning_rate_of_its_own(optimizer: str, tmp_path: Path) -
     assert after[0] == pytest.approx(after[1], rel=1e-6)
 
 
+@pytest.mark.nobackend
 def test_a_learning_rate_that_makes_no_sense() -> None:
     for rate in (0, -1.0, float("nan"), float("inf"), "fast"):
         with pytest.raises(pc.InputError, match="learning"):

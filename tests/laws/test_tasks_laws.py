@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
-from small import compiled, dense, loss_of, unscaled, value_and_gradient
+from small import compiled, dense, examples, loss_of, unscaled, value_and_gradient
 
 import polycera as pc
 from polycera.model.objective import Objective
@@ -360,7 +360,7 @@ def gone(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.isnan(y) | (by_column == 0)
 
 
-few = settings(max_examples=6)
+few = examples(6)
 
 
 @few

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 from losses import KINDS, made, named, path, run, seen_of, step, update_of, weights
-from small import value_and_gradient
+from small import examples, value_and_gradient
 
 from polycera.errors import InputError, UnknownName
 from polycera.weighting import METHODS, Paper, StepLosses, WeightingMethod, get, names
@@ -25,7 +25,8 @@ NAMES = named(M)
 each_method = pytest.mark.parametrize("name", names())
 seeds = st.integers(0, 10_000)
 kinds = st.sampled_from(KINDS)
-few = settings(max_examples=8)
+few = examples(8)
+many = examples(25)
 
 
 def of(*chosen: str) -> Any:
@@ -66,6 +67,7 @@ def test_the_order_of_the_tasks_does_not_matter(name: str, kind: str, seed: int)
     assert near(ours, expected[:, order])
 
 
+@pytest.mark.nobackend
 @each_method
 @given(kind=kinds, seed=seeds)
 @few
@@ -131,6 +133,7 @@ ODD = [0.0, 1e-30, 1e-10, 1.0, 1e10, 1e30, 3e38, -1.0, -1e30, np.nan, np.inf, -n
     norms=st.lists(st.sampled_from(ODD), min_size=M, max_size=M),
     present=st.lists(st.sampled_from([0.0, 1.0]), min_size=M, max_size=M),
 )
+@many
 def test_weights_are_finite_whatever_comes(
     name: str, losses: Any, norms: Any, present: Any
 ) -> None:

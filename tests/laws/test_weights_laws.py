@@ -87,6 +87,7 @@ def test_a_measurement_uses_the_weight_in_force_and_it_is_saved(tmp_path: Any) -
     assert keras.saving.load_model(tmp_path / "model.keras").tasks["sold"].weight == 0.5
 
 
+@pytest.mark.nobackend
 def test_a_weight_that_makes_no_sense_is_refused() -> None:
     model = network()
     for weight in (-1.0, float("nan"), "much"):

@@ -56,6 +56,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Any:
 # -- honest ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.nobackend
 def test_by_default_a_small_table_is_divided_into_folds_among_members(noise: Any) -> None:
     network = noise.run.spec.network
     assert network.folds == 5 and network.members % 5 == 0 and network.landmarks
@@ -63,6 +64,7 @@ def test_by_default_a_small_table_is_divided_into_folds_among_members(noise: Any
     assert noise.run.metrics["rows"] == {"train": ROWS, "validation": ROWS, "test": 0}
 
 
+@pytest.mark.nobackend
 def test_of_pure_noise_nothing_is_known(noise: Any) -> None:
     """An AUC of 200 rows has standard error 0.04, the mean of twelve 0.012; seen rows have 0.9."""
     metrics = noise.run.metrics["validation"]
@@ -86,6 +88,7 @@ def test_of_pure_noise_nothing_is_known(noise: Any) -> None:
     assert np.mean((raw > np.median(raw, axis=0)) == (truth == 1)) > 0.6
 
 
+@pytest.mark.nobackend
 def test_predictions_in_the_folder_are_those_that_were_measured(noise: Any) -> None:
     """Without a test part: rows predicted out of fold, and not as the run predicts."""
     with (noise.run.path / "predictions.csv").open(newline="", encoding="utf-8") as file:
@@ -105,6 +108,7 @@ def members_and_rows() -> tuple[Any, Any, Any]:
     return model, x, folds.drawn(30, 2, 4, None, seed=0)
 
 
+@pytest.mark.nobackend
 def test_a_row_is_never_told_by_a_member_that_learned_from_it() -> None:
     """Members that did are set to answer a million: only the mean of the others counts."""
     model, x, held = members_and_rows()
@@ -123,6 +127,7 @@ def test_a_row_is_never_told_by_a_member_that_learned_from_it() -> None:
     assert (after[~alike] > 1e5).all()
 
 
+@pytest.mark.nobackend
 def test_what_is_measured_while_training_is_what_was_said() -> None:
     model, x, held = members_and_rows()
     y = {"a": x[:, 0], "b": x[:, 1] > 0}
@@ -153,6 +158,7 @@ def two_answers(rows: int, good: float, bad: float, tasks: int = 3) -> tuple[Any
     return model, y, y + good * rng.normal(size=y.shape), y + bad * rng.normal(size=y.shape)
 
 
+@pytest.mark.nobackend
 def test_shares_lie_between_none_and_all() -> None:
     """If both err alike, one by twice as much, subtracting its excess would be best."""
     for rows in (5, 50, 2000):
@@ -165,6 +171,7 @@ def test_shares_lie_between_none_and_all() -> None:
             assert (found >= 0).all() and (found <= 1).all()
 
 
+@pytest.mark.nobackend
 def test_of_two_answers_that_are_as_good_each_has_a_half() -> None:
     """Even where few rows suggest otherwise; and equal answers do not move it from one half."""
     for rows in (8, 20, 1000):
@@ -173,6 +180,7 @@ def test_of_two_answers_that_are_as_good_each_has_a_half() -> None:
     np.testing.assert_allclose(blend.shares(model, y, one, one), 0.5)
 
 
+@pytest.mark.nobackend
 def test_of_many_rows_the_better_answer_has_what_least_squares_gives_it() -> None:
     """Variances 1 and 1/4 of independent errors: shares 1/5 and 4/5."""
     model, y, worse, better = two_answers(5000, 1.0, 0.5)
@@ -180,6 +188,7 @@ def test_of_many_rows_the_better_answer_has_what_least_squares_gives_it() -> Non
     np.testing.assert_allclose(blend.shares(model, y, better, worse), 0.2, atol=0.1001)
 
 
+@pytest.mark.nobackend
 def test_a_task_of_few_rows_follows_the_others() -> None:
     """Of ten labels one task would choose the members; two tasks of two thousand say landmarks."""
     model, y, members, beside = two_answers(2000, 1.0, 0.5)
@@ -236,6 +245,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return SimpleNamespace(run=run, table=table)
 
 
+@pytest.mark.nobackend
 def test_a_run_says_the_same_when_it_is_opened_again(learned: Any) -> None:
     again = pc.load(learned.run.path)
     now, then = again.predict(learned.table), learned.run.predict(learned.table)
@@ -287,6 +297,7 @@ def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.nobackend
 def test_landmarks_have_no_share_in_what_they_cannot_say(learned: Any) -> None:
     model = learned.run.model
     share = ops.convert_to_numpy(model.get_layer("blend").share)
@@ -296,6 +307,7 @@ def test_landmarks_have_no_share_in_what_they_cannot_say(learned: Any) -> None:
     assert share[model.layout.raw_columns["price"]][0] > 0
 
 
+@pytest.mark.nobackend
 def test_what_is_there_is_found(learned: Any) -> None:
     metrics = learned.run.metrics["validation"]
     assert metrics["price"]["r2"]["value"] > 0.5

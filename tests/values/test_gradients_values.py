@@ -125,6 +125,7 @@ def test_the_gradient_by_hand_is_that_of_the_loss() -> None:
         )
 
 
+@pytest.mark.nobackend
 def test_batches_are_averaged_and_conflicts_counted() -> None:
     model, (x, y) = network("tanh"), table()
     probe = GradientProbe(x, y, batches=3, rows=8, budget=math.inf)
@@ -147,6 +148,7 @@ def test_batches_are_averaged_and_conflicts_counted() -> None:
         np.testing.assert_allclose(probe.norms[0, place], norms.mean(0), rtol=2e-5)
 
 
+@pytest.mark.nobackend
 def test_opposite_targets_conflict_in_every_batch() -> None:
     """Two heads that begin alike with opposite centred targets conflict, whatever the batch."""
     inputs = keras.Input((FEATURES,))

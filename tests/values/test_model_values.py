@@ -222,6 +222,7 @@ def test_joint_score_is_the_mean_of_skills_by_hand() -> None:
     assert list(model.scores["price"]) == ["rmse", "r2"]
 
 
+@pytest.mark.nobackend
 def test_two_hundred_tasks_by_name() -> None:
     names = [f"label {i}" for i in range(200)]
     model = dense([pc.Binary(n, metrics=["accuracy"]) for n in names])
@@ -535,6 +536,7 @@ def test_adopted(network: Any, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again[name], values)
 
 
+@pytest.mark.nobackend
 def test_adopted_endings_are_the_same_training() -> None:
     """Sigmoid and softmax endings, undone before the loss, train like logits and our own heads."""
     histories = []

@@ -327,6 +327,7 @@ def labelled(rows: int = 60) -> tuple[pc.Model, np.ndarray, dict[str, np.ndarray
     return model, x, y
 
 
+@pytest.mark.nobackend
 def test_importance_is_that_of_a_plain_loop() -> None:
     """A column at a time, a shuffling at a time, measured as `evaluate` measures."""
     model, x, y = labelled()
@@ -365,6 +366,7 @@ def test_importance_is_that_of_a_plain_loop() -> None:
     assert found.tasks["price"].mean[found.columns.index("same")] == 0.0
 
 
+@pytest.mark.nobackend
 def test_a_column_of_one_task_matters_to_no_other() -> None:
     """The raw outputs are the features: each task sees one column."""
     tasks = [pc.Regression("price"), pc.Regression("spend")]
@@ -381,6 +383,7 @@ def test_a_column_of_one_task_matters_to_no_other() -> None:
     assert min(found.tasks["price"].mean[a], found.tasks["spend"].mean[b]) > 0.5  # type: ignore[type-var]
 
 
+@pytest.mark.nobackend
 def test_importance_keeps_to_its_passes() -> None:
     """Rows are saved before repeats, in multiples of 256; without a limit all are used."""
     model, x, y = labelled(700)
@@ -398,6 +401,7 @@ def test_importance_keeps_to_its_passes() -> None:
         assert (None if found is None else (found.rows, found.repeats)) == expected, limit
 
 
+@pytest.mark.nobackend
 def test_rows_whose_outputs_are_known_pass_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, y = labelled()
     raw = permutation_importance.raw_outputs(model, x)
@@ -415,6 +419,7 @@ def test_rows_whose_outputs_are_known_pass_no_second_time(monkeypatch: pytest.Mo
     assert len(passes) == 3  # one for each of the repeats
 
 
+@pytest.mark.nobackend
 def test_the_columns_that_matter_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, y = labelled()
     whole = permutation_importance.importance(model, x, SOURCES, y, "test")
@@ -460,6 +465,7 @@ def part(run: pc.Run, name: str) -> dict[str, list[Any]]:
     return {column: [values[i] for i in rows] for column, values in table().items()}
 
 
+@pytest.mark.nobackend
 def test_thresholds_are_those_of_the_validation_rows(run: pc.Run) -> None:
     rows = part(run, "validation")
     truth, answers = np.array(rows["churn"]) == "yes", run.predict(rows)
@@ -475,6 +481,7 @@ def test_thresholds_are_those_of_the_validation_rows(run: pc.Run) -> None:
     assert found.at_half == pytest.approx(f1_score(truth, share > 0.5))
 
 
+@pytest.mark.nobackend
 def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(
     tmp_path: Path,
 ) -> None:
@@ -512,6 +519,7 @@ def test_with_folds_thresholds_are_those_of_all_rows_each_left_out_in_its_turn(
     assert again < 0.9 * measured["price"]["rmse"]["value"]  # which it has learned
 
 
+@pytest.mark.nobackend
 def test_predictions_follow_the_threshold(run: pc.Run) -> None:
     """In `predict`, and in the file; a run without thresholds says yes above one half."""
     assert run.thresholds is not None
@@ -533,6 +541,7 @@ def test_predictions_follow_the_threshold(run: pc.Run) -> None:
     assert (plain["churn"] != answers["churn"]).any()
 
 
+@pytest.mark.nobackend
 def test_the_quality_of_a_run(run: pc.Run) -> None:
     """On the test rows; at its threshold it agrees with the metrics of the answers given."""
     assert run.quality is not None and run.thresholds is not None
@@ -552,6 +561,7 @@ def test_the_quality_of_a_run(run: pc.Run) -> None:
     assert residuals.mean == pytest.approx(left.mean(), rel=1e-4)
 
 
+@pytest.mark.nobackend
 def test_the_importance_of_a_run(run: pc.Run) -> None:
     found = run.importance
     assert found is not None and (found.part, found.repeats) == (
@@ -567,6 +577,7 @@ def test_the_importance_of_a_run(run: pc.Run) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Of the 65 rows of the table given")
+@pytest.mark.nobackend
 def test_an_epoch_that_is_picked_has_thresholds_of_its_own_or_none(
     run: pc.Run, tmp_path: Path
 ) -> None:

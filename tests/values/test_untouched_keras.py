@@ -108,6 +108,7 @@ def test_names_go_with_and_without_val(name: str) -> None:
     assert history["val_churn_accuracy_skill"] == history["val_joint"]
 
 
+@pytest.mark.nobackend
 def test_a_list_of_weights_goes_with_a_list_of_outputs() -> None:
     history = trained(stock("list"), pc.callbacks.JointScore([0.7, 0.3]), epochs=1)
     parts = 0.7 * history["val_churn_auc_skill"][0] + 0.3 * history["val_price_mae_skill"][0]
