@@ -382,6 +382,7 @@ def logged(task: Any, term: Any) -> str:
     return f"{term.name}_loss" if term.name in task.metrics else term.name
 
 
+@pytest.mark.nobackend
 @settings(max_examples=2)
 @given(batches(), st.permutations(POOL))
 def test_the_order_of_tasks_changes_no_loss(batch: Any, order: list[Any]) -> None:

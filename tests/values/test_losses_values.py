@@ -269,17 +269,17 @@ OWN_LOSSES = [(kind, name) for kind, losses in pc.tasks.terms.LOSSES.items() for
 
 
 @pytest.mark.parametrize(("kind", "name"), OWN_LOSSES)
-@pytest.mark.parametrize("sign", [1, -1])
-def test_finite_at_raw_outputs_of_ten_thousand(kind: str, name: str, sign: int) -> None:
+def test_finite_at_raw_outputs_of_ten_thousand(kind: str, name: str) -> None:
     y, raw = outputs(kind)
-    far = np.full_like(raw, sign * 1e4)
     own = task(kind, loss=name)
-    value, gradient = value_and_gradient(lambda at: ours(own, y, at))(far)
-    assert np.isfinite(value)
-    assert np.isfinite(gradient).all()
-    assert value >= 0 or kind == "count"
-    if kind in ("binary", "multilabel") and name == "bce":
-        assert value > 100  # not clipped at log(1e-7) = 16, as probabilities are
+    both = value_and_gradient(lambda at: ours(own, y, at))
+    for sign in (1, -1):
+        value, gradient = both(np.full_like(raw, sign * 1e4))
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+        assert value >= 0 or kind == "count"
+        if kind in ("binary", "multilabel") and name == "bce":
+            assert value > 100  # not clipped at log(1e-7) = 16, as probabilities are
 
 
 @pytest.mark.parametrize("kind", ["binary", "multilabel", "multiclass", "ordinal"])
