@@ -99,7 +99,7 @@ def test_every_method_trains_as_on_torch_and_is_saved_whole(
 
 
 @pytest.mark.nobackend
-@pytest.mark.parametrize("name", ["gradvac", "nash_mtl", "moco", "gradnorm", "famo", "dwa"])
+@pytest.mark.parametrize("name", ["gradvac", "nash_mtl", "gradnorm", "dwa"])
 def test_a_method_goes_on_when_it_is_loaded(name: str, tmp_path: Any) -> None:
     """Equal states and equal methods make equal steps; here steps are taken, with rich states."""
     room = "balancing" if name in balancing.METHODS else "weighting"
