@@ -194,11 +194,20 @@ class Attribute:
         self.new = new
 
     def __set_name__(self, owner: type, old: str) -> None:
-        self.old, self.owner = old, owner.__name__
+        self.old = old
         MEMBERS[f"{owner.__module__}.{owner.__name__}.{old}"] = self.new
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        warn(f"{self.owner}.{self.old}", f"{self.owner}.{self.new}")
+        self._warn(instance)
         return getattr(instance, self.new)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        self._warn(instance)
+        setattr(instance, self.new, value)
+
+    def _warn(self, instance: Any) -> None:
+        owner = type(instance).__name__
+        # from here: `warn`, this method, `__get__` or `__set__`, the user's line
+        warn(f"{owner}.{self.old}", f"{owner}.{self.new}", stacklevel=4)

@@ -206,27 +206,42 @@ def test_parameters_of_estimators_are_set_by_old_names_too() -> None:
 
 REACHED = {"a": Reached("r2", 0.5, 0.5)}
 POINT = Point({"a": 2.0}, ["r"], REACHED, REACHED, True)
-ATTRIBUTES = {
-    "polycera.experiments.weighting_comparison.Point.weights": POINT,
-    "polycera.experiments.weighting_comparison.Point.held_out": POINT,
-    "polycera.experiments.weighting_comparison.Point.front": POINT,
-    "polycera.experiments.weighting_comparison.WeightingComparison.front": (
+ATTRIBUTES: dict[str, Callable[[], Any]] = {
+    "polycera.experiments.weighting_comparison.Point.weights": lambda: POINT,
+    "polycera.experiments.weighting_comparison.Point.held_out": lambda: POINT,
+    "polycera.experiments.weighting_comparison.Point.front": lambda: POINT,
+    "polycera.experiments.weighting_comparison.WeightingComparison.front": lambda: (
         pc.diagnostics.WeightingComparison(Path("x"), "validation", [POINT])
     ),
+    "polycera.callbacks.joint_score.JointScore.weights": lambda: pc.callbacks.JointEarlyStopping(
+        STRANGE
+    ),
+    "polycera.callbacks.pareto_checkpoint.ParetoCheckpoint.weights": lambda: (
+        pc.callbacks.ParetoCheckpoint("x", STRANGE)
+    ),
+    "polycera.estimators.base.Learner.weights": lambda: pc.PolyceraRegressor(loss_weights=STRANGE),
+    "polycera.estimators.mixed.PolyceraEstimator.joint": lambda: pc.PolyceraEstimator(
+        score_weights=STRANGE
+    ),
 }
-"""Each old attribute, and an object that has it."""
+"""Each old attribute, and what makes an object that has it."""
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_an_old_attribute_is_the_new_one_and_says_so(attribute: str) -> None:
-    owner, _, old = attribute.rpartition(".")
-    new = renamed.MEMBERS[attribute]
-    thing = ATTRIBUTES[attribute]
-    name = owner.rpartition(".")[2]
+    thing, old = ATTRIBUTES[attribute](), attribute.rpartition(".")[2]
+    new, name = renamed.MEMBERS[attribute], type(thing).__name__
     with pytest.warns(FutureWarning, match=rf"^{name}\.{old} is now {name}\.{new};") as warned:
         value = getattr(thing, old)
     assert value == getattr(thing, new) and value
     assert warned[0].filename == __file__
+
+
+def test_an_old_attribute_is_set_as_the_new_one() -> None:
+    watch = pc.callbacks.JointScore()
+    with pytest.warns(FutureWarning, match=r"JointScore\.weights is now JointScore\.score_weights"):
+        watch.weights = STRANGE
+    assert watch.score_weights == STRANGE and "weights" not in vars(watch)
 
 
 def test_an_old_method_is_the_new_one_and_says_so() -> None:

@@ -88,6 +88,8 @@ class JointScore(keras.callbacks.Callback):
         ... ]
     """
 
+    weights = renamed.Attribute("score_weights")
+
     @renamed.arguments(weights="score_weights")
     def __init__(
         self,

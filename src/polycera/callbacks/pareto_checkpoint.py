@@ -58,6 +58,8 @@ class ParetoCheckpoint(keras.callbacks.Callback):
         >>> # watch.pick({"churn": 0.9, "revenue_loss": 0.1})
     """
 
+    weights = renamed.Attribute("score_weights")
+
     @renamed.arguments(weights="score_weights")
     def __init__(
         self,

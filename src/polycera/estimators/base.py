@@ -38,6 +38,8 @@ class Learner(BaseEstimator):
     learned_: FittedNetwork
     n_features_in_: int
 
+    weights = renamed.Attribute("loss_weights")
+
     @renamed.arguments(weights="loss_weights")
     def __init__(
         self,

@@ -85,6 +85,8 @@ class PolyceraEstimator(Learner):
     classes_: dict[TaskName, np.ndarray]
     n_outputs_: int
 
+    joint = renamed.Attribute("score_weights")
+
     @renamed.arguments(weights="loss_weights", joint="score_weights")
     def __init__(
         self,
