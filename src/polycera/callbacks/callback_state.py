@@ -30,7 +30,7 @@ def read(callbacks: Sequence[Any]) -> list[dict[str, Any]]:
 
 def write(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
     """Restore the state of callbacks by class name; warn for a callback without a saved state."""
-    left = list(states)
+    left = [_as_today(state) for state in states]
     # callbacks of the same class get their states in order, so each state is used once
     for callback in callbacks:
         saved = next((state for state in left if state["class"] == type(callback).__name__), None)
@@ -46,14 +46,14 @@ def write(callbacks: Sequence[Any], states: Sequence[dict[str, Any]]) -> None:
         if hasattr(callback, "set_state"):
             callback.set_state(saved["state"])
         else:
-            vars(callback).update(_allowed(callback, _state_of(saved)))
+            vars(callback).update(_allowed(callback, saved["state"]))
 
 
-def _state_of(saved: dict[str, Any]) -> dict[str, Any]:
-    """Return a saved state with the names that its keys have today."""
-    name = saved["class"]
-    state: dict[str, Any] = old_keys.renewed({name: saved["state"]}, old_keys.CALLBACKS)[name]
-    return state
+def _as_today(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved state under the names that its class and its keys have today."""
+    name = old_keys.CLASSES.get(saved["class"], saved["class"])
+    state = old_keys.renewed({name: saved["state"]}, old_keys.CALLBACKS)[name]
+    return {"class": name, "state": state}
 
 
 def _allowed(callback: Any, state: dict[str, Any]) -> dict[str, Any]:

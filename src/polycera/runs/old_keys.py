@@ -23,9 +23,13 @@ CALLBACKS: Keys = {
     ("JointCheckpoint", "weights"): "score_weights",
     ("JointEarlyStopping", "weights"): "score_weights",
     ("JointScore", "weights"): "score_weights",
+    ("OutOfFold", "_held"): "_fold_mask",
     ("ParetoCheckpoint", "weights"): "score_weights",
 }
 """Class of a callback and an old key of its state in a checkpoint -> the key's name today."""
+
+CLASSES = {"Turn": "SetEpoch"}
+"""Old name of a callback's class in a checkpoint -> its name today."""
 
 
 def renewed(values: Any, keys: Keys) -> Any:
