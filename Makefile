@@ -21,7 +21,7 @@ demo: .venv-demo/.ready  ## set up .venv-demo (JAX, about 1 GB) and train on rea
 test: .venv/.ready  ## set up .venv (JAX, TensorFlow and PyTorch, about 4 GB) and run all tests on each
 	.venv/bin/python tests/run.py $(addprefix --backend ,$(BACKENDS)) $(ARGS)
 
-test-jax: .venv-jax/.ready  ## set up .venv-jax (JAX alone, about 1.5 GB) and run the tests that need no other backend
+test-jax: .venv-jax/.ready  ## set up .venv-jax (JAX alone, about 1.6 GB) and run the tests that need no other backend
 	.venv-jax/bin/python tests/run.py --backend jax $(ARGS)
 
 coverage: .venv/.ready  ## run all tests and print which lines and branches they reach; slower
