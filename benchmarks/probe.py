@@ -15,7 +15,7 @@ import numpy as np
 
 import polycera as pc
 from polycera.callbacks.gradient_probe import GradientProbe
-from polycera.layers.graph import Graph
+from polycera.layers.call_graph import Graph
 from polycera.layers.shared_layers import shared_layers
 from polycera.model.gramians import Gramians
 

@@ -36,15 +36,16 @@ KNOWN = (*BACKENDS, "numpy", "openvino")
 
 SAVED = {
     "Blend": "polycera.layers.kernel_layer",
-    "Drawn": "polycera.layers.first_weights",
+    "Drawn": "polycera.layers.initializers",
+    "GuardedOptimizer": "polycera.model.guarded_optimizer",
     "Heads": "polycera.layers.heads",
     "Landmarks": "polycera.layers.kernel_layer",
-    "MemberDense": "polycera.layers.side_by_side",
+    "MemberDense": "polycera.layers.member_dense",
     "Model": "polycera.model.model",
-    "Named": "polycera.layers.named_outputs",
-    "Outputs": "polycera.layers.outputs_by_name",
+    "Named": "polycera.layers.naming_layer",
+    "Outputs": "polycera.layers.adopted_outputs",
     "PiecewiseLinear": "polycera.layers.embedding",
-    "RowsFirst": "polycera.layers.side_by_side",
+    "RowsFirst": "polycera.layers.member_dense",
     "SmoothClip": "polycera.layers.embedding",
 }
 """Maps each class that a `.keras` file may name to the module that registers it with Keras."""

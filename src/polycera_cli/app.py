@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from polycera_cli import saying
+from polycera_cli import output
 
 app = App(
     name="polycera",
@@ -64,7 +64,7 @@ def launch(
     verbose
         Say which versions and backend are used, how long it took, and where an unexpected error happened.
     """
-    saying.settings.quiet, saying.settings.verbose = quiet, verbose
+    output.settings.quiet, output.settings.verbose = quiet, verbose
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
 
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, app
-from polycera_cli.options import numbers, pairs, targets
-from polycera_cli.package import as_the_run_began, check_lock, package
-from polycera_cli.saying import (
+from polycera_cli.name_values import numbers, pairs, targets
+from polycera_cli.output import (
     MANY,
     cell,
     console,
@@ -21,6 +20,7 @@ from polycera_cli.saying import (
     settings,
     written,
 )
+from polycera_cli.package import as_the_run_began, check_lock, package
 
 
 @app.command

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from polycera_cli.saying import complain, note, settings
+from polycera_cli.output import complain, note, settings
 
 
 def package() -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from polycera_cli.app import Json, Output, app
+from polycera_cli.output import need_output, print_json, printable, written
 from polycera_cli.package import package
-from polycera_cli.saying import need_output, print_json, printable, written
 
 
 @app.command

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, Out, app
 from polycera_cli.customers import ROWS, TARGETS, customers
-from polycera_cli.options import numbers, pairs, targets
+from polycera_cli.name_values import numbers, pairs, targets
+from polycera_cli.output import epochs, print_json, reached, say, settings, written
 from polycera_cli.package import as_the_run_began, check_lock, package
-from polycera_cli.saying import epochs, print_json, reached, say, settings, written
 from polycera_cli.verifying import note_damage
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from polycera_cli.app import Json, app
+from polycera_cli.output import note, print_json, say
 from polycera_cli.package import package
-from polycera_cli.saying import note, print_json, say
 
 MANY = 5
 """Maximum number of findings that other commands print."""

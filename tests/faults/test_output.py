@@ -24,7 +24,7 @@ from fresh import environment
 import polycera as pc
 import polycera_cli
 from polycera.storage import table_files
-from polycera_cli import saying
+from polycera_cli import output
 
 pytestmark = pytest.mark.nobackend
 
@@ -155,7 +155,7 @@ def test_labels_on_a_terminal_are_escaped_and_in_a_pipe_as_they_are(
     ],
 )
 def test_what_a_terminal_would_obey_is_written_as_an_escape(text: str, shown: str) -> None:
-    assert saying.printable(text) == shown
+    assert output.printable(text) == shown
 
 
 # -- a spreadsheet ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from small import once
 
 import polycera as pc
 from polycera.balancing import StepGradients, get
-from polycera.layers.graph import Graph
+from polycera.layers.call_graph import Graph
 
 ROWS, FEATURES = 24, 6
 ENGINES = ("features", "parameters")

@@ -14,7 +14,7 @@ from keras import layers, ops
 from keras.layers import Dense
 
 import polycera as pc
-from polycera.layers.outputs_by_name import Outputs
+from polycera.layers.adopted_outputs import Outputs
 
 N = 48
 X = np.random.default_rng(0).normal(size=(N, 4)).astype("float32")

@@ -21,7 +21,7 @@ import polycera as pc
 from polycera.callbacks.progress import PHASES, Progress
 from polycera.data import Batches, Encoder
 from polycera.errors import UnknownName
-from polycera.layers.first_weights import Drawn
+from polycera.layers.initializers import Drawn
 from polycera.layers.kernel_layer import Landmarks
 from polycera.model import predicting
 from polycera.model.objective import HeadConstants, Objective

@@ -21,8 +21,8 @@ from polycera.data.batches import Batches
 from polycera.errors import InputError, PolyceraError, shorten
 from polycera.layers import backend
 from polycera.model import nonfinite, variables
+from polycera.model.fit_hooks import FitHook
 from polycera.model.guarded_optimizer import GuardedOptimizer, unguarded
-from polycera.model.hooks import FitHook
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock

@@ -15,7 +15,7 @@ from polycera.callbacks.step_allowance import COMPILING, StepAllowance, cost_of
 from polycera.callbacks.watched_metrics import needs_tasks
 from polycera.errors import InputError, listing, shorten
 from polycera.layers import backend
-from polycera.layers.graph import Graph
+from polycera.layers.call_graph import Graph
 from polycera.layers.shared_layers import SharedLayer, shared_layers
 from polycera.model.gramians import Gramians, Terms, terms_of
 from polycera.model.predicting import check_features, rows_of

@@ -15,8 +15,8 @@ from polycera.data.batches import Batches
 from polycera.errors import NotFinite, UnknownName, listing, shorten
 from polycera.layers import backend
 from polycera.model import nonfinite, variables
+from polycera.model.fit_hooks import FitHook
 from polycera.model.guarded_optimizer import GuardedOptimizer
-from polycera.model.hooks import FitHook
 from polycera.tasks import Layout
 from polycera.typing import Tensor
 

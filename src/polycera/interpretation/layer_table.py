@@ -7,7 +7,7 @@ from typing import Any
 
 from polycera.interpretation.reachability import Reachability
 from polycera.layers import keras_graph
-from polycera.layers.graph import Call, Key
+from polycera.layers.call_graph import Call, Key
 from polycera.layers.unique_names import unique_names
 from polycera.runs.results import Layer
 

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 
 from polycera.errors import InputError, UnknownName
-from polycera.layers.graph import Call, Graph, Key
+from polycera.layers.adopted_outputs import named_outputs
+from polycera.layers.call_graph import Call, Graph, Key
 from polycera.layers.heads import Heads, TaskLayer
-from polycera.layers.outputs_by_name import named_outputs
 from polycera.tasks import Layout
 from polycera.typing import TaskName
 

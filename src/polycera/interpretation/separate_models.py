@@ -8,8 +8,8 @@ import keras
 
 from polycera.interpretation.reachability import Reachability
 from polycera.layers import Heads, Outputs, keras_graph
+from polycera.layers.adopted_outputs import named_outputs
 from polycera.layers.kernel_layer import Blend, Landmarks
-from polycera.layers.outputs_by_name import named_outputs
 from polycera.model import Model
 from polycera.typing import TaskName
 

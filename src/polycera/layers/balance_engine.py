@@ -23,7 +23,7 @@ from polycera.errors import InputError, listing
 from polycera.layers import keras_graph
 from polycera.layers.backend import replicas, sum_over_replicas, with_pullback
 from polycera.layers.balance import ActiveBalancing
-from polycera.layers.graph import Call, Graph, Key
+from polycera.layers.call_graph import Call, Graph, Key
 from polycera.layers.heads import TaskLayer
 from polycera.layers.method_state import MethodState
 from polycera.layers.multitask_options import MultitaskOptions

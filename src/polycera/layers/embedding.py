@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from polycera.layers.first_weights import Drawn
 from polycera.layers.fixed_weight import add_fixed_weight
+from polycera.layers.initializers import Drawn
 from polycera.typing import Array, Tensor
 
 FAR = 4.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from polycera.errors import shorten
-from polycera.layers.graph import Graph
+from polycera.layers.call_graph import Graph
 from polycera.layers.heads import TaskLayer
 from polycera.layers.unique_names import unique_names
 from polycera.tasks import Layout

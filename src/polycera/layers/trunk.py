@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import keras
 
 from polycera.layers.embedding import PiecewiseLinear, SmoothClip, size_of
-from polycera.layers.first_weights import Drawn
+from polycera.layers.initializers import Drawn
 from polycera.layers.kernel_layer import Landmarks
-from polycera.layers.side_by_side import MemberDense, RowsFirst
+from polycera.layers.member_dense import MemberDense, RowsFirst
 
 INPUT = "features"
 """Name of the input."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from polycera.layers.outputs_by_name import gathered, named_outputs, traced
+from polycera.layers.adopted_outputs import gathered, named_outputs, traced
 from polycera.model import compiled_tasks
 from polycera.model.model import Model
 from polycera.tasks import Joint, Task

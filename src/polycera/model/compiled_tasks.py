@@ -15,8 +15,8 @@ import keras
 
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.layers import keras_graph
+from polycera.layers.adopted_outputs import column_of, named_outputs
 from polycera.layers.output_endings import LINEAR, Ending, Walk
-from polycera.layers.outputs_by_name import column_of, named_outputs
 from polycera.tasks import Task, kind_of
 from polycera.typing import TaskName
 

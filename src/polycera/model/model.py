@@ -28,23 +28,23 @@ from polycera.model import (
     metric_objects,
     named_inputs,
     nonfinite,
-    saving,
+    save_path,
     scores,
     step_batches,
     target_scaling,
 )
 from polycera.model.epoch_sums import EpochSums
+from polycera.model.fit_hooks import FitHooks
 from polycera.model.found_heads import heads_behind, members_of
 from polycera.model.gradient_stats import GradientStats
 from polycera.model.guarded_optimizer import GuardedSteps, unguarded
 from polycera.model.head_scaling import HeadScaling
-from polycera.model.hooks import FitHooks
 from polycera.model.log_names import LogNames
 from polycera.model.nonfinite_gradient import finite, zero_nonfinite_gradient
 from polycera.model.objective import Objective
 from polycera.model.output_order import by_output
+from polycera.model.portable_optimizer import portable
 from polycera.model.predicting import are_arrays, check_features, in_slices, rows_of
-from polycera.model.saved_optimizer import portable
 from polycera.model.scores import Scores
 from polycera.model.target_scaling import ScalingSource
 from polycera.model.targets import (
@@ -585,7 +585,7 @@ class Model(keras.Model):
         # MLflow's autolog fails on `callbacks=None`: it adds its own callback to the list.
         callbacks = [] if callbacks is None else callbacks
         keras_names.settle_modes(callbacks, lambda: self._log_names.directions(self.units.scale))
-        saving.check_callbacks(callbacks)
+        save_path.check_callbacks(callbacks)
         y, sample_weight = self._by_output(y, "y"), self._by_output(sample_weight, "sample_weight")
         features_unchecked = False
         if isinstance(x, Batches):  # packed by the caller: targets and weights are inside
@@ -922,7 +922,7 @@ class Model(keras.Model):
             InputError: for a name that does not end in `.keras`: Keras could not load what it
                 writes there.
         """
-        saving.check_path(filepath, kwargs)
+        save_path.check_path(filepath, kwargs)
         # A configuration that cannot be written raises here, before anything is written.
         for head in self.heads:
             head.get_config()
@@ -937,7 +937,7 @@ class Model(keras.Model):
         Raises:
             InputError: for a name that does not end in `.weights.h5`.
         """
-        saving.check_weights_path(filepath)
+        save_path.check_weights_path(filepath)
         super().save_weights(filepath, *args, **kwargs)
 
     def named(self) -> keras.Model:
@@ -946,7 +946,7 @@ class Model(keras.Model):
         It is for export, and for tools that call the model themselves: the target scaling is undone
         inside the graph.
         """
-        from polycera.layers.named_outputs import Named
+        from polycera.layers.naming_layer import Named
 
         scaling = self.units
         named_layer = Named(

@@ -14,7 +14,7 @@ from polycera.layers import Heads
 from polycera.layers.backend import replicas, sum_over_replicas, with_backward
 from polycera.layers.balance import ActiveBalancing
 from polycera.layers.balance_engine import Engine
-from polycera.layers.graph import Graph
+from polycera.layers.call_graph import Graph
 from polycera.layers.method_state import MethodState
 from polycera.layers.multitask_options import MultitaskOptions
 from polycera.layers.shared_layers import region_names

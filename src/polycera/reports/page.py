@@ -17,7 +17,7 @@ from polycera.reports import catalogue, markup, run_comparison
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import plural
 from polycera.reports.run_view import RunView, read
-from polycera.reports.sheet import Sheet, View
+from polycera.reports.section_builder import Sheet, View
 from polycera.reports.views import (
     curves,
     gradients,

@@ -14,7 +14,7 @@ from polycera.reports.history import JOINT, plain
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import count, fixed, real, say, seconds
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import CROWD, Sheet, View, sentence
+from polycera.reports.section_builder import CROWD, Sheet, View, sentence
 
 
 def names(runs: Sequence[RunView]) -> list[str]:

@@ -20,7 +20,7 @@ from polycera.data import Batches, Encoder, Split
 from polycera.errors import InputError, PolyceraError, shorten
 from polycera.layers import Heads, backend
 from polycera.layers.devices import check_devices
-from polycera.layers.first_weights import Drawn
+from polycera.layers.initializers import Drawn
 from polycera.layers.kernel_layer import Blend
 from polycera.layers.trunk import BLEND, EMBEDDING, HEADS, Shape, landmarks, parameters, trunk
 from polycera.model import nonfinite, variables

@@ -18,7 +18,7 @@ from polycera.callbacks.interrupts import InterruptRequest
 from polycera.callbacks.progress import PHASES, Progress
 from polycera.errors import InUse, PolyceraError, Terminated, shorten
 from polycera.interpretation.sharing import sharing
-from polycera.layers.graph import Graph
+from polycera.layers.call_graph import Graph
 from polycera.layers.shared_layers import shared_layers
 from polycera.model import scores, variables
 from polycera.model.model import Model

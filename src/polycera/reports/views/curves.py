@@ -12,7 +12,7 @@ from polycera import drawing
 from polycera.reports.history import History, plain
 from polycera.reports.markup import Html, Inside
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import Sheet, View, sentence
+from polycera.reports.section_builder import Sheet, View, sentence
 
 OTHERS = {
     "loss": "Total loss",

@@ -16,7 +16,7 @@ from polycera.reports.markup import Html, join
 from polycera.reports.numbers import fixed, percent, plural
 from polycera.reports.region_gradients import RegionGradients
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import CROWD, Sheet, View, sentence
+from polycera.reports.section_builder import CROWD, Sheet, View, sentence
 
 
 def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:

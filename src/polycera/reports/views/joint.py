@@ -12,7 +12,7 @@ from polycera.reports import markup
 from polycera.reports.history import JOINT, plain
 from polycera.reports.markup import Html, element
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import MANY, Sheet, View, sentence
+from polycera.reports.section_builder import MANY, Sheet, View, sentence
 
 LEAST = 0.1
 """Weights of which the largest is below this would be rounded too much, or to 0, as they are."""

@@ -11,7 +11,7 @@ from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, join
 from polycera.reports.numbers import count, fixed, percent, plural, say
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import Sheet, View, sentence
+from polycera.reports.section_builder import Sheet, View, sentence
 from polycera.runs.results import (
     Confusion,
     Coverage,

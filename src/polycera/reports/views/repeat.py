@@ -6,7 +6,7 @@ import shlex
 
 from polycera.reports import markup
 from polycera.reports.markup import Html, element
-from polycera.reports.sheet import Sheet, View
+from polycera.reports.section_builder import Sheet, View
 
 
 def view(sheet: Sheet) -> View:

@@ -11,7 +11,7 @@ from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element, join
 from polycera.reports.numbers import mean, plural, real, reals, say
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import CROWD, Sheet, View, beside, names, sentence
+from polycera.reports.section_builder import CROWD, Sheet, View, beside, names, sentence
 from polycera.runs.results import Gain, SeparateComparison
 
 WHO = {

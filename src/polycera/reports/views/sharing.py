@@ -11,7 +11,7 @@ from polycera.reports.costs import costs
 from polycera.reports.markup import Html, element
 from polycera.reports.numbers import count, percent
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import Sheet, View, beside, sentence
+from polycera.reports.section_builder import Sheet, View, beside, sentence
 from polycera.runs.results import Sharing
 
 WHOM = {"all": "all tasks", "some": "some tasks", "one": "a single task", "none": "no task"}

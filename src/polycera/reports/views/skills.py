@@ -12,7 +12,7 @@ from polycera.reports import markup
 from polycera.reports.markup import Html
 from polycera.reports.numbers import fixed, say
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import CROWD, Sheet, View, beside, sentence
+from polycera.reports.section_builder import CROWD, Sheet, View, beside, sentence
 
 
 def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from polycera.reports import markup
 from polycera.reports.markup import Html, element
 from polycera.reports.numbers import count, percent, plural, real
-from polycera.reports.sheet import Sheet, View
+from polycera.reports.section_builder import Sheet, View
 
 SHOWN = 40
 """Columns beyond which their table is folded."""

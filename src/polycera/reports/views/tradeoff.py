@@ -11,7 +11,7 @@ from polycera import drawing
 from polycera.reports.history import plain
 from polycera.reports.markup import Html, element
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import Sheet, View, sentence
+from polycera.reports.section_builder import Sheet, View, sentence
 from polycera.reports.views import joint
 from polycera.runs import pareto_set
 

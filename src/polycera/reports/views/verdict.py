@@ -9,7 +9,7 @@ from polycera.reports.history import JOINT
 from polycera.reports.markup import Html, Inside, element, join
 from polycera.reports.numbers import count, fixed, plural, real, say, seconds
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import Sheet, View, names, sentence
+from polycera.reports.section_builder import Sheet, View, names, sentence
 
 
 def view(sheet: Sheet) -> View:

@@ -11,7 +11,7 @@ import numpy as np
 from polycera import drawing
 from polycera.reports.history import History, plain
 from polycera.reports.run_view import RunView
-from polycera.reports.sheet import Sheet, View, sentence
+from polycera.reports.section_builder import Sheet, View, sentence
 
 LOGGED = {
     "weights": ("weight", "Weight of each task's loss", "weight"),

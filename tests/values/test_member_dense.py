@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from polycera.layers.side_by_side import MemberDense, RowsFirst
+from polycera.layers.member_dense import MemberDense, RowsFirst
 
 MEMBERS, ROWS, WIDTH, UNITS = 3, 5, 4, 2
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Output, app
+from polycera_cli.output import console, need_output, print_json, printable, table, written
 from polycera_cli.package import package
-from polycera_cli.saying import console, need_output, print_json, printable, table, written
 from polycera_cli.verifying import note_damage
 
 

@@ -29,7 +29,7 @@ class MemberDense(keras.layers.Layer):
 
     Examples:
         >>> import numpy as np
-        >>> from polycera.layers.side_by_side import MemberDense
+        >>> from polycera.layers.member_dense import MemberDense
         >>> MemberDense(3, 4)(np.ones((5, 2), "float32")).shape == (3, 5, 4)
         True
     """
