@@ -160,13 +160,13 @@ def test_folds_are_those_of_the_run_where_none_of_them_is_the_yardstick(
     for call in seen.calls:
         if test:
             assert (
-                call["held"].shape == (len(call["train"][0]), 5)
+                call["fold_mask"].shape == (len(call["train"][0]), 5)
                 and call["validation"] is None
                 and call["refit"]
             )
-            assert np.array_equal(call["held"], seen.calls[0]["held"])
+            assert np.array_equal(call["fold_mask"], seen.calls[0]["fold_mask"])
         else:
-            assert call["held"] is None and not call["refit"]
+            assert call["fold_mask"] is None and not call["refit"]
             assert len(call["train"][0]) == len(parts.train) and len(call["validation"][0]) == len(
                 parts.validation
             )
