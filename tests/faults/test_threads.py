@@ -135,7 +135,6 @@ def test_a_training_waits_until_threads_have_their_answers() -> None:
     assert order == ["read", "train"]
 
 
-@pytest.mark.nobackend
 def test_threads_share_a_run_and_an_estimator(tmp_path: Path) -> None:
     """From the first call on, when the network is not built yet."""
     table = {"a": X[:, 0], "b": X[:, 2], **Y}

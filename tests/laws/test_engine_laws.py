@@ -413,7 +413,6 @@ def test_a_training_is_saved_and_goes_on(gradients: str, tmp_path: Any) -> None:
     assert fitted(loaded, 1) == pytest.approx(fitted(model, 1), rel=1e-5)
 
 
-@pytest.mark.nobackend
 @pytest.mark.parametrize(
     ("gradients", "policy"), [("features", "mixed_bfloat16"), ("parameters", "mixed_float16")]
 )
