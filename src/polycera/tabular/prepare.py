@@ -41,8 +41,9 @@ class PreparedTable:
         warnings: a sentence each.
         copies: for each row the number of its kind, where some rows are equal in all columns that
             are used; or None.
+        known_labels: those of `labels` that were encoded while the table was looked at.
         labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
-            row of no part.
+            row of no part. Encoded when they are first used.
     """
 
     table: Table
@@ -53,7 +54,17 @@ class PreparedTable:
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     copies: Any = None
-    labels: Mapping[TaskName, Array] = field(default_factory=dict)
+    known_labels: Mapping[TaskName, Array] = field(default_factory=dict)
+
+    @cached_property
+    def labels(self) -> Mapping[TaskName, Array]:
+        """Return the encoded labels of all tasks: those that are known already, and the others."""
+        return {
+            task.name: self.known_labels[task.name]
+            if task.name in self.known_labels
+            else _encode_classes(self.table, task, self._used)
+            for task in self.tasks
+        }
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features [n, width] and targets by name of these rows."""
@@ -205,6 +216,16 @@ def prepare(
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
+    prepared = _read(source, targets, options, exclude, seed)
+    # Encoded now, so that a label that cannot be is found before anything is trained.
+    _ = prepared.labels
+    return prepared
+
+
+def _read(
+    source: Any, targets: Any, options: Data, exclude: Iterable[str], seed: int
+) -> PreparedTable:
+    """Return what `prepare` does; labels of classes are not encoded yet."""
     text_columns = [name for name, role in options.columns.items() if role == "category"]
     table = data.read(source, encoding=options.encoding, as_text=text_columns)
     if targets is not None and not isinstance(targets, str | Task | Mapping):
@@ -227,8 +248,12 @@ def prepare(
     copies = data.copies(table, used_columns) if random_split else None
     parts = _divide(table, tasks, options.parts, seed, copies)
     encoder = Encoder.fit(table.take(parts.train), schema)
-    used = np.concatenate([parts.train, parts.validation, parts.test])
-    labels |= {task.name: _encode(table, task, used) for task in tasks if task.name not in labels}
+    # Numbers now, because their scale is looked at below.
+    labels |= {
+        task.name: task.encode(np.asarray(data.labels(table, task)))
+        for task in tasks
+        if task.name not in labels and not isinstance(task, ClassTask)
+    }
     warnings = [
         *schema.notices,
         *data.leaks(table, schema, tasks),
@@ -240,14 +265,12 @@ def prepare(
     return PreparedTable(table, tasks, schema, encoder, parts, reasons, warnings, copies, labels)
 
 
-def _encode(table: Table, task: Task, used: np.ndarray) -> Array:
-    """Return a task's encoded labels [rows, width].
+def _encode_classes(table: Table, task: Task, used: np.ndarray) -> Array:
+    """Return the encoded labels [rows, width] of a task of classes.
 
     Rows of no part may have classes that the task does not know: their labels become NaN.
     """
     values = np.asarray(data.labels(table, task))
-    if not isinstance(task, ClassTask):
-        return task.encode(values)
     encoded = np.full((table.rows, task.width), np.nan)
     encoded[used] = task.encode(values[used])
     return encoded
@@ -294,7 +317,9 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
             f"The run {shorten(run.path)!r} was started with a data frame: pass it again, as "
             "source=."
         )
-    prepared = prepare(table, tasks_from(spec.tasks), spec.data, seed=spec.seed)
+    prepared = _read(table, tasks_from(spec.tasks), spec.data, (), spec.seed)
+    # Before the labels are encoded: classes that the run does not know are no fault of a table, if
+    # it is another table.
     if prepared.digest != run.schema["rows"]:
         raise InputError(
             f"The table {shorten(table) if isinstance(table, str | Path) else 'given'} is not the "
