@@ -79,7 +79,7 @@ def test_of_pure_noise_nothing_is_known(noise: Any) -> None:
         if name.startswith("y") and "log_loss" in own
     ]
     assert all(loss < 0.75 for loss in losses)  # and it is not sure of what it does not know
-    x, truth = noise.x, np.stack([noise.y[f"y{i}"] for i in range(12)], axis=1).astype(float)
+    x, truth = noise.x, np.concatenate([noise.y[f"y{i}"] for i in range(12)], axis=1)
     seen = ops.convert_to_numpy(ensemble.Members(noise.model)(x)).mean(axis=1)
     raw = np.stack(
         [seen[:, noise.model.layout.raw_columns[f"y{i}"]][:, 0] for i in range(12)], axis=1
@@ -264,7 +264,7 @@ def test_a_household_is_held_out_as_a_whole_and_no_part_answers_for_it(
     train, sentences = recipe.train, []
 
     def watched(*args: Any, **options: Any) -> Any:
-        held.append(options["held"])
+        held.append(options["fold_mask"])
         return train(*args, **options)
 
     monkeypatch.setattr(train_run.recipe, "train", watched)
