@@ -148,7 +148,8 @@ def _explain(error: Exception, output: Output) -> int:
     if TRACEBACK in os.environ or settings.verbose:
         raise error
     description = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    complain(f"Unexpected error: {description} ({TRACEBACK}=1 shows where); nothing was written.")
+    # Nothing is said of files: a run that was begun may be there, and can be resumed.
+    complain(f"Unexpected error: {description} ({TRACEBACK}=1 shows where).")
     return 1
 
 

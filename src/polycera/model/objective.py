@@ -212,6 +212,9 @@ class Objective:
         flat = ops.stop_gradient(ops.concatenate(tallies)) if tallies else ops.zeros((0,))
         return BatchSums(sums, rows, flat)
 
+    # The outputs of a network that has diverged are not finite, and so are its losses: `nonfinite`
+    # says so in a sentence. NumPy's own warnings would come before it.
+    @np.errstate(over="ignore", invalid="ignore")
     def sums(self, y: Array, raw: Array, constants: HeadConstants) -> tuple[Array, Array]:
         """Add up each term over all rows on the host: [terms], and the number of its rows, [terms].
 

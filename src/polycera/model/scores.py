@@ -127,6 +127,7 @@ def streamed(objective: Objective, tallied: Array, scaling: TargetScaling) -> Sc
     return scores
 
 
+@np.errstate(over="ignore", invalid="ignore")  # as for `Objective.sums`
 def exact(
     objective: Objective, y: Array, raw: Array, counted: Any, scaling: TargetScaling
 ) -> Scores:
