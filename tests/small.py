@@ -19,8 +19,12 @@ once = pytest.mark.nobackend
 
 
 def examples(number: int) -> settings:
-    """As many examples on JAX, where a compiled step costs nothing; four on the other backends."""
-    return settings(max_examples=number if keras.backend.backend() == "jax" else min(number, 4))
+    """As many examples on JAX, where a compiled step costs nothing; few on the other backends.
+
+    On TensorFlow each operation outside a graph costs ten times what it does on PyTorch.
+    """
+    most = {"jax": number, "torch": 4, "tensorflow": 2}[keras.backend.backend()]
+    return settings(max_examples=min(number, most))
 
 
 def straight(tasks: list[Any], name: str | None = None) -> pc.Model:
