@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -217,9 +218,9 @@ def prepare(
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
     prepared = _read(source, targets, options, exclude, seed)
-    # Encoded now, so that a label that cannot be is found before anything is trained.
-    _ = prepared.labels
-    return prepared
+    # Encoded now, so that a label that cannot be is found before anything is trained; and handed
+    # on, because `dataclasses.replace` forgets what a property has computed.
+    return dataclasses.replace(prepared, known_labels=prepared.labels)
 
 
 def _read(
