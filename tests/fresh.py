@@ -12,7 +12,7 @@ import pytest
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a fresh process that finds polycera and these tests.
+    """Return the environment of a fresh process that finds polycera and these tests.
 
     The test is skipped where the backend that it names is not installed.
     """
@@ -25,7 +25,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def python(code: str, **changes: str) -> str:
-    """What a fresh Python process prints; where it fails, what it said on stderr."""
+    """Return what a fresh Python process prints; show its stderr where it fails."""
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, env=environment(**changes), capture_output=True, text=True, timeout=300

@@ -91,7 +91,7 @@ class Group:
             )
 
     def ended(self) -> bool:
-        """Whether the process has ended; then its seconds are known."""
+        """Return whether the process has ended; then its seconds are known."""
         assert self.process is not None
         before = _processor_seconds()
         if self.process.poll() is None:

@@ -15,11 +15,11 @@ import polycera as pc
 from polycera.model.objective import HeadConstants, Objective
 
 once = pytest.mark.nobackend
-"""For the parameters of a test whose other parameters run on every backend."""
+"""Marks parameters of a test whose other parameters run on every backend."""
 
 
 def examples(number: int) -> settings:
-    """As many examples on JAX, where a compiled step costs nothing; few on the other backends.
+    """Draw as many examples on JAX, where a compiled step costs nothing; few on the other backends.
 
     On TensorFlow each operation outside a graph costs ten times what it does on PyTorch.
     """

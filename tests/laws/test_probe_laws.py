@@ -272,7 +272,7 @@ def test_a_large_layer_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.nobackend
 @pytest.mark.parametrize("gradients", [2, 40])
 def test_looks_stay_within_their_part_of_the_steps(gradients: int) -> None:
-    """For any number of steps between looks 5 % is never passed, and 5 % is used."""
+    """Never more than 5 % is spent, and no less, for any number of steps between looks."""
     for steps in (1, 30, 1000):
         allowance, looks, cost = StepAllowance(0.05), 0, cost_of(8, gradients)
         for _ in range(200_000 // steps):

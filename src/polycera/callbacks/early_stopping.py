@@ -124,7 +124,7 @@ class JointEarlyStopping(JointScore):
         """Return whether patience is used up."""
         if isinstance(self.patience, Mapping):
             scaled = dict(zip(self.tasks, self.scaled.T, strict=True))
-            # every task is looked at, because each look notes an improvement
+            # for every task, because `_waited` notes an improvement
             over = [self._waited(name, scaled[name]) > n for name, n in self.patience.items()]
             return all(over)
         waited = self._waited("", self.rated)

@@ -47,8 +47,8 @@ def skill(metrics: EpochMetrics) -> Array:
 def minmax(metrics: EpochMetrics) -> Array:
     """Return 0 for the worst epoch so far and 1 for the best, [epochs, k].
 
-    An epoch that is infinitely far from ideal
-    scores minus infinity, and the range is that of the other epochs.
+    An epoch that is infinitely far from ideal scores minus infinity, and the range is that of the
+    other epochs.
     """
     gap = np.where(np.isinf(metrics.gap), np.nan, metrics.gap)
     worst, best = _nan(np.nanmax, gap), _nan(np.nanmin, gap)

@@ -607,7 +607,7 @@ def listed(
     """Return a list as a dict, where the outputs of the model are a list too.
 
     Args:
-        declared: one value for each output.
+        values: one for each output.
         order: the names in the order of the outputs; None where the outputs are no list.
         names: the names that the error message shows.
         purpose: what the list is for, as error messages call it.

@@ -248,7 +248,7 @@ def _surroundings() -> Iterator[None]:
 
 
 _task: dict[str, Any] = {}
-"""What `_begin` has received in this process: the function and the data of all jobs."""
+"""Holds what `_begin` has received in this process: the function and the data of all jobs."""
 
 
 def _begin(work: Callable[[Any, Any], Any], shared: Any, settings: tuple[str, float, str]) -> None:

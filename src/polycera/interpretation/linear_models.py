@@ -35,7 +35,7 @@ def ridge(features: Array, y: Array) -> Callable[[Array], Array]:
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES * len(y))).fit(features, y)
-    return lambda asked: model.predict(asked).reshape(len(asked), y.shape[1])
+    return lambda rows: model.predict(rows).reshape(len(rows), y.shape[1])
 
 
 def logistic(features: Array, classes: Array, number: int) -> Callable[[Array], Array]:
@@ -62,14 +62,14 @@ def logistic(features: Array, classes: Array, number: int) -> Callable[[Array], 
     if len(present) > 1:
         model.fit(features, classes)
 
-    def logits(asked: Array) -> Array:
-        raw = np.zeros((len(asked), len(present)))
+    def logits(rows: Array) -> Array:
+        raw = np.zeros((len(rows), len(present)))
         if len(present) == 2:
-            raw[:, 1] = model.decision_function(asked)
+            raw[:, 1] = model.decision_function(rows)
         elif len(present) > 2:
-            raw = model.decision_function(asked)
-        found = np.full((len(asked), number), np.log(0.5 / len(classes)))
-        found[:, present] = log_softmax(raw, axis=1)
-        return found
+            raw = model.decision_function(rows)
+        log_probabilities = np.full((len(rows), number), np.log(0.5 / len(classes)))
+        log_probabilities[:, present] = log_softmax(raw, axis=1)
+        return log_probabilities
 
     return logits

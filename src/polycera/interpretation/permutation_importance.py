@@ -21,7 +21,7 @@ ROWS = 2048
 """Rows that are used at most."""
 
 FEW = 256
-"""Where not all rows may be used, a multiple of this many is, and at least as many."""
+"""Fewest rows that are used where not all may be; the number is a multiple of it."""
 
 BATCH = 4096
 """The network predicts this many rows at once: those of several shuffled copies."""

@@ -29,9 +29,8 @@ LONG = 0.5
 def costs(model: Any, sharing: Sharing, x: Any = None) -> tuple[Cost, Cost]:
     """Return the measured costs of the joint network, and of all separate networks together.
 
-    Separate networks with the same layers are measured once. A
-    polycera model is trained by its own losses on synthetic labels, any other model by squared
-    error.
+    Separate networks with the same layers are measured once. A polycera model is trained by its own
+    losses on synthetic labels, any other model by squared error.
 
     Args:
         model: the joint network; a copy of it is trained, not the model itself.
