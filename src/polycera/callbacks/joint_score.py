@@ -157,7 +157,11 @@ class JointScore(keras.callbacks.Callback):
     @property
     def rated(self) -> Array:
         """Return the joint score of every epoch, as the scale rates it now, [epochs]."""
-        return MEANS[self.how](self.scaled, np.array(list(self._watch.weights.values())))
+        return self._mean(self.scaled)
+
+    def _mean(self, scaled: Array) -> Array:
+        """Return the weighted mean over the tasks, [epochs]."""
+        return MEANS[self.how](scaled, np.array(list(self._watch.weights.values())))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the metrics that the weights name, check all names and reset the state."""
@@ -201,7 +205,8 @@ class JointScore(keras.callbacks.Callback):
         self._ideals = [reading.ideal for reading in readings]
         # read before the new score is there
         before = self.best_epoch
-        scaled, rated = self.scaled, self.rated
+        scaled = self.scaled
+        rated = self._mean(scaled)
         self.scores = np.append(self.scores, rated[-1])
         self._best_epoch = leader(rated, before)
         parts = zip(

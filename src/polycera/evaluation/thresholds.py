@@ -99,15 +99,15 @@ def _defined(values: Array) -> list[float | None]:
     return [value if value == value else None for value in values.tolist()]
 
 
-def by_task(chosen: Thresholds, layout: Layout) -> dict[TaskName, Array]:
-    """Return task -> its thresholds [labels], in the order of its labels.
+def by_task(chosen: Thresholds | None, layout: Layout) -> dict[TaskName, Array]:
+    """Return task -> its thresholds [labels], in the order of its labels; empty without any.
 
     Raises:
         UnknownName: for a task or a label that the network does not have.
         InputError: for a label without a threshold.
     """
-    values = {}
-    for name, task_thresholds in chosen.tasks.items():
+    values: dict[TaskName, Array] = {}
+    for name, task_thresholds in chosen.tasks.items() if chosen is not None else ():
         labels = labels_of(layout.known(name, "task among the thresholds:"))
         for label in task_thresholds:
             if label not in labels:

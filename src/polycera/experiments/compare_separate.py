@@ -232,13 +232,7 @@ def _note(run: Run, files: Mapping[str, bytes], seconds: ComparisonSeconds | Non
         for name, content in files.items():
             atomic.write(run.path / name, content)
         if seconds is not None:
-            identity = manifest.identity(run.path)
-            timing.write(
-                run.path,
-                msgspec.structs.replace(
-                    run.timing, run=identity, seconds=run.seconds, comparison=seconds
-                ),
-            )
+            timing.rewrite(run.path, run.timing, seconds=run.seconds, comparison=seconds)
         manifest.add(run.path, files)
     # The lock needs this folder. It is empty, because the run is finished.
     atomic.remove(lock_folder)

@@ -446,7 +446,7 @@ class Model(keras.Model):
         """Make the training step check features for NaN, or not where the host has checked them."""
         if unseen != self._unseen:
             self._unseen = unseen
-            self._forget_steps()
+            self._forget_training_step()
 
     def _say_of_stream(self, training: bool) -> None:
         """Warn of rows left out of this epoch, and of a target scaling that does not fit it."""
@@ -853,7 +853,12 @@ class Model(keras.Model):
 
     def _forget_steps(self) -> None:
         """Let the steps of training and of measuring be traced again."""
-        self.train_function = self.test_function = None
+        self.test_function = None
+        self._forget_training_step()
+
+    def _forget_training_step(self) -> None:
+        """Let the step of training be traced again, with a guard and without."""
+        self.train_function = None
         self._guarded_steps.forget()
 
     def _values(self) -> Any:

@@ -97,7 +97,8 @@ class Folder:
         the rows by which the run is judged: `test`, where there are any.
         """
         values = self._json(METRICS, schemas.Metrics, old_keys.METRICS)
-        return renamed.Keys(values, {"held_out": "part"}, "metrics")
+        new_keys = {old: new for (old,), new in old_keys.METRICS.items()}
+        return renamed.Keys(values, new_keys, "metrics")
 
     @cached_property
     def timing(self) -> Timing:

@@ -58,9 +58,7 @@ def as_before(values: Any, keys: Keys) -> Any:
         >>> as_before({"training": {"score_weights": {"churn": 2.0}}}, SPEC)
         {'training': {'joint': {'churn': 2.0}}}
     """
-    for (*parents, old), new in keys.items():
-        values = _with_key(values, parents, new, old)
-    return values
+    return renewed(values, {(*parents, new): old for (*parents, old), new in keys.items()})
 
 
 def _with_key(values: Any, parents: list[str], key: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from polycera.errors import Damaged, PolyceraError, shorten
+from polycera.runs import manifest
 from polycera.storage import atomic, safe_read
 
 TIMING = "timing.json"
@@ -81,6 +82,20 @@ def write(folder: Path, timing: Timing) -> None:
         PolyceraError: where the disk refuses it.
     """
     atomic.write(folder / TIMING, _text(timing))
+
+
+def rewrite(folder: Path, before: Timing, **changes: Any) -> None:
+    """Write the file of a run from what is known already and what is new.
+
+    Args:
+        folder: the run; the file gets its identity.
+        before: what is known.
+        changes: attribute -> new value.
+
+    Raises:
+        PolyceraError: where the disk refuses it, or the manifest of the run was changed.
+    """
+    write(folder, msgspec.structs.replace(before, run=manifest.identity(folder), **changes))
 
 
 def read(folder: Path, identity: str) -> Timing:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from polycera import evaluation
 from polycera.callbacks.progress import PHASES, Progress
 from polycera.callbacks.score_scale import MEANS
 from polycera.callbacks.watched_metrics import watched
@@ -176,7 +177,7 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
     finally:
         backend.set_random_state(random_state)
         bar.stop()
-    thresholds = result.by_task(result.thresholds())
+    thresholds = evaluation.by_task(result.thresholds(), result.model.layout)
     return FittedNetwork(
         spec, prepared.tasks, prepared.encoder, result.history, thresholds, result.model
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -42,9 +41,8 @@ class PreparedTable:
         warnings: a sentence each.
         copies: for each row the number of its kind, where some rows are equal in all columns that
             are used; or None.
-        known_labels: those of `labels` that were encoded while the table was looked at.
         labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
-            row of no part. Encoded when they are first used.
+            row of no part.
     """
 
     table: Table
@@ -55,17 +53,7 @@ class PreparedTable:
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     copies: Any = None
-    known_labels: Mapping[TaskName, Array] = field(default_factory=dict)
-
-    @cached_property
-    def labels(self) -> Mapping[TaskName, Array]:
-        """Return the encoded labels of all tasks: those that are known already, and the others."""
-        return {
-            task.name: self.known_labels[task.name]
-            if task.name in self.known_labels
-            else _encode_classes(self.table, task, self._used)
-            for task in self.tasks
-        }
+    labels: dict[TaskName, Array] = field(default_factory=dict)
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features [n, width] and targets by name of these rows."""
@@ -217,16 +205,13 @@ def prepare(
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    prepared = _read(source, targets, options, exclude, seed)
-    # Encoded now, so that a label that cannot be is found before anything is trained; and handed
-    # on, because `dataclasses.replace` forgets what a property has computed.
-    return dataclasses.replace(prepared, known_labels=prepared.labels)
+    return _with_all_labels(_read(source, targets, options, exclude, seed))
 
 
 def _read(
     source: Any, targets: Any, options: Data, exclude: Iterable[str], seed: int
 ) -> PreparedTable:
-    """Return what `prepare` does; labels of classes are not encoded yet."""
+    """Return what `prepare` does, without those labels of classes that need not be checked."""
     text_columns = [name for name, role in options.columns.items() if role == "category"]
     table = data.read(source, encoding=options.encoding, as_text=text_columns)
     if targets is not None and not isinstance(targets, str | Task | Mapping):
@@ -249,7 +234,7 @@ def _read(
     copies = data.copies(table, used_columns) if random_split else None
     parts = _divide(table, tasks, options.parts, seed, copies)
     encoder = Encoder.fit(table.take(parts.train), schema)
-    # Numbers now, because their scale is looked at below.
+    # Numbers now, because outliers are found among them below.
     labels |= {
         task.name: task.encode(np.asarray(data.labels(table, task)))
         for task in tasks
@@ -264,6 +249,15 @@ def _read(
     if copies is not None:
         warnings.append(_copied(copies))
     return PreparedTable(table, tasks, schema, encoder, parts, reasons, warnings, copies, labels)
+
+
+def _with_all_labels(prepared: PreparedTable) -> PreparedTable:
+    """Encode the labels of those tasks that have none yet, and return the table."""
+    # In place: a copy would encode the features again.
+    for task in prepared.tasks:
+        if task.name not in prepared.labels:
+            prepared.labels[task.name] = _encode_classes(prepared.table, task, prepared._used)
+    return prepared
 
 
 def _encode_classes(table: Table, task: Task, used: np.ndarray) -> Array:
@@ -327,7 +321,7 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
             f"one with which the run {shorten(run.path)!r} was started: its columns or their "
             "values have changed."
         )
-    return prepared
+    return _with_all_labels(prepared)
 
 
 def _roles(options: Data, exclude: Iterable[str]) -> Mapping[str, str]:

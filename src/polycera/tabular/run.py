@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import msgspec
 import numpy as np
 
 from polycera import data, evaluation, renamed
@@ -164,13 +163,7 @@ class Run(Folder):
                 atomic.write(draft / results.THRESHOLDS, manifest.page(self.thresholds))
             arrays.write(draft / folder.MODEL, variables.read(variables.weights(self.model)))
             manifest.add(draft, sorted(file.name for file in draft.iterdir()))
-            identity = manifest.identity(draft)
-            timing.write(
-                draft,
-                msgspec.structs.replace(
-                    self.timing, run=identity, seconds=self.seconds, comparison=None
-                ),
-            )
+            timing.rewrite(draft, self.timing, seconds=self.seconds, comparison=None)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -257,7 +250,7 @@ class Run(Folder):
             InputError: for a table without a target.
         """
         features, targets = self._labelled(source)
-        from polycera.model import nonfinite
+        from polycera.model import nonfinite, scores
         from polycera.model.predicting import raw_outputs
         from polycera.model.targets import encode
         from polycera.tabular.threshold_metrics import scored
@@ -266,12 +259,11 @@ class Run(Folder):
         encoded, raw = encode(model.layout, targets), raw_outputs(model, features)
         if (message := nonfinite.check_answers(model, raw, False)) is not None:
             warnings.warn(message, stacklevel=2)
-        at = (
-            evaluation.by_task(self.thresholds, model.layout) if self.thresholds is not None else {}
-        )
+        predicted = scores.predictions(model.layout, raw, model.units)
+        at = evaluation.by_task(self.thresholds, model.layout)
         return {
             name: task_scores
-            for name, task_scores in scored(model, encoded, raw, at).items()
+            for name, task_scores in scored(model, encoded, raw, predicted, at).items()
             if targets[name] is not None
         }
 

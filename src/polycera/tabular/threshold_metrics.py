@@ -12,7 +12,7 @@ import numpy as np
 
 from polycera.model.model import Model
 from polycera.model.objective import Objective
-from polycera.model.scores import Scores, exact, predictions
+from polycera.model.scores import Scores, exact
 from polycera.model.targets import TargetScaling, pack
 from polycera.tasks import Layout, Task
 from polycera.tasks.layout import Encoded
@@ -95,7 +95,11 @@ def decided(
 
 
 def scored(
-    model: Model, targets: Encoded, raw: Array, thresholds: Mapping[TaskName, Array]
+    model: Model,
+    targets: Encoded,
+    raw: Array,
+    predicted: Mapping[TaskName, Array],
+    thresholds: Mapping[TaskName, Array],
 ) -> Scores:
     """Return every metric of raw outputs, with those of predicted classes at the thresholds.
 
@@ -103,10 +107,10 @@ def scored(
         model: knows losses and target scaling.
         targets: encoded labels.
         raw: raw outputs [n, output columns] for the same rows.
+        predicted: task -> the predictions [n, p] that these are, in the user's units.
         thresholds: as for `decided`.
     """
     at_half = model.scores_of(pack(model.layout, targets, model.units), raw)
-    predicted = predictions(model.layout, raw, model.units)
     return decided(at_half, model.layout, targets, predicted, thresholds, model.units.prior)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from polycera import evaluation
 from polycera.callbacks import Gradients
 from polycera.callbacks.gradient_history import GradientHistory
 from polycera.callbacks.gradient_probe import GradientProbe
@@ -21,7 +20,6 @@ from polycera.runs.results import Thresholds
 from polycera.runs.spec import Spec
 from polycera.tabular import post_fit, recipe
 from polycera.tabular.fit_data import FitData
-from polycera.tabular.prediction_columns import Thresholds as ThresholdsByTask
 from polycera.tabular.prepare import PreparedTable
 from polycera.typing import Array, TaskName
 
@@ -67,10 +65,6 @@ class FitResult:
         return post_fit.thresholds(
             self.model, self.fit_data.checked, self.out_of_fold, self.spec, say
         )
-
-    def by_task(self, thresholds: Thresholds | None) -> ThresholdsByTask:
-        """Return thresholds as task -> [labels]; empty without any."""
-        return {} if thresholds is None else evaluation.by_task(thresholds, self.model.layout)
 
 
 def train_network(

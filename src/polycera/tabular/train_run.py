@@ -8,9 +8,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
+from polycera import evaluation
 from polycera.callbacks import Gradients, ParetoCheckpoint
 from polycera.callbacks.checkpoint import Checkpoint
 from polycera.callbacks.gradient_probe import GradientProbe
@@ -170,7 +170,8 @@ def _write(
     place, model, history = run.path, result.model, result.history
     bar.phase(PHASES[1])
     thresholds = result.thresholds(say)
-    reported = _reported(prepared, result, result.by_task(thresholds))
+    at = evaluation.by_task(thresholds, model.layout)
+    reported = _reported(prepared, result, at)
     quality = post_fit.measured(
         model, reported.part, reported.encoded, reported.predicted, reported.at, result.spec
     )
@@ -214,10 +215,7 @@ def _write(
     written.append(results.SHARING)
     arrays.write(place / folder.MODEL, variables.read(variables.weights(model)))
     written += [f"{folder.EPOCHS}/{file.name}" for file in kept_epochs.files(place / folder.EPOCHS)]
-    identity = manifest.identity(place)
-    timing.write(
-        place, msgspec.structs.replace(run.timing, run=identity, seconds=round(seconds, 2))
-    )
+    timing.rewrite(place, run.timing, seconds=round(seconds, 2))
     manifest.add(place, [*written, folder.MODEL])
 
 
@@ -269,10 +267,13 @@ def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows)
     """
     model, fit_data, at = result.model, result.fit_data, reported.at
     metrics: dict[str, Any] = {"part": reported.part}
-    if result.out_of_fold_raw is not None and fit_data.checked is not None:
-        metrics["validation"] = _scored(model, fit_data.checked[1], result.out_of_fold_raw, at)
+    raw, predicted = result.out_of_fold_raw, result.out_of_fold
+    if raw is not None and predicted is not None and fit_data.checked is not None:
+        metrics["validation"] = _scored(model, fit_data.checked[1], raw, predicted, at)
     if reported.raw is not None:
-        metrics[reported.part] = _scored(model, reported.encoded, reported.raw, at)
+        metrics[reported.part] = _scored(
+            model, reported.encoded, reported.raw, reported.predicted, at
+        )
     counts = {name: len(rows) for name, rows in prepared.named_parts.items()}
     if fit_data.fold_mask is not None:
         counts |= {"train": len(fit_data.rows), "validation": len(fit_data.rows)}
@@ -284,9 +285,13 @@ def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows)
 
 
 def _scored(
-    model: Model, encoded: Encoded, raw: Array, at: prediction_columns.Thresholds
+    model: Model,
+    encoded: Encoded,
+    raw: Array,
+    predicted: post_fit.Predictions,
+    at: prediction_columns.Thresholds,
 ) -> dict[str, Any]:
     """Return every metric as plain values; one that is not defined on these rows is None."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return as_values(scored(model, encoded, raw, at))
+        return as_values(scored(model, encoded, raw, predicted, at))
