@@ -27,15 +27,14 @@ FEWEST_KINDS = 3
 """Minimum number of different rows that can be divided into three parts."""
 
 
-@dataclass(frozen=True)
-class PreparedTable:
-    """Holds a table that is ready for training.
+@dataclass(frozen=True, kw_only=True)
+class UnderstoodTable:
+    """Holds a table, what its columns mean and how its rows are divided; nothing is encoded yet.
 
     Attributes:
         table: as it was read.
         tasks: what is predicted.
         schema: what each other column is.
-        encoder: fitted to the training rows.
         parts: which rows train, validate and test.
         reasons: task name -> why it is of its kind.
         warnings: a sentence each.
@@ -48,12 +47,31 @@ class PreparedTable:
     table: Table
     tasks: list[Task]
     schema: Schema
-    encoder: Encoder
     parts: Split
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     copies: Any = None
     labels: dict[TaskName, Array] = field(default_factory=dict)
+
+    @property
+    def named_parts(self) -> dict[str, Any]:
+        """Return the indices of the rows of each part, by its name."""
+        return {
+            "train": self.parts.train,
+            "validation": self.parts.validation,
+            "test": self.parts.test,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTable(UnderstoodTable):
+    """Holds a table that is ready for training.
+
+    Attributes:
+        encoder: fitted to the training rows.
+    """
+
+    encoder: Encoder
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features [n, width] and targets by name of these rows."""
@@ -133,15 +151,6 @@ class PreparedTable:
         return {name: numbers[self._place[indices]] for name, indices in self.named_parts.items()}
 
     @property
-    def named_parts(self) -> dict[str, Any]:
-        """Return the indices of the rows of each part, by its name."""
-        return {
-            "train": self.parts.train,
-            "validation": self.parts.validation,
-            "test": self.parts.test,
-        }
-
-    @property
     def learned_from(self) -> Any:
         """Return the indices of the training and validation rows, ascending."""
         return np.sort(np.concatenate([self.parts.train, self.parts.validation]))
@@ -212,13 +221,39 @@ def _read(
     source: Any, targets: Any, options: Data, exclude: Iterable[str], seed: int
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
+    if targets is None:
+        targets = ()  # refused: no target was named
+    understood = understand(source, targets, options, exclude=exclude, seed=seed)
+    encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
+    return PreparedTable(**vars(understood), encoder=encoder)
+
+
+def understand(
+    source: Any, targets: Any, options: Data, *, exclude: Iterable[str] = (), seed: int = 0
+) -> UnderstoodTable:
+    """Read a table, infer what its columns mean, and divide its rows.
+
+    Args:
+        source: whatever `polycera.data.read` takes.
+        targets: whatever `polycera.data.tasks_for` takes; None for no target: all columns are
+            inputs.
+        options: encoding, roles that are declared, and the parts.
+        exclude: columns to leave out.
+        seed: of the split.
+
+    Raises:
+        UnknownName, InputError: with one sentence on what is wrong with the table.
+    """
     text_columns = [name for name, role in options.columns.items() if role == "category"]
     table = data.read(source, encoding=options.encoding, as_text=text_columns)
-    if targets is not None and not isinstance(targets, str | Task | Mapping):
-        targets = list(targets)  # an iterator could be read only once
-    table = table.labelled(data.target_columns_of(targets))
+    tasks: list[Task] = []
+    reasons: dict[str, str] = {}
     labels: dict[TaskName, Array] = {}
-    tasks, reasons = data.tasks_for(table, targets, labels)
+    if targets is not None:
+        if not isinstance(targets, str | Task | Mapping):
+            targets = list(targets)  # an iterator could be read only once
+        table = table.labelled(data.target_columns_of(targets))
+        tasks, reasons = data.tasks_for(table, targets, labels)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, target_columns, _roles(options, exclude))
     # Computed on the whole table, because the warnings name its row numbers.
@@ -233,7 +268,6 @@ def _read(
     # Only a random split may place copies; a declared split, groups or time decide it themselves.
     copies = data.copies(table, used_columns) if random_split else None
     parts = _divide(table, tasks, options.parts, seed, copies)
-    encoder = Encoder.fit(table.take(parts.train), schema)
     # Numbers now, because outliers are found among them below.
     labels |= {
         task.name: task.encode(np.asarray(data.labels(table, task)))
@@ -248,7 +282,16 @@ def _read(
     ]
     if copies is not None:
         warnings.append(_copied(copies))
-    return PreparedTable(table, tasks, schema, encoder, parts, reasons, warnings, copies, labels)
+    return UnderstoodTable(
+        table=table,
+        tasks=tasks,
+        schema=schema,
+        parts=parts,
+        reasons=reasons,
+        warnings=warnings,
+        copies=copies,
+        labels=labels,
+    )
 
 
 def _with_all_labels(prepared: PreparedTable) -> PreparedTable:
