@@ -61,7 +61,7 @@ def predict(
     file
         A table with the columns that training used.
     output
-        A .csv or .parquet file; without it the answers are printed as CSV.
+        A .csv, .parquet or .xlsx file; without it the answers are printed as CSV.
     safe_csv
         Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
     json_

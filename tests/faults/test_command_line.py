@@ -331,8 +331,8 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "word for a number": (("predict", "run", "word.csv"), ["'a'", "number", "row 0", "'hello'"]),
     "infinite at predict": (("predict", "run", "infinite.csv"), ["'a'", "infinite", "row 0"]),
     "answers of no format": (
-        ("predict", "run", "good.csv", "-o", "x.xlsx"),
-        ["'x.xlsx'", ".csv or .parquet"],
+        ("predict", "run", "good.csv", "-o", "x.xls"),
+        ["'x.xls'", ".csv, .parquet or .xlsx"],
     ),
     "answers into no folder": (
         ("predict", "run", "good.csv", "-o", "no/x.csv"),
@@ -808,9 +808,10 @@ def test_what_is_new_at_predict_time_is_a_note(
 
 
 def test_answers_to_a_file(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """CSV, Parquet, stdout and JSON hold the same; with --json stdout holds only the report."""
+    """The files, stdout and JSON hold the same; with --json stdout holds only the report."""
     pyarrow = pytest.importorskip("pyarrow.parquet")
-    for name in ("x.csv", "x.parquet"):
+    calamine = pytest.importorskip("python_calamine")
+    for name in ("x.csv", "x.parquet", "x.xlsx"):
         assert call("predict", "run", "no-targets.csv", "-o", tmp_path / name, "--json") == 0
         assert json.loads(capsys.readouterr().out) == {"output": str(tmp_path / name), "rows": ROWS}
     assert call("predict", "run", "no-targets.csv") == 0
@@ -819,6 +820,11 @@ def test_answers_to_a_file(work: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert call("predict", "run", "no-targets.csv", "--json") == 0
     columns = json.loads(capsys.readouterr().out)
     assert columns == pyarrow.read_table(tmp_path / "x.parquet").to_pydict()
+    names, *cells = calamine.load_workbook(tmp_path / "x.xlsx").get_sheet_by_index(0).to_python()
+    assert names == list(columns)
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        # A workbook holds 16 digits of a number.
+        assert list(column) == pytest.approx(columns[name], rel=1e-15), name
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert [float(row["revenue"]) for row in rows] == columns["revenue"]
     assert [row["churn"] for row in rows] == columns["churn"]
