@@ -823,8 +823,10 @@ def test_answers_to_a_file(work: Path, tmp_path: Path, capsys: pytest.CaptureFix
     names, *cells = calamine.load_workbook(tmp_path / "x.xlsx").get_sheet_by_index(0).to_python()
     assert names == list(columns)
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        # A workbook holds 16 digits of a number.
-        assert list(column) == pytest.approx(columns[name], rel=1e-15), name
+        if isinstance(column[0], float):  # a workbook holds 16 digits of a number
+            assert list(column) == pytest.approx(columns[name], rel=1e-15), name
+        else:
+            assert list(column) == columns[name], name
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert [float(row["revenue"]) for row in rows] == columns["revenue"]
     assert [row["churn"] for row in rows] == columns["churn"]
