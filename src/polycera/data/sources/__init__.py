@@ -1,0 +1,8 @@
+"""Open any source of rows: files, folders, databases, SQL, standard input; one file a kind."""
+
+from __future__ import annotations
+
+from polycera.data.sources.open_source import open_source as open
+from polycera.data.sources.rows import SourceRows
+
+__all__ = ["SourceRows", "open"]
