@@ -11,7 +11,7 @@ from polycera.errors import PolyceraError
 
 
 @contextmanager
-def file(chunks: Iterable[bytes], suffix: str = "") -> Iterator[Path]:
+def file(chunks: Iterable[bytes | bytearray | memoryview], suffix: str = "") -> Iterator[Path]:
     """Yield the path of a temporary file of these bytes; it is removed at the end.
 
     Raises:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from polycera.data.sources import text_files
+from polycera.data.sources import postgres, text_files
 from polycera.data.sources.rows import SourceRows
 from polycera.errors import InputError, shorten
 
@@ -20,7 +20,8 @@ def open_source(
     """Return the rows of a file.
 
     Args:
-        source: path of a .csv, .tsv or .txt file, which may be packed (.gz, .zst).
+        source: path of a .csv, .tsv or .txt file, which may be packed (.gz, .zst);
+            or the address of a table, postgresql://user@host/database?table=name.
         encoding: encoding of a file of text; None: what the file shows.
         exclude: columns that are not read; what is in them is never a fault.
 
@@ -31,6 +32,8 @@ def open_source(
         >>> sources.open("customers.csv").types  # doctest: +SKIP
         {'age': 'VARCHAR', 'town': 'VARCHAR'}
     """
+    if postgres.is_address(source):
+        return postgres.read(str(source), exclude=exclude)
     path = Path(source)
     label = f"File {shorten(path)!r}"
     check_file(path, label)
