@@ -43,8 +43,13 @@ OTHER_DOORS = {(f"{PACKAGE}.tasks.keras_losses", "_fn_kwargs")}
 # Names of named tuples that are public by their documentation.
 PUBLIC_OF_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 # `storage` writes as it likes, the others only what is listed. Keras saves a model itself, to where
-# `runs` says.
-WRITERS = {"model": {"save", "save_weights"}, "tabular": {"save"}, "callbacks": {"save"}}
+# `runs` says; DuckDB copies a relation into a temporary folder that `storage` made.
+WRITERS = {
+    "data": {"to_parquet"},
+    "model": {"save", "save_weights"},
+    "tabular": {"save"},
+    "callbacks": {"save"},
+}
 WRITES = {
     *(
         "write_text",

@@ -35,3 +35,11 @@ def folder() -> Iterator[Path]:
     """Yield a temporary folder, which is removed at the end with everything in it."""
     with tempfile.TemporaryDirectory(prefix="polycera-", ignore_cleanup_errors=True) as place:
         yield Path(place)
+
+
+@contextmanager
+def named(path: Path, name: str) -> Iterator[Path]:
+    """Yield a temporary file's path under another name beside it."""
+    renamed = path.with_name(name)
+    path.rename(renamed)
+    yield renamed

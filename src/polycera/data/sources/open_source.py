@@ -1,48 +1,212 @@
-"""Open whatever names a table outside of Python: the one door."""
+"""Open whatever names a table outside of Python's memory: the one door."""
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote
 
-from polycera.data.sources import postgres, text_files
+from polycera.data.sources import (
+    duckdb_files,
+    excel,
+    json_lines,
+    parquet,
+    postgres,
+    queries,
+    sqlite,
+    text_files,
+)
 from polycera.data.sources.rows import SourceRows
 from polycera.errors import InputError, shorten
+from polycera.storage import temporary
+
+STANDARD_INPUT = "-"
+READABLE = (
+    ".csv, .tsv, .txt, .jsonl (also .gz, .zst), .parquet, .xlsx, .sqlite, .db and .duckdb can be "
+    "read"
+)
+MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"PAR1", ".parquet"),
+    (b"PK\x03\x04", ".xlsx"),
+    (b"SQLite format 3\0", ".sqlite"),
+    (b"\x1f\x8b", ".csv.gz"),
+    (b"\x28\xb5\x2f\xfd", ".csv.zst"),
+    (b"{", ".jsonl"),
+    (b"[{", ".jsonl"),
+)
+"""First bytes of what comes on standard input -> what it is; anything else is text."""
+
+
+def is_source(source: Any) -> bool:
+    """Return whether `open_source` is the door for it: a path, an address, a DuckDB relation."""
+    return isinstance(source, str | os.PathLike) or duckdb_files.is_relation(source)
 
 
 def open_source(
-    source: str | os.PathLike[str],
+    source: Any = None,
     *,
     encoding: str | None = None,
+    sql: str | None = None,
+    sheet: str | None = None,
     exclude: Collection[str] = (),
 ) -> SourceRows:
-    """Return the rows of a file.
+    """Return the rows of a source that is not in Python's memory.
 
     Args:
-        source: path of a .csv, .tsv or .txt file, which may be packed (.gz, .zst);
-            or the address of a table, postgresql://user@host/database?table=name.
+        source: path of a file of text (.csv, .tsv, .txt) or JSON lines, both also .gz and .zst; of
+            a Parquet file, a folder of such files or a pattern (data/*.parquet); of a workbook, an
+            SQLite or a DuckDB file, of which ?table=NAME chooses a table; the address of a table
+            of PostgreSQL (postgresql://user@host/database?table=NAME); `-`, standard input; a
+            DuckDB relation. None with `sql` alone.
         encoding: encoding of a file of text; None: what the file shows.
+        sql: one SELECT statement, in which the rows of the source are the table `source`; without
+            a source it names files itself. Of a database without a table it is the database's own.
+        sheet: name of a workbook's sheet; None: the first.
         exclude: columns that are not read; what is in them is never a fault.
 
     Raises:
         InputError: one sentence on what is wrong with the source, and where.
+        MissingExtra: for a workbook without python-calamine, for PostgreSQL without psycopg.
 
     Examples:
-        >>> sources.open("customers.csv").types  # doctest: +SKIP
-        {'age': 'VARCHAR', 'town': 'VARCHAR'}
+        >>> rows = open_source(sql="select 1 as rooms, 'Oslo' as town")
+        >>> rows.types
+        {'rooms': 'INTEGER', 'town': 'VARCHAR'}
     """
-    if postgres.is_address(source):
-        return postgres.read(str(source), exclude=exclude)
-    path = Path(source)
-    label = f"File {shorten(path)!r}"
+    if source is None:
+        if sql is None:
+            raise InputError("Name a table, or give a SELECT statement.")
+        return queries.run(sql, encoding=encoding, exclude=exclude)
+    # Columns are left out of the answer of a statement, which may use them.
+    inner: Collection[str] = exclude if sql is None else ()
+    if duckdb_files.is_relation(source):
+        rows = duckdb_files.relation(source, exclude=inner)
+    elif str(source) == STANDARD_INPUT:
+        rows = _standard_input(encoding, sheet, inner)
+    elif postgres.is_address(source):
+        if sql is not None and not postgres.names_table(source):
+            return postgres.read(source, sql=sql, exclude=exclude)
+        rows = postgres.read(source, exclude=inner)
+    else:
+        path, table, is_named = _split(str(source))
+        label = f"File {shorten(path)!r}"
+        if is_named or is_database(path):
+            check_file(path, label)
+            if table is None and sql is not None:
+                return _database(path, label, None, sql, exclude)
+            rows = _database(path, label, table, None, inner)
+        else:
+            rows = _file(path, label, encoding, sheet, inner)
+    return rows if sql is None else queries.run(sql, rows, encoding=encoding, exclude=exclude)
+
+
+def _split(source: str) -> tuple[Path, str | None, bool]:
+    """Return the path, the table that is named, and whether a database is: duckdb:a.db?table=t."""
+    prefix = next((name for name in ("duckdb:", "sqlite:") if source.startswith(name)), "")
+    if not prefix and not ("?table=" in source and not Path(source).exists()):
+        return Path(source), None, False
+    name, _, query = source.removeprefix(prefix).partition("?")
+    options = parse_qs(query, keep_blank_values=True)
+    if set(options) - {"table"} or len(options.get("table", [])) > 1:
+        raise InputError(
+            f"{shorten(source)!r} has {shorten(query)!r} after its name; "
+            "?table=NAME is all that can be said there."
+        )
+    return Path(unquote(name).removeprefix("//")), options.get("table", [None])[0], True
+
+
+def is_database(path: Path) -> bool:
+    """Return whether a file is a database, by its name and its first bytes."""
+    return path.suffix.lower() in (*sqlite.ENDINGS, ".duckdb", ".ddb") and path.is_file()
+
+
+def _database(
+    path: Path, label: str, table: str | None, sql: str | None, exclude: Collection[str]
+) -> SourceRows:
+    kind = sqlite if _begin(path, label).startswith(sqlite.MAGIC) else duckdb_files
+    return kind.read(path, label, table=table, sql=sql, exclude=exclude)
+
+
+def _file(
+    path: Path,
+    label: str,
+    encoding: str | None,
+    sheet: str | None,
+    exclude: Collection[str],
+    keep: Literal["view", "table"] = "view",
+) -> SourceRows:
+    """Return the rows of a file, by its ending."""
+    if (files := _several(path)) is not None:
+        label = f"{'Folder' if path.is_dir() else 'The pattern'} {shorten(path)!r}"
+        return parquet.read(files, label, partitioned=True, exclude=exclude)
     check_file(path, label)
     ending, packed = _ending(path)
     if ending in text_files.ENDINGS:
         return text_files.read(path, label, packed=packed, encoding=encoding, exclude=exclude)
-    raise InputError(
-        f"{label} has the extension {path.suffix!r}; .csv, .tsv, .txt (also .gz, .zst) can be read."
-    )
+    if ending in json_lines.ENDINGS:
+        unpack = text_files.PACKED[packed] if packed else None
+        return json_lines.read(path, label, packed=unpack, exclude=exclude)
+    if ending in parquet.ENDINGS and not packed:
+        return parquet.read([path], label, exclude=exclude, keep=keep)
+    if ending in excel.ENDINGS and not packed:
+        return excel.read(path, label, sheet=sheet, exclude=exclude)
+    if is_database(path):
+        return _database(path, label, None, None, exclude)
+    raise InputError(f"{label} has the extension {path.suffix!r}; {READABLE}.")
+
+
+def _several(path: Path) -> list[Path] | None:
+    """Return the files of a folder or of a pattern; None for the path of one file."""
+    try:
+        if path.is_dir():
+            return parquet.files_in(path, f"Folder {shorten(path)!r}")
+        if path.exists() or not glob.has_magic(str(path)):
+            return None
+    except OSError:  # a name too long: `check_file` says it
+        return None
+    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+    if not found:
+        raise InputError(f"No file has a name like {shorten(path)!r}.")
+    other = next((file for file in found if file.suffix.lower() not in parquet.ENDINGS), None)
+    if other is not None:
+        raise InputError(
+            f"The pattern {shorten(path)!r} takes in {shorten(other)!r}; several files are read as "
+            "one table where all of them are .parquet."
+        )
+    return found
+
+
+def _standard_input(
+    encoding: str | None, sheet: str | None, exclude: Collection[str]
+) -> SourceRows:
+    """Return the rows that come on standard input; what they are is seen by their first bytes."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError(
+            "Nothing comes on standard input: send a table to it, as in 'polycera fit - < a.csv'."
+        )
+    with temporary.file(_chunks(sys.stdin.buffer)) as path:
+        start = _begin(path, "Standard input").lstrip()
+        ending = next((ending for magic, ending in MAGIC if start.startswith(magic)), ".csv")
+        with temporary.named(path, f"table{ending}") as named:
+            return _file(named, "Standard input", encoding, sheet, exclude, keep="table")
+
+
+def _chunks(stream: Any) -> Iterator[bytes]:
+    while chunk := stream.read(2**20):
+        yield chunk
+
+
+def _begin(path: Path, label: str) -> bytes:
+    """Return the first bytes of a file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError as error:
+        raise InputError(f"{label} cannot be opened: {error.strerror}.") from None
 
 
 def _ending(path: Path) -> tuple[str, str | None]:
@@ -56,11 +220,9 @@ def _ending(path: Path) -> tuple[str, str | None]:
 def check_file(path: Path, label: str) -> None:
     """Raise where a path is not that of a file."""
     try:
-        is_folder, is_there, is_file = path.is_dir(), path.exists(), path.is_file()
+        is_there, is_file = path.exists(), path.is_file()
     except OSError as error:  # a name too long, a folder that may not be entered
         raise InputError(f"{label} cannot be opened: {error.strerror}.") from None
-    if is_folder:
-        raise InputError(f"{label} is a directory; the path of one file is expected.")
     if not is_there:
         folder = shorten(path.absolute().parent)
         raise InputError(f"{label} does not exist; the folder looked in is {folder!r}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from polycera.data.sources import connections
@@ -82,9 +82,14 @@ def read(address: str, *, sql: str | None = None, exclude: Collection[str] = ())
     return rows
 
 
-def is_address(source: object) -> bool:
+def is_address(source: object) -> TypeGuard[str]:
     """Return whether a source is the address of a PostgreSQL database."""
     return isinstance(source, str) and source.startswith(SCHEMES)
+
+
+def names_table(address: str) -> bool:
+    """Return whether an address names a table, beside the database."""
+    return _divided(address)[1] is not None
 
 
 def without_password(address: str) -> str:

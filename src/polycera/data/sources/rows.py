@@ -37,6 +37,7 @@ class SourceRows:
         said: sentences on how the source was read, where that was a choice.
         encoding: encoding of a file of text; None for other sources.
         left_out: excluded columns that the source has.
+        categorical: columns that the source declares as levels, though they may hold numbers.
         names: name -> name in SQL, of those that differ: SQL does not tell 'a' from 'A'.
     """
 
@@ -48,6 +49,7 @@ class SourceRows:
     said: tuple[str, ...] = ()
     encoding: str | None = None
     left_out: tuple[str, ...] = ()
+    categorical: frozenset[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)
 
     def quoted(self, name: str) -> str:

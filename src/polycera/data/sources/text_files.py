@@ -37,6 +37,8 @@ def read(
     packed: str | None = None,
     encoding: str | None = None,
     exclude: Collection[str] = (),
+    connection: duckdb.DuckDBPyConnection | None = None,
+    table: str = "rows",
 ) -> SourceRows:
     """Read a file of text whole, each column as text.
 
@@ -49,26 +51,30 @@ def read(
         packed: ".gz" or ".zst" where the file is packed.
         encoding: encoding of the text; None: UTF-8, or what the file shows, which is said.
         exclude: columns that are not read.
+        connection: where the rows go; default: a new one.
+        table: name of the table that is made there.
 
     Raises:
         InputError: nothing in it, no row, a ragged row, a column twice, binary content, another
             encoding.
     """
     said: list[str] = []
-    connection = connections.connect()
+    connection = connection or connections.connect()
+    relation = connections.quoted(table)
     start = _start(connection, path, packed, label)
     found = encodings.of(start, encoding, label, said)
     try:
-        return _read(connection, path, label, packed, found, start, exclude, said)
+        return _read(connection, relation, path, label, packed, found, start, exclude, said)
     except UnicodeDecodeError as error:
         # Beyond the first bytes: the file is read once more, as what it turns out to be.
         said = []
         found = encodings.western(error.object, label, said, guess=encoding is None, far=True)
-        return _read(connection, path, label, packed, found, start, exclude, said)
+        return _read(connection, relation, path, label, packed, found, start, exclude, said)
 
 
 def _read(
     connection: duckdb.DuckDBPyConnection,
+    relation: str,
     path: Path,
     label: str,
     packed: str | None,
@@ -89,10 +95,11 @@ def _read(
     wanted = [name for name in names if name not in set(exclude)]
     if not wanted:
         raise InputError(f"All columns of {label} are excluded: {listing(names)}.")
-    _load(connection, path, label, packed, encoding, written, [given[name] for name in wanted])
+    chosen = [given[name] for name in wanted]
+    _load(connection, relation, path, label, packed, encoding, written, chosen)
     rows = SourceRows(
         connection,
-        '"rows"',
+        relation,
         dict.fromkeys(wanted, TEXT),
         label,
         written=True,
@@ -111,6 +118,7 @@ def _read(
 
 def _load(
     connection: duckdb.DuckDBPyConnection,
+    relation: str,
     path: Path,
     label: str,
     packed: str | None,
@@ -118,7 +126,7 @@ def _load(
     written: Dialect,
     wanted: list[str],
 ) -> None:
-    """Fill the table `rows` of a connection."""
+    """Fill a table of a connection."""
     import duckdb
 
     with ExitStack() as stack:
@@ -126,7 +134,7 @@ def _load(
             chunks = _as_utf8(path, packed, encoding, label)
             path, packed = stack.enter_context(temporary.file(chunks)), None
         try:
-            connection.execute(_query(path, packed, written, wanted))
+            connection.execute(_query(relation, path, packed, written, wanted))
         except duckdb.Error as error:
             if packed == ".zst":
                 raise InputError(f"{label} cannot be read: {_explained(error)}") from None
@@ -135,11 +143,13 @@ def _load(
             clean = stack.enter_context(temporary.file(_rewritten(path, packed, written)))
             plain = Dialect(",", '"', '"', 1, written.header, unnamed=written.unnamed)
             with connections.one_sentence(f"{label} cannot be read"):
-                connection.execute(_query(clean, None, plain, wanted))
+                connection.execute(_query(relation, clean, None, plain, wanted))
 
 
-def _query(path: Path, packed: str | None, written: Dialect, wanted: list[str]) -> str:
-    """Return the statement that reads a file into the table `rows`."""
+def _query(
+    relation: str, path: Path, packed: str | None, written: Dialect, wanted: list[str]
+) -> str:
+    """Return the statement that reads a file into a table."""
     literal = connections.text
     given = list(connections.sql_names(written.names).values())
     columns = ", ".join(f"{literal(f'c{place}')}: 'VARCHAR'" for place in range(len(given)))
@@ -163,7 +173,7 @@ def _query(path: Path, packed: str | None, written: Dialect, wanted: list[str]) 
     listed = ", ".join(f"{name} = {value}" for name, value in options.items())
     blank = " where c0 is not null" if len(given) == 1 else ""
     return (
-        'create or replace table "rows" as '
+        f"create or replace table {relation} as "
         f"select {chosen} from read_csv({literal(str(path))}, {listed}){blank}"
     )
 
