@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from polycera.estimators import PolyceraRegressor as PolyceraRegressor
     from polycera.experiments.compare_separate import compare_separate as compare_separate
     from polycera.experiments.compare_weightings import compare_weightings as compare_weightings
+    from polycera.inspection.inspect_table import inspect as inspect
     from polycera.interpretation.describe_network import describe_network as describe_network
     from polycera.model.adopt import adopt as adopt
     from polycera.model.model import Model as Model
@@ -67,6 +68,7 @@ __all__ = [
     "describe_network",
     "diagnostics",
     "fit",
+    "inspect",
     "layers",
     "load",
     "plot",
@@ -94,6 +96,7 @@ PLACES = {
     "compare_weightings": "polycera.experiments.compare_weightings",
     "describe_network": "polycera.interpretation.describe_network",
     "fit": "polycera.tabular.fit",
+    "inspect": "polycera.inspection.inspect_table",
     "load": "polycera.tabular.run",
     "plot": "polycera.reports",
     "report": "polycera.reports",

@@ -16,7 +16,7 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
-from polycera_cli import comparing, describing, predict, reporting, training, verifying  # noqa: F401 - each puts its commands on the app
+from polycera_cli import comparing, describing, inspecting, predict, reporting, training, verifying  # noqa: F401 - each puts its commands on the app
 from polycera_cli.app import app, sort_commands
 from polycera_cli.old_words import renamed
 from polycera_cli.output import complain, settings

@@ -20,7 +20,7 @@ app = App(
 )
 
 ORDER = (
-    *("fit", "predict", "evaluate", "report", "plot", "resume", "pick"),
+    *("fit", "inspect", "predict", "evaluate", "report", "plot", "resume", "pick"),
     *(
         "compare-separate",
         "compare-weightings",

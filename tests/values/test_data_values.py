@@ -28,7 +28,7 @@ from polycera.data import (
     strata,
     tasks_for,
 )
-from polycera.data.association import _correlations, _ranks
+from polycera.data.association import correlations, ranks
 from polycera.tasks import Binary, Count, Multiclass, Multilabel, Ordinal, Quantile, Regression
 
 pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
@@ -377,17 +377,17 @@ def test_strata_are_those_of_the_first_task_with_enough_of_each() -> None:
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
-def test_correlations_with_gaps_are_those_of_pandas(rng: np.random.Generator, method: str) -> None:
+def testcorrelations_with_gaps_are_those_of_pandas(rng: np.random.Generator, method: str) -> None:
     values = rng.normal(size=(80, 6)).round(1) + np.arange(6) * 1e3
     values[rng.random(values.shape) < 0.2] = np.nan
     values[:, 4] = values[:, 0] ** 3
     ours = (
         values
         if method == "pearson"
-        else np.stack([_ranks(values[:, [i]])[:, 0] for i in range(6)], axis=1)
+        else np.stack([ranks(values[:, [i]])[:, 0] for i in range(6)], axis=1)
     )
     theirs = (pd.DataFrame(ours).corr()).to_numpy()
-    assert _correlations(ours[:, :3], ours[:, 3:]) == pytest.approx(theirs[:3, 3:], abs=1e-9)
+    assert correlations(ours[:, :3], ours[:, 3:]) == pytest.approx(theirs[:3, 3:], abs=1e-9)
     whole = pd.DataFrame(values).rank() if method == "spearman" else pd.DataFrame(values)
     assert ours == pytest.approx(whole.to_numpy(), nan_ok=True)
 

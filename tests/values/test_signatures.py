@@ -10,6 +10,7 @@ import pytest
 import polycera as pc
 from polycera.tasks.from_config import KINDS
 from polycera.tasks.task import Task, TaskOptions
+from polycera_cli import inspecting, training
 
 pytestmark = pytest.mark.nobackend
 
@@ -76,3 +77,31 @@ def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
                 "rest"
             )
             assert base is object or rest is None or rest.annotation == "Unpack[TaskOptions]"
+
+
+OF_TRAINING = {
+    *("loss_weights", "out", "spec", "score_weights", "threshold", "preset", "network", "training"),
+    *("checkpoint_every", "resume", "progress", "say"),
+}
+"""Arguments of `pc.fit` that say nothing of how the table is read."""
+OPTIONS_OF_TRAINING = {
+    *("folds", "max_steps", "batch_size", "weighting", "balancing", "gradients", "preference"),
+    *("guard", "fast", "loss_weight", "score_weight"),
+} | OF_TRAINING
+"""Options of `polycera fit` of the same kind."""
+
+
+def test_inspect_takes_what_fit_takes_about_the_table() -> None:
+    fit, seen = (inspect.signature(each).parameters for each in (pc.fit, pc.inspect))
+    assert set(seen) == set(fit) - OF_TRAINING
+    assert {name: one.default for name, one in seen.items() if name != "source"} == {
+        name: one.default for name, one in fit.items() if name in seen and name != "source"
+    }
+
+
+def test_the_command_inspect_takes_the_options_of_fit_about_the_table() -> None:
+    fit, seen = (inspect.signature(each).parameters for each in (training.fit, inspecting.inspect))
+    assert set(seen) - {"source"} == set(fit) - OPTIONS_OF_TRAINING - {"file", "source"}
+    for name, one in seen.items():
+        if name != "source":
+            assert (one.default, one.annotation) == (fit[name].default, fit[name].annotation), name

@@ -20,18 +20,18 @@ _SCREEN = 0.99
 
 def candidates(inputs: Floats, goals: Floats) -> list[tuple[int, int]]:
     """Return index pairs (i, j) of columns that are similar in a sample [n, k], [n, m]."""
-    near = np.abs(_correlations(inputs, goals)) >= _SCREEN
+    near = np.abs(correlations(inputs, goals)) >= _SCREEN
     # With two values, ranks correlate exactly as the values do. Only others are ranked.
     left, right = (
         np.flatnonzero([has_many(column) for column in part.T]) for part in (inputs, goals)
     )
     if len(left) and len(right):
-        ranked = _correlations(_ranks(inputs[:, left]), _ranks(goals[:, right]))
+        ranked = correlations(ranks(inputs[:, left]), ranks(goals[:, right]))
         near[np.ix_(left, right)] |= np.abs(ranked) >= _SCREEN
     return [(int(i), int(j)) for i, j in np.argwhere(near)]
 
 
-def _correlations(left: Floats, right: Floats) -> Floats:
+def correlations(left: Floats, right: Floats) -> Floats:
     """Return Pearson's correlation [k, m] of columns [n, k] and [n, m].
 
     Only rows in which both have values count. 0 where it is undefined.
@@ -74,15 +74,15 @@ def correlation(left: Floats, right: Floats) -> str | None:
     if (a == b).all():
         return f"equal in all {len(a)} rows"
     for measure, value in (
-        ("correlation", _correlations(a, b)),
-        ("rank correlation", _correlations(_ranks(a), _ranks(b))),
+        ("correlation", correlations(a, b)),
+        ("rank correlation", correlations(ranks(a), ranks(b))),
     ):
         if abs(value[0, 0]) >= COPY:
             return f"{measure} {value[0, 0]:.4f} over {len(a)} rows"
     return None
 
 
-def _ranks(columns: Floats) -> Floats:
+def ranks(columns: Floats) -> Floats:
     """Return the ranks [n, k] of each column's values; ties share their mean; NaN where missing."""
     return np.stack([_rank(column) for column in columns.T], axis=1)
 

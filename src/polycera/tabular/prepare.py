@@ -37,7 +37,8 @@ class UnderstoodTable:
         schema: what each other column is.
         parts: which rows train, validate and test.
         reasons: task name -> why it is of its kind.
-        warnings: a sentence each.
+        warnings: a sentence each, those on leaks among them.
+        leaks: a sentence for each input that may give a target away.
         copies: for each row the number of its kind, where some rows are equal in all columns that
             are used; or None.
         labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
@@ -50,6 +51,7 @@ class UnderstoodTable:
     parts: Split
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
     copies: Any = None
     labels: dict[TaskName, Array] = field(default_factory=dict)
 
@@ -274,9 +276,10 @@ def understand(
         for task in tasks
         if task.name not in labels and not isinstance(task, ClassTask)
     }
+    leaks = data.leaks(table, schema, tasks)
     warnings = [
         *schema.notices,
-        *data.leaks(table, schema, tasks),
+        *leaks,
         *outlier_warnings,
         *_outlying_labels(labels, tasks),
     ]
@@ -289,6 +292,7 @@ def understand(
         parts=parts,
         reasons=reasons,
         warnings=warnings,
+        leaks=leaks,
         copies=copies,
         labels=labels,
     )

@@ -1,0 +1,190 @@
+"""Inspect a table: what `fit` would make of it, without training."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from polycera import data
+from polycera.data import Encoder, Table
+from polycera.data.column import distinct, is_missing
+from polycera.data.schema import Column
+from polycera.errors import InputError, shorten
+from polycera.inspection.between_targets import correlations
+from polycera.inspection.result import InspectedColumn, InspectedTarget, Inspection
+from polycera.runs.spec import Data, Parts, Spec, checked
+from polycera.tabular.prepare import UnderstoodTable, understand
+from polycera.tasks import Multiclass, Multilabel, Task
+from polycera.tasks.task import ClassTask
+
+MANY_LEVELS = 1_000
+"""Most levels of a column that are listed."""
+ENCODED = 50_000
+"""Most training rows that are encoded to see whether `fit` would take the table."""
+
+
+def inspect(
+    source: Any,
+    targets: Any = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    exclude: Iterable[str] = (),
+    validation: float = 0.15,
+    test: float = 0.15,
+    split: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    encoding: str = "utf-8",
+    seed: int = 0,
+) -> Inspection:
+    """Show what `pc.fit` would make of a table, without training and without importing Keras.
+
+    The table is read by the code that reads it for a training, so what is shown is what `pc.fit`
+    does with the same arguments.
+
+    Args:
+        source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of
+            columns.
+        targets: as `pc.fit` takes them; default: no target, all columns are inputs.
+        columns: name -> role, where the inferred one is wrong.
+        exclude: columns to leave out.
+        validation, test: shares of the rows.
+        split: a column that names each row's part (train, validation, test).
+        groups: a column whose groups are never divided.
+        time: a column by which rows are ordered; the last rows are the test rows.
+        encoding: of a text file.
+        seed: of the split.
+
+    Returns:
+        what was found: `columns`, `targets`, `left_out`, `said`, `parts`, `copies`, `correlations`,
+        `leaks`; it prints itself, in notebooks as tables, and `to_dict()` has it as plain values.
+
+    Raises:
+        UnknownName, InputError: with one sentence on what is wrong, as `pc.fit`.
+
+    Examples:
+        >>> import polycera as pc
+        >>> table = {"rooms": [2, 3, 3, None], "town": list("abab"), "rent": [9.5, 8.0, 7.5, 3.2]}
+        >>> found = pc.inspect(table, "rent")
+        >>> found.columns["rooms"].role, found.columns["rooms"].missing
+        ('number', 1)
+        >>> found.targets["rent"].kind, found.targets["rent"].mean
+        ('regression', 7.05)
+    """
+    parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
+    options = Data(encoding=encoding, columns=dict(columns or {}), parts=parts)
+    checked(Spec(tasks=[], data=options, seed=seed))
+    if targets is not None and isinstance(targets, Iterable) and not targets:
+        targets = None
+    understood = understand(source, targets, options, exclude=exclude, seed=seed)
+    table, tasks, schema = understood.table, understood.tasks, understood.schema
+    inputs = {column.name: _column(column, table) for column in schema.columns}
+    return Inspection(
+        source=_label(source),
+        rows=table.rows,
+        columns=inputs,
+        targets={task.name: _target(task, understood) for task in tasks},
+        left_out={name: column.reason for name, column in inputs.items() if not column.used},
+        parts={name: len(rows) for name, rows in understood.named_parts.items()} if tasks else {},
+        copies=_copies(understood, parts),
+        correlations=correlations(table, tasks),
+        leaks=understood.leaks,
+        said=understood.warnings,
+        refused=_refused(understood),
+    )
+
+
+def _label(source: Any) -> str:
+    """Return what to call a table: its path, or its type."""
+    return str(source) if isinstance(source, str | os.PathLike) else type(source).__name__
+
+
+def _column(column: Column, table: Table) -> InspectedColumn:
+    """Return what is known of a column that is not a target."""
+    values = table[column.name]
+    low, high = _range(values)
+    levels = distinct(values) if column.role in ("category", "boolean") else None
+    return InspectedColumn(
+        role=column.role,
+        reason=column.reason,
+        used=column.used,
+        missing=int(is_missing(values).sum()),
+        min=low,
+        max=high,
+        levels=None if levels is None else levels[:MANY_LEVELS],
+        distinct=None if levels is None else len(levels),
+    )
+
+
+def _range(values: np.ndarray) -> tuple[float | str | None, float | str | None]:
+    """Return the smallest and largest number, or date in ISO format, of a column; else None."""
+    if values.dtype.kind not in "fM" or is_missing(values).all():
+        return None, None
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)  # missing values are passed over
+    return (float(low), float(high)) if values.dtype.kind == "f" else (_iso(low), _iso(high))
+
+
+def _iso(moment: np.datetime64) -> str:
+    """Return a date in ISO format, to the second where it has no fraction."""
+    return str(moment).removesuffix(".000000")
+
+
+def _target(task: Task, understood: UnderstoodTable) -> InspectedTarget:
+    """Return what is known of a target."""
+    values = data.labels(understood.table, task)
+    reason = understood.reasons[task.name]
+    if isinstance(task, Multilabel) or (isinstance(task, Multiclass) and task.soft):
+        missing = np.isnan(values)
+        labels = task.labels if isinstance(task, Multilabel) else task.known_classes()
+        shares = np.where(missing, 0.0, values).sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
+        return InspectedTarget(
+            task.kind, reason, int(missing.all(axis=1).sum()), list(labels), shares.tolist()
+        )
+    missing = is_missing(values)
+    if isinstance(task, ClassTask):
+        # Each different label is encoded once.
+        rows_of = Counter(values[~missing].tolist())
+        known = np.empty(len(rows_of), dtype=object)
+        known[:] = list(rows_of)
+        encoded = task.encode(known)[:, 0].astype(np.int64)
+        classes = task.known_classes()
+        counts = np.bincount(encoded, list(rows_of.values()), minlength=len(classes))
+        shares = counts / max(counts.sum(), 1)
+        return InspectedTarget(
+            task.kind, reason, int(missing.sum()), list(classes), shares.tolist()
+        )
+    present = values[~missing]
+    return InspectedTarget(
+        task.kind,
+        reason,
+        int(missing.sum()),
+        mean=float(present.mean()),
+        min=float(present.min()),
+        max=float(present.max()),
+    )
+
+
+def _copies(understood: UnderstoodTable, parts: Parts) -> int:
+    """Return how many rows are copies of another in all columns that are used."""
+    kinds = understood.copies
+    # A split that is declared does not look for copies.
+    if kinds is None and (parts.column, parts.groups, parts.time) != (None, None, None):
+        targets = [name for task in understood.tasks for name in data.columns_of(task.name, task)]
+        kinds = data.copies(understood.table, [*understood.schema.used, *targets])
+    return 0 if kinds is None else understood.table.rows - int(kinds.max() + 1)
+
+
+def _refused(understood: UnderstoodTable) -> str | None:
+    """Return the sentence with which a training would refuse the table; None without one."""
+    rows = understood.parts.train
+    if len(rows) > ENCODED:
+        rows = rows[np.linspace(0, len(rows) - 1, ENCODED).astype(np.int64)]
+    try:
+        Encoder.fit(understood.table.take(rows), understood.schema)
+    except InputError as error:
+        return shorten(error, 500)
+    return None

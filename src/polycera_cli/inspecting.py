@@ -1,0 +1,89 @@
+"""Show what a training would make of a table: `inspect`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from polycera_cli.app import Json, Names, app
+from polycera_cli.name_values import pairs, targets
+from polycera_cli.output import need_output, print_json, printable, say
+from polycera_cli.package import package
+
+
+@app.command
+def inspect(
+    source: str,
+    *,
+    target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
+    kind: Names = None,
+    column: Names = None,
+    exclude: Names = None,
+    validation: float = 0.15,
+    test: float = 0.15,
+    split: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    encoding: str = "utf-8",
+    seed: int = 0,
+    json_: Json = False,
+) -> int:
+    """Show what `fit` would make of a table, without training: roles, kinds, missing cells, leaks, copies, correlations.
+
+    Parameters
+    ----------
+    source
+        A .csv or .parquet file.
+    target
+        A column to predict; repeat it for several. Without any, all columns are inputs.
+    kind
+        NAME=KIND where the inferred kind is wrong, as for fit.
+    column
+        NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
+    exclude
+        A column to leave out.
+    validation
+        Share of the rows used to stop the training.
+    test
+        Share of the rows on which the result is measured.
+    split
+        A column that names each row's part: train, validation, test.
+    groups
+        A column of groups; rows of one group stay in one part.
+    time
+        A column of times; the latest rows are the test rows.
+    encoding
+        Encoding of a text file.
+    seed
+        Seed of the split.
+    json_
+        Print one JSON object and nothing else.
+    """
+    need_output()
+    found = package().inspect(
+        source,
+        targets(target or [], pairs(kind, "--kind")) or None,
+        columns=pairs(column, "--column"),
+        exclude=exclude or (),
+        validation=validation,
+        test=test,
+        split=split,
+        groups=groups,
+        time=time,
+        encoding=encoding,
+        seed=seed,
+    )
+    if json_:
+        print_json(found)
+        return 0
+    from polycera.inspection.as_text import as_text
+
+    # In a pipe or a file nothing wraps a line at the width of a terminal.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 140
+    print(printable(as_text(found, width)))
+    if not target:
+        say("\nName what to predict to see its kind: -t NAME.")
+    return 0
