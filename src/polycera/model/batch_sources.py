@@ -315,19 +315,23 @@ def listing_of(parts: list[str], limit: int = 5) -> str:
     return ", ".join(parts[:limit]) + more
 
 
-def adapted(model: Any, y: Any, steps: int | None) -> None:
+def adapted(model: Any, y: Any, steps: int | None, sample_weight: Any = None) -> None:
     """Take the target scaling from labels, a source or numbers, as `Model.adapt` does."""
     layout = model.layout
+    given_numbers = isinstance(y, Mapping) and any(isinstance(v, Mapping) for v in y.values())
+    if sample_weight is not None and (target_scaling.is_source(y) or given_numbers):
+        raise InputError("sample_weight= goes with targets by name, not with batches or numbers.")
     if target_scaling.is_source(y):
         encoded, source = target_scaling.read(model, y, steps)
         model.scaling.learn_from_source(encoded, replace(source, what="batches"), quiet=True)
         return
     if steps is not None:
         raise InputError("steps= goes with a source of batches: of arrays all rows are read.")
-    if isinstance(y, Mapping) and any(isinstance(values, Mapping) for values in y.values()):
+    if given_numbers:
         _from_numbers(model, y)
         return
-    model.scaling.learn(encode(layout, y))
+    encoded = encode(layout, y)
+    model.scaling.learn(encoded, pack_weights(layout, encoded, sample_weight))
     model.scaling.source = None
 
 

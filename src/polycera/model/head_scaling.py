@@ -76,14 +76,20 @@ class HeadScaling:
             task, column = task + tasks, column + width
         return self.current
 
-    def learn(self, encoded: Mapping[TaskName, Array]) -> TargetScaling:
+    def learn(
+        self, encoded: Mapping[TaskName, Array], weights: Array | None = None
+    ) -> TargetScaling:
         """Take the scaling from encoded labels; warn of labels that cannot be learned.
+
+        Args:
+            encoded: labels by name.
+            weights: sample weights [n, tasks] or [n, 1], or None.
 
         Raises:
             InputError: for a task without a single label.
         """
         layout = self._model.layout
-        scaling = TargetScaling.of(layout, encoded)
+        scaling = TargetScaling.of(layout, encoded, weights)
         for message in [
             *constant(layout, encoded),
             *declared_activations.beyond_reach(self._model, encoded),

@@ -111,6 +111,9 @@ class Model(keras.Model):
             sample weights and score weights may then be lists too.
         metric_spellings: task -> metric -> how the user wrote it, for the names of stock Keras.
             Default: the spellings that the tasks hold.
+        weighted_metrics: whether metrics and skills count rows by their sample weights, as the
+            `weighted_metrics` of Keras do. By default a row counts once, and not at all where its
+            weight is 0.
 
     Raises:
         InputError: for an output that does not come from `Heads`; for a balancing where no layer is
@@ -145,6 +148,7 @@ class Model(keras.Model):
         keras_names: bool | str = False,
         output_order: Sequence[TaskName] | None = None,
         metric_spellings: Mapping[TaskName, Mapping[str, str]] | None = None,
+        weighted_metrics: bool = False,
         **kwargs: Any,
     ) -> None:
         if isinstance(outputs, dict):
@@ -162,7 +166,9 @@ class Model(keras.Model):
         self._pure: tuple[Any, Any] = None, None
         self._head_names = tuple(head.name for head in heads_behind(outputs))
         self._members = members_of(self.heads)
-        self._objective = Objective(Layout.join([head.layout for head in self.heads]))
+        self._objective = Objective(
+            Layout.join([head.layout for head in self.heads]), bool(weighted_metrics)
+        )
         declared = self._objective.weights
         self.scaling = HeadScaling(self, self._access)
         self._task_weights = self.add_weight(
@@ -205,11 +211,13 @@ class Model(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         order = {} if self.output_order is None else {"output_order": list(self.output_order)}
+        weighted = {"weighted_metrics": True} if self._objective.weighted_metrics else {}
         return {
             **super().get_config(),
             **self._shared.to_config(),
             **self._log_names.to_config(),
             **order,
+            **weighted,
         }
 
     def get_compile_config(self) -> Any:
@@ -515,7 +523,7 @@ class Model(keras.Model):
 
     # -- called by users ---------------------------------------------------------------------------
 
-    def adapt(self, y: Any, steps: int | None = None) -> None:
+    def adapt(self, y: Any, steps: int | None = None, sample_weight: Any = None) -> None:
         """Take the target scaling and the trivial predictors from these targets.
 
         `fit` does it by itself: from all training rows of arrays, or from the first 64 batches of a
@@ -528,6 +536,8 @@ class Model(keras.Model):
                 A number kind without standardisation takes `mean`, a binary task the share of its
                 second class.
             steps: number of batches of a source to read; default all.
+            sample_weight: as for `fit`, for targets by name: the trivial predictors and the target
+                scaling are then those of the weighted rows.
 
         Raises:
             UnknownName, InputError: for targets as in `fit`; for numbers that are not possible.
@@ -540,7 +550,7 @@ class Model(keras.Model):
             >>> model.units.scale.tolist()
             [20.0, 1.0]
         """
-        batch_sources.adapted(self, y, steps)
+        batch_sources.adapted(self, y, steps, sample_weight)
 
     @_alone(training=True)
     def fit(
@@ -877,7 +887,9 @@ class Model(keras.Model):
                 function = self._pure[1]
         return function
 
-    def measure(self, x: Any, y: Any, batch_size: int | None = None) -> Scores:
+    def measure(
+        self, x: Any, y: Any, batch_size: int | None = None, sample_weight: Any = None
+    ) -> Scores:
         """Return each metric of each task, exactly, without changing anything in the model.
 
         `evaluate` sets `scores` and resets metrics; this does not. Several threads may call it at
@@ -887,13 +899,15 @@ class Model(keras.Model):
             x: features; arrays.
             y: targets by name, as for `fit`.
             batch_size: rows at a time.
+            sample_weight: as for `fit`.
 
         Raises:
             InputError: as `evaluate`.
         """
         x, encoded = self._labelled(x, y)
+        weights = pack_weights(self.layout, encoded, sample_weight)
         raw = self.raw_outputs(x, batch_size=batch_size, verbose=0)
-        return self.scores_of(pack(self.layout, encoded, self.units), raw)
+        return self.scores_of(pack(self.layout, encoded, self.units), raw, weights)
 
     def scores_of(self, packed: Array, raw: Raw, weights: Array | None = None) -> Scores:
         """Return each metric of each task, exactly, for rows whose raw outputs are known.
@@ -901,21 +915,24 @@ class Model(keras.Model):
         Args:
             packed: packed targets [n, width], NaN where missing.
             raw: raw outputs [n, columns].
-            weights: sample weights [n, tasks] or [n, 1]; a row of weight 0 takes no part.
+            weights: sample weights [n, tasks] or [n, 1]; a row of weight 0 takes no part. With
+                `weighted_metrics` the other rows count by their weights.
         """
-        counted = np.ones((len(raw), 1), bool) if weights is None else weights > 0
+        counted = self._objective.counted(len(raw), weights)
         return scores.exact(self._objective, packed, raw, counted, self.units)
 
-    def logs_of(self, packed: Array, raw: Raw) -> tuple[dict[str, float], Scores]:
+    def logs_of(
+        self, packed: Array, raw: Raw, weights: Array | None = None
+    ) -> tuple[dict[str, float], Scores]:
         """Return loss, terms and metrics by name, and the scores, as `scores_of`."""
         constants = self.scaling.constants()
         return scores.measured(
-            self._objective, packed, raw, constants, self.units, self.loss_weights
+            self._objective, packed, raw, constants, self.units, self.loss_weights, weights
         )
 
-    def losses_of(self, packed: Array, raw: Raw) -> Array:
+    def losses_of(self, packed: Array, raw: Raw, weights: Array | None = None) -> Array:
         """Return the loss of each task without its loss weight [tasks], as `scores_of`."""
-        totals, rows = self._objective.sums(packed, raw, self.scaling.constants())
+        totals, rows = self._objective.sums(packed, raw, self.scaling.constants(), weights)
         return self._objective.shares.astype("float64") @ (totals / np.maximum(rows, 1.0))
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:

@@ -14,7 +14,7 @@ from keras import ops
 
 from polycera.errors import InputError
 from polycera.layers.backend import sum_over_replicas
-from polycera.tasks import Group, Joint, Layout, numpy_ops
+from polycera.tasks import Group, Joint, Layout, class_weights, numpy_ops
 from polycera.tasks.metrics import TALLIES
 from polycera.tasks.terms import Term
 from polycera.typing import Array, Raw, Target, Tensor, Weights
@@ -30,6 +30,7 @@ class MaskedBatch(NamedTuple):
         counted: 1.0 where a label counts, else 0.0: [n, k, width].
         rows: 1.0 where a row counts for a task, else 0.0: [n, k].
         weights: sample weights [n, k] or [n, 1], or None.
+        class_factors: factor of the loss of each label by its class, [n, k, width], or None.
     """
 
     y: Tensor
@@ -37,6 +38,7 @@ class MaskedBatch(NamedTuple):
     counted: Tensor
     rows: Tensor
     weights: Tensor | None
+    class_factors: Tensor | None
 
 
 class BatchSums(NamedTuple):
@@ -102,9 +104,14 @@ class Objective:
     mean over the rows of the batch that have a label of the task and a weight above 0. Sample
     weights multiply a row's loss and not the number of rows, as in Keras. Unlike in Keras, a row of
     weight 0 is not counted, so that padding changes nothing.
+
+    Attributes:
+        layout: the tasks.
+        weighted_metrics: whether metrics count rows by their sample weights too.
     """
 
     layout: Layout
+    weighted_metrics: bool = False
 
     @cached_property
     def grouped_terms(self) -> list[list[TermGroup]]:
@@ -205,7 +212,9 @@ class Objective:
             weights: [n, tasks], [n, 1] or None.
             constants: target scaling and trivial predictors.
         """
-        shares = [labelled(group, y, raw, weights) for group in self.layout.groups]
+        shares = [
+            labelled(group, y, raw, weights, constants.prior) for group in self.layout.groups
+        ]
         sums, rows = self._sums(shares, constants)
         rows = ops.stop_gradient(rows)
         tallies = self._tallies(shares, constants.prior)
@@ -215,7 +224,9 @@ class Objective:
     # The outputs of a network that has diverged are not finite, and so are its losses: `nonfinite`
     # says so in a sentence. NumPy's own warnings would come before it.
     @np.errstate(over="ignore", invalid="ignore")
-    def sums(self, y: Array, raw: Array, constants: HeadConstants) -> tuple[Array, Array]:
+    def sums(
+        self, y: Array, raw: Array, constants: HeadConstants, weights: Array | None = None
+    ) -> tuple[Array, Array]:
         """Add up each term over all rows on the host: [terms], and the number of its rows, [terms].
 
         On the host, because a backend would compile a program for each operation and each number of
@@ -226,6 +237,7 @@ class Objective:
             y: packed targets [n, width], NaN where missing.
             raw: raw outputs [n, columns].
             constants: as for a batch.
+            weights: sample weights [n, tasks] or [n, 1], or None.
         """
         on_host = not self.layout.joints and all(
             isinstance(term_group.term.loss, str) for term_group in self.term_groups
@@ -234,8 +246,11 @@ class Objective:
             y, raw = np.asarray(y, "float64"), np.asarray(raw, "float64")
         else:
             y, raw = (ops.convert_to_tensor(np.asarray(part, "float32")) for part in (y, raw))
+            if weights is not None:
+                weights = ops.convert_to_tensor(np.asarray(weights, "float32"))
         xp = numpy_ops if on_host else ops
-        shares = [labelled(group, y, raw, None, xp) for group in self.layout.groups]
+        prior = np.asarray(ops.convert_to_numpy(constants.prior)) if on_host else constants.prior
+        shares = [labelled(group, y, raw, weights, prior, xp) for group in self.layout.groups]
         sums, rows = self._sums(shares, constants, xp)
         total, count = (
             np.asarray(ops.convert_to_numpy(vector), "float64") for vector in (sums, rows)
@@ -257,6 +272,12 @@ class Objective:
             sums.append(total)
             rows.append(count)
         return xp.concatenate(sums), xp.concatenate(rows)
+
+    def counted(self, rows: int, weights: Array | None) -> Array:
+        """Return how metrics count the rows, [n, tasks] or [n, 1], as `scores.exact` takes it."""
+        if weights is None:
+            return np.ones((rows, 1), bool)
+        return weights if self.weighted_metrics else weights > 0
 
     def means(self, measured: BatchSums) -> Tensor:
         """Return each term's mean [terms]; with several replicas, this replica's share of it."""
@@ -289,15 +310,18 @@ class Objective:
                 prior[start : start + len(group.tasks) * group.task.units], (len(group.tasks), -1)
             )
             raw = ops.stop_gradient(share.raw)
+            counted = share.counted
+            if self.weighted_metrics and share.weights is not None:
+                counted = counted * ops.expand_dims(share.weights, -1)
             tallies = TALLIES[group.task.measured_as].batch(
-                group.task, share.y, raw, group_prior, share.counted, needs, ops
+                group.task, share.y, raw, group_prior, counted, needs, ops
             )
             flat += [ops.reshape(ops.cast(tallies[name], "float32"), (-1,)) for name in sizes]
         return flat
 
 
 def labelled(
-    group: Group, y: Target, raw: Raw, weights: Weights | None, xp: Any = ops
+    group: Group, y: Target, raw: Raw, weights: Weights | None, prior: Tensor, xp: Any = ops
 ) -> MaskedBatch:
     """Return the group's labels and raw outputs, with what is missing masked out.
 
@@ -306,6 +330,7 @@ def labelled(
         y: packed targets [n, width], NaN where missing.
         raw: raw outputs [n, columns].
         weights: [n, tasks], [n, 1] or None; a row of weight 0 counts as missing.
+        prior: raw outputs of the trivial predictors, [columns].
         xp: `keras.ops`, or its like on the host.
     """
     group_y, group_raw = group.target(y, xp), group.raw(raw, xp)
@@ -321,7 +346,8 @@ def labelled(
     )
     counted = xp.cast(counted_labels, "float32")
     rows = counted[..., 0] if group.task.width == 1 else xp.max(counted, axis=-1)
-    return MaskedBatch(group_y, group_raw, counted, rows, group_weights)
+    class_factors = class_weights.factors(group, group_y, prior, xp)
+    return MaskedBatch(group_y, group_raw, counted, rows, group_weights, class_factors)
 
 
 def term_sums(
@@ -334,6 +360,8 @@ def term_sums(
     if term_group.term.in_user_units(term_group.group.task):
         y, raw = (_in_user_units(values, term_group, constants) for values in (y, raw))
     values = term_group.term.per_row(term_group.group, y, raw, xp)
+    if masked.class_factors is not None:
+        values = values * masked.class_factors
     if values.shape[-1] == 1:
         values = values[..., 0]
     else:  # several labels a row: take the mean over the labels that are known

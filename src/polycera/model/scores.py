@@ -137,14 +137,16 @@ def exact(
         objective: names the tallies that are needed.
         y: packed labels [n, width], NaN where missing.
         raw: raw outputs [n, columns].
-        counted: False for rows that take no part, [n, tasks] or [n, 1].
+        counted: False for rows that take no part, [n, tasks] or [n, 1]; or the weights by which
+            rows count.
         scaling: the target scaling, for results in the user's units.
     """
     y, raw = np.asarray(y, "float64"), np.asarray(raw, "float64")
     scores: Scores = {}
     for group, needs in zip(objective.layout.groups, objective.needs, strict=True):
         group_y, group_raw = group.target(y, numpy_ops), group.raw(raw, numpy_ops)
-        counted_labels = ~np.isnan(group_y) & group.per_task(counted)[..., None]
+        group_counted = group.per_task(counted)[..., None]
+        counted_labels = ~np.isnan(group_y) & (group_counted > 0)
         group_y, group_raw = (
             np.where(counted_labels, group_y, 0.0),
             np.where(counted_labels, group_raw, 0.0),
@@ -155,7 +157,7 @@ def exact(
             group_y,
             group_raw,
             _prior(group, scaling),
-            counted_labels.astype("float64"),
+            counted_labels * group_counted.astype("float64"),
             needs,
         )
         scores |= _scores(group, tallies, scaling)
@@ -169,6 +171,7 @@ def measured(
     constants: HeadConstants,
     scaling: TargetScaling,
     weights: Any,
+    sample_weights: Array | None = None,
 ) -> tuple[dict[str, float], Scores]:
     """Return loss, terms and metrics by name, and the scores, on rows with known raw outputs.
 
@@ -177,13 +180,16 @@ def measured(
         y: packed labels [n, width].
         raw: raw outputs [n, columns].
         constants, scaling, weights: of the model.
+        sample_weights: [n, tasks] or [n, 1], or None.
     """
-    sums = dict(zip(("sums", "rows"), objective.sums(y, raw, constants), strict=True))
+    totals = objective.sums(y, raw, constants, sample_weights)
+    sums = dict(zip(("sums", "rows"), totals, strict=True))
     no_steps = dict.fromkeys(("batches", "steps", "regularization"), np.zeros(()))
     named = terms(
         objective, sums | no_steps, np.asarray(ops.convert_to_numpy(weights), "float64"), False
     )
-    task_scores = exact(objective, y, raw, np.ones((len(y), 1), bool), scaling)
+    counted = objective.counted(len(y), sample_weights)
+    task_scores = exact(objective, y, raw, counted, scaling)
     return named | logged(task_scores), task_scores
 
 

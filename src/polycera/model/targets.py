@@ -10,7 +10,7 @@ import numpy as np
 
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.model.predicting import rows_of
-from polycera.tasks import Layout, Multilabel, Task
+from polycera.tasks import Layout, Multilabel, Task, weighted_labels
 from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.layout import Encoded
 from polycera.tasks.terms import factor
@@ -32,24 +32,39 @@ class TargetScaling:
     prior: Array
 
     @classmethod
-    def of(cls, layout: Layout, encoded: Mapping[TaskName, Array]) -> TargetScaling:
+    def of(
+        cls, layout: Layout, encoded: Mapping[TaskName, Array], weights: Array | None = None
+    ) -> TargetScaling:
         """Return the target scaling fitted to the labels that are known.
 
+        Args:
+            layout: the tasks.
+            encoded: their encoded labels.
+            weights: sample weights [n, tasks] or [n, 1], or None.
+
         Raises:
-            InputError: for a task without a single label.
+            InputError: for a task without a single label, or with none whose weight is above 0.
         """
         location, scale, prior = [], [], []
-        for task in layout.tasks.values():
+        for i, task in enumerate(layout.tasks.values()):
             labels = encoded[task.name]
+            task_weights = None if weights is None else weights[:, i % weights.shape[1]]
             if np.isnan(labels).all():
                 raise InputError(
                     f"Task {shorten(task.name)!r} has no label at all in the training part; "
                     "give it some, or leave the task out."
                 )
-            middle, spread = task.moments(labels)
+            if task_weights is not None and np.isnan(labels[task_weights > 0]).all():
+                raise InputError(
+                    f"Task {shorten(task.name)!r} has no label with a sample weight above 0 in the "
+                    "training part; give it some, or leave the task out."
+                )
+            middle, spread = weighted_labels.applied(task.moments, labels, task_weights)
             location.append(middle)
             scale.append(spread)
-            prior.append(task.prior((labels - middle) / spread))
+            prior.append(
+                weighted_labels.applied(task.prior, (labels - middle) / spread, task_weights)
+            )
         return cls(np.array(location), np.array(scale), np.concatenate(prior))
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 
 from polycera.errors import InputError, listing, shorten
-from polycera.tasks import user_labels
-from polycera.tasks.task import ClassTask, Task, TaskOptions
+from polycera.tasks import class_weights, user_labels, weighted_labels
+from polycera.tasks.task import ClassTask, ClassTaskOptions, Task, TaskOptions
 from polycera.tasks.terms import factor
 from polycera.typing import Array, TaskName, Tensor
 
@@ -36,6 +36,8 @@ class Binary(ClassTask):
         label_smoothing: 0 to 1; targets become `y * (1 - s) + s / 2`, as in Keras.
         loss: terms; default `"bce"`.
         weight: the task's factor in the total loss.
+        class_weight: {label: weight}, a factor of the loss of the rows of a class; "balanced": all
+            classes count the same. Metrics do not use it.
         metrics: of `auc`, `average_precision`, `accuracy`, `f1`, `precision`, `recall`,
             `balanced_accuracy`, `log_loss`, `brier`, `mae`, `mse`, `rmse`.
 
@@ -57,7 +59,7 @@ class Binary(ClassTask):
         *,
         pos_weight: float = 1.0,
         label_smoothing: float = 0.0,
-        **rest: Unpack[TaskOptions],
+        **rest: Unpack[ClassTaskOptions],
     ) -> None:
         self.pos_weight = factor(pos_weight, f"pos_weight of task {shorten(str(name))!r}")
         self.label_smoothing = _smoothing(name, label_smoothing)
@@ -90,8 +92,8 @@ class Binary(ClassTask):
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
         return y
 
-    def prior(self, encoded: Array) -> Array:
-        return _logit(np.nanmean(encoded, axis=0), _labelled(encoded))
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
+        return _logit(weighted_labels.mean(encoded, weights), _labelled(encoded))
 
     def choose(self, prediction: Array, threshold: float | None = None) -> np.ndarray:
         """Return the index of the predicted class, [n].
@@ -119,6 +121,8 @@ class Multiclass(ClassTask):
             accepted too.
         loss: terms; default `"cross_entropy"`.
         weight: the task's factor in the total loss.
+        class_weight: {label: weight}, a factor of the loss of the rows of a class; "balanced": all
+            classes count the same. Metrics do not use it.
         metrics: of `accuracy`, `log_loss`, `macro_f1`, `macro_precision`, `macro_recall`,
             `balanced_accuracy`, `auc`, `brier`, `mae`, `mse`; with `soft=True` of `log_loss`,
             `accuracy`, `brier`, `mae`, `mse`, `rmse`.
@@ -140,10 +144,11 @@ class Multiclass(ClassTask):
         *,
         label_smoothing: float = 0.0,
         soft: bool = False,
-        **rest: Unpack[TaskOptions],
+        **rest: Unpack[ClassTaskOptions],
     ) -> None:
         self.label_smoothing = _smoothing(name, label_smoothing)
         self.soft = bool(soft)
+        _check_hard(name, self.soft, rest.get("class_weight"))
         if self.soft and rest.get("metrics") is None:
             rest["metrics"] = ("log_loss", "accuracy")
         super().__init__(name, classes, **rest)
@@ -218,11 +223,11 @@ class Multiclass(ClassTask):
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
         return y if self.soft else xp.one_hot(xp.cast(y[..., 0], "int32"), self.units)
 
-    def prior(self, encoded: Array) -> Array:
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
         if not self.soft:
-            return np.log(_shares(encoded, self.units))
+            return np.log(_shares(encoded, self.units, weights))
         # No class has a share of 0, whose logarithm is infinite.
-        mean_shares: Array = np.maximum(np.nanmean(encoded, axis=0), EDGE)
+        mean_shares: Array = np.maximum(weighted_labels.mean(encoded, weights), EDGE)
         return np.asarray(np.log(mean_shares / mean_shares.sum()))
 
 
@@ -238,6 +243,8 @@ class Ordinal(ClassTask):
         classes: the levels from lowest to highest, or their number K for 0..K-1.
         loss: terms; default `"corn"`.
         weight: the task's factor in the total loss.
+        class_weight: {label: weight}, a factor of the loss of the rows of a class; "balanced": all
+            classes count the same. Metrics do not use it.
         metrics: of `mae` (in levels), `kappa` (quadratic weights), `accuracy`, `mse`, `rmse`,
             `macro_f1`, `balanced_accuracy`.
 
@@ -255,7 +262,7 @@ class Ordinal(ClassTask):
         self,
         name: TaskName,
         classes: Sequence[Any] | int | None = None,
-        **rest: Unpack[TaskOptions],
+        **rest: Unpack[ClassTaskOptions],
     ) -> None:
         super().__init__(name, classes, **rest)
 
@@ -274,8 +281,8 @@ class Ordinal(ClassTask):
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
         return xp.one_hot(xp.cast(y[..., 0], "int32"), self.units + 1)
 
-    def prior(self, encoded: Array) -> Array:
-        shares = _shares(encoded, self.units + 1)
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
+        shares = _shares(encoded, self.units + 1, weights)
         # Logit of P(level > k | level >= k) = log(P(level >= k + 1) / P(level = k)).
         reached = np.cumsum(shares[::-1])[::-1]
         return np.log(reached[1:] / shares[:-1])
@@ -299,6 +306,9 @@ class Multilabel(Task):
             holds many proportions.
         loss: terms; default `"bce"`, averaged over the known labels of a row.
         weight: the task's factor in the total loss.
+        class_weight: {label: weight}, a factor of the loss of the rows that have the label, or
+            {label: (weight of 0, weight of 1)}; "balanced": both count the same, for each label.
+            Unlike `pos_weight` it holds for every loss term. Metrics do not use it.
         metrics: of `map`, `auc`, `accuracy`, `macro_f1`, `micro_f1`, `macro_precision`,
             `macro_recall`, `micro_precision`, `micro_recall`, `hamming`, `subset_accuracy`,
             `ranking_loss`, `log_loss`, `brier`, `mae`, `mse`, `rmse`; with `soft=True` of `rmse`,
@@ -323,6 +333,7 @@ class Multilabel(Task):
         pos_weight: float | Sequence[float] = 1.0,
         label_smoothing: float = 0.0,
         soft: bool = False,
+        class_weight: Any = None,
         **rest: Unpack[TaskOptions],
     ) -> None:
         self.soft = bool(soft)
@@ -348,6 +359,8 @@ class Multilabel(Task):
             factor(value, f"pos_weight of task {shorten(str(name))!r}") for value in pos_weights
         ]
         self.label_smoothing = _smoothing(name, label_smoothing)
+        _check_hard(name, self.soft, class_weight)
+        self.class_weight = class_weights.of_labels(str(name), class_weight, self.labels)
         super().__init__(name, **rest)
         _check_used(
             self, pos_weight=set(self.pos_weight) != {1.0}, label_smoothing=self.label_smoothing > 0
@@ -376,7 +389,7 @@ class Multilabel(Task):
             "labels": list(self.labels) or None,
             "pos_weight": self.pos_weight,
             "label_smoothing": self.label_smoothing,
-        }
+        } | class_weights.config(self.class_weight)
         return config | {"soft": True} if self.soft else config
 
     def encode(self, values: Any) -> Array:
@@ -424,13 +437,15 @@ class Multilabel(Task):
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
         return y
 
-    def prior(self, encoded: Array) -> Array:
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
         known = ~np.isnan(encoded)
         if self.soft:
             # A label without any value gets a share of 0.5, that is a logit of 0, as below.
-            return logit_of_mean(np.where(known.any(axis=0), encoded, 0.5))
-        positive = np.nansum(encoded, axis=0)
-        count = known.sum(axis=0)
+            return logit_of_mean(np.where(known.any(axis=0), encoded, 0.5), weights)
+        positive, count = np.nansum(encoded, axis=0), known.sum(axis=0)
+        if weights is not None:
+            share = weighted_labels.mean(np.where(count > 0, encoded, 0.5), weights)
+            return _logit(share, np.maximum(count, 1))
         return np.where(
             count > 0, _logit(positive / np.maximum(count, 1), np.maximum(count, 1)), 0.0
         )
@@ -468,6 +483,15 @@ def _check_used(task: Task, **options: bool) -> None:
                 f"{task.default_loss!r}, which is not among its terms; drop it, or set it on the "
                 "loss itself."
             )
+
+
+def _check_hard(name: TaskName, soft: bool, class_weight: Any) -> None:
+    """Raise InputError for class weights of a task whose labels are shares."""
+    if soft and class_weight is not None:
+        raise InputError(
+            f"Task {shorten(str(name))!r} has shares for labels (soft=True); class_weight is for "
+            "tasks with classes: give sample_weight, one weight a row."
+        )
 
 
 def _smoothing(name: TaskName, value: float) -> float:
@@ -510,9 +534,9 @@ def within_0_and_1(y: Tensor, xp: Any) -> Tensor:
     return xp.logical_and(xp.greater_equal(y, -ROUNDING), xp.less_equal(y, 1.0 + ROUNDING))
 
 
-def logit_of_mean(encoded: Array) -> Array:
+def logit_of_mean(encoded: Array, weights: Array | None = None) -> Array:
     """Return the logit of the mean share of each column, [width]."""
-    mean = np.clip(np.nanmean(encoded, axis=0), EDGE, 1.0 - EDGE)
+    mean = np.clip(weighted_labels.mean(encoded, weights), EDGE, 1.0 - EDGE)
     return np.log(mean / (1.0 - mean))
 
 
@@ -531,8 +555,12 @@ def _logit(share: Any, count: Any) -> Any:
     return np.log(share / (1.0 - share))
 
 
-def _shares(encoded: Array, classes: int) -> Array:
+def _shares(encoded: Array, classes: int, weights: Array | None) -> Array:
     """Return the share of each class; one without a case counts as half a case, so none is 0."""
-    known = encoded[~np.isnan(encoded)].astype(int)
-    counts = np.maximum(np.bincount(known, minlength=classes)[:classes], 0.5)
+    is_known = ~np.isnan(encoded[:, 0])
+    counted = None if weights is None else weights[is_known]
+    if counted is not None:
+        counted = counted / max(counted.mean(), np.finfo("float64").tiny)
+    known = encoded[is_known, 0].astype(int)
+    counts = np.maximum(np.bincount(known, counted, minlength=classes)[:classes], 0.5)
     return counts / counts.sum()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 
 from polycera.errors import InputError, shorten
-from polycera.tasks import user_labels
+from polycera.tasks import user_labels, weighted_labels
 from polycera.tasks.class_kinds import logit_of_mean, shares, within_0_and_1
 from polycera.tasks.task import Task, TaskOptions
 from polycera.typing import Array, TaskName, Tensor
@@ -76,14 +76,14 @@ class Regression(NumberTask):
     def own_config(self) -> dict[str, Any]:
         return {"standardize": self.standardize}
 
-    def moments(self, encoded: Array) -> tuple[float, float]:
-        return _moments(self.name, encoded) if self.standardize else (0.0, 1.0)
+    def moments(self, encoded: Array, weights: Array | None = None) -> tuple[float, float]:
+        return _moments(self.name, encoded, weights) if self.standardize else (0.0, 1.0)
 
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return raw
 
-    def prior(self, encoded: Array) -> Array:
-        return np.nanmean(encoded, axis=0)
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
+        return weighted_labels.mean(encoded, weights)
 
 
 class Proportion(NumberTask):
@@ -135,8 +135,8 @@ class Proportion(NumberTask):
     def link(self, raw: Tensor, xp: Any) -> Tensor:
         return xp.sigmoid(raw)
 
-    def prior(self, encoded: Array) -> Array:
-        return logit_of_mean(encoded)
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
+        return logit_of_mean(encoded, weights)
 
 
 class Quantile(NumberTask):
@@ -195,8 +195,8 @@ class Quantile(NumberTask):
     def own_config(self) -> dict[str, Any]:
         return {"quantiles": list(self.quantiles), "standardize": self.standardize}
 
-    def moments(self, encoded: Array) -> tuple[float, float]:
-        return _moments(self.name, encoded) if self.standardize else (0.0, 1.0)
+    def moments(self, encoded: Array, weights: Array | None = None) -> tuple[float, float]:
+        return _moments(self.name, encoded, weights) if self.standardize else (0.0, 1.0)
 
     @property
     def middle(self) -> int:
@@ -209,8 +209,8 @@ class Quantile(NumberTask):
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
         return xp.concatenate([y] * self.units, axis=-1)
 
-    def prior(self, encoded: Array) -> Array:
-        return np.nanquantile(encoded[:, 0], self.quantiles)
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
+        return weighted_labels.quantiles(encoded[:, 0], self.quantiles, weights)
 
     def answer(self, prediction: Array) -> np.ndarray:
         """Return the predicted quantile that is nearest to the median, [n]."""
@@ -266,12 +266,12 @@ class Count(NumberTask):
         # A larger rate has no meaning, and the sum of its squares overflows in float32.
         return xp.exp(xp.clip(raw, -30.0, LOG_LARGEST))
 
-    def prior(self, encoded: Array) -> Array:
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
         # Labels that are all 0 would give a logarithm of minus infinity.
-        return np.log(np.maximum(np.nanmean(encoded, axis=0), 1e-6))
+        return np.log(np.maximum(weighted_labels.mean(encoded, weights), 1e-6))
 
 
-def _moments(name: TaskName, encoded: Array) -> tuple[float, float]:
+def _moments(name: TaskName, encoded: Array, weights: Array | None) -> tuple[float, float]:
     """Return the mean and the standard deviation of the known labels.
 
     The standard deviation is 1 where the labels vary by no more than rounding errors.
@@ -280,8 +280,8 @@ def _moments(name: TaskName, encoded: Array) -> tuple[float, float]:
         InputError: for labels that are all smaller than float32 can represent.
     """
     # Rounded to float32, in which a model stores them: scaling and its inverse need equal digits.
-    location = float(np.float32(np.nanmean(encoded)))
-    scale = float(np.float32(np.nanstd(encoded)))
+    location = float(np.float32(weighted_labels.centre(encoded, weights)))
+    scale = float(np.float32(weighted_labels.deviation(encoded, weights)))
     largest = float(np.nanmax(np.abs(encoded)))
     if 0 < largest < SMALLEST:
         raise InputError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from polycera import registered
 from polycera.errors import InputError, listing, shorten
-from polycera.tasks import terms, user_labels
+from polycera.tasks import class_weights, terms, user_labels
 from polycera.tasks.metrics import check_metrics, user_metrics
 from polycera.typing import Array, TaskName, Tensor
 
@@ -63,6 +63,12 @@ class TaskOptions(TypedDict, total=False):
     weight: float
     metrics: Sequence[str] | None
     learning_rate: float
+
+
+class ClassTaskOptions(TaskOptions, total=False):
+    """Holds the arguments that every kind with classes takes beside its own; see `ClassTask`."""
+
+    class_weight: Any
 
 
 class Task(metaclass=_Sealing):
@@ -190,8 +196,12 @@ class Task(metaclass=_Sealing):
         """
 
     @abstractmethod
-    def prior(self, encoded: Array) -> Array:
-        """Return the raw outputs [units] of the best constant predictor of `encoded` [n, width]."""
+    def prior(self, encoded: Array, weights: Array | None = None) -> Array:
+        """Return the raw outputs [units] of the best constant predictor of `encoded` [n, width].
+
+        `weights` are sample weights [n], or None. A kind of your own may leave them out: its rows
+        then count once each.
+        """
 
     @abstractmethod
     def as_prediction(self, y: Tensor, xp: Any) -> Tensor:
@@ -240,8 +250,8 @@ class Task(metaclass=_Sealing):
         """Return the logged names of all metrics: those of the kind, then the metric objects."""
         return (*self.metrics, *(metric.name for metric in self.metric_objects))
 
-    def moments(self, encoded: Array) -> tuple[float, float]:
-        """Return the location and scale of the target scaling.
+    def moments(self, encoded: Array, weights: Array | None = None) -> tuple[float, float]:
+        """Return the location and scale of the target scaling; `weights` are as for `prior`.
 
         The losses see the labels without them. Only regression kinds have other values than (0, 1).
         """
@@ -328,16 +338,32 @@ class ClassTask(Task):
     """Describes a task whose label is one of the user's own classes.
 
     Binary, multiclass and ordinal tasks are subclasses.
+
+    Args:
+        name: the task's name.
+        classes: the classes, or their number; None where they are not known yet.
+        class_weight: factor of the loss of the rows of a class: {label: weight}, where a label that
+            is not named has weight 1; a weight for each class; or "balanced": rows / (classes x
+            rows of the class), over the training rows. Metrics do not use it.
     """
 
     def __init__(
-        self, name: TaskName, classes: Sequence[Any] | int | None, **rest: Unpack[TaskOptions]
+        self,
+        name: TaskName,
+        classes: Sequence[Any] | int | None,
+        *,
+        class_weight: Any = None,
+        **rest: Unpack[TaskOptions],
     ) -> None:
         self.classes = _classes(name, classes)
+        self.class_weight = class_weights.of_classes(str(name), class_weight, self.classes)
         super().__init__(name, **rest)
 
     def own_config(self) -> dict[str, Any]:
-        return {"classes": None if self.classes is None else list(self.classes)}
+        config: dict[str, Any] = {
+            "classes": None if self.classes is None else list(self.classes)
+        }
+        return config | class_weights.config(self.class_weight)
 
     def known_classes(self) -> tuple[Any, ...]:
         """Return the classes.

@@ -365,8 +365,8 @@ class MultilabelTally(BinaryTally):
         sums = super().batch(task, y, raw, prior, counted, needs, xp)
         if "rows" not in needs:
             return sums
-        # A row counts where at least one of its labels is known.
-        row = xp.cast(xp.greater(xp.sum(counted, axis=-1), 0.0), "float32")
+        # A row counts where at least one of its labels is known, by the row's weight.
+        row = xp.max(counted, axis=-1)
         sums["rows"] = xp.sum(row, axis=0)
         # `0.0 * raw` broadcasts the trivial predictor's scores to every row.
         for lead, scores in (("", raw), ("trivial_", prior + 0.0 * raw)):
@@ -386,7 +386,9 @@ def _misordered(y: Tensor, scores: Tensor, counted: Tensor, xp: Any) -> Tensor:
 
     A pair is a label that is 1 and a label that is 0 in the same row.
     """
-    true, false = counted * y, counted * (1.0 - y)
+    # Whether a label is known: the weight of the row multiplies the share, not the pairs.
+    known = xp.cast(xp.greater(counted, 0.0), "float32")
+    true, false = known * y, known * (1.0 - y)
     # Ties count as wrong: a constant score must not look like a perfect order.
     wrong = xp.cast(xp.greater_equal(scores[..., None, :], scores[..., :, None]), "float32")
     pairs = xp.sum(true, axis=-1) * xp.sum(false, axis=-1)

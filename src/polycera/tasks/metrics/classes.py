@@ -77,10 +77,12 @@ def kappa(t: Tallies) -> Array:
     Undefined (NaN) where predictions by chance could not be wrong.
     """
     matrix, weight = t["confusion"], _distance(t) ** 2
+    # Without a row all sums are 0. Rows that have weights may add up to less than 1.
+    rows = matrix.sum((-2, -1))
     expected = (
         matrix.sum(-1)[..., :, None]
         * matrix.sum(-2)[..., None, :]
-        / np.maximum(matrix.sum((-2, -1)), 1)[..., None, None]
+        / np.where(rows > 0, rows, 1)[..., None, None]
     )
     return 1.0 - divide((matrix * weight).sum((-2, -1)), (expected * weight).sum((-2, -1)))
 
