@@ -212,9 +212,7 @@ class Objective:
             weights: [n, tasks], [n, 1] or None.
             constants: target scaling and trivial predictors.
         """
-        shares = [
-            labelled(group, y, raw, weights, constants.prior) for group in self.layout.groups
-        ]
+        shares = [labelled(group, y, raw, weights, constants.prior) for group in self.layout.groups]
         sums, rows = self._sums(shares, constants)
         rows = ops.stop_gradient(rows)
         tallies = self._tallies(shares, constants.prior)
@@ -273,11 +271,11 @@ class Objective:
             rows.append(count)
         return xp.concatenate(sums), xp.concatenate(rows)
 
-    def counted(self, rows: int, weights: Array | None) -> Array:
+    def counted(self, rows: int, weights: Array | None) -> Any:
         """Return how metrics count the rows, [n, tasks] or [n, 1], as `scores.exact` takes it."""
         if weights is None:
             return np.ones((rows, 1), bool)
-        return weights if self.weighted_metrics else weights > 0
+        return weights if self.weighted_metrics else np.asarray(weights > 0)
 
     def means(self, measured: BatchSums) -> Tensor:
         """Return each term's mean [terms]; with several replicas, this replica's share of it."""

@@ -148,6 +148,20 @@ def _shares(logits: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-logits))
 
 
+class RowWeights(NamedTuple):
+    """Holds the weights of rows.
+
+    Attributes:
+        sample: sample weights of each task, [n, tasks]. The least squares are weighted by them;
+            tasks with equal columns share one factorisation.
+        classes: class weights of each row, [n, output columns]; 1 without any. They do not enter
+            the least squares, but decide how scores become probabilities.
+    """
+
+    sample: Array
+    classes: Array
+
+
 class KernelMachine(NamedTuple):
     """Holds the weights of a landmarks layer and its leave-one-out predictions.
 
@@ -183,18 +197,19 @@ def fit(
     y: Array,
     seed: int = 0,
     kernel: Kernel | None = None,
+    weights: RowWeights | None = None,
 ) -> Array | None:
     """Solve for a layer's coefficients and set its weights.
 
     Args:
         layer: built.
-        layout, x, y, seed, kernel: as for `machine`.
+        layout, x, y, seed, kernel, weights: as for `machine`.
 
     Returns:
         leave-one-out raw outputs of the layer, [n, output columns], NaN for tasks that it does not
         serve; None where it serves none.
     """
-    solved = machine(layer.count, layout, x, y, seed, kernel)
+    solved = machine(layer.count, layout, x, y, seed, kernel, weights)
     if solved is None:
         return None
     solved.give(layer)
@@ -202,7 +217,13 @@ def fit(
 
 
 def machine(
-    count: int, layout: Layout, x: Array, y: Array, seed: int = 0, kernel: Kernel | None = None
+    count: int,
+    layout: Layout,
+    x: Array,
+    y: Array,
+    seed: int = 0,
+    kernel: Kernel | None = None,
+    weights: RowWeights | None = None,
 ) -> KernelMachine | None:
     """Solve for the coefficients of landmarks, in NumPy alone so that a thread can do it.
 
@@ -213,6 +234,7 @@ def machine(
         y: packed targets [n, width].
         seed: of the choice of landmarks, where there are fewer of them than rows.
         kernel: a kernel that was chosen before; None tries all.
+        weights: of the rows; None where all count the same.
 
     Returns:
         None where landmarks serve no task. Where a part of the landmarks predicts as well as all,
@@ -220,7 +242,8 @@ def machine(
     """
     # In float64, because penalties and eigenvalues span many orders of magnitude.
     targets = regression_targets(layout, y.astype("float64"))
-    mean, scale = _moments(targets)
+    sample = None if weights is None else weights.sample[:, layout.owner]
+    mean, scale = _moments(targets, sample)
     serves = scale > 0
     if not serves.any():
         return None
@@ -229,11 +252,14 @@ def machine(
     order = rng.permutation(len(x)) if count < len(x) else np.arange(len(x))
     standard = (targets[:, serves] - mean[serves]) / scale[serves]
     owner = layout.owner[serves]
-    chosen = kernel or best(x, standard, owner, rng)
-    landmarks, solved = _enough(chosen, x, order[:count], standard, owner)
+    roots = roots_of(None if sample is None else sample[:, serves], len(x))
+    chosen = kernel or best(x, standard, owner, rng, roots)
+    landmarks, solved = _enough(chosen, x, order[:count], standard, owner, roots)
     left_out = np.full(targets.shape, np.nan)
     left_out[:, serves] = solved.left_out * scale[serves]
-    slope, offset = as_raw(layout, targets, left_out, mean, serves)
+    factors = None if weights is None else weights.sample[:, layout.owner] * weights.classes
+    raw_mean = mean if factors is None else _moments(targets, factors)[0]
+    slope, offset = as_raw(layout, targets, left_out, raw_mean, serves, factors, mean)
     coefficients = np.zeros((count, layout.units))
     coefficients[: len(landmarks), serves] = solved.coefficients * (scale * slope)[serves]
     rows = np.zeros((count, x.shape[1]))
@@ -248,13 +274,46 @@ def machine(
     return KernelMachine(values, left_out * slope + offset)
 
 
+class Root(NamedTuple):
+    """Holds the square root of the sample weights of some columns of the targets.
+
+    Weighted least squares are plain least squares of rows that are multiplied by these roots.
+
+    Attributes:
+        columns: which columns of the targets have these weights.
+        rows: the roots, [n]; None where all are 1.
+    """
+
+    columns: Any
+    rows: Array | None
+
+    def of(self, rows: Any) -> Root:
+        """Return the roots of some of the rows."""
+        return self if self.rows is None else self._replace(rows=self.rows[rows])
+
+
+LIGHTEST = 1e-12
+"""Least weight of a row, relative to the mean: so a row of weight 0 gets a prediction as well."""
+
+
+def roots_of(weights: Array | None, rows: int) -> list[Root]:
+    """Return the roots of sample weights [n, columns]; columns with equal weights share one."""
+    if weights is None:
+        return [Root(slice(None), None)]
+    distinct, group = np.unique(weights, axis=1, return_inverse=True)
+    floor = LIGHTEST * np.maximum(distinct.mean(axis=0), np.finfo("float64").tiny)
+    roots = np.sqrt(np.maximum(distinct, floor))
+    group = group.reshape(-1)
+    return [Root(np.flatnonzero(group == i), roots[:, i]) for i in range(roots.shape[1])]
+
+
 def _enough(
-    kernel: Kernel, x: Array, order: Any, standard: Array, owner: Array
+    kernel: Kernel, x: Array, order: Any, standard: Array, owner: Array, roots: list[Root]
 ) -> tuple[Any, RidgeSolution]:
     """Solve with more and more landmarks for as long as that lowers the leave-one-out error enough.
 
     Args:
-        kernel, x, standard, owner: as for `best`.
+        kernel, x, standard, owner, roots: as for `best`.
         order: which rows may be landmarks; the first ones are used first.
 
     Returns:
@@ -267,7 +326,7 @@ def _enough(
     for count in counts:
         # Sorted: where each row is a landmark, `Basis.of` needs a symmetric matrix.
         landmarks = np.sort(order[:count])
-        solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner)
+        solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner, roots)
         solutions.append((float(_by_task(solved.error, owner).mean()), landmarks, solved))
         if len(solutions) > 1 and solutions[-1][0] > (1 - GAIN) * solutions[-2][0]:
             break
@@ -276,19 +335,32 @@ def _enough(
     return landmarks, solved
 
 
-def _moments(targets: Array) -> tuple[Array, Array]:
+def _moments(targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Return mean and standard deviation of the known values of each column.
 
     The deviation is 0 where there are no values, or all are equal.
     """
     known = ~np.isnan(targets)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, targets, 0.0).sum(axis=0) / count
-    square = np.where(known, (targets - mean) ** 2, 0.0).sum(axis=0) / count
+    if weights is None:
+        counted, count = known, np.maximum(known.sum(axis=0), 1)
+    else:
+        counted = known * weights
+        count = counted.sum(axis=0)
+        count = np.where(count > 0, count, 1.0)
+    mean = np.where(known, targets, 0.0)
+    mean = (mean if weights is None else mean * counted).sum(axis=0) / count
+    square = np.where(known, (targets - mean) ** 2, 0.0)
+    square = (square if weights is None else square * counted).sum(axis=0) / count
     return mean, np.where(square > 1e-12, np.sqrt(square), 0.0)
 
 
-def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> Kernel:
+def best(
+    x: Array,
+    standard: Array,
+    owner: Array,
+    rng: np.random.Generator,
+    roots: list[Root] | None = None,
+) -> Kernel:
     """Return the kernel with the lowest leave-one-out error on a sample of rows, mean over tasks.
 
     Args:
@@ -296,10 +368,12 @@ def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> K
         standard: targets of mean 0 and deviation 1, [n, columns], NaN where missing.
         owner: the task of each column.
         rng: draws the rows.
+        roots: of the sample weights of the columns; None where all rows count the same.
 
     All kernels are tried on a few rows, and the best of these on more rows: successive halving
     (Karnin et al. 2013) in two rounds.
     """
+    roots = roots or roots_of(None, len(x))
     median_distance = spread(x)
     drawn = rng.permutation(len(x))[:TRIED]
     kernels = [Kernel(rate / median_distance**power, power) for rate, power in KERNELS]
@@ -307,27 +381,33 @@ def best(x: Array, standard: Array, owner: Array, rng: np.random.Generator) -> K
         # All rows are used already, so a second round would not see more.
         if len(drawn) <= rows:
             most = 1
-        kernels = _lowest(kernels, most, x, standard, owner, np.sort(drawn[:rows]))
+        kernels = _lowest(kernels, most, x, standard, owner, np.sort(drawn[:rows]), roots)
         if most == 1:
             break
     return kernels[0]
 
 
 def _lowest(
-    kernels: list[Kernel], most: int, x: Array, standard: Array, owner: Array, rows: Any
+    kernels: list[Kernel],
+    most: int,
+    x: Array,
+    standard: Array,
+    owner: Array,
+    rows: Any,
+    roots: list[Root],
 ) -> list[Kernel]:
     """Return the `most` kernels with the lowest errors on these rows, the best one first."""
     row_distances, landmarks = distances(x[rows], x[rows], np), np.arange(len(rows))
 
     def error(kernel: Kernel) -> float:
         """Return the leave-one-out error of a kernel, mean over tasks."""
-        return float(
-            np.mean(
-                _by_task(
-                    _errors(kernel, row_distances, landmarks, standard[rows]).best(owner), owner
-                )
-            )
-        )
+        errors = np.empty(len(owner))
+        for root in roots:
+            columns = root.columns
+            errors[columns] = _errors(
+                kernel, row_distances, landmarks, standard[rows][:, columns], root.of(rows).rows
+            ).best(owner[columns])
+        return float(np.mean(_by_task(errors, owner)))
 
     return sorted(kernels, key=error)[:most]
 
@@ -339,7 +419,12 @@ def _by_task(values: Array, owner: Array) -> Array:
 
 
 def solve(
-    kernel: Kernel, apart: Array, landmarks: Any, standard: Array, owner: Array
+    kernel: Kernel,
+    apart: Array,
+    landmarks: Any,
+    standard: Array,
+    owner: Array,
+    roots: list[Root] | None = None,
 ) -> RidgeSolution:
     """Solve ridge regression on the similarities to landmarks, with the best penalty of each task.
 
@@ -347,20 +432,49 @@ def solve(
         kernel: turns distances into similarities.
         apart: distances of the rows to the landmarks, [n, m].
         landmarks: which rows the landmarks are.
-        standard, owner: as for `best`.
+        standard, owner, roots: as for `best`.
     """
-    errors = _errors(kernel, apart, landmarks, standard)
+    coefficients = np.empty((len(landmarks), len(owner)))
+    left_out, error = np.empty_like(standard), np.empty(len(owner))
+    for root in roots or roots_of(None, len(standard)):
+        columns = root.columns
+        solved = _solve_alike(
+            kernel, apart, landmarks, standard[:, columns], owner[columns], root.rows
+        )
+        coefficients[:, columns], left_out[:, columns] = solved.coefficients, solved.left_out
+        error[columns] = solved.error
+    return RidgeSolution(coefficients, left_out, error)
+
+
+def _solve_alike(
+    kernel: Kernel,
+    apart: Array,
+    landmarks: Any,
+    standard: Array,
+    owner: Array,
+    root: Array | None,
+) -> RidgeSolution:
+    """Solve for columns whose rows have the same sample weights; see `solve`."""
+    errors = _errors(kernel, apart, landmarks, standard, root)
     chosen = errors.chosen(owner)
+    scaled = scaled_rows(standard, root)
     left_out, inner = np.empty_like(standard), np.empty((len(errors.basis.values), len(owner)))
     # Computed again, for the columns of one penalty at a time: storing the predictions of all
     # penalties would take many times the memory.
     for penalty in np.unique(chosen):
         columns = np.flatnonzero(chosen == penalty)
-        penalised = errors.basis.penalised(PENALTIES[penalty : penalty + 1], standard[:, columns])
+        penalised = errors.basis.penalised(PENALTIES[penalty : penalty + 1], scaled[:, columns])
         left_out[:, columns], inner[:, columns] = penalised.left_out[:, 0], penalised.inner[:, 0]
+    if root is not None:
+        left_out /= root[:, None]
     return RidgeSolution(
         errors.basis.back @ inner, left_out, errors.error[chosen, np.arange(len(owner))]
     )
+
+
+def scaled_rows(values: Array, root: Array | None) -> Array:
+    """Return rows [n, ...] multiplied by the roots of their weights."""
+    return values if root is None else values * root[:, None]
 
 
 class Errors(NamedTuple):
@@ -383,9 +497,14 @@ class Errors(NamedTuple):
         return self.error[self.chosen(owner), np.arange(len(owner))]
 
 
-def _errors(kernel: Kernel, apart: Array, landmarks: Any, standard: Array) -> Errors:
-    """Return the errors of all penalties, computed for as many at a time as memory allows."""
-    basis = Basis.of(kernel.of(apart), landmarks)
+def _errors(
+    kernel: Kernel, apart: Array, landmarks: Any, standard: Array, root: Array | None = None
+) -> Errors:
+    """Return the errors of all penalties, computed for as many at a time as memory allows.
+
+    `root` is the square root of the rows' sample weights, [n], or None.
+    """
+    basis, standard = Basis.of(kernel.of(apart), landmarks, root), scaled_rows(standard, root)
     # A penalty takes one number for each cell of the targets.
     step = max(1, CELLS // max(standard.size, 1))
     parts = [PENALTIES[start : start + step] for start in range(0, len(PENALTIES), step)]
@@ -437,30 +556,39 @@ class Basis:
         vectors: [n, r].
         squares: of the vectors, [n, r].
         back: maps coefficients of vectors * sqrt(values) to the landmarks, [m, r].
+        weights: sample weights of the rows, [n], or None.
     """
 
     values: Array
     vectors: Array
     squares: Array
     back: Array
+    weights: Array | None = None
 
     @classmethod
-    def of(cls, features: Array, landmarks: Any) -> Basis:
-        """Return the basis of similarities [n, m] of rows to landmarks, which are some of these."""
+    def of(cls, features: Array, landmarks: Any, root: Array | None = None) -> Basis:
+        """Return the basis of similarities [n, m] of rows to landmarks, which are some of these.
+
+        With sample weights it is that of the rows multiplied by `root`, the roots of the weights.
+        """
+        weights = None if root is None else root**2
         # Each row is a landmark, so the matrix is symmetric and one decomposition is enough.
         if len(features) == len(landmarks):
-            values, vectors = np.linalg.eigh(features)
+            values, vectors = np.linalg.eigh(
+                features if root is None else features * root[:, None] * root
+            )
             # Rounding makes the smallest eigenvalues 0 or negative; their roots are divided by.
             values = np.maximum(values, 1e-10 * values[-1])
-            return cls(values, vectors, vectors**2, vectors / np.sqrt(values))
+            back = scaled_rows(vectors, root) / np.sqrt(values)
+            return cls(values, vectors, vectors**2, back, weights)
         back = np.linalg.inv(_root(features[landmarks])).T
         # The inner products of its rows approximate the kernel (Nyström's method).
-        whitened = features @ back
+        whitened = scaled_rows(features @ back, root)
         values, rotation = np.linalg.eigh(whitened.T @ whitened)
         # As above, against eigenvalues of 0 and below.
         values = np.maximum(values, 1e-12 * values[-1])
         vectors = whitened @ (rotation / np.sqrt(values))
-        return cls(values, vectors, vectors**2, back @ rotation)
+        return cls(values, vectors, vectors**2, back @ rotation, weights)
 
     def penalised(self, penalties: Array, standard: Array) -> Penalised:
         """Solve for columns [n, columns], NaN where labels are missing, with each penalty [p].
@@ -492,14 +620,26 @@ class Basis:
         for _ in range(FILLS if not known.all() else 0):
             weights = along(np.where(known[:, None], y[:, None], predictions))
             predictions = predicted(weights)
-        leverage = self._leverage(penalties, known.mean(axis=0))
+        leverage = self._leverage(penalties, self._share(known))
         # A row with a leverage of 1 is predicted by its own label alone: avoid a division by 0.
         errors = np.where(known[:, None], y[:, None] - predictions, 0.0) / np.maximum(
             1.0 - leverage, 1e-9
         )
-        error = (errors**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        error = (errors**2).sum(axis=0) / self._total(known)
         inner = np.sqrt(self.values)[:, None, None] / (values + penalties)[:, :, None] * weights
         return Penalised(error, np.where(known[:, None], y[:, None] - errors, predictions), inner)
+
+    def _total(self, known: Array) -> Array:
+        """Return the sum of the weights of the known labels [n, columns], 0 nowhere."""
+        if self.weights is None:
+            return np.maximum(known.sum(axis=0), 1)
+        return np.maximum(self.weights @ known, LIGHTEST * self.weights.sum())
+
+    def _share(self, known: Array) -> Array:
+        """Return the share of the weights that belongs to known labels, [columns]."""
+        if self.weights is None:
+            return np.asarray(known.mean(axis=0))
+        return self._total(known) / self.weights.sum()
 
     def _leverage(self, penalties: Array, share: Array) -> Array:
         """Return the leverage of each row on its own prediction, [n, p, columns].
@@ -520,7 +660,13 @@ class Basis:
 
 
 def as_raw(
-    layout: Layout, targets: Array, scores: Array, mean: Array, serves: Any
+    layout: Layout,
+    targets: Array,
+    scores: Array,
+    mean: Array,
+    serves: Any,
+    weights: Array | None = None,
+    centre: Array | None = None,
 ) -> tuple[Array, Array]:
     """Return slope and offset [output columns] that turn centred scores into raw outputs.
 
@@ -530,14 +676,17 @@ def as_raw(
         layout: the tasks.
         targets: as `regression_targets` returns them.
         scores: [n, output columns].
-        mean: of the targets.
+        mean: of the targets, with the weights.
         serves: which columns there are scores for.
+        weights: of the labels, [n, output columns]; None where all count the same.
+        centre: what was taken out of the targets before the least squares; default: `mean`.
 
     A number is its own raw output. For binary tasks and labels, slope and offset are those of a
     logistic regression (Platt 1999). For classes there is one slope for all, and the offsets are
     the logarithms of their shares.
     """
-    slope, offset = np.ones(layout.units), np.where(serves, mean, 0.0)
+    slope = np.ones(layout.units)
+    offset = np.where(serves, mean if centre is None else centre, 0.0)
     for group in layout.groups:
         first, units = group.raw_start, group.task.units
         columns = np.arange(first, first + len(group.tasks) * units)
@@ -546,10 +695,12 @@ def as_raw(
             continue
         if _is_share(group.task):
             slope[columns], offset[columns] = _logistic(
-                scores[:, columns], _shares(targets[:, columns])
+                scores[:, columns], _shares(targets[:, columns]), _columns(weights, columns)
             )
         elif isinstance(group.task, Binary | Multilabel):
-            slope[columns], offset[columns] = platt(scores[:, columns], targets[:, columns])
+            slope[columns], offset[columns] = platt(
+                scores[:, columns], targets[:, columns], _columns(weights, columns)
+            )
         elif isinstance(group.task, Multiclass):
             # A loop is fast enough: there are few multiclass tasks, and their classes differ.
             for task in group.tasks:
@@ -557,25 +708,39 @@ def as_raw(
                 task_columns = task_columns[serves[task_columns]]
                 offset[task_columns] = np.log(np.maximum(mean[task_columns], 1e-6))
                 slope[task_columns] = _common_slope(
-                    scores[:, task_columns], targets[:, task_columns], offset[task_columns]
+                    scores[:, task_columns],
+                    targets[:, task_columns],
+                    offset[task_columns],
+                    None if weights is None else weights[:, task_columns[:1]],
                 )
     return slope, offset
 
 
-def platt(scores: Array, labels: Array) -> tuple[Array, Array]:
+def _columns(weights: Array | None, columns: Any) -> Array | None:
+    """Return some columns of weights that there may be none of."""
+    return None if weights is None else weights[:, columns]
+
+
+def platt(scores: Array, labels: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Return slope and offset [columns] of a logistic regression of each column on its scores.
 
     Args:
         scores: [n, columns].
         labels: 0, 1, or NaN where missing. They are moved a little inwards, as in Platt (1999), so
             that no slope is infinite.
+        weights: of the labels, [n, columns], or None.
     """
-    positives, negatives = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
+    positives, negatives = (
+        ((labels == value) if weights is None else (labels == value) * weights).sum(axis=0)
+        for value in (1, 0)
+    )
     y = np.where(labels == 1, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
-    return _logistic(scores, np.where(np.isnan(labels), np.nan, y))
+    return _logistic(scores, np.where(np.isnan(labels), np.nan, y), weights)
 
 
-def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Array]:
+def _logistic(
+    scores: Array, labels: Array, weights: Array | None = None, rounds: int = 30
+) -> tuple[Array, Array]:
     """Return slope and offset [columns] of a logistic regression of shares on scores.
 
     It is fitted by Newton's method.
@@ -583,21 +748,26 @@ def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Ar
     Args:
         scores: [n, columns].
         labels: shares within 0 and 1, or NaN where missing.
+        weights: of the labels, [n, columns], or None.
         rounds: of Newton's method.
     """
     known = ~np.isnan(labels)
+    counted = known if weights is None else known * weights
     y = np.where(known, labels, 0.5)
-    positives = np.where(known, labels, 0.0).sum(axis=0)
-    negatives = known.sum(axis=0) - positives
-    deviation = np.maximum(
-        np.sqrt((np.where(known, scores, 0.0) ** 2).sum(axis=0) / known.sum(axis=0)), 1e-9
-    )
+    positives = np.where(known, labels, 0.0)
+    positives = (positives if weights is None else positives * weights).sum(axis=0)
+    negatives = counted.sum(axis=0) - positives
+    squares = np.where(known, scores, 0.0) ** 2
+    squares = (squares if weights is None else squares * weights).sum(axis=0)
+    deviation = np.maximum(np.sqrt(squares / counted.sum(axis=0)), 1e-9)
     z = np.where(known, scores, 0.0) / deviation
     slope, offset = np.zeros(z.shape[1]), np.log((positives + 0.5) / (negatives + 0.5))
     for _ in range(rounds):
         # Beyond 30 a probability is 0 or 1 to 1e-12; exp of much more overflows.
         p = 1.0 / (1.0 + np.exp(-np.clip(slope * z + offset, -30.0, 30.0)))
         residual, weight = np.where(known, p - y, 0.0), np.where(known, p * (1.0 - p), 0.0)
+        if weights is not None:
+            residual, weight = residual * weights, weight * weights
         a, b, c = (weight * z * z).sum(0) + 1e-3, (weight * z).sum(0), weight.sum(0) + 1e-3
         g, h = (residual * z).sum(0) + 1e-3 * slope, residual.sum(0)
         # The determinant of the Hessian; the 1e-3 above keep it from 0.
@@ -611,14 +781,19 @@ def _logistic(scores: Array, labels: Array, rounds: int = 30) -> tuple[Array, Ar
     return np.maximum(slope, 0.0) / deviation, offset
 
 
-def _common_slope(scores: Array, targets: Array, offset: Array) -> float:
+def _common_slope(
+    scores: Array, targets: Array, offset: Array, weights: Array | None = None
+) -> float:
     """Return the factor of the scores that makes the true classes most likely.
+
+    `weights` are those of the rows, [n, 1], or None.
 
     One more row counts in which the likeliest other class is taken to be right (`DOUBT`). Without
     it, scores that separate the classes would ask for an infinite factor.
     """
     known = ~np.isnan(targets).any(axis=1)
     z, y = scores[known], targets[known]
+    row_weights = None if weights is None else weights[known, 0]
     tried = np.concatenate([[0.0], np.geomspace(0.1, 100.0, 40)])
     losses = []
     for slope in tried:
@@ -628,6 +803,9 @@ def _common_slope(scores: Array, targets: Array, offset: Array) -> float:
         total = np.log(np.exp(raw - top[:, None]).sum(axis=1)) + top
         # The score of the likeliest class that is not the true one.
         likeliest_other = np.where(y > 0, -np.inf, raw).max(axis=1)
-        right, wrong = np.mean(total - (raw * y).sum(axis=1)), np.mean(total - likeliest_other)
+        right, wrong = (
+            np.average(loss, weights=row_weights)
+            for loss in (total - (raw * y).sum(axis=1), total - likeliest_other)
+        )
         losses.append(right + DOUBT / len(z) * wrong)
     return float(tried[int(np.argmin(losses))])

@@ -360,9 +360,7 @@ class ClassTask(Task):
         super().__init__(name, **rest)
 
     def own_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {
-            "classes": None if self.classes is None else list(self.classes)
-        }
+        config: dict[str, Any] = {"classes": None if self.classes is None else list(self.classes)}
         return config | class_weights.config(self.class_weight)
 
     def known_classes(self) -> tuple[Any, ...]:
