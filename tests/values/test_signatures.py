@@ -9,7 +9,7 @@ import pytest
 
 import polycera as pc
 from polycera.tasks.from_config import KINDS
-from polycera.tasks.task import Task, TaskOptions
+from polycera.tasks.task import ClassTask, ClassTaskOptions, Task, TaskOptions
 from polycera_cli import inspecting, training
 
 pytestmark = pytest.mark.nobackend
@@ -76,7 +76,13 @@ def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
             rest = inspect.signature(vars(base).get("__init__", lambda: None)).parameters.get(
                 "rest"
             )
-            assert base is object or rest is None or rest.annotation == "Unpack[TaskOptions]"
+            # What a kind with classes hands on may hold class weights too.
+            known = ("Unpack[TaskOptions]", "Unpack[ClassTaskOptions]")
+            assert base is object or rest is None or rest.annotation in known
+    taken_by_classes = inspect.signature(ClassTask.__init__).parameters
+    assert set(ClassTaskOptions.__annotations__) == (
+        set(TaskOptions.__annotations__) | set(taken_by_classes)
+    ) - {"self", "name", "classes", "rest"}
 
 
 OF_TRAINING = {
