@@ -136,6 +136,16 @@ def test_copies_are_counted_however_the_rows_are_divided() -> None:
     assert pc.inspect(customers(), "churn").copies == 0
 
 
+def test_copies_are_equal_in_value() -> None:
+    """Neither the sign of zero nor how a gap is stored makes a difference."""
+    table = {
+        "x": np.array([0.0, -0.0, np.nan, -np.nan, 1.0, 2.0]),
+        "town": np.array(["a", "a", None, None, "b", "b"], dtype=object),
+        "y": np.array([1.0, 1.0, 2.0, 2.0, 3.0, 3.0]),
+    }
+    assert pc.inspect(table, "y").copies == 2
+
+
 def test_a_leak_and_a_table_that_fit_would_refuse() -> None:
     table = customers()
     found = pc.inspect(table | {"bill": table["spend"] * 2}, ["spend", "churn"])

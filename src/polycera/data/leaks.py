@@ -127,10 +127,8 @@ def _codes(column: Values) -> Codes:
     missing = is_missing(column)
     values = as_text(column) if column.dtype.kind == "O" else column
     if column.dtype.kind == "O":
-        code_of: dict[str, int] = {}
-        codes = np.array(
-            [-1 if value is None else code_of.setdefault(value, len(code_of)) for value in values]
-        )
+        code_of = {value: code for code, value in enumerate(dict.fromkeys(values.tolist()))}
+        codes = np.fromiter(map(code_of.__getitem__, values), np.int64, len(values))
     else:
         codes = np.unique(column, return_inverse=True)[1].reshape(-1)
     return np.where(missing, -1, codes).astype(np.int64)

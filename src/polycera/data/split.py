@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from polycera.data import assign_rows
-from polycera.data.column import canonical, is_missing
+from polycera.data.column import Values, canonical, is_missing
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks import Binary, Multiclass, Ordinal, Task
@@ -203,16 +203,30 @@ def copies(table: Table, columns: Iterable[str]) -> Indices | None:
     mixed = np.zeros(table.rows, dtype=np.uint64)
     # Columns are mixed into the hash one at a time, so memory does not grow with their number.
     for name in columns:
-        codes = _codes(table[name], table.rows, name).astype(np.uint64)
-        mixed = (mixed ^ (codes + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+        bits = _bits(table[name])
+        # Small whole numbers differ in the high bits alone, which a product does not carry down.
+        bits ^= bits >> np.uint64(32)
+        mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
-    first, kinds = np.unique(mixed, return_index=True, return_inverse=True)[1:]
-    if len(first) == table.rows:
+    in_order = np.sort(mixed)  # quicker than what `unique` does, and enough for most tables
+    if (in_order[1:] != in_order[:-1]).all():
         return None
+    first, kinds = np.unique(mixed, return_index=True, return_inverse=True)[1:]
     # Kinds are numbered by their first row, so that the draw does not depend on the hash.
     code_of_kind = np.empty(len(first), dtype=np.int64)
     code_of_kind[np.argsort(first)] = np.arange(len(first))
     return code_of_kind[kinds.reshape(-1)]
+
+
+def _bits(column: Values) -> NDArray[np.uint64]:
+    """Return 64 bits for each value of a canonical column [n]; equal values have equal bits."""
+    if column.dtype.kind == "O":
+        hashes = np.fromiter(map(hash, column), np.int64, len(column))
+        return hashes.view(np.uint64)
+    if column.dtype.kind == "f":
+        # 0.0 and -0.0 are equal, and so are all missing values.
+        column = np.where(np.isnan(column), np.nan, column + 0.0)
+    return column.copy().view(np.uint64)
 
 
 def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:
@@ -274,8 +288,8 @@ def _codes(values: ArrayLike, rows: int, what: str) -> Indices:
     column = canonical(values, what)
     _check_length(len(column), rows, what)
     if column.dtype.kind == "O":
-        codes: dict[Any, int] = {}
-        return np.array([codes.setdefault(value, len(codes)) for value in column], dtype=np.int64)
+        codes = {value: code for code, value in enumerate(dict.fromkeys(column.tolist()))}
+        return np.fromiter(map(codes.__getitem__, column), np.int64, len(column))
     return np.unique(column, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
