@@ -136,6 +136,21 @@ def test_excluded_columns_are_not_there(tmp_path: Path) -> None:
     assert cells(rows) == [("1", "3")]
 
 
+def test_plain_numbers_of_a_large_file_are_numbers(tmp_path: Path) -> None:
+    """A cell far below that is none makes all columns text; what a code is, stays one."""
+    body = "".join(f"{k},{k / 8},town {k % 7},,1\n" for k in range(55_000))
+    path = tmp_path / "t.csv"
+    rows = opened(path, "n,x,town,empty,zip\n" + body, as_text=["zip"])
+    assert list(rows.types.values()) == ["BIGINT", "DOUBLE", "VARCHAR", "VARCHAR", "VARCHAR"]
+    row = rows.execute(f"from {rows.relation} limit 1 offset 9").fetchone()
+    assert row == (9, 1.125, "town 2", None, "1")
+    for cell in ("007", "1.5", "1_000", "99999999999999999999"):
+        rows = opened(path, f"n,x,town,empty,zip\n{body}{cell},1,a,,1\n", as_text=())
+        row = rows.execute(f"select n from {rows.relation} offset 55000").fetchone()
+        assert set(rows.types.values()) == {"VARCHAR"} and row == (cell,)
+    assert set(sources.open(path).types.values()) == {"VARCHAR"}
+
+
 # -- typed files -----------------------------------------------------------------------------------
 
 

@@ -53,6 +53,7 @@ def open_source(
     sql: str | None = None,
     sheet: str | None = None,
     exclude: Collection[str] = (),
+    as_text: Collection[str] | Literal[True] = True,
 ) -> SourceRows:
     """Return the rows of a source that is not in Python's memory.
 
@@ -67,6 +68,8 @@ def open_source(
             a source it names files itself. Of a database without a table it is the database's own.
         sheet: name of a workbook's sheet; None: the first.
         exclude: columns that are not read; what is in them is never a fault.
+        as_text: columns of a file of text whose cells are wanted as they are written; True: all.
+            In any other, plain numbers may be numbers.
 
     Raises:
         InputError: one sentence on what is wrong with the source, and where.
@@ -83,10 +86,11 @@ def open_source(
         return queries.run(sql, encoding=encoding, exclude=exclude)
     # Columns are left out of the answer of a statement, which may use them.
     inner: Collection[str] = exclude if sql is None else ()
+    as_text = as_text if sql is None else True
     if duckdb_files.is_relation(source):
         rows = duckdb_files.relation(source, exclude=inner)
     elif str(source) == STANDARD_INPUT:
-        rows = _standard_input(encoding, sheet, inner)
+        rows = _standard_input(encoding, sheet, inner, as_text)
     elif postgres.is_address(source):
         if sql is not None and not postgres.names_table(source):
             return postgres.read(source, sql=sql, exclude=exclude)
@@ -100,7 +104,7 @@ def open_source(
                 return _database(path, label, None, sql, exclude)
             rows = _database(path, label, table, None, inner)
         else:
-            rows = _file(path, label, encoding, sheet, inner)
+            rows = _file(path, label, encoding, sheet, inner, as_text)
     return rows if sql is None else queries.run(sql, rows, encoding=encoding, exclude=exclude)
 
 
@@ -137,6 +141,7 @@ def _file(
     encoding: str | None,
     sheet: str | None,
     exclude: Collection[str],
+    as_text: Collection[str] | Literal[True],
     keep: Literal["view", "table"] = "view",
 ) -> SourceRows:
     """Return the rows of a file, by its ending."""
@@ -146,7 +151,9 @@ def _file(
     check_file(path, label)
     ending, packed = _ending(path)
     if ending in text_files.ENDINGS:
-        return text_files.read(path, label, packed=packed, encoding=encoding, exclude=exclude)
+        return text_files.read(
+            path, label, packed=packed, encoding=encoding, exclude=exclude, as_text=as_text
+        )
     if ending in json_lines.ENDINGS:
         unpack = text_files.PACKED[packed] if packed else None
         return json_lines.read(path, label, packed=unpack, exclude=exclude)
@@ -181,7 +188,10 @@ def _several(path: Path) -> list[Path] | None:
 
 
 def _standard_input(
-    encoding: str | None, sheet: str | None, exclude: Collection[str]
+    encoding: str | None,
+    sheet: str | None,
+    exclude: Collection[str],
+    as_text: Collection[str] | Literal[True],
 ) -> SourceRows:
     """Return the rows that come on standard input; what they are is seen by their first bytes."""
     if sys.stdin is None or sys.stdin.isatty():
@@ -192,7 +202,7 @@ def _standard_input(
         start = _begin(path, "Standard input").lstrip()
         ending = next((ending for magic, ending in MAGIC if start.startswith(magic)), ".csv")
         with temporary.named(path, f"table{ending}") as named:
-            return _file(named, "Standard input", encoding, sheet, exclude, keep="table")
+            return _file(named, "Standard input", encoding, sheet, exclude, as_text, keep="table")
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:

@@ -6,11 +6,14 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from polycera.data.sources import connections, dialect, encodings
 from polycera.data.sources.dialect import Dialect
@@ -28,6 +31,8 @@ SAMPLE = 2**20
 """Bytes by which encoding and dialect are chosen."""
 CHUNK = 2**22
 """Bytes that are brought to UTF-8 at once."""
+WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
 def read(
@@ -37,10 +42,11 @@ def read(
     packed: str | None = None,
     encoding: str | None = None,
     exclude: Collection[str] = (),
+    as_text: Collection[str] | Literal[True] = True,
     connection: duckdb.DuckDBPyConnection | None = None,
     table: str = "rows",
 ) -> SourceRows:
-    """Read a file of text whole, each column as text.
+    """Read a file of text whole, its cells as text, or as numbers where they are plain ones.
 
     The first line names the columns; lines of titles above it are skipped, and said. Blank lines
     are no rows.
@@ -51,6 +57,9 @@ def read(
         packed: ".gz" or ".zst" where the file is packed.
         encoding: encoding of the text; None: UTF-8, or what the file shows, which is said.
         exclude: columns that are not read.
+        as_text: columns whose cells are wanted as they are written; True: all columns. In any
+            other, cells may be numbers, where all of them are plain ones: whole numbers without a
+            leading zero (BIGINT), or decimal ones in the notation of programs (DOUBLE).
         connection: where the rows go; default: a new one.
         table: name of the table that is made there.
 
@@ -60,104 +69,155 @@ def read(
     """
     said: list[str] = []
     connection = connection or connections.connect()
-    relation = connections.quoted(table)
     start = _start(connection, path, packed, label)
     found = encodings.of(start, encoding, label, said)
+    keep = None if as_text is True else frozenset(as_text)
     try:
-        return _read(connection, relation, path, label, packed, found, start, exclude, said)
+        file = _File(path, label, packed, found, start, keep)
+        return _read(connection, connections.quoted(table), file, exclude, said)
     except UnicodeDecodeError as error:
         # Beyond the first bytes: the file is read once more, as what it turns out to be.
         said = []
         found = encodings.western(error.object, label, said, guess=encoding is None, far=True)
-        return _read(connection, relation, path, label, packed, found, start, exclude, said)
+        file = _File(path, label, packed, found, start, keep)
+        return _read(connection, connections.quoted(table), file, exclude, said)
+
+
+@dataclass(frozen=True)
+class _File:
+    """Holds what is known of a file before it is read.
+
+    Attributes:
+        path: path of the file.
+        label: what errors call it.
+        packed: ".gz" or ".zst" where it is packed.
+        encoding: encoding of its text.
+        start: its first bytes.
+        as_text: columns to leave as text; None: all.
+    """
+
+    path: Path
+    label: str
+    packed: str | None
+    encoding: str
+    start: bytes
+    as_text: frozenset[str] | None
 
 
 def _read(
     connection: duckdb.DuckDBPyConnection,
     relation: str,
-    path: Path,
-    label: str,
-    packed: str | None,
-    encoding: str,
-    start: bytes,
+    file: _File,
     exclude: Collection[str],
     said: list[str],
 ) -> SourceRows:
-    written = dialect.find(_sample(start, encoding))
+    sample = _sample(file.start, file.encoding)
+    written = dialect.find(sample)
     if written is None:
         raise InputError(
-            f"{label} is empty; a line of column names and at least one row are expected."
+            f"{file.label} is empty; a line of column names and at least one row are expected."
         )
     names = written.names
     check_names(names)
-    said += _remarks(written, label)
+    said += _remarks(written, file.label)
     given = connections.sql_names(names)
     wanted = [name for name in names if name not in set(exclude)]
     if not wanted:
-        raise InputError(f"All columns of {label} are excluded: {listing(names)}.")
-    chosen = [given[name] for name in wanted]
-    _load(connection, relation, path, label, packed, encoding, written, chosen)
+        raise InputError(f"All columns of {file.label} are excluded: {listing(names)}.")
+    types = dict.fromkeys(wanted, TEXT)
+    # Of a small file all cells are text: there is no time to be won.
+    if len(file.start) == SAMPLE and file.as_text is not None:
+        plain = _plain_types(sample, written)
+        types |= {name: plain[name] for name in wanted if name not in file.as_text}
+    types = _load(connection, relation, file, written, types)
     rows = SourceRows(
         connection,
         relation,
-        dict.fromkeys(wanted, TEXT),
-        label,
+        types,
+        file.label,
         written=True,
         said=tuple(said),
-        encoding=encoding,
+        encoding=file.encoding,
         left_out=tuple(name for name in names if name in set(exclude)),
         names={name: other for name, other in given.items() if name != other},
     )
     if not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
         raise InputError(
-            f"{label} has column names ({listing(names, 5)}) and 0 rows; "
+            f"{file.label} has column names ({listing(names, 5)}) and 0 rows; "
             "at least one row is expected."
         )
     return rows
 
 
+def _plain_types(sample: str, written: Dialect) -> dict[str, str]:
+    """Return the type of each column by the first rows: DOUBLE, BIGINT or VARCHAR."""
+    records = written.reader(io.StringIO(sample, newline=""))
+    rows = [row for row in islice(records, written.skip, None) if len(row) == len(written.names)]
+    types = {}
+    for name, cells in zip(written.names, zip(*rows, strict=True), strict=False):
+        texts = set(cells) - {""}
+        if texts and all(map(WHOLE.fullmatch, texts)):
+            types[name] = "BIGINT"
+        elif texts and all(map(DECIMAL.fullmatch, texts)) and any("." in text for text in texts):
+            types[name] = "DOUBLE"
+    return dict.fromkeys(written.names, TEXT) | types
+
+
 def _load(
     connection: duckdb.DuckDBPyConnection,
     relation: str,
-    path: Path,
-    label: str,
-    packed: str | None,
-    encoding: str,
+    file: _File,
     written: Dialect,
-    wanted: list[str],
-) -> None:
-    """Fill a table of a connection."""
+    types: dict[str, str],
+) -> dict[str, str]:
+    """Fill a table of a connection, and return the types of its columns.
+
+    They are those that were wished, or else, where a cell is not of its type, all text.
+    """
     import duckdb
 
+    path, packed = file.path, file.packed
     with ExitStack() as stack:
-        if encoding != "utf-8":
-            chunks = _as_utf8(path, packed, encoding, label)
+        if file.encoding != "utf-8":
+            chunks = _as_utf8(path, packed, file.encoding, file.label)
             path, packed = stack.enter_context(temporary.file(chunks)), None
+        texts = dict.fromkeys(types, TEXT)
+        if types != texts:
+            with suppress(duckdb.Error):
+                connection.execute(_query(relation, path, packed, written, types))
+                return types
         try:
-            connection.execute(_query(relation, path, packed, written, wanted))
+            connection.execute(_query(relation, path, packed, written, texts))
         except duckdb.Error as error:
             if packed == ".zst":
-                raise InputError(f"{label} cannot be read: {_explained(error)}") from None
-            _check_lines(path, packed, written, label)
+                raise InputError(f"{file.label} cannot be read: {_explained(error)}") from None
+            _check_lines(path, packed, written, file.label)
             # Python's reader takes lines that DuckDB refuses, such as ones of two line endings.
             clean = stack.enter_context(temporary.file(_rewritten(path, packed, written)))
-            plain = Dialect(",", '"', '"', 1, written.header, unnamed=written.unnamed)
-            with connections.one_sentence(f"{label} cannot be read"):
-                connection.execute(_query(relation, clean, None, plain, wanted))
+            plain = replace(written, delimiter=",", quote='"', escape='"')
+            with connections.one_sentence(f"{file.label} cannot be read"):
+                connection.execute(_query(relation, clean, None, plain, texts))
+    return texts
 
 
 def _query(
-    relation: str, path: Path, packed: str | None, written: Dialect, wanted: list[str]
+    relation: str, path: Path, packed: str | None, written: Dialect, types: dict[str, str]
 ) -> str:
-    """Return the statement that reads a file into a table."""
+    """Return the statement that reads a file into a table of these columns."""
     literal = connections.text
-    given = list(connections.sql_names(written.names).values())
-    columns = ", ".join(f"{literal(f'c{place}')}: 'VARCHAR'" for place in range(len(given)))
-    chosen = ", ".join(
-        f"c{place} as {connections.quoted(name)}"
-        for place, name in enumerate(given)
-        if name in set(wanted)
-    )
+    given = connections.sql_names(written.names)
+    declared, chosen = [], []
+    for place, name in enumerate(written.names):
+        cell, kind = f"c{place}", types.get(name, TEXT)
+        declared.append(f"{literal(cell)}: {literal('DOUBLE' if kind == 'DOUBLE' else TEXT)}")
+        # As a whole number DuckDB would also read 1.5, 1_000 and 007.
+        checked = (
+            f"case when {cell} is null then null when regexp_full_match({cell}, "
+            f"{literal(WHOLE.pattern)}) then {cell}::bigint else error('not whole') end"
+        )
+        if name in types:
+            value = checked if kind == "BIGINT" else cell
+            chosen.append(f"{value} as {connections.quoted(given[name])}")
     options = {
         "auto_detect": "false",
         "delim": literal(written.delimiter),
@@ -166,15 +226,15 @@ def _query(
         "header": "false",
         "skip": str(written.skip),
         "compression": literal(PACKED[packed] if packed else "none"),
-        "columns": f"{{{columns}}}",
+        "columns": f"{{{', '.join(declared)}}}",
         # In a file of one column a blank line is no row, and "" is a row without a value.
         "allow_quoted_nulls": str(len(given) > 1).lower(),
     }
     listed = ", ".join(f"{name} = {value}" for name, value in options.items())
     blank = " where c0 is not null" if len(given) == 1 else ""
     return (
-        f"create or replace table {relation} as "
-        f"select {chosen} from read_csv({literal(str(path))}, {listed}){blank}"
+        f"create or replace table {relation} as select {', '.join(chosen)} "
+        f"from read_csv({literal(str(path))}, {listed}){blank}"
     )
 
 
