@@ -1,0 +1,10 @@
+"""Decide what the cells of a table mean, in one place, by counts over whole columns."""
+
+from __future__ import annotations
+
+from polycera.data.cells.fetch import fetch
+from polycera.data.cells.formats import CellFormat
+from polycera.data.cells.remarks import Reading, Remark
+from polycera.data.cells.understand import understand
+
+__all__ = ["CellFormat", "Reading", "Remark", "fetch", "understand"]

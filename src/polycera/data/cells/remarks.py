@@ -1,0 +1,44 @@
+"""Hold what was found out about the cells of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from polycera.data.cells.formats import CellFormat
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Holds a sentence on one column, for its role.
+
+    Attributes:
+        text: the sentence.
+        ambiguous_dates: whether the column holds dates that have two readings.
+    """
+
+    text: str
+    ambiguous_dates: bool = False
+
+
+@dataclass
+class Reading:
+    """Holds how the cells of a table were read.
+
+    Attributes:
+        formats: column of text -> how its cells are written.
+        said: a sentence on each guess, with its reason and a count.
+        remarks: column -> a sentence for its role.
+        missing: further words for missing values, as the user gave them.
+        old: whether the table was read as runs of 0.1.0 read it.
+    """
+
+    formats: dict[str, CellFormat] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    remarks: dict[str, Remark] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    old: bool = False
+
+    @property
+    def pinned(self) -> dict[str, CellFormat]:
+        """Return the formats that a later reader would not choose by itself."""
+        return {name: f for name, f in self.formats.items() if not f.trivial}

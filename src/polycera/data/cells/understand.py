@@ -1,0 +1,572 @@
+"""Decide how the cells of each column are written, by counts over whole columns."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from polycera.data.cells import formats as written
+from polycera.data.cells import words
+from polycera.data.cells.formats import CellFormat
+from polycera.data.cells.remarks import Reading, Remark
+from polycera.data.cells.words import bare, literal, literals
+from polycera.data.sources import SourceRows
+from polycera.errors import listing, shorten
+
+TEXT = "VARCHAR"
+SAMPLE = 300
+"""Distinct cells of a column by which what it cannot be is ruled out."""
+NEARLY = 0.1
+"""Share of the cells that may be no numbers in a column that is nearly one of numbers."""
+EXACT = 2**53
+"""Largest number up to which float64 holds every integer."""
+STYLES = (
+    *((".", ""), (",", ""), (".", ","), (",", ".")),
+    *((".", " "), (",", " "), (".", "'"), (",", "'")),
+)
+"""Signs for decimals and thousands, those that need fewer first."""
+_PAIRS = (("yes", "no"), ("true", "false"), ("y", "n"), ("t", "f"), ("on", "off"))
+
+
+@dataclass
+class _Column:
+    """Holds what was counted of one column of text."""
+
+    name: str
+    cell: str
+    present: int = 0
+    plain: int = 0
+    zeros: int = 0
+    big: int = 0
+    padded: int = 0
+    odd: str = ""
+    """Name of the table of its cells that are no plain numbers."""
+    format: CellFormat = field(default_factory=lambda: CellFormat("text"))
+    either: str = ""
+    """A cell of a column of numbers in which one sign may mark decimals or thousands."""
+    dates: tuple[str, str] | None = None
+    """A cell, and the sign between its parts, of dates that have two readings."""
+
+
+def understand(
+    rows: SourceRows,
+    *,
+    given: Mapping[str, CellFormat] | None = None,
+    missing: Iterable[str] = (),
+    old: bool = False,
+) -> Reading:
+    """Return how the cells of each column of text are written, with a sentence on each guess.
+
+    A column is of numbers, of dates or of booleans where every cell is, those that stand for
+    missing values left out; else it is of text. In a typed source, text of plain digits stays
+    text: it may be a code.
+
+    Args:
+        rows: the rows; the cells are counted where they are.
+        given: formats of columns that are known; they are not looked into.
+        missing: further words for missing values.
+        old: read as runs of 0.1.0 did: plain numbers, ISO dates, true and false alone.
+    """
+    known = dict(given or {})
+    reading = Reading(missing=tuple(missing), old=old)
+    columns = _counted(rows, [name for name, kind in rows.types.items() if kind == TEXT], known)
+    looker = _Looker(rows, reading)
+    for column in columns:
+        column.format = looker.format_of(column)
+    looker.settle(columns)
+    for name in rows.types:
+        if name in known:
+            reading.formats[name] = known[name]
+    for column in columns:
+        reading.formats[column.name] = column.format
+    if not old:
+        looker.count_missing(columns)
+    return reading
+
+
+def _counted(
+    rows: SourceRows, names: list[str], known: Mapping[str, CellFormat]
+) -> list[_Column]:
+    """Return the columns to look into, with what is counted of all of them in one query."""
+    columns = [_Column(name, rows.quoted(name)) for name in names if name not in known]
+    if not columns:
+        return []
+    counts = []
+    for column in columns:
+        cell, plain = column.cell, written.plain_sql(column.cell)
+        counts += [
+            f"count({cell})",
+            f"count({plain})",
+            # A leading zero before a digit: ':' follows '9'.
+            f"count_if({cell} >= '00' and {cell} < '0:')",
+            f"count_if(abs({plain}) > {EXACT})",
+            f"count_if({cell} < '!')",
+        ]
+    row = rows.execute(f"select {', '.join(counts)} from {rows.relation}").fetchone()
+    assert row is not None
+    for place, column in enumerate(columns):
+        values = row[5 * place : 5 * place + 5]
+        column.present, column.plain, column.zeros, column.big, column.padded = values
+    return columns
+
+
+class _Looker:
+    """Looks into the columns of one source."""
+
+    def __init__(self, rows: SourceRows, reading: Reading) -> None:
+        self.rows, self.reading = rows, reading
+        self.words = words.OLD if reading.old else (*words.MISSING, *reading.missing)
+        self.tables = 0
+
+    def format_of(self, column: _Column) -> CellFormat:
+        """Return how a column is written; what is left open is settled later."""
+        column.odd = self._odd_cells(column)
+        left = self._left(column, (*self.words, *self._numeric_words))
+        if column.plain and not left:
+            return self._numbers(column)
+        if not left:
+            return CellFormat("number" if not self._left(column, self.words) else "text")
+        if not column.plain:
+            if self.rows.written and self._all(column, written.boolean_sql("clean"), ()):
+                return CellFormat("boolean")
+            if (dated := self._dates(column)) is not None:
+                return dated
+        if not self.reading.old and (local := self._local_numbers(column)) is not None:
+            return local
+        self._note_nearly(column)
+        return CellFormat("text") if self.reading.old else self._labels(column)
+
+    @property
+    def _numeric_words(self) -> tuple[str, ...]:
+        return () if self.reading.old else words.IN_NUMBERS
+
+    # -- counting ------------------------------------------------------------------------------
+
+    def _odd_cells(self, column: _Column) -> str:
+        """Return the name of a new table of the distinct cells that are no plain numbers."""
+        self.tables += 1
+        name = f'"cells {self.tables}"'
+        plain = written.plain_sql(column.cell)
+        where = "" if not column.plain else f" and {plain} is null"
+        if column.plain == column.present:
+            where = " and false"
+        self.rows.execute(
+            f"create or replace table {name} as select {column.cell} as cell, "
+            f"{bare(column.cell)} as clean, count(*) as n from {self.rows.relation} "
+            f"where {column.cell} is not null{where} group by all"
+        )
+        return name
+
+    def _left(self, column: _Column, missing: tuple[str, ...]) -> int:
+        """Return how many cells are neither plain numbers nor words for missing."""
+        return int(
+            self._one(
+                f"select coalesce(sum(n), 0) from {column.odd} "
+                f"where clean not in {literals(('', *missing))}"
+            )[0]
+        )
+
+    def _one(self, sql: str) -> tuple[Any, ...]:
+        row = self.rows.execute(sql).fetchone()
+        assert row is not None
+        return row
+
+    def _present(self, column: _Column, kind: str) -> str:
+        """Return the SQL of the distinct cells of a column that are not missing."""
+        missing = self.words if kind == "text" else (*self.words, *self._numeric_words)
+        return (
+            f"(select cell, clean, n from {column.odd} where clean not in "
+            f"{literals(('', *missing))})"
+        )
+
+    def _all(self, column: _Column, value: str, more: tuple[str, ...]) -> bool:
+        """Return whether each cell that is not missing has a value."""
+        where = f"clean not in {literals(('', *self.words, *more))}"
+        return not self.rows.execute(
+            f"select 1 from {column.odd} where {where} and {value} is null limit 1"
+        ).fetchone()
+
+    # -- plain numbers -------------------------------------------------------------------------
+
+    def _numbers(self, column: _Column) -> CellFormat:
+        """Return the format of a column of plain numbers: codes and large ids are text."""
+        if not self.rows.written:
+            if self.reading.old or column.plain:
+                remark = "Every cell is written as a number: declare the role number if it is one."
+                self.reading.remarks[column.name] = Remark(remark)
+            return CellFormat("text")
+        if self.reading.old:
+            return CellFormat("number")
+        cell, relation = bare(column.cell), self.rows.relation
+        if column.padded or column.zeros or column.big:
+            digits, zeros, big = self._one(
+                f"select bool_and(regexp_full_match({cell}, '[+-]?\\d+')), "
+                f"count_if(regexp_full_match({cell}, '0\\d+')), "
+                f"count_if(abs(try_cast({cell} as hugeint)) > {EXACT} "
+                f"or length({cell}) > 38) from {relation} "
+                f"where {written.plain_sql(column.cell)} is not null"
+            )
+            if digits and zeros:
+                self._say_example(
+                    column, zeros, "begin with 0: kept as text, for they may be codes", "0\\d+"
+                )
+                return CellFormat("text")
+            if digits and big:
+                self._say_example(
+                    column,
+                    big,
+                    "are whole numbers beyond 2**53: kept as text, to tell them apart",
+                    "[+-]?\\d{16,}",
+                )
+                return CellFormat("text")
+        self._mark_either(column)
+        return CellFormat("number")
+
+    def _mark_either(self, column: _Column) -> None:
+        """Note a column whose every decimal point may stand between thousands: '1.234'."""
+        shape = r"[+-]?[1-9]\d{0,2}\.\d{3}|[+-]?\d{1,3}"
+        cell = bare(column.cell)
+        where = f"{written.plain_sql(column.cell)} is not null"
+        test = (
+            f"select bool_and(regexp_full_match(x, {literal(shape)})), "
+            "any_value(x) filter (contains(x, '.')) "
+            f"from (select {cell} as x from {self.rows.relation} where {where}"
+        )
+        # Most columns are ruled out by their first rows.
+        if self._one(f"{test} limit {SAMPLE})")[0]:
+            every, example = self._one(f"{test})")
+            if every and example is not None:
+                column.either = example
+
+    def _say_example(self, column: _Column, count: int, what: str, shape: str) -> None:
+        (example,) = self._one(
+            f"select any_value({bare(column.cell)}) from {self.rows.relation} "
+            f"where regexp_full_match({bare(column.cell)}, {literal(shape)})"
+        )
+        self._say(column.name, f"{_of(count, column.present)} {what} (such as {example!r})")
+
+    # -- local numbers -------------------------------------------------------------------------
+
+    def _local_numbers(self, column: _Column) -> CellFormat | None:
+        """Return the format of a column of local numbers; None where it is none."""
+        present = self._present(column, "number")
+        parts = written.parts_sql("clean")
+        sample = self._one(
+            f"select count(*), count_if({parts}.core <> '') from (from {present} limit {SAMPLE})"
+        )
+        if sample[1] < (1 - NEARLY) * sample[0]:
+            return None
+        table = f"{column.odd[:-1]} parts\""
+        plain = written.plain_sql(column.cell)
+        more = (
+            f" union all select {column.cell}, {bare(column.cell)}, count(*) from "
+            f"{self.rows.relation} where {plain} is not null group by all"
+        )
+        self.rows.execute(
+            f"create or replace table {table} as select clean, n, {parts} as p "
+            f"from (from {present}{more if column.plain else ''})"
+        )
+        fits = ", ".join(
+            f"bool_and({written.fits_sql('p.core', decimal, thousands)})"
+            for decimal, thousands in STYLES
+        )
+        odd, limits, separated, *fitting = self._one(
+            f"select count_if(p.core = ''), sum(n) filter (p.limit <> ''), "
+            f"any_value(clean) filter (regexp_matches(p.core, '[.,]')), {fits} from {table}"
+        )
+        if odd:
+            return None
+        styles = [style for style, fit in zip(STYLES, fitting, strict=True) if fit]
+        unit = self._unit(column, table)
+        if not styles or unit is None:
+            return None
+        format = CellFormat("number", *styles[0], unit=unit)
+        if separated and ((".", "") in styles) == ((",", ".") in styles):
+            if ((",", "") in styles) == ((".", ",") in styles):
+                column.either = separated
+        if self.rows.execute(
+            f"select 1 from {table} where {format.typed('clean')} is null limit 1"
+        ).fetchone():
+            return None
+        if limits:
+            (example,) = self._one(f"select any_value(clean) from {table} where p.limit <> ''")
+            self._say(
+                column.name,
+                f"{_of(int(limits), column.present)} are limits, such as {example!r}: read as the "
+                "number",
+            )
+        return format
+
+    def _unit(self, column: _Column, table: str) -> str | None:
+        """Return the one unit of a column, '' where it has none; None where there are several."""
+        found = "coalesce(nullif(trim(p.after), ''), p.before)"
+        counts = dict(
+            self.rows.execute(
+                f"select {found} as unit, sum(n)::bigint from {table} group by all order by all"
+            ).fetchall()
+        )
+        none = counts.pop("", 0)
+        if not counts:
+            return ""
+        if len(counts) > 1:
+            units = sorted(counts, key=lambda unit: (-counts[unit], unit))
+            self._remark(
+                column.name, f"Its numbers have different units ({listing(units, 4)}), so it is text."
+            )
+            return None
+        unit, count = next(iter(counts.items()))
+        if unit == "%" and none and not self._all_zero(table):
+            self._remark(
+                column.name,
+                f"{_of(count, column.present)} are percents and the others are not, so it is text.",
+            )
+            return None
+        if unit != "%" and none > count:
+            return None
+        return unit
+
+    def _all_zero(self, table: str) -> bool:
+        """Return whether the numbers without a unit are all zero: "0" beside "5 %"."""
+        return not self.rows.execute(
+            f"select 1 from {table} where p.after = '' and p.before = '' "
+            "and regexp_matches(p.core, '[1-9]') limit 1"
+        ).fetchone()
+
+    # -- dates ---------------------------------------------------------------------------------
+
+    def _dates(self, column: _Column) -> CellFormat | None:
+        """Return the format of a column of dates; None where it is none, or has two readings."""
+        present = self._present(column, "date")
+        orders: tuple[str, ...] = (written.ISO,) if self.reading.old else written.ORDERS
+        for part in (f"{present} limit {SAMPLE}", present):
+            tests = [f"count({written.date_sql('clean', order)})" for order in orders]
+            cells, *counts = self._one(f"select count(*), {', '.join(tests)} from (from {part})")
+            nearly = [o for o, c in zip(orders, counts, strict=True) if c > (1 - NEARLY) * cells]
+            orders = tuple(o for o, c in zip(orders, counts, strict=True) if c == cells)
+            if not orders:
+                if nearly and not self.reading.old:
+                    self._note_nearly_dates(column, nearly[0])
+                return None
+        if orders[0] == written.ISO:
+            return CellFormat("date")
+        sign, example = self._one(
+            f"select mode(regexp_extract(clean, '[^\\p{{L}}\\d]+')), any_value(clean) from {present}"
+        )
+        month_first = any(order.startswith("%m") for order in orders)
+        day_first = any(order.startswith("%d-%m") for order in orders)
+        # Between points the day always comes first.
+        if month_first and day_first and sign != ".":
+            column.dates = (example, sign)
+            return CellFormat("date", date=orders[0].replace("-", sign))
+        return CellFormat("date", date=orders[0].replace("-", sign) if len(sign) == 1 else orders[0])
+
+    # -- text ----------------------------------------------------------------------------------
+
+    def _labels(self, column: _Column) -> CellFormat:
+        """Return the format of a column of text: signs, and spellings that are one label."""
+        present = f"(from {column.odd} where clean <> '')"
+        distinct, signs = self._one(
+            f"select count(*), bool_and(regexp_full_match(clean, '[+]+|[-–]+|[+]/[-]|±')) and "
+            f"bool_or(contains(clean, '+')) from {present}"
+        )
+        if signs:
+            keep = tuple(word for word in self.words if word.strip("-–—"))
+            self._say(column.name, "'-' stands beside '+', so it is a label, not a missing value")
+            return CellFormat("text", missing=keep)
+        if not self.rows.written or distinct > 20:
+            return CellFormat("text")
+        spellings = self.rows.execute(
+            f"select clean, sum(n) as n from {self._present(column, 'text')} "
+            "group by clean order by n desc, clean"
+        ).fetchall()
+        usual: dict[str, str] = {}
+        for text, _ in spellings:
+            usual.setdefault(text.lower(), text)
+        folded = {text: usual[text.lower()] for text, _ in spellings if usual[text.lower()] != text}
+        if not folded or not any(set(usual) <= set(pair) for pair in _PAIRS):
+            return CellFormat("text")
+        self._say(
+            column.name,
+            f"{listing(folded, 4)} read as {listing(dict.fromkeys(folded.values()), 4)}: they "
+            "differ in capitals alone",
+        )
+        return CellFormat("text", labels=tuple(folded.items()))
+
+    def _note_nearly(self, column: _Column) -> None:
+        """Note which cells stand in the way of a column that is nearly one of numbers."""
+        if column.name in self.reading.remarks:
+            return
+        present = self._present(column, "number")
+        parts = written.parts_sql("clean")
+        if not column.plain:
+            like = self._one(
+                f"select count_if({parts}.core <> '') from (from {present} limit {SAMPLE})"
+            )
+            if not like[0]:
+                return
+        number = f"{parts}.core <> ''"
+        distinct, strange, cells = self._one(
+            f"select count(*), count_if(not {number}), coalesce(sum(n) filter (not {number}), 0) "
+            f"from {present}"
+        )
+        levels = distinct
+        if column.plain:
+            plain = written.plain_sql(column.cell)
+            levels += self._one(
+                f"select approx_count_distinct({column.cell}) from {self.rows.relation} "
+                f"where {plain} is not null"
+            )[0]
+        if not strange:
+            self._remark(
+                column.name, "Its numbers are written in several ways, so it is text."
+            )
+        elif strange <= levels / 2 and (cells <= NEARLY * column.present or cells == 1):
+            self._in_the_way(column, f"not {number}", int(cells), "numeric", "a number")
+
+    def _note_nearly_dates(self, column: _Column, order: str) -> None:
+        moment = written.date_sql("clean", order)
+        present = self._present(column, "date")
+        cells, all_cells = self._one(
+            f"select coalesce(sum(n) filter ({moment} is null), 0), sum(n) from {present}"
+        )
+        if 0 < cells <= NEARLY * all_cells:
+            self._in_the_way(column, f"{moment} is null", int(cells), "of dates", "a date")
+
+    def _in_the_way(
+        self, column: _Column, test: str, count: int, kind: str, one: str
+    ) -> None:
+        """Note the first cell that keeps a column from being of a kind."""
+        cells = f"(select cell from {self._present(column, 'number')} where {test})"
+        row, cell = self._one(
+            f"select row, cell from (select row_number() over () - 1 as row, {column.cell} as cell "
+            f"from {self.rows.relation}) where cell in {cells} order by row limit 1"
+        )
+        self._remark(
+            column.name,
+            f"It would be {kind} except for {count} cell{'s' * (count != 1)}, the first "
+            f"{shorten(repr(cell), 40)} in row {row}: clean the column to have it as {one}.",
+        )
+
+    # -- what the columns say together ---------------------------------------------------------
+
+    def settle(self, columns: list[_Column]) -> None:
+        """Decide the columns with two readings by the others, and say what was chosen."""
+        numbers = [c for c in columns if c.format.kind == "number" and c.present]
+        decided = Counter(
+            c.format.decimal for c in numbers if not c.either and self._has_decimals(c)
+        )
+        sign = next(iter(decided)) if len(decided) == 1 else None
+        for column in numbers:
+            if column.either:
+                self._settle_number(column, sign)
+            self._say_number(column)
+        orders = {
+            c.name: written.order_of(c.format.date)
+            for c in columns
+            if c.format.kind == "date" and c.format.date and not c.dates
+        }
+        first = {order[:2]: name for name, order in orders.items() if order and "%b" not in order}
+        for column in columns:
+            if column.dates:
+                self._settle_date(column, first)
+            elif column.format.kind == "date" and column.format.date:
+                self._say(column.name, f"dates are read as {column.format.date}")
+
+    def _has_decimals(self, column: _Column) -> bool:
+        """Return whether the decimal sign of a column occurs in it."""
+        if column.format.decimal == "," or column.format.thousands == ",":
+            return True
+        found = self.rows.execute(
+            f"select 1 from {self.rows.relation} where contains({column.cell}, '.') limit 1"
+        )
+        return bool(found.fetchone()) and column.format.thousands != "."
+
+    def _settle_number(self, column: _Column, sign: str | None) -> None:
+        """Read a sign that stands before three digits as the other columns use it."""
+        found = "," if "," in column.either else "."
+        if sign is None:
+            decimal = "."
+            why = "a point stands for decimals and a comma for thousands where nothing says else"
+        else:
+            decimal = sign
+            why = f"as other columns of {self.rows.label} use the signs"
+        thousands = "" if decimal == found else found
+        column.format = replace(column.format, decimal=decimal, thousands=thousands)
+        what = "decimals" if decimal == found else "thousands"
+        other = f"1234{found}5" if what == "thousands" else f"1{found}234{'.' if found == ',' else ','}5"
+        self._say(
+            column.name,
+            f"the {'comma' if found == ',' else 'point'} in {column.either!r} and all others is "
+            f"read as a sign for {what}, {why}; if it is not: --number-format "
+            f"{shorten(column.name)}={other}",
+        )
+        column.either = ""
+
+    def _say_number(self, column: _Column) -> None:
+        """Say how local numbers were read, with an example."""
+        if column.format.trivial:
+            return
+        (cell, value) = self._one(
+            f"select cell, {column.format.typed('clean')} from {self._present(column, 'number')} "
+            "order by n desc, cell limit 1"
+        )
+        unit = column.format.unit
+        more = ", percents as shares" if unit == "%" else f", in {unit}" if unit else ""
+        self._say(column.name, f"numbers such as {cell.strip()!r} are read as {value:.12g}{more}")
+
+    def _settle_date(self, column: _Column, first: Mapping[str, str]) -> None:
+        assert column.dates is not None
+        example, sign = column.dates
+        year = (written.order_of(column.format.date) or "")[-2:]
+        if len(first) == 1:
+            order, other = next(iter(first.items()))
+            parts = ("%d", "%m", year) if order == "%d" else ("%m", "%d", year)
+            column.format = CellFormat("date", date=sign.join(parts))
+            self._say(
+                column.name,
+                f"dates are read as {column.format.date}, the order of column {shorten(other)!r}; "
+                f"if they are not: --date-format {shorten(column.name)}=FORMAT",
+            )
+            return
+        column.format = CellFormat("text")
+        ways = [sign.join(("%d", "%m", year)), sign.join(("%m", "%d", year))]
+        self.reading.remarks[column.name] = Remark(
+            f"its dates, such as {example!r}, can be read with the day or with the month first: "
+            f"give --date-format {shorten(column.name)}={ways[0]} or {shorten(column.name)}="
+            f"{ways[1]} (date_format=).",
+            ambiguous_dates=True,
+        )
+
+    # -- sentences -----------------------------------------------------------------------------
+
+    def count_missing(self, columns: list[_Column]) -> None:
+        """Say how often each word was read as missing, one sentence a word."""
+        found: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+        for column in columns:
+            missing = column.format.missing_words(self.reading.missing)
+            if column.plain == column.present:
+                continue
+            for word, count in self.rows.execute(
+                f"select clean, sum(n)::bigint from {column.odd} where clean in {literals(missing)} "
+                "group by clean order by clean"
+            ).fetchall():
+                found[word].append((column.name, count, column.present))
+        for word, places in found.items():
+            names, counts, present = zip(*places, strict=True)
+            self._say(names, f"{_of(sum(counts), sum(present), word)}: read as missing")
+
+    def _say(self, name: str | Iterable[str], sentence: str) -> None:
+        names = [name] if isinstance(name, str) else list(name)
+        subject = "Column" if len(names) == 1 else "Columns"
+        self.reading.said.append(f"{subject} {listing(names, 5)}: {sentence}.")
+
+    def _remark(self, name: str, sentence: str) -> None:
+        self.reading.remarks.setdefault(name, Remark(sentence))
+
+
+def _of(count: int, all_cells: int, word: str | None = None) -> str:
+    """Return '37 of 8,000 cells', with what they are."""
+    what = "" if word is None else f" {'is' if count == 1 else 'are'} {shorten(word)!r}"
+    return f"{count:,} of {all_cells:,} cells{what}"

@@ -1,0 +1,41 @@
+"""Name the words that stand for a missing value, and give the SQL that cleans a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MISSING = (
+    *("NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "-NaN"),
+    *("NULL", "null", "Null", "None", "\\N", "?", ".", "-", "--", "–", "—"),
+)
+"""Words for missing in every column. Cells of nothing or blanks are missing as well."""
+IN_NUMBERS = (
+    *("none", "NONE", "nil", "NIL", "Nil", "na", "Na", "NAN", "N.A.", "n.a.", "n.d.", "#NULL!"),
+    *("#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "missing", "unknown"),
+)
+"""Words for missing in columns of numbers and dates alone: in a column of text they are labels."""
+OLD = ("NA", "N/A", "NaN", "nan", "null", "None", "?")
+"""Words for missing of runs of 0.1.0, which were read without formats."""
+
+BLANKS = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\r\n"
+"""Blanks other than the space, the no-break and thin ones among them."""
+
+
+def literal(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def literals(texts: Iterable[str]) -> str:
+    """Return texts as a list of literals, for `in (...)`."""
+    return "(" + ", ".join(map(literal, texts)) + ")"
+
+
+def identifier(name: str) -> str:
+    """Return the name of a column as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def bare(cell: str) -> str:
+    """Return the SQL of a cell without blanks around it."""
+    return f"trim({cell}, {literal(' ' + BLANKS)})"
