@@ -35,7 +35,7 @@ def fit(
     split: str | None = None,
     groups: str | None = None,
     time: str | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     folds: int | None = None,
     max_steps: int | None = None,
     batch_size: int | None = None,
@@ -86,7 +86,7 @@ def fit(
     time
         A column of times; the latest rows are the test rows.
     encoding
-        Encoding of a text file.
+        Encoding of a text file; default: what the file shows.
     folds
         Folds of the rows: each is out-of-fold for as many ensemble members; 1: only the validation rows are not trained on.
     max_steps

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from polycera.data.coerce import stray
 from polycera.data.column import EXACT, Values, as_text, is_missing, is_whole, kind_of
+from polycera.data.reading import Remark
 from polycera.errors import listing, shorten
 
 Verdict: TypeAlias = tuple[str, str, bool]
@@ -27,8 +27,14 @@ _KEYS = frozenset(
 """Words in a name that speak of identity."""
 
 
-def of(name: str, values: Values) -> Verdict:
-    """Return the role of a canonical column [n], with the reason."""
+def of(name: str, values: Values, remark: Remark | None = None) -> Verdict:
+    """Return the role of a canonical column [n], with the reason.
+
+    Args:
+        name: of the column.
+        values: its cells.
+        remark: what was noticed when its cells were read.
+    """
     if name.startswith("__"):
         return "ignore", "its name begins with '__', as the names of internal columns do.", True
     # The order of the rules matters: the first that holds decides.
@@ -36,8 +42,10 @@ def of(name: str, values: Values) -> Verdict:
     if missing == len(values):
         return "constant", "it holds no value at all.", True
     kind = kind_of(values)
+    if remark is not None and remark.ambiguous_dates:
+        return "ignore", remark.text, True
     if kind == "text":
-        return _of_text(values, missing)
+        return _of_text(values, missing, f" {remark.text}" if remark is not None else "")
     if kind == "number" and not missing and _is_counter(name, values):
         return "id", "each row has a different integer, and the name suggests an identifier.", True
     if not missing and (values == values[0]).all():
@@ -79,11 +87,10 @@ def _of_number(values: Values, missing: int) -> Verdict:
     )
 
 
-def _of_text(values: Values, missing: int) -> Verdict:
+def _of_text(values: Values, missing: int, remark: str) -> Verdict:
     """Return the role of a column of text [n]."""
     levels = set(values) - {None}
     present = len(values) - missing
-    remark = _nearly_numbers(values, levels)
     if len(levels) == 1 and not missing:
         return "constant", f"every row holds {shorten(str(values[0]), 40)!r}.", True
     if len(levels) >= NEARLY_ALL * present and len(values) > 1:
@@ -102,23 +109,6 @@ def _of_distinct(values: Values, levels: set[str], missing: int, remark: str) ->
         return "id", "each row has a different text.", True
     share = f"{len(levels)} different texts in {len(values) - missing} rows"
     return "text", f"{share}; text that rarely repeats is not used.{remark}", True
-
-
-def _nearly_numbers(values: Values, levels: set[str]) -> str:
-    """Return a sentence on a text column that is all numbers but for a few cells; else nothing."""
-    not_numbers, row = stray(values)
-    if len(not_numbers) > 0.5 * len(levels):
-        return ""
-    if row < 0:
-        return " Every cell is written as a number: declare the role number if it is one."
-    cells = int(np.isin(values.astype(str), not_numbers).sum())
-    if cells > 0.1 * len(values) and cells > 1:
-        return ""
-    first = shorten(repr(values[row]), 40)
-    return (
-        f" It would be numeric except for {cells} cell{'s' * (cells != 1)}, the first {first} in "
-        f"row {row}: clean the column to have it as a number."
-    )
 
 
 def _gaps(missing: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from polycera.data import roles
 from polycera.data.coerce import as_kind
 from polycera.data.column import Kind, Values, kind_of
+from polycera.data.reading import Remark
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, listing, shorten
 
@@ -131,16 +132,16 @@ def infer(
         )
     return Schema(
         tuple(
-            _column(name, table[name], declared.get(name))
+            _column(name, table[name], declared.get(name), table.reading.remarks.get(name))
             for name in table.names
             if name not in target_names
         )
     )
 
 
-def _column(name: str, values: Values, declared: str | None) -> Column:
+def _column(name: str, values: Values, declared: str | None, remark: Remark | None) -> Column:
     if declared is None:
-        role, reason, notable = roles.of(name, values)
+        role, reason, notable = roles.of(name, values, remark)
         return Column(name, role, kind_of(values), reason, notable)
     _check_role(declared)
     if declared in ("number", "boolean", "date"):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polycera.data.column import Values, as_text, canonical
+from polycera.data.reading import Reading
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 
@@ -39,14 +40,21 @@ class Table:
         check_names(name for name, _ in pairs)
         self._columns: dict[str, Values] = {name: canonical(values, name) for name, values in pairs}
         self._values: dict[str, Values] = {}
+        self._reading = Reading()
         self._check_lengths()
 
     @classmethod
-    def _of(cls, columns: dict[str, Values], originals: Mapping[str, Values]) -> Table:
+    def _of(
+        cls,
+        columns: dict[str, Values],
+        originals: Mapping[str, Values],
+        reading: Reading | None = None,
+    ) -> Table:
         """Return a table of columns that are already canonical, and of their original values."""
         # Skips `__init__`, which would convert and check the columns again.
         table = cls.__new__(cls)
         table._columns = columns
+        table._reading = Reading() if reading is None else reading
         table._values = {name: originals[name] for name in columns if name in originals}
         return table
 
@@ -58,12 +66,25 @@ class Table:
                 each.
         """
         texts = {name: as_text(values) for name, values in levels.items()}
-        return Table._of(self._columns | texts, levels)
+        return Table._of(self._columns | texts, levels, self._reading)
+
+    def replaced(self, columns: Mapping[str, Values]) -> Table:
+        """Return the table with other values in these columns, canonical, [rows] each."""
+        return Table._of(self._columns | dict(columns), self._values, self._reading)
+
+    def read_as(self, reading: Reading) -> Table:
+        """Return the table with what was found out about its cells."""
+        return Table._of(self._columns, self._values, reading)
+
+    @property
+    def reading(self) -> Reading:
+        """Return how the cells were read: formats, sentences, remarks."""
+        return self._reading
 
     def labelled(self, names: Iterable[str]) -> Table:
         """Return the table with the original values of these columns, so labels keep their type."""
         originals = {name: self._values[name] for name in names if name in self._values}
-        return Table._of(self._columns | originals, originals)
+        return Table._of(self._columns | originals, originals, self._reading)
 
     @property
     def levels(self) -> frozenset[str]:
@@ -100,20 +121,21 @@ class Table:
         return Table._of(
             {name: values[rows] for name, values in self._columns.items()},
             {name: values[rows] for name, values in self._values.items()},
+            self._reading,
         )
 
     def select(self, names: Iterable[str]) -> Table:
         """Return only these columns, in the given order; UnknownName for one that is missing."""
         selected = list(names)
         check_names(selected)
-        return Table._of({name: self[name] for name in selected}, self._values)
+        return Table._of({name: self[name] for name in selected}, self._values, self._reading)
 
     def without(self, names: Iterable[str]) -> Table:
         """Return all columns but these; UnknownName for one that does not exist."""
         # `self[name]` raises UnknownName; it is never None.
         unwanted = {name for name in names if self[name] is not None}
         rest = {name: values for name, values in self._columns.items() if name not in unwanted}
-        return Table._of(rest, self._values)
+        return Table._of(rest, self._values, self._reading)
 
     def _check_lengths(self) -> None:
         if not self._columns:

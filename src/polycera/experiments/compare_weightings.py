@@ -327,7 +327,7 @@ def _check_table(settings: WeightingsAsked) -> None:
     if isinstance(source, str | Path):
         targets = settings.targets if settings.spec is None else tasks_from(settings.spec.tasks)
         data.tasks_for(
-            data.read(source, encoding=settings.options.get("encoding", "utf-8")), targets
+            data.read(source, encoding=settings.options.get("encoding")), targets
         )
 
 

@@ -64,12 +64,17 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         source: path of the table; None for a data frame.
         encoding: encoding of a text file.
+        missing: words that stand for a missing value beside the usual ones.
+        cells: column -> how its cells are written, where a reader would not choose it by itself;
+            None: as version 0.1.0 read them.
         columns: role of every column that is not a target.
         parts: how the rows are divided.
     """
 
     source: str | None = None
-    encoding: str = "utf-8"
+    encoding: str | None = None
+    missing: list[str] = []
+    cells: dict[str, dict[str, Any]] | None = None
     columns: dict[str, str] = {}
     parts: Parts = msgspec.field(default_factory=Parts)
 

@@ -67,7 +67,7 @@ def fit(
     time: str | None = None,
     score_weights: Mapping[str, float] | None = None,
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     seed: int = 0,
     preset: Literal["fast"] | None = None,
     network: Mapping[str, Any] | None = None,
@@ -107,7 +107,7 @@ def fit(
             equal.
         threshold: metric used to choose the decision thresholds of binary tasks and labels on the
             validation rows; default `f1`; `none`: the threshold is 0.5.
-        encoding: of a text file.
+        encoding: of a text file; default: what the file shows.
         seed: of the split, the initial weights, the order of rows, dropout.
         preset: `fast`: a smaller network and fewer steps, for a first look. Options in `network`
             and `training` take precedence. docs/accuracy.md has its cost in accuracy.
@@ -182,7 +182,13 @@ def fit(
     if existing is None:
         _check_free(destination(), resume)
     prepared = prepare(
-        source, requested_targets, full_spec.data, exclude=exclude, seed=full_spec.seed
+        source,
+        requested_targets,
+        full_spec.data,
+        exclude=exclude,
+        seed=full_spec.seed,
+        # A run of 0.1.0 is resumed on the cells as it read them.
+        old=existing is not None and existing.spec.data.cells is None,
     )
     prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, loss_weights or {}))
     prediction_columns.check_names(Layout.of(prepared.tasks))
@@ -448,11 +454,17 @@ def _completed(spec: Spec, prepared: PreparedTable) -> Spec:
     """Return the spec with everything that was inferred, so that it can be edited and reused."""
     from polycera.tabular import recipe
 
+    reading = prepared.table.reading
     inferred_roles = {column.name: column.role for column in prepared.schema.columns}
     return msgspec.structs.replace(
         spec,
         tasks=[task.to_config() for task in prepared.tasks],
-        data=msgspec.structs.replace(spec.data, columns=inferred_roles),
+        data=msgspec.structs.replace(
+            spec.data,
+            columns=inferred_roles,
+            encoding=spec.data.encoding or reading.encoding or "utf-8",
+            cells=None if reading.old else {n: f.to_config() for n, f in reading.pinned.items()},
+        ),
         network=recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies),
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from polycera import data
 from polycera.data import Encoder, Schema, Split, Table, outliers
+from polycera.data.cells import CellFormat
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
@@ -202,7 +203,14 @@ def tasks_from(configs: Iterable[Mapping[str, Any]]) -> list[Task]:
 
 
 def prepare(
-    source: Any, targets: Any, options: Data, *, exclude: Iterable[str] = (), seed: int = 0
+    source: Any,
+    targets: Any,
+    options: Data,
+    *,
+    exclude: Iterable[str] = (),
+    seed: int = 0,
+    number_format: Mapping[str, str] | None = None,
+    old: bool = False,
 ) -> PreparedTable:
     """Read a table, infer its columns, divide its rows and encode them.
 
@@ -212,26 +220,85 @@ def prepare(
         options: encoding, roles that are declared, and the parts.
         exclude: columns to leave out.
         seed: of the split.
+        number_format: column -> a number as it is written there, such as "1.234,5".
+        old: read cells as runs of 0.1.0 did.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    return _with_all_labels(_read(source, targets, options, exclude, seed))
+    return _with_all_labels(_read(source, targets, options, exclude, seed, number_format, old))
+
+
+def read_cells(
+    source: Any,
+    options: Data,
+    *,
+    as_text: Iterable[str] = (),
+    number_format: Mapping[str, str] | None = None,
+    old: bool = False,
+) -> Table:
+    """Read a table, its cells as the spec says.
+
+    Args:
+        source: whatever `polycera.data.read` takes.
+        options: encoding, words for missing, formats and roles.
+        as_text: columns to leave as text, beside those of the role "category".
+        number_format: column -> a number as it is written there.
+        old: read cells as runs of 0.1.0 did.
+
+    Raises:
+        InputError: with one sentence on what is wrong with the table.
+    """
+    categories = [name for name, role in options.columns.items() if role == "category"]
+    formats = {
+        name: CellFormat.from_config(config, name) for name, config in (options.cells or {}).items()
+    }
+    return data.read(
+        source,
+        # What a file shows is taken, unless something else than the usual was asked for.
+        encoding=None if options.encoding == "utf-8" else options.encoding,
+        formats=formats,
+        as_text={*categories, *as_text},
+        missing=options.missing,
+        number_format=number_format,
+        old=old,
+    )
 
 
 def _read(
-    source: Any, targets: Any, options: Data, exclude: Iterable[str], seed: int
+    source: Any,
+    targets: Any,
+    options: Data,
+    exclude: Iterable[str],
+    seed: int,
+    number_format: Mapping[str, str] | None = None,
+    old: bool = False,
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
         targets = ()  # refused: no target was named
-    understood = understand(source, targets, options, exclude=exclude, seed=seed)
+    understood = understand(
+        source,
+        targets,
+        options,
+        exclude=exclude,
+        seed=seed,
+        number_format=number_format,
+        old=old,
+    )
     encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
     return PreparedTable(**vars(understood), encoder=encoder)
 
 
 def understand(
-    source: Any, targets: Any, options: Data, *, exclude: Iterable[str] = (), seed: int = 0
+    source: Any,
+    targets: Any,
+    options: Data,
+    *,
+    exclude: Iterable[str] = (),
+    seed: int = 0,
+    number_format: Mapping[str, str] | None = None,
+    old: bool = False,
 ) -> UnderstoodTable:
     """Read a table, infer what its columns mean, and divide its rows.
 
@@ -242,12 +309,13 @@ def understand(
         options: encoding, roles that are declared, and the parts.
         exclude: columns to leave out.
         seed: of the split.
+        number_format: column -> a number as it is written there.
+        old: read cells as runs of 0.1.0 did.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    text_columns = [name for name, role in options.columns.items() if role == "category"]
-    table = data.read(source, encoding=options.encoding, as_text=text_columns)
+    table = read_cells(source, options, number_format=number_format, old=old)
     tasks: list[Task] = []
     reasons: dict[str, str] = {}
     labels: dict[TaskName, Array] = {}
@@ -278,6 +346,7 @@ def understand(
     }
     leaks = data.leaks(table, schema, tasks)
     warnings = [
+        *table.reading.said,
         *schema.notices,
         *leaks,
         *outlier_warnings,
@@ -359,7 +428,9 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
             f"The run {shorten(run.path)!r} was started with a data frame: pass it again, as "
             "source=."
         )
-    prepared = _read(table, tasks_from(spec.tasks), spec.data, (), spec.seed)
+    prepared = _read(
+        table, tasks_from(spec.tasks), spec.data, (), spec.seed, old=spec.data.cells is None
+    )
     # Before the labels are encoded: classes that the run does not know are no fault of a table, if
     # it is another table.
     if prepared.digest != run.schema["rows"]:

@@ -24,7 +24,7 @@ from polycera.runs.kept_epochs import KeptEpoch
 from polycera.storage import arrays, atomic
 from polycera.storage.arrays import StoredArrays
 from polycera.tabular import known_rows, prediction_columns, run_frames
-from polycera.tabular.prepare import targets_of, tasks_from
+from polycera.tabular.prepare import read_cells, targets_of, tasks_from
 from polycera.tasks import Task
 
 # These import Keras, which takes seconds. A method that needs them imports them when it is called.
@@ -202,7 +202,9 @@ class Run(Folder):
             if all(isinstance(label, str) for label in labels)
         ]
         text_columns = {*self.columns.as_text, *text_tasks}
-        table = data.read(source, encoding=self.spec.data.encoding, as_text=text_columns)
+        table = read_cells(
+            source, self.spec.data, as_text=text_columns, old=self.spec.data.cells is None
+        )
         targets = [
             name for task in self.tasks.values() for name in data.columns_of(task.name, task)
         ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from polycera.data.cells.fetch import fetch
+from polycera.data.cells.fetch import fetch, stand_for_missing
 from polycera.data.cells.formats import CellFormat
-from polycera.data.cells.remarks import Reading, Remark
 from polycera.data.cells.understand import understand
 
-__all__ = ["CellFormat", "Reading", "Remark", "fetch", "understand"]
+__all__ = ["CellFormat", "fetch", "stand_for_missing", "understand"]

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polycera.data.cells import words
 from polycera.data.cells.formats import CellFormat, is_missing_sql
-from polycera.data.cells.remarks import Reading
 from polycera.data.cells.understand import EXACT, TEXT
 from polycera.data.cells.words import bare, literal, literals
 from polycera.data.column import Values
+from polycera.data.reading import Reading
 from polycera.data.sources import SourceRows
 from polycera.errors import InputError, shorten
 
@@ -73,10 +74,19 @@ def expression(rows: SourceRows, reading: Reading, name: str) -> str:
     return f"{column}::varchar"
 
 
+def stand_for_missing(rows: SourceRows, reading: Reading, name: str) -> NDArray[np.bool_]:
+    """Return where a cell of a column of text stands for a missing value: bool [rows]."""
+    missing = reading.formats[name].missing_words(reading.missing)
+    test = f"coalesce({is_missing_sql(rows.quoted(name), missing)}, true)"
+    return np.asarray(_arrays(rows, {name: test})[name], dtype=bool)
+
+
 def _text(column: str, format: CellFormat, reading: Reading) -> str:
     """Return the SQL of a text; null where it is missing."""
     if reading.old:
-        return f"case when {bare(column)} in {literals(('', *words.OLD))} then null else {column} end"
+        return (
+            f"case when {bare(column)} in {literals(('', *words.OLD))} then null else {column} end"
+        )
     missing = format.missing_words(reading.missing)
     return f"case when {is_missing_sql(column, missing)} then null else {format.typed(column)} end"
 

@@ -29,7 +29,7 @@ PATTERN = (
     r"^([<>≤≥]=?)?\s*(\()?\s*([+\-])?\s*"
     rf"({_CURRENCY})?\s*([+\-])?\s*"
     r"(\d(?:[\d., ']*\d)?[.,]?|[.,]\d+)([eE][+\-]?\d{1,3})?"
-    rf"(%|{_CURRENCY}|{_KNOWN}|\s+(?:%|[\p{{L}}°µ][\p{{L}}\d°µ²³/·^.]{{0,11}}))?"
+    rf"(%|{_CURRENCY}|{_KNOWN}|\s+(?:%|[^\s\d()<>=+\-.,;:/'][^\s()<>]{{0,11}}))?"
     r"\s*(-)?\s*(\))?$"
 )
 """A written number: its limit, sign, money or unit, and the core of digits and separators."""
@@ -133,6 +133,12 @@ class CellFormat:
         return f"case {bare(cell)} {cases} else {bare(cell)} end"
 
 
+def _invalid(column: str, expected: str) -> InputError:
+    return InputError(
+        f"The format of the cells of column {shorten(column)!r} is not valid: {expected}."
+    )
+
+
 def is_missing_sql(cell: str, missing: tuple[str, ...]) -> str:
     """Return the SQL of whether a cell that is not null stands for a missing value."""
     return f"{bare(cell)} in {literals(('', *missing))}"
@@ -178,7 +184,9 @@ def number_sql(cell: str, decimal: str = ".", thousands: str = "", unit: str = "
     core = "p.core" if not thousands else f"replace(p.core, {literal(thousands)}, '')"
     core = core if decimal == "." else f"replace({core}, {literal(decimal)}, '.')"
     share = "/ 100" if unit == "%" else ""
-    minus = "((p.open <> '')::int + (p.sign = '-')::int + (p.sign2 = '-')::int + (p.minus <> '')::int)"
+    minus = (
+        "((p.open <> '')::int + (p.sign = '-')::int + (p.sign2 = '-')::int + (p.minus <> '')::int)"
+    )
     found = "coalesce(nullif(trim(p.after), ''), trim(p.before))"
     right = f"{found} in {literals(('', unit))}"
     if unit == "%":
@@ -189,16 +197,24 @@ def number_sql(cell: str, decimal: str = ".", thousands: str = "", unit: str = "
         f"and {fits_sql('p.core', decimal, thousands)} "
         f"then try_cast({core} || p.exponent as double) {share} * (1 - 2 * {minus}) end"
     )
-    local = f"list_transform([{parts_sql(cell)}], lambda p: {value})[1]"
+    local = _let("p", parts_sql(cell), value)
     # The notation of programs is tried first where it cannot mean anything else: it is quicker.
     if decimal == "." and unit != "%":
         return f"coalesce({plain_sql(cell)}, {local})"
     return local
 
 
-def boolean_sql(cell: str) -> str:
-    """Return the SQL of true and false."""
-    return f"case lower({bare(cell)}) when 'true' then true when 'false' then false end"
+TRUE = ("true", "yes", "y", "t", "on", "1")
+FALSE = ("false", "no", "n", "f", "off", "0")
+
+
+def boolean_sql(cell: str, yes: tuple[str, ...] = TRUE, no: tuple[str, ...] = FALSE) -> str:
+    """Return the SQL of a boolean in one of its words, in any case."""
+    text = f"lower({bare(cell)})"
+    return (
+        f"case when {text} in {literals(yes)} then true "
+        f"when {text} in {literals(no)} then false end"
+    )
 
 
 # -- dates -----------------------------------------------------------------------------------------
@@ -241,15 +257,21 @@ def date_sql(cell: str, format: str | None) -> str:
         if "%z" in format or "%Z" in format:
             return f"(try_strptime({cell}, {literal(format)}) at time zone 'UTC')"
         return f"try_strptime({cell}, {literal(format)})::timestamp"
+    normal = normal_date_sql(cell, "%b" in order)
     if order != ISO:
-        return _moment(normal_date_sql(cell, "%b" in order), order)
+        return _let("d", normal, moment_sql("d", order))
     # Most columns of dates are ISO, and need no regular expression.
     quick = f"try_strptime({cell}, {[order + time for time in _TIMES[:4]]})"
-    return f"coalesce({_guarded(quick)}, {_moment(normal_date_sql(cell, False), order)})"
+    return f"coalesce({_guarded(quick)}, {_let('d', normal, moment_sql('d', order))})"
 
 
-def _moment(cell: str, order: str) -> str:
-    """Return the SQL of a normal date as a moment."""
+def _let(name: str, value: str, body: str) -> str:
+    """Return the SQL of a body in which a name stands for a value, computed once."""
+    return f"list_transform([{value}], lambda {name}: {body})[1]"
+
+
+def moment_sql(cell: str, order: str) -> str:
+    """Return the SQL of a date that `normal_date_sql` brought to its normal form, as a moment."""
     naive = f"try_strptime({cell}, {[order + time for time in _TIMES]})"
     zoned = f"try_strptime({cell}, {[order + time for time in _ZONED]}) at time zone 'UTC'"
     moment = _guarded(f"coalesce({naive}, {zoned})")
@@ -262,7 +284,7 @@ def _moment(cell: str, order: str) -> str:
 
 def _guarded(moment: str) -> str:
     """Return the SQL of a moment, null before the year 1000: '5/2/24' is not of the year 24."""
-    return f"list_transform([{moment}], lambda m: case when year(m) >= 1000 then m end)[1]"
+    return _let("m", moment, "case when year(m) >= 1000 then m end")
 
 
 def normal_date_sql(cell: str, named: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,10 @@ from typing import Any
 from polycera.data.cells import formats as written
 from polycera.data.cells import words
 from polycera.data.cells.formats import CellFormat
-from polycera.data.cells.remarks import Reading, Remark
 from polycera.data.cells.words import bare, literal, literals
+from polycera.data.reading import Reading, Remark
 from polycera.data.sources import SourceRows
-from polycera.errors import listing, shorten
+from polycera.errors import InputError, UnknownName, listing, shorten
 
 TEXT = "VARCHAR"
 SAMPLE = 300
@@ -55,6 +56,7 @@ def understand(
     *,
     given: Mapping[str, CellFormat] | None = None,
     missing: Iterable[str] = (),
+    numbers: Mapping[str, str] | None = None,
     old: bool = False,
 ) -> Reading:
     """Return how the cells of each column of text are written, with a sentence on each guess.
@@ -67,12 +69,21 @@ def understand(
         rows: the rows; the cells are counted where they are.
         given: formats of columns that are known; they are not looked into.
         missing: further words for missing values.
+        numbers: column -> a number as it is written there, such as "1.234,5".
         old: read as runs of 0.1.0 did: plain numbers, ISO dates, true and false alone.
+
+    Raises:
+        UnknownName: for a column that is not there.
+        InputError: for an example of a number in which the signs are not plain.
     """
+    for name in numbers or {}:
+        if name not in rows.types:
+            raise UnknownName("column", name, rows.types)
+    styles = {name: style_of(name, example) for name, example in (numbers or {}).items()}
     known = dict(given or {})
     reading = Reading(missing=tuple(missing), old=old)
     columns = _counted(rows, [name for name, kind in rows.types.items() if kind == TEXT], known)
-    looker = _Looker(rows, reading)
+    looker = _Looker(rows, reading, styles)
     for column in columns:
         column.format = looker.format_of(column)
     looker.settle(columns)
@@ -86,9 +97,7 @@ def understand(
     return reading
 
 
-def _counted(
-    rows: SourceRows, names: list[str], known: Mapping[str, CellFormat]
-) -> list[_Column]:
+def _counted(rows: SourceRows, names: list[str], known: Mapping[str, CellFormat]) -> list[_Column]:
     """Return the columns to look into, with what is counted of all of them in one query."""
     columns = [_Column(name, rows.quoted(name)) for name in names if name not in known]
     if not columns:
@@ -115,8 +124,10 @@ def _counted(
 class _Looker:
     """Looks into the columns of one source."""
 
-    def __init__(self, rows: SourceRows, reading: Reading) -> None:
-        self.rows, self.reading = rows, reading
+    def __init__(
+        self, rows: SourceRows, reading: Reading, styles: Mapping[str, tuple[str, str]]
+    ) -> None:
+        self.rows, self.reading, self.styles = rows, reading, styles
         self.words = words.OLD if reading.old else (*words.MISSING, *reading.missing)
         self.tables = 0
 
@@ -124,12 +135,16 @@ class _Looker:
         """Return how a column is written; what is left open is settled later."""
         column.odd = self._odd_cells(column)
         left = self._left(column, (*self.words, *self._numeric_words))
+        if column.name in self.styles:
+            return self._as_asked(column)
         if column.plain and not left:
             return self._numbers(column)
         if not left:
             return CellFormat("number" if not self._left(column, self.words) else "text")
         if not column.plain:
-            if self.rows.written and self._all(column, written.boolean_sql("clean"), ()):
+            if self.rows.written and self._all(
+                column, written.boolean_sql("clean", ("true",), ("false",)), ()
+            ):
                 return CellFormat("boolean")
             if (dated := self._dates(column)) is not None:
                 return dated
@@ -258,7 +273,7 @@ class _Looker:
         )
         if sample[1] < (1 - NEARLY) * sample[0]:
             return None
-        table = f"{column.odd[:-1]} parts\""
+        table = f'{column.odd[:-1]} parts"'
         plain = written.plain_sql(column.cell)
         more = (
             f" union all select {column.cell}, {bare(column.cell)}, count(*) from "
@@ -279,13 +294,14 @@ class _Looker:
         if odd:
             return None
         styles = [style for style, fit in zip(STYLES, fitting, strict=True) if fit]
+        if column.name in self.styles:
+            styles = [self.styles[column.name]]
         unit = self._unit(column, table)
         if not styles or unit is None:
             return None
         format = CellFormat("number", *styles[0], unit=unit)
-        if separated and ((".", "") in styles) == ((",", ".") in styles):
-            if ((",", "") in styles) == ((".", ",") in styles):
-                column.either = separated
+        if {(".", ""), (",", ".")} <= set(styles) or {(",", ""), (".", ",")} <= set(styles):
+            column.either = "" if column.name in self.styles else separated or ""
         if self.rows.execute(
             f"select 1 from {table} where {format.typed('clean')} is null limit 1"
         ).fetchone():
@@ -298,6 +314,12 @@ class _Looker:
                 "number",
             )
         return format
+
+    def _as_asked(self, column: _Column) -> CellFormat:
+        """Return the format of a column for which the user gave a number as an example."""
+        found = self._local_numbers(column)
+        decimal, thousands = self.styles[column.name]
+        return found or CellFormat("number", decimal, thousands)
 
     def _unit(self, column: _Column, table: str) -> str | None:
         """Return the one unit of a column, '' where it has none; None where there are several."""
@@ -313,7 +335,8 @@ class _Looker:
         if len(counts) > 1:
             units = sorted(counts, key=lambda unit: (-counts[unit], unit))
             self._remark(
-                column.name, f"Its numbers have different units ({listing(units, 4)}), so it is text."
+                column.name,
+                f"Its numbers have different units ({listing(units, 4)}), so it is text.",
             )
             return None
         unit, count = next(iter(counts.items()))
@@ -339,10 +362,28 @@ class _Looker:
     def _dates(self, column: _Column) -> CellFormat | None:
         """Return the format of a column of dates; None where it is none, or has two readings."""
         present = self._present(column, "date")
+        # Two digits and a sign between them at least.
+        shape = r".*\d.*[-/. ,].*\d.*"
+        cells, dated, named = self._one(
+            f"select count(*), count_if(regexp_full_match(clean, {literal(shape)})), "
+            f"bool_or(regexp_matches(clean, '\\pL{{3}}')) from (from {present} limit {SAMPLE})"
+        )
+        if dated < (1 - NEARLY) * cells:
+            return None
         orders: tuple[str, ...] = (written.ISO,) if self.reading.old else written.ORDERS
-        for part in (f"{present} limit {SAMPLE}", present):
-            tests = [f"count({written.date_sql('clean', order)})" for order in orders]
-            cells, *counts = self._one(f"select count(*), {', '.join(tests)} from (from {part})")
+        if not named:
+            orders = tuple(order for order in orders if "%b" not in order)
+        for part in (f"(from {present} limit {SAMPLE})", present):
+            # Each normal form is computed once for all orders.
+            normal = (
+                f"(select n, {written.normal_date_sql('clean', False)} as plain, "
+                f"{written.normal_date_sql('clean', bool(named))} as named from {part})"
+            )
+            tests = [
+                f"count({written.moment_sql('named' if '%b' in order else 'plain', order)})"
+                for order in orders
+            ]
+            cells, *counts = self._one(f"select count(*), {', '.join(tests)} from {normal}")
             nearly = [o for o, c in zip(orders, counts, strict=True) if c > (1 - NEARLY) * cells]
             orders = tuple(o for o, c in zip(orders, counts, strict=True) if c == cells)
             if not orders:
@@ -352,7 +393,8 @@ class _Looker:
         if orders[0] == written.ISO:
             return CellFormat("date")
         sign, example = self._one(
-            f"select mode(regexp_extract(clean, '[^\\p{{L}}\\d]+')), any_value(clean) from {present}"
+            "select mode(regexp_extract(clean, '[^\\p{L}\\d]+')), any_value(clean) "
+            f"from {present}"
         )
         month_first = any(order.startswith("%m") for order in orders)
         day_first = any(order.startswith("%d-%m") for order in orders)
@@ -360,7 +402,9 @@ class _Looker:
         if month_first and day_first and sign != ".":
             column.dates = (example, sign)
             return CellFormat("date", date=orders[0].replace("-", sign))
-        return CellFormat("date", date=orders[0].replace("-", sign) if len(sign) == 1 else orders[0])
+        return CellFormat(
+            "date", date=orders[0].replace("-", sign) if len(sign) == 1 else orders[0]
+        )
 
     # -- text ----------------------------------------------------------------------------------
 
@@ -419,9 +463,7 @@ class _Looker:
                 f"where {plain} is not null"
             )[0]
         if not strange:
-            self._remark(
-                column.name, "Its numbers are written in several ways, so it is text."
-            )
+            self._remark(column.name, "Its numbers are written in several ways, so it is text.")
         elif strange <= levels / 2 and (cells <= NEARLY * column.present or cells == 1):
             self._in_the_way(column, f"not {number}", int(cells), "numeric", "a number")
 
@@ -434,9 +476,7 @@ class _Looker:
         if 0 < cells <= NEARLY * all_cells:
             self._in_the_way(column, f"{moment} is null", int(cells), "of dates", "a date")
 
-    def _in_the_way(
-        self, column: _Column, test: str, count: int, kind: str, one: str
-    ) -> None:
+    def _in_the_way(self, column: _Column, test: str, count: int, kind: str, one: str) -> None:
         """Note the first cell that keeps a column from being of a kind."""
         cells = f"(select cell from {self._present(column, 'number')} where {test})"
         row, cell = self._one(
@@ -495,7 +535,11 @@ class _Looker:
         thousands = "" if decimal == found else found
         column.format = replace(column.format, decimal=decimal, thousands=thousands)
         what = "decimals" if decimal == found else "thousands"
-        other = f"1234{found}5" if what == "thousands" else f"1{found}234{'.' if found == ',' else ','}5"
+        other = (
+            f"1234{found}5"
+            if what == "thousands"
+            else f"1{found}234{'.' if found == ',' else ','}5"
+        )
         self._say(
             column.name,
             f"the {'comma' if found == ',' else 'point'} in {column.either!r} and all others is "
@@ -549,8 +593,8 @@ class _Looker:
             if column.plain == column.present:
                 continue
             for word, count in self.rows.execute(
-                f"select clean, sum(n)::bigint from {column.odd} where clean in {literals(missing)} "
-                "group by clean order by clean"
+                f"select clean, sum(n)::bigint from {column.odd} "
+                f"where clean in {literals(missing)} group by clean order by clean"
             ).fetchall():
                 found[word].append((column.name, count, column.present))
         for word, places in found.items():
@@ -564,6 +608,23 @@ class _Looker:
 
     def _remark(self, name: str, sentence: str) -> None:
         self.reading.remarks.setdefault(name, Remark(sentence))
+
+
+def style_of(name: str, example: str) -> tuple[str, str]:
+    """Return the signs for decimals and thousands of a number as it is written."""
+    signs = re.findall(r"[.,' ]", str(example).strip())
+    if re.fullmatch(r"\d+(?:[.,' ]\d+)*", str(example).strip()):
+        others = [sign for sign in signs[:-1] if sign != signs[-1]]
+        if len(signs) == 1 and signs[0] in ".," and not re.search(r"^\d{1,3}\D\d{3}$", example):
+            return signs[0], ""
+        if len(signs) > 1 and not others:
+            return "," if signs[0] == "." else ".", signs[0]
+        if others and len(set(others)) == 1 and signs[-1] in ".,":
+            return signs[-1], others[0]
+    raise InputError(
+        f"The number format {shorten(repr(example))} of column {shorten(name)!r} does not tell "
+        "decimals from thousands: write a number with both signs, such as 1.234,5 or 1,234.5."
+    )
 
 
 def _of(count: int, all_cells: int, word: str | None = None) -> str:

@@ -17,7 +17,7 @@ IN_NUMBERS = (
 OLD = ("NA", "N/A", "NaN", "nan", "null", "None", "?")
 """Words for missing of runs of 0.1.0, which were read without formats."""
 
-BLANKS = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\r\n"
+BLANKS = "\t\r\n\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Blanks other than the space, the no-break and thin ones among them."""
 
 

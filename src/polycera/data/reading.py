@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from polycera.data.cells.formats import CellFormat
+if TYPE_CHECKING:
+    from polycera.data.cells import CellFormat
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Reading:
         remarks: column -> a sentence for its role.
         missing: further words for missing values, as the user gave them.
         old: whether the table was read as runs of 0.1.0 read it.
+        encoding: encoding of a text file; None for another source.
     """
 
     formats: dict[str, CellFormat] = field(default_factory=dict)
@@ -37,6 +40,7 @@ class Reading:
     remarks: dict[str, Remark] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     old: bool = False
+    encoding: str | None = None
 
     @property
     def pinned(self) -> dict[str, CellFormat]:
