@@ -27,7 +27,7 @@ def inspect(
     split: str | None = None,
     groups: str | None = None,
     time: str | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     seed: int = 0,
     json_: Json = False,
 ) -> int:
@@ -56,7 +56,7 @@ def inspect(
     time
         A column of times; the latest rows are the test rows.
     encoding
-        Encoding of a text file.
+        Encoding of a text file; default: what the file shows.
     seed
         Seed of the split.
     json_

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from polycera.data import cells, frames, sources
 from polycera.data.cells import CellFormat
 from polycera.data.column import kind_of
 from polycera.data.reading import Reading
-from polycera.data.sources import in_memory
-from polycera.data.sources.open_source import check_file
+from polycera.data.sources import texts_in_memory
 from polycera.data.table import Table
-from polycera.errors import InputError, MissingExtra, shorten
+from polycera.errors import InputError
 
 
 def read(
     source: Any,
     *,
     encoding: str | None = None,
+    sql: str | None = None,
+    sheet: str | None = None,
     formats: Mapping[str, CellFormat] | None = None,
     as_text: Collection[str] = (),
     missing: Iterable[str] = (),
@@ -37,6 +36,8 @@ def read(
         source: whatever `polycera.data.sources.open` takes; a pandas, polars or pyarrow table; a
             dict of name to values [rows]; a Table, returned as it is.
         encoding: encoding of a text file; None: what the file shows.
+        sql: one SELECT statement, in which the rows of the source are the table `source`.
+        sheet: name of a workbook's sheet; None: the first.
         formats: column -> how its cells are written, where that is known: each cell must fit.
         as_text: columns to leave as text: '01' stays '01' where a model learned it so.
         missing: further words for missing values.
@@ -49,7 +50,7 @@ def read(
 
     Raises:
         InputError: one sentence on what is wrong with the source, and where.
-        MissingExtra: for Parquet without pyarrow.
+        MissingExtra: for a kind of source whose reader is not installed.
 
     Examples:
         >>> read({"rooms": [3, 4], "price": ["1.200,50 €", "-"]})["price"]
@@ -64,10 +65,8 @@ def read(
         "numbers": dict(number_format or {}),
         "old": old,
     }
-    if isinstance(source, str | os.PathLike):
-        if str(source).lower().endswith(".parquet"):
-            return _with_cells(_parquet(Path(source)), options, exclude)
-        rows = sources.open(source, encoding=encoding, exclude=exclude)
+    if sql is not None or sources.is_source(source):
+        rows = sources.open(source, encoding=encoding, sql=sql, sheet=sheet, exclude=exclude)
         reading = cells.understand(rows, **options)
         columns = cells.fetch(rows, reading, known)
         reading.said[:0] = rows.said
@@ -79,7 +78,7 @@ def read(
         return _with_cells(frames.read_frame(source), options, exclude)
     raise InputError(
         f"A table was expected, and a {type(source).__name__} came: give the path of a .csv or "
-        ".parquet file, a pandas, polars or pyarrow table, or a dict of column name to values."
+        ".parquet file, a DuckDB relation, a pandas, polars or pyarrow table, or a dict of column name to values."
     )
 
 
@@ -92,28 +91,7 @@ def _with_cells(table: Table, options: Mapping[str, Any], exclude: Collection[st
     ]
     if not texts:
         return table.read_as(Reading(missing=options["missing"], old=options["old"]))
-    rows = in_memory.rows_of({name: table[name] for name in texts})
+    rows = texts_in_memory.rows_of({name: table[name] for name in texts})
     reading = cells.understand(rows, **options)
     columns = cells.fetch(rows, reading, options["given"])
     return table.replaced(columns).read_as(reading)
-
-
-def _parquet(path: Path) -> Table:
-    """Return the table in a Parquet file."""
-    label = f"File {shorten(path)!r}"
-    check_file(path, label)
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("Reading Parquet", "pyarrow", "parquet") from None
-    try:
-        with path.open("rb") as file:
-            table = pyarrow.parquet.read_table(file)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(
-            f"{label} is no readable Parquet file: {shorten(str(error).splitlines()[0], 160)}"
-        ) from None
-    if table.num_rows == 0:
-        raise InputError(f"{label} has 0 rows; at least one is expected.")
-    return frames.read_frame(table)

@@ -326,9 +326,7 @@ def _check_table(settings: WeightingsAsked) -> None:
         source = settings.spec.data.source
     if isinstance(source, str | Path):
         targets = settings.targets if settings.spec is None else tasks_from(settings.spec.tasks)
-        data.tasks_for(
-            data.read(source, encoding=settings.options.get("encoding")), targets
-        )
+        data.tasks_for(data.read(source, encoding=settings.options.get("encoding")), targets)
 
 
 def _listed(targets: Any) -> list[Any]:

@@ -38,7 +38,7 @@ def inspect(
     split: str | None = None,
     groups: str | None = None,
     time: str | None = None,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     seed: int = 0,
 ) -> Inspection:
     """Show what `pc.fit` would make of a table, without training and without importing Keras.
@@ -56,7 +56,7 @@ def inspect(
         split: a column that names each row's part (train, validation, test).
         groups: a column whose groups are never divided.
         time: a column by which rows are ordered; the last rows are the test rows.
-        encoding: of a text file.
+        encoding: of a text file; default: what the file shows.
         seed: of the split.
 
     Returns:
