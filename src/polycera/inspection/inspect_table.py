@@ -80,15 +80,19 @@ def inspect(
     checked(Spec(tasks=[], data=options, seed=seed))
     if targets is not None and isinstance(targets, Iterable) and not targets:
         targets = None
-    understood = understand(source, targets, options, exclude=exclude, seed=seed)
+    excluded = list(exclude)
+    understood = understand(source, targets, options, exclude=excluded, seed=seed)
     table, tasks, schema = understood.table, understood.tasks, understood.schema
     inputs = {column.name: _column(column, table) for column in schema.columns}
+    left_out = {name: column.reason for name, column in inputs.items() if not column.used}
     return Inspection(
         source=_label(source),
         rows=table.rows,
         columns=inputs,
         targets={task.name: _target(task, understood) for task in tasks},
-        left_out={name: column.reason for name, column in inputs.items() if not column.used},
+        # Excluded columns are not even read.
+        left_out=dict.fromkeys((name for name in excluded if name not in inputs), "excluded.")
+        | left_out,
         parts={name: len(rows) for name, rows in understood.named_parts.items()} if tasks else {},
         copies=_copies(understood, parts),
         correlations=correlations(table, tasks),
