@@ -14,9 +14,15 @@ FEW = 10
 """Maximum number of different values of whole numbers that count as classes."""
 SMALL = 20
 """Largest of these values."""
-_YES = ("true", "yes", "y", "t", "positive", "1", "on")
-"""Words that name the positive class."""
-_NO = ("false", "no", "n", "f", "negative", "0", "off")
+_YES = (
+    *("true", "yes", "y", "t", "positive", "1", "on"),
+    *("ja", "oui", "si", "sí", "sì", "sim", "da", "tak", "да", "wahr", "vrai"),
+)
+"""Words that name the positive class, in English and in some other languages."""
+_NO = (
+    *("false", "no", "n", "f", "negative", "0", "off"),
+    *("nein", "non", "nej", "nei", "nee", "nie", "não", "нет", "falsch", "faux"),
+)
 """Words that name the negative class."""
 
 

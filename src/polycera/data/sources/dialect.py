@@ -135,8 +135,8 @@ def _numbered(sample: str, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 def _header(records: list[tuple[int, list[str]]], usual: int) -> int:
     """Return which record is the header: the first, unless those before it are plainly titles.
 
-    A title has one cell, or begins with '#' and a blank, or stands above a blank line. Whatever
-    else differs in its number of cells is an error that the reader is to be told of.
+    A title has one cell, or begins with '#' and a blank, or is 'sep=;' as Excel wants it, or stands
+    above a blank line. Whatever else differs in its number of cells is an error that the reader is to be told of.
     """
     for start, (place, record) in enumerate(records[:TITLE_LINES]):
         if len(record) != usual or (usual > 2 and _cells(record) == 1):
@@ -156,4 +156,5 @@ def _cells(record: list[str]) -> int:
 
 
 def _is_comment(record: list[str]) -> bool:
-    return record[0].startswith("# ")
+    """Return whether a record is a comment, or the line with which Excel is told the delimiter."""
+    return record[0].startswith("# ") or re.fullmatch(r"(?i)sep=.?", record[0]) is not None
