@@ -278,6 +278,8 @@ def test_roles(name: str, values: Any, role: str) -> None:
         ([True, False], Binary("y", classes=(False, True))),
         (["No", "Yes", "No"], Binary("y", classes=("No", "Yes"))),
         (["Yes", "no"], Binary("y", classes=("no", "Yes"))),
+        (["ja", "nein"], Binary("y", classes=("nein", "ja"))),
+        (["Sí", "No"], Binary("y", classes=("No", "Sí"))),
         (["off", "on"], Binary("y", classes=("off", "on"))),
         (["N", "fine"], Binary("y", classes=("N", "fine"))),
         (["malignant", "benign"], Binary("y", classes=("benign", "malignant"))),

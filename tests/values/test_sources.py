@@ -83,6 +83,11 @@ def test_lines_above_the_header_are_skipped_and_said(tmp_path: Path, above: str)
     assert "skipped" in rows.said[0] and above.split("\n")[0] in rows.said[0]
 
 
+def test_the_line_that_tells_excel_the_delimiter_is_no_header(tmp_path: Path) -> None:
+    rows = opened(tmp_path / "t.csv", "sep=;\nx;y\n1,5;2\n4,5;6\n")
+    assert list(rows.types) == ["x", "y"] and "'sep=;'" in rows.said[0]
+
+
 def test_row_names_of_r_are_a_column(tmp_path: Path) -> None:
     rows = opened(tmp_path / "t.csv", '"x","y"\n"1",2,3\n"2",4,5\n')
     assert list(rows.types) == ["column 1", "x", "y"] and "row names" in rows.said[0]

@@ -135,8 +135,9 @@ def _numbered(sample: str, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 def _header(records: list[tuple[int, list[str]]], usual: int) -> int:
     """Return which record is the header: the first, unless those before it are plainly titles.
 
-    A title has one cell, or begins with '#' and a blank, or is 'sep=;' as Excel wants it, or stands
-    above a blank line. Whatever else differs in its number of cells is an error that the reader is to be told of.
+    A title has one cell, or begins with '#' and a blank, or is 'sep=;' as Excel wants it, or
+    stands above a blank line. Whatever else differs in its number of cells is an error that the
+    reader is to be told of.
     """
     for start, (place, record) in enumerate(records[:TITLE_LINES]):
         if len(record) != usual or (usual > 2 and _cells(record) == 1):
