@@ -14,6 +14,8 @@ from typing import Any
 DELIMITERS = (",", ";", "\t", "|")
 ROWS = 200
 """Records by which the dialect is chosen."""
+QUOTED = 2**16
+"""Characters in which single quotation marks are looked for."""
 TITLE_LINES = 50
 """Most lines above the header."""
 
@@ -82,7 +84,7 @@ def find(sample: str) -> Dialect | None:
 
 def _quotes(sample: str) -> tuple[str, ...]:
     """Return the quotation marks to try; the first wins where both fit alike."""
-    single = re.search(r"(^|[,;\t|\n])'[^'\n]*'([,;\t|\r\n]|$)", sample)
+    single = re.search(r"(^|[,;\t|\n])'[^'\n]*'([,;\t|\r\n]|$)", sample[:QUOTED])
     return ("'", '"') if single and '"' not in sample else ('"',)
 
 

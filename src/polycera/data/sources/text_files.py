@@ -29,6 +29,8 @@ ENDINGS = (".csv", ".tsv", ".txt")
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 SAMPLE = 2**20
 """Bytes by which encoding and dialect are chosen."""
+TYPED_ROWS = 10_000
+"""Most rows by which the types of columns are supposed."""
 CHUNK = 2**22
 """Bytes that are brought to UTF-8 at once."""
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
@@ -152,15 +154,16 @@ def _read(
 def _plain_types(sample: str, written: Dialect) -> dict[str, str]:
     """Return the type of each column by the first rows: DOUBLE, BIGINT or VARCHAR."""
     records = written.reader(io.StringIO(sample, newline=""))
-    rows = [row for row in islice(records, written.skip, None) if len(row) == len(written.names)]
+    names = written.names
+    rows = [row for row in islice(records, written.skip, TYPED_ROWS) if len(row) == len(names)]
     types = {}
-    for name, cells in zip(written.names, zip(*rows, strict=True), strict=False):
+    for name, cells in zip(names, zip(*rows, strict=True), strict=False):
         texts = set(cells) - {""}
         if texts and all(map(WHOLE.fullmatch, texts)):
             types[name] = "BIGINT"
         elif texts and all(map(DECIMAL.fullmatch, texts)) and any("." in text for text in texts):
             types[name] = "DOUBLE"
-    return dict.fromkeys(written.names, TEXT) | types
+    return dict.fromkeys(names, TEXT) | types
 
 
 def _load(
