@@ -130,7 +130,7 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
 
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
-    assert "holds no .parquet file; a folder is read as one table" in message(
+    assert "holds no .parquet file; a folder is read as one table of" in message(
         lambda: read(tmp_path)
     )
     assert f"no.csv' does not exist; the folder looked in is '{tmp_path}" in message(
@@ -139,10 +139,11 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
     assert message(lambda: read("x" * 5000 + ".csv")).endswith(
         "…' cannot be opened: File name too long."
     )
-    path = tmp_path / "t.xlsx"
+    path = tmp_path / "t.docx"
     path.touch()
     assert message(lambda: read(path)).endswith(
-        "extension '.xlsx'; .csv, .tsv, .txt (also .gz) and .parquet can be read."
+        "extension '.docx'; .csv, .tsv, .txt, .jsonl (also .gz, .zst), .parquet, .xlsx, .sqlite, "
+        ".db and .duckdb can be read."
     )
     for name in ("t.parquet", "t.csv.gz"):
         path = tmp_path / name

@@ -10,7 +10,7 @@ from polycera.data import cells
 from polycera.data.cells import CellFormat
 from polycera.data.column import Kind, Values, as_text, is_missing, kind_of
 from polycera.data.reading import Reading
-from polycera.data.sources import texts_in_memory
+from polycera.data.sources import columns_in_memory
 from polycera.errors import InputError, shorten
 
 _BLANK: dict[str, tuple[Any, Any]] = {
@@ -50,7 +50,7 @@ def as_kind(column: Values, kind: Kind, name: str) -> Values:
 
 def _read_again(written: Values, kind: Kind, name: str) -> Values:
     """Return texts [n] as another kind, by the format that they show."""
-    rows = texts_in_memory.rows_of({name: written}, written=True)
+    rows = columns_in_memory.rows_of({name: written}, written=True)
     missing = is_missing(written)
     plain = Reading({name: CellFormat(kind)})
     values = cells.fetch(rows, plain)[name]

@@ -9,7 +9,7 @@ from polycera.data import cells, frames, sources
 from polycera.data.cells import CellFormat
 from polycera.data.column import kind_of
 from polycera.data.reading import Reading
-from polycera.data.sources import texts_in_memory
+from polycera.data.sources import SourceRows, columns_in_memory, queries
 from polycera.data.table import Table
 from polycera.errors import InputError
 
@@ -33,10 +33,11 @@ def read(
     Frames keep the types that they declare; None, NaN, NaT and pandas NA are missing in them.
 
     Args:
-        source: whatever `polycera.data.sources.open` takes; a pandas, polars or pyarrow table; a
-            dict of name to values [rows]; a Table, returned as it is.
+        source: whatever `polycera.data.sources.open` takes, None with `sql` alone; a pandas,
+            polars or pyarrow table; a dict of name to values [rows]; a Table, returned as it is.
         encoding: encoding of a text file; None: what the file shows.
-        sql: one SELECT statement, in which the rows of the source are the table `source`.
+        sql: one SELECT statement over the source, which it calls `source`; without a source it
+            names files itself.
         sheet: name of a workbook's sheet; None: the first.
         formats: column -> how its cells are written, where that is known: each cell must fit.
         as_text: columns to leave as text: '01' stays '01' where a model learned it so.
@@ -50,7 +51,7 @@ def read(
 
     Raises:
         InputError: one sentence on what is wrong with the source, and where.
-        MissingExtra: for a kind of source whose reader is not installed.
+        MissingExtra: where a kind of source needs a package that is not installed.
 
     Examples:
         >>> read({"rooms": [3, 4], "price": ["1.200,50 €", "-"]})["price"]
@@ -65,21 +66,50 @@ def read(
         "numbers": dict(number_format or {}),
         "old": old,
     }
-    if sql is not None or sources.is_source(source):
-        rows = sources.open(source, encoding=encoding, sql=sql, sheet=sheet, exclude=exclude)
-        reading = cells.understand(rows, **options)
-        columns = cells.fetch(rows, reading, known)
-        reading.said[:0] = rows.said
-        reading.encoding = rows.encoding
-        return Table(columns).read_as(reading)
+    if sources.is_source(source) or (source is None and sql is not None):
+        return _from_rows(source, options, encoding, sql, sheet, exclude)
     if isinstance(source, Mapping):
-        return _with_cells(frames.read_mapping(source), options, exclude)
-    if frames.is_frame(source):
-        return _with_cells(frames.read_frame(source), options, exclude)
-    raise InputError(
-        f"A table was expected, and a {type(source).__name__} came: give the path of a .csv or "
-        ".parquet file, a DuckDB relation, a pandas, polars or pyarrow table, or a dict of column name to values."
+        table = frames.read_mapping(source)
+    elif frames.is_frame(source):
+        table = frames.read_frame(source)
+    else:
+        raise InputError(
+            f"A table was expected, and a {type(source).__name__} came: give the path of a .csv or "
+            ".parquet file, a pandas, polars or pyarrow table, or a dict of column name to values."
+        )
+    if sql is not None:
+        rows = columns_in_memory.rows_of({name: table[name] for name in table.names})
+        return _understood(queries.run(sql, rows, exclude=exclude), options)
+    return _with_cells(table, options, exclude)
+
+
+def _from_rows(
+    source: Any,
+    options: Mapping[str, Any],
+    encoding: str | None,
+    sql: str | None,
+    sheet: str | None,
+    exclude: Collection[str],
+) -> Table:
+    """Return the table of a source that is not in memory."""
+    # A number may be a further word for missing, and only a text can be looked at for that.
+    as_text: Any = True if options["missing"] or options["old"] else set(options["given"])
+    rows = sources.open(
+        source, encoding=encoding, sql=sql, sheet=sheet, exclude=exclude, as_text=as_text
     )
+    return _understood(rows, options)
+
+
+def _understood(rows: SourceRows, options: Mapping[str, Any]) -> Table:
+    """Return the table of some rows, their cells understood."""
+    reading = cells.understand(rows, **options)
+    table = Table(cells.fetch(rows, reading, options["given"]))
+    reading.said[:0] = rows.said
+    reading.encoding = rows.encoding
+    # Whoever made a column categorical meant levels, even where the levels are numbers.
+    levels = {name: table[name] for name in rows.types if name in rows.categorical}
+    levels = {name: values for name, values in levels.items() if kind_of(values) != "text"}
+    return table.with_levels(levels).read_as(reading)
 
 
 def _with_cells(table: Table, options: Mapping[str, Any], exclude: Collection[str]) -> Table:
@@ -91,7 +121,7 @@ def _with_cells(table: Table, options: Mapping[str, Any], exclude: Collection[st
     ]
     if not texts:
         return table.read_as(Reading(missing=options["missing"], old=options["old"]))
-    rows = texts_in_memory.rows_of({name: table[name] for name in texts})
+    rows = columns_in_memory.rows_of({name: table[name] for name in texts})
     reading = cells.understand(rows, **options)
     columns = cells.fetch(rows, reading, options["given"])
     return table.replaced(columns).read_as(reading)

@@ -19,8 +19,8 @@ from polycera.errors import InputError, shorten
 
 FEW = 2**12
 """Most distinct texts of a column that are brought over once each, with a number for each row."""
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-_WHOLE += tuple(f"U{name}" for name in _WHOLE)
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_WHOLE = (*_SIGNED, *(f"U{name}" for name in _SIGNED))
 _NUMBERS = (*_WHOLE, "FLOAT", "DOUBLE", "DECIMAL")
 _DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 
