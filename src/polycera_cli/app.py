@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,10 +36,28 @@ ORDER = (
 
 Names = Annotated[list[str] | None, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+
+
+def _place(_: Any, tokens: Sequence[Any]) -> Path | str:
+    """Return a path; an address (s3://...) stays text, because a path would lose a slash of it."""
+    value: str = tokens[0].value
+    return value if "://" in value else Path(value)
+
+
+Place = Annotated[Path | str, Parameter(converter=_place)]
+"""A path here, or an address in a remote store."""
 Out = Annotated[Path | None, Parameter(name=("--out", "--output", "-o"))]
 """Where a command writes a folder."""
+RunPlace = Annotated[
+    Path | str | None, Parameter(name=("--out", "--output", "-o"), converter=_place)
+]
+"""Where a training writes its run: a folder, or an address in a remote store."""
 Output = Annotated[Path | None, Parameter(name=("--output", "--out", "-o"))]
 """Where a command writes a file."""
+FilePlace = Annotated[
+    Path | str | None, Parameter(name=("--output", "--out", "-o"), converter=_place)
+]
+"""Where a command writes a table: a file, or an address in a remote store."""
 
 EVERYWHERE = Group("Every command", sort_key=99)
 

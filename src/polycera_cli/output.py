@@ -119,7 +119,7 @@ def reached(run: Any, json_: bool) -> None:
     """Print the result of a training."""
     part = run.metrics["part"]
     if json_:
-        print_json({"run": str(run.path), **run.metrics, "seconds": run.seconds})
+        print_json({"run": run.address, **run.metrics, "seconds": run.seconds})
         return
     if not settings.quiet:
         table(
@@ -127,8 +127,8 @@ def reached(run: Any, json_: bool) -> None:
             {t.name: t.kind for t in run.tasks.values()},
             f"the {part} rows",
         )
-        say(f"Spec: {run.path / 'spec.yaml'} (copy it, edit it, and pass it back with --spec).")
-    written("Run:  ", run.path)
+        say(f"Spec: {run.address}/spec.yaml (copy it, edit it, and pass it back with --spec).")
+    written("Run:  ", run.address)
 
 
 def epochs(kept: Any, chosen: int) -> None:

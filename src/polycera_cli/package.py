@@ -48,8 +48,13 @@ def _show_warning(
         note(str(message))
 
 
-def check_lock(run: Path) -> None:
-    """Refuse a run that another process trains before Keras is imported, which takes seconds."""
+def check_lock(run: Path | str) -> None:
+    """Refuse a run that another process trains before Keras is imported, which takes seconds.
+
+    A remote store has no lock.
+    """
+    if isinstance(run, str):
+        return
     from filelock import FileLock, Timeout
 
     lock = run / "checkpoints" / "lock"
@@ -66,8 +71,16 @@ def check_lock(run: Path) -> None:
         pass
 
 
-def as_the_run_began(run: Path) -> None:
+def as_the_run_began(run: Path | str) -> None:
     """Choose the backend of the run where the user chose none: on another the bits would differ."""
+    if isinstance(run, str):
+        from polycera.errors import PolyceraError
+        from polycera.storage import remote
+
+        try:
+            run = remote.fetched(f"{run.rstrip('/')}/timing.json").parent
+        except PolyceraError:  # said in full by who opens the run
+            return
     try:
         began = str(json.loads(_start(run / "timing.json"))["timing"]["versions"]["backend"])
     except FileNotFoundError:

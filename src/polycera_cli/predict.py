@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from polycera_cli.app import Json, Output, app
+from polycera_cli.app import FilePlace, Json, Place, app
 from polycera_cli.output import console, need_output, print_json, printable, table, written
 from polycera_cli.package import package
 from polycera_cli.verifying import note_damage
 
 
 @app.command
-def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int:
+def evaluate(run: Place, file: Path | None = None, *, json_: Json = False) -> int:
     """Measure a run on a table with labels; without one, show those of its test rows.
 
     Parameters
@@ -32,7 +32,9 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
     from polycera.tabular.run import as_values
 
     if file is None:
-        note_damage(run, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json"))
+        note_damage(
+            opened.path, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json")
+        )
     part = opened.metrics["part"]
     measured = opened.metrics[part] if file is None else as_values(opened.evaluate(str(file)))
     if json_:
@@ -45,10 +47,10 @@ def evaluate(run: Path, file: Path | None = None, *, json_: Json = False) -> int
 
 @app.command
 def predict(
-    run: Path,
+    run: Place,
     file: Path,
     *,
-    output: Output = None,
+    output: FilePlace = None,
     safe_csv: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     json_: Json = False,
 ) -> int:
@@ -61,7 +63,7 @@ def predict(
     file
         A table with the columns that training used.
     output
-        A .csv, .parquet or .xlsx file; without it the answers are printed as CSV.
+        A .csv, .parquet or .xlsx file, here or in a remote store; without it the answers are printed as CSV.
     safe_csv
         Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
     json_
@@ -71,14 +73,15 @@ def predict(
     from polycera.errors import InputError
     from polycera.storage import paths, table_files
 
-    if safe_csv and (json_ or (output is not None and output.suffix != ".csv")):
+    if safe_csv and (json_ or (output is not None and Path(output).suffix != ".csv")):
         raise InputError("--safe-csv applies to CSV only: leave it out, or write a .csv file.")
     if output is None:
         need_output("Name a file: --output answers.csv.")
     else:
-        paths.check_output(output)
         table_files.check_path(output)
-        if output.exists() and file.exists() and output.samefile(file):
+        if isinstance(output, Path):
+            paths.check_output(output)
+        if isinstance(output, Path) and output.exists() and file.exists() and output.samefile(file):
             raise InputError(
                 f"The predictions would overwrite the table {str(file)!r} itself; choose another "
                 "--output."

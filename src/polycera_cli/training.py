@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from polycera_cli.app import Json, Names, Out, app
+from polycera_cli.app import Json, Names, Out, Place, RunPlace, app
 from polycera_cli.customers import ROWS, TARGETS, customers
 from polycera_cli.name_values import numbers, pairs, targets
 from polycera_cli.output import epochs, print_json, reached, say, settings, written
@@ -28,7 +28,7 @@ def fit(
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     column: Names = None,
     exclude: Names = None,
-    out: Out = None,
+    out: RunPlace = None,
     spec: Path | None = None,
     validation: float = 0.15,
     test: float = 0.15,
@@ -72,7 +72,7 @@ def fit(
     exclude
         A column to leave out.
     out
-        The run folder; default runs/<name of the file>-<number>.
+        The run folder; default runs/<name of the file>-<number>; or an address (s3://bucket/name).
     spec
         A spec.yaml that a run left, perhaps edited: repeats that training.
     validation
@@ -173,7 +173,7 @@ def fit(
 
 @app.command
 def resume(
-    run: Path, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False
+    run: Place, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False
 ) -> int:
     """Resume a training that was cut off, from its last checkpoint, to the same bits.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -73,6 +73,7 @@ class Checkpoint(FitHook):
             delete_checkpoint,
         )
         self.go_on = "run the same script again"
+        self.saved: Callable[[], None] | None = None  # called after each checkpoint
         self.run: str | None = None  # the identity of the run, where the folder is part of one
         # the request of a caller that has locked the folder and listens for signals already
         self.around: InterruptRequest | None = None
@@ -297,6 +298,8 @@ class Checkpoint(FitHook):
                 raise
             return  # a full disk may still have room for the run, a third of a checkpoint's size
         self._since = {"second": time.monotonic(), "batch": 0.0, "epoch": 0.0}
+        if self.saved is not None:
+            self.saved()
         if self._asked:
             self._leave()
 

@@ -13,7 +13,7 @@ import msgspec
 
 from polycera import renamed
 from polycera.errors import Damaged, InputError, shorten
-from polycera.runs import kept_epochs, manifest, old_keys, results, schemas, timing
+from polycera.runs import kept_epochs, manifest, mirror, old_keys, results, schemas, timing
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.spec import Spec, spec_from
 from polycera.runs.timing import TIMING, Timing
@@ -50,14 +50,14 @@ class Folder:
     """Read the files of a run lazily, and check each against the manifest.
 
     Args:
-        path: path of the folder.
+        path: path of the folder, or the address of a run in a remote store, which is copied here.
 
     Raises:
         InputError: where the folder does not exist or is not a run.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = paths.checked(path, "The run folder")
+        self.path = paths.checked(mirror.run_folder(path), "The run folder")
         if not self.path.is_dir():
             raise InputError(f"There is no run folder {shorten(path)!r}.")
         names = {file.name for file in paths.listed(self.path)}
@@ -69,6 +69,11 @@ class Folder:
         # Files are written and removed in these folders, so neither may be a link to elsewhere.
         for name in (CHECKPOINTS, EPOCHS):
             safe_read.own_folder(self.path / name)
+
+    @property
+    def address(self) -> str:
+        """Return where the run is: its folder, or its address in a remote store."""
+        return mirror.shown(self.path)
 
     @property
     def finished(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from polycera.errors import InputError, MissingExtra, shorten
-from polycera.storage import atomic
+from polycera.storage import atomic, remote
 
 
 def as_csv(columns: Mapping[str, Sequence[Any]]) -> str:
@@ -64,18 +64,26 @@ def _no_formula(value: Any) -> Any:
     return value
 
 
-def check_path(path: Path) -> None:
+def check_path(path: Path | str) -> None:
     """Check, before any work is done, that `write` can write a file of this name.
+
+    Whether a remote store takes it shows only when it is written.
 
     Raises:
         InputError: for an ending other than .csv, .parquet and .xlsx, or a folder that does not
             exist.
         MissingExtra: for an Excel workbook without XlsxWriter.
     """
+    is_remote = remote.is_address(path)
+    path = Path(remote.name_of(str(path)) if is_remote else path)
     if path.suffix not in WRITERS:
         raise InputError(
             f"Cannot write {shorten(path.name)!r}: end the name in .csv, .parquet or .xlsx."
         )
+    if path.suffix == ".xlsx":
+        _xlsxwriter()
+    if is_remote:
+        return
     if not path.parent.is_dir():
         raise InputError(
             f"Cannot write {shorten(path)!r}: there is no folder {shorten(path.parent)!r}."
@@ -84,15 +92,13 @@ def check_path(path: Path) -> None:
         raise InputError(
             f"Cannot write {shorten(path)!r}: it is a folder; the path of a file is expected."
         )
-    if path.suffix == ".xlsx":
-        _xlsxwriter()
 
 
-def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+def write(path: Path | str, columns: Mapping[str, Sequence[Any]]) -> None:
     """Write the columns to a .csv, .parquet or .xlsx file, all or nothing.
 
     Args:
-        path: a file in a folder that exists.
+        path: a file in a folder that exists, or the address of one in a remote store.
         columns: name -> values, all of one length: numbers, text, booleans, dates, None.
 
     Raises:
@@ -100,7 +106,13 @@ def write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         PolyceraError: where the disk refuses.
     """
     check_path(path)
-    WRITERS[path.suffix](path, columns)
+    if remote.is_address(path):
+        here = remote.new_folder() / remote.name_of(str(path))
+        WRITERS[here.suffix](here, columns)
+        remote.sent(here, str(path))
+        here.unlink()
+        return
+    WRITERS[Path(path).suffix](Path(path), columns)
 
 
 def _write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -33,7 +33,9 @@ from polycera.runs import (
     timing,
     to_yaml,
 )
+from polycera.runs import mirror as mirrors
 from polycera.runs.checkpoints import Checkpoints
+from polycera.runs.mirror import Mirror
 from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock, paths
 from polycera.tabular import existing_run, known_rows, prediction_columns
@@ -50,6 +52,7 @@ BESIDE_A_SPEC = {"source", "out", "spec", "checkpoint_every", "resume", "progres
 """Arguments of `fit` that may be passed beside a spec, because no spec stores them."""
 
 
+@mirrors.named
 @renamed.arguments(weights="loss_weights", joint="score_weights")
 def fit(
     source: Any = None,
@@ -93,7 +96,8 @@ def fit(
         loss_weights: task -> factor of its loss, where it is not the task's own (1); `task/term`
             -> factor of one of its loss terms. Naming a loss of the task's kind makes it a loss
             term: {"price/mse": 0.8, "price/mae": 0.2}.
-        out: the run folder; default `runs/<name of the file>-<number>`.
+        out: the run folder; default `runs/<name of the file>-<number>`. It may be in a remote
+            store (s3://bucket/customers-1): each checkpoint is copied there, the manifest last.
         spec: a spec (or its path) as a run writes it, perhaps edited: repeats that training.
             `source` may replace its file; arguments that a spec holds must not be passed.
         columns: name -> role, where the inferred one is wrong: number, category, boolean, date,
@@ -169,7 +173,9 @@ def fit(
 
     if resume and out is None:
         raise InputError("To resume, name the run folder: out=... (--out RUN).")
-    out_path = None if out is None else _run_path(out)
+    mirror = Mirror.of(out)
+    local_out = out if mirror is None else mirror.folder
+    out_path = None if local_out is None else _run_path(local_out)
 
     def destination() -> Path:
         """Return the run folder; a later call may give the next number.
@@ -204,11 +210,13 @@ def fit(
     draw_progress = somebody_watches() if progress is None else progress
     if existing is not None:
         existing_run.check_same(existing, full_spec, prepared)
-        return _going_on(existing, prepared, draw_progress, checkpoint_every, say)
+        return _going_on(existing, prepared, draw_progress, checkpoint_every, say, mirror)
     _announce(prepared, full_spec, say)
     with atomic.new_parents(destination()):
         run_path = _new_run(destination, full_spec, prepared, source, out_path is not None, resume)
-        trained = train_run(Run(run_path), prepared, draw_progress, checkpoint_every, say)
+        trained = train_run(
+            Run(run_path), prepared, draw_progress, checkpoint_every, say, mirror=mirror
+        )
         trained.library = library_of(source)
         return trained
 
@@ -264,17 +272,19 @@ def _new_run(
                 raise
 
 
-def _going_on(begun: Run, prepared: PreparedTable, bar: bool, every: str, say: Any) -> Run:
+def _going_on(
+    begun: Run, prepared: PreparedTable, bar: bool, every: str, say: Any, mirror: Mirror | None
+) -> Run:
     """Resume a run and train it to its end; return a finished run unchanged."""
     if _ended(begun, say):
         return begun
     lock.check(begun.path / folder.CHECKPOINTS)
     _warn_of_versions(begun)
     if say is not None:
-        say(f"The run {str(begun.path)!r} was interrupted; it is resumed.")
+        say(f"The run {begun.address!r} was interrupted; it is resumed.")
     from polycera.tabular.train_run import train_run
 
-    return train_run(begun, prepared, bar, every, say, fresh=False)
+    return train_run(begun, prepared, bar, every, say, fresh=False, mirror=mirror)
 
 
 def _ended(begun: Run, say: Any) -> bool:
@@ -283,7 +293,7 @@ def _ended(begun: Run, say: Any) -> bool:
         return False
     _tidy(begun.path)
     if say is not None:
-        say(f"The run {str(begun.path)!r} has ended; there is nothing to resume.")
+        say(f"The run {begun.address!r} has ended; there is nothing to resume.")
     return True
 
 
@@ -300,6 +310,7 @@ def _tidy(run: Path) -> None:
             atomic.remove(checkpoints)
 
 
+@mirrors.named
 def resume(
     run: str | Path,
     source: Any = None,
@@ -311,7 +322,7 @@ def resume(
     """Continue an interrupted training from its last checkpoint, with bit-identical results.
 
     Args:
-        run: its folder.
+        run: its folder, or its address in a remote store.
         source: the table, where the file was moved, or where the training began with a data frame.
         checkpoint_every, progress, say: as for `fit`.
 
@@ -327,7 +338,8 @@ def resume(
         >>> run = pc.resume("runs/customers-1")  # doctest: +SKIP
     """
     SaveInterval.of(checkpoint_every)
-    existing = Run(run)
+    mirror = Mirror.of(run)
+    existing = Run(run if mirror is None else mirror.folder)
     if _ended(existing, say):
         return existing
     lock.check(existing.path / folder.CHECKPOINTS)
@@ -340,7 +352,9 @@ def resume(
     check_devices()
     _warn_of_versions(existing)
     draw_progress = somebody_watches() if progress is None else progress
-    return train_run(existing, prepared, draw_progress, checkpoint_every, say, fresh=False)
+    return train_run(
+        existing, prepared, draw_progress, checkpoint_every, say, fresh=False, mirror=mirror
+    )
 
 
 def _warn_of_versions(begun: Run) -> None:
@@ -418,7 +432,7 @@ def _with_arguments(training: Mapping[str, Any] | None, **arguments: Any) -> dic
     Raises:
         InputError: for an option that is passed in both ways.
     """
-    options = renamed.options("training", training or {}, {"joint": "score_weights"}, stacklevel=6)
+    options = renamed.options("training", training or {}, {"joint": "score_weights"}, stacklevel=7)
     for name, value in arguments.items():
         if value is None:
             continue
@@ -492,7 +506,7 @@ def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
                 f"of the same {shorten(repr(spec.data.parts.groups))} are not independent."
             )
     for sentence in prepared.warnings:
-        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)
+        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=5)
 
 
 def versions() -> dict[str, str]:

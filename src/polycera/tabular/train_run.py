@@ -25,6 +25,7 @@ from polycera.model.model import Model
 from polycera.model.predicting import raw_outputs
 from polycera.runs import folder, kept_epochs, manifest, results, timing
 from polycera.runs.checkpoints import Checkpoints
+from polycera.runs.mirror import Mirror
 from polycera.storage import arrays, atomic, lock, table_files
 from polycera.tabular import post_fit, prediction_columns, recipe
 from polycera.tabular.fit_data import FitData
@@ -45,6 +46,7 @@ def train_run(
     say: Any = None,
     *,
     fresh: bool = True,
+    mirror: Mirror | None = None,
 ) -> Run:
     """Train the network of a run whose folder exists, and write the results into the folder.
 
@@ -59,6 +61,7 @@ def train_run(
         say: called with a sentence on each result that could not be computed at the end; or None.
         fresh: whether the folder was made for this training; if so, it is removed where the
             training fails before the first checkpoint.
+        mirror: the run's copy in a remote store, which follows each checkpoint; or None.
 
     Raises:
         Interrupted, Terminated: after Ctrl-C, SIGTERM or SIGHUP, with the command that resumes.
@@ -67,10 +70,11 @@ def train_run(
     checkpoint_folder, interrupts = run.path / folder.CHECKPOINTS, InterruptRequest()
     checkpoint = Checkpoint(checkpoint_folder, every=every, delete_checkpoint=False)
     checkpoint.go_on, checkpoint.around, checkpoint.run = (
-        f"polycera resume {shorten(run.path)}",
+        f"polycera resume {shorten(run.address)}",
         interrupts,
         manifest.identity(run.path),
     )
+    checkpoint.saved = None if mirror is None else mirror.send
     bar = Progress(1)
     try:
         with lock.acquired(checkpoint_folder):
@@ -92,7 +96,8 @@ def train_run(
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | Terminated)
         if interrupted and _ended(run.path):
-            raise interrupts.end(f"Interrupted; the run is written: {shorten(run.path)}.") from None
+            written = f"Interrupted; the run is written: {shorten(run.address)}."
+            raise interrupts.end(written) from None
         if Checkpoints(checkpoint_folder).all() or not fresh:
             message = f"Interrupted; to resume, {checkpoint.go_on}."
         else:  # nothing to resume from
@@ -106,6 +111,8 @@ def train_run(
         bar.stop()
     # After the lock is released, because the lock file is in this folder.
     atomic.remove(checkpoint_folder)
+    if mirror is not None:
+        mirror.send()
     finished = Run(run.path)
     finished.model = result.model
     return finished

@@ -22,7 +22,7 @@ from polycera.data.sources import (
 )
 from polycera.data.sources.rows import SourceRows
 from polycera.errors import InputError, shorten
-from polycera.storage import temporary
+from polycera.storage import remote, temporary
 
 STANDARD_INPUT = "-"
 READABLE = (
@@ -62,7 +62,8 @@ def open_source(
             a Parquet file, a folder of such files or a pattern (data/*.parquet); of a workbook, an
             SQLite or a DuckDB file, of which ?table=NAME chooses a table; the address of a table
             of PostgreSQL (postgresql://user@host/database?table=NAME); `-`, standard input; a
-            DuckDB relation. None with `sql` alone.
+            DuckDB relation. None with `sql` alone. Of what is in a remote store (s3://, gs://,
+            https://) a copy is read.
         encoding: encoding of a file of text; None: what the file shows.
         sql: one SELECT statement, in which the rows of the source are the table `source`; without
             a source it names files itself. Of a database without a table it is the database's own.
@@ -91,6 +92,10 @@ def open_source(
         rows = duckdb_files.relation(source, exclude=inner)
     elif str(source) == STANDARD_INPUT:
         rows = _standard_input(encoding, sheet, inner, as_text)
+    elif remote.is_address(source):
+        copy = remote.fetched(str(source))
+        label = f"{'Folder' if copy.is_dir() else 'File'} {shorten(source)!r}"
+        rows = _file(copy, label, encoding, sheet, inner, as_text)
     elif postgres.is_address(source):
         if sql is not None and not postgres.names_table(source):
             return postgres.read(source, sql=sql, exclude=exclude)
@@ -104,7 +109,7 @@ def open_source(
                 return _database(path, label, None, sql, exclude)
             rows = _database(path, label, table, None, inner)
         else:
-            rows = _file(path, label, encoding, sheet, inner, as_text)
+            rows = _file(path, None, encoding, sheet, inner, as_text)
     return rows if sql is None else queries.run(sql, rows, encoding=encoding, exclude=exclude)
 
 
@@ -137,17 +142,18 @@ def _database(
 
 def _file(
     path: Path,
-    label: str,
+    label: str | None,
     encoding: str | None,
     sheet: str | None,
     exclude: Collection[str],
     as_text: Collection[str] | Literal[True],
     keep: Literal["view", "table"] = "view",
 ) -> SourceRows:
-    """Return the rows of a file, by its ending."""
+    """Return the rows of a file, by its ending; `label` is None where its path is its name."""
     if (files := _several(path)) is not None:
-        label = f"{'Folder' if path.is_dir() else 'The pattern'} {shorten(path)!r}"
+        label = label or f"{'Folder' if path.is_dir() else 'The pattern'} {shorten(path)!r}"
         return parquet.read(files, label, partitioned=True, exclude=exclude)
+    label = label or f"File {shorten(path)!r}"
     check_file(path, label)
     ending, packed = _ending(path)
     if ending in text_files.ENDINGS:
