@@ -10,6 +10,7 @@ from polycera.data.infer_task import infer_task
 from polycera.data.leaks import leaks
 from polycera.data.read import read
 from polycera.data.schema import Column, Schema, infer
+from polycera.data.segments import ColumnSegments, segments
 from polycera.data.split import Split, copies, from_column, split, strata
 from polycera.data.standardise import outlying
 from polycera.data.table import Table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batches",
     "Column",
+    "ColumnSegments",
     "Encoder",
     "Schema",
     "Split",
@@ -34,6 +36,7 @@ __all__ = [
     "leaks",
     "outlying",
     "read",
+    "segments",
     "split",
     "strata",
     "target_columns_of",

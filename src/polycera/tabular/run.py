@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 
@@ -21,11 +21,13 @@ from polycera.errors import InputError, listing, shorten
 from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas, timing
 from polycera.runs.html_table import html_table
 from polycera.runs.kept_epochs import KeptEpoch
+from polycera.runs.segment_scores import Segments
 from polycera.storage import arrays, atomic
 from polycera.storage.arrays import StoredArrays
-from polycera.tabular import known_rows, prediction_columns, run_frames
+from polycera.tabular import known_rows, prediction_columns, run_frames, run_segments
 from polycera.tabular.prepare import read_cells, targets_of, tasks_from
 from polycera.tasks import Task
+from polycera.tasks.layout import Encoded
 
 # These import Keras, which takes seconds. A method that needs them imports them when it is called.
 if TYPE_CHECKING:
@@ -238,7 +240,15 @@ class Run(Folder):
         predicted = in_batches(self.model.predict_arrays, features)
         return prediction_columns.columns(layout, predicted, at)
 
-    def evaluate(self, source: Any) -> Scores:
+    @overload
+    def evaluate(self, source: Any) -> Scores: ...
+
+    @overload
+    def evaluate(self, source: Any = None, *, by: str | Sequence[str]) -> Segments: ...
+
+    def evaluate(
+        self, source: Any = None, *, by: str | Sequence[str] | None = None
+    ) -> Scores | Segments:
         """Return every metric of the run's predictions, for each task that has labels in the table.
 
         The metrics are exact, over all rows at once. Accuracy, F1, precision and recall are those
@@ -246,28 +256,78 @@ class Run(Folder):
         rows among these rows are counted in a warning, because metrics on them are too good.
 
         Args:
-            source: path, data frame, or dict of columns, with at least one target.
+            source: path, data frame, or dict of columns, with at least one target. With `by` it
+                may be left out: then the run's own test rows are measured, and the table that the
+                run was trained on is read again.
+            by: columns of the table, used by the network or not. Each divides the rows into
+                segments: the values of a column, quartiles of numbers, years of dates, and the rows
+                without a value.
+
+        Returns:
+            task -> metric -> score. With `by` every metric for each segment, with rows, a 95 %
+            interval and what it is on all rows, the worst segments first: see
+            `polycera.runs.segment_scores.Segments`.
 
         Raises:
-            InputError: for a table without a target.
+            InputError: for a table without a target; without a table, where the run's own is gone
+                or was changed.
+            UnknownName: for a column in `by` that the table does not have.
+
+        Examples:
+            >>> import polycera as pc
+            >>> run = pc.load("runs/customers-1")  # doctest: +SKIP
+            >>> run.evaluate("new_customers.csv")["churn"]["auc"].value  # doctest: +SKIP
+            0.71
+            >>> run.evaluate("new_customers.csv", by="region").worse[0]  # doctest: +SKIP
+            SegmentScore(by='region', segment='north', task='churn', metric='auc', rows=212, ...)
         """
+        if by is not None:
+            return self._by_segment(source, by)
+        if source is None:
+            raise InputError(
+                "evaluate() needs a table: run.evaluate(table). The metrics of the run's own test "
+                "rows are run.metrics; by segment: run.evaluate(by=[column])."
+            )
         features, targets = self._labelled(source)
+        from polycera.tabular.threshold_metrics import scored
+
+        encoded, raw, predicted = self._raw_predictions(features, targets)
+        at = evaluation.by_task(self.thresholds, self.model.layout)
+        return {
+            name: task_scores
+            for name, task_scores in scored(self.model, encoded, raw, predicted, at).items()
+            if targets[name] is not None
+        }
+
+    def _by_segment(self, source: Any, by: str | Sequence[str]) -> Segments:
+        """Return what `evaluate` does with `by`."""
+        names = run_segments.columns_of(by)
+        if source is None:
+            rows = run_segments.own_test_rows(self)
+            segments = run_segments.divided(rows.table, names)
+        else:
+            table = self.read(source)
+            # Before the features and the network, so that an unknown column is said at once.
+            segments = run_segments.divided(table, names)
+            features, targets = self._features_and_targets(table, source)
+            rows = run_segments.LabelledRows(_named(source), table, features, targets)
+        encoded, raw, _ = self._raw_predictions(rows.features, rows.targets)
+        at = evaluation.by_task(self.thresholds, self.model.layout)
+        return run_segments.measured(self.model, rows, encoded, raw, at, segments, self.spec.seed)
+
+    def _raw_predictions(
+        self, features: np.ndarray, targets: Any
+    ) -> tuple[Encoded, np.ndarray, dict[str, Any]]:
+        """Return encoded labels, raw outputs and predictions for features."""
         from polycera.model import nonfinite, scores
         from polycera.model.predicting import raw_outputs
         from polycera.model.targets import encode
-        from polycera.tabular.threshold_metrics import scored
 
         model = self.model
         encoded, raw = encode(model.layout, targets), raw_outputs(model, features)
         if (message := nonfinite.check_answers(model, raw, False)) is not None:
-            warnings.warn(message, stacklevel=2)
-        predicted = scores.predictions(model.layout, raw, model.units)
-        at = evaluation.by_task(self.thresholds, model.layout)
-        return {
-            name: task_scores
-            for name, task_scores in scored(model, encoded, raw, predicted, at).items()
-            if targets[name] is not None
-        }
+            warnings.warn(message, stacklevel=3)
+        return encoded, raw, scores.predictions(model.layout, raw, model.units)
 
     def with_thresholds(self, source: Any, metric: str = "f1") -> Self:
         """Return the same run with new decision thresholds, chosen on a table.
@@ -413,7 +473,10 @@ class Run(Folder):
 
     def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features and targets of a table that has at least one target."""
-        table = self.read(source)
+        return self._features_and_targets(self.read(source), source)
+
+    def _features_and_targets(self, table: Table, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return what `_labelled` does for a table that was read."""
         targets = targets_of(table, self.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(
@@ -422,7 +485,7 @@ class Run(Folder):
             )
         features = self.encoder.transform(table)
         if (known := known_rows.notice(self, features, _named(source))) is not None:
-            warnings.warn(known, stacklevel=3)
+            warnings.warn(known, stacklevel=4)
         return features, targets
 
 

@@ -6,10 +6,11 @@ half. A run that predicts with fitted thresholds is measured here with the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
+from polycera.evaluation import RawRows
 from polycera.model.model import Model
 from polycera.model.objective import Objective
 from polycera.model.scores import Scores, exact
@@ -61,27 +62,13 @@ def decided(
             task that is not in it predicts it above one half.
         prior: raw outputs of the trivial predictors, [output columns].
     """
-    tasks = {
-        name: _measured(task) for name, task in layout.tasks.items() if task.measured_as in DECIDED
-    }
-    tasks = {name: task for name, task in tasks.items() if task is not None and name in found}
-    if not tasks:
+    rows = decided_rows(layout, truth, predictions, thresholds, prior, found)
+    if rows is None:
         return found
-    decided_layout = Layout.of([task for task in tasks.values() if task is not None])
-    signs = {
-        name: _predicted(np.asarray(predictions[name]), thresholds.get(name))
-        for name in decided_layout.tasks
-    }
-    y, raw = (
-        np.concatenate([part[name] for name in decided_layout.tasks], axis=1)
-        for part in (truth, signs)
+    scaling = TargetScaling(np.zeros(len(rows.scale)), rows.scale, rows.prior)
+    scores = exact(
+        Objective(rows.layout), rows.y, rows.raw, np.ones((len(rows.y), 1), bool), scaling
     )
-    # The raw outputs are 1 and -1, so the metrics' own threshold of one half separates the classes.
-    trivial = np.concatenate([prior[layout.raw_columns[name]] for name in decided_layout.tasks])
-    scaling = TargetScaling(
-        np.zeros(len(decided_layout.tasks)), np.ones(len(decided_layout.tasks)), trivial
-    )
-    scores = exact(Objective(decided_layout), y, raw, np.ones((len(y), 1), bool), scaling)
     merged: Scores = {}
     for name, half_scores in found.items():
         threshold_scores = scores.get(name, {})
@@ -92,6 +79,46 @@ def decided(
             metric: score for metric, score in threshold_scores.items() if metric not in half_scores
         }
     return merged
+
+
+def decided_rows(
+    layout: Layout,
+    truth: Mapping[TaskName, Array],
+    predictions: Mapping[TaskName, Array],
+    thresholds: Mapping[TaskName, Array],
+    prior: Array,
+    names: Container[TaskName],
+) -> RawRows | None:
+    """Return the predicted classes as raw outputs of 1 and -1, with the metrics that use them.
+
+    The metrics' own threshold of one half then separates the classes as the decision thresholds do.
+
+    Args:
+        layout, truth, predictions, thresholds, prior: as for `decided`.
+        names: the tasks that are measured.
+
+    Returns:
+        the rows; None where no task has such a metric.
+    """
+    measured = [
+        _measured(task)
+        for task in layout.tasks.values()
+        if task.measured_as in DECIDED and task.name in names
+    ]
+    tasks = [task for task in measured if task is not None]
+    if not tasks:
+        return None
+    decided_layout = Layout.of(tasks)
+    signs = {
+        name: _predicted(np.asarray(predictions[name]), thresholds.get(name))
+        for name in decided_layout.tasks
+    }
+    y, raw = (
+        np.concatenate([part[name] for name in decided_layout.tasks], axis=1)
+        for part in (truth, signs)
+    )
+    trivial = np.concatenate([prior[layout.raw_columns[name]] for name in decided_layout.tasks])
+    return RawRows(decided_layout, y, raw, trivial, np.ones(len(decided_layout.tasks)))
 
 
 def scored(

@@ -255,7 +255,7 @@ class MulticlassTally(Tally):
                     xp.sum(counted[..., 0] * xp.sum(distance(error), axis=-1), axis=0) / classes
                 )
         if "bins" in needs:
-            sums["bins"] = ranking.histogram(*_against_rest(task, y, raw, counted, xp), xp)
+            sums["bins"] = ranking.histogram(*self.ranked(task, y, raw, counted, xp), xp)
         return sums
 
     def read(self, sums: Tallies) -> Tallies:
@@ -265,32 +265,28 @@ class MulticlassTally(Tally):
         negative, positive = np.split(sums["bins"], 2, axis=-1)
         return sums | {"positive_bins": positive, "negative_bins": negative}
 
+    def ranked(
+        self, task: Any, y: Tensor, raw: Tensor, counted: Tensor, xp: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return labels of 0 and 1, logits and counts of each class against the rest."""
+        log_probability = xp.log_softmax(raw, axis=-1)
+        # logit(p) = log(p) - log(1 - p). `expm1` keeps 1 - p accurate near p = 1.
+        logits = log_probability - xp.log(xp.maximum(-xp.expm1(log_probability), 1e-30))
+        is_class = task.as_prediction(y, xp)
+        # `0.0 * is_class` broadcasts the counts to every class.
+        return is_class, logits, counted + 0.0 * is_class
+
     def exact(
         self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
     ) -> Tallies:
         tallies = super().exact(task, y, raw, prior, counted, needs - {"bins"})
         if "bins" not in needs:
             return tallies
-        parts = _against_rest(task, y, raw, counted, numpy_ops)
+        parts = self.ranked(task, y, raw, counted, numpy_ops)
         k, classes = raw.shape[1:]
         flat = [part.reshape(len(raw), k * classes) for part in parts]
         positive, negative = (part.reshape(k, classes, -1) for part in ranking.exact_counts(*flat))
         return tallies | {"positive_bins": positive, "negative_bins": negative}
-
-
-def _against_rest(
-    task: Any, y: Tensor, raw: Tensor, counted: Tensor, xp: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return labels of 0 and 1, logits and counts of each class against the rest.
-
-    All are [n, k, classes].
-    """
-    log_probability = xp.log_softmax(raw, axis=-1)
-    # logit(p) = log(p) - log(1 - p). `expm1` keeps 1 - p accurate near p = 1.
-    logits = log_probability - xp.log(xp.maximum(-xp.expm1(log_probability), 1e-30))
-    is_class = task.as_prediction(y, xp)
-    # `0.0 * is_class` broadcasts the counts to every class.
-    return is_class, logits, counted + 0.0 * is_class
 
 
 class OrdinalTally(Tally):

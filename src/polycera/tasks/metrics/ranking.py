@@ -83,14 +83,17 @@ def exact_counts(y: Array, logits: Array, counted: Array) -> tuple[Array, Array]
     with fewer distinct logits than rows has zeros at its end.
     """
     n, columns = logits.shape
-    order = np.argsort(logits, axis=0, kind="stable")
-    ranked = np.take_along_axis(logits, order, 0)
+    # Column by column in memory: sorting across rows would wait for the memory.
+    scores, labels, weights = (np.ascontiguousarray(a.T) for a in (logits, y, counted))
+    # The order of equal logits does not matter, because they share a bin.
+    order = np.argsort(scores, axis=1)
+    ranked = np.take_along_axis(scores, order, 1)
     # Equal logits share a bin, so that ties count as ties.
     is_new = np.ones_like(ranked, dtype=bool)
-    is_new[1:] = ranked[1:] != ranked[:-1]
-    bins = (np.cumsum(is_new, axis=0) - 1 + n * np.arange(columns)).ravel()
-    weight = np.take_along_axis(counted, order, 0)
-    positive = weight * np.take_along_axis(y, order, 0)
+    is_new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    bins = (np.cumsum(is_new, axis=1) - 1 + n * np.arange(columns)[:, None]).ravel()
+    weight = np.take_along_axis(weights, order, 1)
+    positive = weight * np.take_along_axis(labels, order, 1)
     counts = [
         np.bincount(bins, w.ravel(), n * columns).reshape(columns, n)
         for w in (positive, weight - positive)

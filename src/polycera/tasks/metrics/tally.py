@@ -72,6 +72,15 @@ class Tally(ABC):
         """Return the tallies that the metrics take for the sums of a training step."""
         return sums
 
+    def ranked(
+        self, task: Any, y: Tensor, raw: Tensor, counted: Tensor, xp: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the labels of 0 and 1, logits and counts that metrics of rank compare.
+
+        They are [n, k, e] each. Only kinds with the sum `bins` have such metrics.
+        """
+        return y, raw, counted
+
     def exact(
         self, task: Any, y: Array, raw: Array, prior: Array, counted: Array, needs: set[str]
     ) -> Tallies:
