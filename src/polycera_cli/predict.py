@@ -8,14 +8,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from polycera_cli.app import FilePlace, Json, Place, app
+from polycera_cli import segment_table
+from polycera_cli.app import FilePlace, Json, Names, Place, app
 from polycera_cli.output import console, need_output, print_json, printable, table, written
 from polycera_cli.package import package
 from polycera_cli.verifying import note_damage
 
 
 @app.command
-def evaluate(run: Place, file: Path | None = None, *, json_: Json = False) -> int:
+def evaluate(
+    run: Place, file: Path | None = None, *, by: Names = None, json_: Json = False
+) -> int:
     """Measure a run on a table with labels; without one, show those of its test rows.
 
     Parameters
@@ -24,6 +27,8 @@ def evaluate(run: Place, file: Path | None = None, *, json_: Json = False) -> in
         A run folder.
     file
         A table with at least one of the targets.
+    by
+        A column whose segments (values, quartiles of numbers, years of dates) are measured apart, the worst first; repeat it for several.
     json_
         Print one JSON object and nothing else.
     """
@@ -31,6 +36,10 @@ def evaluate(run: Place, file: Path | None = None, *, json_: Json = False) -> in
     opened = package().load(run)
     from polycera.tabular.run import as_values
 
+    if by is not None:
+        segments = opened.evaluate(None if file is None else str(file), by=by)
+        segment_table.show(segments, json_)
+        return 0
     if file is None:
         note_damage(
             opened.path, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json")

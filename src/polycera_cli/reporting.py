@@ -1,16 +1,18 @@
-"""Show runs: `report`, `plot`. Neither imports Keras."""
+"""Show runs: `report`, `plot`. Neither imports Keras, but for `report --by`, which predicts rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from polycera_cli.app import Json, Output, app
+from polycera_cli.app import Json, Names, Output, app
 from polycera_cli.output import need_output, print_json, printable, written
 from polycera_cli.package import package
 
 
 @app.command
-def report(run: Path, *others: Path, output: Output = None, json_: Json = False) -> int:
+def report(
+    run: Path, *others: Path, by: Names = None, output: Output = None, json_: Json = False
+) -> int:
     """Write one HTML page about a run, or about several side by side; it opens without a network.
 
     Parameters
@@ -19,12 +21,20 @@ def report(run: Path, *others: Path, output: Output = None, json_: Json = False)
         A run folder, of a training that has ended or goes on; or a folder of runs, as compare-weightings leaves.
     others
         More run folders.
+    by
+        Of a single run: a column by whose segments its test rows are measured too, as in evaluate --by; repeat it for several.
     output
         The file; default RUN/report.html, of several runs report.html in the current folder.
     json_
         Print one JSON object and nothing else.
     """
-    path = package().report([run, *others], output)
+    pc = package()
+    if by is not None and others:
+        from polycera.errors import InputError
+
+        raise InputError("--by measures the test rows of one run: name one run, or leave it out.")
+    segments = None if by is None else pc.load(run).evaluate(by=by)
+    path = pc.report([run, *others], output, segments=segments)
     if json_:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

@@ -24,6 +24,7 @@ from polycera.reports.views import (
     joint,
     quality,
     repeat,
+    segment_tables,
     separate,
     sharing,
     skills,
@@ -33,6 +34,7 @@ from polycera.reports.views import (
     weights,
 )
 from polycera.runs import manifest
+from polycera.runs.segment_scores import Segments
 from polycera.storage import atomic, paths
 
 VIEWS = (
@@ -45,6 +47,7 @@ VIEWS = (
     gradients,
     sharing,
     quality,
+    segment_tables,
     table,
     repeat,
 )
@@ -56,7 +59,7 @@ ROWS, ALL = 200, 12_000
 NAME = "report.html"
 
 
-def report(runs: Any, path: str | Path | None = None) -> Path:
+def report(runs: Any, path: str | Path | None = None, *, segments: Segments | None = None) -> Path:
     """Write one HTML page about a run, or about several side by side, from their folders alone.
 
     The file needs no network and no other file, shows in light and dark, on a phone and on paper, and can be read with
@@ -67,12 +70,14 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
         runs: a run's folder, or an opened run, or a folder of runs such as `pc.compare_weightings` leaves, or a list of these.
         path: of the file, ending in .html. Default: `report.html` in the run's folder; of several runs, in the current
             folder.
+        segments: metrics by segment to show too, of a single run: `run.evaluate(by=["region"])`.
 
     Returns:
         the path of the file.
 
     Raises:
-        InputError: where there is no run, one is named twice, or the file has another ending.
+        InputError: where there is no run, one is named twice, or the file has another ending; for segments beside several
+            runs.
         PolyceraError: where the manifest or the spec of a run is damaged, or the page cannot be written.
 
     Examples:
@@ -82,13 +87,17 @@ def report(runs: Any, path: str | Path | None = None) -> Path:
     """
     given = list(runs) if isinstance(runs, list | tuple) else [runs]
     found = read([folder for run in given for folder in _folders(getattr(run, "path", run))])
+    if segments is not None and len(found) > 1:
+        raise InputError(
+            f"The segments are those of one run, and there are {len(found)}: name one run, or leave segments= out."
+        )
     place = (
         Path(path) if path is not None else (found[0].path if len(found) == 1 else Path()) / NAME
     )
     if place.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"Cannot write the report to {shorten(place)!r}: end the name in .html.")
     paths.check_output(place, allowed=NAME)
-    atomic.write(place, page(found).encode(errors="replace"))
+    atomic.write(place, page(found, segments).encode(errors="replace"))
     return place
 
 
@@ -100,11 +109,11 @@ def _folders(path: str | Path) -> list[str | Path]:
     return [inner.parent for inner in sorted(place.glob(f"*/{manifest.MANIFEST}"))] or [path]
 
 
-def page(runs: Sequence[RunView]) -> str:
-    """Return the page as text."""
+def page(runs: Sequence[RunView], segments: Segments | None = None) -> str:
+    """Return the page as text; with the segments of a single run, where they are given."""
     called = run_comparison.names(runs)
     title = called[0] if len(runs) == 1 else f"{len(runs)} runs side by side"
-    inside = _alone(runs[0]) if len(runs) == 1 else _together(runs, called)
+    inside = _alone(runs[0], segments) if len(runs) == 1 else _together(runs, called)
     return (
         "<!doctype html>\n"
         + element("html", _head(title), _body(title, runs, *inside), lang="en")
@@ -112,9 +121,10 @@ def page(runs: Sequence[RunView]) -> str:
     )
 
 
-def _alone(run: RunView) -> tuple[Html, Html]:
+def _alone(run: RunView, segments: Segments | None) -> tuple[Html, Html]:
     """Return the navigation and the views of a single run."""
     sheet = _sheet(run, "", 2)
+    sheet.segments = segments
     views = _views(sheet)
     return _links([(f"#{view.id}", view.title) for view in views]), _run(sheet, views)
 

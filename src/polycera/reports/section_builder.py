@@ -13,6 +13,7 @@ from polycera.errors import PolyceraError, shorten
 from polycera.reports import markup
 from polycera.reports.markup import Html, Inside, element, folded, join
 from polycera.reports.run_view import RunView
+from polycera.runs.segment_scores import Segments
 
 Pictures = Mapping[str, Callable[[], Picture]]
 
@@ -59,6 +60,7 @@ class Sheet:
         prefix: of every identifier, so that several runs share a page.
         level: of the views' headings.
         rows: of a picture's numbers at most.
+        segments: metrics by segment, where they were asked for.
     """
 
     seen: RunView
@@ -66,6 +68,7 @@ class Sheet:
     prefix: str = ""
     level: int = 2
     rows: int = 200
+    segments: Segments | None = None
     drawn: list[str] = field(default_factory=list)
 
     @property
