@@ -7,6 +7,7 @@ there will never be one. All tests together hold the false discovery rate (`fals
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -134,9 +135,9 @@ def _compared(
         direction=direction,
     )
     # Errors of as many rows like all the others.
-    usual = float(of_all.error[j]) * np.sqrt(all_rows / max(rows, 1))
+    usual = float(of_all.error[j]) * math.sqrt(all_rows / max(rows, 1))
     own = float(of_segment.error[i])
-    usual, own = (error if np.isfinite(error) else 0.0 for error in (usual, own))
+    usual, own = (error if math.isfinite(error) else 0.0 for error in (usual, own))
     if not of_segment.enough[i] or score.value is None or not max(usual, own):
         score.verdict = "too few" if not of_segment.enough[i] or score.value is None else ""
         return score, -np.inf
@@ -161,7 +162,7 @@ def _compared(
     if share >= 1 or score.overall is None:
         return score, 0.0
     # The rows overall contain those of the segment, so the two differ by less.
-    statistic = (value - overall) / (max(own, usual) * np.sqrt(1 - share))
+    statistic = (value - overall) / (max(own, usual) * math.sqrt(1 - share))
     score.p = float(2 * stdtr(freedom, -abs(statistic)))
     score.verdict = _side(low, high, overall, ideal, direction)
     sign = _worse_by(value, overall, ideal, direction)
@@ -186,4 +187,4 @@ def _side(low: float, high: float, overall: float, ideal: float, direction: str)
 
 def _defined(value: float) -> float | None:
     """Return the number, or None where it is not finite."""
-    return value if np.isfinite(value) else None
+    return value if math.isfinite(value) else None

@@ -66,7 +66,13 @@ def own_test_rows(run: Folder) -> LabelledRows:
     Raises:
         InputError: where the run has no test rows, or the table is gone or was changed.
     """
-    prepared = prepared_again(run)
+    try:
+        prepared = prepared_again(run)
+    except InputError as error:
+        raise InputError(
+            f"The table of the run {shorten(run.path)!r} is read again to divide its test rows; "
+            f"name a table with labels instead. {error}"
+        ) from None
     rows = prepared.parts.test
     if not len(rows):
         raise InputError(
