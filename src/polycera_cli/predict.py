@@ -16,9 +16,7 @@ from polycera_cli.verifying import note_damage
 
 
 @app.command
-def evaluate(
-    run: Place, file: Path | None = None, *, by: Names = None, json_: Json = False
-) -> int:
+def evaluate(run: Place, file: Path | None = None, *, by: Names = None, json_: Json = False) -> int:
     """Measure a run on a table with labels; without one, show those of its test rows.
 
     Parameters
