@@ -146,10 +146,12 @@ def _texts(rows: SourceRows, reading: Reading, names: list[str]) -> dict[str, An
     codes: dict[str, str] = {}
     for place, name in enumerate(few):
         kept = f'"levels {place}"'
+        # Materialized: else DuckDB reads the text of each row to leave out those without one.
         rows.execute(
-            f"create or replace table {kept} as select cell, text, "
-            f"(dense_rank() over (order by text))::integer - 1 as code from (select distinct "
-            f"{rows.quoted(name)}::varchar as cell, {texts[name]} as text from {rows.relation}) "
+            f"create or replace table {kept} as with different as materialized "
+            f"(select distinct {rows.quoted(name)} from {rows.relation}) select cell, text, "
+            "(dense_rank() over (order by text))::integer - 1 as code from (select "
+            f"{rows.quoted(name)}::varchar as cell, {texts[name]} as text from different) "
             "where text is not null"
         )
         found = rows.execute(f"select distinct code, text from {kept} order by code").fetchall()

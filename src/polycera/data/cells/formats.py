@@ -220,6 +220,8 @@ def boolean_sql(cell: str, yes: tuple[str, ...] = TRUE, no: tuple[str, ...] = FA
 # -- dates -----------------------------------------------------------------------------------------
 
 ISO = "%Y-%m-%d"
+ISO_SHAPE = r"[1-9]\d{3}-\d\d-\d\d(?:[ T](?:[01]\d|2[0-3]):\d\d(?::\d\d(?:\.\d{1,6})?)?)?"
+"""Dates and times that a cast reads as `strptime` does."""
 ORDERS = (
     ISO,
     *("%d-%m-%Y", "%m-%d-%Y", "%d-%m-%y", "%m-%d-%y"),
@@ -260,9 +262,12 @@ def date_sql(cell: str, format: str | None) -> str:
     normal = normal_date_sql(cell, "%b" in order)
     if order != ISO:
         return _let("d", normal, moment_sql("d", order))
-    # Most columns of dates are ISO, and need no regular expression.
-    quick = f"try_strptime({cell}, {[order + time for time in _TIMES[:4]]})"
-    return f"coalesce({_guarded(quick)}, {_let('d', normal, moment_sql('d', order))})"
+    # Most columns of dates are ISO: a cast takes a twentieth of the time of `strptime`.
+    quick = (
+        f"case when regexp_full_match({cell}, {literal(ISO_SHAPE)}) "
+        f"then try_cast({cell} as timestamp) end"
+    )
+    return f"coalesce({quick}, {_let('d', normal, moment_sql('d', order))})"
 
 
 def _let(name: str, value: str, body: str) -> str:

@@ -246,7 +246,7 @@ class _Looker:
         where = f"{written.plain_sql(column.cell)} is not null"
         test = (
             f"select bool_and(regexp_full_match(x, {literal(shape)})), "
-            "any_value(x) filter (contains(x, '.')) "
+            "min(x) filter (contains(x, '.')) "
             f"from (select {cell} as x from {self.rows.relation} where {where}"
         )
         # Most columns are ruled out by their first rows.
@@ -257,7 +257,7 @@ class _Looker:
 
     def _say_example(self, column: _Column, count: int, what: str, shape: str) -> None:
         (example,) = self._one(
-            f"select any_value({bare(column.cell)}) from {self.rows.relation} "
+            f"select min({bare(column.cell)}) from {self.rows.relation} "
             f"where regexp_full_match({bare(column.cell)}, {literal(shape)})"
         )
         self._say(column.name, f"{_of(count, column.present)} {what} (such as {example!r})")
@@ -289,7 +289,7 @@ class _Looker:
         )
         odd, limits, separated, *fitting = self._one(
             f"select count_if(p.core = ''), sum(n) filter (p.limit <> ''), "
-            f"any_value(clean) filter (regexp_matches(p.core, '[.,]')), {fits} from {table}"
+            f"min(clean) filter (regexp_matches(p.core, '[.,]')), {fits} from {table}"
         )
         if odd:
             return None
@@ -307,7 +307,7 @@ class _Looker:
         ).fetchone():
             return None
         if limits:
-            (example,) = self._one(f"select any_value(clean) from {table} where p.limit <> ''")
+            (example,) = self._one(f"select min(clean) from {table} where p.limit <> ''")
             self._say(
                 column.name,
                 f"{_of(int(limits), column.present)} are limits, such as {example!r}: read as the "
@@ -383,6 +383,8 @@ class _Looker:
                 f"count({written.moment_sql('named' if '%b' in order else 'plain', order)})"
                 for order in orders
             ]
+            if orders == (written.ISO,):  # as `fetch` reads them, which is quick
+                tests, normal = [f"count({written.date_sql('clean', None)})"], part
             cells, *counts = self._one(f"select count(*), {', '.join(tests)} from {normal}")
             nearly = [o for o, c in zip(orders, counts, strict=True) if c > (1 - NEARLY) * cells]
             orders = tuple(o for o, c in zip(orders, counts, strict=True) if c == cells)
@@ -393,8 +395,7 @@ class _Looker:
         if orders[0] == written.ISO:
             return CellFormat("date")
         sign, example = self._one(
-            "select mode(regexp_extract(clean, '[^\\p{L}\\d]+')), any_value(clean) "
-            f"from {present}"
+            f"select mode(regexp_extract(clean, '[^\\p{{L}}\\d]+')), min(clean) from {present}"
         )
         month_first = any(order.startswith("%m") for order in orders)
         day_first = any(order.startswith("%d-%m") for order in orders)
