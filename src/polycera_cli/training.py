@@ -82,9 +82,9 @@ def fit(
     split
         A column that names each row's part: train, validation, test.
     groups
-        A column of groups; rows of one group stay in one part.
+        A column of groups; rows of one group stay in one part and in one fold.
     time
-        A column of times; the latest rows are the test rows.
+        A column of times; the latest rows are the test rows, those before them validate. With groups, a group is as late as its latest row.
     encoding
         Encoding of a text file; default: what the file shows.
     folds

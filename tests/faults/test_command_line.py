@@ -225,7 +225,6 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "unknown split": ((*GOOD, "--split", "zz"), ["'zz'", "known"]),
     "split that names no parts": ((*GOOD, "--split", "c"), ["part", "'train'"]),
-    "groups and time": ((*GOOD, "--groups", "c", "--time", "a"), ["groups", "time", "not by both"]),
     "share of one": ((*GOOD, "--test", "1"), ["test", "1.0"]),
     "shares of all": (
         (*GOOD, "--test", "0.6", "--validation", "0.6"),

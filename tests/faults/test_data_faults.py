@@ -405,8 +405,9 @@ BELOW_ONE = "a number from 0 up to, not including, 1 is expected."
         (9, {"stratify": [1] * 8}, "stratify has 8 values for 9 rows; one a row is expected."),
         (
             9,
-            {"time": [1.0], "groups": [1]},
-            "A split is by groups or by time, not by both; give one of them.",
+            {"time": range(9), "groups": [0, 1] * 4 + [0]},
+            "2 groups cannot be divided into 3 parts without splitting a group; at least 3 are "
+            "expected.",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -432,9 +433,4 @@ def test_a_split_column_that_divides_a_group() -> None:
     said = message(lambda: from_column(parts, seed=0, groups=groups))
     assert said.startswith(
         "The split column divides 1 of the groups, such as 'b', which has rows in train and test"
-    )
-    both = "A split is by groups or by time, not by both; give one of them."
-    assert (
-        message(lambda: from_column(["train"] * 4, seed=0, groups=groups, time=[1, 2, 3, 4]))
-        == both
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import itertools
 import json
 from typing import Any
 
@@ -27,6 +28,7 @@ from polycera.data import (
     leaks,
     read,
     split,
+    stretches,
     tasks_for,
 )
 from polycera.data.column import canonical, is_missing
@@ -197,6 +199,41 @@ def test_the_future_is_the_test(time: list[float]) -> None:
     parts = split(len(time), seed=0, time=time)
     train, validation, test = (np.array(time)[part] for part in _parts(parts))
     assert train.max() <= validation.min() and validation.max() <= test.min()
+
+
+@given(st.lists(st.integers(0, 30), min_size=9, max_size=80), st.integers(2, 30))
+def test_groups_in_time_are_as_late_as_their_latest_row(time: list[int], count: int) -> None:
+    moments, groups = np.array(time), np.arange(len(time)) * 7 % count
+    if len(np.unique(groups)) < 3:
+        return
+    found = _parts(split(len(time), seed=0, time=moments, groups=groups))
+    assert sum(map(len, found)) == len(time) and min(map(len, found)) > 0
+    latest = np.array([moments[groups == group].max() for group in groups])
+    for earlier, later in itertools.pairwise(found):
+        assert not set(groups[earlier]) & set(groups[later])
+        assert latest[earlier].max() <= latest[later].min()
+
+
+def test_a_moment_is_in_one_part_unless_it_holds_too_many_rows() -> None:
+    days = np.repeat(np.arange(25), 4)
+    found = _parts(split(100, seed=0, time=days))
+    assert [len(part) for part in found] == [68, 16, 16]
+    assert len(set(days[found[0]]) | set(days[found[1]]) | set(days[found[2]])) == 25
+    assert not set(days[found[1]]) & {*days[found[0]], *days[found[2]]}
+    # Two thirds of the rows in the last year: it is divided, or little would be left to learn from.
+    years = np.repeat([2001, 2002, 2003], [10, 20, 60])
+    assert [len(part) for part in _parts(split(90, seed=0, time=years))] == [62, 14, 14]
+
+
+def test_stretches_of_time_are_in_order_and_of_about_equal_size() -> None:
+    time = np.random.default_rng(0).permutation(100)
+    found = stretches(time, 5)
+    np.testing.assert_array_equal(found, time // 20)
+    groups = time // 3
+    found = stretches(time, 5, groups)
+    for group in range(34):
+        assert len(set(found[groups == group])) == 1
+    assert stretches([3, 3, 3], 5).tolist() == [0, 0, 0]
 
 
 @given(st.lists(st.sampled_from(["train", "Valid", "test", "TEST"]), min_size=2, max_size=50))

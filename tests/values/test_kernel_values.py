@@ -14,6 +14,7 @@ import polycera as pc
 from polycera.layers.kernel_layer import Landmarks, distances, spread
 from polycera.tabular import kernel_ridge
 from polycera.tabular.kernel_ridge import Kernel
+from polycera.tabular.left_out import Blocks
 
 pytestmark = pytest.mark.nobackend
 
@@ -403,3 +404,90 @@ def test_landmarks_that_say_nothing_are_not_computed() -> None:
     layer.coefficients.assign(np.zeros((5, 2)))
     layer.trim()
     assert layer.used == 1
+
+
+# -- groups that are left out ----------------------------------------------------------------------
+
+
+def households(count: int) -> tuple[Any, Any, Any]:
+    """Features, targets and the household of each row: of sizes 1, 3 and 8."""
+    rng = np.random.default_rng(3)
+    group = rng.permutation(np.repeat(np.arange(9), [1, 1, 3, 3, 3, 3, 8, 8, count - 30]))
+    x = rng.normal(size=(9, 3))[group] + 0.2 * rng.normal(size=(count, 3))
+    y = rng.normal(size=(9, 2))[group] + 0.2 * rng.normal(size=(count, 2))
+    return x, (y - y.mean(axis=0)) / y.std(axis=0), group
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.3, 10.0])
+@pytest.mark.parametrize("count", [60, 12])
+def test_a_group_that_is_left_out_is_what_a_loop_finds(
+    count: int, penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leave out each household, solve anew, predict it: with all rows as landmarks, or twelve."""
+    one_penalty(monkeypatch, penalty)
+    x, y, group = households(60)
+    landmarks = np.sort(np.random.default_rng(1).permutation(60)[:count])
+    found = kernel_ridge.solve(
+        GAUSSIAN, distances(x, x[landmarks], np), landmarks, y, TWO, blocks=Blocks.of(group)
+    )
+    for one in range(9):
+        out = group == one
+        told = GAUSSIAN(x[out], x[landmarks]) @ by_hand(x[~out], y[~out], x[landmarks], penalty)
+        np.testing.assert_allclose(found.left_out[out], told, atol=1e-4)
+    np.testing.assert_allclose(found.error, ((y - found.left_out) ** 2).mean(axis=0), rtol=1e-9)
+    alone = solved(x, y, landmarks)  # what is fitted to all rows is the same
+    np.testing.assert_array_equal(found.coefficients, alone.coefficients)
+
+
+def test_groups_of_one_row_are_rows_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_penalty(monkeypatch, 0.3)
+    x, y = rows()
+    every = np.arange(ROWS)
+    found = kernel_ridge.solve(
+        GAUSSIAN, distances(x, x, np), every, y, TWO, blocks=Blocks.of(every)
+    )
+    np.testing.assert_allclose(found.left_out, solved(x, y, every).left_out, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [60, 12])
+def test_beside_missing_labels_no_label_of_a_fold_reaches_its_own_predictions(count: int) -> None:
+    """Other labels in one fold: predictions of its rows are the same to the bit, of others not."""
+    x, y, group = households(60)
+    y[np.random.default_rng(0).random(y.shape) < 0.3] = np.nan
+    landmarks = np.sort(np.random.default_rng(1).permutation(60)[:count])
+    blocks = Blocks.of(group)
+    out = blocks.fold == blocks.fold[0]
+    assert not set(group[out]) & set(group[~out])
+
+    def left_out(labels: Any) -> Any:
+        basis = kernel_ridge.Basis.of(GAUSSIAN(x, x[landmarks]), landmarks)
+        return basis.penalised(np.array([0.01, 1.0]), labels, blocks).left_out
+
+    before, after = left_out(y), left_out(np.where(out[:, None], 5.0 * y, y))
+    np.testing.assert_array_equal(before[out], after[out])
+    assert not np.allclose(before[~out], after[~out])
+    features = GAUSSIAN(x, x[landmarks])
+    known = ~np.isnan(y[:, 0]) & ~out
+    told = features[out] @ by_hand(x[known], y[known, :1], x[landmarks], 1.0)
+    np.testing.assert_allclose(before[out, 1, :1], told, atol=0.01)
+
+
+def test_noise_of_households_is_not_predicted_from_the_household() -> None:
+    """Row by row the others of a household give it away: an error of 0.1 and not of 1."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), 5)
+    x = rng.normal(size=(40, 4))[group] + 0.01 * rng.normal(size=(200, 4))
+    layout = pc.tasks.Layout.of([pc.Regression("a"), pc.Binary("b")])
+    labels = packed(layout, a=rng.normal(size=40)[group], b=(rng.random(40) < 0.5)[group])
+
+    def r2(blocks: Any) -> float:
+        found = kernel_ridge.machine(200, layout, x, labels, blocks=blocks)
+        assert found is not None
+        a = labels[:, layout.target_columns["a"]]
+        errors = a - found.left_out[:, layout.raw_columns["a"]]
+        return float(1 - np.nanmean(errors**2) / np.nanvar(a))
+
+    assert r2(None) > 0.9
+    assert r2(Blocks.of(group)) < 0.1
+    labels[::7, 0] = np.nan
+    assert r2(Blocks.of(group)) < 0.1

@@ -11,7 +11,7 @@ from polycera.data.leaks import leaks
 from polycera.data.read import read
 from polycera.data.schema import Column, Schema, infer
 from polycera.data.segments import ColumnSegments, segments
-from polycera.data.split import Split, copies, from_column, split, strata
+from polycera.data.split import Split, copies, from_column, split, strata, stretches
 from polycera.data.standardise import outlying
 from polycera.data.table import Table
 from polycera.data.target_columns import columns_of, labels, target_columns_of, tasks_for
@@ -39,6 +39,7 @@ __all__ = [
     "segments",
     "split",
     "strata",
+    "stretches",
     "target_columns_of",
     "tasks_for",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,12 +66,7 @@ def by_groups(
         InputError: for fewer groups than parts.
     """
     sizes = np.bincount(codes)
-    needed = sum(count > 0 for count in quota)
-    if len(sizes) < needed:
-        raise InputError(
-            f"{len(sizes)} group{'s' * (len(sizes) != 1)} cannot be divided into {needed} parts "
-            f"without splitting a group; at least {needed} are expected."
-        )
+    _check_count(len(sizes), quota)
     lacking = np.array(quota, dtype=np.float64)
     parts = np.zeros(len(sizes), dtype=np.int64)
     used = [part for part in range(3) if quota[part]]
@@ -88,8 +81,78 @@ def by_groups(
     return parts[codes]
 
 
-def by_time(moments: NDArray[Any], quota: tuple[int, int, int]) -> NDArray[np.int64]:
-    """Return parts [n]: the last rows are the test, those before them the validation."""
-    parts = np.empty(len(moments), dtype=np.int64)
-    parts[np.argsort(moments, kind="stable")] = np.repeat([0, 1, 2], quota)
+def by_time(
+    moments: Indices, quota: tuple[int, int, int], groups: Indices | None = None
+) -> NDArray[np.int64]:
+    """Return parts [n]: the last rows are the test, those before them the validation.
+
+    Rows of one moment stay together where the parts can keep about their sizes, and groups in any
+    case: a group is as late as its latest row.
+
+    Args:
+        moments: rank of the time of each row.
+        quota: rows of each part.
+        groups: group of each row, or None.
+
+    Raises:
+        InputError: for fewer groups than parts.
+    """
+    if groups is not None:
+        _check_count(int(groups.max()) + 1, quota)
+        moments = latest(moments, groups)
+    parts = _cut(moments, quota)
+    # A moment may hold too many rows, as with a column of years: then it is divided.
+    if parts is None or (parts == 0).sum() < quota[0] / 2:
+        units = np.arange(len(moments)) if groups is None else groups
+        order = np.lexsort((units, moments))
+        change = np.diff(units[order], prepend=units[order[0]]) != 0
+        ranks = np.empty(len(order), dtype=np.int64)
+        ranks[order] = np.cumsum(change)
+        parts = _cut(ranks, quota)
+    assert parts is not None
     return parts
+
+
+def latest(moments: Indices, groups: Indices) -> Indices:
+    """Return the latest moment of each row's group, [n]."""
+    of_group = np.zeros(groups.max(initial=0) + 1, dtype=np.int64)
+    np.maximum.at(of_group, groups, moments)
+    return of_group[groups]
+
+
+def _cut(ranks: Indices, quota: tuple[int, int, int]) -> NDArray[np.int64] | None:
+    """Return parts [n] of sizes near their quotas that divide no rank; None where there are none.
+
+    Args:
+        ranks: of the rows; the highest ones are the test.
+        quota: rows of each part.
+    """
+    ordered = np.sort(ranks)
+    cuts = np.flatnonzero(np.diff(ordered)) + 1
+    needed = [(part, sum(quota[:part])) for part in (2, 1) if quota[part]]
+    if len(cuts) < len(needed):
+        return None
+    parts = np.zeros(len(ranks), dtype=np.int64)
+    order, end = np.argsort(ranks, kind="stable"), len(ranks)
+    # The test is cut off first, and then the validation before it.
+    for i, (part, rows) in enumerate(needed):
+        usable = cuts[len(needed) - 1 - i :]
+        usable = usable[usable < end]
+        start = usable[np.abs(usable - rows).argmin()]
+        parts[order[start:end]] = part
+        end = start
+    return parts
+
+
+def _check_count(groups: int, quota: tuple[int, int, int]) -> None:
+    """Raise where there are fewer groups than parts.
+
+    Raises:
+        InputError: with both numbers.
+    """
+    needed = sum(count > 0 for count in quota)
+    if groups < needed:
+        raise InputError(
+            f"{groups} group{'s' * (groups != 1)} cannot be divided into {needed} parts "
+            f"without splitting a group; at least {needed} are expected."
+        )

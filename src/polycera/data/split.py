@@ -91,7 +91,8 @@ def split(
             groups or a time are given.
         groups: group of each row [rows]; no group is divided. Rows without a group form one group.
         time: time of each row [rows]; the last rows are the test, those before them the
-            validation.
+            validation. Rows of one moment are in one part, unless a moment holds too many rows for
+            that. With groups too, each group belongs where its latest row belongs.
 
     Returns:
         The parts.
@@ -105,14 +106,13 @@ def split(
         Split(train 70, validation 15, test 15 rows)
     """
     quota = _quota(rows, validation, test)
-    if groups is not None and time is not None:
-        raise InputError("A split is by groups or by time, not by both; give one of them.")
     # `abs`, because a seed sequence takes no negative number.
     random = np.random.default_rng([abs(int(seed)), rows])
-    if groups is not None:
-        return Split._of(assign_rows.by_groups(_codes(groups, rows, "groups"), quota, random))
+    group_codes = None if groups is None else _codes(groups, rows, "groups")
     if time is not None:
-        return Split._of(assign_rows.by_time(_moments(time, rows), quota))
+        return Split._of(assign_rows.by_time(_moments(time, rows), quota, group_codes))
+    if group_codes is not None:
+        return Split._of(assign_rows.by_groups(group_codes, quota, random))
     codes = (
         np.zeros(rows, dtype=np.int64) if stratify is None else _codes(stratify, rows, "stratify")
     )
@@ -135,8 +135,7 @@ def from_column(
 
     Raises:
         UnknownName: for another name.
-        InputError: for a row without a part, no row to train on, a group in two parts, or groups
-            and a time together.
+        InputError: for a row without a part, no row to train on, or a group in two parts.
     """
     column = canonical(values, "split")
     if is_missing(column).any():
@@ -271,8 +270,22 @@ def _quota(rows: int, validation: float, test: float) -> tuple[int, int, int]:
     return rows - sum(sizes), sizes[0], sizes[1]
 
 
-def _moments(time: ArrayLike, rows: int) -> NDArray[Any]:
-    """Return the times [n], none missing, or raise."""
+def stretches(time: ArrayLike, count: int, groups: ArrayLike | None = None) -> Indices:
+    """Return the number of the stretch of time of each row [n], of about equally many rows each.
+
+    Args:
+        time: of each row.
+        count: number of stretches; fewer are used where there are fewer moments.
+        groups: group of each row; a group is as late as its latest row and in one stretch, or None.
+    """
+    moments = _moments(time, len(np.asarray(time)))
+    if groups is not None:
+        moments = assign_rows.latest(moments, _codes(groups, len(moments), "groups"))
+    return np.searchsorted(np.sort(moments), moments) * count // max(len(moments), 1)
+
+
+def _moments(time: ArrayLike, rows: int) -> Indices:
+    """Return the rank of each time [n], or raise where one is missing."""
     column = canonical(time, "time")
     _check_length(len(column), rows, "time")
     if is_missing(column).any():
@@ -280,7 +293,7 @@ def _moments(time: ArrayLike, rows: int) -> NDArray[Any]:
         raise InputError(
             f"The time of row {row} is missing; a split by time needs the time of every row."
         )
-    return column
+    return np.unique(column, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _codes(values: ArrayLike, rows: int, what: str) -> Indices:

@@ -47,8 +47,9 @@ class Parts(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         validation, test: shares of the rows.
         column: a column that names each row's part.
-        groups: a column whose groups are never divided.
-        time: a column that orders the rows; the last ones are the test.
+        groups: a column whose groups are never divided, by parts or by folds.
+        time: a column that orders the rows; the last ones are the test, those before them the
+            validation. With groups, a group is as late as its latest row.
     """
 
     validation: Share = 0.15

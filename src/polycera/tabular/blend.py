@@ -17,6 +17,7 @@ from polycera.layers.embedding import bent
 from polycera.layers.trunk import BLEND, LANDMARKS
 from polycera.model.model import Model
 from polycera.tabular import kernel_ridge
+from polycera.tabular.left_out import Blocks
 from polycera.tasks import Layout, Multiclass, Multilabel
 from polycera.typing import Array
 
@@ -44,9 +45,10 @@ class BackgroundKernelFit:
         model: built; only its layout and the number of its landmarks are read.
         rows: from which landmarks may learn.
         seed: of the choice of landmarks.
+        blocks: which rows are left out together; None leaves out each row alone.
     """
 
-    def __init__(self, model: Model, rows: Rows, seed: int) -> None:
+    def __init__(self, model: Model, rows: Rows, seed: int, blocks: Blocks | None = None) -> None:
         self._solved: list[kernel_ridge.KernelMachine | None] = []
         self._failed: list[BaseException] = []
         count, layout = model.get_layer(LANDMARKS).count, model.layout
@@ -58,7 +60,9 @@ class BackgroundKernelFit:
                 # would take the training's core too.
                 with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
                     self._solved.append(
-                        kernel_ridge.machine(count, layout, bent(rows[0], np), rows[1], seed)
+                        kernel_ridge.machine(
+                            count, layout, bent(rows[0], np), rows[1], seed, blocks=blocks
+                        )
                     )
             # An exception in a thread would only be printed: `result` raises it for the caller.
             except BaseException as error:
@@ -75,10 +79,19 @@ class BackgroundKernelFit:
         return self._solved[0]
 
 
-def ahead(model: Model, rows: Rows, seed: int) -> BackgroundKernelFit | None:
-    """Start to solve for the landmarks of a model; return None where it has none."""
-    has_landmarks = LANDMARKS in (layer.name for layer in model.layers)
-    return BackgroundKernelFit(model, rows, seed) if has_landmarks else None
+def ahead(
+    model: Model, rows: Rows, seed: int, blocks: Blocks | None = None
+) -> BackgroundKernelFit | None:
+    """Start to solve for the landmarks of a model; return None where it has none.
+
+    Args:
+        model, rows, seed: as for `BackgroundKernelFit`.
+        blocks: which rows are left out together; those of further rows may follow.
+    """
+    if LANDMARKS not in (layer.name for layer in model.layers):
+        return None
+    own = None if blocks is None else blocks.take(np.arange(len(rows[0])))
+    return BackgroundKernelFit(model, rows, seed, own)
 
 
 def fit_blend(
@@ -90,6 +103,7 @@ def fit_blend(
     refit: bool,
     begun: BackgroundKernelFit | None = None,
     groups: np.ndarray | None = None,
+    blocks: Blocks | None = None,
 ) -> Array:
     """Solve for the landmarks, mix them with the members, and calibrate the mixture.
 
@@ -97,12 +111,14 @@ def fit_blend(
         model: its members have trained, and a blend is its last layer.
         training_rows: rows from which landmarks may learn.
         choice_rows: rows by which the mixture is chosen. With folds these are the training rows,
-            and out-of-fold and leave-one-out predictions are used.
+            and predictions for rows that were left out are used.
         members: raw outputs of members that did not train on these rows, [n, output columns].
         seed: of the choice of landmarks.
         refit: whether landmarks are fitted to the choice rows too, once all is chosen.
         begun: from `ahead`, with the training rows; None starts now.
         groups: the group of each choice row, [n]; None where each row is its own group.
+        blocks: which rows the landmarks leave out together: of the training rows and, where these
+            are others, then of the choice rows; None leaves out each row alone.
 
     Returns:
         raw outputs of the network for the choice rows without having trained on them, [n, output
@@ -114,7 +130,7 @@ def fit_blend(
         name: choice_rows[1][:, columns] for name, columns in model.layout.target_columns.items()
     }
     scale, shift = np.ones(model.layout.units), np.zeros(model.layout.units)
-    begun = begun or ahead(model, training_rows, seed)
+    begun = begun or ahead(model, training_rows, seed, blocks)
     if begun is not None and (machine := begun.result()) is not None:
         landmark_outputs = (
             machine.predict(bent(choice_rows[0], np)) if separate_rows else machine.left_out
@@ -138,7 +154,7 @@ def fit_blend(
             x, y = (np.concatenate(parts) for parts in zip(training_rows, choice_rows, strict=True))
             # The kernel stays the one that was chosen on the training rows.
             refitted = kernel_ridge.machine(
-                layer.count, model.layout, bent(x, np), y, seed, machine.kernel
+                layer.count, model.layout, bent(x, np), y, seed, machine.kernel, blocks=blocks
             )
             machine = refitted or machine
         machine.give(layer)

@@ -104,9 +104,13 @@ def fit(
             ignore, ...
         exclude: columns to leave out.
         validation, test: shares of the rows.
-        split: a column that names each row's part (train, validation, test).
-        groups: a column whose groups are never divided.
-        time: a column by which rows are ordered; the last rows are the test rows.
+        split: a column that names each row's part (train, validation, test). Validation rows that
+            it names are the only ones.
+        groups: a column whose groups are never divided: no row is validated by what was trained on
+            another row of its group.
+        time: a column by which rows are ordered; the last rows are the test rows, those before them
+            validate, and train once all is chosen. With groups, a group is as late as its latest
+            row.
         score_weights: task -> weight in the joint score that stops the training; default: all
             equal.
         threshold: metric used to choose the decision thresholds of binary tasks and labels on the
@@ -146,9 +150,6 @@ def fit(
     """
     given = dict(locals())
     if spec is None:
-        # Landmarks are validated row by row, which is wrong with groups: no preset may add them.
-        if groups is not None and preset is not None:
-            network = {"landmarks": 0, **(network or {})}
         network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         path = str(source) if isinstance(source, str | Path) else None
@@ -479,14 +480,12 @@ def _completed(spec: Spec, prepared: PreparedTable) -> Spec:
             encoding=spec.data.encoding or reading.encoding or "utf-8",
             cells=None if reading.old else {n: f.to_config() for n, f in reading.pinned.items()},
         ),
-        network=recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies),
+        network=recipe.completed(spec, prepared.encoder, prepared.parts),
     )
 
 
 def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
     """Report what was inferred through `say`; without it, show only the warnings."""
-    from polycera.tabular import recipe
-
     if say is not None:
         for task in prepared.tasks:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
@@ -500,11 +499,6 @@ def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
             f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; "
             f"rows: {rows}."
         )
-        if spec.data.parts.groups is not None and len(prepared.learned_from) <= recipe.SMALL:
-            say(
-                "Kernel ridge is left out: it is validated by leaving out single rows, and rows "
-                f"of the same {shorten(repr(spec.data.parts.groups))} are not independent."
-            )
     for sentence in prepared.warnings:
         say(sentence) if say is not None else warnings.warn(sentence, stacklevel=5)
 

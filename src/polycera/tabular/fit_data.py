@@ -7,9 +7,14 @@ from typing import Any, Self
 
 import numpy as np
 
+from polycera import data
 from polycera.runs.spec import Spec
 from polycera.tabular import folds
+from polycera.tabular.left_out import Blocks
 from polycera.tabular.prepare import PreparedTable
+
+STRETCHES = (2, 10)
+"""Minimum and maximum number of stretches of time that kernel ridge leaves out in turn."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class FitData:
             validation rows, or with folds all rows of `train`.
         groups: the group of each of `rows`, or which of them are copies of each other; None where
             each row is its own group.
+        blocks: which rows kernel ridge leaves out together, for the rows of `train` and then those
+            of `validation`; None where it leaves out each row alone.
+        by_time: whether the validation rows are later than those of `train`. They then join these
+            once everything has been chosen.
     """
 
     train: tuple[Any, Any]
@@ -32,6 +41,8 @@ class FitData:
     fold_mask: np.ndarray | None
     rows: np.ndarray
     groups: np.ndarray | None
+    blocks: Blocks | None = None
+    by_time: bool = False
 
     @classmethod
     def of(cls, prepared: PreparedTable, spec: Spec) -> Self:
@@ -39,17 +50,28 @@ class FitData:
         parts, network = prepared.parts, spec.network
         if (network.folds or 1) == 1:
             has_validation = len(parts.validation) > 0
-            validation = prepared.encoded_rows(parts.validation) if has_validation else None
-            groups = _groups(prepared, spec, parts.validation)
             return cls(
-                prepared.encoded_rows(parts.train), validation, None, parts.validation, groups
+                train=prepared.encoded_rows(parts.train),
+                validation=prepared.encoded_rows(parts.validation) if has_validation else None,
+                fold_mask=None,
+                rows=parts.validation,
+                groups=_groups(prepared, spec, parts.validation),
+                blocks=_blocks(prepared, spec),
+                by_time=spec.data.parts.time is not None,
             )
-        rows = prepared.learned_from
+        rows, count = prepared.learned_from, network.folds or 1
         groups = _groups(prepared, spec, rows)
-        fold_mask = folds.drawn(
-            len(rows), network.folds or 1, network.members or 1, groups, spec.seed
+        fold_mask = folds.drawn(len(rows), count, network.members or 1, groups, spec.seed)
+        # Each of the first members leaves out another fold.
+        fold = fold_mask[:, :count].argmax(axis=1)
+        return cls(
+            train=prepared.encoded_rows(rows),
+            validation=None,
+            fold_mask=fold_mask,
+            rows=rows,
+            groups=groups,
+            blocks=None if groups is None else Blocks.of(groups, fold),
         )
-        return cls(prepared.encoded_rows(rows), None, fold_mask, rows, groups)
 
     @property
     def checked(self) -> tuple[Any, Any] | None:
@@ -61,5 +83,28 @@ def _groups(prepared: PreparedTable, spec: Spec, rows: np.ndarray) -> np.ndarray
     """Return the group of each of these rows; without groups, which of them are copies."""
     column = spec.data.parts.groups
     if column is not None:
+        # As text, because values of several types cannot be sorted.
         return np.asarray(prepared.table.take(rows)[column]).astype(str)
     return None if prepared.copies is None else prepared.copies[rows]
+
+
+def _blocks(prepared: PreparedTable, spec: Spec) -> Blocks | None:
+    """Return which training and validation rows kernel ridge leaves out together.
+
+    With a time these are stretches as long as the validation part, which is the last of them: next
+    to its neighbours in time, a row would be predicted better than any later row can be.
+    """
+    train, validation = prepared.parts.train, prepared.parts.validation
+    rows = np.concatenate([train, validation])
+    groups = _groups(prepared, spec, rows)
+    time = spec.data.parts.time
+    if time is None:
+        return None if groups is None else Blocks.of(groups, seed=spec.seed)
+    count = round(len(train) / max(len(validation), 1))
+    stretch = np.full(len(rows), STRETCHES[1])
+    stretch[: len(train)] = data.stretches(
+        prepared.table.take(train)[time],
+        int(np.clip(count, *STRETCHES)),
+        None if groups is None else groups[: len(train)],
+    )
+    return Blocks.of(stretch, stretch)

@@ -161,7 +161,7 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
         >>> learned.predict(prepared.table)["y"].shape
         (60, 1)
     """
-    network = recipe.completed(spec, prepared.encoder, prepared.parts, prepared.copies)
+    network = recipe.completed(spec, prepared.encoder, prepared.parts)
     spec = msgspec.structs.replace(spec, network=network)
     bar = Progress(1, phases=PHASES[:1])
 

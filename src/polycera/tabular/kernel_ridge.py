@@ -1,21 +1,26 @@
 """Solve kernel ridge regression of all tasks in closed form, for the landmarks of a network.
 
 One factorisation serves every task and penalty. It also gives the leave-one-out error of each row
-(Allen 1974; Rifkin & Lippert 2007). So kernel, rate and penalties are chosen on all rows, and
-out-of-fold predictions cost nothing more. scikit-learn's KernelRidge has none of this: no missing
-labels, no landmarks, no leave-one-out errors.
+(Allen 1974; Rifkin & Lippert 2007), or of each group of rows (`left_out`). So kernel, rate and
+penalties are chosen on all rows, and out-of-fold predictions cost little more. scikit-learn's
+KernelRidge has none of this: no missing labels, no landmarks, no leave-one-out errors.
+
+Where this module says *leave-one-out*, a row is left out alone, or with its whole group where
+`blocks` are given.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from polycera.evaluation.calibration import DOUBT
 from polycera.layers.kernel_layer import Landmarks, distances, spread
+from polycera.tabular import left_out
+from polycera.tabular.left_out import Blocks
 from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Proportion, Regression, Task
 from polycera.typing import Array
 
@@ -198,18 +203,19 @@ def fit(
     seed: int = 0,
     kernel: Kernel | None = None,
     weights: RowWeights | None = None,
+    blocks: Blocks | None = None,
 ) -> Array | None:
     """Solve for a layer's coefficients and set its weights.
 
     Args:
         layer: built.
-        layout, x, y, seed, kernel, weights: as for `machine`.
+        layout, x, y, seed, kernel, weights, blocks: as for `machine`.
 
     Returns:
         leave-one-out raw outputs of the layer, [n, output columns], NaN for tasks that it does not
         serve; None where it serves none.
     """
-    solved = machine(layer.count, layout, x, y, seed, kernel, weights)
+    solved = machine(layer.count, layout, x, y, seed, kernel, weights, blocks)
     if solved is None:
         return None
     solved.give(layer)
@@ -224,6 +230,7 @@ def machine(
     seed: int = 0,
     kernel: Kernel | None = None,
     weights: RowWeights | None = None,
+    blocks: Blocks | None = None,
 ) -> KernelMachine | None:
     """Solve for the coefficients of landmarks, in NumPy alone so that a thread can do it.
 
@@ -235,6 +242,7 @@ def machine(
         seed: of the choice of landmarks, where there are fewer of them than rows.
         kernel: a kernel that was chosen before; None tries all.
         weights: of the rows; None where all count the same.
+        blocks: which rows are left out together; None leaves out each row alone.
 
     Returns:
         None where landmarks serve no task. Where a part of the landmarks predicts as well as all,
@@ -253,13 +261,13 @@ def machine(
     standard = (targets[:, serves] - mean[serves]) / scale[serves]
     owner = layout.owner[serves]
     roots = roots_of(None if sample is None else sample[:, serves], len(x))
-    chosen = kernel or best(x, standard, owner, rng, roots)
-    landmarks, solved = _enough(chosen, x, order[:count], standard, owner, roots)
-    left_out = np.full(targets.shape, np.nan)
-    left_out[:, serves] = solved.left_out * scale[serves]
+    chosen = kernel or best(x, standard, owner, rng, roots, blocks)
+    landmarks, solved = _enough(chosen, x, order[:count], standard, owner, roots, blocks)
+    scores = np.full(targets.shape, np.nan)
+    scores[:, serves] = solved.left_out * scale[serves]
     factors = None if weights is None else weights.sample[:, layout.owner] * weights.classes
     raw_mean = mean if factors is None else _moments(targets, factors)[0]
-    slope, offset = as_raw(layout, targets, left_out, raw_mean, serves, factors, mean)
+    slope, offset = as_raw(layout, targets, scores, raw_mean, serves, factors, mean)
     coefficients = np.zeros((count, layout.units))
     coefficients[: len(landmarks), serves] = solved.coefficients * (scale * slope)[serves]
     rows = np.zeros((count, x.shape[1]))
@@ -271,7 +279,7 @@ def machine(
         "rate": np.asarray(chosen.rate),
         "power": np.asarray(chosen.power),
     }
-    return KernelMachine(values, left_out * slope + offset)
+    return KernelMachine(values, scores * slope + offset)
 
 
 class Root(NamedTuple):
@@ -308,12 +316,18 @@ def roots_of(weights: Array | None, rows: int) -> list[Root]:
 
 
 def _enough(
-    kernel: Kernel, x: Array, order: Any, standard: Array, owner: Array, roots: list[Root]
+    kernel: Kernel,
+    x: Array,
+    order: Any,
+    standard: Array,
+    owner: Array,
+    roots: list[Root],
+    blocks: Blocks | None,
 ) -> tuple[Any, RidgeSolution]:
     """Solve with more and more landmarks for as long as that lowers the leave-one-out error enough.
 
     Args:
-        kernel, x, standard, owner, roots: as for `best`.
+        kernel, x, standard, owner, roots, blocks: as for `best`.
         order: which rows may be landmarks; the first ones are used first.
 
     Returns:
@@ -326,7 +340,8 @@ def _enough(
     for count in counts:
         # Sorted: where each row is a landmark, `Basis.of` needs a symmetric matrix.
         landmarks = np.sort(order[:count])
-        solved = solve(kernel, distances(x, x[landmarks], np), landmarks, standard, owner, roots)
+        row_distances = distances(x, x[landmarks], np)
+        solved = solve(kernel, row_distances, landmarks, standard, owner, roots, blocks)
         solutions.append((float(_by_task(solved.error, owner).mean()), landmarks, solved))
         if len(solutions) > 1 and solutions[-1][0] > (1 - GAIN) * solutions[-2][0]:
             break
@@ -360,6 +375,7 @@ def best(
     owner: Array,
     rng: np.random.Generator,
     roots: list[Root] | None = None,
+    blocks: Blocks | None = None,
 ) -> Kernel:
     """Return the kernel with the lowest leave-one-out error on a sample of rows, mean over tasks.
 
@@ -369,6 +385,7 @@ def best(
         owner: the task of each column.
         rng: draws the rows.
         roots: of the sample weights of the columns; None where all rows count the same.
+        blocks: as for `machine`.
 
     All kernels are tried on a few rows, and the best of these on more rows: successive halving
     (Karnin et al. 2013) in two rounds.
@@ -381,7 +398,7 @@ def best(
         # All rows are used already, so a second round would not see more.
         if len(drawn) <= rows:
             most = 1
-        kernels = _lowest(kernels, most, x, standard, owner, np.sort(drawn[:rows]), roots)
+        kernels = _lowest(kernels, most, x, standard, owner, np.sort(drawn[:rows]), roots, blocks)
         if most == 1:
             break
     return kernels[0]
@@ -395,9 +412,11 @@ def _lowest(
     owner: Array,
     rows: Any,
     roots: list[Root],
+    blocks: Blocks | None,
 ) -> list[Kernel]:
     """Return the `most` kernels with the lowest errors on these rows, the best one first."""
     row_distances, landmarks = distances(x[rows], x[rows], np), np.arange(len(rows))
+    row_blocks = None if blocks is None else blocks.take(rows)
 
     def error(kernel: Kernel) -> float:
         """Return the leave-one-out error of a kernel, mean over tasks."""
@@ -405,7 +424,12 @@ def _lowest(
         for root in roots:
             columns = root.columns
             errors[columns] = _errors(
-                kernel, row_distances, landmarks, standard[rows][:, columns], root.of(rows).rows
+                kernel,
+                row_distances,
+                landmarks,
+                standard[rows][:, columns],
+                root.of(rows).rows,
+                row_blocks,
             ).best(owner[columns])
         return float(np.mean(_by_task(errors, owner)))
 
@@ -425,6 +449,7 @@ def solve(
     standard: Array,
     owner: Array,
     roots: list[Root] | None = None,
+    blocks: Blocks | None = None,
 ) -> RidgeSolution:
     """Solve ridge regression on the similarities to landmarks, with the best penalty of each task.
 
@@ -432,18 +457,18 @@ def solve(
         kernel: turns distances into similarities.
         apart: distances of the rows to the landmarks, [n, m].
         landmarks: which rows the landmarks are.
-        standard, owner, roots: as for `best`.
+        standard, owner, roots, blocks: as for `best`.
     """
     coefficients = np.empty((len(landmarks), len(owner)))
-    left_out, error = np.empty_like(standard), np.empty(len(owner))
+    predictions, error = np.empty_like(standard), np.empty(len(owner))
     for root in roots or roots_of(None, len(standard)):
         columns = root.columns
         solved = _solve_alike(
-            kernel, apart, landmarks, standard[:, columns], owner[columns], root.rows
+            kernel, apart, landmarks, standard[:, columns], owner[columns], root.rows, blocks
         )
-        coefficients[:, columns], left_out[:, columns] = solved.coefficients, solved.left_out
+        coefficients[:, columns], predictions[:, columns] = solved.coefficients, solved.left_out
         error[columns] = solved.error
-    return RidgeSolution(coefficients, left_out, error)
+    return RidgeSolution(coefficients, predictions, error)
 
 
 def _solve_alike(
@@ -453,22 +478,25 @@ def _solve_alike(
     standard: Array,
     owner: Array,
     root: Array | None,
+    blocks: Blocks | None,
 ) -> RidgeSolution:
     """Solve for columns whose rows have the same sample weights; see `solve`."""
-    errors = _errors(kernel, apart, landmarks, standard, root)
+    errors = _errors(kernel, apart, landmarks, standard, root, blocks)
     chosen = errors.chosen(owner)
     scaled = scaled_rows(standard, root)
-    left_out, inner = np.empty_like(standard), np.empty((len(errors.basis.values), len(owner)))
+    predictions, inner = np.empty_like(standard), np.empty((len(errors.basis.values), len(owner)))
     # Computed again, for the columns of one penalty at a time: storing the predictions of all
     # penalties would take many times the memory.
     for penalty in np.unique(chosen):
         columns = np.flatnonzero(chosen == penalty)
-        penalised = errors.basis.penalised(PENALTIES[penalty : penalty + 1], scaled[:, columns])
-        left_out[:, columns], inner[:, columns] = penalised.left_out[:, 0], penalised.inner[:, 0]
+        penalised = errors.basis.penalised(
+            PENALTIES[penalty : penalty + 1], scaled[:, columns], blocks
+        )
+        predictions[:, columns], inner[:, columns] = penalised.left_out[:, 0], penalised.inner[:, 0]
     if root is not None:
-        left_out /= root[:, None]
+        predictions /= root[:, None]
     return RidgeSolution(
-        errors.basis.back @ inner, left_out, errors.error[chosen, np.arange(len(owner))]
+        errors.basis.back @ inner, predictions, errors.error[chosen, np.arange(len(owner))]
     )
 
 
@@ -498,7 +526,12 @@ class Errors(NamedTuple):
 
 
 def _errors(
-    kernel: Kernel, apart: Array, landmarks: Any, standard: Array, root: Array | None = None
+    kernel: Kernel,
+    apart: Array,
+    landmarks: Any,
+    standard: Array,
+    root: Array | None = None,
+    blocks: Blocks | None = None,
 ) -> Errors:
     """Return the errors of all penalties, computed for as many at a time as memory allows.
 
@@ -508,7 +541,9 @@ def _errors(
     # A penalty takes one number for each cell of the targets.
     step = max(1, CELLS // max(standard.size, 1))
     parts = [PENALTIES[start : start + step] for start in range(0, len(PENALTIES), step)]
-    return Errors(basis, np.concatenate([basis.penalised(part, standard).error for part in parts]))
+    return Errors(
+        basis, np.concatenate([basis.penalised(part, standard, blocks).error for part in parts])
+    )
 
 
 def _root(similarities: Array) -> Array:
@@ -566,6 +601,20 @@ class Basis:
     weights: Array | None = None
 
     @classmethod
+    def of_features(cls, features: Array) -> Basis:
+        """Return the basis of features [n, m] whose inner products are the similarities."""
+        # The smaller one of the two matrices of inner products is decomposed. Eigenvalues of 0 and
+        # below are raised, as in `of`.
+        if len(features) < features.shape[1]:
+            values, vectors = np.linalg.eigh(features @ features.T)
+            values = np.maximum(values, 1e-10 * values[-1])
+            return cls(values, vectors, vectors**2, features.T @ (vectors / np.sqrt(values)))
+        values, rotation = np.linalg.eigh(features.T @ features)
+        values = np.maximum(values, 1e-12 * values[-1])
+        vectors = features @ (rotation / np.sqrt(values))
+        return cls(values, vectors, vectors**2, rotation)
+
+    @classmethod
     def of(cls, features: Array, landmarks: Any, root: Array | None = None) -> Basis:
         """Return the basis of similarities [n, m] of rows to landmarks, which are some of these.
 
@@ -583,19 +632,53 @@ class Basis:
             return cls(values, vectors, vectors**2, back, weights)
         back = np.linalg.inv(_root(features[landmarks])).T
         # The inner products of its rows approximate the kernel (Nyström's method).
-        whitened = scaled_rows(features @ back, root)
-        values, rotation = np.linalg.eigh(whitened.T @ whitened)
-        # As above, against eigenvalues of 0 and below.
-        values = np.maximum(values, 1e-12 * values[-1])
-        vectors = whitened @ (rotation / np.sqrt(values))
-        return cls(values, vectors, vectors**2, back @ rotation, weights)
+        basis = cls.of_features(scaled_rows(features @ back, root))
+        return replace(basis, back=back @ basis.back, weights=weights)
 
-    def penalised(self, penalties: Array, standard: Array) -> Penalised:
+    def penalised(
+        self, penalties: Array, standard: Array, blocks: Blocks | None = None
+    ) -> Penalised:
         """Solve for columns [n, columns], NaN where labels are missing, with each penalty [p].
 
+        Without blocks, a row's leverage beside missing labels is that of all rows, with the penalty
+        scaled by the share of known labels. With blocks that would let a group answer for itself,
+        so columns with missing labels leave out whole folds and are solved anew for each.
+        """
+        known = ~np.isnan(standard)
+        y = np.where(known, standard, 0.0)
+        weights, predictions = self._fitted(penalties, standard)
+        if blocks is None:
+            leverage = self._leverage(penalties, self._share(known))
+            # A row with a leverage of 1 is predicted by its own label alone: avoid a division by 0.
+            errors = np.where(known[:, None], y[:, None] - predictions, 0.0) / np.maximum(
+                1.0 - leverage, 1e-9
+            )
+            unseen = np.where(known[:, None], y[:, None] - errors, predictions)
+        else:
+            complete = known.all(axis=0)
+            unseen = np.empty_like(predictions)
+            residuals = (y[:, None] - predictions)[:, :, complete]
+            unseen[:, :, complete] = y[:, None, complete] - left_out.errors(
+                self.vectors, self.values, penalties, residuals, blocks.group
+            )
+            if not complete.all():
+                unseen[:, :, ~complete] = self._by_fold(
+                    penalties, standard[:, ~complete], blocks.fold
+                )
+            errors = np.where(known[:, None], y[:, None] - unseen, 0.0)
+        error = (errors**2).sum(axis=0) / self._total(known)
+        return Penalised(error, unseen, self._inner(penalties, weights))
+
+    def _inner(self, penalties: Array, weights: Array) -> Array:
+        """Return the coefficients [r, p, columns] of vectors * sqrt(values) from the weights."""
+        values = self.values[:, None]
+        return np.sqrt(self.values)[:, None, None] / (values + penalties)[:, :, None] * weights
+
+    def _fitted(self, penalties: Array, standard: Array) -> tuple[Array, Array]:
+        """Return coefficients of the labels [r, p or 1, columns], and predictions [n, p, columns].
+
         Missing labels are replaced by their predictions, again and again. This converges to the
-        least squares solution on the known labels. A row's leverage is then that of all rows, with
-        the penalty scaled by the share of known labels.
+        least squares solution on the known labels.
         """
         known = ~np.isnan(standard)
         rows, columns = standard.shape
@@ -620,14 +703,22 @@ class Basis:
         for _ in range(FILLS if not known.all() else 0):
             weights = along(np.where(known[:, None], y[:, None], predictions))
             predictions = predicted(weights)
-        leverage = self._leverage(penalties, self._share(known))
-        # A row with a leverage of 1 is predicted by its own label alone: avoid a division by 0.
-        errors = np.where(known[:, None], y[:, None] - predictions, 0.0) / np.maximum(
-            1.0 - leverage, 1e-9
-        )
-        error = (errors**2).sum(axis=0) / self._total(known)
-        inner = np.sqrt(self.values)[:, None, None] / (values + penalties)[:, :, None] * weights
-        return Penalised(error, np.where(known[:, None], y[:, None] - errors, predictions), inner)
+        return weights, predictions
+
+    def _by_fold(self, penalties: Array, standard: Array, fold: Any) -> Array:
+        """Return predictions [n, p, columns] for each fold from the labels of all others."""
+        features = self.vectors * np.sqrt(self.values)
+        unseen = np.zeros((len(standard), len(penalties), standard.shape[1]))
+        for one in np.unique(fold):
+            held_out = fold == one
+            if held_out.all():
+                break  # nothing to learn from: the mean, which is 0, is predicted
+            basis = Basis.of_features(features[~held_out])
+            inner = basis._inner(penalties, basis._fitted(penalties, standard[~held_out])[0])
+            unseen[held_out] = (
+                features[held_out] @ (basis.back @ inner.reshape(len(basis.values), -1))
+            ).reshape(-1, *unseen.shape[1:])
+        return unseen
 
     def _total(self, known: Array) -> Array:
         """Return the sum of the weights of the known labels [n, columns], 0 nowhere."""

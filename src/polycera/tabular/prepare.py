@@ -328,15 +328,13 @@ def understand(
     schema = data.infer(table, target_columns, _roles(options, exclude))
     # Computed on the whole table, because the warnings name its row numbers.
     outlier_warnings = data.outlying(table, schema.names("number"))
-    random_split = (
-        options.parts.column is None and options.parts.groups is None and options.parts.time is None
-    )
     used_columns = [
         *(column.name for column in schema.columns if column.used),
         *(n for n in target_columns if n in table),
     ]
-    # Only a random split may place copies; a declared split, groups or time decide it themselves.
-    copies = data.copies(table, used_columns) if random_split else None
+    # Rows of two groups, or of two moments, are no copies of each other, however equal the rest.
+    compared = dict.fromkeys([*used_columns, options.parts.groups, options.parts.time])
+    copies = data.copies(table, [name for name in compared if name is not None])
     parts = _divide(table, tasks, options.parts, seed, copies)
     # Numbers now, because outliers are found among them below.
     labels |= {
@@ -353,7 +351,7 @@ def understand(
         *_outlying_labels(labels, tasks),
     ]
     if copies is not None:
-        warnings.append(_copied(copies))
+        warnings.append(_copied(copies, parts))
     return UnderstoodTable(
         table=table,
         tasks=tasks,
@@ -387,10 +385,20 @@ def _encode_classes(table: Table, task: Task, used: np.ndarray) -> Array:
     return encoded
 
 
-def _copied(copies: np.ndarray) -> str:
+def _copied(copies: np.ndarray, parts: Split) -> str:
     """Return the warning about rows that are copies of others."""
     count = int(len(copies) - (copies.max() + 1))
     subject = "1 row is a copy of another" if count == 1 else f"{count} rows are copies of others"
+    earlier, seen = parts.train, 0
+    for later in (parts.validation, parts.test):
+        seen += int(np.isin(copies[later], copies[earlier]).sum())
+        earlier = np.concatenate([earlier, later])
+    if seen:
+        return (
+            f"{subject} in all columns that are used, and {seen} of the validation and test rows "
+            "have a copy in an earlier part: the metrics are too optimistic; put copies into one "
+            "part."
+        )
     return (
         f"{subject} in all columns that are used: copies stay in one part, so that no test row was "
         "trained on."
@@ -465,8 +473,10 @@ def _roles(options: Data, exclude: Iterable[str]) -> Mapping[str, str]:
 def _divide(table: Table, tasks: list[Task], parts: Parts, seed: int, copies: Any = None) -> Split:
     """Return the parts of the rows, as the options of the split say."""
     strata = data.strata(table, [task for task in tasks if task.name in table])
+    # Copies have the same group and the same time, so they need care in a random split alone.
     if (
-        copies is not None
+        (parts.column, parts.groups, parts.time) == (None, None, None)
+        and copies is not None
         and len(first_rows := np.unique(copies, return_index=True)[1]) >= FEWEST_KINDS
     ):
         # Each kind of row is drawn once, and its copies go to the same part: otherwise a test row

@@ -17,7 +17,7 @@ import numpy as np
 from polycera.callbacks import JointEarlyStopping, JointScore
 from polycera.callbacks.guard import Guard
 from polycera.data import Batches, Encoder, Split
-from polycera.errors import InputError, PolyceraError, shorten
+from polycera.errors import InputError, PolyceraError
 from polycera.layers import Heads, backend
 from polycera.layers.devices import check_devices
 from polycera.layers.initializers import Drawn
@@ -29,6 +29,7 @@ from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
 from polycera.runs.spec import Network, Spec, Training
 from polycera.tabular import blend, folds
+from polycera.tabular.left_out import Blocks
 from polycera.tasks import Layout, Task
 from polycera.typing import Array
 
@@ -118,26 +119,16 @@ class StepPlan:
         )
 
 
-COPIED = 0.1
-"""Maximum share of rows that are copies of other rows for a network with landmarks.
-
-A row that is left out has its copy among the others, so its leave-one-out error is too low.
-"""
-
-
-def completed(spec: Spec, encoder: Encoder, parts: Split, copies: Any = None) -> Network:
+def completed(spec: Spec, encoder: Encoder, parts: Split) -> Network:
     """Return the network options of a spec, with every open one chosen from the table.
 
     Args:
-        spec: the spec. It gets no folds where it has its own validation rows or balances gradients,
-            and no landmarks where it has groups.
+        spec: the spec. It gets no folds where it has its own validation rows or balances gradients.
         encoder: of the table.
         parts: its rows.
-        copies: for each row the number of its kind, where some rows are copies of others. With many
-            copies there are no landmarks.
 
     Raises:
-        InputError: for folds or landmarks that conflict with the rest of the spec.
+        InputError: for folds that conflict with the rest of the spec.
     """
     rows, network = len(parts.train) + len(parts.validation), spec.network
     number_columns, part_options = len(encoder.numbers.columns), spec.data.parts
@@ -153,12 +144,6 @@ def completed(spec: Spec, encoder: Encoder, parts: Split, copies: Any = None) ->
         else 1
     )
     members = network.members or (2 * folds if folds > 1 else 10 if small else 4)
-    if part_options.groups is not None and network.landmarks:
-        raise InputError(
-            f"The network has {network.landmarks} landmarks, but kernel ridge is validated by "
-            f"leaving out single rows, not whole groups of {shorten(repr(part_options.groups))}: "
-            "set network.landmarks to 0."
-        )
     if members % folds:
         raise InputError(
             f"The network has {members} members and {folds} folds: each fold is held out from as "
@@ -178,11 +163,6 @@ def completed(spec: Spec, encoder: Encoder, parts: Split, copies: Any = None) ->
         if small
         else 0,
     }
-    copied_share = 0.0 if copies is None else 1.0 - (copies.max() + 1) / len(copies)
-    # The leave-one-out error would be too low: rows of the same group, or copies, remain among
-    # the rows that predict a row that is left out.
-    if part_options.groups is not None or copied_share > COPIED:
-        defaults["landmarks"] = 0
     open_options = {
         name: value for name, value in defaults.items() if getattr(network, name) is None
     }
@@ -256,6 +236,8 @@ def train(
     fold_mask: np.ndarray | None = None,
     refit: bool = True,
     groups: np.ndarray | None = None,
+    blocks: Blocks | None = None,
+    go_on: bool = False,
 ) -> TrainingResult:
     """Train a network, stop on validation rows, keep the best weights, and fit the blend.
 
@@ -274,6 +256,9 @@ def train(
             validation rows.
         refit: whether the landmarks are finally fitted to the validation rows as well.
         groups: the group of each validation row, [rows]; None where each row is its own group.
+        blocks: which rows kernel ridge leaves out together: those of `train`, then those of
+            `validation`; None where it leaves out each row alone.
+        go_on: whether the members finally learn from the validation rows as well.
     """
     x, y = train[0], encode(model.layout, train[1])
     if validation is not None:
@@ -294,11 +279,12 @@ def train(
     )
     # Landmarks need nothing from the members, so a thread solves for them while these train.
     kernel_fit = (
-        blend.ahead(model, (x, packed), seed)
+        blend.ahead(model, (x, packed), seed, blocks)
         if fold_mask is not None or validation is not None
         else None
     )
     watched_rows = (x, y) if fold_mask is not None else validation
+    watching = _watching(model, watched_rows, steps, training)
     out_of_fold = folds.OutOfFold(x, packed, fold_mask) if fold_mask is not None else None
     history = model.fit(
         batches,
@@ -310,7 +296,7 @@ def train(
             Guard(training.guard),
             # Before the callbacks that read the validation results, because it writes them.
             *([out_of_fold] if out_of_fold else []),
-            *_watching(model, watched_rows, steps, training),
+            *watching,
             *callbacks,
         ],
         verbose=0,
@@ -331,18 +317,67 @@ def train(
                 refit,
                 kernel_fit,
                 groups,
+                blocks,
             ),
         )
     validation_rows = (
         validation[0],
         pack(model.layout, validation[1], model.units),
     )
+    # Before the members learn from these rows.
     raw_validation = raw_outputs(model, validation_rows[0])
+    if go_on:
+        _go_on(model, training_rows, validation_rows, steps, training, watching, seed)
+        if nonfinite.first_of(model.weights) is not None:
+            return TrainingResult(history, None)
     return TrainingResult(
         history,
         blend.fit_blend(
-            model, training_rows, validation_rows, raw_validation, seed, refit, kernel_fit, groups
+            model,
+            training_rows,
+            validation_rows,
+            raw_validation,
+            seed,
+            refit,
+            kernel_fit,
+            groups,
+            blocks,
         ),
+    )
+
+
+def _go_on(
+    model: Model,
+    training_rows: blend.Rows,
+    validation_rows: blend.Rows,
+    steps: StepPlan,
+    training: Training,
+    watching: list[Any],
+    seed: int,
+) -> None:
+    """Train on training and validation rows together, for as many steps as were best before.
+
+    The last rows before the test are worth most where the future is asked for, and without this no
+    member would have learned from them.
+
+    Args:
+        model: with the weights of its best epoch.
+        training_rows, validation_rows: features and packed targets.
+        steps, training, seed: as for `train`.
+        watching: the callbacks that have found the best epoch.
+    """
+    best = next((one.best_epoch for one in watching if hasattr(one, "best_epoch")), None)
+    x, packed = (
+        np.concatenate(parts) for parts in zip(training_rows, validation_rows, strict=True)
+    )
+    size, rows = steps.batch_size, len(training_rows[0])
+    before = max(1, rows * steps.passes // size) * (1 + (best or 0))
+    batches = Batches(x, packed, batch_size=size, seed=seed, whole=True)
+    model.fit(
+        batches,
+        epochs=max(1, round(before / batches.steps)),
+        callbacks=[SetEpoch(batches), Guard(training.guard)],
+        verbose=0,
     )
 
 

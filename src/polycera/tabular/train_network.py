@@ -100,6 +100,8 @@ def train_network(
         spec.seed,
         fold_mask=fit_data.fold_mask,
         groups=fit_data.groups,
+        blocks=fit_data.blocks,
+        go_on=fit_data.by_time,
     )
     histories = [
         callback.pulls for callback in callbacks if isinstance(callback, Gradients | GradientProbe)
