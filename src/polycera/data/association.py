@@ -101,6 +101,23 @@ def has_many(column: Floats) -> bool:
     return bool(len(present) and ((present != present.min()) & (present != present.max())).any())
 
 
+def nearly_decides(left: Codes, right: Codes) -> bool:
+    """Return whether a value of `left` nearly always comes with the same value of `right`.
+
+    Of a sample of rows [n], -1 where missing: what corresponds one to one over all rows does so
+    there.
+    """
+    both = (left >= 0) & (right >= 0)
+    a, b = left[both], right[both]
+    if len(a) == 0:
+        return True  # the values that both have may be in other rows
+    width = int(b.max()) + 1
+    pairs, counts = np.unique(a * width + b, return_counts=True)
+    most = np.zeros(int(a.max()) + 1, np.int64)
+    np.maximum.at(most, pairs // width, counts)
+    return bool(most.sum() >= _SCREEN * len(a))
+
+
 def one_to_one(left: Codes, right: Codes) -> str | None:
     """Return in words how far two columns of codes [n], -1 where missing, correspond one to one.
 
