@@ -36,6 +36,7 @@ def fit(
     groups: str | None = None,
     time: str | None = None,
     encoding: str | None = None,
+    memory: str = "1 GB",
     folds: int | None = None,
     max_steps: int | None = None,
     batch_size: int | None = None,
@@ -87,6 +88,9 @@ def fit(
         A column of times; the latest rows are the test rows, those before them validate. With groups, a group is as late as its latest row.
     encoding
         Encoding of a text file; default: what the file shows.
+    memory
+        Largest size of a table that is read into memory; the training rows of a larger Parquet table are read from disk
+        while the network trains.
     folds
         Folds of the rows: each is out-of-fold for as many ensemble members; 1: only the validation rows are not trained on.
     max_steps
@@ -158,6 +162,7 @@ def fit(
         score_weights=numbers(score_weight, "--score-weight"),
         threshold=threshold,
         encoding=encoding,
+        memory=memory,
         seed=seed,
         preset="fast" if fast else None,
         network={} if folds is None else {"folds": folds},

@@ -27,7 +27,7 @@ import polycera_cli
 from polycera.errors import InputError
 from polycera.runs import next_name
 from polycera.storage import atomic
-from polycera.tabular import recipe, train_run
+from polycera.tabular import recipe, step_plan, train_run
 
 pytestmark = pytest.mark.nobackend
 
@@ -859,7 +859,7 @@ def test_steps_at_most(work: Path, tmp_path: Path) -> None:
         == 0
     )
     assert len((tmp_path / "r" / "history.csv").read_text().splitlines()) == 1 + 1
-    plan = recipe.StepPlan.of(28, recipe.Training(batch_size=10, max_steps=7))
+    plan = step_plan.StepPlan.of(28, recipe.Training(batch_size=10, max_steps=7))
     assert plan.epochs * plan.passes * 3 <= 7
 
 

@@ -20,7 +20,7 @@ from fresh import python
 import polycera as pc
 from polycera.errors import Damaged, InputError, UnknownName
 from polycera.runs import Folder, Network, Training
-from polycera.tabular import recipe
+from polycera.tabular import recipe, step_plan
 from polycera.tabular.fit import command_of_process
 
 ROWS = 80
@@ -511,7 +511,7 @@ def test_what_watches_and_saves_changes_nothing_of_a_training(tmp_path: Path) ->
     x = rng.normal(size=(96, 3)).astype("float32")
     y = {"a": x[:, 0] + rng.normal(size=96), "b": x[:, 1] > 0}
     training = Training(max_steps=30)
-    plan = replace(recipe.StepPlan.of(96, training), passes=2, epochs=3)
+    plan = replace(step_plan.StepPlan.of(96, training), passes=2, epochs=3)
 
     def losses(*watch: Any) -> list[float]:
         model = recipe.build(3, tasks, Network(width=4, depth=1), training, 0)

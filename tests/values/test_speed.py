@@ -26,7 +26,7 @@ from polycera.layers.kernel_layer import Landmarks
 from polycera.model import predicting
 from polycera.model.objective import HeadConstants, Objective
 from polycera.runs import Network, Training, manifest
-from polycera.tabular import blend, kernel_ridge, presets, recipe
+from polycera.tabular import blend, kernel_ridge, presets, recipe, step_plan
 from polycera.tasks import Layout
 from polycera.tasks.number_kinds import NumberTask
 from polycera.tasks.task import ClassTask
@@ -368,10 +368,10 @@ def test_fast_is_smaller_and_what_is_named_goes_before_it(tmp_path: Any) -> None
 
 
 def test_scores_of_few_rows_are_waited_for_longer() -> None:
-    few, many = (recipe.StepPlan.of(rows, Training()) for rows in (400, 6000))
+    few, many = (step_plan.StepPlan.of(rows, Training()) for rows in (400, 6000))
     assert few.least == few.patience
     assert 4 <= many.least < many.patience
     assert (
-        recipe.StepPlan.of(6000, Training(patience_steps=900)).least
-        == recipe.StepPlan.of(6000, Training(patience_steps=900)).patience
+        step_plan.StepPlan.of(6000, Training(patience_steps=900)).least
+        == step_plan.StepPlan.of(6000, Training(patience_steps=900)).patience
     )

@@ -41,6 +41,17 @@ class Levels:
         """Return the levels of a text column [n]."""
         counts = Counter(values.tolist())
         gap = counts.pop(None, 0) > 0
+        return cls.of_counts(column, counts, gap)
+
+    @classmethod
+    def of_counts(cls, column: str, counts: Mapping[str, int], gap: bool) -> Levels:
+        """Return the levels of a column whose texts were counted.
+
+        Args:
+            column: its name.
+            counts: text -> number of training rows.
+            gap: whether values are missing in training rows.
+        """
         # Equal counts are ordered by text, so that equal tables give equal encoders.
         ranked = sorted(counts, key=lambda level: (-counts[level], level))
         return cls(column, tuple(sorted(ranked[:MOST])), tuple(sorted(ranked[MOST:])), gap)

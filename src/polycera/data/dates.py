@@ -44,7 +44,7 @@ class Dates:
     def fit(cls, table: Table, columns: Sequence[str]) -> Dates:
         """Return the scaling fitted to these rows."""
         values = [as_kind(table[column], "date", column) for column in columns]
-        fitted = [moments(_elapsed(dates)) for dates in values]
+        fitted = [moments(elapsed(dates)) for dates in values]
         mean, deviation = (np.array([part[i] for part in fitted]).reshape(-1, 2) for i in (0, 1))
         return cls(
             tuple(columns),
@@ -68,7 +68,7 @@ class Dates:
         for index, column in enumerate(self.columns):
             dates, gap = as_kind(table[column], "date", column), self.gaps[index]
             missing = is_missing(dates)
-            linear = scaled(_elapsed(dates), self.mean[index], self.deviation[index])
+            linear = scaled(elapsed(dates), self.mean[index], self.deviation[index])
             parts = [*linear, *np.where(missing, 0.0, _waves(dates)), missing][: len(_PARTS) + gap]
             out[:, start : start + len(parts)] = np.stack(parts, axis=1)
             start += len(parts)
@@ -98,7 +98,7 @@ class Dates:
         return cls(tuple(config["columns"]), mean, deviation, tuple(config["gaps"]))
 
 
-def _elapsed(dates: Values) -> Floats:
+def elapsed(dates: Values) -> Floats:
     """Return the year, and the days since 1970 with their fraction: [2, n], NaN where missing."""
     missing = np.isnat(dates)
     years = dates.astype("datetime64[Y]").astype(np.float64) + 1970

@@ -46,13 +46,27 @@ def limits(values: Floats) -> tuple[float, float] | None:
     return median - TIMES * spread, median + TIMES * spread
 
 
-def counted(label: str, name: str, values: Floats, outside: NDArray[np.bool_]) -> str:
-    """Return the start of a sentence on outliers: how many, the farthest one and its row."""
+def counted(
+    label: str,
+    name: str,
+    values: Floats,
+    outside: NDArray[np.bool_],
+    positions: NDArray[np.int64] | None = None,
+) -> str:
+    """Return the start of a sentence on outliers: how many, the farthest one and its row.
+
+    Args:
+        label, name: of the column.
+        values: [n].
+        outside: which of them are outliers, [n].
+        positions: numbers of the rows, where the values are not those of all rows.
+    """
     count = int(outside.sum())
     row = int(np.argmax(np.where(outside, np.abs(np.where(np.isnan(values), 0.0, values)), -1.0)))
-    description = f"a value ({values[row]:g} in row {row})"
+    number = row if positions is None else int(positions[row])
+    description = f"a value ({values[row]:g} in row {number})"
     if count > 1:
-        description = f"{count} values (such as {values[row]:g} in row {row})"
+        description = f"{count} values (such as {values[row]:g} in row {number})"
     return f"{label} {shorten(name)!r} has {description}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TypeAlias
 
 import numpy as np
@@ -52,6 +53,11 @@ def of(name: str, values: Values, remark: Remark | None = None) -> Verdict:
         return "constant", f"every row holds {as_text(values[:1])[0]}.", True
     if kind == "number":
         return _of_number(values, missing)
+    return of_present(kind, missing)
+
+
+def of_present(kind: str, missing: int) -> Verdict:
+    """Return the role of a column of booleans or dates that are not all the same."""
     role = "boolean" if kind == "boolean" else "date"
     return role, f"{'true or false' if kind == 'boolean' else 'dates'}{_gaps(missing)}.", False
 
@@ -79,10 +85,21 @@ def _of_number(values: Values, missing: int) -> Verdict:
     """Return the role of a column of numbers [n]."""
     present = values[~np.isnan(values)]
     rounded = is_whole(values) and bool((np.abs(present) > EXACT).any())
+    return of_range(float(present.min()), float(present.max()), missing, rounded)
+
+
+def of_range(low: float, high: float, missing: int, rounded: bool = False) -> Verdict:
+    """Return the role of a column of numbers between two values.
+
+    Args:
+        low, high: the smallest and the largest number.
+        missing: number of missing values.
+        rounded: whether some are integers beyond `EXACT`.
+    """
     remark = ", those beyond 2**53 rounded to 16 digits" if rounded else ""
     return (
         "number",
-        f"numbers from {present.min():.6g} to {present.max():.6g}{remark}{_gaps(missing)}.",
+        f"numbers from {low:.6g} to {high:.6g}{remark}{_gaps(missing)}.",
         False,
     )
 
@@ -90,24 +107,41 @@ def _of_number(values: Values, missing: int) -> Verdict:
 def _of_text(values: Values, missing: int, remark: str) -> Verdict:
     """Return the role of a column of text [n]."""
     levels = set(values) - {None}
-    present = len(values) - missing
-    if len(levels) == 1 and not missing:
-        return "constant", f"every row holds {shorten(str(values[0]), 40)!r}.", True
-    if len(levels) >= NEARLY_ALL * present and len(values) > 1:
-        return _of_distinct(values, levels, missing, remark)
+    return of_levels(levels, len(levels), len(values), missing, remark)
+
+
+def of_levels(
+    levels: Collection[str], distinct: int, rows: int, missing: int, remark: str = ""
+) -> Verdict:
+    """Return the role of a column of text by its different texts.
+
+    Args:
+        levels: different texts, all of them or the most frequent ones.
+        distinct: number of different texts.
+        rows: number of rows.
+        missing: number of rows without a text.
+        remark: a sentence on what was noticed when its cells were read.
+    """
+    present = rows - missing
+    if distinct == 1 and not missing:
+        return "constant", f"every row holds {shorten(str(min(levels)), 40)!r}.", True
+    if distinct >= NEARLY_ALL * present and rows > 1:
+        return _of_distinct(levels, distinct, rows, missing, remark)
     examples = (
-        listing(sorted(levels), 3) if len(levels) <= 3 else listing(sorted(levels)[:3], 3) + ", …"
+        listing(sorted(levels), 3) if distinct <= 3 else listing(sorted(levels)[:3], 3) + ", …"
     )
-    count = f"{len(levels)} level{'s' * (len(levels) != 1)}"
+    count = f"{distinct} level{'s' * (distinct != 1)}"
     return "category", f"text of {count} ({examples}){_gaps(missing)}.{remark}", bool(remark)
 
 
-def _of_distinct(values: Values, levels: set[str], missing: int, remark: str) -> Verdict:
+def _of_distinct(
+    levels: Collection[str], distinct: int, rows: int, missing: int, remark: str
+) -> Verdict:
     """Return the role of a text column in which hardly any text occurs twice."""
     written = sum(map(len, levels)) / len(levels) >= LONG and any(" " in level for level in levels)
-    if len(levels) == len(values) and not written and not remark:
+    if distinct == rows and not written and not remark:
         return "id", "each row has a different text.", True
-    share = f"{len(levels)} different texts in {len(values) - missing} rows"
+    share = f"{distinct} different texts in {rows - missing} rows"
     return "text", f"{share}; text that rarely repeats is not used.{remark}", True
 
 

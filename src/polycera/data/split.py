@@ -22,7 +22,7 @@ from polycera.tasks import Binary, Multiclass, Ordinal, Task
 Indices = NDArray[np.int64]
 """Indices of rows, or codes of rows."""
 
-_PARTS = {
+PARTS = {
     "train": 0,
     "training": 0,
     "valid": 1,
@@ -144,9 +144,9 @@ def from_column(
             "train, validation or test is expected."
         )
     part_names = [str(value).strip().lower() for value in column]
-    if unknown := next((word for word in part_names if word not in _PARTS), None):
-        raise UnknownName("part of a split", unknown, _PARTS)
-    parts = np.array([_PARTS[word] for word in part_names])
+    if unknown := next((word for word in part_names if word not in PARTS), None):
+        raise UnknownName("part of a split", unknown, PARTS)
+    parts = np.array([PARTS[word] for word in part_names])
     train = np.flatnonzero(parts == 0)
     if not len(train):
         raise InputError("The split column has no row 'train'; at least one is expected.")

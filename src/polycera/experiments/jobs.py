@@ -16,6 +16,7 @@ from polycera.runs import Network, Training
 from polycera.runs.results import Sharing
 from polycera.tabular.prepare import prepared_again, tasks_from
 from polycera.tabular.run import Run
+from polycera.tabular.step_plan import StepPlan
 from polycera.tasks import Task
 from polycera.tasks.layout import Encoded
 
@@ -79,7 +80,7 @@ class ComparisonData:
         if self.validation is not None:
             validation = self._of(self.validation, model.tasks)
         training = self._settings(model.tasks)
-        steps = recipe.StepPlan.of(len(train[0]), training)
+        steps = StepPlan.of(len(train[0]), training)
         # A refit learns from the validation rows; the rows that measure the network must stay out.
         refit = self.part != "validation"
         recipe.train(
@@ -201,6 +202,11 @@ def problem_of(run: Run, source: Any = None) -> ComparisonData:
             validation nor test rows.
     """
     prepared, spec = prepared_again(run, source), run.spec
+    if prepared.stream is not None:
+        raise InputError(
+            f"The table of the run {shorten(run.path)!r} does not fit in memory, where a "
+            "comparison trains: train a run on a part of the table, or allow more memory."
+        )
     part, rows = prepared.held_out
     if part == "train":
         raise InputError(

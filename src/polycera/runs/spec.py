@@ -70,6 +70,8 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             None: as version 0.1.0 read them.
         columns: role of every column that is not a target.
         parts: how the rows are divided.
+        memory: largest size of a table that is read into memory, such as "2 GB"; the training rows
+            of a larger Parquet table are read from disk while the network trains.
     """
 
     source: str | None = None
@@ -78,6 +80,7 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     cells: dict[str, dict[str, Any]] | None = None
     columns: dict[str, str] = {}
     parts: Parts = msgspec.field(default_factory=Parts)
+    memory: str = "1 GB"
 
 
 class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -71,6 +71,7 @@ def fit(
     score_weights: Mapping[str, float] | None = None,
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     encoding: str | None = None,
+    memory: str = "1 GB",
     seed: int = 0,
     preset: Literal["fast"] | None = None,
     network: Mapping[str, Any] | None = None,
@@ -116,6 +117,9 @@ def fit(
         threshold: metric used to choose the decision thresholds of binary tasks and labels on the
             validation rows; default `f1`; `none`: the threshold is 0.5.
         encoding: of a text file; default: what the file shows.
+        memory: largest size of a table that is read into memory (rows x columns, 8 bytes a number,
+            64 a text). The training rows of a larger Parquet table are read from disk while the
+            network trains.
         seed: of the split, the initial weights, the order of rows, dropout.
         preset: `fast`: a smaller network and fewer steps, for a first look. Options in `network`
             and `training` take precedence. docs/accuracy.md has its cost in accuracy.
@@ -156,7 +160,13 @@ def fit(
         training = _with_arguments(training, score_weights=score_weights, threshold=threshold)
         full_spec = Spec(
             tasks=[],
-            data=Data(source=path, encoding=encoding, columns=dict(columns or {}), parts=parts),
+            data=Data(
+                source=path,
+                encoding=encoding,
+                columns=dict(columns or {}),
+                parts=parts,
+                memory=memory,
+            ),
             network=_options(Network, network, "network"),
             training=_options(Training, training, "training"),
             seed=seed,
@@ -480,16 +490,23 @@ def _completed(spec: Spec, prepared: PreparedTable) -> Spec:
             encoding=spec.data.encoding or reading.encoding or "utf-8",
             cells=None if reading.old else {n: f.to_config() for n, f in reading.pinned.items()},
         ),
-        network=recipe.completed(spec, prepared.encoder, prepared.parts),
+        network=recipe.completed(
+            spec, prepared.encoder, prepared.parts, streams=prepared.stream is not None
+        ),
     )
 
 
 def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
     """Report what was inferred through `say`; without it, show only the warnings."""
+    from polycera.tabular import streamed_table
+
     if say is not None:
         for task in prepared.tasks:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
-        rows = ", ".join(f"{len(part)} {name}" for name, part in prepared.named_parts.items())
+        if prepared.stream is not None:
+            for sentence in streamed_table.said(prepared.stream):
+                say(sentence)
+        rows = ", ".join(f"{count} {name}" for name, count in prepared.numbers_of_rows.items())
         if (folds := spec.network.folds or 1) > 1:
             rows = (
                 f"{len(prepared.learned_from)} train and validate in {folds} folds, "

@@ -25,6 +25,7 @@ from polycera.tabular import recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prediction_columns import Thresholds
 from polycera.tabular.prepare import PreparedTable, targets_of, tasks_from
+from polycera.tabular.step_plan import StepPlan
 from polycera.tabular.train_network import train_network
 from polycera.tasks import Task
 from polycera.typing import Array, TaskName
@@ -165,7 +166,7 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
     spec = msgspec.structs.replace(spec, network=network)
     bar = Progress(1, phases=PHASES[:1])
 
-    def observers(model: Model, fit_data: FitData, steps: recipe.StepPlan) -> list[Any]:
+    def observers(model: Model, fit_data: FitData, steps: StepPlan) -> list[Any]:
         """Return the progress bar, if it is wanted."""
         bar.epochs = steps.epochs
         return [bar] if progress else []

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from polycera import data
-from polycera.data import Encoder, Schema, Split, Table, outliers
+from polycera.data import Encoder, Schema, Split, Table, memory, outliers
 from polycera.data.cells import CellFormat
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
+from polycera.tabular import streamed_table
 from polycera.tabular.fingerprints import fingerprints
+from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task, task_from_config
 from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.layout import Encoded
@@ -72,9 +74,24 @@ class PreparedTable(UnderstoodTable):
 
     Attributes:
         encoder: fitted to the training rows.
+        stream: the training rows of a table that is larger than memory; `table` and `parts` then
+            have the rows that are held in memory, among them a sample of the training rows. None
+            for a table in memory.
     """
 
     encoder: Encoder
+    stream: Stream | None = None
+
+    @property
+    def numbers_of_rows(self) -> dict[str, int]:
+        """Return the number of rows of each part, those not held in memory included."""
+        counts = {name: len(indices) for name, indices in self.named_parts.items()}
+        return counts if self.stream is None else counts | {"train": self.stream.rows}
+
+    def numbered(self, indices: Any) -> np.ndarray:
+        """Return the numbers in the whole table of the rows at these indices."""
+        indices = np.asarray(indices)
+        return indices if self.stream is None else self.stream.positions[indices]
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features [n, width] and targets by name of these rows."""
@@ -145,6 +162,8 @@ class PreparedTable(UnderstoodTable):
             checksum.update(
                 repr((name, None if labels is None else np.asarray(labels).tolist())).encode()
             )
+        if self.stream is not None:
+            checksum.update(self.stream.digest.encode())
         return checksum.hexdigest()
 
     @property
@@ -249,20 +268,24 @@ def read_cells(
     Raises:
         InputError: with one sentence on what is wrong with the table.
     """
-    categories = [name for name, role in options.columns.items() if role == "category"]
-    formats = {
-        name: CellFormat.from_config(config, name) for name, config in (options.cells or {}).items()
-    }
     return data.read(
         source,
         # What a file shows is taken, unless something else than the usual was asked for.
         encoding=None if options.encoding == "utf-8" else options.encoding,
-        formats=formats,
-        as_text={*categories, *as_text},
+        formats=_formats(options, as_text),
         missing=options.missing,
         number_format=number_format,
         old=old,
     )
+
+
+def _formats(options: Data, as_text: Iterable[str]) -> dict[str, CellFormat]:
+    """Return how the cells of columns are written, where the spec or a role says so."""
+    categories = [name for name, role in options.columns.items() if role == "category"]
+    texts = {name: CellFormat("text") for name in (*categories, *as_text)}
+    return texts | {
+        name: CellFormat.from_config(config, name) for name, config in (options.cells or {}).items()
+    }
 
 
 def _read(
@@ -277,6 +300,14 @@ def _read(
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
         targets = ()  # refused: no target was named
+    left_out = [*exclude, *(name for name, role in options.columns.items() if role == "ignore")]
+    rows = memory.stream_of(source, options.memory, left_out)
+    if rows is not None:
+        rows.understand(
+            given=_formats(options, ()), missing=options.missing, numbers=number_format or {}
+        )
+        fields = streamed_table.prepare(rows, targets, options, _roles(options, ()), seed)
+        return PreparedTable(**fields)
     understood = understand(
         source,
         targets,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
@@ -28,8 +27,10 @@ from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
 from polycera.runs.spec import Network, Spec, Training
-from polycera.tabular import blend, folds
+from polycera.tabular import blend, folds, streamed_batches
 from polycera.tabular.left_out import Blocks
+from polycera.tabular.step_plan import StepPlan
+from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task
 from polycera.typing import Array
 
@@ -52,87 +53,30 @@ NUMBERS = 20_000_000
 
 These many numbers take 160 MB in float64 while the coefficients are solved for.
 """
-PASSES = 8
-"""Maximum number of passes over the rows."""
-LONGEST = (4_000, 20_000)
-"""Minimum and maximum of the steps that these passes come to.
-
-So small tables get more passes, and very large ones fewer.
-"""
-SURE = 2000
-"""Number of training rows from which a falling score is trusted.
-
-With fewer rows the score may fall by chance and rise again.
-"""
-LEAST = 4
-"""Minimum patience, in epochs, of a training with at least `SURE` rows."""
-EPOCH = 100
-"""Target number of steps between two validations below `SURE` training rows."""
-SHORT = 50
-"""The same from `SURE` rows on.
-
-An epoch has as many whole passes over the rows as fit into these steps, and at least one. So a
-small table is passed several times between two validations. With many rows the best epoch may be
-the first. Short epochs then find it sooner and nearer to the best step.
-"""
 
 
-@dataclass(frozen=True)
-class StepPlan:
-    """Holds the batch size, the epochs and the patience that follow from the number of rows.
-
-    Attributes:
-        batch_size: rows in a step.
-        passes: passes over the rows between two validations; together they are one epoch.
-        epochs: maximum number of epochs.
-        patience: maximum number of epochs without a better score.
-        least: minimum patience in epochs, used where the best epoch comes early. The patience grows
-            with the epochs that it took to reach the best one, up to `patience`.
-    """
-
-    batch_size: int
-    passes: int
-    epochs: int
-    patience: int
-    least: int
-
-    @classmethod
-    def of(cls, rows: int, training: Training) -> StepPlan:
-        """Return the plan for this number of training rows."""
-        # About a twentieth of the rows, as a power of two.
-        batch = training.batch_size or int(
-            np.clip(2 ** round(math.log2(max(rows, 1) / 20)), 32, 512)
-        )
-        steps = math.ceil(rows / batch)
-        max_steps = training.max_steps or int(np.clip(PASSES * steps, *LONGEST))
-        patience_steps = training.patience_steps or max_steps // 5
-        passes = max(1, min(EPOCH if rows < SURE else SHORT, max_steps) // steps)
-        steps_per_epoch = steps * passes
-        patience_epochs = max(5, math.ceil(patience_steps / steps_per_epoch))
-        full_patience = training.patience_steps or rows < SURE
-        return cls(
-            batch,
-            passes,
-            max(1, max_steps // steps_per_epoch),
-            patience_epochs,
-            patience_epochs if full_patience else LEAST,
-        )
-
-
-def completed(spec: Spec, encoder: Encoder, parts: Split) -> Network:
+def completed(spec: Spec, encoder: Encoder, parts: Split, *, streams: bool = False) -> Network:
     """Return the network options of a spec, with every open one chosen from the table.
 
     Args:
         spec: the spec. It gets no folds where it has its own validation rows or balances gradients.
         encoder: of the table.
         parts: its rows.
+        streams: whether the training rows are larger than memory. There are no folds and no
+            landmarks then, whatever the number of rows that are held in memory.
 
     Raises:
         InputError: for folds that conflict with the rest of the spec.
     """
     rows, network = len(parts.train) + len(parts.validation), spec.network
     number_columns, part_options = len(encoder.numbers.columns), spec.data.parts
-    small = rows <= SMALL
+    small = rows <= SMALL and not streams
+    if streams and ((network.folds or 1) > 1 or network.landmarks):
+        raise InputError(
+            f"The network has {network.folds or 1} folds and {network.landmarks or 0} landmarks, "
+            "and the table does not fit in memory: set network.folds to 1 and network.landmarks to "
+            "0, or allow it more memory."
+        )
     folds_allowed = (
         part_options.column is None
         and part_options.time is None
@@ -238,6 +182,7 @@ def train(
     groups: np.ndarray | None = None,
     blocks: Blocks | None = None,
     go_on: bool = False,
+    stream: Stream | None = None,
 ) -> TrainingResult:
     """Train a network, stop on validation rows, keep the best weights, and fit the blend.
 
@@ -259,6 +204,7 @@ def train(
         blocks: which rows kernel ridge leaves out together: those of `train`, then those of
             `validation`; None where it leaves out each row alone.
         go_on: whether the members finally learn from the validation rows as well.
+        stream: the training rows, where they are larger than memory; `train` is a sample of them.
     """
     x, y = train[0], encode(model.layout, train[1])
     if validation is not None:
@@ -269,13 +215,17 @@ def train(
     if EMBEDDING in (layer.name for layer in model.layers):
         model.get_layer(EMBEDDING).fit_to(x)
     backend.seed(seed)
-    batches = Batches(
-        x,
-        folds.with_mask(packed, fold_mask),
-        batch_size=steps.batch_size,
-        seed=seed,
-        passes=steps.passes,
-        whole=True,
+    batches = (
+        Batches(
+            x,
+            folds.with_mask(packed, fold_mask),
+            batch_size=steps.batch_size,
+            seed=seed,
+            passes=steps.passes,
+            whole=True,
+        )
+        if stream is None
+        else streamed_batches.of(stream, model, steps, seed)
     )
     # Landmarks need nothing from the members, so a thread solves for them while these train.
     kernel_fit = (

@@ -21,9 +21,13 @@ from polycera.runs.spec import Spec
 from polycera.tabular import post_fit, recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prepare import PreparedTable
+from polycera.tabular.step_plan import StepPlan
 from polycera.typing import Array, TaskName
 
-Observers = Callable[[Model, FitData, recipe.StepPlan], Sequence[Any]]
+EPOCH_ROWS = 1_000_000
+"""Most rows between two validations, where the training rows are larger than memory."""
+
+Observers = Callable[[Model, FitData, StepPlan], Sequence[Any]]
 """Function from the built network, its rows and the length of the training to callbacks of Keras.
 
 They see the joint score, and may save, draw or record, but change no number of the training.
@@ -85,7 +89,12 @@ def train_network(
         InputError: for a task without a single label in the training part.
     """
     fit_data = FitData.of(prepared, spec)
-    steps = recipe.StepPlan.of(len(fit_data.train[0]), spec.training)
+    stream, held_rows = prepared.stream, len(fit_data.train[0])
+    steps = (
+        StepPlan.of(held_rows, spec.training)
+        if stream is None
+        else StepPlan.of(stream.rows, spec.training, EPOCH_ROWS)
+    )
     model = recipe.build(
         prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed
     )
@@ -101,18 +110,25 @@ def train_network(
         fold_mask=fit_data.fold_mask,
         groups=fit_data.groups,
         blocks=fit_data.blocks,
-        go_on=fit_data.by_time,
+        # Beside a table that is larger than memory, its few validation rows would weigh nothing.
+        go_on=fit_data.by_time and stream is None,
+        stream=stream,
     )
     histories = [
         callback.pulls for callback in callbacks if isinstance(callback, Gradients | GradientProbe)
     ]
-    epochs, rows = len(history["loss"]), len(fit_data.train[0])
+    epochs = len(history["loss"])
+    rows_per_epoch = (
+        steps.passes * (held_rows if stream is None else stream.rows)
+        if steps.steps is None
+        else steps.steps * steps.batch_size
+    )
     return FitResult(
         model=model,
         spec=spec,
         fit_data=fit_data,
         history=history,
-        rows_passed=epochs * steps.passes * rows,
+        rows_passed=epochs * rows_per_epoch,
         gradient_history=histories[0] if histories else None,
         out_of_fold_raw=out_of_fold_raw,
     )

@@ -8,8 +8,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from polycera import evaluation
 from polycera.callbacks import Gradients, ParetoCheckpoint
 from polycera.callbacks.checkpoint import Checkpoint
@@ -30,8 +28,8 @@ from polycera.storage import arrays, atomic, lock, table_files
 from polycera.tabular import post_fit, prediction_columns, recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prepare import PreparedTable
-from polycera.tabular.recipe import StepPlan
 from polycera.tabular.run import Run, as_values
+from polycera.tabular.step_plan import StepPlan
 from polycera.tabular.threshold_metrics import scored
 from polycera.tabular.train_network import FitResult, Observers, train_network
 from polycera.tasks.layout import Encoded
@@ -205,7 +203,7 @@ def _write(
         place / folder.HISTORY, {"epoch": list(range(len(history["loss"]))), **history}
     )
     prediction_table = prediction_columns.beside_truth(
-        np.asarray(reported.rows),
+        prepared.numbered(reported.rows),
         prepared.rows(reported.rows)[1],
         reported.encoded,
         model.layout,
@@ -281,7 +279,7 @@ def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows)
         metrics[reported.part] = _scored(
             model, reported.encoded, reported.raw, reported.predicted, at
         )
-    counts = {name: len(rows) for name, rows in prepared.named_parts.items()}
+    counts = prepared.numbers_of_rows
     if fit_data.fold_mask is not None:
         counts |= {"train": len(fit_data.rows), "validation": len(fit_data.rows)}
     return metrics | {

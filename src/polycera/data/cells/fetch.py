@@ -12,7 +12,7 @@ from polycera.data.cells import words
 from polycera.data.cells.formats import CellFormat, is_missing_sql
 from polycera.data.cells.understand import EXACT, TEXT
 from polycera.data.cells.words import bare, literal, literals
-from polycera.data.column import Values
+from polycera.data.column import Kind, Values
 from polycera.data.reading import Reading
 from polycera.data.sources import SourceRows
 from polycera.errors import InputError, shorten
@@ -37,8 +37,8 @@ def fetch(rows: SourceRows, reading: Reading, given: Iterable[str] = ()) -> dict
         InputError: for a cell that does not fit a given format, naming column, row and cell, and
             for a column of lists, bytes or the like.
     """
-    _check_fit(rows, reading, [name for name in given if name in reading.formats])
-    kinds = {name: _kind(rows, reading, name) for name in rows.types}
+    check_fit(rows, reading, [name for name in given if name in reading.formats])
+    kinds = {name: kind_in(rows, reading, name) for name in rows.types}
     values = {
         name: expression(rows, reading, name) for name, kind in kinds.items() if kind != "text"
     }
@@ -60,7 +60,7 @@ def expression(rows: SourceRows, reading: Reading, name: str) -> str:
             missing = format.missing_words(reading.missing)
             typed = f"case when {is_missing_sql(column, missing)} then null else {typed} end"
         return typed
-    match _kind(rows, reading, name):
+    match kind_in(rows, reading, name):
         case "number":
             if rows.types[name] == "INTERVAL":
                 return f"epoch({column})"
@@ -91,7 +91,7 @@ def _text(column: str, format: CellFormat, reading: Reading) -> str:
     return f"case when {is_missing_sql(column, missing)} then null else {format.typed(column)} end"
 
 
-def _kind(rows: SourceRows, reading: Reading, name: str) -> str:
+def kind_in(rows: SourceRows, reading: Reading, name: str) -> Kind:
     """Return what a column holds: number, date, boolean or text."""
     kind = rows.types[name]
     if kind == TEXT:
@@ -195,7 +195,7 @@ def _canonical(values: Any, kind: str) -> Values:
     return array
 
 
-def _check_fit(rows: SourceRows, reading: Reading, given: list[str]) -> None:
+def check_fit(rows: SourceRows, reading: Reading, given: list[str]) -> None:
     """Raise for the first cell that does not fit its column's given format."""
     checked = [
         name

@@ -1,0 +1,60 @@
+"""Decide whether a table is read into memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from polycera.errors import InputError, shorten
+
+DEFAULT = "1 GB"
+"""Largest size of a table in memory; training takes some five times as much."""
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def size_of(text: str) -> int:
+    """Return a size such as "2 GB" in bytes.
+
+    Raises:
+        InputError: for anything else.
+
+    Examples:
+        >>> size_of("1.5 GB")
+        1500000000
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMGT]?B)", str(text).strip())
+    if match is None:
+        raise InputError(
+            f"memory is {shorten(repr(text))}; a size is expected, such as '500 MB' or '2 GB'."
+        )
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def stream_of(source: Any, memory: str, leave_out: Any = ()) -> Any:
+    """Return the rows of a Parquet table that is too large for memory; None for any other source.
+
+    Args:
+        source: whatever `polycera.data.read` takes.
+        memory: the largest size in memory: rows x columns, 8 bytes a number and 64 a text.
+        leave_out: columns that will not be read.
+
+    Raises:
+        InputError: for a size that is none.
+    """
+    limit = size_of(memory)
+    if not isinstance(source, str | Path):
+        return None
+    # DuckDB takes a tenth of a second to import, and no other source needs it here.
+    from polycera.data.streaming.parquet_rows import ParquetRows, files_of
+
+    files = files_of(source)
+    if not files:
+        return None
+    what = "File" if len(files) == 1 else "Table"
+    try:
+        rows = ParquetRows(files, f"{what} {shorten(source)!r}", leave_out)
+    except InputError:
+        # Whoever reads whole tables says what is wrong with the file.
+        return None
+    return rows if rows.rows * rows.bytes_per_row > limit else None
