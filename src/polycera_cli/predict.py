@@ -10,7 +10,15 @@ from cyclopts import Parameter
 
 from polycera_cli import segment_table
 from polycera_cli.app import FilePlace, Json, Names, Place, app
-from polycera_cli.output import console, need_output, print_json, printable, table, written
+from polycera_cli.output import (
+    console,
+    need_output,
+    print_json,
+    printable,
+    settings,
+    table,
+    written,
+)
 from polycera_cli.package import package
 from polycera_cli.verifying import note_damage
 
@@ -70,7 +78,8 @@ def predict(
     file
         A table with the columns that training used.
     output
-        A .csv, .parquet or .xlsx file, here or in a remote store; without it the answers are printed as CSV.
+        A .csv, .parquet or .xlsx file, here or in a remote store; a folder, for a Parquet table, gets several Parquet
+        files. Without it the answers are printed as CSV.
     safe_csv
         Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
     json_
@@ -78,14 +87,17 @@ def predict(
     """
     pc = package()
     from polycera.errors import InputError
-    from polycera.storage import paths, table_files
+    from polycera.storage import paths, table_files, table_stream
 
     if safe_csv and (json_ or (output is not None and Path(output).suffix != ".csv")):
         raise InputError("--safe-csv applies to CSV only: leave it out, or write a .csv file.")
     if output is None:
         need_output("Name a file: --output answers.csv.")
     else:
-        table_files.check_path(output)
+        if isinstance(output, Path) and not output.suffix:
+            table_stream.check_path(output)
+        else:
+            table_files.check_path(output)
         if isinstance(output, Path):
             paths.check_output(output)
         if isinstance(output, Path) and output.exists() and file.exists() and output.samefile(file):
@@ -93,9 +105,16 @@ def predict(
                 f"The predictions would overwrite the table {str(file)!r} itself; choose another "
                 "--output."
             )
-    predictions = {
-        name: values.tolist() for name, values in pc.load(run).predict(str(file)).items()
-    }
+    opened = pc.load(run)
+    if output is not None and _is_streamed(file, output, opened.spec.data.memory):
+        watched = not (json_ or settings.quiet) and sys.stdout.isatty()
+        count = opened.predict_to(str(file), output, safe_csv=safe_csv, progress=watched)
+        if json_:
+            print_json({"output": str(output), "rows": count})
+        else:
+            written(f"{count} rows: ", output)
+        return 0
+    predictions = {name: values.tolist() for name, values in opened.predict(str(file)).items()}
     if safe_csv:
         predictions = table_files.without_formulas(predictions)
     if output is not None:
@@ -112,6 +131,15 @@ def predict(
         # a terminal obeys codes in labels
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     return 0
+
+
+def _is_streamed(file: Path, output: Any, limit: str) -> bool:
+    """Return whether a table is predicted a part at a time."""
+    from polycera.data import memory
+
+    if not isinstance(output, Path) or output.suffix not in ("", ".csv", ".parquet"):
+        return False
+    return not output.suffix or memory.stream_of(str(file), limit) is not None
 
 
 @app.command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,8 @@ PHASES = (
 
 BAR = 30
 """Width of the bar in characters."""
+EVERY = 0.5
+"""Seconds between two lines within an epoch."""
 NARROW = 100
 """With fewer terminal columns than this, two thirds of the bar are shown."""
 
@@ -32,12 +35,19 @@ class Progress(keras.callbacks.Callback):
         epochs: the most epochs that the training can have.
         shown: number of tasks whose headline metric is shown, from the first one on.
         phases: names of the phases after the last epoch; none for a training that ends there.
+
+    Attributes:
+        rows_per_step: rows of a step, where the line shows rows and rows a second within an epoch;
+            None where it does not.
     """
 
     def __init__(self, epochs: int, shown: int = 4, phases: tuple[str, ...] = PHASES) -> None:
         super().__init__()
         self.epochs, self.shown, self.phases = epochs, shown, phases
         self.bar: Any = None
+        self.rows_per_step: int | None = None
+        self._texts, self._epoch, self._rows = "", 0, 0
+        self._began = self._shown_at = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Draw the bar of epochs."""
@@ -70,6 +80,23 @@ class Progress(keras.callbacks.Callback):
         self.bar.start()
         self.line = self.bar.add_task("", total=total)
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note when the epoch began."""
+        self._epoch, self._rows, self._began = epoch, 0, time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Show rows and rows a second twice a second, in an epoch that takes minutes."""
+        if self.rows_per_step is None or self.bar is None:
+            return
+        self._rows += self.rows_per_step
+        now = time.monotonic()
+        if now - self._shown_at > EVERY:
+            self._shown_at = now
+            rate = self._rows / max(now - self._began, 1e-9)
+            rows = f"{self._rows:,} rows, {rate:,.0f} rows/s  "
+            with suppress(OSError):
+                self.bar.update(self.line, description=rows + self._texts)
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Move the bar by one epoch."""
         logs = logs or {}
@@ -83,9 +110,10 @@ class Progress(keras.callbacks.Callback):
         more = len(self.model.tasks) - self.shown
         texts += [f"and {more} more"] if more > 0 else []
         joint = f"joint {logs['val_joint']:.3f}  " if "val_joint" in logs else ""
+        self._texts = joint + "  ".join(texts)
         # writing fails when the terminal is closed; `interrupts` then ends the training
         with suppress(OSError):
-            self.bar.update(self.line, completed=epoch + 1, description=joint + "  ".join(texts))
+            self.bar.update(self.line, completed=epoch + 1, description=self._texts)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Replace the bar of epochs by one of phases."""

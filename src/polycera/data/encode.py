@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -61,7 +61,7 @@ class Encoder:
         if not schema.used:
             names = listing(column.name for column in schema.columns)
             raise InputError(f"No column is left to learn from; these were left out: {names}.")
-        _check_columns(schema.used, table)
+        _check_columns(schema.used, table.names)
         return cls(
             Numbers.fit(table, schema.names("number")),
             Booleans.fit(table, schema.names("boolean")),
@@ -100,7 +100,7 @@ class Encoder:
             InputError: for a column that is missing, an infinite number, and a value of another
                 kind.
         """
-        _check_columns(self.columns, table)
+        _check_columns(self.columns, table.names)
         matrix = np.zeros((table.rows, self.width), dtype=np.float32)
         start = 0
         for block in self._blocks:
@@ -116,15 +116,21 @@ class Encoder:
         Raises:
             InputError: as `transform`.
         """
-        _check_columns(self.columns, table)
+        self.check_names(table.names)
+        notices = [notice for block in self._blocks for notice in block.notices(table)]
+        return self.unknown(table.names) + notices
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise InputError where a table with these columns lacks one that is needed."""
+        _check_columns(self.columns, names)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Return a sentence on columns that the training table did not have, if there are any."""
         known = {*self.columns, *self.left_out}
-        extra = [name for name in table.names if name not in known]
-        sentences = (
-            [f"These columns were not in the training table and are ignored: {listing(extra)}."]
-            if extra
-            else []
-        )
-        return sentences + [notice for block in self._blocks for notice in block.notices(table)]
+        extra = [name for name in names if name not in known]
+        if not extra:
+            return []
+        return [f"These columns were not in the training table and are ignored: {listing(extra)}."]
 
     def to_config(self) -> dict[str, Any]:
         """Return the encoder as JSON values; floats come back exactly."""
@@ -147,13 +153,13 @@ class Encoder:
         return (self.numbers, self.booleans, self.categories, self.dates)
 
 
-def _check_columns(needed: list[str], table: Table) -> None:
+def _check_columns(needed: list[str], names: Collection[str]) -> None:
     """Raise where the table lacks a column, with the nearest name that it has."""
     for name in needed:
-        if name not in table:
-            close = difflib.get_close_matches(name, table.names, n=1)
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
             hint = f"is {shorten(close[0])!r} the one? " if close else ""
             raise InputError(
                 f"Column {shorten(name)!r} is missing from the table, but the network was trained "
-                f"with it; {hint}the table has: {listing(table.names)}."
+                f"with it; {hint}the table has: {listing(names)}."
             )

@@ -15,18 +15,24 @@ from polycera.errors import InputError, MissingExtra, shorten
 from polycera.storage import atomic, remote
 
 
-def as_csv(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Return the columns as CSV text; a missing value is an empty cell."""
-    text = _text(columns, csv.QUOTE_MINIMAL)
+def as_csv(columns: Mapping[str, Sequence[Any]], header: bool = True) -> str:
+    """Return the columns as CSV text; a missing value is an empty cell.
+
+    Args:
+        columns: name -> values, all of one length.
+        header: whether the first line has the names.
+    """
+    text = _text(columns, csv.QUOTE_MINIMAL, header)
     # Python's csv writer does not quote a lone carriage return, but its reader ends the line
     # there.
-    return _text(columns, csv.QUOTE_ALL) if "\r" in text else text
+    return _text(columns, csv.QUOTE_ALL, header) if "\r" in text else text
 
 
-def _text(columns: Mapping[str, Sequence[Any]], quoting: Literal[0, 1]) -> str:
+def _text(columns: Mapping[str, Sequence[Any]], quoting: Literal[0, 1], header: bool) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=quoting)
-    writer.writerow(columns)
+    if header:
+        writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
         # NaN differs from itself; it counts as missing.
         writer.writerow(["" if value is None or value != value else value for value in row])

@@ -198,6 +198,7 @@ def fit(
     existing = _begun(destination()) if resume else None
     if existing is None:
         _check_free(destination(), resume)
+    draw_progress = somebody_watches() if progress is None else progress
     prepared = prepare(
         source,
         requested_targets,
@@ -206,6 +207,7 @@ def fit(
         seed=full_spec.seed,
         # A run of 0.1.0 is resumed on the cells as it read them.
         old=existing is not None and existing.spec.data.cells is None,
+        progress=draw_progress,
     )
     prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, loss_weights or {}))
     prediction_columns.check_names(Layout.of(prepared.tasks))
@@ -218,7 +220,6 @@ def fit(
     backend.check_process()
     check_devices()
     full_spec = _completed(full_spec, prepared)
-    draw_progress = somebody_watches() if progress is None else progress
     if existing is not None:
         existing_run.check_same(existing, full_spec, prepared)
         return _going_on(existing, prepared, draw_progress, checkpoint_every, say, mirror)
@@ -354,7 +355,8 @@ def resume(
     if _ended(existing, say):
         return existing
     lock.check(existing.path / folder.CHECKPOINTS)
-    prepared = prepared_again(existing, source)
+    draw_progress = somebody_watches() if progress is None else progress
+    prepared = prepared_again(existing, source, progress=draw_progress)
     from polycera.layers import backend
     from polycera.layers.devices import check_devices
     from polycera.tabular.train_run import train_run
@@ -362,7 +364,6 @@ def resume(
     backend.check_process()
     check_devices()
     _warn_of_versions(existing)
-    draw_progress = somebody_watches() if progress is None else progress
     return train_run(
         existing, prepared, draw_progress, checkpoint_every, say, fresh=False, mirror=mirror
     )

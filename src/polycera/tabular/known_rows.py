@@ -51,7 +51,7 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
     trained_on = counts[0] + counts[1]
     if not trained_on:
         return None
-    if (run.spec.network.folds or 1) > 1:
+    if _folds_of(run) > 1:
         counted_rows = [f"{trained_on} trained and validated it, in folds"]
     else:
         counted_rows = [f"{counts[0]} trained it", f"{counts[1]} validated it"]
@@ -61,10 +61,18 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
         if same
         else f"Of the {len(rows)} rows of {called}"
     )
+    known, trained_rows = int((part == 0).sum()), run.metrics["rows"]["train"]
+    if _folds_of(run) == 1 and known < trained_rows:
+        lead = f"The run knows {known} of its {trained_rows} training rows. {lead}"
     return (
         f"{lead}, {', '.join(counted_rows)}. Metrics on rows that the network was trained on are "
         "too optimistic; run.metrics has those of rows it was not trained on."
     )
+
+
+def _folds_of(run: Folder) -> int:
+    """Return the number of folds of a run."""
+    return run.spec.network.folds or 1
 
 
 def _count_by_part(rows: np.ndarray, stored_rows: np.ndarray, part: np.ndarray) -> np.ndarray:

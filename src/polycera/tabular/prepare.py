@@ -17,7 +17,7 @@ from polycera.data.cells import CellFormat
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
-from polycera.tabular import streamed_table
+from polycera.tabular import row_progress, streamed_table
 from polycera.tabular.fingerprints import fingerprints
 from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task, task_from_config
@@ -230,6 +230,7 @@ def prepare(
     seed: int = 0,
     number_format: Mapping[str, str] | None = None,
     old: bool = False,
+    progress: bool = False,
 ) -> PreparedTable:
     """Read a table, infer its columns, divide its rows and encode them.
 
@@ -241,11 +242,14 @@ def prepare(
         seed: of the split.
         number_format: column -> a number as it is written there, such as "1.234,5".
         old: read cells as runs of 0.1.0 did.
+        progress: whether to draw a line while a table that is larger than memory is read.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    return _with_all_labels(_read(source, targets, options, exclude, seed, number_format, old))
+    return _with_all_labels(
+        _read(source, targets, options, exclude, seed, number_format, old, progress)
+    )
 
 
 def read_cells(
@@ -272,14 +276,14 @@ def read_cells(
         source,
         # What a file shows is taken, unless something else than the usual was asked for.
         encoding=None if options.encoding == "utf-8" else options.encoding,
-        formats=_formats(options, as_text),
+        formats=formats_of(options, as_text),
         missing=options.missing,
         number_format=number_format,
         old=old,
     )
 
 
-def _formats(options: Data, as_text: Iterable[str]) -> dict[str, CellFormat]:
+def formats_of(options: Data, as_text: Iterable[str]) -> dict[str, CellFormat]:
     """Return how the cells of columns are written, where the spec or a role says so."""
     categories = [name for name, role in options.columns.items() if role == "category"]
     texts = {name: CellFormat("text") for name in (*categories, *as_text)}
@@ -296,6 +300,7 @@ def _read(
     seed: int,
     number_format: Mapping[str, str] | None = None,
     old: bool = False,
+    progress: bool = False,
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
@@ -304,9 +309,11 @@ def _read(
     rows = memory.stream_of(source, options.memory, left_out)
     if rows is not None:
         rows.understand(
-            given=_formats(options, ()), missing=options.missing, numbers=number_format or {}
+            given=formats_of(options, ()), missing=options.missing, numbers=number_format or {}
         )
-        fields = streamed_table.prepare(rows, targets, options, _roles(options, ()), seed)
+        with row_progress.showing("reading", rows.rows, progress) as rows_done:
+            roles = _roles(options, exclude)
+            fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done)
         return PreparedTable(**fields)
     understood = understand(
         source,
@@ -450,12 +457,13 @@ def _outlying_labels(labels: Mapping[TaskName, Array], tasks: Iterable[Task]) ->
     return sentences
 
 
-def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
+def prepared_again(run: Folder, source: Any = None, *, progress: bool = False) -> PreparedTable:
     """Return the table of a run, read again and divided as before.
 
     Args:
         run: its spec says how to read and divide the table.
         source: the table, where the file was moved, or where the training began with a data frame.
+        progress: whether to draw a line while a table that is larger than memory is read.
 
     Raises:
         InputError: where there is no table, or it is not the one with which the run began.
@@ -468,7 +476,13 @@ def prepared_again(run: Folder, source: Any = None) -> PreparedTable:
             "source=."
         )
     prepared = _read(
-        table, tasks_from(spec.tasks), spec.data, (), spec.seed, old=spec.data.cells is None
+        table,
+        tasks_from(spec.tasks),
+        spec.data,
+        (),
+        spec.seed,
+        old=spec.data.cells is None,
+        progress=progress,
     )
     # Before the labels are encoded: classes that the run does not know are no fault of a table, if
     # it is another table.

@@ -16,16 +16,23 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import numpy as np
 
 from polycera import data, evaluation, renamed
-from polycera.data import Encoder, Schema, Table
+from polycera.data import Encoder, Schema, Table, memory
 from polycera.errors import InputError, listing, shorten
 from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas, timing
 from polycera.runs.html_table import html_table
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.segment_scores import Segments
-from polycera.storage import arrays, atomic
+from polycera.storage import arrays, atomic, table_files, table_stream
 from polycera.storage.arrays import StoredArrays
-from polycera.tabular import known_rows, prediction_columns, run_frames, run_segments
-from polycera.tabular.prepare import read_cells, targets_of, tasks_from
+from polycera.tabular import (
+    known_rows,
+    predict_stream,
+    prediction_columns,
+    row_progress,
+    run_frames,
+    run_segments,
+)
+from polycera.tabular.prepare import formats_of, read_cells, targets_of, tasks_from
 from polycera.tasks import Task
 from polycera.tasks.layout import Encoded
 
@@ -240,6 +247,79 @@ class Run(Folder):
         predicted = in_batches(self.model.predict_arrays, features)
         return prediction_columns.columns(layout, predicted, at)
 
+    def predict_to(
+        self,
+        source: str | Path,
+        output: str | Path,
+        *,
+        safe_csv: bool = False,
+        progress: bool = False,
+    ) -> int:
+        """Predict the rows of Parquet files of any size, a part at a time, and write them.
+
+        The columns are those of `predict`, in the order of the rows. The predictions are there at
+        the end, or nothing is.
+
+        Args:
+            source: a Parquet file, a folder of them, or a pattern such as "big/*.parquet".
+            output: a .csv or .parquet file, or a new folder, which gets several Parquet files.
+            safe_csv: whether to put an apostrophe before text that a spreadsheet would take for a
+                formula.
+            progress: whether to draw a line with rows, rows a second and the time left.
+
+        Returns:
+            the number of rows.
+
+        Raises:
+            InputError: for a source that is no Parquet, a column that is missing, and an output
+                that cannot be written.
+
+        Examples:
+            >>> import polycera as pc
+            >>> pc.load("runs/big-1").predict_to("big/", "answers/")  # doctest: +SKIP
+            100000000
+        """
+        rows = memory.stream_of(source, "0 B")
+        if rows is None:
+            raise InputError(
+                f"{shorten(source)!r} is no Parquet file, folder or pattern: run.predict takes "
+                "other tables."
+            )
+        table_stream.check_path(Path(output))
+        needed = {*self.encoder.columns}
+        rows.understand(
+            given=formats_of(self.spec.data, self.columns.as_text),
+            missing=self.spec.data.missing,
+            leave_out=[name for name in rows.names if name not in needed],
+            check=True,
+        )
+        targets = [n for task in self.tasks.values() for n in data.columns_of(task.name, task)]
+        for notice in self.encoder.unknown(n for n in rows.names if n not in targets):
+            warnings.warn(notice, stacklevel=2)
+        self.encoder.check_names(rows.names)
+        from polycera.model.predicting import in_batches
+
+        layout = self.model.layout
+        at = evaluation.by_task(self.thresholds, layout) if self.thresholds is not None else None
+
+        def predict(features: np.ndarray) -> dict[str, np.ndarray]:
+            """Return the predictions for some rows as named columns."""
+            predicted = in_batches(self.model.predict_arrays, features)
+            return prediction_columns.columns(layout, predicted, at)
+
+        with row_progress.showing("predicting", rows.rows, progress) as rows_done:
+            notices = predict_stream.predict_to(
+                rows,
+                self.encoder,
+                predict,
+                Path(output),
+                change=table_files.without_formulas if safe_csv else None,
+                progress=rows_done,
+            )
+        for notice in notices:
+            warnings.warn(notice, stacklevel=2)
+        return rows.rows
+
     @overload
     def evaluate(self, source: Any) -> Scores: ...
 
@@ -306,7 +386,7 @@ class Run(Folder):
             rows = run_segments.own_test_rows(self)
             segments = run_segments.divided(rows.table, names)
         else:
-            table = self.read(source)
+            table = self._read_whole(source)
             # Before the features and the network, so that an unknown column is said at once.
             segments = run_segments.divided(table, names)
             features, targets = self._features_and_targets(table, source)
@@ -473,7 +553,17 @@ class Run(Folder):
 
     def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features and targets of a table that has at least one target."""
-        return self._features_and_targets(self.read(source), source)
+        return self._features_and_targets(self._read_whole(source), source)
+
+    def _read_whole(self, source: Any) -> Table:
+        """Read a table to compute metrics of it; raise where it does not fit in memory."""
+        limit = self.spec.data.memory
+        if (rows := memory.stream_of(source, limit)) is not None:
+            raise InputError(
+                f"{rows.label} has {rows.rows:,} rows and does not fit in memory ({limit}), where "
+                "metrics are computed: give a part of its files, or a sample of its rows."
+            )
+        return self.read(source)
 
     def _features_and_targets(self, table: Table, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Return what `_labelled` does for a table that was read."""

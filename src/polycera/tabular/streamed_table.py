@@ -116,8 +116,7 @@ def prepare(
     if not isinstance(targets, str | Task | Mapping):
         targets = list(targets)
     target_columns = data.target_columns_of(targets)
-    for name in [*target_columns, *roles]:
-        rows.sql(name)  # raises UnknownName
+    schema_of_survey.check_declared(rows, target_columns, roles)
     parts = options.parts
     limit = memory.size_of(options.memory)
     divided = row_parts.parts_of(

@@ -80,7 +80,9 @@ def train_run(
                 for directory in (run.path, run.path / folder.EPOCHS):
                     atomic.sweep(directory)
                 started = perf_counter()
-                observers = _observers(run, bar if progress else None, checkpoint)
+                observers = _observers(
+                    run, bar if progress else None, checkpoint, prepared.stream is not None
+                )
                 result = train_network(prepared, run.spec, observers)
                 try:
                     recipe.check_finite(result.model)
@@ -123,7 +125,7 @@ def _ended(path: Path) -> bool:
     return False
 
 
-def _observers(run: Run, bar: Progress | None, checkpoint: Checkpoint) -> Observers:
+def _observers(run: Run, bar: Progress | None, checkpoint: Checkpoint, streams: bool) -> Observers:
     """Return what observes the training of a run: it saves, draws, and records gradients."""
 
     def observers(model: Model, fit_data: FitData, steps: StepPlan) -> list[Any]:
@@ -132,6 +134,7 @@ def _observers(run: Run, bar: Progress | None, checkpoint: Checkpoint) -> Observ
         callbacks: list[Any] = [gradients] if gradients else []
         if bar is not None:
             bar.epochs = steps.epochs
+            bar.rows_per_step = steps.batch_size if streams else None
             callbacks.append(bar)
         callbacks.append(checkpoint)
         if fit_data.checked is not None:

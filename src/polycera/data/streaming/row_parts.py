@@ -196,13 +196,13 @@ def _named(rows: ParquetRows, column: str, seed: int, validation: float) -> tupl
         numbers += np.asarray(number).tolist()
         firsts += np.asarray(first).tolist()
     counts = [0.0, 0.0, 0.0]
+    if unknown := sorted(name for name in names if name is not None and name not in PARTS):
+        raise UnknownName("part of a split", unknown[0], PARTS)
     for name, number, first in zip(names, numbers, firsts, strict=True):
         if name is None:
             raise InputError(
                 f"Row {first} belongs to no part; train, validation or test is expected."
             )
-        if name not in PARTS:
-            raise UnknownName("part of a split", name, PARTS)
         counts[PARTS[name]] += number
     if not counts[TRAIN]:
         raise InputError("The split column has no row 'train'; at least one is expected.")

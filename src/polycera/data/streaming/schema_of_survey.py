@@ -17,6 +17,7 @@ from polycera.data.encode import Encoder
 from polycera.data.schema import ROLES, Column, Schema
 from polycera.data.standardise import Floats, Numbers
 from polycera.data.streaming.moments import Moments
+from polycera.data.streaming.parquet_rows import ParquetRows
 from polycera.data.streaming.row_parts import TRAIN
 from polycera.data.streaming.survey import Survey, moments_within
 from polycera.data.table import Table
@@ -24,6 +25,25 @@ from polycera.errors import InputError, UnknownName, listing
 
 UNIQUE = 0.9
 """Share of different values from which all are taken to differ: their number is an estimate."""
+
+
+def check_declared(rows: ParquetRows, targets: Iterable[str], overrides: Mapping[str, str]) -> None:
+    """Raise, before anything is counted, for targets and roles that cannot be.
+
+    Raises:
+        UnknownName: for a target, column or role that does not exist.
+        InputError: for a target with a role.
+    """
+    names = list(targets)
+    for name in [*names, *overrides]:
+        rows.sql(name)  # raises UnknownName
+    for role in overrides.values():
+        if role not in ROLES:
+            raise UnknownName("role", role, ROLES)
+    if both := sorted({*names} & {*overrides}):
+        raise InputError(
+            f"Targets have no role as inputs, but these were given one: {listing(both)}."
+        )
 
 
 def infer(
@@ -36,26 +56,14 @@ def infer(
     Args:
         found: what was counted.
         targets: names of the columns to predict.
-        overrides: column -> role.
-
-    Raises:
-        UnknownName: for a target, column or role that does not exist.
-        InputError: for a target with a role.
+        overrides: column -> role; see `check_declared`.
     """
     declared, names = dict(overrides or {}), list(targets)
-    for name in [*names, *declared]:
-        found.rows.sql(name)  # raises UnknownName
-    if both := sorted({*names} & {*declared}):
-        raise InputError(
-            f"Targets have no role as inputs, but these were given one: {listing(both)}."
-        )
     columns = []
     for name, kind in found.rows.kinds.items():
         if name in names:
             continue
         if name in declared:
-            if declared[name] not in ROLES:
-                raise UnknownName("role", declared[name], ROLES)
             columns.append(Column(name, declared[name], kind, "declared so."))
         else:
             role, reason, notable = _verdict(found, name)
