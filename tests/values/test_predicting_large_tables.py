@@ -34,7 +34,9 @@ def test_parts_together_are_the_predictions_of_the_whole(
         written = duckdb.sql(f"from '{tmp_path / query}'").fetchnumpy()
         assert list(written) == list(expected)
         for column, values in expected.items():
-            np.testing.assert_array_equal(written[column], values)
+            # Rows beside other rows in a batch may differ in the last bit of float32.
+            numbers = values.dtype.kind == "f"
+            assert (np.isclose if numbers else np.equal)(written[column], values).all()
     assert len(list((tmp_path / "c").iterdir())) == 4
     with pytest.raises(InputError, match="no Parquet"):
         run.predict_to(tmp_path / "a.csv", tmp_path / "d.csv")
