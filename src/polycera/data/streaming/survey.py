@@ -26,7 +26,7 @@ LEVELS = 100_000
 
 
 @dataclass(frozen=True)
-class Levels:
+class LevelCounts:
     """Holds the different values of a column, the most frequent first.
 
     Attributes:
@@ -74,7 +74,7 @@ class Survey:
     kinds: Mapping[str, Kind]
     of_all: Mapping[str, Moments]
     of_train: Mapping[str, Moments]
-    levels: Mapping[str, Levels]
+    levels: Mapping[str, LevelCounts]
     missing: Mapping[str, tuple[int, int]]
     distinct: Mapping[str, int]
 
@@ -221,7 +221,7 @@ def _distinct(rows: ParquetRows, names: Sequence[str]) -> dict[str, int]:
     return {name: int(count[0]) for name, count in zip(names, counts, strict=True)}
 
 
-def _levels(rows: ParquetRows, name: str, parts: RowParts, estimate: int) -> Levels:
+def _levels(rows: ParquetRows, name: str, parts: RowParts, estimate: int) -> LevelCounts:
     """Return the values of a column by frequency; those that are equally frequent by value."""
     counts: dict[Any, int] = {}
     trained: dict[Any, int] = {}
@@ -240,7 +240,7 @@ def _levels(rows: ParquetRows, name: str, parts: RowParts, estimate: int) -> Lev
                 trained[value] = trained.get(value, 0) + training
     whole = len(counts) <= LEVELS
     ranked = sorted(counts, key=lambda value: (-counts[value], value))[:LEVELS]
-    return Levels(
+    return LevelCounts(
         {value: counts[value] for value in ranked},
         {value: trained[value] for value in ranked if value in trained},
         len(counts) if whole else max(estimate, LEVELS + 1),
