@@ -110,7 +110,12 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copie
         if not against or not column.used:
             continue
         few = _codes(values[rows])
-        against = [name for name in against if association.nearly_decides(few, sampled[name])]
+        against = [
+            name
+            for name in against
+            if association.nearly_decides(few, sampled[name])
+            and association.nearly_decides(sampled[name], few)
+        ]
         if not against:
             continue
         codes = _codes(values)
