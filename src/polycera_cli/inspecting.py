@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, app
-from polycera_cli.name_values import pairs, targets
+from polycera_cli.name_values import missing_words, orders, pairs, targets
 from polycera_cli.output import need_output, print_json, printable, say
 from polycera_cli.package import package
 
@@ -28,6 +28,10 @@ def inspect(
     groups: str | None = None,
     time: str | None = None,
     encoding: str | None = None,
+    missing: Names = None,
+    date_format: Names = None,
+    number_format: Names = None,
+    order: Names = None,
     seed: int = 0,
     json_: Json = False,
 ) -> int:
@@ -57,6 +61,14 @@ def inspect(
         A column of times; the latest rows are the test rows.
     encoding
         Encoding of a text file; default: what the file shows.
+    missing
+        WORD that stands for a missing value, beside the usual ones; or COLUMN=WORD,WORD: those of that column alone.
+    date_format
+        COLUMN=FORMAT of dates that have two readings, such as when=%d/%m/%Y.
+    number_format
+        COLUMN=NUMBER as it is written there where its signs have two readings, such as price=1.234,5.
+    order
+        TARGET=LEVEL,LEVEL,... of an ordinal target, from the lowest to the highest.
     seed
         Seed of the split.
     json_
@@ -74,6 +86,10 @@ def inspect(
         groups=groups,
         time=time,
         encoding=encoding,
+        missing=missing_words(missing),
+        date_format=pairs(date_format, "--date-format"),
+        number_format=pairs(number_format, "--number-format"),
+        order=orders(order),
         seed=seed,
     )
     if json_:

@@ -38,3 +38,39 @@ def numbers(options: list[str] | None, flag: str) -> dict[str, float]:
         return {name: float(value) for name, value in texts.items()}
     except ValueError:
         raise InputError(f"{flag} takes NAME=NUMBER, got {options}.") from None
+
+
+def orders(options: list[str] | None) -> dict[str, list[str]]:
+    """Return options TARGET=LEVEL,LEVEL as target -> levels."""
+    return {name: _listed(text) for name, text in _first_pairs(options, "--order").items()}
+
+
+def missing_words(options: list[str] | None) -> list[str] | dict[str, list[str]]:
+    """Return options WORD as words, or options COLUMN=WORD,WORD as column -> words."""
+    from polycera.errors import InputError
+
+    given = options or []
+    if not any("=" in option for option in given):
+        return list(given)
+    if not all("=" in option for option in given):
+        raise InputError("--missing takes words, or COLUMN=WORD,WORD for each column, not both.")
+    return {name: _listed(text) for name, text in _first_pairs(given, "--missing").items()}
+
+
+def _first_pairs(options: list[str] | None, flag: str) -> dict[str, str]:
+    """Return options NAME=VALUE as name -> value; the value may hold further equals signs."""
+    from polycera.errors import InputError
+
+    values = {}
+    for option in options or []:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            raise InputError(f"{flag} takes NAME=VALUE,VALUE, got {option!r}.")
+        values[name] = value
+    return values
+
+
+def _listed(text: str) -> list[str]:
+    """Return the words between commas."""
+    words = [word.strip() for word in text.split(",")]
+    return [word for word in words if word]

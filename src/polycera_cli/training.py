@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, Out, Place, RunPlace, app
 from polycera_cli.customers import ROWS, TARGETS, customers
-from polycera_cli.name_values import numbers, pairs, targets
+from polycera_cli.name_values import missing_words, numbers, orders, pairs, targets
 from polycera_cli.output import epochs, print_json, reached, say, settings, written
 from polycera_cli.package import as_the_run_began, check_lock, package
 from polycera_cli.verifying import note_damage
@@ -37,6 +37,10 @@ def fit(
     time: str | None = None,
     encoding: str | None = None,
     memory: str = "1 GB",
+    missing: Names = None,
+    date_format: Names = None,
+    number_format: Names = None,
+    order: Names = None,
     folds: int | None = None,
     max_steps: int | None = None,
     batch_size: int | None = None,
@@ -91,6 +95,14 @@ def fit(
     memory
         Largest size of a table that is read into memory; the training rows of a larger Parquet table are read from disk
         while the network trains.
+    missing
+        WORD that stands for a missing value, beside the usual ones; or COLUMN=WORD,WORD: those of that column alone.
+    date_format
+        COLUMN=FORMAT of dates that have two readings, such as when=%d/%m/%Y.
+    number_format
+        COLUMN=NUMBER as it is written there where its signs have two readings, such as price=1.234,5.
+    order
+        TARGET=LEVEL,LEVEL,... of an ordinal target, from the lowest to the highest.
     folds
         Folds of the rows: each is out-of-fold for as many ensemble members; 1: only the validation rows are not trained on.
     max_steps
@@ -163,6 +175,10 @@ def fit(
         threshold=threshold,
         encoding=encoding,
         memory=memory,
+        missing=missing_words(missing),
+        date_format=pairs(date_format, "--date-format"),
+        number_format=pairs(number_format, "--number-format"),
+        order=orders(order),
         seed=seed,
         preset="fast" if fast else None,
         network={} if folds is None else {"folds": folds},

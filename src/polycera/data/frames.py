@@ -9,6 +9,7 @@ import narwhals as nw
 import numpy as np
 
 from polycera.data.column import Values, canonical, kind_of
+from polycera.data.reading import Reading
 from polycera.data.table import Table, check_names
 from polycera.errors import InputError, shorten
 
@@ -35,7 +36,12 @@ def read_frame(source: Any) -> Table:
     table = Table((str(series.name), _column(series)) for series in frame.iter_columns())
     # who made a column categorical meant levels, even where the levels are numbers
     categorical = [str(series.name) for series in frame.iter_columns() if _has_levels(series)]
-    return table.with_levels(
+    orders = {
+        str(series.name): series.cat.get_categories().to_list()
+        for series in frame.iter_columns()
+        if isinstance(series.dtype, nw.Enum)
+    }
+    return table.read_as(Reading(orders=orders)).with_levels(
         {name: table[name] for name in categorical if kind_of(table[name]) != "text"}
     )
 

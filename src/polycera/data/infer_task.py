@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from polycera.data.cells.scales import known_order
 from polycera.data.column import Values, canonical, distinct, is_missing, is_whole, kind_of
 from polycera.errors import InputError, listing, shorten
 from polycera.tasks import Binary, Multiclass, Regression, Task
@@ -54,7 +55,10 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
             name, classes=(negative, positive)
         ), f"two values; {positive!r} is the positive one."
     if kind_of(column) == "text":
-        return Multiclass(name, classes=levels), f"text of {len(levels)} classes."
+        reason = f"text of {len(levels)} classes"
+        if (scale := known_order(levels)) is not None:
+            reason += f"; they are a scale ({listing(scale)}): kind 'ordinal' keeps its order"
+        return Multiclass(name, classes=levels), f"{reason}."
     # Numbers such as 0, 1, 2 may be counts or grades too, so the reason names the other kinds.
     if is_whole(column) and len(levels) <= FEW and levels[0] >= 0 and levels[-1] <= SMALL:
         reason = (

@@ -8,7 +8,7 @@ from typing import Any
 from polycera.data import cells, frames, sources
 from polycera.data.cells import CellFormat
 from polycera.data.column import kind_of
-from polycera.data.reading import Reading
+from polycera.data.reading import CellWishes, Reading
 from polycera.data.sources import SourceRows, columns_in_memory, queries
 from polycera.data.table import Table
 from polycera.errors import InputError
@@ -23,7 +23,7 @@ def read(
     formats: Mapping[str, CellFormat] | None = None,
     as_text: Collection[str] = (),
     missing: Iterable[str] = (),
-    number_format: Mapping[str, str] | None = None,
+    wishes: CellWishes | None = None,
     exclude: Collection[str] = (),
     old: bool = False,
 ) -> Table:
@@ -42,7 +42,7 @@ def read(
         formats: column -> how its cells are written, where that is known: each cell must fit.
         as_text: columns to leave as text: '01' stays '01' where a model learned it so.
         missing: further words for missing values.
-        number_format: column -> a number as it is written there, such as "1.234,5".
+        wishes: what the user says of cells that have two readings.
         exclude: columns that are not read.
         old: read cells as runs of 0.1.0 did.
 
@@ -63,7 +63,7 @@ def read(
     options: dict[str, Any] = {
         "given": known,
         "missing": tuple(missing),
-        "numbers": dict(number_format or {}),
+        "wishes": wishes,
         "old": old,
     }
     if sources.is_source(source) or (source is None and sql is not None):
@@ -93,7 +93,9 @@ def _from_rows(
 ) -> Table:
     """Return the table of a source that is not in memory."""
     # A number may be a further word for missing, and only a text can be looked at for that.
-    as_text: Any = True if options["missing"] or options["old"] else set(options["given"])
+    wishes = options["wishes"] or CellWishes()
+    as_text: Any = {*options["given"], *wishes.number_format, *wishes.missing}
+    as_text = True if options["missing"] or options["old"] else as_text
     rows = sources.open(
         source, encoding=encoding, sql=sql, sheet=sheet, exclude=exclude, as_text=as_text
     )
@@ -120,8 +122,10 @@ def _with_cells(table: Table, options: Mapping[str, Any], exclude: Collection[st
         if name not in table.levels and name not in exclude and kind_of(table[name]) == "text"
     ]
     if not texts:
-        return table.read_as(Reading(missing=options["missing"], old=options["old"]))
+        kept = table.reading.orders
+        return table.read_as(Reading(missing=options["missing"], old=options["old"], orders=kept))
     rows = columns_in_memory.rows_of({name: table[name] for name in texts})
     reading = cells.understand(rows, **options)
     columns = cells.fetch(rows, reading, options["given"])
+    reading.orders = table.reading.orders
     return table.replaced(columns).read_as(reading)

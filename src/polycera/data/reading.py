@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polycera.data.cells import CellFormat
@@ -22,6 +23,19 @@ class Remark:
     ambiguous_dates: bool = False
 
 
+@dataclass(frozen=True)
+class CellWishes:
+    """Holds what the user says of cells where they can be read in two ways.
+
+    Attributes:
+        number_format: column -> a number as it is written there, such as "1.234,5".
+        missing: column -> the words for missing values there, in place of the usual ones.
+    """
+
+    number_format: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 @dataclass
 class Reading:
     """Holds how the cells of a table were read.
@@ -32,6 +46,7 @@ class Reading:
         remarks: column -> a sentence for its role.
         missing: further words for missing values, as the user gave them.
         old: whether the table was read as runs of 0.1.0 read it.
+        orders: column -> its levels in the order that a frame declares.
         encoding: encoding of a text file; None for another source.
     """
 
@@ -40,6 +55,7 @@ class Reading:
     remarks: dict[str, Remark] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     old: bool = False
+    orders: dict[str, list[Any]] = field(default_factory=dict)
     encoding: str | None = None
 
     @property

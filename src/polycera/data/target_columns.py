@@ -18,6 +18,7 @@ from polycera.data.infer_task import (
     poles,
     two,
 )
+from polycera.data.level_order import check_orders, in_order
 from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, listing, shorten
 from polycera.tasks import (
@@ -42,7 +43,10 @@ TargetLike: TypeAlias = "str | Task | Mapping[str, str | Task]"
 
 
 def tasks_for(
-    table: Table, targets: TargetLike | Iterable[TargetLike], encoded: dict[str, Any] | None = None
+    table: Table,
+    targets: TargetLike | Iterable[TargetLike],
+    encoded: dict[str, Any] | None = None,
+    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> tuple[list[Task], dict[str, str]]:
     """Return the tasks for the columns to predict.
 
@@ -52,6 +56,7 @@ def tasks_for(
             several.
         encoded: filled with the encoded labels [n, width] of those tasks whose labels had to be
             encoded to check them, so that nobody encodes them again.
+        orders: ordinal target -> its levels, from the lowest to the highest.
 
     Returns:
         The tasks in the order of the targets, and task name -> reason for its kind.
@@ -70,7 +75,11 @@ def tasks_for(
             f"Name each target once; these are named more than once: {listing(repeated)}."
         )
     checked_labels: dict[str, Any] = {} if encoded is None else encoded
-    built = {name: _task(table, name, wish, checked_labels) for name, wish in pairs}
+    built = {
+        name: _task(table, name, wish, checked_labels, (orders or {}).get(name))
+        for name, wish in pairs
+    }
+    check_orders(orders or {}, {name: task.kind for name, (task, _) in built.items()})
     return [task for task, _ in built.values()], {
         name: reason for name, (_, reason) in built.items()
     }
@@ -141,7 +150,11 @@ def _pairs(targets: Any) -> Iterator[tuple[str, str | Task | None]]:
 
 
 def _task(
-    table: Table, name: str, wish: str | Task | None, encoded: dict[str, Any]
+    table: Table,
+    name: str,
+    wish: str | Task | None,
+    encoded: dict[str, Any],
+    order: Iterable[Any] | None,
 ) -> tuple[Task, str]:
     """Return the task for one target, with the reason for its kind; see `tasks_for`."""
     task: Task
@@ -159,14 +172,38 @@ def _task(
         task, reason = wish, f"asked for, of {len(columns)} columns."
     elif isinstance(wish, Task):
         task, reason = _completed(wish, table[name]), "asked for."
+        if isinstance(wish, Ordinal) and (wish.classes is None or order is not None):
+            task, reason = _ordered(table, task, reason, order)
     else:
         levels = levels_of(name, table[name])
         single = f" {nothing_to_learn(levels[0])}." if len(levels) == 1 else ""
         task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}.{single}"
+        if isinstance(task, Ordinal):
+            task, reason = _ordered(table, task, reason, order)
     if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
         # Encode once now, so that a label out of range is refused before the training starts.
         encoded[name] = task.encode(labels(table, task))
     return task, reason
+
+
+def _ordered(
+    table: Table, task: Ordinal, reason: str, order: Iterable[Any] | None
+) -> tuple[Ordinal, str]:
+    """Return an ordinal task with its levels in their order, and the reason with its source."""
+    levels = levels_of(task.name, table[task.name])
+    if len(levels) == 1 and order is None:
+        return task, reason
+    classes, why = in_order(table, task.name, levels, order)
+    return task.replace(classes=classes), _with_source(reason, why)
+
+
+def _with_source(reason: str, why: str) -> str:
+    """Return the reason for a kind with the source of the order of its levels."""
+    if not why:
+        return reason
+    return (
+        f"{reason} {why}." if why.startswith("Warning") else f"{reason.removesuffix('.')}, {why}."
+    )
 
 
 def _kind(name: str) -> type[Task]:

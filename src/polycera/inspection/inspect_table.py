@@ -17,6 +17,7 @@ from polycera.errors import InputError, shorten
 from polycera.inspection.between_targets import correlations
 from polycera.inspection.result import InspectedColumn, InspectedTarget, Inspection
 from polycera.runs.spec import Data, Parts, Spec, checked
+from polycera.tabular.cell_options import cell_options
 from polycera.tabular.prepare import UnderstoodTable, understand
 from polycera.tasks import Multiclass, Multilabel, Task
 from polycera.tasks.task import ClassTask
@@ -39,6 +40,10 @@ def inspect(
     groups: str | None = None,
     time: str | None = None,
     encoding: str | None = None,
+    missing: Iterable[str] | Mapping[str, Iterable[str]] = (),
+    date_format: Mapping[str, str] | None = None,
+    number_format: Mapping[str, str] | None = None,
+    order: Mapping[str, Iterable[Any]] | None = None,
     seed: int = 0,
 ) -> Inspection:
     """Show what `pc.fit` would make of a table, without training and without importing Keras.
@@ -57,6 +62,12 @@ def inspect(
         groups: a column whose groups are never divided.
         time: a column by which rows are ordered; the last rows are the test rows.
         encoding: of a text file; default: what the file shows.
+        missing: further words for missing values, such as "-999"; or column -> the words of that
+            column, in place of the usual ones.
+        date_format: column -> order of its dates where they have two readings, as "%d/%m/%Y".
+        number_format: column -> a number as it is written there where the signs have two readings,
+            such as "1.234,5".
+        order: ordinal target -> its levels, from the lowest to the highest.
         seed: of the split.
 
     Returns:
@@ -76,12 +87,15 @@ def inspect(
         ('regression', 7.05)
     """
     parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
-    options = Data(encoding=encoding, columns=dict(columns or {}), parts=parts)
+    cells, wishes = cell_options(missing, date_format, number_format)
+    options = Data(encoding=encoding, columns=dict(columns or {}), parts=parts, **cells)
     checked(Spec(tasks=[], data=options, seed=seed))
     if targets is not None and isinstance(targets, Iterable) and not targets:
         targets = None
     excluded = list(exclude)
-    understood = understand(source, targets, options, exclude=excluded, seed=seed)
+    understood = understand(
+        source, targets, options, exclude=excluded, seed=seed, wishes=wishes, orders=order
+    )
     table, tasks, schema = understood.table, understood.tasks, understood.schema
     inputs = {column.name: _column(column, table) for column in schema.columns}
     left_out = {name: column.reason for name, column in inputs.items() if not column.used}

@@ -39,6 +39,7 @@ from polycera.runs.mirror import Mirror
 from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock, paths
 from polycera.tabular import existing_run, known_rows, prediction_columns
+from polycera.tabular.cell_options import cell_options
 from polycera.tabular.interactive import somebody_watches
 from polycera.tabular.loss_weights import with_weights
 from polycera.tabular.option_checks import check_options
@@ -72,6 +73,10 @@ def fit(
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     encoding: str | None = None,
     memory: str = "1 GB",
+    missing: Iterable[str] | Mapping[str, Iterable[str]] = (),
+    date_format: Mapping[str, str] | None = None,
+    number_format: Mapping[str, str] | None = None,
+    order: Mapping[str, Iterable[Any]] | None = None,
     seed: int = 0,
     preset: Literal["fast"] | None = None,
     network: Mapping[str, Any] | None = None,
@@ -120,6 +125,12 @@ def fit(
         memory: largest size of a table that is read into memory (rows x columns, 8 bytes a number,
             64 a text). The training rows of a larger Parquet table are read from disk while the
             network trains.
+        missing: further words for missing values, such as "-999"; or column -> the words of that
+            column, in place of the usual ones.
+        date_format: column -> order of its dates where they have two readings, as "%d/%m/%Y".
+        number_format: column -> a number as it is written there where the signs have two readings,
+            such as "1.234,5".
+        order: ordinal target -> its levels, from the lowest to the highest.
         seed: of the split, the initial weights, the order of rows, dropout.
         preset: `fast`: a smaller network and fewer steps, for a first look. Options in `network`
             and `training` take precedence. docs/accuracy.md has its cost in accuracy.
@@ -153,6 +164,7 @@ def fit(
         0.71
     """
     given = dict(locals())
+    cells, wishes = cell_options(missing, date_format, number_format)
     if spec is None:
         network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
@@ -166,6 +178,7 @@ def fit(
                 columns=dict(columns or {}),
                 parts=parts,
                 memory=memory,
+                **cells,
             ),
             network=_options(Network, network, "network"),
             training=_options(Training, training, "training"),
@@ -206,6 +219,8 @@ def fit(
         exclude=exclude,
         seed=full_spec.seed,
         # A run of 0.1.0 is resumed on the cells as it read them.
+        wishes=wishes,
+        orders=order,
         old=existing is not None and existing.spec.data.cells is None,
         progress=draw_progress,
     )

@@ -14,6 +14,7 @@ import numpy as np
 from polycera import data
 from polycera.data import Encoder, Schema, Split, Table, memory, outliers
 from polycera.data.cells import CellFormat
+from polycera.data.reading import CellWishes
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
@@ -228,9 +229,10 @@ def prepare(
     *,
     exclude: Iterable[str] = (),
     seed: int = 0,
-    number_format: Mapping[str, str] | None = None,
+    wishes: CellWishes | None = None,
     old: bool = False,
     progress: bool = False,
+    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> PreparedTable:
     """Read a table, infer its columns, divide its rows and encode them.
 
@@ -240,15 +242,16 @@ def prepare(
         options: encoding, roles that are declared, and the parts.
         exclude: columns to leave out.
         seed: of the split.
-        number_format: column -> a number as it is written there, such as "1.234,5".
+        wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
         progress: whether to draw a line while a table that is larger than memory is read.
+        orders: ordinal target -> its levels, from the lowest to the highest.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
     return _with_all_labels(
-        _read(source, targets, options, exclude, seed, number_format, old, progress)
+        _read(source, targets, options, exclude, seed, wishes, old, progress, orders)
     )
 
 
@@ -257,7 +260,7 @@ def read_cells(
     options: Data,
     *,
     as_text: Iterable[str] = (),
-    number_format: Mapping[str, str] | None = None,
+    wishes: CellWishes | None = None,
     old: bool = False,
 ) -> Table:
     """Read a table, its cells as the spec says.
@@ -266,7 +269,7 @@ def read_cells(
         source: whatever `polycera.data.read` takes.
         options: encoding, words for missing, formats and roles.
         as_text: columns to leave as text, beside those of the role "category".
-        number_format: column -> a number as it is written there.
+        wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
 
     Raises:
@@ -278,7 +281,7 @@ def read_cells(
         encoding=None if options.encoding == "utf-8" else options.encoding,
         formats=formats_of(options, as_text),
         missing=options.missing,
-        number_format=number_format,
+        wishes=wishes,
         old=old,
     )
 
@@ -298,9 +301,10 @@ def _read(
     options: Data,
     exclude: Iterable[str],
     seed: int,
-    number_format: Mapping[str, str] | None = None,
+    wishes: CellWishes | None = None,
     old: bool = False,
     progress: bool = False,
+    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
@@ -309,11 +313,11 @@ def _read(
     rows = memory.stream_of(source, options.memory, left_out)
     if rows is not None:
         rows.understand(
-            given=formats_of(options, ()), missing=options.missing, numbers=number_format or {}
+            given=formats_of(options, ()), missing=options.missing, wishes=wishes
         )
         with row_progress.showing("reading", rows.rows, progress) as rows_done:
             roles = _roles(options, exclude)
-            fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done)
+            fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done, orders)
         return PreparedTable(**fields)
     understood = understand(
         source,
@@ -321,8 +325,9 @@ def _read(
         options,
         exclude=exclude,
         seed=seed,
-        number_format=number_format,
+        wishes=wishes,
         old=old,
+        orders=orders,
     )
     encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
     return PreparedTable(**vars(understood), encoder=encoder)
@@ -335,8 +340,9 @@ def understand(
     *,
     exclude: Iterable[str] = (),
     seed: int = 0,
-    number_format: Mapping[str, str] | None = None,
+    wishes: CellWishes | None = None,
     old: bool = False,
+    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> UnderstoodTable:
     """Read a table, infer what its columns mean, and divide its rows.
 
@@ -347,13 +353,17 @@ def understand(
         options: encoding, roles that are declared, and the parts.
         exclude: columns to leave out.
         seed: of the split.
-        number_format: column -> a number as it is written there.
+        wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
+        orders: ordinal target -> its levels, from the lowest to the highest.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    table = read_cells(source, options, number_format=number_format, old=old)
+    table = read_cells(source, options, wishes=wishes, old=old)
+    for name in (options.cells or {}) if wishes is not None else ():
+        table[name]  # raises UnknownName
+    _check_time(table, options)
     tasks: list[Task] = []
     reasons: dict[str, str] = {}
     labels: dict[TaskName, Array] = {}
@@ -361,7 +371,7 @@ def understand(
         if not isinstance(targets, str | Task | Mapping):
             targets = list(targets)  # an iterator could be read only once
         table = table.labelled(data.target_columns_of(targets))
-        tasks, reasons = data.tasks_for(table, targets, labels)
+        tasks, reasons = data.tasks_for(table, targets, labels, orders)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, target_columns, _roles(options, exclude))
     # Computed on the whole table, because the warnings name its row numbers.
@@ -383,6 +393,11 @@ def understand(
     leaks = data.leaks(table, schema, tasks)
     warnings = [
         *table.reading.said,
+        *(
+            f"Target {shorten(name)!r}: {reason}"
+            for name, reason in reasons.items()
+            if "Warning: no order" in reason
+        ),
         *schema.notices,
         *leaks,
         *outlier_warnings,
@@ -401,6 +416,15 @@ def understand(
         copies=copies,
         labels=labels,
     )
+
+
+def _check_time(table: Table, options: Data) -> None:
+    """Raise where the column that orders the rows holds dates that were not understood."""
+    name = options.parts.time
+    remark = table.reading.remarks.get(name) if name is not None else None
+    if remark is not None and name not in options.columns:
+        sentence = remark.text[0].upper() + remark.text[1:]
+        raise InputError(f"The rows cannot be ordered by {shorten(name)!r}. {sentence}")
 
 
 def _with_all_labels(prepared: PreparedTable) -> PreparedTable:

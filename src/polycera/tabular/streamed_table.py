@@ -95,6 +95,7 @@ def prepare(
     roles: Mapping[str, str],
     seed: int,
     progress: Callable[[int], None] | None = None,
+    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the fields of a `PreparedTable` for a table that is larger than memory.
 
@@ -109,6 +110,7 @@ def prepare(
         roles: declared role of each column, with those that the parts imply.
         seed: of the parts.
         progress: called with the number of rows read so far.
+        orders: ordinal target -> its levels, from the lowest to the highest.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
@@ -136,7 +138,7 @@ def prepare(
     _check_parts(found)
     sample = schema_of_survey.representative(found, target_columns)
     try:
-        tasks, reasons = data.tasks_for(sample, targets)
+        tasks, reasons = data.tasks_for(sample, targets, orders=orders)
     except InputError as error:
         raise InputError(f"{error} (Rows are counted among those in memory.)") from None
     for task in tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def expression(rows: SourceRows, reading: Reading, name: str) -> str:
         case "number":
             if rows.types[name] == "INTERVAL":
                 return f"epoch({column})"
-            return f"{column}::double"
+            return _without_numbers(f"{column}::double", reading.missing)
         case "date":
             if rows.types[name] == "TIMESTAMP WITH TIME ZONE":
                 column = f"({column} at time zone 'UTC')"
@@ -72,6 +73,14 @@ def expression(rows: SourceRows, reading: Reading, name: str) -> str:
         case "boolean":
             return column
     return f"{column}::varchar"
+
+
+def _without_numbers(column: str, missing: Iterable[str]) -> str:
+    """Return the SQL of a number; null where it stands for a missing value, such as -999."""
+    numbers = [float(word) for word in missing if re.fullmatch(r"[+-]?\d+(\.\d+)?", word)]
+    if not numbers:
+        return column
+    return f"case when {column} in ({', '.join(map(repr, numbers))}) then null else {column} end"
 
 
 def stand_for_missing(rows: SourceRows, reading: Reading, name: str) -> NDArray[np.bool_]:

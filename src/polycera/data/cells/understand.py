@@ -12,9 +12,9 @@ from polycera.data.cells import formats as written
 from polycera.data.cells import words
 from polycera.data.cells.formats import CellFormat
 from polycera.data.cells.words import bare, literal, literals
-from polycera.data.reading import Reading, Remark
+from polycera.data.reading import CellWishes, Reading, Remark
 from polycera.data.sources import SourceRows
-from polycera.errors import InputError, UnknownName, listing, shorten
+from polycera.errors import InputError, listing, shorten
 
 TEXT = "VARCHAR"
 SAMPLE = 300
@@ -56,7 +56,7 @@ def understand(
     *,
     given: Mapping[str, CellFormat] | None = None,
     missing: Iterable[str] = (),
-    numbers: Mapping[str, str] | None = None,
+    wishes: CellWishes | None = None,
     old: bool = False,
 ) -> Reading:
     """Return how the cells of each column of text are written, with a sentence on each guess.
@@ -69,21 +69,18 @@ def understand(
         rows: the rows; the cells are counted where they are.
         given: formats of columns that are known; they are not looked into.
         missing: further words for missing values.
-        numbers: column -> a number as it is written there, such as "1.234,5".
+        wishes: what the user says of cells that have two readings.
         old: read as runs of 0.1.0 did: plain numbers, ISO dates, true and false alone.
 
     Raises:
-        UnknownName: for a column that is not there.
         InputError: for an example of a number in which the signs are not plain.
     """
-    for name in numbers or {}:
-        if name not in rows.types:
-            raise UnknownName("column", name, rows.types)
-    styles = {name: style_of(name, example) for name, example in (numbers or {}).items()}
+    wishes = wishes or CellWishes()
+    styles = {name: style_of(name, number) for name, number in wishes.number_format.items()}
     known = dict(given or {})
     reading = Reading(missing=tuple(missing), old=old)
     columns = _counted(rows, [name for name, kind in rows.types.items() if kind == TEXT], known)
-    looker = _Looker(rows, reading, styles)
+    looker = _Looker(rows, reading, styles, wishes.missing)
     for column in columns:
         column.format = looker.format_of(column)
     looker.settle(columns)
@@ -125,16 +122,32 @@ class _Looker:
     """Looks into the columns of one source."""
 
     def __init__(
-        self, rows: SourceRows, reading: Reading, styles: Mapping[str, tuple[str, str]]
+        self,
+        rows: SourceRows,
+        reading: Reading,
+        styles: Mapping[str, tuple[str, str]],
+        missing: Mapping[str, tuple[str, ...]],
     ) -> None:
-        self.rows, self.reading, self.styles = rows, reading, styles
+        self.rows, self.reading, self.styles, self.missing = rows, reading, styles, missing
         self.words = words.OLD if reading.old else (*words.MISSING, *reading.missing)
+        self.numeric_words = () if reading.old else words.IN_NUMBERS
         self.tables = 0
 
     def format_of(self, column: _Column) -> CellFormat:
         """Return how a column is written; what is left open is settled later."""
+        if column.name not in self.missing:
+            return self._format_of(column)
+        usual = self.words, self.numeric_words
+        self.words, self.numeric_words = self.missing[column.name], ()
+        try:
+            return replace(self._format_of(column), missing=self.missing[column.name])
+        finally:
+            self.words, self.numeric_words = usual
+
+    def _format_of(self, column: _Column) -> CellFormat:
+        """Return how a column is written, with the words for missing values at hand."""
         column.odd = self._odd_cells(column)
-        left = self._left(column, (*self.words, *self._numeric_words))
+        left = self._left(column, (*self.words, *self.numeric_words))
         if column.name in self.styles:
             return self._as_asked(column)
         if column.plain and not left:
@@ -152,10 +165,6 @@ class _Looker:
             return local
         self._note_nearly(column)
         return CellFormat("text") if self.reading.old else self._labels(column)
-
-    @property
-    def _numeric_words(self) -> tuple[str, ...]:
-        return () if self.reading.old else words.IN_NUMBERS
 
     # -- counting ------------------------------------------------------------------------------
 
@@ -190,7 +199,7 @@ class _Looker:
 
     def _present(self, column: _Column, kind: str) -> str:
         """Return the SQL of the distinct cells of a column that are not missing."""
-        missing = self.words if kind == "text" else (*self.words, *self._numeric_words)
+        missing = self.words if kind == "text" else (*self.words, *self.numeric_words)
         return (
             f"(select cell, clean, n from {column.odd} where clean not in "
             f"{literals(('', *missing))})"
@@ -553,10 +562,13 @@ class _Looker:
         """Say how local numbers were read, with an example."""
         if column.format.trivial:
             return
-        (cell, value) = self._one(
+        row = self.rows.execute(
             f"select cell, {column.format.typed('clean')} from {self._present(column, 'number')} "
             "order by n desc, cell limit 1"
-        )
+        ).fetchone()
+        if row is None:  # all cells are plain: what was chosen has been said
+            return
+        cell, value = row
         unit = column.format.unit
         more = ", percents as shares" if unit == "%" else f", in {unit}" if unit else ""
         self._say(column.name, f"numbers such as {cell.strip()!r} are read as {value:.12g}{more}")
@@ -591,6 +603,8 @@ class _Looker:
         found: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
         for column in columns:
             missing = column.format.missing_words(self.reading.missing)
+            if column.format.missing or self.reading.missing:
+                self._count_numbers(column, missing, found)
             if column.plain == column.present:
                 continue
             for word, count in self.rows.execute(
@@ -601,6 +615,21 @@ class _Looker:
         for word, places in found.items():
             names, counts, present = zip(*places, strict=True)
             self._say(names, f"{_of(sum(counts), sum(present), word)}: read as missing")
+
+    def _count_numbers(
+        self,
+        column: _Column,
+        missing: tuple[str, ...],
+        found: dict[str, list[tuple[str, int, int]]],
+    ) -> None:
+        """Count the words for missing values that are numbers, such as -999."""
+        plain = written.plain_sql(column.cell)
+        for word, count in self.rows.execute(
+            f"select {bare(column.cell)} as word, count(*) from {self.rows.relation} "
+            f"where {plain} is not null and {bare(column.cell)} in {literals(missing)} "
+            "group by word order by word"
+        ).fetchall():
+            found[word].append((column.name, count, column.present))
 
     def _say(self, name: str | Iterable[str], sentence: str) -> None:
         names = [name] if isinstance(name, str) else list(name)

@@ -34,6 +34,7 @@ TYPED_ROWS = 10_000
 CHUNK = 2**22
 """Bytes that are brought to UTF-8 at once."""
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+GROUPED = re.compile(r"-?[1-9][0-9]{0,2}\.[0-9]{3}")
 DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
@@ -161,9 +162,15 @@ def _plain_types(sample: str, written: Dialect) -> dict[str, str]:
         texts = set(cells) - {""}
         if texts and all(map(WHOLE.fullmatch, texts)):
             types[name] = "BIGINT"
-        elif texts and all(map(DECIMAL.fullmatch, texts)) and any("." in text for text in texts):
+        elif texts and all(map(DECIMAL.fullmatch, texts)) and _has_point(texts):
             types[name] = "DOUBLE"
     return dict.fromkeys(names, TEXT) | types
+
+
+def _has_point(texts: Collection[str]) -> bool:
+    """Return whether the points in these numbers stand for decimals: '1.234' may be 1234."""
+    pointed = [text for text in texts if "." in text]
+    return bool(pointed) and not all(map(GROUPED.fullmatch, pointed))
 
 
 def _load(

@@ -14,7 +14,7 @@ from polycera.data.cells.fetch import check_fit, expression, kind_in
 from polycera.data.cells.formats import CellFormat
 from polycera.data.cells.understand import understand
 from polycera.data.column import Kind, Values
-from polycera.data.reading import Reading
+from polycera.data.reading import CellWishes, Reading
 from polycera.data.sources import connections, parquet
 from polycera.data.sources.connections import quoted, text
 from polycera.errors import InputError, UnknownName, listing, shorten
@@ -99,14 +99,14 @@ class ParquetRows:
         *,
         given: Mapping[str, CellFormat] | None = None,
         missing: Iterable[str] = (),
-        numbers: Mapping[str, str] | None = None,
+        wishes: CellWishes | None = None,
         leave_out: Iterable[str] = (),
         check: bool = False,
     ) -> None:
         """Find out how the cells of text are written, by counts over all rows.
 
         Args:
-            given, missing, numbers: as for `polycera.data.cells.understand`.
+            given, missing, wishes: as for `polycera.data.cells.understand`.
             leave_out: columns that are not read.
             check: whether each cell must fit a given format; one that does not is missing without.
 
@@ -119,7 +119,7 @@ class ParquetRows:
         rows = parquet.read(self.files, self.label, partitioned=partitioned, exclude=left_out)
         rows.connection.execute(f"set memory_limit = '{WORKING_MEMORY}'")
         known = {name: format for name, format in (given or {}).items() if name in rows.types}
-        self.reading = understand(rows, given=known, missing=missing, numbers=numbers)
+        self.reading = understand(rows, given=known, missing=missing, wishes=wishes)
         if check:
             check_fit(rows, self.reading, list(known))
         for name in rows.types:
