@@ -37,7 +37,7 @@ def read_frame(source: Any) -> Table:
     # who made a column categorical meant levels, even where the levels are numbers
     categorical = [str(series.name) for series in frame.iter_columns() if _has_levels(series)]
     orders = {
-        str(series.name): series.cat.get_categories().to_list()
+        str(series.name): list(series.dtype.categories)
         for series in frame.iter_columns()
         if isinstance(series.dtype, nw.Enum)
     }
