@@ -187,8 +187,8 @@ def _task(
 
 
 def _ordered(
-    table: Table, task: Ordinal, reason: str, order: Iterable[Any] | None
-) -> tuple[Ordinal, str]:
+    table: Table, task: Task, reason: str, order: Iterable[Any] | None
+) -> tuple[Task, str]:
     """Return an ordinal task with its levels in their order, and the reason with its source."""
     levels = levels_of(task.name, table[task.name])
     if len(levels) == 1 and order is None:

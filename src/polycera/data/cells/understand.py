@@ -280,7 +280,7 @@ class _Looker:
         sample = self._one(
             f"select count(*), count_if({parts}.core <> '') from (from {present} limit {SAMPLE})"
         )
-        if sample[1] < (1 - NEARLY) * sample[0]:
+        if (sample[1] or 0) < (1 - NEARLY) * sample[0]:
             return None
         table = f'{column.odd[:-1]} parts"'
         plain = written.plain_sql(column.cell)
