@@ -312,9 +312,7 @@ def _read(
     left_out = [*exclude, *(name for name, role in options.columns.items() if role == "ignore")]
     rows = memory.stream_of(source, options.memory, left_out)
     if rows is not None:
-        rows.understand(
-            given=formats_of(options, ()), missing=options.missing, wishes=wishes
-        )
+        rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=wishes)
         with row_progress.showing("reading", rows.rows, progress) as rows_done:
             roles = _roles(options, exclude)
             fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done, orders)
