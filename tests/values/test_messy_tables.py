@@ -159,7 +159,7 @@ CASES = {
             "dose": {"kind": "regression", "missing": 36},
             "sick": {"kind": "binary", "missing": 30, "classes": ["no", "yes"]},
         },
-        said="read as missing",
+        said="36 of 60 cells are words for missing",
     ),
     "American dates": Case(
         {"when": dates("%m/%d/%y"), "also": dates("%b %d, %Y"), "y": NUMBERS},

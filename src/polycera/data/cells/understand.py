@@ -21,6 +21,8 @@ SAMPLE = 300
 """Distinct cells of a column by which what it cannot be is ruled out."""
 NEARLY = 0.1
 """Share of the cells that may be no numbers in a column that is nearly one of numbers."""
+MANY_WORDS = 2
+"""Most words for missing in a column that get a sentence each."""
 EXACT = 2**53
 """Largest number up to which float64 holds every integer."""
 STYLES = (
@@ -599,7 +601,7 @@ class _Looker:
     # -- sentences -----------------------------------------------------------------------------
 
     def count_missing(self, columns: list[_Column]) -> None:
-        """Say how often each word was read as missing, one sentence a word."""
+        """Say how often each word was read as missing: a sentence a word, or a column of many."""
         found: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
         for column in columns:
             missing = column.format.missing_words(self.reading.missing)
@@ -607,10 +609,20 @@ class _Looker:
                 self._count_numbers(column, missing, found)
             if column.plain == column.present:
                 continue
-            for word, count in self.rows.execute(
+            counts = self.rows.execute(
                 f"select clean, sum(n)::bigint from {column.odd} "
                 f"where clean in {literals(missing)} group by clean order by clean"
-            ).fetchall():
+            ).fetchall()
+            if len(counts) > MANY_WORDS:
+                words_in_all = sum(count for _, count in counts)
+                each = ", ".join(f"{word!r} {count:,}" for word, count in counts)
+                self._say(
+                    column.name,
+                    f"{_of(words_in_all, column.present)} are words for missing ({each}): "
+                    "read as missing",
+                )
+                continue
+            for word, count in counts:
                 found[word].append((column.name, count, column.present))
         for word, places in found.items():
             names, counts, present = zip(*places, strict=True)
