@@ -5,6 +5,9 @@ The results are seconds, memory and the time of a prediction.
     python benchmarks/large.py                    # five minutes or more on two cores
     python benchmarks/large.py --rows 20000       # the network of a small table: ten members and
     landmarks
+    python benchmarks/large.py --disk 100e6       # 10 GB of Parquet, read from disk: memory of the
+    process, rows a second against the same training in memory, and bits after kill -9
+    python benchmarks/large.py --csv 1            # 1 GB of CSV to features, beside polars, pandas
 
 The table is made up: five numbers and five labels that are partly linear, partly bent, and partly
     noise.
@@ -14,7 +17,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -41,14 +47,138 @@ def table(rows: int) -> Any:
     return frame
 
 
+DISK = """
+copy (select a, b, c, d, e, f, g, h, u, 'town' || (u * 50)::int as town,
+    a * 3 + sin(b * 4) + c * d + u as price,
+    case when a + b + e > 1.5 then 'yes' else 'no' end as churn
+from (select random() as a, random() as b, random() as c, random() as d, random() as e,
+    random() as f, random() as g, random() as h, random() as u from range({rows})))
+to '{path}' (format {form})
+"""
+"""A table of nine numbers and a category, with a number and a class to predict: 90 bytes a row."""
+PART = 3_000_000
+"""Rows of a file of the table."""
+TASKS = ["price", "churn"]
+
+
+def make(path: Path, rows: int, form: str = "parquet") -> None:
+    """Write the table of the trainings from disk."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("set memory_limit = '1GB'; select setseed(0.5)")
+        connection.execute(DISK.format(rows=rows, path=path, form=form))
+
+
+def train(path: Path, memory: str, steps: int) -> None:
+    """Train in this process, or resume what is there; print seconds, memory and rows a second."""
+    import polycera as pc
+
+    out = path.parent / f"run-{path.stem}-{memory.replace(' ', '')}"
+    begun = time.perf_counter()
+    run = pc.fit(
+        str(path),
+        TASKS,
+        out=out,
+        memory=memory,
+        network={"members": 4, "folds": 1, "landmarks": 0},
+        training={"max_steps": steps, "batch_size": 512, "patience_steps": steps},
+        checkpoint_every="200 batches",
+        resume=True,
+        progress=False,
+    )
+    seconds = time.perf_counter() - begun
+    passed = run.metrics["epochs"] * min(1_000_000, run.metrics["rows"]["train"])
+    print(
+        f"{seconds:.0f} s, of these {run.seconds:.0f} s of training at "
+        f"{passed / run.seconds:,.0f} rows/s; memory of the process {peak() / 1e3:.2f} GB; "
+        f"{run.metrics['rows']}, {run.metrics['epochs']} epochs",
+        flush=True,
+    )
+
+
+def child(path: Path, memory: str, steps: int, kill_after: float | None = None) -> None:
+    """Run `train` in a process of its own; kill it after some seconds, where asked."""
+    command = [sys.executable, __file__, "--steps", str(steps), "--inner", str(path), memory]
+    process = subprocess.Popen(command)
+    try:
+        process.wait(kill_after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def from_disk(place: Path, rows: int, steps: int) -> None:
+    """Compare a training from disk with one in memory, and with one that is killed."""
+    big, small = place / "big", place / "small.parquet"
+    begun = time.perf_counter()
+    big.mkdir()
+    make(big / "part-00.parquet", min(rows, PART))
+    # Further parts are copies: to draw new rows would take longer than to train on them.
+    for part in range(1, round(rows / PART)):
+        shutil.copyfile(big / "part-00.parquet", big / f"part-{part:02}.parquet")
+    size = sum(file.stat().st_size for file in big.iterdir()) / 1e9
+    seconds = time.perf_counter() - begun
+    print(f"{rows:,} rows of 12 columns, {size:.2f} GB of Parquet, made in {seconds:.0f} s")
+    print("from disk:  ", end="", flush=True)
+    child(big, "1 GB" if rows * 144 > 1e9 else "100 MB", steps)
+    make(small, 1_450_000)
+    print("in memory:  ", end="", flush=True)
+    child(small, "8 GB", steps)
+    # The bits of a shorter training: of the small table, read from disk too.
+    print("small, from disk:  ", end="", flush=True)
+    child(small, "20 MB", steps // 4)
+    whole = (place / "run-small-20MB").rename(place / "whole")
+    for seconds in (30, 60, None):
+        child(small, "20 MB", steps // 4, seconds)
+    killed = place / "run-small-20MB"
+    files = ("model.safetensors", "history.csv", "predictions.csv", "metrics.json")
+    same = all((whole / name).read_bytes() == (killed / name).read_bytes() for name in files)
+    print(f"after kill -9: {'the same bits' if same else 'OTHER BITS'}", flush=True)
+
+
+def from_csv(place: Path, gigabytes: float) -> None:
+    """Compare the time from a CSV file to features with that to a frame of polars and pandas."""
+    path = place / "table.csv"
+    make(path, int(gigabytes * 4.9e6), "csv")
+    print(f"CSV of {path.stat().st_size / 1e9:.2f} GB", flush=True)
+    ways = {
+        "polycera, to features": "from polycera.tabular.prepare import prepare\n"
+        "from polycera.runs import Data\n"
+        f"p = prepare({str(path)!r}, {TASKS}, Data()); p.encoded_rows(p.parts.train)",
+        "polars, to a frame": f"import polars; polars.read_csv({str(path)!r})",
+        "pandas, to a frame": f"import pandas; pandas.read_csv({str(path)!r})",
+    }
+    for name, code in ways.items():
+        begun = time.perf_counter()
+        measured = f"{code}\nimport resource\nprint(resource.getrusage(0).ru_maxrss / 1e6)"
+        done = subprocess.run([sys.executable, "-c", measured], capture_output=True, text=True)
+        seconds, answer = time.perf_counter() - begun, done.stdout.split()
+        print(f"{name}: {seconds:.0f} s, {answer[-1][:4] if answer else '?'} GB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--predict", type=int, default=100_000, help="rows to predict")
+    parser.add_argument("--disk", type=float, help="rows of a Parquet table that is read from disk")
+    parser.add_argument("--csv", type=float, help="GB of a CSV file that is read")
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of the training from disk")
+    parser.add_argument("--folder", type=Path, help="where files are made; they are removed again")
+    parser.add_argument("--inner", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")
+    if options.inner is not None:
+        return train(Path(options.inner[0]), options.inner[1], options.steps)
+    if options.disk is not None or options.csv is not None:
+        with tempfile.TemporaryDirectory(dir=options.folder) as place:
+            if options.disk is not None:
+                from_disk(Path(place), int(options.disk), options.steps)
+            if options.csv is not None:
+                from_csv(Path(place), options.csv)
+        return None
     import polycera as pc
 
     frame, new = table(options.rows), table(options.predict).filter(regex="^x")

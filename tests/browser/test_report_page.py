@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     out = tmp_path_factory.mktemp("runs") / "real"
     # an epoch is as short as it gets, so that there are many to choose from
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("polycera.tabular.recipe.EPOCH", 20)
+        patch.setattr("polycera.tabular.step_plan.EPOCH", 20)
         network = {"width": 16, "members": 5}
         return pc.fit(
             table,

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 import polycera_cli
-from polycera.tabular import recipe
+from polycera.tabular import step_plan
 
 pytestmark = pytest.mark.nobackend
 
@@ -101,7 +101,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if target.exists():
             link.symlink_to(target)
     monkeypatch.chdir(here)
-    monkeypatch.setattr(recipe, "LONGEST", (FEW_STEPS, FEW_STEPS))
+    monkeypatch.setattr(step_plan, "LONGEST", (FEW_STEPS, FEW_STEPS))
     return here
 
 
