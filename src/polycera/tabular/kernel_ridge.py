@@ -487,12 +487,18 @@ def _solve_alike(
     predictions, inner = np.empty_like(standard), np.empty((len(errors.basis.values), len(owner)))
     # Computed again, for the columns of one penalty at a time: storing the predictions of all
     # penalties would take many times the memory.
-    for penalty in np.unique(chosen):
-        columns = np.flatnonzero(chosen == penalty)
+    by_penalty = [(penalty, np.flatnonzero(chosen == penalty)) for penalty in np.unique(chosen)]
+    for penalty, columns in by_penalty:
         penalised = errors.basis.penalised(
-            PENALTIES[penalty : penalty + 1], scaled[:, columns], blocks
+            PENALTIES[penalty : penalty + 1], scaled[:, columns], blocks, by_fold=False
         )
         predictions[:, columns], inner[:, columns] = penalised.left_out[:, 0], penalised.inner[:, 0]
+    if blocks is not None and (gaps := np.isnan(scaled).any(axis=0)).any():
+        # For all penalties together, because each fold needs a decomposition.
+        with_gaps = [(PENALTIES[[p]], columns[gaps[columns]]) for p, columns in by_penalty]
+        unseen = errors.basis.unseen_by_fold(scaled, with_gaps, blocks.fold)
+        for (_, columns), values in zip(with_gaps, unseen, strict=True):
+            predictions[:, columns] = values[:, 0]
     if root is not None:
         predictions /= root[:, None]
     return RidgeSolution(
@@ -636,13 +642,18 @@ class Basis:
         return replace(basis, back=back @ basis.back, weights=weights)
 
     def penalised(
-        self, penalties: Array, standard: Array, blocks: Blocks | None = None
+        self,
+        penalties: Array,
+        standard: Array,
+        blocks: Blocks | None = None,
+        by_fold: bool = True,
     ) -> Penalised:
         """Solve for columns [n, columns], NaN where labels are missing, with each penalty [p].
 
         Without blocks, a row's leverage beside missing labels is that of all rows, with the penalty
         scaled by the share of known labels. With blocks that would let a group answer for itself,
-        so columns with missing labels leave out whole folds and are solved anew for each.
+        so columns with missing labels leave out whole folds and are solved anew for each; without
+        `by_fold` they are not, and their errors and predictions are 0.
         """
         known = ~np.isnan(standard)
         y = np.where(known, standard, 0.0)
@@ -656,15 +667,16 @@ class Basis:
             unseen = np.where(known[:, None], y[:, None] - errors, predictions)
         else:
             complete = known.all(axis=0)
-            unseen = np.empty_like(predictions)
+            unseen = np.zeros_like(predictions)
             residuals = (y[:, None] - predictions)[:, :, complete]
             unseen[:, :, complete] = y[:, None, complete] - left_out.errors(
                 self.vectors, self.values, penalties, residuals, blocks.group
             )
-            if not complete.all():
-                unseen[:, :, ~complete] = self._by_fold(
-                    penalties, standard[:, ~complete], blocks.fold
-                )
+            if by_fold and not complete.all():
+                gaps = np.flatnonzero(~complete)
+                unseen[:, :, gaps] = self.unseen_by_fold(
+                    standard, [(penalties, gaps)], blocks.fold
+                )[0]
             errors = np.where(known[:, None], y[:, None] - unseen, 0.0)
         error = (errors**2).sum(axis=0) / self._total(known)
         return Penalised(error, unseen, self._inner(penalties, weights))
@@ -705,19 +717,31 @@ class Basis:
             predictions = predicted(weights)
         return weights, predictions
 
-    def _by_fold(self, penalties: Array, standard: Array, fold: Any) -> Array:
-        """Return predictions [n, p, columns] for each fold from the labels of all others."""
+    def unseen_by_fold(
+        self, standard: Array, jobs: list[tuple[Array, Array]], fold: Any
+    ) -> list[Array]:
+        """Return predictions [n, p, columns] for each fold from the labels of all others.
+
+        Args:
+            standard: [n, columns], NaN where labels are missing.
+            jobs: penalties [p] and columns to solve for with them.
+            fold: of each row, [n].
+        """
         features = self.vectors * np.sqrt(self.values)
-        unseen = np.zeros((len(standard), len(penalties), standard.shape[1]))
+        unseen = [np.zeros((len(standard), len(penalties), len(c))) for penalties, c in jobs]
         for one in np.unique(fold):
             held_out = fold == one
             if held_out.all():
                 break  # nothing to learn from: the mean, which is 0, is predicted
             basis = Basis.of_features(features[~held_out])
-            inner = basis._inner(penalties, basis._fitted(penalties, standard[~held_out])[0])
-            unseen[held_out] = (
-                features[held_out] @ (basis.back @ inner.reshape(len(basis.values), -1))
-            ).reshape(-1, *unseen.shape[1:])
+            towards = features[held_out] @ basis.back
+            for (penalties, columns), predictions in zip(jobs, unseen, strict=True):
+                if len(columns):
+                    weights = basis._fitted(penalties, standard[~held_out][:, columns])[0]
+                    inner = basis._inner(penalties, weights)
+                    predictions[held_out] = (towards @ inner.reshape(len(inner), -1)).reshape(
+                        -1, *inner.shape[1:]
+                    )
         return unseen
 
     def _total(self, known: Array) -> Array:

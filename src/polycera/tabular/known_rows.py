@@ -54,7 +54,9 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
     if _folds_of(run) > 1:
         counted_rows = [f"{trained_on} trained and validated it, in folds"]
     else:
-        counted_rows = [f"{counts[0]} trained it", f"{counts[1]} validated it"]
+        # With a time the members go on with the validation rows.
+        later = " and trained it later" if run.spec.data.parts.time is not None else ""
+        counted_rows = [f"{counts[0]} trained it", f"{counts[1]} validated it{later}"]
     counted_rows += [f"{counts[2]} are its test rows"] if counts[2] else []
     lead = (
         f"The run was trained on {called}: of its {len(rows)} rows"

@@ -277,7 +277,7 @@ def train(
     # Before the members learn from these rows.
     raw_validation = raw_outputs(model, validation_rows[0])
     if go_on:
-        _go_on(model, training_rows, validation_rows, steps, training, watching, seed)
+        learn_from_all(model, training_rows, validation_rows, steps, training, watching, seed)
         if nonfinite.first_of(model.weights) is not None:
             return TrainingResult(history, None)
     return TrainingResult(
@@ -296,7 +296,7 @@ def train(
     )
 
 
-def _go_on(
+def learn_from_all(
     model: Model,
     training_rows: blend.Rows,
     validation_rows: blend.Rows,
