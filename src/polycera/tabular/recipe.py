@@ -62,8 +62,8 @@ def completed(spec: Spec, encoder: Encoder, parts: Split, *, streams: bool = Fal
         spec: the spec. It gets no folds where it has its own validation rows or balances gradients.
         encoder: of the table.
         parts: its rows.
-        streams: whether the training rows are larger than memory. There are no folds and no
-            landmarks then, whatever the number of rows that are held in memory.
+        streams: whether the training rows are larger than memory. There are no folds then and,
+            unless asked for, no landmarks, whatever the number of rows that are held in memory.
 
     Raises:
         InputError: for folds that conflict with the rest of the spec.
@@ -71,11 +71,10 @@ def completed(spec: Spec, encoder: Encoder, parts: Split, *, streams: bool = Fal
     rows, network = len(parts.train) + len(parts.validation), spec.network
     number_columns, part_options = len(encoder.numbers.columns), spec.data.parts
     small = rows <= SMALL and not streams
-    if streams and ((network.folds or 1) > 1 or network.landmarks):
+    if streams and (network.folds or 1) > 1:
         raise InputError(
-            f"The network has {network.folds or 1} folds and {network.landmarks or 0} landmarks, "
-            "and the table does not fit in memory: set network.folds to 1 and network.landmarks to "
-            "0, or allow it more memory."
+            f"The network has {network.folds} folds, and the table does not fit in memory, where "
+            "folds are made: set network.folds to 1 (--folds 1), or allow more memory (--memory)."
         )
     folds_allowed = (
         part_options.column is None
