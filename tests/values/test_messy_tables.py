@@ -253,6 +253,15 @@ CASES = {
         {"plan": {"role": "category", "levels": ["a", "b"]}},
         {"left": YES_NO},
     ),
+    "a scale that everybody knows": Case(
+        {"x": NUMBERS, "risk": cycle("medium", "low", "high"), "size": cycle("L", "S", "M", "XL")},
+        {},
+        {
+            "risk": {"kind": "ordinal", "classes": ["low", "medium", "high"]},
+            "size": {"kind": "ordinal", "classes": ["S", "M", "L", "XL"]},
+        },
+        {"risk": "ordinal", "size": "ordinal"},
+    ),
 }
 
 
