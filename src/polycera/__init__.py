@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from polycera import layers as layers
     from polycera.errors import InputError as InputError
     from polycera.errors import PolyceraError as PolyceraError
+    from polycera.estimators import MultiStratifiedKFold as MultiStratifiedKFold
     from polycera.estimators import PolyceraClassifier as PolyceraClassifier
     from polycera.estimators import PolyceraEstimator as PolyceraEstimator
     from polycera.estimators import PolyceraRegressor as PolyceraRegressor
+    from polycera.estimators import scorer as scorer
     from polycera.experiments.compare_separate import compare_separate as compare_separate
     from polycera.experiments.compare_weightings import compare_weightings as compare_weightings
     from polycera.inspection.inspect_table import inspect as inspect
@@ -105,8 +107,14 @@ PLACES = {
 }
 """Maps each public name to its module, which is imported when the name is first used."""
 
-ESTIMATORS = ("PolyceraClassifier", "PolyceraEstimator", "PolyceraRegressor")
-"""Names the scikit-learn estimators.
+ESTIMATORS = (
+    "MultiStratifiedKFold",
+    "PolyceraClassifier",
+    "PolyceraEstimator",
+    "PolyceraRegressor",
+    "scorer",
+)
+"""Names what belongs to scikit-learn: estimators, a scorer, a splitter.
 
 They are not in `__all__`: `from polycera import *` would import all of scikit-learn.
 """

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, app
-from polycera_cli.name_values import missing_words, orders, pairs, targets
+from polycera_cli.name_values import columns_by_task, missing_words, orders, pairs, targets
 from polycera_cli.output import need_output, print_json, printable, say
 from polycera_cli.package import package
 
@@ -22,6 +22,7 @@ def inspect(
     kind: Names = None,
     column: Names = None,
     exclude: Names = None,
+    sample_weight: Names = None,
     validation: float = 0.15,
     test: float = 0.15,
     split: str | None = None,
@@ -49,6 +50,8 @@ def inspect(
         NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
     exclude
         A column to leave out.
+    sample_weight
+        A column of weights of the rows, never an input; TASK=COLUMN for one task, repeat it for several.
     validation
         Share of the rows used to stop the training.
     test
@@ -80,6 +83,7 @@ def inspect(
         targets(target or [], pairs(kind, "--kind")) or None,
         columns=pairs(column, "--column"),
         exclude=exclude or (),
+        sample_weight=columns_by_task(sample_weight, "--sample-weight"),
         validation=validation,
         test=test,
         split=split,

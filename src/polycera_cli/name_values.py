@@ -74,3 +74,60 @@ def _listed(text: str) -> list[str]:
     """Return the words between commas."""
     words = [word.strip() for word in text.split(",")]
     return [word for word in words if word]
+
+
+def columns_by_task(options: list[str] | None, flag: str) -> str | dict[str, str] | None:
+    """Return a column for all tasks, or task -> column; None without options.
+
+    Raises:
+        InputError: for a column for all tasks beside others.
+    """
+    from polycera.errors import InputError
+
+    if not options:
+        return None
+    if len(options) == 1 and "=" not in options[0]:
+        return options[0]
+    if common := [option for option in options if "=" not in option]:
+        raise InputError(
+            f"{flag} takes one COLUMN for all tasks, or TASK=COLUMN for each task; got "
+            f"{common[0]!r} beside others."
+        )
+    return pairs(options, flag)
+
+
+def class_weights(options: list[str] | None, flag: str) -> dict[str, Any]:
+    """Return task -> "balanced", or label -> number, from TASK=balanced or TASK=LABEL:NUMBER,...
+
+    Raises:
+        InputError: for anything else.
+    """
+    from polycera.errors import InputError
+
+    weights: dict[str, Any] = {}
+    for option in options or []:
+        task, equals, value = option.partition("=")
+        if not equals or not task or not value:
+            raise InputError(
+                f"{flag} takes TASK=balanced or TASK=LABEL:NUMBER,LABEL:NUMBER, got {option!r}."
+            )
+        weights[task] = value if ":" not in value else _numbers_by_label(value, option, flag)
+    return weights
+
+
+def _numbers_by_label(text: str, option: str, flag: str) -> dict[str, float]:
+    """Return label -> number from LABEL:NUMBER,LABEL:NUMBER."""
+    from polycera.errors import InputError
+
+    numbers_by_label = {}
+    for part in text.split(","):
+        label, colon, number = part.rpartition(":")
+        try:
+            numbers_by_label[label] = float(number)
+        except ValueError:
+            colon = ""
+        if not colon or not label:
+            raise InputError(
+                f"{flag} takes TASK=balanced or TASK=LABEL:NUMBER,LABEL:NUMBER, got {option!r}."
+            )
+    return numbers_by_label

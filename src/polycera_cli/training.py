@@ -11,7 +11,15 @@ from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, Out, Place, RunPlace, app
 from polycera_cli.customers import ROWS, TARGETS, customers
-from polycera_cli.name_values import missing_words, numbers, orders, pairs, targets
+from polycera_cli.name_values import (
+    class_weights,
+    columns_by_task,
+    missing_words,
+    numbers,
+    orders,
+    pairs,
+    targets,
+)
 from polycera_cli.output import epochs, print_json, reached, say, settings, written
 from polycera_cli.package import as_the_run_began, check_lock, package
 from polycera_cli.verifying import note_damage
@@ -28,6 +36,8 @@ def fit(
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
     column: Names = None,
     exclude: Names = None,
+    sample_weight: Names = None,
+    class_weight: Names = None,
     out: RunPlace = None,
     spec: Path | None = None,
     validation: float = 0.15,
@@ -76,6 +86,10 @@ def fit(
         NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
     exclude
         A column to leave out.
+    sample_weight
+        A column of weights of the rows, never an input; TASK=COLUMN for one task, repeat it for several.
+    class_weight
+        TASK=balanced, or TASK=LABEL:NUMBER,LABEL:NUMBER: factors of the loss of the rows of a class; repeat it for several tasks.
     out
         The run folder; default runs/<name of the file>-<number>; or an address (s3://bucket/name).
     spec
@@ -166,6 +180,8 @@ def fit(
         spec=spec,
         columns=pairs(column, "--column"),
         exclude=exclude or (),
+        sample_weight=columns_by_task(sample_weight, "--sample-weight"),
+        class_weight=class_weights(class_weight, "--class-weight"),
         validation=validation,
         test=test,
         split=split,

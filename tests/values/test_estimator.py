@@ -33,8 +33,15 @@ SMALL: dict[str, Any] = dict(width=16, depth=1, max_steps=50, learning_rate=0.03
 STEPS = 5
 """Of a fit that a check of conventions makes: it looks at what is raised, kept and returned."""
 
-EXPECTED: dict[str, str] = {}
-"""Checks of scikit-learn that are expected to fail, with the reason of each. There is none."""
+REPEATED = (
+    "the losses, metrics and least squares of a row of weight 2 are those of two rows, but other "
+    "numbers of rows are drawn into other batches and parts"
+)
+EXPECTED: dict[str, str] = {
+    "check_sample_weight_equivalence_on_dense_data": REPEATED,
+    "check_sample_weight_equivalence_on_sparse_data": REPEATED,
+}
+"""Checks of scikit-learn that are expected to fail, with the reason of each."""
 
 ESSENTIAL = {
     "check_classifiers_train",

@@ -14,7 +14,17 @@ from polycera.data.table import Table
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 Role: TypeAlias = Literal[
-    "number", "category", "boolean", "date", "id", "constant", "text", "group", "time", "ignore"
+    "number",
+    "category",
+    "boolean",
+    "date",
+    "id",
+    "constant",
+    "text",
+    "group",
+    "time",
+    "weight",
+    "ignore",
 ]
 """What a column is used for."""
 ROLES: tuple[str, ...] = get_args(Role)

@@ -14,11 +14,13 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from polycera import renamed
-from polycera.data import Table
+from polycera.data import Table, columns_of
 from polycera.data.column import kind_of
 from polycera.errors import UnknownName
 from polycera.estimators.feature_table import table_of
+from polycera.estimators.row_metadata import free_name, weights_by_output
 from polycera.runs import Data, Network, Parts, Spec, Training, checked
+from polycera.tabular import row_weights
 from polycera.tabular.in_memory import FittedNetwork, learn
 from polycera.tabular.prepare import prepare
 from polycera.tasks import Task
@@ -106,21 +108,38 @@ class Learner(BaseEstimator):
         check_is_fitted(self)
         return self.learned_.history
 
-    def _learn(self, X: Table, y: Mapping[str, Any], targets: Sequence[Any]) -> None:
+    def _learn(
+        self,
+        X: Table,
+        y: Mapping[str, Any],
+        targets: Sequence[Any],
+        sample_weight: Any = None,
+        groups: Any = None,
+        class_weight: Mapping[TaskName, Any] | None = None,
+    ) -> None:
         """Train the network and keep it in `learned_`.
 
         Args:
             X: columns of the inputs.
             y: name -> labels [n]; no name is the name of a column of X.
             targets: targets in a form that `polycera.data.tasks_for` takes.
+            sample_weight: as `fit` takes it.
+            groups: group of each row, [n], or None.
+            class_weight: task -> its class weights, for those whose tasks do not have them.
         """
         for values in y.values():
             check_consistent_length(X[X.names[0]], values)
-        spec = self._spec(X)
-        prepared = prepare(
-            {**{name: X[name] for name in X.names}, **y}, targets, spec.data, seed=spec.seed
-        )
-        prepared = dataclasses.replace(prepared, tasks=self._weighted(prepared.tasks))
+        columns = {**{name: X[name] for name in X.names}, **y}
+        weight_columns = _add_weights(columns, sample_weight, list(y), X.rows, targets)
+        group_column = None
+        if groups is not None:
+            check_consistent_length(X[X.names[0]], groups)
+            group_column = free_name("groups", list(columns))
+            columns[group_column] = np.asarray(groups)
+        spec = self._spec(X, weight_columns, group_column)
+        prepared = prepare(columns, targets, spec.data, seed=spec.seed)
+        tasks = row_weights.with_class_weights(self._weighted(prepared.tasks), class_weight or {})
+        prepared = dataclasses.replace(prepared, tasks=prepared.resolved(tasks))
         # An estimator has no argument to exclude a column: the hint is to leave it out of X.
         for sentence in prepared.warnings:
             warnings.warn(
@@ -129,17 +148,21 @@ class Learner(BaseEstimator):
             )
         self.learned_ = learn(prepared, spec, progress=bool(self.verbose))
 
-    def _spec(self, X: Table) -> Spec:
-        """Return the parameters as a spec.
+    def _spec(self, X: Table, sample_weight: Any = None, groups: str | None = None) -> Spec:
+        """Return the parameters as a spec, with the columns of sample weights and groups.
 
         Columns of numbers get the role "number", whatever their values and names look like.
         """
         roles = {name: "number" for name in X.names if kind_of(X[name]) == "number"}
-        parts = Parts(validation=self.validation, test=0.0)
+        parts = Parts(validation=self.validation, test=0.0, groups=groups)
         return checked(
             Spec(
                 tasks=[],
-                data=Data(columns=roles | dict(self.columns or {}), parts=parts),
+                data=Data(
+                    columns=roles | dict(self.columns or {}),
+                    sample_weight=sample_weight,
+                    parts=parts,
+                ),
                 network=Network(**self._fit_inputs(Network)),
                 training=Training(**self._fit_inputs(Training)),
                 seed=_seed(self.random_state),
@@ -178,6 +201,39 @@ class Learner(BaseEstimator):
         """Return the predictions [n, p] of each task."""
         table = self._table(X)
         return self.learned_.predict(table)
+
+
+def _add_weights(
+    columns: dict[str, Any],
+    sample_weight: Any,
+    names: Sequence[str],
+    rows: int,
+    targets: Sequence[Any],
+) -> Any:
+    """Add columns of sample weights to a table; return them as `data.sample_weight` of a spec."""
+    weights = weights_by_output(sample_weight, rows, names)
+    if weights is None:
+        return None
+    if not isinstance(weights, dict):
+        column = free_name("sample_weight", list(columns))
+        columns[column] = weights
+        return column
+    chosen: dict[str, str] = {}
+    for name, values in weights.items():
+        column = free_name(f"sample_weight of {name}", list(columns))
+        columns[column] = values
+        chosen[_task_of(name, targets)] = column
+    return chosen
+
+
+def _task_of(column: str, targets: Sequence[Any]) -> TaskName:
+    """Return the task to which a column of y belongs: itself, or that of several columns."""
+    for target in targets:
+        pairs = target.items() if isinstance(target, Mapping) else ()
+        for name, wish in pairs:
+            if column in columns_of(name, wish) and name != column:
+                return name
+    return column
 
 
 def _seed(random_state: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from polycera import renamed
+from polycera.errors import UnknownName
 from polycera.estimators.base import Learner
 from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import complete_labels, names_of
@@ -51,6 +52,8 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             `polycera methods`.
         loss_weights: output -> factor of its loss; 1 for outputs that are not named. Outputs have
             the names of y's columns, or y0, y1, ... where y has none.
+        class_weight: output -> "balanced", or {label: weight}; for a single column of y also
+            without its name. It multiplies the loss of the rows of a class and is in no metric.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
         validation: share of the rows that are validation rows, whose score stops the training; 0
@@ -97,12 +100,14 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         weighting: Any = None,
         balancing: Any = None,
         loss_weights: Mapping[str, float] | None = None,
+        class_weight: Any = None,
         columns: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
         self.threshold = threshold
+        self.class_weight = class_weight
         super().__init__(
             width=width,
             depth=depth,
@@ -127,13 +132,16 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Self:
         """Train the network.
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
             y: classes of any type, [n] or [n, outputs]; or 0 and 1 for each label, [n, labels],
                 which may be sparse.
+            sample_weight: weights of the rows: [n]; or for each output, [n, outputs] or a dict of
+                its name to [n]. They weigh what is fitted and what validates.
+            groups: group of each row, [n]; no group is divided among training and validation rows.
 
         Returns:
             the estimator itself.
@@ -153,17 +161,30 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             np.searchsorted(column_classes, column)
             for column_classes, column in zip(classes, columns, strict=True)
         ]
+        class_weights = self._class_weights(names)
         tasks = [
-            _task(name, len(column_classes))
+            _task(name, column_classes, class_weights.get(name))
             for name, column_classes in zip(names, classes, strict=True)
         ]
-        self._learn(table, dict(zip(names, codes, strict=True)), tasks)
+        self._learn(table, dict(zip(names, codes, strict=True)), tasks, sample_weight, groups)
         self._classes, self._dtype, self.n_outputs_ = classes, labels.dtype, len(names)
         if self._multilabel:
             self.classes_ = np.arange(len(names))
         else:
             self.classes_ = classes if len(names) > 1 else classes[0]
         return self
+
+    def _class_weights(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """Return the class weights by output; a single output may leave out its name."""
+        given: Any = self.class_weight or {}
+        if len(names) == 1 and not (isinstance(given, Mapping) and names[0] in given):
+            return {names[0]: given or None}
+        if isinstance(given, str):
+            return dict.fromkeys(names, given)
+        for name in given:
+            if name not in names:
+                raise UnknownName("output in class_weight:", str(name), names)
+        return dict(given)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted class: [n], or [n, outputs] for several columns of y."""
@@ -219,9 +240,19 @@ def _is_label(column: np.ndarray) -> bool:
     return column.dtype.kind in "biuf" and bool(np.isin(column, (0, 1)).all())
 
 
-def _task(name: str, classes: int) -> Task:
-    """Return the task for a number of classes."""
-    return Binary(name) if classes <= 2 else Multiclass(name, classes)
+def _task(name: str, classes: np.ndarray, class_weight: Any) -> Task:
+    """Return the task for these classes, which it learns as 0, 1, ..."""
+    weights = class_weight
+    if isinstance(class_weight, Mapping):
+        # By the user's classes here, by their indices in the task.
+        known = classes.tolist()
+        weights = {
+            known.index(label) if label in known else str(label): value
+            for label, value in class_weight.items()
+        }
+    if len(classes) <= 2:
+        return Binary(name, class_weight=weights)
+    return Multiclass(name, len(classes), class_weight=weights)
 
 
 def _chosen(task: Task, values: Array, at: Array | None, classes: int) -> np.ndarray:

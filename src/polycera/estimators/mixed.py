@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -14,9 +14,13 @@ from polycera.errors import InputError, UnknownName, listing
 from polycera.estimators.base import Learner
 from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import form_of, in_form, is_named, labels_of
+from polycera.estimators.row_metadata import weights_by_output
 from polycera.tasks import Binary, Multiclass, Multilabel, Quantile, Task
 from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
+
+if TYPE_CHECKING:
+    from polycera.model.scores import Score
 
 
 class PolyceraEstimator(Learner):
@@ -50,6 +54,8 @@ class PolyceraEstimator(Learner):
         weighting, balancing: methods by name, or mappings of `name` and hyperparameters; see
             `polycera methods`.
         loss_weights: task -> factor of its loss, in place of the task's own weight (1).
+        class_weight: task -> "balanced", or {label: weight}: factors of the loss of the rows of a
+            class, which are in no metric.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
         validation: share of the rows that are validation rows, whose score stops the training and
@@ -106,6 +112,7 @@ class PolyceraEstimator(Learner):
         weighting: Any = None,
         balancing: Any = None,
         loss_weights: Mapping[str, float] | None = None,
+        class_weight: Mapping[str, Any] | None = None,
         columns: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
@@ -113,6 +120,7 @@ class PolyceraEstimator(Learner):
     ) -> None:
         self.tasks = tasks
         self.threshold = threshold
+        self.class_weight = class_weight
         self.score_weights = score_weights
         super().__init__(
             width=width,
@@ -133,13 +141,16 @@ class PolyceraEstimator(Learner):
             verbose=verbose,
         )
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Self:
         """Train the network.
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
             y: labels, as a data frame, a dict of name to [n], a matrix [n, outputs] or one column
                 [n].
+            sample_weight: weights of the rows: [n]; or for each output, [n, outputs] or a dict of
+                its name to [n]. They weigh what is fitted and what validates.
+            groups: group of each row, [n]; no group is divided among training and validation rows.
 
         Returns:
             the estimator itself.
@@ -155,6 +166,9 @@ class PolyceraEstimator(Learner):
             table,
             {name: labels[name] for name in labels.names},
             _targets_of(self.tasks, labels.names),
+            sample_weight,
+            groups,
+            self.class_weight,
         )
         self._names, self.n_outputs_, self._like = labels.names, len(labels.names), form_of(y)
         self.tasks_ = self.learned_.tasks
@@ -203,7 +217,7 @@ class PolyceraEstimator(Learner):
             task.name: predictions[task.name] for task in self.tasks_ if isinstance(task, Quantile)
         }
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the joint score: the weighted mean of the tasks' skills.
 
         It is 0 for a constant prediction and 1 for a perfect one.
@@ -211,7 +225,35 @@ class PolyceraEstimator(Learner):
         Args:
             X: as for `predict`.
             y: as for `fit`; labels may be missing.
+            sample_weight: weights of the rows, as for `fit`, or None.
         """
+        table, weights = self._labelled(X, y, sample_weight)
+        return self.learned_.skill(table, weights)
+
+    def task_score(
+        self, X: Any, y: Any, task: TaskName, metric: str, sample_weight: Any = None
+    ) -> Score:
+        """Return one metric of one task with its direction.
+
+        Metrics of predicted classes are those at the decision threshold of the task.
+
+        Args:
+            X: as for `predict`.
+            y: as for `fit`; labels may be missing.
+            task: name of a task.
+            metric: any metric of the task's kind.
+            sample_weight: weights of the rows, as for `fit`, or None.
+
+        Raises:
+            UnknownName: for a task or metric that does not exist.
+        """
+        table, weights = self._labelled(X, y, sample_weight)
+        return self.learned_.score_of(table, task, metric, weights)
+
+    def _labelled(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Table, dict[TaskName, Array] | None]:
+        """Return a table of features and labels, and the sample weights of its tasks."""
         table = self._table(X)
         labels = labels_of(y, table.names)
         names = labels.names if is_named(y) else self._names
@@ -224,9 +266,18 @@ class PolyceraEstimator(Learner):
                 raise UnknownName("column of y:", name, self._names)
         check_consistent_length(table[table.names[0]], labels[labels.names[0]])
         named_labels = zip(names, (labels[name] for name in labels.names), strict=True)
-        return self.learned_.skill(
-            Table([*((name, table[name]) for name in table.names), *named_labels])
-        )
+        weights = weights_by_output(sample_weight, table.rows, names)
+        by_task: dict[TaskName, Array] | None = None
+        if isinstance(weights, dict):
+            owner = {
+                column: task.name for task in self.tasks_ for column in columns_of(task.name, task)
+            }
+            ones = np.ones(table.rows)
+            by_task = {task.name: ones for task in self.tasks_}
+            by_task |= {owner[name]: values for name, values in weights.items()}
+        elif weights is not None:
+            by_task = {task.name: weights for task in self.tasks_}
+        return Table([*((name, table[name]) for name in table.names), *named_labels]), by_task
 
 
 def _targets_of(tasks: Any, names: Sequence[str]) -> list[Any]:

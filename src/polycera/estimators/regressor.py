@@ -60,12 +60,15 @@ class PolyceraRegressor(RegressorMixin, Learner):
 
     n_outputs_: int
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Self:
         """Train the network.
 
         Args:
             X: matrix, sparse matrix or data frame, [n, k].
             y: numbers, [n] or [n, outputs].
+            sample_weight: weights of the rows: [n]; or for each output, [n, outputs] or a dict of
+                its name to [n]. They weigh what is fitted and what validates.
+            groups: group of each row, [n]; no group is divided among training and validation rows.
 
         Returns:
             the estimator itself.
@@ -75,7 +78,11 @@ class PolyceraRegressor(RegressorMixin, Learner):
         values = values[:, None] if values.ndim == 1 else values
         names = names_of(y, values.shape[1], table.names)
         self._learn(
-            table, dict(zip(names, values.T, strict=True)), [dict.fromkeys(names, "regression")]
+            table,
+            dict(zip(names, values.T, strict=True)),
+            [dict.fromkeys(names, "regression")],
+            sample_weight,
+            groups,
         )
         self.n_outputs_ = len(names)
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,11 @@ class Calibration:
 
 
 def calibration(
-    layout: Layout, truth: Mapping[TaskName, Array], raw: Array, groups: np.ndarray | None = None
+    layout: Layout,
+    truth: Mapping[TaskName, Array],
+    raw: Array,
+    groups: np.ndarray | None = None,
+    weights: Array | None = None,
 ) -> Calibration:
     """Return a scale and a shift for every output column, chosen by cross-validation.
 
@@ -101,6 +106,8 @@ def calibration(
             network.
         raw: raw outputs of the network for these rows, before any link, [n, output columns].
         groups: the group of each row, any values, [n]; None where each row is its own group.
+        weights: sample weights times class weights of each output column, [n, output columns];
+            None where all labels count the same.
 
     Returns:
         scale and shift; they are 1 and 0 for output columns of other kinds (regression, proportion,
@@ -127,6 +134,7 @@ def calibration(
         raw[used_rows],
         {name: np.asarray(y, "float64")[used_rows] for name, y in truth.items()},
     )
+    weights = None if weights is None else weights[used_rows]
     group_of_each = np.arange(len(used_rows)) if groups is None else np.asarray(groups)[used_rows]
     of_row = np.unique(group_of_each, return_inverse=True)[1]
     scale, shift, before, after = np.ones(layout.units), np.zeros(layout.units), {}, {}
@@ -135,14 +143,19 @@ def calibration(
     y, z = _answers(layout, truth, len(raw)), raw[:, columns]
     fold = _folds(y, z, [_classes(group, truth, raw) for group in multiclass], of_row)
     if len(columns):
-        scale[columns], shift[columns], loss_before, loss_after = _of_labels(y, z, fold, of_row)
+        label_weights = None if weights is None else weights[:, columns]
+        scale[columns], shift[columns], loss_before, loss_after = _of_labels(
+            y, z, fold, of_row, label_weights
+        )
         owner, known = layout.owner[columns], np.isfinite(y) & np.isfinite(z)
+        if label_weights is not None:
+            known = known * label_weights
         for i, (name, task) in enumerate(layout.tasks.items()):
             if (task_columns := owner == i).any():
                 # the losses of an ordinal task's columns add up to that of its level, so the mean
                 # is per row, not per label
                 rows = (
-                    known[:, task_columns].any(axis=1).sum()
+                    known[:, task_columns].max(axis=1).sum()
                     if isinstance(task, Ordinal)
                     else known[:, task_columns].sum()
                 )
@@ -151,7 +164,7 @@ def calibration(
                     for log_losses in (loss_before, loss_after)
                 )
     for group in multiclass:
-        _of_group(group, truth, raw, fold, of_row, scale, before, after)
+        _of_group(group, truth, raw, fold, of_row, scale, before, after, weights)
     order = [name for name in layout.tasks if name in before]
     return Calibration(
         scale, shift, {name: before[name] for name in order}, {name: after[name] for name in order}
@@ -249,49 +262,69 @@ def _folds(
     return (rank % FOLDS)[of_row]
 
 
-def _training(fold: np.ndarray) -> Array:
-    """Return weights [folds + 1, n, 1] that leave out one fold each, and last none."""
-    return np.stack([*(fold != i for i in range(FOLDS)), np.ones(len(fold), bool)]).astype(
+def _training(fold: np.ndarray, weights: Array | None = None) -> Array:
+    """Return weights [folds + 1, n, 1 or labels] that leave out one fold each, and last none."""
+    used = np.stack([*(fold != i for i in range(FOLDS)), np.ones(len(fold), bool)]).astype(
         "float64"
     )[..., None]
+    return used if weights is None else used * weights
 
 
 def _of_labels(
-    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray
+    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray, weights: Array | None
 ) -> tuple[Array, Array, Array, Array]:
     """Return a, b [labels] and the log losses before and after calibration, [n, labels].
 
     The losses after are those of each row with the fit that left out its fold.
     """
-    base = _pooled(y, z, fold, of_row)
+    base = _pooled(y, z, fold, of_row, weights)
     # blocks of labels, to bound the memory of the weights of all folds
     step = max(1, CELLS // max((FOLDS + 1) * len(z), 1))
     parts = [
-        _single(y[:, i : i + step], z[:, i : i + step], fold, of_row, base)
+        _single(
+            y[:, i : i + step],
+            z[:, i : i + step],
+            fold,
+            of_row,
+            base,
+            None if weights is None else weights[:, i : i + step],
+        )
         for i in range(0, z.shape[1], step)
     ]
     a, b, after = (np.concatenate(values, axis=-1) for values in zip(*parts, strict=True))
-    return a, b, losses(y, z), after
+    return a, b, _times(losses(y, z), weights), after
 
 
-def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray) -> tuple[Array, Array]:
+def _times(values: Any, weights: Array | None) -> Any:
+    """Return values multiplied by weights that there may be none of."""
+    return values if weights is None else values * weights
+
+
+def _pooled(
+    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray, weights: Array | None
+) -> tuple[Array, Array]:
     """Return a and b of all labels together, [folds + 1, 1]; 1 and 0 where no change helps.
 
     Each of the first rows leaves out one fold; the last one is fitted to all rows.
     """
     used_rows = _spread(len(z), max(ROWS, CELLS // max((FOLDS + 1) * z.shape[1], 1)))
     y, z, fold, of_row = (rows[used_rows] for rows in (y, z, fold, of_row))
+    weights = None if weights is None else weights[used_rows]
     known = np.isfinite(y) & np.isfinite(z)
     ones, rows = y[known].sum(), np.asarray(known.any(axis=1))
     a, b = np.ones((FOLDS + 1, 1)), np.zeros((FOLDS + 1, 1))
     if z.shape[1] == 1 or rows.sum() < ROWS or min(ones, known.sum() - ones) < ANSWERS:
         return a, b
-    weight, loss = np.repeat(_training(fold), z.shape[1], axis=1), losses(y, z)
+    if weights is None:
+        weight = np.repeat(_training(fold), z.shape[1], axis=1)
+    else:
+        weight = _training(fold, weights).reshape(FOLDS + 1, -1, 1)
+    loss = _times(losses(y, z), weights)
     for shift in (False, True):
         new_a, new_b = platt(
             y.reshape(-1, 1), z.reshape(-1, 1), weight, strength=PRIOR, shift=shift
         )
-        new_loss = losses(y, new_a[fold] * z + new_b[fold])
+        new_loss = _times(losses(y, new_a[fold] * z + new_b[fold]), weights)
         # one gain for each row: the labels of a row are not independent
         gain = (loss - new_loss).sum(axis=1, keepdims=True)
         if _pays(gain, rows[:, None], of_row)[0]:
@@ -300,7 +333,12 @@ def _pooled(y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray) -> tuple[A
 
 
 def _single(
-    y: Array, z: Array, fold: np.ndarray, of_row: np.ndarray, base: tuple[Array, Array]
+    y: Array,
+    z: Array,
+    fold: np.ndarray,
+    of_row: np.ndarray,
+    base: tuple[Array, Array],
+    weights: Array | None,
 ) -> tuple[Array, Array, Array]:
     """Return a, b [labels] and the log losses on the folds left out, [n, labels].
 
@@ -310,10 +348,10 @@ def _single(
     ones = np.where(known, y, 0.0).sum(0)
     enough = (known.sum(0) >= ROWS) & (np.minimum(ones, known.sum(0) - ones) >= ANSWERS)
     a, b = (np.repeat(pooled, z.shape[1], axis=1) for pooled in base)
-    weight, loss = _training(fold), losses(y, a[fold] * z + b[fold])
+    weight, loss = _training(fold, weights), _times(losses(y, a[fold] * z + b[fold]), weights)
     for shift in (False, True):
         new_a, new_b = platt(y, z, weight, base, PRIOR, shift)
-        new_loss = losses(y, new_a[fold] * z + new_b[fold])
+        new_loss = _times(losses(y, new_a[fold] * z + new_b[fold]), weights)
         pays = enough & _pays(loss - new_loss, known, of_row)
         a, b, loss = (
             np.where(pays, new_a, a),
@@ -332,26 +370,37 @@ def _of_group(
     scale: Array,
     before: dict[TaskName, float | None],
     after: dict[TaskName, float | None],
+    weights: Array | None = None,
 ) -> None:
     """Fit one temperature to each multiclass task of the group; write results in place."""
     y, z = _classes(group, truth, raw)
     known = np.isfinite(y) & np.isfinite(z).all(-1)
+    size, first = group.task.units, group.raw_start
+    # All columns of a multiclass task have the weight of the row.
+    task_weights = (
+        None if weights is None else weights[:, first : first + size * len(group.tasks) : size]
+    )
     step = max(1, CELLS // max((FOLDS + 1) * len(z) * z.shape[-1], 1))
     parts = [
-        temperature(y[:, i : i + step], z[:, i : i + step], _training(fold), DOUBT)
+        temperature(
+            y[:, i : i + step],
+            z[:, i : i + step],
+            _training(fold, None if task_weights is None else task_weights[:, i : i + step]),
+            DOUBT,
+        )
         for i in range(0, len(group.tasks), step)
     ]
     a = np.concatenate(parts, axis=-1)
-    loss_before, new_loss = class_losses(y, z), class_losses(y, z, a[fold])
+    loss_before, new_loss = (
+        _times(each, task_weights) for each in (class_losses(y, z), class_losses(y, z, a[fold]))
+    )
     pays = np.asarray((known.sum(0) >= ROWS) & _pays(loss_before - new_loss, known, of_row))
     loss_after = np.where(pays, new_loss, loss_before)
-    size = group.task.units
-    scale[group.raw_start : group.raw_start + size * len(group.tasks)] = np.repeat(
-        np.where(pays, a[-1], 1.0), size
-    )
+    scale[first : first + size * len(group.tasks)] = np.repeat(np.where(pays, a[-1], 1.0), size)
+    counted = _times(known, task_weights)
     for i, task in enumerate(group.tasks):
         before[task.name], after[task.name] = (
-            _mean(log_losses[:, i].sum(), known[:, i].sum())
+            _mean(log_losses[:, i].sum(), counted[:, i].sum())
             for log_losses in (loss_before, loss_after)
         )
 
@@ -379,7 +428,7 @@ def _by_group(values: Array, of_row: np.ndarray) -> Array:
     return np.add.reduceat(values[order], starts, axis=0)
 
 
-def _mean(total: float, rows: int) -> float | None:
+def _mean(total: float, rows: float) -> float | None:
     """Return total / rows; None without rows."""
     return float(total / rows) if rows else None
 

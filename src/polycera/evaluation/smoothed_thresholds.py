@@ -21,7 +21,9 @@ EDGE = 1e-6
 """Probabilities are clipped to EDGE and 1 - EDGE, so that their logits are finite."""
 
 
-def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") -> ThresholdSearch:
+def smoothed_thresholds(
+    truth: Array, probability: Array, metric: str = "f1", weights: Array | None = None
+) -> ThresholdSearch:
     """Return the threshold that maximises the expected metric, label by label.
 
     The exact maximiser over few rows (`search_thresholds`) fits their noise. Here each label is
@@ -40,6 +42,7 @@ def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") ->
         truth: 1, 0, or NaN where a label is missing; [n, labels], all labels of one network.
         probability: probability of 1, [n, labels].
         metric: a name in `METRICS`.
+        weights: sample weights, [n, labels], of mean 1; None where every row counts once.
 
     Returns:
         `reached` and `half` are the metric on these rows with their unsmoothed labels, at the
@@ -58,35 +61,47 @@ def smoothed_thresholds(truth: Array, probability: Array, metric: str = "f1") ->
         array([0.5])
     """
     probability = np.asarray(probability, "float64")
+    if weights is not None:
+        # A row of weight 0 is as good as absent: no threshold lies next to its probability.
+        truth = np.where(weights > 0, truth, np.nan)
     share = probability.clip(EDGE, 1 - EDGE)
     logits = np.log(share) - np.log1p(-share)
-    around = _pooled(truth, logits)
+    around = _pooled(truth, logits, weights)
     # blocks of labels, to bound memory
     step = max(1, CELLS // max(4 * len(truth), 1))
-    parts = [
-        search_thresholds(
-            _softened(truth[:, i : i + step], logits[:, i : i + step], around),
-            probability[:, i : i + step],
-            metric,
-        )
-        for i in range(0, truth.shape[1], step)
-    ]
+    parts = []
+    for start in range(0, truth.shape[1], step):
+        columns = slice(start, start + step)
+        part_weights = None if weights is None else weights[:, columns]
+        softened = _softened(truth[:, columns], logits[:, columns], around, part_weights)
+        parts.append(search_thresholds(softened, probability[:, columns], metric, part_weights))
     value = np.concatenate([part.value for part in parts]) if parts else np.zeros(0)
-    return scored(truth, probability, value, metric)
+    return scored(truth, probability, value, metric, weights)
 
 
-def _pooled(truth: Array, logits: Array) -> tuple[float, float]:
+def _pooled(truth: Array, logits: Array, weights: Array | None) -> tuple[float, float]:
     """Return a and b of all labels together, from as many evenly spread rows as fit in memory."""
     stride = -(-truth.size // CELLS) or 1
-    a, b = platt(truth[::stride].reshape(-1, 1), logits[::stride].reshape(-1, 1), strength=POOLED)
+    pooled_weights = None if weights is None else weights[::stride].reshape(-1, 1)
+    a, b = platt(
+        truth[::stride].reshape(-1, 1),
+        logits[::stride].reshape(-1, 1),
+        pooled_weights,
+        strength=POOLED,
+    )
     return float(a[0]), float(b[0])
 
 
-def _softened(truth: Array, logits: Array, around: tuple[float, float]) -> Array:
+def _softened(
+    truth: Array, logits: Array, around: tuple[float, float], weights: Array | None
+) -> Array:
     """Return labels moved towards their probability of 1, [n, labels]; NaN where one is missing."""
-    a, b = platt(truth, logits, around=around, strength=PRIOR)
-    ones = np.nansum(truth, axis=0)
-    rarer = np.minimum(ones, np.isfinite(truth).sum(axis=0) - ones)
+    a, b = platt(truth, logits, weights, around=around, strength=PRIOR)
+    known, counted = np.isfinite(truth), truth
+    if weights is not None:
+        known, counted = known * weights, truth * weights
+    ones = np.nansum(counted, axis=0)
+    rarer = np.minimum(ones, known.sum(axis=0) - ones)
     trust = TRUSTED / (TRUSTED + rarer)
     return np.where(
         np.isfinite(truth), trust * sigmoid(a * logits + b) + (1 - trust) * truth, np.nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,7 +62,9 @@ class ThresholdSearch(NamedTuple):
     negatives: Array
 
 
-def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> ThresholdSearch:
+def search_thresholds(
+    truth: Array, probability: Array, metric: str = "f1", weights: Array | None = None
+) -> ThresholdSearch:
     """Return the exact maximiser over all thresholds, label by label.
 
     Predictions change only where a threshold passes a probability, so each split of the ranked rows
@@ -75,6 +77,7 @@ def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> T
             1; [n, labels].
         probability: probability of 1, [n, labels].
         metric: a name in `METRICS`.
+        weights: sample weights, [n, labels]; None where every row counts once.
 
     Raises:
         UnknownName: for another metric.
@@ -89,7 +92,12 @@ def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> T
     """
     formula, step = _formula(metric), max(1, CELLS // max(len(truth), 1))
     parts = [
-        _cuts(truth[:, start : start + step], probability[:, start : start + step], formula)
+        _cuts(
+            truth[:, start : start + step],
+            probability[:, start : start + step],
+            formula,
+            None if weights is None else weights[:, start : start + step],
+        )
         for start in range(0, truth.shape[1], step)
     ]
     return (
@@ -99,7 +107,13 @@ def search_thresholds(truth: Array, probability: Array, metric: str = "f1") -> T
     )
 
 
-def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -> ThresholdSearch:
+def scored(
+    truth: Array,
+    probability: Array,
+    value: Array,
+    metric: str = "f1",
+    weights: Array | None = None,
+) -> ThresholdSearch:
     """Return the metric at given thresholds, label by label.
 
     Args:
@@ -107,19 +121,21 @@ def scored(truth: Array, probability: Array, value: Array, metric: str = "f1") -
         probability: probability of 1, [n, labels].
         value: the thresholds, [labels].
         metric: a name in `METRICS`.
+        weights: sample weights, [n, labels]; None where every row counts once.
 
     Raises:
         UnknownName: for another metric.
     """
     formula = _formula(metric)
     known = np.isfinite(truth) & np.isfinite(probability)
-    ones = np.where(known, truth, 0.0)
-    positives = ones.sum(0)
-    negatives = known.sum(0) - positives
-    counts = [known & (probability >= threshold) for threshold in (value, HALF)]
+    labels = np.where(known, truth, 0.0)
+    counted = known if weights is None else known * weights
+    positives = _weighted(labels, weights).sum(0)
+    negatives = counted.sum(0) - positives
+    counts = [_weighted(known & (probability >= threshold), weights) for threshold in (value, HALF)]
     reached, half = (
-        formula(((ones * predicted).sum(0), ((1 - ones) * predicted).sum(0), positives, negatives))
-        for predicted in counts
+        formula(((labels * called).sum(0), ((1 - labels) * called).sum(0), positives, negatives))
+        for called in counts
     )
     return ThresholdSearch(np.asarray(value, "float64"), reached, half, positives, negatives)
 
@@ -131,16 +147,27 @@ def _formula(metric: str) -> Callable[[Counts], Array]:
     return METRICS[metric]
 
 
-def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -> ThresholdSearch:
+def _weighted(values: Any, weights: Array | None) -> Any:
+    """Return values multiplied by weights that there may be none of."""
+    return values if weights is None else values * weights
+
+
+def _cuts(
+    truth: Array,
+    probability: Array,
+    metric: Callable[[Counts], Array],
+    weights: Array | None = None,
+) -> ThresholdSearch:
     """Return the exact maximiser for a block of labels, [labels]."""
     known = np.isfinite(truth) & np.isfinite(probability)
-    ones = np.where(known, truth, 0.0)
+    labels = np.where(known, truth, 0.0)
+    ones, counted = _weighted(labels, weights), _weighted(known, weights)
     positives = ones.sum(0)
-    negatives = known.sum(0) - positives
-    above = known & (probability >= HALF)
-    half = metric(((ones * above).sum(0), ((1 - ones) * above).sum(0), positives, negatives))
+    negatives = counted.sum(0) - positives
+    above = _weighted(known & (probability >= HALF), weights)
+    half = metric(((labels * above).sum(0), ((1 - labels) * above).sum(0), positives, negatives))
     # missing rows get the lowest rank and are counted as neither class
-    ranked, true, called = _ranked(np.where(known, probability, -np.inf), ones, known)
+    ranked, true, called = _ranked(np.where(known, probability, -np.inf), ones, counted)
     scores = metric((true, called - true, positives, negatives))
     value, possible = _between(ranked)
     scores = np.where(possible & ~np.isnan(scores), scores, -np.inf)
@@ -152,13 +179,13 @@ def _cuts(truth: Array, probability: Array, metric: Callable[[Counts], Array]) -
     )
 
 
-def _ranked(probability: Array, ones: Array, known: np.ndarray) -> tuple[Array, Array, Array]:
+def _ranked(probability: Array, ones: Array, known: Array) -> tuple[Array, Array, Array]:
     """Return ranked probabilities and the counts for each split of the ranked rows.
 
     Args:
         probability: [n, labels].
-        ones: 1 where the label is 1, [n, labels].
-        known: whether the label is known, [n, labels].
+        ones: 1, or the weight, where the label is 1, [n, labels].
+        known: whether the label is known, or its weight, [n, labels].
 
     Returns:
         probabilities from high to low, [n, labels]; true positives and all positive predictions

@@ -38,6 +38,7 @@ def thresholds(
     predictions: Mapping[TaskName, Array],
     metric: str = "f1",
     part: str = "validation",
+    weights: Array | None = None,
 ) -> Thresholds:
     """Return thresholds that should maximise the metric on similar rows (`smoothed_thresholds`).
 
@@ -51,6 +52,7 @@ def thresholds(
         predictions: task -> probabilities [n, labels].
         metric: `f1`, `balanced_accuracy` or `accuracy`.
         part: the name of the rows, such as "validation".
+        weights: sample weights [n, tasks], of mean 1; None where every row counts once.
 
     Returns:
         the thresholds; `reached` and `at_half` are the metric on these rows. The threshold was
@@ -66,7 +68,17 @@ def thresholds(
         np.concatenate([by_name[task.name] for task in with_labels], axis=1)
         for by_name in (truth, predictions)
     )
-    search, start = smoothed_thresholds(y, p, metric), 0
+    label_weights = None
+    if weights is not None:
+        positions = {name: i for i, name in enumerate(layout.tasks)}
+        label_weights = np.concatenate(
+            [
+                np.repeat(weights[:, [positions[task.name]]], len(labels_of(task)), axis=1)
+                for task in with_labels
+            ],
+            axis=1,
+        )
+    search, start = smoothed_thresholds(y, p, metric, label_weights), 0
     many = min(search.positives.sum(), search.negatives.sum()) >= FEW
     tasks: dict[str, dict[str, Threshold]] = {}
     for task in with_labels:

@@ -34,6 +34,7 @@ def inspect(
     *,
     columns: Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
+    sample_weight: str | Mapping[str, str] | None = None,
     validation: float = 0.15,
     test: float = 0.15,
     split: str | None = None,
@@ -57,6 +58,7 @@ def inspect(
         targets: as `pc.fit` takes them; default: no target, all columns are inputs.
         columns: name -> role, where the inferred one is wrong.
         exclude: columns to leave out.
+        sample_weight: a column of weights of the rows, or task -> its column; never an input.
         validation, test: shares of the rows.
         split: a column that names each row's part (train, validation, test).
         groups: a column whose groups are never divided.
@@ -88,7 +90,13 @@ def inspect(
     """
     parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
     cells, wishes = cell_options(missing, date_format, number_format)
-    options = Data(encoding=encoding, columns=dict(columns or {}), parts=parts, **cells)
+    options = Data(
+        encoding=encoding,
+        columns=dict(columns or {}),
+        sample_weight=dict(sample_weight) if isinstance(sample_weight, Mapping) else sample_weight,
+        parts=parts,
+        **cells,
+    )
     checked(Spec(tasks=[], data=options, seed=seed))
     if targets is not None and isinstance(targets, Iterable) and not targets:
         targets = None

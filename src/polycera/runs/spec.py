@@ -69,6 +69,8 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         cells: column -> how its cells are written, where a reader would not choose it by itself;
             None: as version 0.1.0 read them.
         columns: role of every column that is not a target.
+        sample_weight: column of the sample weights of all tasks, or task -> its column; None: all
+            rows count the same.
         parts: how the rows are divided.
         memory: largest size of a table that is read into memory, such as "2 GB"; the training rows
             of a larger Parquet table are read from disk while the network trains.
@@ -79,6 +81,7 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     missing: list[str] = []
     cells: dict[str, dict[str, Any]] | None = None
     columns: dict[str, str] = {}
+    sample_weight: str | dict[str, str] | None = None
     parts: Parts = msgspec.field(default_factory=Parts)
     memory: str = "1 GB"
 

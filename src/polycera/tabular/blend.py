@@ -18,6 +18,7 @@ from polycera.layers.trunk import BLEND, LANDMARKS
 from polycera.model.model import Model
 from polycera.tabular import kernel_ridge
 from polycera.tabular.left_out import Blocks
+from polycera.tabular.row_weights import RowWeights
 from polycera.tasks import Layout, Multiclass, Multilabel
 from polycera.typing import Array
 
@@ -46,9 +47,17 @@ class BackgroundKernelFit:
         rows: from which landmarks may learn.
         seed: of the choice of landmarks.
         blocks: which rows are left out together; None leaves out each row alone.
+        weights: of the rows, or None.
     """
 
-    def __init__(self, model: Model, rows: Rows, seed: int, blocks: Blocks | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rows: Rows,
+        seed: int,
+        blocks: Blocks | None = None,
+        weights: RowWeights | None = None,
+    ) -> None:
         self._solved: list[kernel_ridge.KernelMachine | None] = []
         self._failed: list[BaseException] = []
         count, layout = model.get_layer(LANDMARKS).count, model.layout
@@ -61,7 +70,13 @@ class BackgroundKernelFit:
                 with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
                     self._solved.append(
                         kernel_ridge.machine(
-                            count, layout, bent(rows[0], np), rows[1], seed, blocks=blocks
+                            count,
+                            layout,
+                            bent(rows[0], np),
+                            rows[1],
+                            seed,
+                            weights=weights,
+                            blocks=blocks,
                         )
                     )
             # An exception in a thread would only be printed: `result` raises it for the caller.
@@ -80,18 +95,22 @@ class BackgroundKernelFit:
 
 
 def ahead(
-    model: Model, rows: Rows, seed: int, blocks: Blocks | None = None
+    model: Model,
+    rows: Rows,
+    seed: int,
+    blocks: Blocks | None = None,
+    weights: RowWeights | None = None,
 ) -> BackgroundKernelFit | None:
     """Start to solve for the landmarks of a model; return None where it has none.
 
     Args:
-        model, rows, seed: as for `BackgroundKernelFit`.
+        model, rows, seed, weights: as for `BackgroundKernelFit`.
         blocks: which rows are left out together; those of further rows may follow.
     """
     if LANDMARKS not in (layer.name for layer in model.layers):
         return None
     own = None if blocks is None else blocks.take(np.arange(len(rows[0])))
-    return BackgroundKernelFit(model, rows, seed, own)
+    return BackgroundKernelFit(model, rows, seed, own, weights)
 
 
 def fit_blend(
@@ -104,6 +123,7 @@ def fit_blend(
     begun: BackgroundKernelFit | None = None,
     groups: np.ndarray | None = None,
     blocks: Blocks | None = None,
+    weights: tuple[RowWeights, RowWeights] | None = None,
 ) -> Array:
     """Solve for the landmarks, mix them with the members, and calibrate the mixture.
 
@@ -119,6 +139,7 @@ def fit_blend(
         groups: the group of each choice row, [n]; None where each row is its own group.
         blocks: which rows the landmarks leave out together: of the training rows and, where these
             are others, then of the choice rows; None leaves out each row alone.
+        weights: of the training rows and of the choice rows; None where all count the same.
 
     Returns:
         raw outputs of the network for the choice rows without having trained on them, [n, output
@@ -130,17 +151,25 @@ def fit_blend(
         name: choice_rows[1][:, columns] for name, columns in model.layout.target_columns.items()
     }
     scale, shift = np.ones(model.layout.units), np.zeros(model.layout.units)
-    begun = begun or ahead(model, training_rows, seed, blocks)
+    training_weights, choice_weights = weights or (None, None)
+    label_weights = None if choice_weights is None else choice_weights.of_labels(model.layout)
+    begun = begun or ahead(model, training_rows, seed, blocks, training_weights)
     if begun is not None and (machine := begun.result()) is not None:
         landmark_outputs = (
             machine.predict(bent(choice_rows[0], np)) if separate_rows else machine.left_out
         )
         # Calibrated before mixing: overconfident members would spoil the mixture, and landmarks
         # would be preferred to them.
-        member_calibration = _calibrated_members(model.layout, truth, members, groups)
+        member_calibration = _calibrated_members(
+            model.layout, truth, members, groups, label_weights
+        )
         # Chosen with calibrated members, because these are what the blend mixes.
         share, mixture = _mixed(
-            model, choice_rows[1], member_calibration.applied(members), landmark_outputs
+            model,
+            choice_rows[1],
+            member_calibration.applied(members),
+            landmark_outputs,
+            None if choice_weights is None else choice_weights.sample,
         )
         # The mixture is (1 - share) (a members + b) + share landmarks. The layer has no calibration
         # before mixing, so a and b are moved into its share, scale and shift.
@@ -154,13 +183,20 @@ def fit_blend(
             x, y = (np.concatenate(parts) for parts in zip(training_rows, choice_rows, strict=True))
             # The kernel stays the one that was chosen on the training rows.
             refitted = kernel_ridge.machine(
-                layer.count, model.layout, bent(x, np), y, seed, machine.kernel, blocks=blocks
+                layer.count,
+                model.layout,
+                bent(x, np),
+                y,
+                seed,
+                machine.kernel,
+                None if weights is None else weights[0].joined(weights[1]),
+                blocks,
             )
             machine = refitted or machine
         machine.give(layer)
         trim(model)
     # The mixture is calibrated as a whole, whether or not it has landmarks.
-    calibration = evaluation.calibration(model.layout, truth, mixture, groups)
+    calibration = evaluation.calibration(model.layout, truth, mixture, groups, label_weights)
     # Where all known training labels are equal, that value is predicted: any other output is noise.
     fixed, prior = (
         fixed_units(model.layout, training_rows[1]),
@@ -180,7 +216,11 @@ def trim(model: Model) -> None:
 
 
 def _calibrated_members(
-    layout: Layout, truth: dict[str, Array], raw: Array, groups: np.ndarray | None
+    layout: Layout,
+    truth: dict[str, Array],
+    raw: Array,
+    groups: np.ndarray | None,
+    weights: Array | None,
 ) -> evaluation.Calibration:
     """Return the scale and shift that calibrate the members before they are mixed.
 
@@ -189,13 +229,15 @@ def _calibrated_members(
     never made more confident, because rows that are all predicted correctly would ask for an
     infinite scale.
     """
-    calibration = evaluation.calibration(layout, truth, raw, groups)
+    calibration = evaluation.calibration(layout, truth, raw, groups, weights)
     scale = calibration.scale.copy()
     for group in layout.groups:
         if isinstance(group.task, Multiclass) and not group.task.soft:
             z, first, units = group.raw(raw, np), group.raw_start, group.task.units
             for i, task in enumerate(group.tasks):
-                best = temperature(truth[task.name], z[:, i : i + 1])[0]
+                # All columns of the task have the weight of the row.
+                row_weights = None if weights is None else weights[:, first + i * units][:, None]
+                best = temperature(truth[task.name], z[:, i : i + 1], row_weights)[0]
                 scale[first + i * units : first + (i + 1) * units] = min(best, 1.0)
     return replace(calibration, scale=scale)
 
@@ -222,7 +264,9 @@ def fixed_units(layout: Layout, y: Array) -> Array:
     return fixed
 
 
-def _mixed(model: Model, y: Array, members: Array, landmark_outputs: Array) -> tuple[Array, Array]:
+def _mixed(
+    model: Model, y: Array, members: Array, landmark_outputs: Array, weights: Array | None
+) -> tuple[Array, Array]:
     """Return the landmarks' share in each raw output, [output columns], and the mixture.
 
     The mixture has the raw outputs of both for the held rows, [n, output columns].
@@ -232,11 +276,18 @@ def _mixed(model: Model, y: Array, members: Array, landmark_outputs: Array) -> t
         axis=0
     )
     landmark_outputs = np.where(serves, landmark_outputs, 0.0)
-    share = np.where(serves, shares(model, y, members, landmark_outputs)[layout.owner], 0.0)
+    task_shares = shares(model, y, members, landmark_outputs, weights)
+    share = np.where(serves, task_shares[layout.owner], 0.0)
     return share, members * (1.0 - share) + landmark_outputs * share
 
 
-def shares(model: Model, y: Array, members: Array, landmark_outputs: Array) -> Array:
+def shares(
+    model: Model,
+    y: Array,
+    members: Array,
+    landmark_outputs: Array,
+    weights: Array | None = None,
+) -> Array:
     """Return for each task the share of the landmarks with the lowest loss on these rows, [tasks].
 
     Args:
@@ -244,17 +295,24 @@ def shares(model: Model, y: Array, members: Array, landmark_outputs: Array) -> A
         y: packed targets [n, width].
         members, landmark_outputs: raw outputs [n, output columns] of the members and of the
             landmarks.
+        weights: sample weights [n, tasks], or None.
 
     The losses of all tasks together favour one common share. A task moves away from it as far as
     its own rows support that.
     """
     losses = np.stack(
-        [model.losses_of(y, members * (1.0 - share) + landmark_outputs * share) for share in SHARES]
+        [
+            model.losses_of(y, members * (1.0 - share) + landmark_outputs * share, weights)
+            for share in SHARES
+        ]
     )
     labelled_rows = np.array(
         [
-            (~np.isnan(y[:, columns])).any(axis=1).sum()
-            for columns in model.layout.target_columns.values()
+            (
+                (~np.isnan(y[:, columns])).any(axis=1)
+                & (1 if weights is None else weights[:, i] > 0)
+            ).sum()
+            for i, columns in enumerate(model.layout.target_columns.values())
         ]
     )
     # Losses of different tasks have different scales: divide by the better of the two alone.

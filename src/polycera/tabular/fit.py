@@ -38,7 +38,7 @@ from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.mirror import Mirror
 from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock, paths
-from polycera.tabular import existing_run, known_rows, prediction_columns
+from polycera.tabular import existing_run, known_rows, prediction_columns, row_weights
 from polycera.tabular.cell_options import cell_options
 from polycera.tabular.interactive import somebody_watches
 from polycera.tabular.loss_weights import with_weights
@@ -64,6 +64,8 @@ def fit(
     spec: str | Path | Spec | None = None,
     columns: Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
+    sample_weight: str | Mapping[str, str] | None = None,
+    class_weight: Mapping[str, Any] | None = None,
     validation: float = 0.15,
     test: float = 0.15,
     split: str | None = None,
@@ -109,6 +111,11 @@ def fit(
         columns: name -> role, where the inferred one is wrong: number, category, boolean, date,
             ignore, ...
         exclude: columns to leave out.
+        sample_weight: a column of weights of the rows, or task -> its column; never an input.
+            Weights are finite numbers of 0 or more, and only their ratios matter. They weigh what
+            is fitted and what is measured: docs/row-weights.md.
+        class_weight: task -> "balanced", or {label: weight}: factors of the loss of the rows of a
+            class. Metrics do not use them.
         validation, test: shares of the rows.
         split: a column that names each row's part (train, validation, test). Validation rows that
             it names are the only ones.
@@ -176,6 +183,7 @@ def fit(
                 source=path,
                 encoding=encoding,
                 columns=dict(columns or {}),
+                sample_weight=_plain_columns(sample_weight),
                 parts=parts,
                 memory=memory,
                 **cells,
@@ -224,7 +232,9 @@ def fit(
         old=existing is not None and existing.spec.data.cells is None,
         progress=draw_progress,
     )
-    prepared = dataclasses.replace(prepared, tasks=with_weights(prepared.tasks, loss_weights or {}))
+    tasks = with_weights(prepared.tasks, loss_weights or {})
+    tasks = prepared.resolved(row_weights.with_class_weights(tasks, class_weight or {}))
+    prepared = dataclasses.replace(prepared, tasks=tasks)
     prediction_columns.check_names(Layout.of(prepared.tasks))
     check_options(full_spec.training, prepared.tasks)
     # Imported only now, because these import Keras, which takes seconds: errors come before that.
@@ -467,6 +477,11 @@ def _with_arguments(training: Mapping[str, Any] | None, **arguments: Any) -> dic
             raise InputError(f"Pass {name} once: as {name}= or in training=, not both.")
         options[name] = dict(value) if isinstance(value, Mapping) else value
     return options
+
+
+def _plain_columns(chosen: Any) -> Any:
+    """Return the columns of the sample weights as a spec holds them; `checked` validates them."""
+    return dict(chosen) if isinstance(chosen, Mapping) else chosen
 
 
 def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> Any:

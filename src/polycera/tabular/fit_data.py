@@ -12,6 +12,8 @@ from polycera.runs.spec import Spec
 from polycera.tabular import folds
 from polycera.tabular.left_out import Blocks
 from polycera.tabular.prepare import PreparedTable
+from polycera.tabular.row_weights import RowWeights
+from polycera.typing import Array
 
 STRETCHES = (2, 10)
 """Minimum and maximum number of stretches of time that kernel ridge leaves out in turn."""
@@ -34,6 +36,7 @@ class FitData:
             of `validation`; None where it leaves out each row alone.
         by_time: whether the validation rows are later than those of `train`. They then join these
             once everything has been chosen.
+        weights: of the rows of `train` and of `checked`; None where all rows count the same.
     """
 
     train: tuple[Any, Any]
@@ -43,6 +46,7 @@ class FitData:
     groups: np.ndarray | None
     blocks: Blocks | None = None
     by_time: bool = False
+    weights: tuple[RowWeights, RowWeights] | None = None
 
     @classmethod
     def of(cls, prepared: PreparedTable, spec: Spec) -> Self:
@@ -58,6 +62,7 @@ class FitData:
                 groups=_groups(prepared, spec, parts.validation),
                 blocks=_blocks(prepared, spec),
                 by_time=spec.data.parts.time is not None,
+                weights=_weights(prepared, parts.train, parts.validation),
             )
         rows, count = prepared.learned_from, network.folds or 1
         groups = _groups(prepared, spec, rows)
@@ -71,12 +76,28 @@ class FitData:
             rows=rows,
             groups=groups,
             blocks=None if groups is None else Blocks.of(groups, fold),
+            weights=_weights(prepared, rows, rows),
         )
 
     @property
     def checked(self) -> tuple[Any, Any] | None:
         """Return features and encoded labels of `rows`."""
         return self.train if self.fold_mask is not None else self.validation
+
+    @property
+    def checked_sample(self) -> Array | None:
+        """Return the sample weights [n, tasks] of `rows`; None where all count the same."""
+        return None if self.weights is None else self.weights[1].sample
+
+
+def _weights(
+    prepared: PreparedTable, train: np.ndarray, checked: np.ndarray
+) -> tuple[RowWeights, RowWeights] | None:
+    """Return the weights of the rows that train and of those that validate."""
+    of_train = prepared.weights_of(train)
+    if of_train.sample is None and of_train.classes is None:
+        return None
+    return of_train, of_train if checked is train else prepared.weights_of(checked)
 
 
 def _groups(prepared: PreparedTable, spec: Spec, rows: np.ndarray) -> np.ndarray | None:

@@ -55,10 +55,14 @@ class OutOfFold(keras.callbacks.Callback):
         x: features [n, features].
         y: packed targets [n, width].
         fold_mask: as `drawn` returns it.
+        weights: sample weights [n, tasks], or None.
     """
 
-    def __init__(self, x: Array, y: Array, fold_mask: np.ndarray) -> None:
+    def __init__(
+        self, x: Array, y: Array, fold_mask: np.ndarray, weights: Array | None = None
+    ) -> None:
         super().__init__()
+        self._weights = weights
         self._x, self._y, self._fold_mask = x, y, fold_mask
         self._members: Members | None = None
 
@@ -89,4 +93,4 @@ class OutOfFold(keras.callbacks.Callback):
 
     def measured(self, raw: Array) -> tuple[dict[str, float], Scores]:
         """Return loss, terms and metrics of raw outputs by name, and the scores."""
-        return self.model.logs_of(self._y, raw)
+        return self.model.logs_of(self._y, raw, self._weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +16,23 @@ from polycera.callbacks.progress import PHASES, Progress
 from polycera.callbacks.score_scale import MEANS
 from polycera.callbacks.watched_metrics import watched
 from polycera.data import Encoder, Table
-from polycera.errors import InputError, listing
+from polycera.errors import InputError, listing, shorten
 from polycera.layers import backend
 from polycera.model import variables
 from polycera.model.model import Model
-from polycera.model.predicting import PREDICTED, in_batches
+from polycera.model.objective import Objective
+from polycera.model.predicting import PREDICTED, in_batches, raw_outputs
+from polycera.model.scores import Score, Scores, exact, predictions
+from polycera.model.targets import TargetScaling, encode, pack
 from polycera.runs import Spec
-from polycera.tabular import recipe
+from polycera.tabular import recipe, row_weights
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prediction_columns import Thresholds
 from polycera.tabular.prepare import PreparedTable, targets_of, tasks_from
 from polycera.tabular.step_plan import StepPlan
+from polycera.tabular.threshold_metrics import decided
 from polycera.tabular.train_network import train_network
-from polycera.tasks import Task
+from polycera.tasks import Layout, Task
 from polycera.typing import Array, TaskName
 
 BUILDING = threading.Lock()
@@ -86,13 +91,14 @@ class FittedNetwork:
         # The heads group tasks by kind, so their order differs from that of `tasks`.
         return {task.name: predictions[task.name] for task in self.tasks}
 
-    def skill(self, table: Table) -> float:
+    def skill(self, table: Table, weights: Mapping[TaskName, Array] | None = None) -> float:
         """Return the joint score on a table with targets: the weighted mean of the tasks' skills.
 
         A skill is 0 for a trivial predictor and 1 for a perfect one.
 
         Args:
             table: with the columns of training and at least one target; its rows may lack labels.
+            weights: task -> sample weights [n], or None.
 
         Returns:
             the mean with the score weights of the spec; NaN where no task's skill is defined.
@@ -108,16 +114,90 @@ class FittedNetwork:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            measured = self.model.measure(self.encoder.transform(table), targets, PREDICTED)
-        weights = watched(
+            measured = self._measured(table, targets, weights)
+        score_weights = watched(
             self.spec.training.score_weights or dict.fromkeys(targets, 1.0),
             self.model.tasks,
             "joint score",
         )
-        skills = [measured[task][metric].skill for task, metric in weights]
+        skills = [measured[task][metric].skill for task, metric in score_weights]
         return float(
-            MEANS["mean"](np.array([skills], "float64"), np.array(list(weights.values())))[0]
+            MEANS["mean"](np.array([skills], "float64"), np.array(list(score_weights.values())))[0]
         )
+
+    def _measured(
+        self,
+        table: Table,
+        targets: Mapping[TaskName, Any],
+        weights: Mapping[TaskName, Array] | None,
+    ) -> Scores:
+        """Return the metrics of all tasks, with rows counted by their sample weights."""
+        features = self.encoder.transform(table)
+        if weights is None:
+            return self.model.measure(features, targets, PREDICTED)
+        layout = self.model.layout
+        encoded = encode(layout, targets)
+        sample = row_weights.normalised(layout, weights, encoded)
+        packed = pack(layout, encoded, self.model.units)
+        objective = Objective(layout, weighted_metrics=True)
+        raw = raw_outputs(self.model, features)
+        return exact(objective, packed, raw, objective.counted(len(raw), sample), self.model.units)
+
+    def score_of(
+        self,
+        table: Table,
+        task: TaskName,
+        metric: str,
+        weights: Mapping[TaskName, Array] | None = None,
+    ) -> Score:
+        """Return one metric of one task, at its decision threshold where it uses one.
+
+        Args:
+            table: with the columns of training and the target of the task; labels may be missing.
+            task: its name.
+            metric: any metric of the task's kind.
+            weights: task -> sample weights [n], or None.
+
+        Raises:
+            UnknownName: for a task or metric that does not exist.
+            InputError: for a table without the target.
+        """
+        layout = self.model.layout
+        alone = layout.known(task, "task").replace(metrics=[metric])
+        (name,) = alone.metrics
+        targets = targets_of(table, self.tasks)
+        if targets[task] is None:
+            raise InputError(
+                f"The table has no labels of task {shorten(task)!r}; there is nothing to measure."
+            )
+        targets = {other: targets[task] if other == task else None for other in targets}
+        encoded = encode(layout, targets)
+        raw = raw_outputs(self.model, self.encoder.transform(table))
+        units = self.model.units
+        position = list(layout.tasks).index(task)
+        columns, target_columns = layout.raw_columns[task], layout.target_columns[task]
+        single = Layout.of([alone])
+        scaling = TargetScaling(
+            units.location[position : position + 1],
+            units.scale[position : position + 1],
+            units.prior[columns],
+        )
+        sample = row_weights.normalised(single, weights, {task: encoded[task]})
+        objective = Objective(single, weighted_metrics=True)
+        packed = pack(layout, encoded, units)[:, target_columns]
+        measured = exact(
+            objective, packed, raw[:, columns], objective.counted(len(raw), sample), scaling
+        )
+        predicted = predictions(layout, raw, units)
+        return decided(
+            measured,
+            single,
+            {task: encoded[task]},
+            {task: predicted[task]},
+            self.thresholds,
+            scaling.prior,
+            sample,
+        )[task][name]
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -21,6 +21,7 @@ from polycera.evaluation.calibration import DOUBT
 from polycera.layers.kernel_layer import Landmarks, distances, spread
 from polycera.tabular import left_out
 from polycera.tabular.left_out import Blocks
+from polycera.tabular.row_weights import RowWeights
 from polycera.tasks import Binary, Layout, Multiclass, Multilabel, Proportion, Regression, Task
 from polycera.typing import Array
 
@@ -153,20 +154,6 @@ def _shares(logits: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-logits))
 
 
-class RowWeights(NamedTuple):
-    """Holds the weights of rows.
-
-    Attributes:
-        sample: sample weights of each task, [n, tasks]. The least squares are weighted by them;
-            tasks with equal columns share one factorisation.
-        classes: class weights of each row, [n, output columns]; 1 without any. They do not enter
-            the least squares, but decide how scores become probabilities.
-    """
-
-    sample: Array
-    classes: Array
-
-
 class KernelMachine(NamedTuple):
     """Holds the weights of a landmarks layer and its leave-one-out predictions.
 
@@ -241,7 +228,9 @@ def machine(
         y: packed targets [n, width].
         seed: of the choice of landmarks, where there are fewer of them than rows.
         kernel: a kernel that was chosen before; None tries all.
-        weights: of the rows; None where all count the same.
+        weights: of the rows; None where all count the same. Sample weights weigh the least
+            squares; tasks whose weights have equal ratios share one factorisation. Class weights
+            only decide how scores become probabilities.
         blocks: which rows are left out together; None leaves out each row alone.
 
     Returns:
@@ -250,7 +239,10 @@ def machine(
     """
     # In float64, because penalties and eigenvalues span many orders of magnitude.
     targets = regression_targets(layout, y.astype("float64"))
-    sample = None if weights is None else weights.sample[:, layout.owner]
+    sample = None if weights is None or weights.sample is None else weights.sample
+    if sample is not None:
+        # Relative to the mean over all rows, so that penalties mean the same for every task.
+        sample = (sample / sample.mean(axis=0))[:, layout.owner]
     mean, scale = _moments(targets, sample)
     serves = scale > 0
     if not serves.any():
@@ -265,7 +257,7 @@ def machine(
     landmarks, solved = _enough(chosen, x, order[:count], standard, owner, roots, blocks)
     scores = np.full(targets.shape, np.nan)
     scores[:, serves] = solved.left_out * scale[serves]
-    factors = None if weights is None else weights.sample[:, layout.owner] * weights.classes
+    factors = None if weights is None else weights.of_labels(layout)
     raw_mean = mean if factors is None else _moments(targets, factors)[0]
     slope, offset = as_raw(layout, targets, scores, raw_mean, serves, factors, mean)
     coefficients = np.zeros((count, layout.units))
@@ -308,7 +300,8 @@ def roots_of(weights: Array | None, rows: int) -> list[Root]:
     """Return the roots of sample weights [n, columns]; columns with equal weights share one."""
     if weights is None:
         return [Root(slice(None), None)]
-    distinct, group = np.unique(weights, axis=1, return_inverse=True)
+    # Rounded, because weights of equal ratios may differ in their last digit.
+    distinct, group = np.unique(np.round(weights, 12), axis=1, return_inverse=True)
     floor = LIGHTEST * np.maximum(distinct.mean(axis=0), np.finfo("float64").tiny)
     roots = np.sqrt(np.maximum(distinct, floor))
     group = group.reshape(-1)

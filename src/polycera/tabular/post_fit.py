@@ -37,7 +37,12 @@ Predictions = Mapping[TaskName, Array]
 
 
 def thresholds(
-    model: Model, checked: Any, predicted: Predictions | None, spec: Spec, say: Any
+    model: Model,
+    checked: Any,
+    predicted: Predictions | None,
+    spec: Spec,
+    say: Any,
+    weights: Array | None = None,
 ) -> Thresholds | None:
     """Return decision thresholds fitted to validation rows, or None.
 
@@ -52,6 +57,7 @@ def thresholds(
             such rows.
         spec: names the metric.
         say: called with a sentence on labels that got no threshold; or None.
+        weights: sample weights [n, tasks] of the validation rows, or None.
     """
     metric = spec.training.threshold
     if metric == "none" or not any(evaluation.labels_of(task) for task in model.tasks.values()):
@@ -63,7 +69,7 @@ def thresholds(
             "class is predicted from probability 0.5.",
         )
         return None
-    fitted = evaluation.thresholds(model.layout, checked[1], predicted, metric)
+    fitted = evaluation.thresholds(model.layout, checked[1], predicted, metric, weights=weights)
     _say_of_few(fitted, say)
     return fitted
 

@@ -18,7 +18,7 @@ from polycera.data.reading import CellWishes
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
-from polycera.tabular import row_progress, streamed_table
+from polycera.tabular import row_progress, row_weights, streamed_table
 from polycera.tabular.fingerprints import fingerprints
 from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task, task_from_config
@@ -47,6 +47,7 @@ class UnderstoodTable:
             are used; or None.
         labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
             row of no part.
+        sample_weights: task name -> sample weights [rows]; None where all rows count the same.
     """
 
     table: Table
@@ -58,6 +59,7 @@ class UnderstoodTable:
     leaks: list[str] = field(default_factory=list)
     copies: Any = None
     labels: dict[TaskName, Array] = field(default_factory=dict)
+    sample_weights: dict[TaskName, Array] | None = None
 
     @property
     def named_parts(self) -> dict[str, Any]:
@@ -114,6 +116,15 @@ class PreparedTable(UnderstoodTable):
         features = self._encoded[0][self._place[np.asarray(indices, "int64")]]
         return features, Encoded({name: y[indices] for name, y in self._checked_labels.items()})
 
+    def resolved(self, tasks: Iterable[Task]) -> list[Task]:
+        """Return tasks of this table with numbers for class weights "balanced"."""
+        return row_weights.resolved(tasks, self.labels, self.parts.train, self.sample_weights)
+
+    def weights_of(self, indices: Any) -> row_weights.RowWeights:
+        """Return sample and class weights of these rows, all of some part."""
+        encoded = Encoded({task.name: self.labels[task.name][indices] for task in self.tasks})
+        return row_weights.of_rows(self.tasks, self.sample_weights, indices, encoded)
+
     @cached_property
     def _checked_labels(self) -> Encoded:
         """Return the labels of all tasks in the order of their layout, checked once."""
@@ -165,6 +176,8 @@ class PreparedTable(UnderstoodTable):
             )
         if self.stream is not None:
             checksum.update(self.stream.digest.encode())
+        for name, weights in (self.sample_weights or {}).items():
+            checksum.update(repr((name, weights[self._used].tolist())).encode())
         return checksum.hexdigest()
 
     @property
@@ -312,6 +325,12 @@ def _read(
     left_out = [*exclude, *(name for name, role in options.columns.items() if role == "ignore")]
     rows = memory.stream_of(source, options.memory, left_out)
     if rows is not None:
+        if options.sample_weight is not None:
+            raise InputError(
+                f"{shorten(rows.label, 80)} has {rows.rows:,} rows, more than fit in memory "
+                f"({options.memory}), where sample weights are kept: raise memory= (--memory), "
+                "give fewer rows, or leave sample_weight out."
+            )
         rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=wishes)
         with row_progress.showing("reading", rows.rows, progress) as rows_done:
             roles = _roles(options, exclude)
@@ -372,6 +391,7 @@ def understand(
         tasks, reasons = data.tasks_for(table, targets, labels, orders)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
     schema = data.infer(table, target_columns, _roles(options, exclude))
+    sample_weights = row_weights.read(table, tasks, options.sample_weight)
     # Computed on the whole table, because the warnings name its row numbers.
     outlier_warnings = data.outlying(table, schema.names("number"))
     used_columns = [
@@ -413,6 +433,7 @@ def understand(
         leaks=leaks,
         copies=copies,
         labels=labels,
+        sample_weights=sample_weights,
     )
 
 
@@ -431,6 +452,7 @@ def _with_all_labels(prepared: PreparedTable) -> PreparedTable:
     for task in prepared.tasks:
         if task.name not in prepared.labels:
             prepared.labels[task.name] = _encode_classes(prepared.table, task, prepared._used)
+    prepared.tasks[:] = prepared.resolved(prepared.tasks)
     return prepared
 
 
@@ -533,6 +555,12 @@ def _roles(options: Data, exclude: Iterable[str]) -> Mapping[str, str]:
         if name is not None and roles.setdefault(name, role) != role and role == "ignore":
             raise InputError(
                 f"Column {name!r} names the parts, so it cannot be a {roles[name]} as well."
+            )
+    for name in row_weights.columns_of(options.sample_weight):
+        if roles.setdefault(name, "weight") not in ("weight", "ignore"):
+            raise InputError(
+                f"Column {shorten(name)!r} holds sample weights, so it cannot be a {roles[name]} "
+                "as well."
             )
     return roles
 

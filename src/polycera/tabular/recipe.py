@@ -29,6 +29,7 @@ from polycera.model.targets import encode, pack
 from polycera.runs.spec import Network, Spec, Training
 from polycera.tabular import blend, folds, streamed_batches
 from polycera.tabular.left_out import Blocks
+from polycera.tabular.row_weights import RowWeights
 from polycera.tabular.step_plan import StepPlan
 from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task
@@ -126,9 +127,17 @@ def shape_of(features: int, network: Network) -> Shape:
 
 
 def build(
-    features: int, tasks: list[Task], network: Network, training: Training, seed: int
+    features: int,
+    tasks: list[Task],
+    network: Network,
+    training: Training,
+    seed: int,
+    weighted_metrics: bool = False,
 ) -> Model:
-    """Return the compiled network of a table; its initial weights depend on the seed alone."""
+    """Return the compiled network of a table; its initial weights depend on the seed alone.
+
+    Its metrics count rows by their sample weights where `weighted_metrics` says so.
+    """
     shape = shape_of(features, network)
     inputs, clipped, hidden = trunk(shape, seed)
     fans = shape.width + Layout.of(tasks).units
@@ -147,7 +156,12 @@ def build(
     outputs, output_columns = [heads(hidden)], heads.layout.units
     if network.landmarks:
         outputs.append(landmarks(clipped, network.landmarks, output_columns))
-    model = Model(inputs, Blend(output_columns, name=BLEND)(outputs), name="polycera")
+    model = Model(
+        inputs,
+        Blend(output_columns, name=BLEND)(outputs),
+        name="polycera",
+        weighted_metrics=weighted_metrics,
+    )
     model.compile(
         keras.optimizers.AdamW(training.learning_rate, weight_decay=training.weight_decay)
     )
@@ -182,6 +196,7 @@ def train(
     blocks: Blocks | None = None,
     go_on: bool = False,
     stream: Stream | None = None,
+    weights: tuple[RowWeights, RowWeights] | None = None,
 ) -> TrainingResult:
     """Train a network, stop on validation rows, keep the best weights, and fit the blend.
 
@@ -204,11 +219,15 @@ def train(
             `validation`; None where it leaves out each row alone.
         go_on: whether the members finally learn from the validation rows as well.
         stream: the training rows, where they are larger than memory; `train` is a sample of them.
+        weights: of the training rows, and of the rows that validate, which with folds are the same;
+            None where all rows count the same.
     """
     x, y = train[0], encode(model.layout, train[1])
+    train_weights, watched_weights = weights or (None, None)
+    sample = None if train_weights is None else train_weights.sample
     if validation is not None:
         validation = validation[0], encode(model.layout, validation[1])
-    model.adapt(y)
+    model.adapt(y, sample_weight=train_weights and train_weights.by_name(model.layout))
     # After `adapt`: packing applies the target scaling that it has computed.
     packed = pack(model.layout, y, model.units)
     if EMBEDDING in (layer.name for layer in model.layers):
@@ -218,6 +237,7 @@ def train(
         Batches(
             x,
             folds.with_mask(packed, fold_mask),
+            None if sample is None else sample.astype("float32"),
             batch_size=steps.batch_size,
             seed=seed,
             passes=steps.passes,
@@ -228,17 +248,23 @@ def train(
     )
     # Landmarks need nothing from the members, so a thread solves for them while these train.
     kernel_fit = (
-        blend.ahead(model, (x, packed), seed, blocks)
+        blend.ahead(model, (x, packed), seed, blocks, train_weights)
         if fold_mask is not None or validation is not None
         else None
     )
     watched_rows = (x, y) if fold_mask is not None else validation
-    watching = _watching(model, watched_rows, steps, training)
-    out_of_fold = folds.OutOfFold(x, packed, fold_mask) if fold_mask is not None else None
+    watched_sample = watched_weights and watched_weights.sample
+    watching = _watching(model, watched_rows, steps, training, watched_sample)
+    out_of_fold = folds.OutOfFold(x, packed, fold_mask, sample) if fold_mask is not None else None
+    validation_weights = watched_weights and watched_weights.by_name(model.layout)
     history = model.fit(
         batches,
         epochs=steps.epochs,
-        validation_data=validation,
+        validation_data=(
+            validation
+            if validation is None or validation_weights is None
+            else (*validation, validation_weights)
+        ),
         validation_batch_size=PREDICTED,
         callbacks=[
             SetEpoch(batches),
@@ -267,6 +293,7 @@ def train(
                 kernel_fit,
                 groups,
                 blocks,
+                weights,
             ),
         )
     validation_rows = (
@@ -276,7 +303,8 @@ def train(
     # Before the members learn from these rows.
     raw_validation = raw_outputs(model, validation_rows[0])
     if go_on:
-        learn_from_all(model, training_rows, validation_rows, steps, training, watching, seed)
+        both = None if weights is None else weights[0].joined(weights[1]).sample
+        learn_from_all(model, training_rows, validation_rows, steps, training, watching, seed, both)
         if nonfinite.first_of(model.weights) is not None:
             return TrainingResult(history, None)
     return TrainingResult(
@@ -291,6 +319,7 @@ def train(
             kernel_fit,
             groups,
             blocks,
+            weights,
         ),
     )
 
@@ -303,6 +332,7 @@ def learn_from_all(
     training: Training,
     watching: list[Any],
     seed: int,
+    sample: Array | None = None,
 ) -> None:
     """Train on training and validation rows together, for as many steps as were best before.
 
@@ -314,6 +344,7 @@ def learn_from_all(
         training_rows, validation_rows: features and packed targets.
         steps, training, seed: as for `train`.
         watching: the callbacks that have found the best epoch.
+        sample: sample weights [n, tasks] of the training rows and then the validation rows.
     """
     best = next((one.best_epoch for one in watching if hasattr(one, "best_epoch")), None)
     x, packed = (
@@ -321,7 +352,8 @@ def learn_from_all(
     )
     size, rows = steps.batch_size, len(training_rows[0])
     before = max(1, rows * steps.passes // size) * (1 + (best or 0))
-    batches = Batches(x, packed, batch_size=size, seed=seed, whole=True)
+    weights = None if sample is None else sample.astype("float32")
+    batches = Batches(x, packed, weights, batch_size=size, seed=seed, whole=True)
     model.fit(
         batches,
         epochs=max(1, round(before / batches.steps)),
@@ -345,12 +377,18 @@ class SetEpoch(keras.callbacks.Callback):
         self._batches.at(epoch)
 
 
-def _watching(model: Model, validation: Any, steps: StepPlan, training: Training) -> list[Any]:
+def _watching(
+    model: Model,
+    validation: Any,
+    steps: StepPlan,
+    training: Training,
+    sample: Array | None = None,
+) -> list[Any]:
     """Return the callbacks that stop the training and lower the learning rate."""
     weights, learning_rate_patience = training.score_weights or None, max(2, steps.patience // 3)
     if validation is None:
         return []
-    if _comparable(model, validation):
+    if _comparable(model, validation, sample):
         return [
             JointEarlyStopping(weights, patience=steps.patience, least=steps.least),
             keras.callbacks.ReduceLROnPlateau(
@@ -392,7 +430,8 @@ def rebuilt(
     """
     backend.check_process()
     check_devices()
-    model = build(features, tasks, spec.network, spec.training, spec.seed)
+    weighted_metrics = spec.data.sample_weight is not None
+    model = build(features, tasks, spec.network, spec.training, spec.seed, weighted_metrics)
     load(variables.weights(model))
     blend.trim(model)
     return model
@@ -449,7 +488,7 @@ def check_size(
         )
 
 
-def _comparable(model: Model, validation: Any) -> bool:
+def _comparable(model: Model, validation: Any, sample: Array | None = None) -> bool:
     """Return whether any task's skill is defined on these rows.
 
     If so, the joint score can be watched; otherwise only the loss can.
@@ -459,7 +498,7 @@ def _comparable(model: Model, validation: Any) -> bool:
     # The outputs of the trivial predictors stand in for predictions: what counts here is whether
     # a skill is defined, not its value.
     raw = np.tile(model.units.prior, (len(packed), 1))
-    trivial = model.scores_of(packed, raw)
+    trivial = model.scores_of(packed, raw, sample)
     return any(
         not math.isnan(trivial[name][task.headline].skill) for name, task in model.tasks.items()
     )

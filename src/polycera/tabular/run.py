@@ -29,6 +29,7 @@ from polycera.tabular import (
     predict_stream,
     prediction_columns,
     row_progress,
+    row_weights,
     run_frames,
     run_segments,
 )
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 Built = TypeVar("Built")
 """Type of the object that `Run._of_schema` builds."""
+
+SampleWeights = dict[str, np.ndarray] | None
+"""Task -> sample weights [rows]; None where all rows count the same."""
 
 BUILDING = threading.Lock()
 """Lock that is held while a network is built, so that several threads build only one."""
@@ -332,8 +336,10 @@ class Run(Folder):
         """Return every metric of the run's predictions, for each task that has labels in the table.
 
         The metrics are exact, over all rows at once. Accuracy, F1, precision and recall are those
-        at the decision thresholds, as `predict` uses them. The network's training and validation
-        rows among these rows are counted in a warning, because metrics on them are too good.
+        at the decision thresholds, as `predict` uses them. A run that was trained with sample
+        weights counts the rows by the same column of this table, where it is there. The network's
+        training and validation rows among these rows are counted in a warning, because metrics on
+        them are too good.
 
         Args:
             source: path, data frame, or dict of columns, with at least one target. With `by` it
@@ -368,15 +374,15 @@ class Run(Folder):
                 "evaluate() needs a table: run.evaluate(table). The metrics of the run's own test "
                 "rows are run.metrics; by segment: run.evaluate(by=[column])."
             )
-        features, targets = self._labelled(source)
+        features, targets, sample = self._labelled(source)
         from polycera.tabular.threshold_metrics import scored
 
         encoded, raw, predicted = self._raw_predictions(features, targets)
         at = evaluation.by_task(self.thresholds, self.model.layout)
+        weights = row_weights.normalised(self.model.layout, sample, encoded)
+        measured = scored(self.model, encoded, raw, predicted, at, weights)
         return {
-            name: task_scores
-            for name, task_scores in scored(self.model, encoded, raw, predicted, at).items()
-            if targets[name] is not None
+            name: task_scores for name, task_scores in measured.items() if targets[name] is not None
         }
 
     def _by_segment(self, source: Any, by: str | Sequence[str]) -> Segments:
@@ -389,7 +395,7 @@ class Run(Folder):
             table = self._read_whole(source)
             # Before the features and the network, so that an unknown column is said at once.
             segments = run_segments.divided(table, names)
-            features, targets = self._features_and_targets(table, source)
+            features, targets, _ = self._features_and_targets(table, source)
             rows = run_segments.LabelledRows(_named(source), table, features, targets)
         encoded, raw, _ = self._raw_predictions(rows.features, rows.targets)
         at = evaluation.by_task(self.thresholds, self.model.layout)
@@ -426,7 +432,7 @@ class Run(Folder):
             UnknownName: for another metric.
             InputError: for a table without a target, or without one of a binary or multilabel task.
         """
-        features, targets = self._labelled(source)
+        features, targets, sample = self._labelled(source)
         if not any(
             targets[task.name] is not None and evaluation.labels_of(task)
             for task in self.tasks.values()
@@ -439,9 +445,14 @@ class Run(Folder):
         from polycera.model.targets import encode
 
         layout, predicted = self.model.layout, in_batches(self.model.predict_arrays, features)
-        new_run = copy(self)
+        new_run, encoded = copy(self), encode(layout, targets)
         new_run.thresholds = evaluation.thresholds(
-            layout, encode(layout, targets), predicted, metric, _named(source)
+            layout,
+            encoded,
+            predicted,
+            metric,
+            _named(source),
+            row_weights.normalised(layout, sample, encoded),
         )
         return new_run
 
@@ -466,7 +477,7 @@ class Run(Folder):
             InputError: for a table without a target, or of one row; for fewer repeats or rows than
                 1.
         """
-        features, targets = self._labelled(source)
+        features, targets, _ = self._labelled(source)
         from polycera.interpretation import permutation_importance
 
         importances = permutation_importance.importance(
@@ -551,8 +562,8 @@ class Run(Folder):
         """Return name and kind of each task."""
         return [(task["name"], task["kind"]) for task in self.spec.tasks]
 
-    def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return features and targets of a table that has at least one target."""
+    def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any], SampleWeights]:
+        """Return features, targets and sample weights of a table that has at least one target."""
         return self._features_and_targets(self._read_whole(source), source)
 
     def _read_whole(self, source: Any) -> Table:
@@ -565,8 +576,14 @@ class Run(Folder):
             )
         return self.read(source)
 
-    def _features_and_targets(self, table: Table, source: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return what `_labelled` does for a table that was read."""
+    def _features_and_targets(
+        self, table: Table, source: Any
+    ) -> tuple[np.ndarray, dict[str, Any], SampleWeights]:
+        """Return what `_labelled` does for a table that was read.
+
+        The sample weights are None where the run has none, and where the table lacks their column,
+        with a warning.
+        """
         targets = targets_of(table, self.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(
@@ -576,7 +593,15 @@ class Run(Folder):
         features = self.encoder.transform(table)
         if (known := known_rows.notice(self, features, _named(source))) is not None:
             warnings.warn(known, stacklevel=4)
-        return features, targets
+        chosen = self.spec.data.sample_weight
+        if absent := [name for name in row_weights.columns_of(chosen) if name not in table]:
+            warnings.warn(
+                f"{_named(source).capitalize()} lacks the sample weights {listing(absent)}: every "
+                "row counts the same in its metrics.",
+                stacklevel=4,
+            )
+            return features, targets, None
+        return features, targets, row_weights.read(table, self.tasks.values(), chosen)
 
 
 def _named(source: Any) -> str:

@@ -47,6 +47,7 @@ def decided(
     predictions: Mapping[TaskName, Array],
     thresholds: Mapping[TaskName, Array],
     prior: Array,
+    weights: Array | None = None,
 ) -> Scores:
     """Return the scores with every metric of predicted classes at the run's decision thresholds.
 
@@ -61,14 +62,18 @@ def decided(
         thresholds: task -> [labels]: the positive class is predicted at the threshold and above. A
             task that is not in it predicts it above one half.
         prior: raw outputs of the trivial predictors, [output columns].
+        weights: sample weights [n, tasks], by which metrics count the rows; or None.
     """
     rows = decided_rows(layout, truth, predictions, thresholds, prior, found)
     if rows is None:
         return found
     scaling = TargetScaling(np.zeros(len(rows.scale)), rows.scale, rows.prior)
-    scores = exact(
-        Objective(rows.layout), rows.y, rows.raw, np.ones((len(rows.y), 1), bool), scaling
-    )
+    objective = Objective(rows.layout, weighted_metrics=True)
+    if weights is not None:
+        positions = {name: i for i, name in enumerate(layout.tasks)}
+        weights = weights[:, [positions[name] for name in rows.layout.tasks]]
+    counted = objective.counted(len(rows.y), weights)
+    scores = exact(objective, rows.y, rows.raw, counted, scaling)
     merged: Scores = {}
     for name, half_scores in found.items():
         threshold_scores = scores.get(name, {})
@@ -127,6 +132,7 @@ def scored(
     raw: Array,
     predicted: Mapping[TaskName, Array],
     thresholds: Mapping[TaskName, Array],
+    weights: Array | None = None,
 ) -> Scores:
     """Return every metric of raw outputs, with those of predicted classes at the thresholds.
 
@@ -135,10 +141,12 @@ def scored(
         targets: encoded labels.
         raw: raw outputs [n, output columns] for the same rows.
         predicted: task -> the predictions [n, p] that these are, in the user's units.
-        thresholds: as for `decided`.
+        thresholds, weights: as for `decided`.
     """
-    at_half = model.scores_of(pack(model.layout, targets, model.units), raw)
-    return decided(at_half, model.layout, targets, predicted, thresholds, model.units.prior)
+    at_half = model.scores_of(pack(model.layout, targets, model.units), raw, weights)
+    return decided(
+        at_half, model.layout, targets, predicted, thresholds, model.units.prior, weights
+    )
 
 
 def _measured(task: Task) -> Task | None:

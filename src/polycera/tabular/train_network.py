@@ -67,7 +67,12 @@ class FitResult:
     def thresholds(self, say: Any = None) -> Thresholds | None:
         """Return decision thresholds fitted to the out-of-fold predictions; see `post_fit`."""
         return post_fit.thresholds(
-            self.model, self.fit_data.checked, self.out_of_fold, self.spec, say
+            self.model,
+            self.fit_data.checked,
+            self.out_of_fold,
+            self.spec,
+            say,
+            self.fit_data.checked_sample,
         )
 
 
@@ -96,7 +101,12 @@ def train_network(
         else StepPlan.of(stream.rows, spec.training, EPOCH_ROWS)
     )
     model = recipe.build(
-        prepared.encoder.width, prepared.tasks, spec.network, spec.training, spec.seed
+        prepared.encoder.width,
+        prepared.tasks,
+        spec.network,
+        spec.training,
+        spec.seed,
+        weighted_metrics=spec.data.sample_weight is not None,
     )
     callbacks = list(observers(model, fit_data, steps)) if observers else []
     history, out_of_fold_raw = recipe.train(
@@ -113,6 +123,7 @@ def train_network(
         # Beside a table that is larger than memory, its few validation rows would weigh nothing.
         go_on=fit_data.by_time and stream is None,
         stream=stream,
+        weights=fit_data.weights,
     )
     histories = [
         callback.pulls for callback in callbacks if isinstance(callback, Gradients | GradientProbe)

@@ -238,6 +238,7 @@ class ReportedRows(NamedTuple):
             out-of-fold.
         predicted: task -> predictions [n, p] in the user's units.
         at: task -> decision thresholds.
+        weights: sample weights [n, tasks], or None.
     """
 
     part: str
@@ -247,6 +248,7 @@ class ReportedRows(NamedTuple):
     raw: Array | None
     predicted: post_fit.Predictions
     at: prediction_columns.Thresholds
+    weights: Array | None
 
 
 def _reported(
@@ -261,11 +263,21 @@ def _reported(
     fit_data = result.fit_data
     if part == "validation" and result.out_of_fold is not None and fit_data.checked is not None:
         features, encoded = fit_data.checked
-        return ReportedRows(part, fit_data.rows, features, encoded, None, result.out_of_fold, at)
+        return ReportedRows(
+            part,
+            fit_data.rows,
+            features,
+            encoded,
+            None,
+            result.out_of_fold,
+            at,
+            fit_data.checked_sample,
+        )
     features, encoded = prepared.encoded_rows(rows)
     raw = raw_outputs(result.model, features)
     predicted = scores.predictions(result.model.layout, raw, result.model.units)
-    return ReportedRows(part, rows, features, encoded, raw, predicted, at)
+    weights = prepared.weights_of(rows).sample
+    return ReportedRows(part, rows, features, encoded, raw, predicted, at, weights)
 
 
 def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows) -> dict[str, Any]:
@@ -277,10 +289,12 @@ def _metrics(prepared: PreparedTable, result: FitResult, reported: ReportedRows)
     metrics: dict[str, Any] = {"part": reported.part}
     raw, predicted = result.out_of_fold_raw, result.out_of_fold
     if raw is not None and predicted is not None and fit_data.checked is not None:
-        metrics["validation"] = _scored(model, fit_data.checked[1], raw, predicted, at)
+        metrics["validation"] = _scored(
+            model, fit_data.checked[1], raw, predicted, at, fit_data.checked_sample
+        )
     if reported.raw is not None:
         metrics[reported.part] = _scored(
-            model, reported.encoded, reported.raw, reported.predicted, at
+            model, reported.encoded, reported.raw, reported.predicted, at, reported.weights
         )
     counts = prepared.numbers_of_rows
     if fit_data.fold_mask is not None:
@@ -298,8 +312,9 @@ def _scored(
     raw: Array,
     predicted: post_fit.Predictions,
     at: prediction_columns.Thresholds,
+    weights: Array | None,
 ) -> dict[str, Any]:
     """Return every metric as plain values; one that is not defined on these rows is None."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return as_values(scored(model, encoded, raw, predicted, at))
+        return as_values(scored(model, encoded, raw, predicted, at, weights))
