@@ -14,6 +14,8 @@ from polycera.data import Table, read, tasks_for
 from polycera.data.cells import CellFormat
 from polycera.data.reading import CellWishes
 from polycera.errors import InputError
+from polycera.runs.spec import Data
+from polycera.tabular.prepare import read_cells
 
 pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
@@ -202,3 +204,18 @@ def test_ordinal_levels_have_the_order_that_is_known() -> None:
             tasks_for(Table({"a": levels}), {"a": "ordinal"}, orders={"a": order})
     with pytest.raises(InputError, match="is multiclass: only ordinal"):
         tasks_for(Table({"a": levels}), "a", orders={"a": levels})
+
+
+def test_a_later_file_is_read_by_the_pinned_formats_and_old_runs_as_they_were(
+    tmp_path: Path,
+) -> None:
+    _, table = column(tmp_path, ["31/12/2024", "1/2/2024"])
+    pinned = {name: f.to_config() for name, f in table.reading.pinned.items()}
+    assert pinned == {"x": {"kind": "date", "date": "%d/%m/%Y"}}
+    path = tmp_path / "later.csv"
+    path.write_text("x\n1/2/2024\n", encoding="utf-8")
+    later = read_cells(path, Data(cells=pinned))
+    assert later["x"].astype(str)[0].startswith("2024-02-01")
+    path.write_text('x,n\n"yes ",01\n-,2\n', encoding="utf-8")
+    old = read_cells(path, Data(), old=True)
+    assert old["x"].tolist() == ["yes ", "-"] and old["n"].tolist() == [1, 2]
