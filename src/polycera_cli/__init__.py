@@ -20,6 +20,7 @@ from polycera_cli import comparing, describing, inspecting, predict, reporting, 
 from polycera_cli.app import app, sort_commands
 from polycera_cli.old_words import renamed
 from polycera_cli.output import complain, settings
+from polycera_cli.source_word import with_standard_input
 
 TRACEBACK = "POLYCERA_TRACEBACK"
 """Environment variable; where it is set, an unexpected error prints its traceback."""
@@ -100,6 +101,7 @@ def _run(arguments: list[str] | None, output: Output) -> Any:
     sort_commands()
     code: Any = 0
     words, changed = renamed(sys.argv[1:] if arguments is None else arguments)
+    words = with_standard_input(words)
     for old, new in changed:
         _say_renamed(old, new)
     try:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from polycera_cli.app import Json, Names, app
+from polycera_cli.app import Json, Names, Place, app
 from polycera_cli.name_values import numbers, pairs, targets
 from polycera_cli.output import (
     MANY,
@@ -26,7 +26,7 @@ from polycera_cli.package import as_the_run_began, check_lock, package
 @app.command
 def compare_separate(
     run: Path,
-    file: Path | None = None,
+    file: str | None = None,
     *,
     seeds: int = 3,
     affinity: Annotated[bool, Parameter(negative="")] = False,
@@ -61,7 +61,7 @@ def compare_separate(
 
     comparison = compare_separate(
         run,
-        None if file is None else str(file),
+        file,
         seeds=seeds,
         affinity=affinity,
         tasks=task,
@@ -79,12 +79,12 @@ def compare_separate(
 
 @app.command
 def compare_weightings(
-    file: Path,
+    file: Place,
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     loss_weights: Names = None,
     out: Annotated[Path, Parameter(name=("--out", "--output", "-o"))],
-    source: Path | None = None,
+    source: str | None = None,
     kind: Names = None,
     exclude: Names = None,
     split: str | None = None,
@@ -122,7 +122,7 @@ def compare_weightings(
     json_
         Print one JSON object and nothing else.
     """
-    if file.is_dir():
+    if isinstance(file, Path) and file.is_dir():
         as_the_run_began(file)
     pc = package()
     from polycera.experiments.compare_weightings import compare_weightings
@@ -134,7 +134,7 @@ def compare_weightings(
         "processes": processes,
         "say": None if json_ else say,
     }
-    if file.is_dir():
+    if isinstance(file, Path) and file.is_dir():
         beside = {
             "target": target,
             "kind": kind,
@@ -144,7 +144,7 @@ def compare_weightings(
         }
         _refuse_beside_a_run(beside)
         result = compare_weightings(
-            None if source is None else str(source),
+            source,
             None,
             weightings,
             spec=pc.load(file).spec,

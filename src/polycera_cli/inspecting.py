@@ -12,11 +12,12 @@ from polycera_cli.app import Json, Names, app
 from polycera_cli.name_values import columns_by_task, missing_words, orders, pairs, targets
 from polycera_cli.output import need_output, print_json, printable, say
 from polycera_cli.package import package
+from polycera_cli.source_word import Source
 
 
 @app.command
 def inspect(
-    source: str,
+    source: Source = None,
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     kind: Names = None,
@@ -33,6 +34,8 @@ def inspect(
     date_format: Names = None,
     number_format: Names = None,
     order: Names = None,
+    sql: str | None = None,
+    sheet: str | None = None,
     seed: int = 0,
     json_: Json = False,
 ) -> int:
@@ -41,7 +44,7 @@ def inspect(
     Parameters
     ----------
     source
-        A .csv or .parquet file.
+        A file, a folder of .parquet files, a table of a database, - for standard input: as for fit.
     target
         A column to predict; repeat it for several. Without any, all columns are inputs.
     kind
@@ -72,13 +75,22 @@ def inspect(
         COLUMN=NUMBER as it is written there where its signs have two readings, such as price=1.234,5.
     order
         TARGET=LEVEL,LEVEL,... of an ordinal target, from the lowest to the highest.
+    sql
+        One SELECT statement whose rows are the table; it calls the rows of SOURCE "source", or names files itself.
+    sheet
+        Sheet of a workbook; default: the first.
     seed
         Seed of the split.
     json_
         Print one JSON object and nothing else.
     """
     need_output()
-    found = package().inspect(
+    pc = package()
+    if source is None and sql is None:
+        from polycera.errors import InputError
+
+        raise InputError("Name a table: polycera inspect FILE.")
+    found = pc.inspect(
         source,
         targets(target or [], pairs(kind, "--kind")) or None,
         columns=pairs(column, "--column"),
@@ -94,6 +106,8 @@ def inspect(
         date_format=pairs(date_format, "--date-format"),
         number_format=pairs(number_format, "--number-format"),
         order=orders(order),
+        sql=sql,
+        sheet=sheet,
         seed=seed,
     )
     if json_:

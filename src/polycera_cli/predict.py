@@ -20,11 +20,20 @@ from polycera_cli.output import (
     written,
 )
 from polycera_cli.package import package
+from polycera_cli.source_word import Source
 from polycera_cli.verifying import note_damage
 
 
 @app.command
-def evaluate(run: Place, file: Path | None = None, *, by: Names = None, json_: Json = False) -> int:
+def evaluate(
+    run: Place,
+    file: Source = None,
+    *,
+    by: Names = None,
+    sql: str | None = None,
+    sheet: str | None = None,
+    json_: Json = False,
+) -> int:
     """Measure a run on a table with labels; without one, show those of its test rows.
 
     Parameters
@@ -32,9 +41,14 @@ def evaluate(run: Place, file: Path | None = None, *, by: Names = None, json_: J
     run
         A run folder.
     file
-        A table with at least one of the targets.
+        A table with at least one of the targets: whatever fit takes.
     by
         A column whose segments (values, quartiles of numbers, years of dates) are measured apart, the worst first; repeat it for several.
+    sql
+        One SELECT statement whose rows are the table; it calls the rows of the file "source", or names files itself.
+        The one with which the run was trained is not repeated.
+    sheet
+        Sheet of a workbook; default: that of the training.
     json_
         Print one JSON object and nothing else.
     """
@@ -42,29 +56,34 @@ def evaluate(run: Place, file: Path | None = None, *, by: Names = None, json_: J
     opened = package().load(run)
     from polycera.tabular.run import as_values
 
+    is_new = file is not None or sql is not None
     if by is not None:
-        segments = opened.evaluate(None if file is None else str(file), by=by)
+        segments = opened.evaluate(file, by=by, sql=sql, sheet=sheet)
         segment_table.show(segments, json_)
         return 0
-    if file is None:
+    if not is_new:
         note_damage(
             opened.path, refuse=("manifest.json", "spec.yaml", "schema.json", "metrics.json")
         )
     part = opened.metrics["part"]
-    measured = opened.metrics[part] if file is None else as_values(opened.evaluate(str(file)))
+    measured = (
+        as_values(opened.evaluate(file, sql=sql, sheet=sheet)) if is_new else opened.metrics[part]
+    )
     if json_:
         print_json(measured)
     else:
         kinds = {task["name"]: task["kind"] for task in opened.spec.tasks if "kind" in task}
-        table(measured, kinds, f"the {part} rows" if file is None else str(file))
+        table(measured, kinds, str(file or sql) if is_new else f"the {part} rows")
     return 0
 
 
 @app.command
 def predict(
     run: Place,
-    file: Path,
+    file: Source = None,
     *,
+    sql: str | None = None,
+    sheet: str | None = None,
     output: FilePlace = None,
     safe_csv: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     json_: Json = False,
@@ -76,7 +95,12 @@ def predict(
     run
         A run folder.
     file
-        A table with the columns that training used.
+        A table with the columns that training used: whatever fit takes; - for standard input.
+    sql
+        One SELECT statement whose rows are the table; it calls the rows of the file "source", or names files itself.
+        The one with which the run was trained is not repeated.
+    sheet
+        Sheet of a workbook; default: that of the training.
     output
         A .csv, .parquet or .xlsx file, here or in a remote store; a folder, for a Parquet table, gets several Parquet
         files. Without it the answers are printed as CSV.
@@ -89,6 +113,8 @@ def predict(
     from polycera.errors import InputError
     from polycera.storage import paths, table_files, table_stream
 
+    if file is None and sql is None:
+        raise InputError("Name a table: polycera predict RUN FILE.")
     if safe_csv and (json_ or (output is not None and Path(output).suffix != ".csv")):
         raise InputError("--safe-csv applies to CSV only: leave it out, or write a .csv file.")
     if output is None:
@@ -100,13 +126,13 @@ def predict(
             table_files.check_path(output)
         if isinstance(output, Path):
             paths.check_output(output)
-        if isinstance(output, Path) and output.exists() and file.exists() and output.samefile(file):
+        if isinstance(output, Path) and _same_file(output, file):
             raise InputError(
                 f"The predictions would overwrite the table {str(file)!r} itself; choose another "
                 "--output."
             )
     opened = pc.load(run)
-    if output is not None and _is_streamed(file, output, opened.spec.data.memory):
+    if output is not None and sql is None and _is_streamed(file, output, opened.spec.data.memory):
         watched = not (json_ or settings.quiet) and sys.stdout.isatty()
         count = opened.predict_to(str(file), output, safe_csv=safe_csv, progress=watched)
         if json_:
@@ -114,7 +140,9 @@ def predict(
         else:
             written(f"{count} rows: ", output)
         return 0
-    predictions = {name: values.tolist() for name, values in opened.predict(str(file)).items()}
+    predictions = {
+        name: values.tolist() for name, values in opened.predict(file, sql=sql, sheet=sheet).items()
+    }
     if safe_csv:
         predictions = table_files.without_formulas(predictions)
     if output is not None:
@@ -133,13 +161,21 @@ def predict(
     return 0
 
 
-def _is_streamed(file: Path, output: Any, limit: str) -> bool:
+def _is_streamed(file: str | None, output: Any, limit: str) -> bool:
     """Return whether a table is predicted a part at a time."""
     from polycera.data import memory
 
     if not isinstance(output, Path) or output.suffix not in ("", ".csv", ".parquet"):
         return False
     return not output.suffix or memory.stream_of(str(file), limit) is not None
+
+
+def _same_file(output: Path, file: str | None) -> bool:
+    """Return whether two paths are one file."""
+    try:
+        return file is not None and output.samefile(file)
+    except OSError:  # one of them does not exist
+        return False
 
 
 @app.command

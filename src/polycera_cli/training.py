@@ -22,12 +22,13 @@ from polycera_cli.name_values import (
 )
 from polycera_cli.output import epochs, print_json, reached, say, settings, written
 from polycera_cli.package import as_the_run_began, check_lock, package
+from polycera_cli.source_word import Source
 from polycera_cli.verifying import note_damage
 
 
 @app.command
 def fit(
-    file: Path | None = None,
+    source: Source = None,
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     kind: Names = None,
@@ -51,6 +52,8 @@ def fit(
     date_format: Names = None,
     number_format: Names = None,
     order: Names = None,
+    sql: str | None = None,
+    sheet: str | None = None,
     folds: int | None = None,
     max_steps: int | None = None,
     batch_size: int | None = None,
@@ -69,8 +72,9 @@ def fit(
 
     Parameters
     ----------
-    file
-        A .csv or .parquet file.
+    source
+        A file: .csv, .tsv, .txt, .jsonl (also .gz, .zst), .parquet, .xlsx, .sqlite, .duckdb; a folder or pattern of
+        .parquet files; file.db?table=NAME; postgresql://user@host/database?table=NAME; - for standard input.
     target
         A column to predict; repeat it for several.
     kind
@@ -117,6 +121,10 @@ def fit(
         COLUMN=NUMBER as it is written there where its signs have two readings, such as price=1.234,5.
     order
         TARGET=LEVEL,LEVEL,... of an ordinal target, from the lowest to the highest.
+    sql
+        One SELECT statement whose rows are the table; it calls the rows of SOURCE "source", or names files itself.
+    sheet
+        Sheet of a workbook; default: the first.
     folds
         Folds of the rows: each is out-of-fold for as many ensemble members; 1: only the validation rows are not trained on.
     max_steps
@@ -151,7 +159,7 @@ def fit(
     pc = package()
     from polycera.errors import InputError
 
-    if spec is None and file is None:
+    if spec is None and source is None and sql is None:
         raise InputError(
             "Name a table: polycera fit FILE --target NAME, or polycera fit --spec spec.yaml."
         )
@@ -173,7 +181,7 @@ def fit(
         "preference": numbers(preference, "--preference") or None,
     }
     run = pc.fit(
-        str(file) if file else None,
+        source,
         targets(target or [], pairs(kind, "--kind")) or None,
         loss_weights=numbers(loss_weight, "--loss-weight"),
         out=out,
@@ -195,6 +203,8 @@ def fit(
         date_format=pairs(date_format, "--date-format"),
         number_format=pairs(number_format, "--number-format"),
         order=orders(order),
+        sql=sql,
+        sheet=sheet,
         seed=seed,
         preset="fast" if fast else None,
         network={} if folds is None else {"folds": folds},
@@ -210,7 +220,7 @@ def fit(
 
 @app.command
 def resume(
-    run: Place, file: Path | None = None, *, checkpoint_every: str = "1 minute", json_: Json = False
+    run: Place, file: Source = None, *, checkpoint_every: str = "1 minute", json_: Json = False
 ) -> int:
     """Resume a training that was cut off, from its last checkpoint, to the same bits.
 
@@ -229,7 +239,7 @@ def resume(
     as_the_run_began(run)
     resumed = package().resume(
         run,
-        None if file is None else str(file),
+        file,
         checkpoint_every=checkpoint_every,
         progress=not (json_ or settings.quiet) and sys.stdout.isatty(),
         say=None if json_ else say,
@@ -311,7 +321,7 @@ def demo(*, out: Out = None, json_: Json = False) -> int:
     if not json_:
         say(title)
         say(f"  polycera fit {table.name} {' '.join(f'--target {name}' for name in targets)}")
-    return fit(table, target=targets, out=out, json_=json_)
+    return fit(str(table), target=targets, out=out, json_=json_)
 
 
 def _synthetic_customers(out: Path | None) -> Path:

@@ -45,6 +45,8 @@ def inspect(
     date_format: Mapping[str, str] | None = None,
     number_format: Mapping[str, str] | None = None,
     order: Mapping[str, Iterable[Any]] | None = None,
+    sql: str | None = None,
+    sheet: str | None = None,
     seed: int = 0,
 ) -> Inspection:
     """Show what `pc.fit` would make of a table, without training and without importing Keras.
@@ -53,8 +55,7 @@ def inspect(
     does with the same arguments.
 
     Args:
-        source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of
-            columns.
+        source: whatever `pc.fit` takes; None with `sql` that names files itself.
         targets: as `pc.fit` takes them; default: no target, all columns are inputs.
         columns: name -> role, where the inferred one is wrong.
         exclude: columns to leave out.
@@ -70,6 +71,7 @@ def inspect(
         number_format: column -> a number as it is written there where the signs have two readings,
             such as "1.234,5".
         order: ordinal target -> its levels, from the lowest to the highest.
+        sql, sheet: as for `pc.fit`.
         seed: of the split.
 
     Returns:
@@ -92,6 +94,8 @@ def inspect(
     cells, wishes = cell_options(missing, date_format, number_format)
     options = Data(
         encoding=encoding,
+        sql=sql,
+        sheet=sheet,
         columns=dict(columns or {}),
         sample_weight=dict(sample_weight) if isinstance(sample_weight, Mapping) else sample_weight,
         parts=parts,
@@ -108,7 +112,7 @@ def inspect(
     inputs = {column.name: _column(column, table) for column in schema.columns}
     left_out = {name: column.reason for name, column in inputs.items() if not column.used}
     return Inspection(
-        source=_label(source),
+        source=_label(source, sql),
         rows=table.rows,
         columns=inputs,
         targets={task.name: _target(task, understood) for task in tasks},
@@ -124,8 +128,10 @@ def inspect(
     )
 
 
-def _label(source: Any) -> str:
-    """Return what to call a table: its path, or its type."""
+def _label(source: Any, sql: str | None) -> str:
+    """Return what to call a table: its path, its type, or the SQL that gives it."""
+    if source is None and sql is not None:
+        return sql
     return str(source) if isinstance(source, str | os.PathLike) else type(source).__name__
 
 

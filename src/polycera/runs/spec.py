@@ -63,7 +63,11 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Holds where the rows come from.
 
     Attributes:
-        source: path of the table; None for a data frame.
+        source: path or address of the table; None for a data frame, for standard input, and for
+            SQL that names its files itself.
+        sql: one SELECT statement whose rows are the table; it calls the rows of the source
+            `source`.
+        sheet: name of a workbook's sheet; None: the first.
         encoding: encoding of a text file.
         missing: words that stand for a missing value beside the usual ones.
         cells: column -> how its cells are written, where a reader would not choose it by itself;
@@ -77,6 +81,8 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """
 
     source: str | None = None
+    sql: str | None = None
+    sheet: str | None = None
     encoding: str | None = None
     missing: list[str] = []
     cells: dict[str, dict[str, Any]] | None = None

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from polycera import renamed
+from polycera.data import sources
 from polycera.errors import InputError, PolyceraError, Taken, UnknownName, listing, shorten
 from polycera.method_base import MethodBase
 from polycera.runs import (
@@ -79,6 +80,8 @@ def fit(
     date_format: Mapping[str, str] | None = None,
     number_format: Mapping[str, str] | None = None,
     order: Mapping[str, Iterable[Any]] | None = None,
+    sql: str | None = None,
+    sheet: str | None = None,
     seed: int = 0,
     preset: Literal["fast"] | None = None,
     network: Mapping[str, Any] | None = None,
@@ -98,8 +101,11 @@ def fit(
     The folder exists from the first step on. `pc.resume` continues a training that was interrupted.
 
     Args:
-        source: path of a .csv or .parquet file; a pandas, polars or pyarrow frame; a dict of
-            columns.
+        source: path of a file of text (.csv, .tsv, .txt, .jsonl; also .gz, .zst), of a Parquet
+            file, a folder or a pattern of such files, of an Excel workbook, an SQLite or DuckDB
+            file (file.db?table=NAME); postgresql://user@host/database?table=NAME; "-", standard
+            input; a DuckDB relation; a pandas, polars or pyarrow frame; a dict of columns. None
+            with `sql` that names files itself.
         targets: column names; or a dict of name to kind (`"count"`) or task; or tasks.
         loss_weights: task -> factor of its loss, where it is not the task's own (1); `task/term`
             -> factor of one of its loss terms. Naming a loss of the task's kind makes it a loss
@@ -138,6 +144,10 @@ def fit(
         number_format: column -> a number as it is written there where the signs have two readings,
             such as "1.234,5".
         order: ordinal target -> its levels, from the lowest to the highest.
+        sql: one SELECT statement whose rows are the table: "select *, price * rooms as total from
+            source where rooms > 1". The rows of the source are `source` in it. Of a database
+            without ?table= it is the database's own SQL.
+        sheet: name of a workbook's sheet; default: the first.
         seed: of the split, the initial weights, the order of rows, dropout.
         preset: `fast`: a smaller network and fewer steps, for a first look. Options in `network`
             and `training` take precedence. docs/accuracy.md has its cost in accuracy.
@@ -175,12 +185,13 @@ def fit(
     if spec is None:
         network, training = with_preset(preset, network, training)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
-        path = str(source) if isinstance(source, str | Path) else None
         training = _with_arguments(training, score_weights=score_weights, threshold=threshold)
         full_spec = Spec(
             tasks=[],
             data=Data(
-                source=path,
+                source=sources.stored(source),
+                sql=sql,
+                sheet=sheet,
                 encoding=encoding,
                 columns=dict(columns or {}),
                 sample_weight=_plain_columns(sample_weight),
@@ -198,7 +209,7 @@ def fit(
         full_spec = spec if isinstance(spec, Spec) else read_spec(spec)
         requested_targets = tasks_from(full_spec.tasks)
         source = full_spec.data.source if source is None else source
-    if source is None:
+    if source is None and full_spec.data.sql is None:
         raise InputError("No table: pass a path, a data frame or a dict of columns.")
     full_spec = checked(full_spec)
     SaveInterval.of(checkpoint_every)
@@ -503,7 +514,10 @@ def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> An
 
 def _stem(source: Any) -> str:
     """Return the name of the file without extensions, or `table` for a table in memory."""
-    return Path(source).name.split(".")[0] if isinstance(source, str | Path) else "table"
+    if not isinstance(source, str | Path):
+        return "table"
+    name, _, table = str(source).partition("?table=")
+    return table or Path(name).name.strip("-*").split(".")[0] or "table"
 
 
 def _completed(spec: Spec, prepared: PreparedTable) -> Spec:

@@ -292,6 +292,8 @@ def read_cells(
         source,
         # What a file shows is taken, unless something else than the usual was asked for.
         encoding=None if options.encoding == "utf-8" else options.encoding,
+        sql=options.sql,
+        sheet=options.sheet,
         formats=formats_of(options, as_text),
         missing=options.missing,
         wishes=wishes,
@@ -323,7 +325,8 @@ def _read(
     if targets is None:
         targets = ()  # refused: no target was named
     left_out = [*exclude, *(name for name, role in options.columns.items() if role == "ignore")]
-    rows = memory.stream_of(source, options.memory, left_out)
+    # The rows of a statement are made in memory.
+    rows = None if options.sql else memory.stream_of(source, options.memory, left_out)
     if rows is not None:
         if options.sample_weight is not None:
             raise InputError(
@@ -514,7 +517,7 @@ def prepared_again(run: Folder, source: Any = None, *, progress: bool = False) -
     """
     spec = run.spec
     table = spec.data.source if source is None else source
-    if table is None:
+    if table is None and spec.data.sql is None:
         raise InputError(
             f"The run {shorten(run.path)!r} was started with a data frame: pass it again, as "
             "source=."

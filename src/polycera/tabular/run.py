@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+import msgspec
 import numpy as np
 
 from polycera import data, evaluation, renamed
@@ -197,11 +198,14 @@ class Run(Folder):
                 f"The run {shorten(self.path)!r} has a {folder.SCHEMA} that was changed: {error!r}."
             ) from None
 
-    def read(self, source: Any) -> Table:
+    def read(self, source: Any, *, sql: str | None = None, sheet: str | None = None) -> Table:
         """Read a table as the training read it, and warn of differences from the training table.
 
         Args:
-            source: path, data frame, or dict of columns.
+            source: whatever `fit` takes.
+            sql: one SELECT statement over the source, which it calls `source`. The one with which
+                the run was trained is not repeated: it may leave out rows.
+            sheet: name of a workbook's sheet; None: the one that the training read.
 
         Raises:
             InputError: for a column that is missing.
@@ -215,9 +219,10 @@ class Run(Folder):
             if all(isinstance(label, str) for label in labels)
         ]
         text_columns = {*self.columns.as_text, *text_tasks}
-        table = read_cells(
-            source, self.spec.data, as_text=text_columns, old=self.spec.data.cells is None
+        options = msgspec.structs.replace(
+            self.spec.data, sql=sql, sheet=self.spec.data.sheet if sheet is None else sheet
         )
+        table = read_cells(source, options, as_text=text_columns, old=options.cells is None)
         targets = [
             name for task in self.tasks.values() for name in data.columns_of(task.name, task)
         ]
@@ -228,7 +233,9 @@ class Run(Folder):
             warnings.warn(notice, stacklevel=3)
         return table
 
-    def predict(self, source: Any) -> dict[str, np.ndarray]:
+    def predict(
+        self, source: Any, *, sql: str | None = None, sheet: str | None = None
+    ) -> dict[str, np.ndarray]:
         """Predict the rows of a table, as named columns in the user's units and labels.
 
         For binary tasks and labels the positive class is predicted from the decision threshold on,
@@ -236,14 +243,15 @@ class Run(Folder):
         gives them.
 
         Args:
-            source: path, data frame, or dict of columns; needs no target.
+            source: whatever `fit` takes; needs no target.
+            sql, sheet: as for `read`.
 
         Returns:
             column name -> [rows]: the prediction of each task, then its probabilities (`task=class
             probability`).
         """
         # Before the imports and the network, so that an error in the table is raised at once.
-        features = self.encoder.transform(self.read(source))
+        features = self.encoder.transform(self.read(source, sql=sql, sheet=sheet))
         from polycera.model.predicting import in_batches
 
         layout = self.model.layout
@@ -325,13 +333,27 @@ class Run(Folder):
         return rows.rows
 
     @overload
-    def evaluate(self, source: Any) -> Scores: ...
+    def evaluate(
+        self, source: Any, *, sql: str | None = None, sheet: str | None = None
+    ) -> Scores: ...
 
     @overload
-    def evaluate(self, source: Any = None, *, by: str | Sequence[str]) -> Segments: ...
+    def evaluate(
+        self,
+        source: Any = None,
+        *,
+        by: str | Sequence[str],
+        sql: str | None = None,
+        sheet: str | None = None,
+    ) -> Segments: ...
 
     def evaluate(
-        self, source: Any = None, *, by: str | Sequence[str] | None = None
+        self,
+        source: Any = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        sql: str | None = None,
+        sheet: str | None = None,
     ) -> Scores | Segments:
         """Return every metric of the run's predictions, for each task that has labels in the table.
 
@@ -342,12 +364,13 @@ class Run(Folder):
         them are too good.
 
         Args:
-            source: path, data frame, or dict of columns, with at least one target. With `by` it
-                may be left out: then the run's own test rows are measured, and the table that the
-                run was trained on is read again.
+            source: whatever `fit` takes, with at least one target. With `by` it may be left out:
+                then the run's own test rows are measured, and the table that the run was trained on
+                is read again.
             by: columns of the table, used by the network or not. Each divides the rows into
                 segments: the values of a column, quartiles of numbers, years of dates, and the rows
                 without a value.
+            sql, sheet: as for `read`.
 
         Returns:
             task -> metric -> score. With `by` every metric for each segment, with rows, a 95 %
@@ -368,13 +391,13 @@ class Run(Folder):
             SegmentScore(by='region', segment='north', task='churn', metric='auc', rows=212, ...)
         """
         if by is not None:
-            return self._by_segment(source, by)
-        if source is None:
+            return self._by_segment(source, by, sql, sheet)
+        if source is None and sql is None:
             raise InputError(
                 "evaluate() needs a table: run.evaluate(table). The metrics of the run's own test "
                 "rows are run.metrics; by segment: run.evaluate(by=[column])."
             )
-        features, targets, sample = self._labelled(source)
+        features, targets, sample = self._labelled(source, sql, sheet)
         from polycera.tabular.threshold_metrics import scored
 
         encoded, raw, predicted = self._raw_predictions(features, targets)
@@ -385,14 +408,16 @@ class Run(Folder):
             name: task_scores for name, task_scores in measured.items() if targets[name] is not None
         }
 
-    def _by_segment(self, source: Any, by: str | Sequence[str]) -> Segments:
+    def _by_segment(
+        self, source: Any, by: str | Sequence[str], sql: str | None, sheet: str | None
+    ) -> Segments:
         """Return what `evaluate` does with `by`."""
         names = run_segments.columns_of(by)
-        if source is None:
+        if source is None and sql is None:
             rows = run_segments.own_test_rows(self)
             segments = run_segments.divided(rows.table, names)
         else:
-            table = self._read_whole(source)
+            table = self._read_whole(source, sql, sheet)
             # Before the features and the network, so that an unknown column is said at once.
             segments = run_segments.divided(table, names)
             features, targets, _ = self._features_and_targets(table, source)
@@ -562,19 +587,21 @@ class Run(Folder):
         """Return name and kind of each task."""
         return [(task["name"], task["kind"]) for task in self.spec.tasks]
 
-    def _labelled(self, source: Any) -> tuple[np.ndarray, dict[str, Any], SampleWeights]:
+    def _labelled(
+        self, source: Any, sql: str | None = None, sheet: str | None = None
+    ) -> tuple[np.ndarray, dict[str, Any], SampleWeights]:
         """Return features, targets and sample weights of a table that has at least one target."""
-        return self._features_and_targets(self._read_whole(source), source)
+        return self._features_and_targets(self._read_whole(source, sql, sheet), source)
 
-    def _read_whole(self, source: Any) -> Table:
+    def _read_whole(self, source: Any, sql: str | None, sheet: str | None) -> Table:
         """Read a table to compute metrics of it; raise where it does not fit in memory."""
         limit = self.spec.data.memory
-        if (rows := memory.stream_of(source, limit)) is not None:
+        if sql is None and (rows := memory.stream_of(source, limit)) is not None:
             raise InputError(
                 f"{rows.label} has {rows.rows:,} rows and does not fit in memory ({limit}), where "
                 "metrics are computed: give a part of its files, or a sample of its rows."
             )
-        return self.read(source)
+        return self.read(source, sql=sql, sheet=sheet)
 
     def _features_and_targets(
         self, table: Table, source: Any

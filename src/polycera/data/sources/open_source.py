@@ -46,6 +46,16 @@ def is_source(source: Any) -> bool:
     return isinstance(source, str | os.PathLike) or duckdb_files.is_relation(source)
 
 
+def stored(source: Any) -> str | None:
+    """Return the name under which a spec stores a source; None for one that has no name.
+
+    A password in an address is left out.
+    """
+    if not isinstance(source, str | os.PathLike) or str(source) == STANDARD_INPUT:
+        return None
+    return postgres.without_password(source) if postgres.is_address(source) else str(source)
+
+
 def open_source(
     source: Any = None,
     *,
