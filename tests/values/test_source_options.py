@@ -14,7 +14,7 @@ import xlsxwriter
 import polycera as pc
 from polycera_cli import main
 
-pytestmark = pytest.mark.nobackend
+pytestmark = [pytest.mark.nobackend, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 SHORT: dict[str, Any] = {"network": {"members": 2, "width": 8}, "training": {"max_steps": 8}}
 ROWS = [(i % 7, i % 3, i % 7 + 2 * (i % 3)) for i in range(60)]
