@@ -120,12 +120,12 @@ def predict(
     if output is None:
         need_output("Name a file: --output answers.csv.")
     else:
+        if isinstance(output, Path):
+            paths.check_output(output)
         if isinstance(output, Path) and not output.suffix:
             table_stream.check_path(output)
         else:
             table_files.check_path(output)
-        if isinstance(output, Path):
-            paths.check_output(output)
         if isinstance(output, Path) and _same_file(output, file):
             raise InputError(
                 f"The predictions would overwrite the table {str(file)!r} itself; choose another "

@@ -22,13 +22,14 @@ TITLE_LINES = 50
 
 @dataclass(frozen=True)
 class Dialect:
-    """Hold how a file of text is written.
+    r"""Hold how a file of text is written.
 
     Attributes:
         delimiter, quote: what divides cells, and what stands around them.
         escape: what stands before a quotation mark within a cell: another one, or a backslash.
         skip: records up to the header and with it, blank lines counted.
         header: the cells of the header.
+        line_end: what ends a line: "\n", "\r\n" or "\r"; "" where lines end in several ways.
         titles: the lines above the header.
         unnamed: whether the first column has no cell in the header, as R writes row names.
     """
@@ -38,6 +39,7 @@ class Dialect:
     escape: str
     skip: int
     header: tuple[str, ...]
+    line_end: str = "\n"
     titles: tuple[str, ...] = ()
     unnamed: bool = False
 
@@ -120,7 +122,15 @@ def _examined(
         and any(record[-1].strip() for _, record in body)
     )
     titles = tuple(delimiter.join(record) for _, record in records[:start])
-    return score, Dialect(delimiter, quote, escape, place, tuple(header), titles, unnamed)
+    end = _line_end(sample, quote)
+    return score, Dialect(delimiter, quote, escape, place, tuple(header), end, titles, unnamed)
+
+
+def _line_end(sample: str, quote: str) -> str:
+    """Return what ends a line; what is between quotation marks ends none."""
+    bare = re.sub(f"{quote}[^{quote}]*{quote}", "", sample[:QUOTED])
+    ends = set(re.findall(r"\r\n|\n|\r", bare))
+    return (ends or {"\n"}).pop() if len(ends) < 2 else ""
 
 
 def _numbered(sample: str, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:

@@ -192,11 +192,13 @@ def _load(
             chunks = _as_utf8(path, packed, file.encoding, file.label)
             path, packed = stack.enter_context(temporary.file(chunks)), None
         texts = dict.fromkeys(types, TEXT)
-        if types != texts:
+        if types != texts and written.line_end:
             with suppress(duckdb.Error):
                 connection.execute(_query(relation, path, packed, written, types))
                 return types
         try:
+            if not written.line_end:
+                raise duckdb.InvalidInputException("lines end in several ways")
             connection.execute(_query(relation, path, packed, written, texts))
         except duckdb.Error as error:
             if packed == ".zst":
@@ -204,7 +206,7 @@ def _load(
             _check_lines(path, packed, written, file.label)
             # Python's reader takes lines that DuckDB refuses, such as ones of two line endings.
             clean = stack.enter_context(temporary.file(_rewritten(path, packed, written)))
-            plain = replace(written, delimiter=",", quote='"', escape='"')
+            plain = replace(written, delimiter=",", quote='"', escape='"', line_end="\n")
             with connections.one_sentence(f"{file.label} cannot be read"):
                 connection.execute(_query(relation, clean, None, plain, texts))
     return texts
@@ -235,6 +237,8 @@ def _query(
         "escape": literal(written.escape),
         "header": "false",
         "skip": str(written.skip),
+        # DuckDB would go by the first one, which may stand within a name.
+        "new_line": literal(written.line_end.encode("unicode_escape").decode()),
         "compression": literal(PACKED[packed] if packed else "none"),
         "columns": f"{{{', '.join(declared)}}}",
         # In a file of one column a blank line is no row, and "" is a row without a value.
