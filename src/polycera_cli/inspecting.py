@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, app
-from polycera_cli.name_values import columns_by_task, missing_words, orders, pairs, targets
+from polycera_cli.name_values import columns_by_task, missing_words, orders, pairs
 from polycera_cli.output import need_output, print_json, printable, say
 from polycera_cli.package import package
 from polycera_cli.source_word import Source
@@ -21,9 +21,12 @@ def inspect(
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     kind: Names = None,
+    tags: Names = None,
     column: Names = None,
     exclude: Names = None,
     sample_weight: Names = None,
+    id: Names = None,
+    where: str | None = None,
     validation: float = 0.15,
     test: float = 0.15,
     split: str | None = None,
@@ -49,12 +52,18 @@ def inspect(
         A column to predict; repeat it for several. Without any, all columns are inputs.
     kind
         NAME=KIND where the inferred kind is wrong, as for fit.
+    tags
+        NAME=SIGN for a target with several labels in one cell and SIGN between them, such as 'mood=|'.
     column
         NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
     exclude
-        A column to leave out.
+        A column to leave out, whatever is in it.
     sample_weight
         A column of weights of the rows, never an input; TASK=COLUMN for one task, repeat it for several.
+    id
+        A column that is carried into the predictions and never learned from.
+    where
+        Condition in SQL for the rows of the training, such as "date < '2024-01-01'".
     validation
         Share of the rows used to stop the training.
     test
@@ -92,10 +101,14 @@ def inspect(
         raise InputError("Name a table: polycera inspect FILE.")
     found = pc.inspect(
         source,
-        targets(target or [], pairs(kind, "--kind")) or None,
+        target or None,
+        kinds=pairs(kind, "--kind"),
+        tags=pairs(tags, "--tags", first=True),
         columns=pairs(column, "--column"),
         exclude=exclude or (),
         sample_weight=columns_by_task(sample_weight, "--sample-weight"),
+        id=id or (),
+        where=where,
         validation=validation,
         test=test,
         split=split,

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def targets(names: list[str], kinds: Mapping[str, str]) -> list[Any]:
-    """Return targets for `pc.fit`: names, with kinds where they are given."""
+    """Return targets for `pc.compare_weightings`: names, with kinds where they are given."""
     from polycera.errors import UnknownName
 
     for name in kinds:
@@ -16,13 +16,19 @@ def targets(names: list[str], kinds: Mapping[str, str]) -> list[Any]:
     return [{name: kinds[name]} if name in kinds else name for name in names]
 
 
-def pairs(options: list[str] | None, flag: str) -> dict[str, str]:
-    """Return options NAME=VALUE as name -> value."""
+def pairs(options: list[str] | None, flag: str, *, first: bool = False) -> dict[str, str]:
+    """Return options NAME=VALUE as name -> value.
+
+    Args:
+        options: as they were written.
+        flag: the option, for errors.
+        first: whether the first sign `=` ends the name, and not the last.
+    """
     from polycera.errors import InputError
 
     values = {}
     for option in options or []:
-        name, equals, value = option.rpartition("=")
+        name, equals, value = option.partition("=") if first else option.rpartition("=")
         if not equals or not name:
             raise InputError(f"{flag} takes NAME=VALUE, got {option!r}.")
         values[name] = value

@@ -18,7 +18,6 @@ from polycera_cli.name_values import (
     numbers,
     orders,
     pairs,
-    targets,
 )
 from polycera_cli.output import epochs, print_json, reached, say, settings, written
 from polycera_cli.package import as_the_run_began, check_lock, package
@@ -32,6 +31,8 @@ def fit(
     *,
     target: Annotated[list[str] | None, Parameter(alias="-t", negative="")] = None,
     kind: Names = None,
+    tags: Names = None,
+    metric: Names = None,
     loss_weight: Names = None,
     score_weight: Names = None,
     threshold: Literal["f1", "balanced_accuracy", "accuracy", "none"] | None = None,
@@ -39,6 +40,8 @@ def fit(
     exclude: Names = None,
     sample_weight: Names = None,
     class_weight: Names = None,
+    id: Names = None,
+    where: str | None = None,
     out: RunPlace = None,
     spec: Path | None = None,
     validation: float = 0.15,
@@ -76,10 +79,14 @@ def fit(
         A file: .csv, .tsv, .txt, .jsonl (also .gz, .zst), .parquet, .xlsx, .sqlite, .duckdb; a folder or pattern of
         .parquet files; file.db?table=NAME; postgresql://user@host/database?table=NAME; - for standard input.
     target
-        A column to predict; repeat it for several.
+        A column to predict, or a pattern such as 'label_*'; repeat it for several.
     kind
         NAME=KIND where the inferred kind is wrong: regression, proportion, binary, multiclass, ordinal,
-        count, quantile.
+        count, quantile. NAME may be a pattern, here and in the options below.
+    tags
+        NAME=SIGN for a target with several labels in one cell and SIGN between them, such as 'mood=|'.
+    metric
+        NAME=METRIC by which a task counts in the joint score, and which is shown first.
     loss_weight
         NAME=NUMBER, what a task's loss is multiplied by in the loss that is minimised; repeat it for several.
     score_weight
@@ -89,11 +96,15 @@ def fit(
     column
         NAME=ROLE where the inferred role is wrong: number, category, boolean, date, ignore.
     exclude
-        A column to leave out.
+        A column to leave out, whatever is in it.
     sample_weight
         A column of weights of the rows, never an input; TASK=COLUMN for one task, repeat it for several.
     class_weight
         TASK=balanced, or TASK=LABEL:NUMBER,LABEL:NUMBER: factors of the loss of the rows of a class; repeat it for several tasks.
+    id
+        A column that is carried into the predictions and never learned from.
+    where
+        Condition in SQL for the rows of this training, such as "date < '2024-01-01'"; predict does not apply it.
     out
         The run folder; default runs/<name of the file>-<number>; or an address (s3://bucket/name).
     spec
@@ -182,7 +193,10 @@ def fit(
     }
     run = pc.fit(
         source,
-        targets(target or [], pairs(kind, "--kind")) or None,
+        target or None,
+        kinds=pairs(kind, "--kind"),
+        tags=pairs(tags, "--tags", first=True),
+        metric=pairs(metric, "--metric"),
         loss_weights=numbers(loss_weight, "--loss-weight"),
         out=out,
         spec=spec,
@@ -190,6 +204,8 @@ def fit(
         exclude=exclude or (),
         sample_weight=columns_by_task(sample_weight, "--sample-weight"),
         class_weight=class_weights(class_weight, "--class-weight"),
+        id=id or (),
+        where=where,
         validation=validation,
         test=test,
         split=split,

@@ -86,11 +86,13 @@ def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
 
 
 OF_TRAINING = {
+    "metric",
     *("loss_weights", "out", "spec", "score_weights", "threshold", "preset", "network", "training"),
     *("checkpoint_every", "memory", "resume", "progress", "say", "class_weight"),
 }
 """Arguments of `pc.fit` that say nothing of how the table is read."""
 OPTIONS_OF_TRAINING = {
+    "metric",
     *("folds", "max_steps", "batch_size", "weighting", "balancing", "gradients", "preference"),
     *("guard", "fast", "loss_weight", "score_weight"),
 } | OF_TRAINING

@@ -13,8 +13,11 @@ from polycera.data.schema import Column, Schema, infer
 from polycera.data.segments import ColumnSegments, segments
 from polycera.data.split import Split, copies, from_column, split, strata, stretches
 from polycera.data.standardise import outlying
-from polycera.data.table import Table
+from polycera.data.table import Table, by_name, joined_name
+from polycera.data.tags import with_tag_targets
 from polycera.data.target_columns import columns_of, labels, target_columns_of, tasks_for
+from polycera.data.target_names import named_targets
+from polycera.data.where import rows_where
 
 if TYPE_CHECKING:
     from polycera.data.batches import Batches as Batches
@@ -27,21 +30,26 @@ __all__ = [
     "Schema",
     "Split",
     "Table",
+    "by_name",
     "columns_of",
     "copies",
     "from_column",
     "infer",
     "infer_task",
+    "joined_name",
     "labels",
     "leaks",
+    "named_targets",
     "outlying",
     "read",
+    "rows_where",
     "segments",
     "split",
     "strata",
     "stretches",
     "target_columns_of",
     "tasks_for",
+    "with_tag_targets",
 ]
 
 # Imported when first used, because it is the only class here that needs Keras.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
-from polycera.data.column import Values, canonical, kind_of
+from polycera.data import parse_objects
+from polycera.data.column import EXACT, Values, canonical, kind_of
 from polycera.data.reading import Reading
-from polycera.data.table import Table, check_names
+from polycera.data.table import LeaveOut, Table, Unread, check_names, joined_name
 from polycera.errors import InputError, shorten
 
 
@@ -23,43 +25,97 @@ def is_frame(source: Any) -> bool:
         return True
 
 
-def read_frame(source: Any) -> Table:
-    """A data frame's columns; its row index is no column and is left out.
+def read_frame(
+    source: Any, as_text: Collection[str] = (), leave_out: LeaveOut | None = None
+) -> Table:
+    """Return a data frame's columns; its row index is no column and is left out.
+
+    Columns of lists, structs or bytes are left out, see `Table.unread`.
+
+    Args:
+        source: a frame of pandas, polars or pyarrow.
+        as_text: columns whose whole numbers become text where float64 would round them.
+        leave_out: see `polycera.data.read`.
 
     Raises:
-        InputError: no row, a column twice, a column of lists.
+        InputError: for a frame without rows, a name that occurs twice, or no column that can be
+            read.
     """
-    check_names(map(str, _native_names(source)))
+    check_names(map(joined_name, _native_names(source)))
+    if getattr(getattr(source, "columns", None), "nlevels", 1) > 1:  # a MultiIndex of pandas
+        source = source.set_axis([joined_name(name) for name in source.columns], axis=1)
     frame = nw.from_native(source)
     frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     _check_rows(len(frame), "The data frame")
-    table = Table((str(series.name), _column(series)) for series in frame.iter_columns())
-    # who made a column categorical meant levels, even where the levels are numbers
-    categorical = [str(series.name) for series in frame.iter_columns() if _has_levels(series)]
+    columns = {str(series.name): series for series in frame.iter_columns()}
+    unread = left_out(list(columns), leave_out, lambda name: _what_nests(columns[name]))
+    read = {name: series for name, series in columns.items() if name not in unread}
+    table = Table((name, _column(_exact(series, as_text))) for name, series in read.items())
+    # Who made a column categorical meant levels, even where the levels are numbers.
+    categorical = [name for name, series in read.items() if _has_levels(series)]
     orders = {
-        str(series.name): list(series.dtype.categories)
-        for series in frame.iter_columns()
+        name: list(series.dtype.categories)
+        for name, series in read.items()
         if isinstance(series.dtype, nw.Enum)
     }
-    return table.read_as(Reading(orders=orders)).with_levels(
-        {name: table[name] for name in categorical if kind_of(table[name]) != "text"}
+    return (
+        table.read_as(Reading(orders=orders))
+        .with_levels({name: table[name] for name in categorical if kind_of(table[name]) != "text"})
+        .with_unread(unread)
     )
 
 
-def read_mapping(source: Mapping[Any, Any]) -> Table:
-    """A dict of column name to values [rows]."""
-    table = Table((str(name), values) for name, values in source.items())
+def read_mapping(source: Mapping[Any, Any], leave_out: LeaveOut | None = None) -> Table:
+    """Return a dict of column name to values [rows] as a table, as `read_frame` does."""
+    columns = {joined_name(name): values for name, values in source.items()}
+    if len(columns) < len(source):
+        check_names(map(joined_name, source))
+    unread = left_out(list(columns), leave_out, lambda name: parse_objects.nests(columns[name]))
+    table = Table((name, values) for name, values in columns.items() if name not in unread)
     _check_rows(table.rows, "The dict of columns")
-    return table
+    return table.with_unread(unread)
+
+
+def left_out(
+    names: list[str], leave_out: LeaveOut | None, what_nests: Callable[[str], str | None]
+) -> dict[str, Unread]:
+    """Return the columns that are not read: those of `leave_out`, then those of nested values.
+
+    Args:
+        names: the columns of the source, in order.
+        leave_out: see `polycera.data.read`.
+        what_nests: returns what the cells of a column are, where no table can hold them.
+
+    Raises:
+        InputError: where no column is left.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    asked = leave_out(names) if leave_out is not None else {}
+    unread = {name: replace(asked[name], place=places[name]) for name in names if name in asked}
+    for name in names:
+        if name not in unread and (nested := what_nests(name)) is not None:
+            unread[name] = Unread(places[name], f"its cells are {nested}.", notable=True)
+    if len(unread) == len(names) > 0:
+        reasons = "; ".join(f"{shorten(name)!r}: {unread[name].reason[:-1]}" for name in names[:3])
+        raise InputError(
+            f"No column is left to read, and at least one of numbers, text, booleans or dates is "
+            f"expected; left out are {reasons}."
+        )
+    return unread
+
+
+def _what_nests(series: nw.Series[Any]) -> str | None:
+    """Return what the cells of a series are, where no table can hold them."""
+    if series.dtype.is_nested() or isinstance(series.dtype, nw.Binary):
+        return f"of type {series.dtype}"
+    # pandas has lists and bytes in columns of objects
+    if isinstance(series.dtype, nw.Object):
+        return parse_objects.nests(np.asarray(series.to_numpy()))
+    return None
 
 
 def _column(series: nw.Series[Any]) -> Values:
     name, dtype = str(series.name), series.dtype
-    if dtype.is_nested():
-        raise InputError(
-            f"Column {shorten(name)!r} holds {dtype} cells; one number, text, boolean or date is expected: "
-            "spread it over several columns or leave the column out."
-        )
     if isinstance(dtype, nw.Decimal):
         series = series.cast(nw.Float64)
     elif _has_levels(series) and series.implementation.is_pyarrow():
@@ -70,6 +126,14 @@ def _column(series: nw.Series[Any]) -> Values:
     elif isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return canonical(np.asarray(series.to_numpy()), name)
+
+
+def _exact(series: nw.Series[Any], as_text: Collection[str]) -> nw.Series[Any]:
+    """Return a series of whole numbers as text where float64 would round them, if that is asked."""
+    if str(series.name) not in as_text or not series.dtype.is_integer():
+        return series
+    largest = max(abs(int(series.max() or 0)), abs(int(series.min() or 0)))
+    return series.cast(nw.String) if largest > EXACT else series
 
 
 def _has_levels(series: nw.Series[Any]) -> bool:

@@ -101,13 +101,15 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copie
     # Categories are compared with all targets; numbers and booleans only with targets that are
     # text, because `_numeric_copies` compares the others.
     for column in schema.columns:
+        if not column.used:
+            continue
         values = table[column.name]
         against = (
             targets
             if column.role == "category"
             else [n for n in text_targets if _may_have(values, classes[n])]
         )
-        if not against or not column.used:
+        if not against:
             continue
         few = _codes(values[rows])
         against = [

@@ -84,6 +84,26 @@ def _is_null(value: Any) -> bool:
     )
 
 
+def nests(values: Any) -> str | None:
+    """Return what the cells [n] of a column are, where one holds several values or bytes.
+
+    It is None for cells that a table can hold, and for what is no sequence of cells.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return "of bytes" if values.dtype.kind == "S" else None
+    if isinstance(values, str | bytes | dict) or not hasattr(values, "__len__"):
+        return None
+    # A one-dimensional array of a library that is not NumPy has no nested cells.
+    if hasattr(values, "__array__") and not isinstance(values, np.ndarray):
+        values = np.asarray(values)
+        if values.dtype.kind != "O":
+            return None
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        return None
+    nested = [kind for kind in set(map(type, values)) if issubclass(kind, _NESTED)]
+    return f"of type {min(kind.__name__ for kind in nested)}" if nested else None
+
+
 def _nested(values: NDArray[Any], name: str) -> InputError:
     row, value = next(
         (row, value) for row, value in enumerate(values) if isinstance(value, _NESTED)

@@ -10,7 +10,7 @@ from polycera.data import roles
 from polycera.data.coerce import as_kind
 from polycera.data.column import Kind, Values, kind_of
 from polycera.data.reading import Remark
-from polycera.data.table import Table
+from polycera.data.table import Table, Unread
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 Role: TypeAlias = Literal[
@@ -40,7 +40,7 @@ class Column:
     Attributes:
         name: as in the table.
         role: what it is used for; only number, category, boolean and date reach the network.
-        kind: what its cells hold: number, text, boolean or date.
+        kind: what its cells hold: number, text, boolean or date; `unread` where nobody looked.
         reason: one sentence on why it has the role.
         notable: whether to tell the user, because the column is left out or holds something
             strange.
@@ -48,7 +48,7 @@ class Column:
 
     name: str
     role: str
-    kind: Kind
+    kind: Kind | Literal["unread"]
     reason: str
     notable: bool = False
 
@@ -135,15 +135,18 @@ def infer(
     declared = dict(overrides or {})
     target_names = list(targets)
     for name in [*target_names, *declared]:
-        table[name]  # raises UnknownName
+        if name not in table.unread:
+            table[name]  # raises UnknownName
     if both := sorted(set(target_names) & set(declared)):
         raise InputError(
             f"Targets have no role as inputs, but these were given one: {listing(both)}."
         )
     return Schema(
         tuple(
-            _column(name, table[name], declared.get(name), table.reading.remarks.get(name))
-            for name in table.names
+            _unread(name, table.unread[name], declared.get(name))
+            if name in table.unread
+            else _column(name, table[name], declared.get(name), table.reading.remarks.get(name))
+            for name in table.source_names
             if name not in target_names
         )
     )
@@ -157,6 +160,20 @@ def _column(name: str, values: Values, declared: str | None, remark: Remark | No
     if declared in ("number", "boolean", "date"):
         as_kind(values, declared, name)  # type: ignore[arg-type]
     return Column(name, declared, kind_of(values), "declared so.")
+
+
+def _unread(name: str, unread: Unread, declared: str | None) -> Column:
+    """Return the description of a column that was not read.
+
+    Raises:
+        InputError: where it was declared to be used.
+    """
+    if declared in USED:
+        raise InputError(
+            f"Column {shorten(name)!r} cannot be a {declared}: {unread.reason} Spread it over "
+            "several columns, or leave it out."
+        )
+    return Column(name, "ignore", "unread", unread.reason, unread.notable)
 
 
 def _check_role(role: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,27 @@ from numpy.typing import ArrayLike
 from polycera.data.column import Values, as_text, canonical
 from polycera.data.reading import Reading
 from polycera.errors import InputError, UnknownName, listing, shorten
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Describes a column that was left out before it was read.
+
+    Attributes:
+        place: its position in the source; the reader fills it in.
+        reason: one sentence on why it was left out.
+        notable: whether to tell the user, who did not ask for it.
+    """
+
+    place: int = 0
+    reason: str = "declared so."
+    notable: bool = False
+
+
+Value = TypeVar("Value")
+
+LeaveOut = Callable[[list[str]], Mapping[str, Unread]]
+"""Function from the columns of a source to those that are not to be read."""
 
 
 class Table:
@@ -36,11 +58,12 @@ class Table:
             InputError: for a name given twice, no column, or columns of several lengths.
         """
         pairs = list(columns.items() if isinstance(columns, Mapping) else columns)
-        pairs = [(str(name), values) for name, values in pairs]
+        pairs = [(joined_name(name), values) for name, values in pairs]
         check_names(name for name, _ in pairs)
         self._columns: dict[str, Values] = {name: canonical(values, name) for name, values in pairs}
         self._values: dict[str, Values] = {}
         self._reading = Reading()
+        self._unread: dict[str, Unread] = {}
         self._check_lengths()
 
     @classmethod
@@ -49,6 +72,7 @@ class Table:
         columns: dict[str, Values],
         originals: Mapping[str, Values],
         reading: Reading | None = None,
+        unread: Mapping[str, Unread] | None = None,
     ) -> Table:
         """Return a table of columns that are already canonical, and of their original values."""
         # Skips `__init__`, which would convert and check the columns again.
@@ -56,7 +80,19 @@ class Table:
         table._columns = columns
         table._reading = Reading() if reading is None else reading
         table._values = {name: originals[name] for name in columns if name in originals}
+        table._unread = dict(unread or {})
         return table
+
+    def with_unread(self, unread: Mapping[str, Unread]) -> Table:
+        """Return the table with what is known of columns of its source that were not read."""
+        return Table._of(self._columns, self._values, self._reading, unread)
+
+    def with_columns(self, columns: Mapping[str, Values], instead_of: str) -> Table:
+        """Return the table with canonical columns in the place of one that it has."""
+        changed: dict[str, Values] = {}
+        for name, values in self._columns.items():
+            changed |= columns if name == instead_of else {name: values}
+        return Table._of(changed, self._values, self._reading, self._unread)
 
     def with_levels(self, levels: Mapping[str, Values]) -> Table:
         """Return the table with these columns as text; `labelled` gives their values back.
@@ -66,15 +102,15 @@ class Table:
                 each.
         """
         texts = {name: as_text(values) for name, values in levels.items()}
-        return Table._of(self._columns | texts, levels, self._reading)
+        return Table._of(self._columns | texts, levels, self._reading, self._unread)
 
     def replaced(self, columns: Mapping[str, Values]) -> Table:
         """Return the table with other values in these columns, canonical, [rows] each."""
-        return Table._of(self._columns | dict(columns), self._values, self._reading)
+        return Table._of(self._columns | dict(columns), self._values, self._reading, self._unread)
 
     def read_as(self, reading: Reading) -> Table:
         """Return the table with what was found out about its cells."""
-        return Table._of(self._columns, self._values, reading)
+        return Table._of(self._columns, self._values, reading, self._unread)
 
     @property
     def reading(self) -> Reading:
@@ -84,12 +120,25 @@ class Table:
     def labelled(self, names: Iterable[str]) -> Table:
         """Return the table with the original values of these columns, so labels keep their type."""
         originals = {name: self._values[name] for name in names if name in self._values}
-        return Table._of(self._columns | originals, originals, self._reading)
+        return Table._of(self._columns | originals, originals, self._reading, self._unread)
 
     @property
     def levels(self) -> frozenset[str]:
         """Return the categorical columns whose categories are numbers or booleans."""
         return frozenset(self._values)
+
+    @property
+    def unread(self) -> Mapping[str, Unread]:
+        """Return the columns of the source that were left out before they were read."""
+        return self._unread
+
+    @property
+    def source_names(self) -> list[str]:
+        """Return the names of all columns of the source, in order, those not read among them."""
+        names = self.names
+        for name, unread in sorted(self._unread.items(), key=lambda item: item[1].place):
+            names.insert(unread.place, name)
+        return names
 
     @property
     def rows(self) -> int:
@@ -106,6 +155,11 @@ class Table:
 
     def __getitem__(self, name: str) -> Values:
         """Return the column [rows] of that name; UnknownName where there is none."""
+        if name in self._unread:
+            raise InputError(
+                f"Column {shorten(name)!r} was left out: {self._unread[name].reason} A column "
+                "that holds one number, text, boolean or date a row is expected here."
+            )
         if name not in self._columns:
             raise UnknownName("column", name, self._columns)
         return self._columns[name]
@@ -122,20 +176,22 @@ class Table:
             {name: values[rows] for name, values in self._columns.items()},
             {name: values[rows] for name, values in self._values.items()},
             self._reading,
+            self._unread,
         )
 
     def select(self, names: Iterable[str]) -> Table:
         """Return only these columns, in the given order; UnknownName for one that is missing."""
         selected = list(names)
         check_names(selected)
-        return Table._of({name: self[name] for name in selected}, self._values, self._reading)
+        columns = {name: self[name] for name in selected}
+        return Table._of(columns, self._values, self._reading, self._unread)
 
     def without(self, names: Iterable[str]) -> Table:
         """Return all columns but these; UnknownName for one that does not exist."""
         # `self[name]` raises UnknownName; it is never None.
         unwanted = {name for name in names if self[name] is not None}
         rest = {name: values for name, values in self._columns.items() if name not in unwanted}
-        return Table._of(rest, self._values, self._reading)
+        return Table._of(rest, self._values, self._reading, self._unread)
 
     def _check_lengths(self) -> None:
         if not self._columns:
@@ -157,3 +213,27 @@ def check_names(names: Iterable[str]) -> None:
         raise InputError(
             f"Column names must differ, and these come more than once: {listing(repeated)}."
         )
+
+
+def joined_name(name: Any) -> str:
+    """Return a column's name as text; the parts of a MultiIndex's are joined by "_".
+
+    Parts without text, as pandas puts them under a column of fewer levels, are left out.
+
+    Examples:
+        >>> joined_name(("price", "mean")), joined_name(("town", "")), joined_name(7)
+        ('price_mean', 'town', '7')
+    """
+    if not isinstance(name, tuple):
+        return str(name)
+    return "_".join(str(part) for part in name if str(part) != "")
+
+
+def by_name(values: Mapping[Any, Value]) -> dict[str, Value]:
+    """Return values by the names of columns as text, see `joined_name`.
+
+    Examples:
+        >>> by_name({("price", "mean"): "number"})
+        {'price_mean': 'number'}
+    """
+    return {joined_name(name): value for name, value in values.items()}

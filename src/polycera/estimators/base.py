@@ -21,6 +21,7 @@ from polycera.estimators.feature_table import table_of
 from polycera.estimators.row_metadata import free_name, weights_by_output
 from polycera.runs import Data, Network, Parts, Spec, Training, checked
 from polycera.tabular import row_weights
+from polycera.tabular.headline import with_metric
 from polycera.tabular.in_memory import FittedNetwork, learn
 from polycera.tabular.prepare import prepare
 from polycera.tasks import Task
@@ -138,7 +139,8 @@ class Learner(BaseEstimator):
             columns[group_column] = np.asarray(groups)
         spec = self._spec(X, weight_columns, group_column)
         prepared = prepare(columns, targets, spec.data, seed=spec.seed)
-        tasks = row_weights.with_class_weights(self._weighted(prepared.tasks), class_weight or {})
+        tasks = with_metric(prepared.tasks, getattr(self, "metric", None) or {})
+        tasks = row_weights.with_class_weights(self._weighted(tasks), class_weight or {})
         prepared = dataclasses.replace(prepared, tasks=prepared.resolved(tasks))
         # An estimator has no argument to exclude a column: the hint is to leave it out of X.
         for sentence in prepared.warnings:

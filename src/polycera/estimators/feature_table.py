@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from polycera.data import Table, read
 from polycera.data.frames import is_frame
-from polycera.errors import InputError
+from polycera.errors import InputError, shorten
 
 DENSE = 100_000_000
 """Most cells, zeros included, of a sparse X that is made dense: 0.8 GB as float64."""
@@ -47,6 +47,11 @@ def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> l
     # scikit-learn checks names and their number only: its check of values would make one matrix.
     validate_data(estimator, X, y, reset=reset, skip_check_array=True)
     table = read(X)
+    for name, unread in table.unread.items():
+        raise InputError(
+            f"Column {shorten(name)!r} of X cannot be used: {unread.reason} One number, text, "
+            "boolean or date is expected in each row: leave the column out of X."
+        )
     if table.rows < _least(reset):
         name = type(estimator).__name__
         raise InputError(

@@ -40,6 +40,7 @@ class PolyceraEstimator(Learner):
             names of its labels. The kinds of other columns are inferred.
         threshold: metric used to choose the decision threshold of a binary task or a label on
             validation rows: `f1`, `balanced_accuracy`, `accuracy`. `none`: a threshold of one half.
+        metric: task -> the metric by which it counts in the joint score; default: that of its kind.
         score_weights: task -> weight in the joint score, which stops the training and which `score`
             returns; default: equal weights.
         width, depth, dropout: sizes and dropout of the shared trunk. None, here and below: the
@@ -99,6 +100,7 @@ class PolyceraEstimator(Learner):
         tasks: Any = None,
         *,
         threshold: str = "f1",
+        metric: Mapping[str, str] | None = None,
         score_weights: Mapping[str, float] | None = None,
         width: int | None = None,
         depth: int | None = None,
@@ -121,6 +123,7 @@ class PolyceraEstimator(Learner):
         self.tasks = tasks
         self.threshold = threshold
         self.class_weight = class_weight
+        self.metric = metric
         self.score_weights = score_weights
         super().__init__(
             width=width,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from polycera.inspection import as_text
@@ -16,7 +17,7 @@ def as_html(found: Inspection) -> str:
     """Return an inspection as HTML: one table for targets, columns, and pairs of targets each."""
     parts = []
     if found.targets:
-        rows = [
+        rows: list[Sequence[object]] = [
             (name, target.kind, target.missing, as_text.target_text(target))
             for name, target in found.targets.items()
         ]

@@ -32,9 +32,13 @@ def inspect(
     source: Any,
     targets: Any = None,
     *,
+    kinds: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
-    exclude: Iterable[str] = (),
     sample_weight: str | Mapping[str, str] | None = None,
+    exclude: str | Iterable[str] = (),
+    id: str | Iterable[str] = (),
+    where: str | None = None,
     validation: float = 0.15,
     test: float = 0.15,
     split: str | None = None,
@@ -57,6 +61,7 @@ def inspect(
     Args:
         source: whatever `pc.fit` takes; None with `sql` that names files itself.
         targets: as `pc.fit` takes them; default: no target, all columns are inputs.
+        kinds, tags, id, where: as `pc.fit` takes them.
         columns: name -> role, where the inferred one is wrong.
         exclude: columns to leave out.
         sample_weight: a column of weights of the rows, or task -> its column; never an input.
@@ -96,17 +101,26 @@ def inspect(
         encoding=encoding,
         sql=sql,
         sheet=sheet,
-        columns=dict(columns or {}),
+        columns=data.by_name(columns or {}),
         sample_weight=dict(sample_weight) if isinstance(sample_weight, Mapping) else sample_weight,
         parts=parts,
+        id=[id] if isinstance(id, str) else [data.joined_name(name) for name in id],
+        tags=data.by_name(tags or {}),
+        where=where,
         **cells,
     )
     checked(Spec(tasks=[], data=options, seed=seed))
     if targets is not None and isinstance(targets, Iterable) and not targets:
         targets = None
-    excluded = list(exclude)
     understood = understand(
-        source, targets, options, exclude=excluded, seed=seed, wishes=wishes, orders=order
+        source,
+        targets,
+        options,
+        kinds=data.by_name(kinds or {}),
+        exclude=exclude,
+        seed=seed,
+        wishes=wishes,
+        orders=order,
     )
     table, tasks, schema = understood.table, understood.tasks, understood.schema
     inputs = {column.name: _column(column, table) for column in schema.columns}
@@ -116,14 +130,12 @@ def inspect(
         rows=table.rows,
         columns=inputs,
         targets={task.name: _target(task, understood) for task in tasks},
-        # Excluded columns are not even read.
-        left_out=dict.fromkeys((name for name in excluded if name not in inputs), "excluded.")
-        | left_out,
+        left_out=left_out,
         parts={name: len(rows) for name, rows in understood.named_parts.items()} if tasks else {},
         copies=_copies(understood, parts),
         correlations=correlations(table, tasks),
         leaks=understood.leaks,
-        said=understood.warnings,
+        said=[*understood.said, *understood.warnings],
         refused=_refused(understood),
     )
 
@@ -137,6 +149,8 @@ def _label(source: Any, sql: str | None) -> str:
 
 def _column(column: Column, table: Table) -> InspectedColumn:
     """Return what is known of a column that is not a target."""
+    if column.name in table.unread:
+        return InspectedColumn(column.role, column.reason, used=False, missing=None)
     values = table[column.name]
     low, high = _range(values)
     levels = distinct(values) if column.role in ("category", "boolean") else None

@@ -15,7 +15,7 @@ class InspectedColumn(msgspec.Struct, frozen=True):
             constant, group, time, ignore.
         reason: one sentence on why it has the role.
         used: whether the network gets it.
-        missing: number of cells without a value.
+        missing: number of cells without a value; None where the column was not read.
         min, max: of numbers, and of dates in ISO format; None for others.
         levels: of categories and booleans, sorted, the first `MANY_LEVELS` of many; None for
             others.
@@ -25,7 +25,7 @@ class InspectedColumn(msgspec.Struct, frozen=True):
     role: str
     reason: str
     used: bool
-    missing: int
+    missing: int | None
     min: float | str | None = None
     max: float | str | None = None
     levels: list[Any] | None = None

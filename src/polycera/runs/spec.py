@@ -78,6 +78,9 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         parts: how the rows are divided.
         memory: largest size of a table that is read into memory, such as "2 GB"; the training rows
             of a larger Parquet table are read from disk while the network trains.
+        id: columns that are carried into predictions and never learned from.
+        tags: column -> sign between the labels in one cell, of targets with several labels.
+        where: condition in SQL for the rows of the training; None: all rows.
     """
 
     source: str | None = None
@@ -90,6 +93,9 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     sample_weight: str | dict[str, str] | None = None
     parts: Parts = msgspec.field(default_factory=Parts)
     memory: str = "1 GB"
+    id: list[str] = []
+    tags: dict[str, str] = {}
+    where: str | None = None
 
 
 class Network(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

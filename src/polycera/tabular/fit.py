@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from polycera import renamed
+from polycera import data, renamed
 from polycera.data import sources
 from polycera.errors import InputError, PolyceraError, Taken, UnknownName, listing, shorten
 from polycera.method_base import MethodBase
@@ -41,6 +41,7 @@ from polycera.runs.save_interval import SaveInterval
 from polycera.storage import atomic, lock, paths
 from polycera.tabular import existing_run, known_rows, prediction_columns, row_weights
 from polycera.tabular.cell_options import cell_options
+from polycera.tabular.headline import with_metric
 from polycera.tabular.interactive import somebody_watches
 from polycera.tabular.loss_weights import with_weights
 from polycera.tabular.option_checks import check_options
@@ -60,13 +61,18 @@ def fit(
     source: Any = None,
     targets: Any = None,
     *,
+    kinds: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metric: Mapping[str, str] | None = None,
     loss_weights: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     spec: str | Path | Spec | None = None,
     columns: Mapping[str, str] | None = None,
-    exclude: Iterable[str] = (),
     sample_weight: str | Mapping[str, str] | None = None,
     class_weight: Mapping[str, Any] | None = None,
+    exclude: str | Iterable[str] = (),
+    id: str | Iterable[str] = (),
+    where: str | None = None,
     validation: float = 0.15,
     test: float = 0.15,
     split: str | None = None,
@@ -106,7 +112,16 @@ def fit(
             file (file.db?table=NAME); postgresql://user@host/database?table=NAME; "-", standard
             input; a DuckDB relation; a pandas, polars or pyarrow frame; a dict of columns. None
             with `sql` that names files itself.
-        targets: column names; or a dict of name to kind (`"count"`) or task; or tasks.
+        targets: column names; or a dict of name to kind (`"count"`) or task; or tasks. A pattern
+            such as `"label_*"` is one task for each matching column, where no column has that very
+            name. An integer is the position of a column, from 0, or from the end where it is
+            negative; a tuple is a column of a pandas MultiIndex, whose parts are joined by `_`.
+        kinds: target -> kind, where the inferred one is wrong; here and for all names of columns
+            below patterns are taken too, and an exact name goes before a pattern.
+        tags: target -> the sign between several labels in one cell: {"mood": "|"}. The target is
+            multilabel; a row without tags has none of the labels.
+        metric: task -> the metric by which it counts in the joint score and which is shown first:
+            {"churn": "average_precision"}.
         loss_weights: task -> factor of its loss, where it is not the task's own (1); `task/term`
             -> factor of one of its loss terms. Naming a loss of the task's kind makes it a loss
             term: {"price/mse": 0.8, "price/mae": 0.2}.
@@ -116,12 +131,15 @@ def fit(
             `source` may replace its file; arguments that a spec holds must not be passed.
         columns: name -> role, where the inferred one is wrong: number, category, boolean, date,
             ignore, ...
-        exclude: columns to leave out.
         sample_weight: a column of weights of the rows, or task -> its column; never an input.
             Weights are finite numbers of 0 or more, and only their ratios matter. They weigh what
             is fitted and what is measured: docs/row-weights.md.
         class_weight: task -> "balanced", or {label: weight}: factors of the loss of the rows of a
             class. Metrics do not use them.
+        exclude: columns to leave out, before their cells are looked at.
+        id: columns that are carried into the predictions and never learned from.
+        where: a condition in SQL for the rows of this training, over the columns as they are
+            understood: "date < '2024-01-01'". `predict` does not apply it.
         validation, test: shares of the rows.
         split: a column that names each row's part (train, validation, test). Validation rows that
             it names are the only ones.
@@ -184,6 +202,7 @@ def fit(
     cells, wishes = cell_options(missing, date_format, number_format)
     if spec is None:
         network, training = with_preset(preset, network, training)
+        ids = [id] if isinstance(id, str) else list(id)
         parts = Parts(validation=validation, test=test, column=split, groups=groups, time=time)
         training = _with_arguments(training, score_weights=score_weights, threshold=threshold)
         full_spec = Spec(
@@ -193,11 +212,14 @@ def fit(
                 sql=sql,
                 sheet=sheet,
                 encoding=encoding,
-                columns=dict(columns or {}),
+                columns=data.by_name(columns or {}),
                 sample_weight=_plain_columns(sample_weight),
                 parts=parts,
                 memory=memory,
                 **cells,
+                id=[data.joined_name(name) for name in ids],
+                tags=data.by_name(tags or {}),
+                where=where,
             ),
             network=_options(Network, network, "network"),
             training=_options(Training, training, "training"),
@@ -235,7 +257,9 @@ def fit(
         source,
         requested_targets,
         full_spec.data,
+        kinds=data.by_name(kinds or {}),
         exclude=exclude,
+        pinned=spec is not None,
         seed=full_spec.seed,
         # A run of 0.1.0 is resumed on the cells as it read them.
         wishes=wishes,
@@ -243,10 +267,11 @@ def fit(
         old=existing is not None and existing.spec.data.cells is None,
         progress=draw_progress,
     )
-    tasks = with_weights(prepared.tasks, loss_weights or {})
+    tasks = with_metric(prepared.tasks, metric or {})
+    tasks = with_weights(tasks, loss_weights or {})
     tasks = prepared.resolved(row_weights.with_class_weights(tasks, class_weight or {}))
     prepared = dataclasses.replace(prepared, tasks=tasks)
-    prediction_columns.check_names(Layout.of(prepared.tasks))
+    prediction_columns.check_names(Layout.of(prepared.tasks), prepared.ids, full_spec.data.tags)
     check_options(full_spec.training, prepared.tasks)
     # Imported only now, because these import Keras, which takes seconds: errors come before that.
     from polycera.layers import backend
@@ -532,6 +557,7 @@ def _completed(spec: Spec, prepared: PreparedTable) -> Spec:
         data=msgspec.structs.replace(
             spec.data,
             columns=inferred_roles,
+            id=prepared.ids,
             encoding=spec.data.encoding or reading.encoding or "utf-8",
             cells=None if reading.old else {n: f.to_config() for n, f in reading.pinned.items()},
         ),
@@ -557,6 +583,8 @@ def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
                 f"{len(prepared.learned_from)} train and validate in {folds} folds, "
                 f"{len(prepared.parts.test)} test"
             )
+        for sentence in prepared.said:
+            say(sentence)
         say(
             f"Columns used: {len(prepared.encoder.columns)}, features: {prepared.encoder.width}; "
             f"rows: {rows}."

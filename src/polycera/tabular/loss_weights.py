@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from polycera.data.name_patterns import is_pattern, spread
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks import Task
 from polycera.tasks.terms import ALIASES
@@ -15,9 +16,9 @@ def with_weights(tasks: Iterable[Task], weights: Mapping[str, float]) -> list[Ta
 
     Args:
         tasks: as they are.
-        weights: task -> factor of its whole loss, or `task/term` -> factor of a term within the
-            task. A term that the task lacks is added to it, where its name is that of a loss for
-            the task's kind.
+        weights: task, or pattern of tasks -> factor of its whole loss, or `task/term` -> factor of
+            a term within the task. A term that the task lacks is added to it, where its name is
+            that of a loss for the task's kind.
 
     Raises:
         UnknownName: for an unknown task, or a term that is not the name of a loss.
@@ -35,7 +36,7 @@ def with_weights(tasks: Iterable[Task], weights: Mapping[str, float]) -> list[Ta
     """
     weighted = {task.name: task for task in tasks}
     terms: dict[str, dict[str, float]] = {}
-    for name, value in weights.items():
+    for name, value in _spread(weights, list(weighted)).items():
         task, term = parted(name, weighted)
         if term is None:
             weighted[task] = weighted[task].replace(weight=value)
@@ -44,6 +45,17 @@ def with_weights(tasks: Iterable[Task], weights: Mapping[str, float]) -> list[Ta
     for task, term_weights in terms.items():
         weighted[task] = _with_terms(weighted[task], term_weights)
     return list(weighted.values())
+
+
+def _spread(weights: Mapping[str, float], names: list[str]) -> dict[str, float]:
+    """Return weights by name, with the tasks that patterns mean; an exact name goes before."""
+    patterns = {
+        name: value
+        for name, value in weights.items()
+        if name not in names and is_pattern(name) and name.rpartition("/")[0] not in names
+    }
+    by_pattern = spread(patterns, names, "target")
+    return by_pattern | {name: value for name, value in weights.items() if name not in patterns}
 
 
 def weight_of(name: str, tasks: Iterable[Task]) -> float | None:

@@ -12,6 +12,7 @@ import numpy as np
 from polycera.data import Encoder, Table
 from polycera.data.streaming.parquet_rows import ParquetRows
 from polycera.storage import table_stream
+from polycera.tabular.prediction_columns import ids_of
 
 STRETCH = 65_536
 """Most rows that are predicted at a time."""
@@ -60,9 +61,9 @@ def predict_to(
                 first = f"rows {stretch.position} to {stretch.position + stretch.rows - 1}"
                 key = re.sub(r"\d+|\(.*\)", "", notice)
                 notices.setdefault(key, f"In {first}, and perhaps later: {notice}")
-            written: Columns = {name: table[name].tolist() for name in carry} | {
-                name: values.tolist() for name, values in predict(features).items()
-            }
+            written: Columns = {
+                name: values.tolist() for name, values in ids_of(table, carry).items()
+            } | {name: values.tolist() for name, values in predict(features).items()}
             append(written if change is None else change(written))
             if progress is not None:
                 progress(stretch.position + stretch.rows)

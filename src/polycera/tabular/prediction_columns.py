@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from polycera.data import Table
+from polycera.data.column import EXACT, Values, as_text, is_whole
+from polycera.data.tags import joined
 from polycera.errors import InputError, shorten
 from polycera.tasks import Binary, Layout, Multilabel, Quantile, Task, numpy_ops
 from polycera.tasks.task import ClassTask
@@ -20,7 +23,12 @@ A task without thresholds predicts the positive class above 0.5.
 
 
 def columns(
-    layout: Layout, predictions: Mapping[TaskName, Array], thresholds: Thresholds | None = None
+    layout: Layout,
+    predictions: Mapping[TaskName, Array],
+    thresholds: Thresholds | None = None,
+    *,
+    carried: Mapping[str, Any] | None = None,
+    tags: Mapping[TaskName, str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return named columns [n] from each task's prediction [n, p] in the user's units.
 
@@ -32,18 +40,60 @@ def columns(
     | multilabel | `t=<label>` and `t=<label> probability` for each label |
     | multilabel with `soft=True` | `t=<label>`, a share, for each label |
     | quantile | `t`, the one nearest to the median, and `t q<level>` for each |
+
+    Args:
+        layout: the tasks.
+        predictions: task -> [n, p].
+        thresholds: task -> decision thresholds.
+        carried: name -> [n] of the columns that come first, as they are: ids.
+        tags: multilabel task -> sign; a column `t` before its labels joins the predicted ones.
+
+    Raises:
+        InputError: where two columns would have one name.
     """
-    named_columns: dict[str, np.ndarray] = {}
+    named_columns: dict[str, np.ndarray] = dict(carried or {})
     for name, task in layout.tasks.items():
-        _add(
-            named_columns,
-            _of(task, np.asarray(predictions[name]), (thresholds or {}).get(name)),
-            name,
-        )
+        task_columns = _of(task, np.asarray(predictions[name]), (thresholds or {}).get(name))
+        if name in (tags or {}) and isinstance(task, Multilabel) and not task.soft:
+            answers = task.answer(np.asarray(predictions[name]), (thresholds or {}).get(name))
+            task_columns = {name: joined(task.labels, answers, tags[name])} | task_columns  # type: ignore[index]
+        if taken := [column for column in task_columns if column in (carried or {})]:
+            raise InputError(
+                f"The id column {shorten(taken[0])!r} has the name of a column of predictions; "
+                "rename it."
+            )
+        _add(named_columns, task_columns, name)
     return named_columns
 
 
-def check_names(layout: Layout) -> None:
+def ids_of(table: Table, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return the columns [n] that are carried into predictions, whole numbers as such.
+
+    Raises:
+        UnknownName: for a column that the table does not have.
+    """
+    return {name: _as_given(table[name]) for name in names}
+
+
+def _as_given(values: Values) -> np.ndarray:
+    """Return a canonical column [n] with whole numbers as integers and dates as text."""
+    if values.dtype.kind == "M":
+        return as_text(values)
+    if values.dtype.kind != "f" or not is_whole(values):
+        return values
+    missing = np.isnan(values)
+    if not missing.any():
+        return values.astype(np.int64) if (np.abs(values) <= EXACT).all() else values
+    whole = np.where(missing, 0.0, values).astype(np.int64).astype(object)
+    whole[missing] = None
+    return whole
+
+
+def check_names(
+    layout: Layout,
+    ids: Iterable[str] = (),
+    tags: Mapping[TaskName, str] | None = None,
+) -> None:
     """Raise an error before training where two prediction columns would have the same name.
 
     Raises:
@@ -52,7 +102,8 @@ def check_names(layout: Layout) -> None:
     predictions = layout.prediction(np.zeros((1, layout.units)), numpy_ops)
     truth = dict.fromkeys(layout.tasks, np.full(1, np.nan))
     encoded = {name: np.full((1, task.width), np.nan) for name, task in layout.tasks.items()}
-    beside_truth([0], truth, encoded, layout, predictions)
+    carried = dict.fromkeys(ids, np.zeros(1))
+    beside_truth([0], truth, encoded, layout, predictions, carried=carried, tags=tags)
 
 
 def _add(columns: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -> None:
@@ -101,6 +152,9 @@ def beside_truth(
     layout: Layout,
     predictions: Mapping[TaskName, Array],
     thresholds: Thresholds | None = None,
+    *,
+    carried: Mapping[str, Any] | None = None,
+    tags: Mapping[TaskName, str] | None = None,
 ) -> dict[str, Any]:
     """Return the columns of `columns` with the row number and each task's true label before them.
 
@@ -110,11 +164,11 @@ def beside_truth(
         rows: numbers of the rows in the table.
         truth: task -> labels in the user's own scale and classes; None without labels.
         encoded: the same labels, encoded.
-        layout, predictions, thresholds: as for `columns`.
+        layout, predictions, thresholds, carried, tags: as for `columns`.
     """
-    named_columns: dict[str, Any] = {
-        "row" if "row" not in layout.tasks else "number of the row": rows
-    }
+    is_taken = "row" in layout.tasks or "row" in (carried or {})
+    named_columns: dict[str, Any] = {"number of the row" if is_taken else "row": rows}
+    named_columns |= carried or {}
     for name, task in layout.tasks.items():
         has_many_columns = isinstance(task, Multilabel) or getattr(task, "soft", False)
         if truth[name] is not None and not has_many_columns:
@@ -123,7 +177,7 @@ def beside_truth(
                 {f"{name} (true)": _as_predicted(task, truth[name], encoded[name])},
                 name,
             )
-    for name, values in columns(layout, predictions, thresholds).items():
+    for name, values in columns(layout, predictions, thresholds, tags=tags).items():
         _add(named_columns, {name: values}, name)
     return named_columns
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,13 @@ import numpy as np
 from polycera import data
 from polycera.data import Encoder, Schema, Split, Table, memory, outliers
 from polycera.data.cells import CellFormat
+from polycera.data.name_patterns import is_pattern
 from polycera.data.reading import CellWishes
+from polycera.data.table import LeaveOut, Unread
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
-from polycera.tabular import row_progress, row_weights, streamed_table
+from polycera.tabular import column_choice, row_progress, row_weights, streamed_table
 from polycera.tabular.fingerprints import fingerprints
 from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task, task_from_config
@@ -48,6 +50,9 @@ class UnderstoodTable:
         labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
             row of no part.
         sample_weights: task name -> sample weights [rows]; None where all rows count the same.
+        ids: columns that are carried into the predictions.
+        row_numbers: number in the source of each row; None where all rows were kept.
+        said: a sentence on each thing that was decided about the rows.
     """
 
     table: Table
@@ -60,6 +65,9 @@ class UnderstoodTable:
     copies: Any = None
     labels: dict[TaskName, Array] = field(default_factory=dict)
     sample_weights: dict[TaskName, Array] | None = None
+    ids: list[str] = field(default_factory=list)
+    row_numbers: Any = None
+    said: list[str] = field(default_factory=list)
 
     @property
     def named_parts(self) -> dict[str, Any]:
@@ -94,6 +102,8 @@ class PreparedTable(UnderstoodTable):
     def numbered(self, indices: Any) -> np.ndarray:
         """Return the numbers in the whole table of the rows at these indices."""
         indices = np.asarray(indices)
+        if self.row_numbers is not None:
+            return np.asarray(self.row_numbers[indices])
         return indices if self.stream is None else self.stream.positions[indices]
 
     def rows(self, indices: Any) -> tuple[np.ndarray, dict[str, Any]]:
@@ -240,7 +250,9 @@ def prepare(
     targets: Any,
     options: Data,
     *,
+    kinds: Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
+    pinned: bool = False,
     seed: int = 0,
     wishes: CellWishes | None = None,
     old: bool = False,
@@ -253,7 +265,9 @@ def prepare(
         source: whatever `polycera.data.read` takes.
         targets: whatever `polycera.data.tasks_for` takes.
         options: encoding, roles that are declared, and the parts.
-        exclude: columns to leave out.
+        kinds: target, or pattern of targets -> kind, where the inferred one is wrong.
+        exclude: columns to leave out; patterns too.
+        pinned: whether the options are those of a spec: columns that it does not name are left out.
         seed: of the split.
         wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
@@ -263,9 +277,9 @@ def prepare(
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    return _with_all_labels(
-        _read(source, targets, options, exclude, seed, wishes, old, progress, orders)
-    )
+    choice = {"kinds": kinds, "exclude": exclude, "pinned": pinned, "seed": seed}
+    cells = {"wishes": wishes, "old": old, "orders": orders}
+    return _with_all_labels(_read(source, targets, options, progress, **choice, **cells))
 
 
 def read_cells(
@@ -273,6 +287,7 @@ def read_cells(
     options: Data,
     *,
     as_text: Iterable[str] = (),
+    leave_out: LeaveOut | None = None,
     wishes: CellWishes | None = None,
     old: bool = False,
 ) -> Table:
@@ -281,21 +296,27 @@ def read_cells(
     Args:
         source: whatever `polycera.data.read` takes.
         options: encoding, words for missing, formats and roles.
-        as_text: columns to leave as text, beside those of the role "category".
+        as_text: columns to leave as text, beside those of the role "category" and ids.
+        leave_out: as for `polycera.data.read`.
         wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
 
     Raises:
         InputError: with one sentence on what is wrong with the table.
     """
+    # Patterns among them are for the reader, who knows the names.
+    categories = [name for name, role in options.columns.items() if role == "category"]
     return data.read(
         source,
         # What a file shows is taken, unless something else than the usual was asked for.
         encoding=None if options.encoding == "utf-8" else options.encoding,
         sql=options.sql,
         sheet=options.sheet,
-        formats=formats_of(options, as_text),
+        formats=formats_of(options, ()),
+        as_text={*categories, *options.id, *as_text},
+        as_written=options.tags,
         missing=options.missing,
+        leave_out=leave_out,
         wishes=wishes,
         old=old,
     )
@@ -311,46 +332,68 @@ def formats_of(options: Data, as_text: Iterable[str]) -> dict[str, CellFormat]:
 
 
 def _read(
-    source: Any,
-    targets: Any,
-    options: Data,
-    exclude: Iterable[str],
-    seed: int,
-    wishes: CellWishes | None = None,
-    old: bool = False,
-    progress: bool = False,
-    orders: Mapping[str, Iterable[Any]] | None = None,
+    source: Any, targets: Any, options: Data, progress: bool = False, **choice: Any
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
         targets = ()  # refused: no target was named
+    if isinstance(targets, Iterator):
+        targets = list(targets)  # it could be read only once
+    exclude = choice.get("exclude") or ()
+    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
+    choice["exclude"] = exclude
     left_out = [*exclude, *(name for name, role in options.columns.items() if role == "ignore")]
     # The rows of a statement are made in memory.
     rows = None if options.sql else memory.stream_of(source, options.memory, left_out)
     if rows is not None:
-        if options.sample_weight is not None:
-            raise InputError(
-                f"{shorten(rows.label, 80)} has {rows.rows:,} rows, more than fit in memory "
-                f"({options.memory}), where sample weights are kept: raise memory= (--memory), "
-                "give fewer rows, or leave sample_weight out."
-            )
-        rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=wishes)
-        with row_progress.showing("reading", rows.rows, progress) as rows_done:
-            roles = _roles(options, exclude)
-            fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done, orders)
-        return PreparedTable(**fields)
-    understood = understand(
-        source,
-        targets,
-        options,
-        exclude=exclude,
-        seed=seed,
-        wishes=wishes,
-        old=old,
-        orders=orders,
-    )
+        return _streamed(rows, targets, options, progress, left_out, **choice)
+    understood = understand(source, targets, options, **choice)
     encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
     return PreparedTable(**vars(understood), encoder=encoder)
+
+
+def _streamed(
+    rows: Any,
+    targets: Any,
+    options: Data,
+    progress: bool,
+    left_out: Iterable[str],
+    *,
+    kinds: Mapping[str, str] | None = None,
+    exclude: Iterable[str] = (),
+    pinned: bool = False,
+    seed: int = 0,
+    wishes: CellWishes | None = None,
+    old: bool = False,
+    orders: Mapping[str, Iterable[Any]] | None = None,
+) -> PreparedTable:
+    """Return what `prepare` does for a table that is larger than memory.
+
+    Raises:
+        InputError: for what is only done to tables in memory.
+    """
+    for name, value in (("tags", options.tags), ("where", options.where)):
+        if value:
+            raise InputError(
+                f"{rows.label} does not fit in memory, and {name}= (--{name}) takes a table that "
+                "does: select the rows with sql= (--sql), or raise memory= (--memory)."
+            )
+    if options.sample_weight is not None:
+        raise InputError(
+            f"{shorten(rows.label, 80)} has {rows.rows:,} rows, more than fit in memory "
+            f"({options.memory}), where sample weights are kept: raise memory= (--memory), "
+            "give fewer rows, or leave sample_weight out."
+        )
+    names = list(dict.fromkeys([*rows.kinds, *(n for n in left_out if not is_pattern(n))]))
+    targets = data.named_targets(targets, names, kinds)
+    unread = column_choice.unread(options, names, data.target_columns_of(targets), exclude, pinned)
+    roles = dict.fromkeys(unread, "ignore") | dict(
+        column_choice.roles(options, names, exclude, pinned)
+    )
+    rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=wishes)
+    with row_progress.showing("reading", rows.rows, progress) as rows_done:
+        fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done, orders)
+    return PreparedTable(**fields, ids=column_choice.ids(options, names))
 
 
 def understand(
@@ -358,7 +401,9 @@ def understand(
     targets: Any,
     options: Data,
     *,
+    kinds: Mapping[str, str] | None = None,
     exclude: Iterable[str] = (),
+    pinned: bool = False,
     seed: int = 0,
     wishes: CellWishes | None = None,
     old: bool = False,
@@ -368,10 +413,10 @@ def understand(
 
     Args:
         source: whatever `polycera.data.read` takes.
-        targets: whatever `polycera.data.tasks_for` takes; None for no target: all columns are
+        targets: whatever `polycera.data.named_targets` takes; None for no target: all columns are
             inputs.
-        options: encoding, roles that are declared, and the parts.
-        exclude: columns to leave out.
+        options: encoding, roles that are declared, the rows and the parts.
+        kinds, exclude, pinned: as for `prepare`.
         seed: of the split.
         wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
@@ -380,20 +425,41 @@ def understand(
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    table = read_cells(source, options, wishes=wishes, old=old)
+    if isinstance(targets, Iterator):
+        targets = list(targets)  # it could be read only once
+    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
+
+    def leave_out(names: list[str]) -> Mapping[str, Unread]:
+        """Return the columns that are not read."""
+        wanted = () if targets is None else data.named_targets(targets, names)
+        target_columns = data.target_columns_of(wanted)
+        return column_choice.unread(options, names, target_columns, exclude, pinned)
+
+    table = read_cells(source, options, leave_out=leave_out, wishes=wishes, old=old)
     for name in (options.cells or {}) if wishes is not None else ():
         table[name]  # raises UnknownName
     _check_time(table, options)
+    said: list[str] = []
+    row_numbers = None
+    if options.where is not None:
+        row_numbers = data.rows_where(table, options.where)
+        said.append(
+            f"{len(row_numbers):,} of {table.rows:,} rows meet the condition "
+            f"{shorten(options.where, 80)}."
+        )
+        table = table.take(row_numbers)
     tasks: list[Task] = []
     reasons: dict[str, str] = {}
     labels: dict[TaskName, Array] = {}
     if targets is not None:
-        if not isinstance(targets, str | Task | Mapping):
-            targets = list(targets)  # an iterator could be read only once
+        targets = data.named_targets(targets, table.source_names, kinds)
+        table, targets, sentences = data.with_tag_targets(table, targets, options.tags)
+        said += sentences
         table = table.labelled(data.target_columns_of(targets))
         tasks, reasons = data.tasks_for(table, targets, labels, orders)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
-    schema = data.infer(table, target_columns, _roles(options, exclude))
+    roles = column_choice.roles(options, table.source_names, exclude, pinned)
+    schema = data.infer(table, target_columns, roles)
     sample_weights = row_weights.read(table, tasks, options.sample_weight)
     # Computed on the whole table, because the warnings name its row numbers.
     outlier_warnings = data.outlying(table, schema.names("number"))
@@ -437,6 +503,9 @@ def understand(
         copies=copies,
         labels=labels,
         sample_weights=sample_weights,
+        ids=column_choice.ids(options, table.source_names),
+        row_numbers=row_numbers,
+        said=said,
     )
 
 
@@ -526,10 +595,10 @@ def prepared_again(run: Folder, source: Any = None, *, progress: bool = False) -
         table,
         tasks_from(spec.tasks),
         spec.data,
-        (),
-        spec.seed,
+        progress,
+        pinned=True,
+        seed=spec.seed,
         old=spec.data.cells is None,
-        progress=progress,
     )
     # Before the labels are encoded: classes that the run does not know are no fault of a table, if
     # it is another table.
@@ -540,32 +609,6 @@ def prepared_again(run: Folder, source: Any = None, *, progress: bool = False) -
             "values have changed."
         )
     return _with_all_labels(prepared)
-
-
-def _roles(options: Data, exclude: Iterable[str]) -> Mapping[str, str]:
-    """Return the declared role of each column, with those that the split and `exclude` imply.
-
-    Raises:
-        InputError: where the column that names the parts has a role already.
-    """
-    roles = dict(options.columns) | dict.fromkeys(exclude, "ignore")
-    helpers = {
-        options.parts.column: "ignore",
-        options.parts.groups: "group",
-        options.parts.time: "time",
-    }
-    for name, role in helpers.items():
-        if name is not None and roles.setdefault(name, role) != role and role == "ignore":
-            raise InputError(
-                f"Column {name!r} names the parts, so it cannot be a {roles[name]} as well."
-            )
-    for name in row_weights.columns_of(options.sample_weight):
-        if roles.setdefault(name, "weight") not in ("weight", "ignore"):
-            raise InputError(
-                f"Column {shorten(name)!r} holds sample weights, so it cannot be a {roles[name]} "
-                "as well."
-            )
-    return roles
 
 
 def _divide(table: Table, tasks: list[Task], parts: Parts, seed: int, copies: Any = None) -> Split:

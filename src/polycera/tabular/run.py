@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -218,7 +218,8 @@ class Run(Folder):
             for name, labels in classes.items()
             if all(isinstance(label, str) for label in labels)
         ]
-        text_columns = {*self.columns.as_text, *text_tasks}
+        ids, tags = self.spec.data.id, self.spec.data.tags
+        text_columns = {*self.columns.as_text, *text_tasks, *ids}
         options = msgspec.structs.replace(
             self.spec.data, sql=sql, sheet=self.spec.data.sheet if sheet is None else sheet
         )
@@ -226,6 +227,7 @@ class Run(Folder):
         targets = [
             name for task in self.tasks.values() for name in data.columns_of(task.name, task)
         ]
+        targets += tags
         table = table.labelled(targets)
         for notice in self.encoder.check(
             table.without([name for name in targets if name in table])
@@ -247,17 +249,25 @@ class Run(Folder):
             sql, sheet: as for `read`.
 
         Returns:
-            column name -> [rows]: the prediction of each task, then its probabilities (`task=class
-            probability`).
+            column name -> [rows]: the columns that the training was told to carry (`id=`), then the
+            prediction of each task with its probabilities (`task=class probability`).
         """
         # Before the imports and the network, so that an error in the table is raised at once.
-        features = self.encoder.transform(self.read(source, sql=sql, sheet=sheet))
+        table = self.read(source, sql=sql, sheet=sheet)
+        features = self.encoder.transform(table)
+        ids = self._ids_in(table.names)
         from polycera.model.predicting import in_batches
 
         layout = self.model.layout
         at = evaluation.by_task(self.thresholds, layout) if self.thresholds is not None else None
         predicted = in_batches(self.model.predict_arrays, features)
-        return prediction_columns.columns(layout, predicted, at)
+        return prediction_columns.columns(
+            layout,
+            predicted,
+            at,
+            carried=prediction_columns.ids_of(table, ids),
+            tags=self.spec.data.tags,
+        )
 
     def predict_to(
         self,
@@ -298,9 +308,10 @@ class Run(Folder):
                 "other tables."
             )
         table_stream.check_path(Path(output))
-        needed = {*self.encoder.columns}
+        ids = self._ids_in(rows.names)
+        needed = {*self.encoder.columns, *ids}
         rows.understand(
-            given=formats_of(self.spec.data, self.columns.as_text),
+            given=formats_of(self.spec.data, [*self.columns.as_text, *ids]),
             missing=self.spec.data.missing,
             leave_out=[name for name in rows.names if name not in needed],
             check=True,
@@ -317,7 +328,7 @@ class Run(Folder):
         def predict(features: np.ndarray) -> dict[str, np.ndarray]:
             """Return the predictions for some rows as named columns."""
             predicted = in_batches(self.model.predict_arrays, features)
-            return prediction_columns.columns(layout, predicted, at)
+            return prediction_columns.columns(layout, predicted, at, tags=self.spec.data.tags)
 
         with row_progress.showing("predicting", rows.rows, progress) as rows_done:
             notices = predict_stream.predict_to(
@@ -325,12 +336,23 @@ class Run(Folder):
                 self.encoder,
                 predict,
                 Path(output),
+                carry=ids,
                 change=table_files.without_formulas if safe_csv else None,
                 progress=rows_done,
             )
         for notice in notices:
             warnings.warn(notice, stacklevel=2)
         return rows.rows
+
+    def _ids_in(self, names: Collection[str]) -> list[str]:
+        """Return the columns to carry into predictions, with a warning on those that are absent."""
+        if absent := [name for name in self.spec.data.id if name not in names]:
+            warnings.warn(
+                f"The table has no id column {listing(absent)}: the predictions are in the order "
+                "of its rows.",
+                stacklevel=3,
+            )
+        return [name for name in self.spec.data.id if name in names]
 
     @overload
     def evaluate(
@@ -611,6 +633,8 @@ class Run(Folder):
         The sample weights are None where the run has none, and where the table lacks their column,
         with a warning.
         """
+        tags = {name: sign for name, sign in self.spec.data.tags.items() if name in table}
+        table = data.with_tag_targets(table, self.tasks.values(), tags)[0]
         targets = targets_of(table, self.tasks.values())
         if all(values is None for values in targets.values()):
             raise InputError(

@@ -212,6 +212,8 @@ def _write(
         model.layout,
         reported.predicted,
         reported.at,
+        carried=prediction_columns.ids_of(prepared.table.take(reported.rows), prepared.ids),
+        tags=run.spec.data.tags,
     )
     table_files.write(place / folder.PREDICTIONS, prediction_table)
     written += post_fit.write(place, result_files, say)

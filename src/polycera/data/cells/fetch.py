@@ -255,3 +255,17 @@ def _does_not_fit(
 def _as_number(format: CellFormat) -> str:
     example = f"1{format.thousands}234{format.decimal}5"
     return f"written as {example}{' ' + format.unit if format.unit else ''}"
+
+
+def as_written(rows: SourceRows, name: str) -> Values:
+    """Return a column as text [rows], its cells as they are; None where there is nothing."""
+    cells = _arrays(rows, {name: f"{rows.quoted(name)}::varchar"})[name]
+    texts = np.array(np.ma.getdata(cells), dtype=object)
+    texts[np.ma.getmaskarray(cells)] = None
+    return texts
+
+
+def what_nests(kind: str) -> str | None:
+    """Return what the cells of a DuckDB type are, where a column of a table cannot hold them."""
+    is_nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB", "BIT"))
+    return f"of type {shorten(kind, 40)}" if is_nested else None
