@@ -110,6 +110,12 @@ def test_nested_columns_are_named_and_left_out(library: Any) -> None:
     assert "cannot be a category" in said(lambda: understand(source, ["age"], declared))
 
 
+def test_masked_cells_are_missing_and_not_nested() -> None:
+    cells = np.ma.array(["a", "b", "a"], dtype=object, mask=[False, True, False])
+    read = data.read({"x": [1.0, 2.0, 3.0], "town": cells})
+    assert not read.unread and read["town"].tolist() == ["a", None, "a"]
+
+
 def test_a_spec_pins_its_columns() -> None:
     options = Data(columns={"age": "number", "town": "category", "old": "ignore"})
     understood = understand(table(), [Regression("label_a")], options, pinned=True)

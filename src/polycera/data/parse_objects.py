@@ -100,6 +100,8 @@ def nests(values: Any) -> str | None:
             return None
     if isinstance(values, np.ndarray) and values.ndim != 1:
         return None
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.compressed()  # a masked cell would come as an array
     nested = [kind for kind in set(map(type, values)) if issubclass(kind, _NESTED)]
     return f"of type {min(kind.__name__ for kind in nested)}" if nested else None
 
