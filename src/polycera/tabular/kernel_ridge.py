@@ -11,11 +11,13 @@ Where this module says *leave-one-out*, a row is left out alone, or with its who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polycera.evaluation.calibration import DOUBT
 from polycera.layers.kernel_layer import Landmarks, distances, spread
@@ -486,7 +488,8 @@ def _solve_alike(
             PENALTIES[penalty : penalty + 1], scaled[:, columns], blocks, by_fold=False
         )
         predictions[:, columns], inner[:, columns] = penalised.left_out[:, 0], penalised.inner[:, 0]
-    if blocks is not None and (gaps := np.isnan(scaled).any(axis=0)).any():
+    gaps = np.asarray(np.isnan(scaled).any(axis=0))
+    if blocks is not None and gaps.any():
         # For all penalties together, because each fold needs a decomposition.
         with_gaps = [(PENALTIES[[p]], columns[gaps[columns]]) for p, columns in by_penalty]
         unseen = errors.basis.unseen_by_fold(scaled, with_gaps, blocks.fold)
@@ -711,7 +714,7 @@ class Basis:
         return weights, predictions
 
     def unseen_by_fold(
-        self, standard: Array, jobs: list[tuple[Array, Array]], fold: Any
+        self, standard: Array, jobs: Sequence[tuple[Array, NDArray[Any]]], fold: Any
     ) -> list[Array]:
         """Return predictions [n, p, columns] for each fold from the labels of all others.
 

@@ -39,16 +39,18 @@ def fetch(rows: SourceRows, reading: Reading, given: Iterable[str] = ()) -> dict
             for a column of lists, bytes or the like.
     """
     check_fit(rows, reading, [name for name in given if name in reading.formats])
-    kinds = {name: kind_in(rows, reading, name) for name in rows.types}
+    kinds = kinds_in(rows, reading)
     values = {
-        name: expression(rows, reading, name) for name, kind in kinds.items() if kind != "text"
+        name: expression(rows, reading, name, kind)
+        for name, kind in kinds.items()
+        if kind != "text"
     }
     texts = [name for name, kind in kinds.items() if kind == "text"]
     columns = _arrays(rows, values) | _texts(rows, reading, texts)
     return {name: _canonical(columns[name], kinds[name]) for name in rows.types}
 
 
-def expression(rows: SourceRows, reading: Reading, name: str) -> str:
+def expression(rows: SourceRows, reading: Reading, name: str, kind: Kind) -> str:
     """Return the SQL of a column's values: double, timestamp, boolean or text; null if missing."""
     column = rows.quoted(name)
     if rows.types[name] == TEXT:
@@ -61,7 +63,7 @@ def expression(rows: SourceRows, reading: Reading, name: str) -> str:
             missing = format.missing_words(reading.missing)
             typed = f"case when {is_missing_sql(column, missing)} then null else {typed} end"
         return typed
-    match kind_in(rows, reading, name):
+    match kind:
         case "number":
             if rows.types[name] == "INTERVAL":
                 return f"epoch({column})"
@@ -100,14 +102,21 @@ def _text(column: str, format: CellFormat, reading: Reading) -> str:
     return f"case when {is_missing_sql(column, missing)} then null else {format.typed(column)} end"
 
 
-def kind_in(rows: SourceRows, reading: Reading, name: str) -> Kind:
-    """Return what a column holds: number, date, boolean or text."""
+def kinds_in(rows: SourceRows, reading: Reading) -> dict[str, Kind]:
+    """Return what each column holds: number, date, boolean or text.
+
+    Whole numbers that float64 cannot tell apart are text.
+    """
+    large = _large(rows)
+    return {name: "text" if name in large else _kind_in(rows, reading, name) for name in rows.types}
+
+
+def _kind_in(rows: SourceRows, reading: Reading, name: str) -> Kind:
+    """Return what a column holds by its type."""
     kind = rows.types[name]
     if kind == TEXT:
         return reading.formats[name].kind
     base = kind.partition("(")[0]
-    if base in _WHOLE and _is_large(rows, name):
-        return "text"
     if base in _NUMBERS or base == "INTERVAL":
         return "number"
     if base in _DATES or base == "TIMESTAMP WITH TIME ZONE":
@@ -122,13 +131,20 @@ def kind_in(rows: SourceRows, reading: Reading, name: str) -> Kind:
     )
 
 
-def _is_large(rows: SourceRows, name: str) -> bool:
-    """Return whether float64 cannot tell all whole numbers of a column apart."""
-    if rows.types[name] not in ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"):
-        return False
-    column = rows.quoted(name)
-    sql = f"select 1 from {rows.relation} where abs({column}::hugeint) > {EXACT} limit 1"
-    return rows.execute(sql).fetchone() is not None
+def _large(rows: SourceRows) -> set[str]:
+    """Return the columns of whole numbers that float64 cannot tell apart."""
+    wide = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT")
+    names = [name for name, kind in rows.types.items() if kind in wide]
+    if not names:
+        return set()
+    columns = [rows.quoted(name) for name in names]
+    tests = ", ".join(
+        f"coalesce(max({column}) > {EXACT} or min({column}) < -{EXACT}, false)"
+        for column in columns
+    )
+    row = rows.execute(f"select {tests} from {rows.relation}").fetchone()
+    assert row is not None
+    return {name for name, is_large in zip(names, row, strict=True) if is_large}
 
 
 def _arrays(rows: SourceRows, values: Mapping[str, str]) -> dict[str, Any]:
@@ -148,7 +164,7 @@ def _texts(rows: SourceRows, reading: Reading, names: list[str]) -> dict[str, An
     counts = ", ".join(f"approx_count_distinct({rows.quoted(name)})" for name in names)
     row = rows.execute(f"select {counts} from {rows.relation}").fetchone()
     assert row is not None
-    texts = {name: expression(rows, reading, name) for name in names}
+    texts = {name: expression(rows, reading, name, "text") for name in names}
     few = [name for name, count in zip(names, row, strict=True) if count <= FEW]
     columns = _arrays(rows, {name: texts[name] for name in names if name not in few})
     levels: dict[str, list[str]] = {}

@@ -625,8 +625,10 @@ class _Looker:
             for word, count in counts:
                 found[word].append((column.name, count, column.present))
         for word, places in found.items():
-            names, counts, present = zip(*places, strict=True)
-            self._say(names, f"{_of(sum(counts), sum(present), word)}: read as missing")
+            names = tuple(name for name, _, _ in places)
+            count = sum(count for _, count, _ in places)
+            present = sum(present for _, _, present in places)
+            self._say(names, f"{_of(count, present, word)}: read as missing")
 
     def _count_numbers(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from polycera.data.cells.fetch import check_fit, expression, kind_in
+from polycera.data.cells.fetch import check_fit, expression, kinds_in
 from polycera.data.cells.formats import CellFormat
 from polycera.data.cells.understand import understand
 from polycera.data.column import Kind, Values
@@ -122,9 +122,9 @@ class ParquetRows:
         self.reading = understand(rows, given=known, missing=missing, wishes=wishes)
         if check:
             check_fit(rows, self.reading, list(known))
-        for name in rows.types:
-            self.kinds[name] = kind_in(rows, self.reading, name)
-            self._sql[name] = expression(rows, self.reading, name)
+        for name, kind in kinds_in(rows, self.reading).items():
+            self.kinds[name] = kind
+            self._sql[name] = expression(rows, self.reading, name, kind)
 
     def sql(self, name: str) -> str:
         """Return the SQL of a column's values; UnknownName for a column that does not exist."""
