@@ -110,6 +110,10 @@ def test_nested_columns_are_named_and_left_out(library: Any) -> None:
     assert "cannot be a category" in said(lambda: understand(source, ["age"], declared))
 
 
+def test_a_target_that_is_named_twice_is_refused() -> None:
+    assert "named more than once" in said(lambda: understand(table(), ["age", "age"], Data()))
+
+
 def test_masked_cells_are_missing_and_not_nested() -> None:
     cells = np.ma.array(["a", "b", "a"], dtype=object, mask=[False, True, False])
     read = data.read({"x": [1.0, 2.0, 3.0], "town": cells})

@@ -161,7 +161,7 @@ class Table:
                 "that holds one number, text, boolean or date a row is expected here."
             )
         if name not in self._columns:
-            raise UnknownName("column", name, self._columns)
+            raise UnknownName("column", name, self.source_names)
         return self._columns[name]
 
     def __repr__(self) -> str:

@@ -140,7 +140,8 @@ def with_tag_targets(
         UnknownName: for a column that the table does not have.
         InputError: for a column of tags that is no target or has another kind; as `with_tags`.
     """
-    wishes = {name: wish for target in targets for name, wish in _pair(target)}
+    pairs = [pair for target in targets for pair in _pair(target)]
+    wishes = dict(pairs)
     sentences = []
     for name, sign in signs.items():
         if name not in wishes:
@@ -162,11 +163,9 @@ def with_tag_targets(
         table, sentence = with_tags(table, name, sign, tags)
         sentences.append(sentence)
         wishes[name] = task if task.labels else task.replace(labels=tags)
-    return (
-        table,
-        [{name: wish} if wish is not None else name for name, wish in wishes.items()],
-        (sentences),
-    )
+    # Pair by pair: a target that is named twice is refused later, by name.
+    named = [{name: wishes[name]} if wishes[name] is not None else name for name, _ in pairs]
+    return table, named, sentences
 
 
 def _pair(target: Any) -> Iterable[tuple[str, Any]]:
