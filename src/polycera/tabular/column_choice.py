@@ -27,7 +27,7 @@ def unread(
     Args:
         options: roles that are declared, and the columns with other purposes.
         names: the columns of the source.
-        targets: the columns that hold labels, where they are known.
+        targets: the columns that hold labels, where they are known, and others to read in any case.
         exclude: names and patterns of columns to leave out.
         pinned: whether the options are those of a spec, whose columns are all that is learned from.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -277,9 +277,9 @@ def prepare(
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    choice = {"kinds": kinds, "exclude": exclude, "pinned": pinned, "seed": seed}
-    cells = {"wishes": wishes, "old": old, "orders": orders}
-    return _with_all_labels(_read(source, targets, options, progress, **choice, **cells))
+    choice: dict[str, Any] = {"kinds": kinds, "exclude": exclude, "pinned": pinned, "seed": seed}
+    choice |= {"wishes": wishes, "old": old, "orders": orders}
+    return _with_all_labels(_read(source, targets, options, progress, **choice))
 
 
 def read_cells(
@@ -332,7 +332,12 @@ def formats_of(options: Data, as_text: Iterable[str]) -> dict[str, CellFormat]:
 
 
 def _read(
-    source: Any, targets: Any, options: Data, progress: bool = False, **choice: Any
+    source: Any,
+    targets: Any,
+    options: Data,
+    progress: bool = False,
+    also_read: Collection[str] = (),
+    **choice: Any,
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
@@ -347,7 +352,7 @@ def _read(
     rows = None if options.sql else memory.stream_of(source, options.memory, left_out)
     if rows is not None:
         return _streamed(rows, targets, options, progress, left_out, **choice)
-    understood = understand(source, targets, options, **choice)
+    understood = understand(source, targets, options, also_read=also_read, **choice)
     encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
     return PreparedTable(**vars(understood), encoder=encoder)
 
@@ -408,6 +413,7 @@ def understand(
     wishes: CellWishes | None = None,
     old: bool = False,
     orders: Mapping[str, Iterable[Any]] | None = None,
+    also_read: Collection[str] = (),
 ) -> UnderstoodTable:
     """Read a table, infer what its columns mean, and divide its rows.
 
@@ -421,6 +427,7 @@ def understand(
         wishes: what the user says of cells that have two readings.
         old: read cells as runs of 0.1.0 did.
         orders: ordinal target -> its levels, from the lowest to the highest.
+        also_read: columns to read even where nothing is learned from them.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
@@ -433,7 +440,8 @@ def understand(
         """Return the columns that are not read."""
         wanted = () if targets is None else data.named_targets(targets, names)
         target_columns = data.target_columns_of(wanted)
-        return column_choice.unread(options, names, target_columns, exclude, pinned)
+        needed = {*target_columns, *also_read}
+        return column_choice.unread(options, names, needed, exclude, pinned)
 
     table = read_cells(source, options, leave_out=leave_out, wishes=wishes, old=old)
     for name in (options.cells or {}) if wishes is not None else ():
@@ -573,13 +581,16 @@ def _outlying_labels(labels: Mapping[TaskName, Array], tasks: Iterable[Task]) ->
     return sentences
 
 
-def prepared_again(run: Folder, source: Any = None, *, progress: bool = False) -> PreparedTable:
+def prepared_again(
+    run: Folder, source: Any = None, *, progress: bool = False, also_read: Collection[str] = ()
+) -> PreparedTable:
     """Return the table of a run, read again and divided as before.
 
     Args:
         run: its spec says how to read and divide the table.
         source: the table, where the file was moved, or where the training began with a data frame.
         progress: whether to draw a line while a table that is larger than memory is read.
+        also_read: columns to read even where the run did not learn from them.
 
     Raises:
         InputError: where there is no table, or it is not the one with which the run began.
@@ -596,6 +607,7 @@ def prepared_again(run: Folder, source: Any = None, *, progress: bool = False) -
         tasks_from(spec.tasks),
         spec.data,
         progress,
+        also_read,
         pinned=True,
         seed=spec.seed,
         old=spec.data.cells is None,

@@ -436,7 +436,7 @@ class Run(Folder):
         """Return what `evaluate` does with `by`."""
         names = run_segments.columns_of(by)
         if source is None and sql is None:
-            rows = run_segments.own_test_rows(self)
+            rows = run_segments.own_test_rows(self, names)
             segments = run_segments.divided(rows.table, names)
         else:
             table = self._read_whole(source, sql, sheet)

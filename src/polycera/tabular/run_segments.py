@@ -60,14 +60,18 @@ def columns_of(by: Any) -> list[str]:
     return names
 
 
-def own_test_rows(run: Folder) -> LabelledRows:
+def own_test_rows(run: Folder, by: Sequence[str]) -> LabelledRows:
     """Return the run's test rows from the table that it was trained on, read again.
+
+    Args:
+        run: its spec says where the table is.
+        by: columns that divide the rows; the run need not have learned from them.
 
     Raises:
         InputError: where the run has no test rows, or the table is gone or was changed.
     """
     try:
-        prepared = prepared_again(run)
+        prepared = prepared_again(run, also_read=by)
     except InputError as error:
         raise InputError(
             f"The table of the run {shorten(run.path)!r} is read again to divide its test rows; "
