@@ -298,8 +298,10 @@ class _Looker:
             f"bool_and({written.fits_sql('p.core', decimal, thousands)})"
             for decimal, thousands in STYLES
         )
-        odd, limits, separated, *fitting = self._one(
+        behind = "p.open <> '' or p.minus <> ''"
+        odd, limits, negative, separated, *fitting = self._one(
             f"select count_if(p.core = ''), sum(n) filter (p.limit <> ''), "
+            f"sum(n) filter ({behind}), "
             f"min(clean) filter (regexp_matches(p.core, '[.,]')), {fits} from {table}"
         )
         if odd:
@@ -323,6 +325,13 @@ class _Looker:
                 column.name,
                 f"{_of(int(limits), column.present)} are limits, such as {example!r}: read as the "
                 "number",
+            )
+        if negative:
+            (example,) = self._one(f"select min(clean) from {table} where {behind}")
+            self._say(
+                column.name,
+                f"{_of(int(negative), column.present)} are written as {example!r} is: read as "
+                "negative",
             )
         return format
 
@@ -431,6 +440,17 @@ class _Looker:
             keep = tuple(word for word in self.words if word.strip("-–—"))
             self._say(column.name, "'-' stands beside '+', so it is a label, not a missing value")
             return CellFormat("text", missing=keep)
+        padded, example = self._one(
+            "select coalesce(sum(n), 0), min(cell) from (select cell, clean, n, "
+            f"count(*) over (partition by clean) as spellings from {column.odd} "
+            "where clean <> '') where spellings > 1 and cell <> clean"
+        )
+        if padded:
+            self._say(
+                column.name,
+                f"{_of(int(padded), column.present)} have blanks around a text that others have "
+                f"without, such as {example!r}: the blanks are taken off",
+            )
         if not self.rows.written or distinct > 20:
             return CellFormat("text")
         spellings = self.rows.execute(
