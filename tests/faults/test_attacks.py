@@ -60,7 +60,7 @@ def said() -> dict[str, str]:
 @OWN
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_no_attack_gets_through(said: dict[str, str], script: str) -> None:
-    """Each was refused in a sentence, or is harmless for a reason, and took less than 64 MB."""
+    """Each was refused in a sentence, or is harmless for a reason, and took less than 128 MB."""
     lines = said[script].splitlines()
     assert lines
     assert [line for line in lines if "GOT THROUGH" in line] == []

@@ -137,8 +137,7 @@ def test_copies_of_rows_stay_in_one_part(tmp_path: Path) -> None:
     with pytest.warns(
         UserWarning, match=r"108 rows are copies of others in all columns that are used"
     ):
-        run = pc.fit(columns, ["y"], out=tmp_path / "run", training={"max_steps": 2})
-    assert run.spec.network.landmarks == 0
+        pc.fit(columns, ["y"], out=tmp_path / "run", training={"max_steps": 2})
     table = Table(columns)
     kinds = data.copies(table, list(columns))
     assert kinds is not None and len(np.unique(kinds)) == 12
@@ -152,7 +151,6 @@ def test_an_estimator_looks_for_copies_of_rows_too() -> None:
     estimator = pc.PolyceraRegressor(max_steps=2, random_state=0)
     with pytest.warns(UserWarning, match="108 rows are copies of others"):
         estimator.fit(np.stack([columns["x"], columns["z"]], axis=1), columns["y"])
-    assert estimator.learned_.spec.network.landmarks == 0
 
 
 def test_a_table_without_copies_is_divided_as_ever() -> None:

@@ -135,7 +135,7 @@ def test_labels_on_a_terminal_are_escaped_and_in_a_pipe_as_they_are(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = {"y": np.array([f"=1{ESCAPE}", "ok"], dtype=object), "z": np.array([-1.5, 2.0])}
-    monkeypatch.setattr(pc.Run, "predict", lambda *_: answers)
+    monkeypatch.setattr(pc.Run, "predict", lambda *_, **options: answers)
     assert call("predict", runs / "plain", "x.csv") == 0
     assert capsys.readouterr().out == f"y,z\n=1{ESCAPE},-1.5\nok,2.0\n"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -166,7 +166,7 @@ def test_no_cell_is_taken_for_a_formula(
 ) -> None:
     labels = ["=1+1", "+sum", "-a", "@x", "\tb", "-1", "ok", ""]
     answers = {"=y": np.array(labels, dtype=object), "z": np.arange(-4.0, 4.0)}
-    monkeypatch.setattr(pc.Run, "predict", lambda *_: answers)
+    monkeypatch.setattr(pc.Run, "predict", lambda *_, **options: answers)
     assert call("predict", runs / "plain", "x.csv", "--safe-csv", "-o", tmp_path / "safe.csv") == 0
     rows = list(csv.reader(io.StringIO((tmp_path / "safe.csv").read_text())))
     assert rows[0] == ["'=y", "z"]
@@ -193,7 +193,7 @@ def test_help_names_fit_first_and_every_output_is_named_alike(
         words[1] for words in lines if len(words) > 2 and words[0] == "│" and words[1].isalpha()
     ]
     commands = [name for name in names if name in polycera_cli.app.resolved_commands()]
-    assert commands[:4] == ["fit", "predict", "evaluate", "report"]
+    assert commands[:5] == ["fit", "inspect", "predict", "evaluate", "report"]
     assert commands[-1] == "demo"
     for command in (
         "fit",
@@ -255,7 +255,7 @@ def test_the_demo_needs_no_extra(
     )
     assert call("demo") == 0
     assert "600 made-up customers" in capsys.readouterr().out
-    assert asked[0][0] == Path("runs/customers.csv") and asked[0][1]["target"] == [
+    assert Path(asked[0][0]) == Path("runs/customers.csv") and asked[0][1]["target"] == [
         "churn",
         "revenue_loss",
     ]

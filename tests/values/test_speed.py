@@ -267,7 +267,7 @@ def features_of(x: Any) -> Any:
 def test_what_goes_wrong_in_the_thread_is_raised_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fails(*args: Any) -> None:
+    def fails(*args: Any, **options: Any) -> None:
         raise np.linalg.LinAlgError("did not converge")
 
     monkeypatch.setattr(kernel_ridge, "machine", fails)

@@ -143,8 +143,10 @@ def factors(group: Group, y: Tensor, prior: Tensor, xp: Any) -> Tensor | None:
             is_balanced[:, None, None], _from_prior(group, prior, binary_labels, xp), declared
         )
     if binary_labels:
-        return by_class[..., 0] * (1.0 - y) + by_class[..., 1] * y
-    return xp.sum(task.as_prediction(y, xp) * by_class[:, 0], axis=-1)[..., None]
+        negative = xp.multiply(by_class[..., 0], 1.0 - y)
+        return xp.add(negative, xp.multiply(by_class[..., 1], y))
+    shares = task.as_prediction(y, xp)
+    return xp.sum(xp.multiply(shares, by_class[:, 0]), axis=-1)[..., None]
 
 
 def _from_prior(group: Group, prior: Tensor, binary_labels: bool, xp: Any) -> Tensor:
