@@ -22,7 +22,7 @@ from polycera.experiments import process_pool as side_by_side
 from polycera.experiments.seeds import seeds_of
 from polycera.experiments.weighting_comparison import JUDGED, WeightingComparison, gathered
 from polycera.experiments.weightings import Weights, checked, design, folder_of, listed
-from polycera.runs import Spec, manifest, old_keys, read_spec
+from polycera.runs import Data, Spec, manifest, old_keys, read_spec
 from polycera.storage import atomic, safe_read
 from polycera.tabular import Run, fit, resume
 from polycera.tabular.loss_weights import parted, weight_of, with_weights
@@ -34,6 +34,9 @@ NAME = "weightings.json"
 
 OLD_NAME = "sweep.json"
 """The name of that file in folders that version 0.1.0 wrote; it goes on being used there."""
+
+OLD_DATA = ("source", "encoding", "columns", "parts")
+"""Options of the data in a spec of version 0.1.0."""
 
 OWN_ARGUMENTS = ("out", "loss_weights", "say", "progress", "seed")
 """`compare_weightings` sets these arguments of `fit` itself."""
@@ -374,9 +377,25 @@ def _digest(settings: WeightingsAsked) -> str:
     if _record(settings.out).name == OLD_NAME:
         # Version 0.1.0 wrote this checksum of options and spec under their old keys.
         options = old_keys.as_before(options, {("joint",): "score_weights"})
-        spec = old_keys.as_before(msgspec.to_builtins(spec), old_keys.SPEC)
+        spec = old_keys.as_before(_without_new_options(spec), old_keys.SPEC)
     content = (source, _listed(settings.targets), options, spec)
     return hashlib.sha256(msgspec.json.encode(content, enc_hook=_plain, order="sorted")).hexdigest()
+
+
+def _without_new_options(spec: Spec | None) -> Any:
+    """Return a spec as plain values, without those options of the data that 0.1.0 did not have.
+
+    An option that is set stays: then the comparison is another one.
+    """
+    values: Any = msgspec.to_builtins(spec)
+    if spec is not None:
+        usual = msgspec.to_builtins(Data())
+        values["data"] = {
+            name: value
+            for name, value in values["data"].items()
+            if name in OLD_DATA or value != usual[name]
+        }
+    return values
 
 
 def _plain(value: Any) -> Any:

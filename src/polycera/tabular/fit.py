@@ -55,8 +55,8 @@ BESIDE_A_SPEC = {"source", "out", "spec", "checkpoint_every", "resume", "progres
 """Arguments of `fit` that may be passed beside a spec, because no spec stores them."""
 
 
-@mirrors.named
 @renamed.arguments(weights="loss_weights", joint="score_weights")
+@mirrors.named
 def fit(
     source: Any = None,
     targets: Any = None,
