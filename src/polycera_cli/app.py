@@ -51,13 +51,13 @@ Out = Annotated[Path | None, Parameter(name=("--out", "--output", "-o"))]
 RunPlace = Annotated[
     Path | str | None, Parameter(name=("--out", "--output", "-o"), converter=_place)
 ]
-"""Where a training writes its run: a folder, or an address in a remote store."""
+"""The place of a new run: a folder, or an address in a remote store."""
 Output = Annotated[Path | None, Parameter(name=("--output", "--out", "-o"))]
 """Where a command writes a file."""
 FilePlace = Annotated[
     Path | str | None, Parameter(name=("--output", "--out", "-o"), converter=_place)
 ]
-"""Where a command writes a table: a file, or an address in a remote store."""
+"""The place of a new table: a file, or an address in a remote store."""
 
 EVERYWHERE = Group("Every command", sort_key=99)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from polycera.errors import InputError, MissingExtra, PolyceraError, shorten
 
 ADDRESS = re.compile(r"(?!file:|duckdb:|postgres(?:ql)?:)[a-z][a-z0-9+.-]*://")
-"""How an address begins that fsspec opens; files here and databases have doors of their own."""
+"""The beginning of an address that fsspec opens; files here and databases are opened elsewhere."""
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """Kind of store -> package by which fsspec reaches it."""

@@ -298,9 +298,9 @@ class _Looker:
             f"bool_and({written.fits_sql('p.core', decimal, thousands)})"
             for decimal, thousands in STYLES
         )
-        behind = "p.open <> '' or p.minus <> ''"
+        limit, behind = "p.limit <> ''", "p.open <> '' or p.minus <> ''"
         odd, limits, negative, separated, *fitting = self._one(
-            f"select count_if(p.core = ''), sum(n) filter (p.limit <> ''), "
+            f"select count_if(p.core = ''), sum(n) filter ({limit}), "
             f"sum(n) filter ({behind}), "
             f"min(clean) filter (regexp_matches(p.core, '[.,]')), {fits} from {table}"
         )
@@ -319,20 +319,14 @@ class _Looker:
             f"select 1 from {table} where {format.typed('clean')} is null limit 1"
         ).fetchone():
             return None
-        if limits:
-            (example,) = self._one(f"select min(clean) from {table} where p.limit <> ''")
-            self._say(
-                column.name,
-                f"{_of(int(limits), column.present)} are limits, such as {example!r}: read as the "
-                "number",
-            )
-        if negative:
-            (example,) = self._one(f"select min(clean) from {table} where {behind}")
-            self._say(
-                column.name,
-                f"{_of(int(negative), column.present)} are written as {example!r} is: read as "
-                "negative",
-            )
+        for count, which, sentence in (
+            (limits, limit, "are limits, such as {!r}: read as the number"),
+            (negative, behind, "are written as {!r} is: read as negative"),
+        ):
+            if count:
+                (example,) = self._one(f"select min(clean) from {table} where {which}")
+                cells = _of(int(count), column.present)
+                self._say(column.name, f"{cells} {sentence.format(example)}")
         return format
 
     def _as_asked(self, column: _Column) -> CellFormat:

@@ -40,7 +40,7 @@ def rows_of(columns: Mapping[str, NDArray[Any]], *, written: bool = False) -> So
         types,
         "The table",
         written=written,
-        names={name: other for name, other in names.items() if name != other},
+        names=names,
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from polycera.data.sources import connections
-from polycera.data.sources.rows import SourceRows
+from polycera.data.sources.rows import SourceRows, kept
 from polycera.data.table import check_names
-from polycera.errors import InputError, listing
+from polycera.errors import InputError
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,9 +46,7 @@ def view(
     described = connection.execute(f"describe {query}").fetchall()
     all_types = {str(column): str(kind) for column, kind, *_ in described}
     check_names(str(column) for column, *_ in described)
-    types = {column: kind for column, kind in all_types.items() if column not in set(exclude)}
-    if not types:
-        raise InputError(f"All columns of {label} are excluded: {listing(all_types)}.")
+    types = {column: all_types[column] for column in kept(all_types, exclude, label)}
     relation, chosen = connections.quoted(name), ", ".join(map(connections.quoted, types))
     connection.execute(
         f"create or replace {keep} {relation} as select {chosen} from ({query}) as source"

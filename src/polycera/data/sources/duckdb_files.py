@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from polycera.data.sources import connections, described, queries
-from polycera.data.sources.rows import SourceRows
+from polycera.data.sources.rows import SourceRows, kept
 from polycera.errors import InputError, UnknownName, listing
 from polycera.storage import temporary
 
@@ -94,14 +94,12 @@ def relation(source: Any, *, exclude: Collection[str] = ()) -> SourceRows:
         InputError: for a relation that cannot be run, and where it has no row.
     """
     label = "The DuckDB relation"
-    kept = [name for name in source.columns if name not in set(exclude)]
-    if not kept:
-        raise InputError(f"All columns of {label} are excluded: {listing(source.columns)}.")
+    wanted = kept(source.columns, exclude, label)
     connection = connections.connect()
     with connections.one_sentence(f"{label} cannot be read"), temporary.folder() as folder:
         # Its connection may be in use, and cannot be reached from the relation.
         path = folder / "relation.parquet"
-        source.select(*(connections.quoted(name) for name in kept)).to_parquet(str(path))
+        source.select(*(connections.quoted(name) for name in wanted)).to_parquet(str(path))
         rows = described.view(
             connection,
             f"select * from read_parquet({connections.text(str(path))})",

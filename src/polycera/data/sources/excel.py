@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polycera.data.sources import connections, staged
-from polycera.data.sources.rows import TEXT, SourceRows
+from polycera.data.sources.rows import TEXT, SourceRows, kept
 from polycera.data.table import check_names
 from polycera.errors import InputError, MissingExtra, UnknownName, listing, shorten
 
@@ -61,11 +61,11 @@ def read(
         for place, cell in enumerate(records[start][:width], 1)
     ]
     check_names(header)
-    kept = [place for place, column in enumerate(header) if column not in set(exclude)]
-    if not kept:
-        raise InputError(f"All columns of {label} are excluded: {listing(header)}.")
-    columns = [[record[place] for record in records[start + 1 :]] for place in kept]
-    types = {header[place]: _type(cells) for place, cells in zip(kept, columns, strict=True)}
+    wanted = kept(header, exclude, label)
+    place_of = {name: place for place, name in enumerate(header)}
+    places = [place_of[name] for name in wanted]
+    columns = [[record[place] for record in records[start + 1 :]] for place in places]
+    types = {name: _type(cells) for name, cells in zip(wanted, columns, strict=True)}
     texts = [
         [_plain(cell) for cell in cells] if kind in (TEXT, "BIGINT") else cells
         for kind, cells in zip(types.values(), columns, strict=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from polycera.data.sources import connections
-from polycera.data.sources.rows import TEXT, SourceRows
-from polycera.errors import InputError, MissingExtra, listing, shorten
+from polycera.data.sources.rows import TEXT, SourceRows, kept
+from polycera.errors import InputError, MissingExtra, shorten
 from polycera.storage import temporary
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from psycopg.abc import Buffer
 
 SCHEMES = ("postgresql://", "postgres://")
-"""How the address of such a database begins."""
+"""The beginnings of the address of such a database."""
 
 TYPES = {
     **dict.fromkeys(("int2", "int4", "int8", "oid"), "BIGINT"),
@@ -58,9 +58,7 @@ def read(address: str, *, sql: str | None = None, exclude: Collection[str] = ())
     with _connected(server, label) as database:
         query = sql.strip().rstrip(";") if sql is not None else f"TABLE {_table(table or '')}"
         types = _types(database, query)
-        wanted = [name for name in types if name not in set(exclude)]
-        if not wanted:
-            raise InputError(f"All columns of {label} are excluded: {listing(types)}.")
+        wanted = kept(types, exclude, label)
         given = connections.sql_names(wanted)
         connection = connections.connect()
         with (
@@ -75,7 +73,7 @@ def read(address: str, *, sql: str | None = None, exclude: Collection[str] = ())
         label,
         written=False,
         left_out=tuple(name for name in types if name in set(exclude)),
-        names={name: other for name, other in given.items() if name != other},
+        names=given,
     )
     if not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
         raise InputError(f"{label} gives 0 rows; at least one row is expected.")

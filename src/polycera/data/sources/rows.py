@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from polycera.data.sources import connections
-from polycera.errors import UnknownName
+from polycera.errors import InputError, UnknownName, listing
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,7 @@ class SourceRows:
         encoding: encoding of a file of text; None for other sources.
         left_out: excluded columns that the source has.
         categorical: columns that the source declares as levels, though they may hold numbers.
-        names: name -> name in SQL, of those that differ: SQL does not tell 'a' from 'A'.
+        names: name -> name in SQL, where it may differ: SQL does not tell 'a' from 'A'.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -71,3 +71,16 @@ class SourceRows:
         """Return the number of rows."""
         row = self.execute(f"select count(*) from {self.relation}").fetchone()
         return int(row[0]) if row else 0
+
+
+def kept(names: Iterable[str], exclude: Collection[str], label: str) -> list[str]:
+    """Return the columns of a source that are not excluded.
+
+    Raises:
+        InputError: where none is left.
+    """
+    all_names, excluded = list(names), set(exclude)
+    left = [name for name in all_names if name not in excluded]
+    if not left:
+        raise InputError(f"All columns of {label} are excluded: {listing(all_names)}.")
+    return left

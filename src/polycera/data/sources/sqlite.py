@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from polycera.data.sources import connections, staged
 from polycera.data.sources.duckdb_files import one_table
-from polycera.data.sources.rows import TEXT, SourceRows
-from polycera.errors import InputError, listing, shorten
+from polycera.data.sources.rows import TEXT, SourceRows, kept
+from polycera.errors import InputError, shorten
 
 ENDINGS = (".sqlite", ".sqlite3", ".db", ".db3")
 MAGIC = b"SQLite format 3\0"
 STORED = ("integer", "real", "text", "blob")
-"""What SQLite says of the value of a cell; its columns have no type of their own."""
+"""Types that SQLite gives the value of a cell; its columns have no type of their own."""
 
 
 def read(
@@ -69,12 +69,10 @@ def _read(
     else:
         query = sql.strip().rstrip(";")
     names = [column[0] for column in database.execute(f"{query} limit 0").description or ()]
-    kept = [name for name in names if name not in set(exclude)]
-    if not kept:
-        raise InputError(f"All columns of {label} are excluded: {listing(names)}.")
-    types = _types(database, query, kept)
+    wanted = kept(names, exclude, label)
+    types = _types(database, query, wanted)
     cells = ", ".join(
-        "null" if types[name] == "BLOB" else connections.quoted(name) for name in kept
+        "null" if types[name] == "BLOB" else connections.quoted(name) for name in wanted
     )
     return staged.rows(
         connections.connect(), database.execute(f"select {cells} from ({query})"), types, label

@@ -76,7 +76,7 @@ def from_csv(
         label,
         written,
         said=tuple(said),
-        names={name: other for name, other in names.items() if name != other},
+        names=names,
     )
     described.check_rows(found)
     return found

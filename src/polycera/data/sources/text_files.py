@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from polycera.data.sources import connections, dialect, encodings
 from polycera.data.sources.dialect import Dialect
-from polycera.data.sources.rows import TEXT, SourceRows
+from polycera.data.sources.rows import TEXT, SourceRows, kept
 from polycera.data.table import check_names
 from polycera.errors import InputError, listing, shorten
 from polycera.storage import temporary
@@ -124,9 +124,7 @@ def _read(
     check_names(names)
     said += _remarks(written, file.label)
     given = connections.sql_names(names)
-    wanted = [name for name in names if name not in set(exclude)]
-    if not wanted:
-        raise InputError(f"All columns of {file.label} are excluded: {listing(names)}.")
+    wanted = kept(names, exclude, file.label)
     types = dict.fromkeys(wanted, TEXT)
     # Of a small file all cells are text: there is no time to be won.
     if len(file.start) == SAMPLE and file.as_text is not None:
@@ -142,7 +140,7 @@ def _read(
         said=tuple(said),
         encoding=file.encoding,
         left_out=tuple(name for name in names if name in set(exclude)),
-        names={name: other for name, other in given.items() if name != other},
+        names=given,
     )
     if not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
         raise InputError(
