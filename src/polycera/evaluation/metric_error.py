@@ -303,19 +303,33 @@ def _jackknife(
         constants: of the trivial predictors, name -> [k, *shape].
         blocks, k: numbers of blocks and of tasks.
     """
-    # Each block is as a further set of k tasks to the formulas, whose first axis holds tasks.
-    sums = {name: value.reshape(blocks * k, *value.shape[2:]) for name, value in left_out.items()}
-    if "bins" in sums:
-        sums = tally.read(sums)
-    for name, value in constants.items():
-        repeated = np.broadcast_to(value, (blocks, *value.shape))
-        sums[name] = repeated.reshape(blocks * k, *value.shape[1:])
-    values = np.asarray(metric.value(sums), "float64").reshape(blocks, k)
+    values = values_of_copies(tally, metric, left_out, constants, blocks, k)
     defined = np.isfinite(values)
     mean = divide(np.where(defined, values, 0.0).sum(0), defined.sum(0))
     squares = np.where(defined, (values - mean) ** 2, 0.0).sum(0)
     count = defined.sum(0)
     return np.sqrt(np.where(count > 1, squares * (count - 1) / np.maximum(count, 1), np.nan))
+
+
+def values_of_copies(
+    tally: Tally, metric: Metric, sums: Tallies, constants: Tallies, copies: int, k: int
+) -> Array:
+    """Return a metric of k tasks for several copies of their sums, [copies, k].
+
+    Args:
+        tally, metric: the formulas.
+        sums: name -> [copies, k, *shape].
+        constants: of the trivial predictors, name -> [k, *shape].
+        copies, k: numbers of copies and of tasks.
+    """
+    # Each copy is as a further set of k tasks to the formulas, whose first axis holds tasks.
+    flat = {name: value.reshape(copies * k, *value.shape[2:]) for name, value in sums.items()}
+    if "bins" in flat:
+        flat = tally.read(flat)
+    for name, value in constants.items():
+        repeated = np.broadcast_to(value, (copies, *value.shape))
+        flat[name] = repeated.reshape(copies * k, *value.shape[1:])
+    return np.asarray(metric.value(flat), "float64").reshape(copies, k)
 
 
 def _wilson(kind: str, metric: str, t: Tallies) -> tuple[Array, Array] | tuple[None, None]:
@@ -326,13 +340,22 @@ def _wilson(kind: str, metric: str, t: Tallies) -> tuple[Array, Array] | tuple[N
     successes, trials = (np.asarray(values, "float64") for values in share(t))
     if kind == "binary":  # one label a task
         successes, trials = successes[..., 0], trials[..., 0]
-    p, z = divide(successes, trials), WILSON_Z
-    m = np.where(trials > 0, trials, np.nan)
-    middle = (p + z**2 / (2 * m)) / (1 + z**2 / m)
-    half = z * np.sqrt(p * (1 - p) / m + z**2 / (4 * m**2)) / (1 + z**2 / m)
-    low, high = middle - half, middle + half
-    # `middle - half` is not exactly 0 or 1 at the ends.
-    low, high = np.where(p == 0, 0.0, low), np.where(p == 1, 1.0, high)
+    low, high = wilson(divide(successes, trials), trials)
     if metric == "f1":
         return 2 * low / (1 + low), 2 * high / (1 + high)
     return low, high
+
+
+def wilson(share: Array, trials: Array) -> tuple[Array, Array]:
+    """Return Wilson's 95 % interval of shares of trials, [k] each; NaN without a trial.
+
+    Args:
+        share: successes divided by trials, [k].
+        trials: numbers of trials, [k]; need not be whole.
+    """
+    z, m = WILSON_Z, np.where(trials > 0, trials, np.nan)
+    middle = (share + z**2 / (2 * m)) / (1 + z**2 / m)
+    half = z * np.sqrt(share * (1 - share) / m + z**2 / (4 * m**2)) / (1 + z**2 / m)
+    low, high = middle - half, middle + half
+    # `middle - half` is not exactly 0 or 1 at the ends.
+    return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)

@@ -116,9 +116,9 @@ def measured(
         segments: column -> how it divides the rows.
         seed: of the random blocks of rows.
     """
+    from polycera.evaluation.decided_rows import decided_rows
     from polycera.model import scores
     from polycera.model.targets import pack
-    from polycera.tabular.threshold_metrics import decided_rows
 
     layout, scaling = model.layout, model.units
     labelled = [name for name, y in encoded.items() if not np.isnan(y).all()]

@@ -6,38 +6,18 @@ half. A run that predicts with fitted thresholds is measured here with the same 
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from polycera.evaluation import RawRows
+from polycera.evaluation.decided_rows import decided_rows
 from polycera.model.model import Model
 from polycera.model.objective import Objective
 from polycera.model.scores import Scores, exact
 from polycera.model.targets import TargetScaling, pack
-from polycera.tasks import Layout, Task
+from polycera.tasks import Layout
 from polycera.tasks.layout import Encoded
-from polycera.tasks.metrics import TALLIES
 from polycera.typing import Array, TaskName
-
-DECIDED = {
-    "binary": ("accuracy", "f1", "precision", "recall", "balanced_accuracy"),
-    "multilabel": (
-        "macro_f1",
-        "micro_f1",
-        "macro_precision",
-        "micro_precision",
-        "macro_recall",
-        "micro_recall",
-        "accuracy",
-        "hamming",
-        "subset_accuracy",
-    ),
-}
-"""Metrics by kind that use predicted classes; the others use probabilities."""
-
-SHOWN = {"binary": ("accuracy", "f1", "precision", "recall")}
-"""Metrics that are computed whether a task names them or not."""
 
 
 def decided(
@@ -86,46 +66,6 @@ def decided(
     return merged
 
 
-def decided_rows(
-    layout: Layout,
-    truth: Mapping[TaskName, Array],
-    predictions: Mapping[TaskName, Array],
-    thresholds: Mapping[TaskName, Array],
-    prior: Array,
-    names: Container[TaskName],
-) -> RawRows | None:
-    """Return the predicted classes as raw outputs of 1 and -1, with the metrics that use them.
-
-    The metrics' own threshold of one half then separates the classes as the decision thresholds do.
-
-    Args:
-        layout, truth, predictions, thresholds, prior: as for `decided`.
-        names: the tasks that are measured.
-
-    Returns:
-        the rows; None where no task has such a metric.
-    """
-    measured = [
-        _measured(task)
-        for task in layout.tasks.values()
-        if task.measured_as in DECIDED and task.name in names
-    ]
-    tasks = [task for task in measured if task is not None]
-    if not tasks:
-        return None
-    decided_layout = Layout.of(tasks)
-    signs = {
-        name: _predicted(np.asarray(predictions[name]), thresholds.get(name))
-        for name in decided_layout.tasks
-    }
-    y, raw = (
-        np.concatenate([part[name] for name in decided_layout.tasks], axis=1)
-        for part in (truth, signs)
-    )
-    trivial = np.concatenate([prior[layout.raw_columns[name]] for name in decided_layout.tasks])
-    return RawRows(decided_layout, y, raw, trivial, np.ones(len(decided_layout.tasks)))
-
-
 def scored(
     model: Model,
     targets: Encoded,
@@ -147,24 +87,3 @@ def scored(
     return decided(
         at_half, model.layout, targets, predicted, thresholds, model.units.prior, weights
     )
-
-
-def _measured(task: Task) -> Task | None:
-    """Return the task with its metrics of predicted classes alone; None where it has none."""
-    metrics = TALLIES[task.measured_as].metrics
-    candidates = [*task.metrics, *SHOWN.get(task.measured_as, ())]
-    names = [
-        name
-        for name in dict.fromkeys(candidates)
-        if name in DECIDED[task.measured_as] and name in metrics
-    ]
-    return task.replace(metrics=names) if names else None
-
-
-def _predicted(probability: Array, thresholds: Array | None) -> Array:
-    """Return raw outputs of 1 and -1 for the predicted classes, [n, labels].
-
-    They are NaN where the network has no prediction.
-    """
-    positive = probability > 0.5 if thresholds is None else probability >= thresholds
-    return np.where(np.isnan(probability), np.nan, np.where(positive, 1.0, -1.0))
