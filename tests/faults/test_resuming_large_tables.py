@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 import polycera as pc
 from polycera.callbacks.checkpoint import Checkpoint
+from polycera.tabular.prepare import prepare
 
 OPTIONS: dict[str, Any] = {
     "memory": "100 KB",
@@ -27,6 +29,17 @@ to '{path}' (format parquet, row_group_size 2048)
 """
 
 
+def assert_scaled_by_all_training_rows(run: pc.Run, path: Path) -> None:
+    """Assert that scaling and shares are those of the pass, of which memory holds a part."""
+    stream = prepare(str(path), run.tasks, run.spec.data).stream
+    assert stream is not None and (stream.found.codes == 0).sum() < stream.rows
+    price, churn = stream.found.of_train["price"], stream.found.levels["churn"].trained
+    assert run.model.units.location[0] == np.float32(price.mean[0])
+    assert run.model.units.scale[0] == np.float32(price.deviation[0])
+    share = churn["yes"] / (churn["yes"] + churn["no"])
+    assert run.model.units.prior[1] == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
+
+
 def test_a_cut_training_resumes_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,6 +47,7 @@ def test_a_cut_training_resumes_to_the_same_bits(
     duckdb.sql(TABLE.format(path=path))
     whole = pc.fit(str(path), ["price", "churn"], out=tmp_path / "whole", **OPTIONS)
     assert whole.metrics["rows"]["train"] > 2 * 2048  # of several row groups
+    assert_scaled_by_all_training_rows(whole, path)
 
     begin = Checkpoint.on_train_batch_begin
 

@@ -14,9 +14,10 @@ import pytest
 
 from polycera import data
 from polycera.data import Encoder, memory
+from polycera.data.streaming.level_counts import LevelCounter
 from polycera.data.streaming.moments import Moments
 from polycera.data.streaming.parquet_rows import ParquetRows
-from polycera.data.streaming.row_parts import drawn
+from polycera.data.streaming.row_parts import drawn, drawn_for
 from polycera.data.streaming.stream_batches import StreamBatches
 from polycera.errors import InputError, UnknownName
 from polycera.runs import Data
@@ -69,7 +70,11 @@ def every_part(prepared: PreparedTable) -> np.ndarray:
     """Return the part of each row of the table: 0, 1, 2."""
     assert prepared.stream is not None
     found = prepared.stream.found
-    codes = [found.rows.read(stretch, [], [found.parts.code])[1][0] for stretch in found.stretches]
+    codes = []
+    for stretch in found.stretches:
+        place = np.arange(stretch.position, stretch.position + stretch.rows)
+        _, further = found.rows.read(stretch, [], found.parts.more)
+        codes.append(found.parts.codes(place, further))
     return np.concatenate(codes) % 4
 
 
@@ -148,6 +153,45 @@ def test_drawn_numbers_are_even_and_independent_of_the_row_before() -> None:
     assert ((counts - rows / 50) ** 2 / (rows / 50)).sum() < 90  # chi squared, 49 degrees
     for other in (np.roll(u, 1), np.roll(u, 2), v):
         assert abs(np.corrcoef(u, other)[0, 1]) < 0.03
+
+
+def test_numbers_drawn_in_memory_are_those_of_the_query() -> None:
+    values = np.arange(20_000) * 104_729
+    for turn in (0, 1):
+        sql = f"select {drawn('v', 7, turn)} as u from (select unnest($1::bigint[]) as v)"
+        expected = duckdb.execute(sql, [values.tolist()]).fetchnumpy()["u"]
+        np.testing.assert_array_equal(drawn_for(values, 7, turn), expected)
+
+
+def test_texts_read_as_codes_are_those_that_were_worked_out(tmp_path: Path) -> None:
+    file = tmp_path / "texts.parquet"
+    cells = "[' yes', 'yes ', 'no', '-', null, 'N/A', 'maybe', 'C0']"
+    query = f"select {cells}[1 + i % 8] as c0, 'x' || i as many from range(5000) r(i)"
+    duckdb.sql(f"copy ({query}) to '{file}' (format parquet, row_group_size 2048)")
+    plain, coded = (ParquetRows([file], "it") for _ in range(2))
+    for rows in (plain, coded):
+        rows.understand()
+    coded.encode_texts(["c0"])
+    for stretch in plain.stretches(1_500):
+        expected, given = (rows.read(stretch, ["c0", "many"])[0] for rows in (plain, coded))
+        for name in ("c0", "many"):
+            np.testing.assert_array_equal(given[name], expected[name])
+    codes = coded.codes["c0"]
+    assert codes.totals(codes.counts) == {"C0": 625, "maybe": 625, "no": 625, "yes": 1250}
+    assert codes.counts[codes.without_text].sum() == 1875
+
+
+def test_levels_are_counted_over_stretches() -> None:
+    counter = LevelCounter()
+    values = np.random.default_rng(0).integers(0, 9, 1000) / 2.0
+    values[::7] = np.nan
+    train = np.arange(1000) % 3 > 0
+    for part in np.split(np.arange(1000), [1, 20, 700]):
+        counter.add(values[part], train[part])
+    counted = counter.counts()
+    levels, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    assert counted.counts == dict(zip(levels.tolist(), counts.tolist(), strict=True))
+    assert sum(counted.trained.values()) == (train & ~np.isnan(values)).sum()
 
 
 def test_moments_of_blocks_are_those_of_all_values() -> None:

@@ -49,6 +49,7 @@ def predict_to(
         InputError: for a column that is missing, and for a cell of another kind.
     """
     needed = [name for name in rows.names if name in {*encoder.columns, *carry}]
+    rows.encode_texts(encoder.columns)
     notices: dict[str, str] = {}
     with table_stream.writing(output) as append:
         for stretch in rows.stretches(STRETCH):

@@ -27,7 +27,7 @@ from polycera.model.model import Model
 from polycera.model.predicting import PREDICTED, raw_outputs
 from polycera.model.targets import encode, pack
 from polycera.runs.spec import Network, Spec, Training
-from polycera.tabular import blend, folds, streamed_batches
+from polycera.tabular import blend, folds, streamed_batches, streamed_scaling
 from polycera.tabular.left_out import Blocks
 from polycera.tabular.row_weights import RowWeights
 from polycera.tabular.step_plan import StepPlan
@@ -228,6 +228,8 @@ def train(
     if validation is not None:
         validation = validation[0], encode(model.layout, validation[1])
     model.adapt(y, sample_weight=train_weights and train_weights.by_name(model.layout))
+    if stream is not None:
+        streamed_scaling.take(model, stream, y)
     # After `adapt`: packing applies the target scaling that it has computed.
     packed = pack(model.layout, y, model.units)
     if EMBEDDING in (layer.name for layer in model.layers):

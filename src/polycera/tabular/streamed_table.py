@@ -19,11 +19,14 @@ from polycera.errors import InputError, shorten
 from polycera.runs.spec import Data
 from polycera.tasks import Task
 
-STRETCH_SHARE = 64
-"""A stretch of rows takes at most this fraction of the memory for a table."""
-BLOCK_SHARE = 8
+STRETCH_SHARE = 8
+"""A stretch of rows takes at most this fraction of the memory for a table.
+
+Most row groups are smaller: each is one stretch and is decoded once in a pass.
+"""
+BLOCK_SHARE = 4
 """A block of stretches, whose rows are shuffled together, takes about this fraction."""
-STRETCH_ROWS = (2_048, 131_072)
+STRETCH_ROWS = (2_048, 1_048_576)
 """Fewest and most rows of a stretch."""
 FEWEST_STRETCHES = 4
 """Fewest stretches of a block: rows of as many places are mixed."""
@@ -71,16 +74,23 @@ class Stream:
 
     def read(self, stretches: Sequence[int]) -> Table:
         """Return the training rows of these stretches, in order."""
-        found, parts = self.found, []
+        found, filled = self.found, 0
+        count = int(self.counts[list(stretches)].sum())
+        together: dict[str, np.ndarray] = {}
         for index in stretches:
-            columns, (code,) = found.rows.read(
-                found.stretches[index], self.columns, [found.parts.code]
-            )
-            train = code % row_parts.HELD == row_parts.TRAIN
-            parts.append({name: values[train] for name, values in columns.items()})
-        return Table(
-            {name: np.concatenate([part[name] for part in parts]) for name in self.columns}
-        )
+            stretch = found.stretches[index]
+            columns, further = found.rows.read(stretch, self.columns, found.parts.more)
+            place = np.arange(stretch.position, stretch.position + stretch.rows)
+            part = found.parts.codes(place, further) % row_parts.HELD
+            train = np.flatnonzero(part == row_parts.TRAIN)
+            end = filled + len(train)
+            for name in self.columns:
+                # Written into one array, so that no stretch is in memory twice.
+                if name not in together:
+                    together[name] = np.empty(count, columns[name].dtype)
+                together[name][filled:end] = columns.pop(name)[train]
+            filled = end
+        return Table(together)
 
     def encoded(self, table: Table) -> tuple[np.ndarray, dict[str, Any]]:
         """Return features [n, width] and targets by name of some training rows."""
@@ -213,8 +223,7 @@ def _counted(
     """
     categories = [name for name, role in roles.items() if role == "category"]
     targets = [name for name in target_columns if rows.kinds[name] != "text"]
-    estimates = rows.fetch_all([f"approx_count_distinct({rows.sql(n)})" for n in targets] or ["1"])
-    few = [n for n, count in zip(targets, estimates, strict=False) if int(count[0]) <= LEVELS]
+    few = [name for name, count in rows.distinct(targets).items() if count <= LEVELS]
     return list(dict.fromkeys([*categories, *few]))
 
 

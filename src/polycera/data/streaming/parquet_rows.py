@@ -17,6 +17,7 @@ from polycera.data.column import Kind, Values
 from polycera.data.reading import CellWishes, Reading
 from polycera.data.sources import connections, parquet
 from polycera.data.sources.connections import quoted, text
+from polycera.data.streaming.text_codes import TextCodes
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 WORKING_MEMORY = "256MB"
@@ -27,6 +28,8 @@ NUMBER_BYTES = 8
 """Bytes of a number, boolean or date in memory."""
 TEXT_BYTES = 64
 """Bytes of a text in memory, of some ten characters, with its place in the column."""
+FEW = 100_000
+"""Most different texts of a column that is read as codes."""
 PLACE = "{position}"
 """Stands in SQL for the position of a row, which depends on the file."""
 POSITION = "file_row_number"
@@ -65,6 +68,7 @@ class ParquetRows:
         rows: number of rows of all files.
         bytes_per_row: memory that a row takes, by the types of the columns.
         reading: how cells of text are written; see `understand`.
+        codes: column of few different texts -> how its cells are read; see `encode_texts`.
 
     Raises:
         InputError: for a file that is no Parquet, that has no rows, or has other columns than the
@@ -81,6 +85,8 @@ class ParquetRows:
         self._sql: dict[str, str] = {}
         self.left_out, self.reading = set(leave_out), Reading()
         self.kinds: dict[str, Kind] = {}
+        self.codes: dict[str, TextCodes] = {}
+        self._distinct: dict[str, int] = {}
         self._groups = self._row_groups()
         self._describe()
         sizes = [TEXT_BYTES if kind == "text" else NUMBER_BYTES for kind in self.kinds.values()]
@@ -148,6 +154,42 @@ class ParquetRows:
                 first, position = first + rows, position + rows
         return stretches
 
+    def distinct(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the estimated numbers of different values of columns (HyperLogLog).
+
+        Cells of text are compared as they are written.
+        """
+        chosen = list(dict.fromkeys(names))
+        unknown = [name for name in chosen if name not in self._distinct]
+        if unknown:
+            columns = [
+                quoted(name) if self.kinds[name] == "text" else self.sql(name) for name in unknown
+            ]
+            counts = self.fetch_all([f"approx_count_distinct({column})" for column in columns])
+            found = zip(unknown, counts, strict=True)
+            self._distinct |= {name: int(count[0]) for name, count in found}
+        return {name: self._distinct[name] for name in chosen}
+
+    def encode_texts(self, names: Iterable[str]) -> None:
+        """Read columns of few different texts as codes from now on.
+
+        A text is then made once for each level, not once for each row, and what a cell means is
+        looked up, not worked out for each row again.
+        """
+        texts = [name for name in names if self.kinds[name] == "text" and name not in self.codes]
+        estimates = self.distinct(texts)
+        for name in texts:
+            if estimates[name] > FEW:
+                continue
+            with connections.one_sentence(f"{self.label} cannot be read"):
+                self.codes[name] = TextCodes.of(
+                    self._connection,
+                    quoted(name),
+                    self.sql(name),
+                    f"from {self._all_files()}",
+                    number=len(self.codes),
+                )
+
     def read(
         self, stretch: Stretch, names: Iterable[str], more: Sequence[str] = ()
     ) -> tuple[dict[str, Values], list[Values]]:
@@ -161,12 +203,26 @@ class ParquetRows:
         Returns:
             name -> canonical column [rows]; the further values [rows] each.
         """
+        columns, further = self.read_coded(stretch, names, more)
+        return {name: self.decoded(name, values) for name, values in columns.items()}, further
+
+    def decoded(self, name: str, values: Values) -> Values:
+        """Return a column of `read_coded` as a canonical column [rows]."""
+        return self.codes[name].texts[values] if name in self.codes else values
+
+    def read_coded(
+        self, stretch: Stretch, names: Iterable[str], more: Sequence[str] = ()
+    ) -> tuple[dict[str, Values], list[Values]]:
+        """Return what `read` does, but columns in `codes` as indices of their `texts` [rows]."""
         chosen = list(names)
         position = self.position(stretch.file)
         further = [sql.replace(PLACE, position) for sql in more]
         first, end = stretch.first, stretch.first + stretch.rows
+        columns_sql = [
+            self.codes[name].sql if name in self.codes else self.sql(name) for name in chosen
+        ]
         fetched = self.fetch(
-            [*map(self.sql, chosen), *further, POSITION],
+            [*columns_sql, *further, POSITION],
             f"{self._from(stretch.file)} where {POSITION} >= {first} and {POSITION} < {end}",
         )
         order = np.asarray(fetched.pop())
@@ -176,7 +232,11 @@ class ParquetRows:
             places = np.argsort(order, kind="stable")
             fetched = [values[places] for values in fetched]
         columns = {
-            name: _canonical(values, self.kinds[name])
+            name: (
+                self.codes[name].indices(values)
+                if name in self.codes
+                else _canonical(values, self.kinds[name])
+            )
             for name, values in zip(chosen, fetched, strict=False)
         }
         return columns, [np.ma.filled(values) for values in fetched[len(chosen) :]]
@@ -209,15 +269,16 @@ class ParquetRows:
 
     def fetch_all(self, expressions: Sequence[str], rest: str = "") -> list[Any]:
         """Return the result of a query over all files together."""
-        files = ", ".join(text(file) for file in self.files)
-        return self.fetch(
-            expressions, f"from read_parquet([{files}], union_by_name = true, {FOLDERS}) {rest}"
-        )
+        return self.fetch(expressions, f"from {self._all_files()} {rest}")
 
     def position(self, file: int) -> str:
         """Return the SQL of the position of a row of a file."""
         offset = sum(rows for groups in self._groups[:file] for rows in groups)
         return f"({POSITION} + {offset})"
+
+    def _all_files(self) -> str:
+        files = ", ".join(text(file) for file in self.files)
+        return f"read_parquet([{files}], union_by_name = true, {FOLDERS})"
 
     def _from(self, file: int) -> str:
         return f"from read_parquet({text(self.files[file])}, file_row_number = true, {FOLDERS})"
@@ -302,10 +363,12 @@ _NUMBERS = {
 
 def _canonical(values: Any, kind: Kind) -> Values:
     """Return a fetched column as `data.column.canonical` has it, also where all is missing."""
-    data, missing = np.ma.getdata(values), np.ma.getmaskarray(values)
+    data, missing = np.ma.getdata(values), np.ma.getmask(values)
     match kind:
         case "number":
-            return np.where(missing, np.nan, data.astype(np.float64, copy=False))
+            numbers = data.astype(np.float64, copy=False)
+            # Most columns have no missing value, and are not copied then.
+            return np.where(missing, np.nan, numbers) if missing.any() else numbers
         case "date":
             dates = data.astype("datetime64[us]")
             dates[missing] = np.datetime64("NaT")

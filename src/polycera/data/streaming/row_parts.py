@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polycera.data.split import PARTS
 from polycera.data.streaming.parquet_rows import PLACE, ParquetRows
@@ -23,21 +25,80 @@ TIMES = 1_000_000
 PRIME = 2**31 - 1
 """Modulus of the numbers that are drawn for positions: products of two stay below 2**63."""
 
+Ints: TypeAlias = NDArray[np.int64]
+"""Whole numbers [n]."""
+
 
 @dataclass(frozen=True)
 class RowParts:
-    """Holds the SQL of the part of each row.
+    """Holds how the part of each row is found.
 
     Attributes:
-        code: SQL of the code of the part, plus `HELD` for rows that are held in memory; it has
-            `PLACE` for the position of a row.
+        seed: of all draws.
+        sql: SQL of a whole number for each row, by its group, time or named part; None where the
+            position alone decides.
+        ends: numbers below which a row is a test row, and a validation row, of those that are drawn
+            for its position or its group; None where `sql` gives the part.
+        redrawn: number below which a training row of a named part becomes a validation row.
+        limits: for each of the three parts, number up to which its rows are held in memory.
         train: SQL of whether a row is a training row.
         said: sentences on how the rows are divided.
     """
 
-    code: str
+    seed: int
+    sql: str | None
+    ends: tuple[int, int] | None
+    redrawn: int
+    limits: tuple[int, int, int]
     train: str
     said: tuple[str, ...]
+
+    @property
+    def more(self) -> list[str]:
+        """Return the SQL that must be read for `codes`."""
+        return [] if self.sql is None else [self.sql]
+
+    def codes(self, positions: Ints, values: Sequence[Any]) -> Ints:
+        """Return the code of the part of each row, plus `HELD` for rows held in memory, [rows].
+
+        Args:
+            positions: of the rows in the whole table, [rows].
+            values: what `more` gave for them.
+        """
+        numbers = np.asarray(values[0], "int64") if values else drawn_for(positions, self.seed, 0)
+        if self.ends is not None:
+            test, validation = self.ends
+            numbers = np.where(numbers < test, TEST, np.where(numbers < validation, VALIDATION, 0))
+        if self.redrawn:
+            again = (numbers == TRAIN) & (drawn_for(positions, self.seed, 0) < self.redrawn)
+            numbers = np.where(again, VALIDATION, numbers)
+        held = drawn_for(positions, self.seed, 1) <= np.array(self.limits)[numbers]
+        left = np.where(numbers == TRAIN, TRAIN, NONE)
+        return np.where(held, numbers + HELD, left)
+
+
+def drawn_for(values: Ints, seed: int, turn: int) -> Ints:
+    """Return what the SQL of `drawn` gives, for whole numbers [n] in memory."""
+    numbers = _modulo(values)
+    for factor, offset in _keys(seed, turn):
+        product = _modulo(numbers * factor + offset)
+        numbers = product ^ (product >> 15)
+    return numbers
+
+
+def _modulo(values: Ints) -> Ints:
+    """Return whole numbers from 0 to 2**62 - 1 modulo `PRIME`, without a slow division.
+
+    `PRIME` is 2**31 - 1, so 2**31 is 1: the digits of base 2**31 are added up.
+    """
+    digits = (values & PRIME) + (values >> 31)
+    digits = (digits & PRIME) + (digits >> 31)
+    return np.where(digits >= PRIME, digits - PRIME, digits)
+
+
+def _keys(seed: int, turn: int) -> list[list[int]]:
+    keys = np.random.default_rng([abs(int(seed)), turn]).integers(1 << 20, PRIME, (3, 2))
+    return keys.tolist()
 
 
 def drawn(value: str, seed: int, turn: int) -> str:
@@ -51,9 +112,8 @@ def drawn(value: str, seed: int, turn: int) -> str:
         seed: of the draw.
         turn: distinguishes several draws of one seed.
     """
-    keys = np.random.default_rng([abs(int(seed)), turn]).integers(1 << 20, PRIME, (3, 2)).tolist()
     sql = f"(({value}) % {PRIME})"
-    for factor, offset in keys:
+    for factor, offset in _keys(seed, turn):
         product = f"(({sql} * {factor} + {offset}) % {PRIME})"
         # Mixes the high bits into the low ones; multiplication alone would leave rows that follow
         # each other at even distances.
@@ -101,29 +161,33 @@ def parts_of(
         )
     _check_shares(validation, test)
     total = rows.rows
+    sql: str | None
+    ends, redrawn = None, 0
     if column is not None:
-        part, counts = _named(rows, column, seed, validation)
+        sql, counts, redrawn = _named(rows, column, seed, validation)
+        again = f"{sql} = {TRAIN} and {drawn(PLACE, seed, 0)} < {redrawn}"
+        part = f"(case when {again} then {VALIDATION} else {sql} end)"
     elif time is not None:
         part = _by_time(rows, time, seed, validation, test)
+        sql = part
         counts = _shares(total, validation, test)
     else:
         # Fewer validation and test rows where more would not fit in memory: the others train.
         validation, test = (min(share, most / total) for share in (validation, test))
-        part = drawn(PLACE, seed, 0) if groups is None else _of_group(rows.sql(groups), seed)
+        sql = None if groups is None else _of_group(rows.sql(groups), seed)
         ends = round(test * PRIME), round((test + validation) * PRIME)
+        number = sql or drawn(PLACE, seed, 0)
         part = (
-            f"(case when {part} < {ends[0]} then {TEST} "
-            f"when {part} < {ends[1]} then {VALIDATION} else {TRAIN} end)"
+            f"(case when {number} < {ends[0]} then {TEST} "
+            f"when {number} < {ends[1]} then {VALIDATION} else {TRAIN} end)"
         )
         counts = _shares(total, validation, test)
     # Rows are drawn from those of each part that are too many for memory.
     limits = [PRIME if count <= most else round(PRIME * most / count) for count in counts]
-    second = drawn(PLACE, seed, 1)
-    held = " ".join(f"when {code} then {second} <= {limit}" for code, limit in enumerate(limits))
-    held = f"(case {part} {held} end)"
-    train = f"({part} = {TRAIN})"
-    code = f"(case when {held} then {part} + {HELD} when {train} then {TRAIN} else {NONE} end)"
-    return RowParts(code, train, _said(total, counts, most, groups, time))
+    said = _said(total, counts, most, groups, time)
+    return RowParts(
+        seed, sql, ends, redrawn, (limits[0], limits[1], limits[2]), f"({part} = {TRAIN})", said
+    )
 
 
 def _check_shares(validation: float, test: float) -> None:
@@ -182,8 +246,14 @@ def _moment(value: Any) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(float(value))
 
 
-def _named(rows: ParquetRows, column: str, seed: int, validation: float) -> tuple[str, list[float]]:
-    """Return the SQL of the part that a column names, and the number of rows of each part."""
+def _named(
+    rows: ParquetRows, column: str, seed: int, validation: float
+) -> tuple[str, list[float], int]:
+    """Return the SQL of the part that a column names, and the number of rows of each part.
+
+    Where none is named validation, the third value is the number below which a training row
+    becomes one, of those drawn for positions; else 0.
+    """
     word = f"lower(trim({rows.sql(column)}::varchar))"
     names, numbers, firsts = [], [], []
     for name, number, first in rows.fetch_by_file(
@@ -209,12 +279,10 @@ def _named(rows: ParquetRows, column: str, seed: int, validation: float) -> tupl
     cases = " ".join(f"when '{name}' then {code}" for name, code in PARTS.items())
     part = f"(case {word} {cases} end)"
     if validation and not counts[VALIDATION]:
-        end = round(validation * PRIME)
-        is_drawn = f"{part} = {TRAIN} and {drawn(PLACE, seed, 0)} < {end}"
-        part = f"(case when {is_drawn} then {VALIDATION} else {part} end)"
         counts[VALIDATION] = counts[TRAIN] * validation
         counts[TRAIN] -= counts[VALIDATION]
-    return part, counts
+        return part, counts, round(validation * PRIME)
+    return part, counts, 0
 
 
 def _said(total: int, counts: list[float], most: int, groups: Any, time: Any) -> tuple[str, ...]:
