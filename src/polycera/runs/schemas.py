@@ -118,10 +118,12 @@ class Metrics(msgspec.Struct):
 
     Attributes:
         part: the part by which the run is judged: test rows, where there are any.
+        rows: part -> number of its rows.
         test, validation, train: scores of the parts that were measured.
     """
 
     part: str
+    rows: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
     test: dict[str, dict[str, Score]] = {}
     validation: dict[str, dict[str, Score]] = {}
     train: dict[str, dict[str, Score]] = {}

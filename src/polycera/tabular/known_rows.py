@@ -63,7 +63,7 @@ def notice(run: Folder, features: np.ndarray, called: str) -> str | None:
         if same
         else f"Of the {len(rows)} rows of {called}"
     )
-    known, trained_rows = int((part == 0).sum()), run.metrics["rows"]["train"]
+    known, trained_rows = int((part == 0).sum()), run.metrics.get("rows", {}).get("train", 0)
     if _folds_of(run) == 1 and known < trained_rows:
         lead = f"The run knows {known} of its {trained_rows} training rows. {lead}"
     return (
