@@ -5,8 +5,8 @@ The results are seconds, memory and the time of a prediction.
     python benchmarks/large.py                    # five minutes or more on two cores
     python benchmarks/large.py --rows 20000       # the network of a small table: ten members and
     landmarks
-    python benchmarks/large.py --disk 100e6       # 10 GB of Parquet, read from disk: memory of the
-    process, rows a second against the same training in memory, and bits after kill -9
+    python benchmarks/large.py --disk 126e6       # 10 GB of Parquet, read from disk: memory of the
+    process, rows a second beside the same training in memory, bits after kill -9, predicting
     python benchmarks/large.py --csv 1            # 1 GB of CSV to features, beside polars, pandas
 
 The table is made up: five numbers and five labels that are partly linear, partly bent, and partly
@@ -48,38 +48,66 @@ def table(rows: int) -> Any:
 
 
 DISK = """
-copy (select a, b, c, d, e, f, g, h, u, 'town' || (u * 50)::int as town,
+copy (select i + {first} as id, a, b, c, d, e, f, g, h, u, 'town' || (u * 50)::int as town,
     a * 3 + sin(b * 4) + c * d + u as price,
     case when a + b + e > 1.5 then 'yes' else 'no' end as churn
-from (select random() as a, random() as b, random() as c, random() as d, random() as e,
-    random() as f, random() as g, random() as h, random() as u from range({rows})))
+from (select i, random() as a, random() as b, random() as c, random() as d, random() as e,
+    random() as f, random() as g, random() as h, random() as u from range({rows}) r(i)))
 to '{path}' (format {form})
 """
-"""A table of nine numbers and a category, with a number and a class to predict: 90 bytes a row."""
+"""A table of an id, nine numbers and a category, with a number and a class to predict."""
 PART = 3_000_000
 """Rows of a file of the table."""
+SMALL = 1_250_000
+"""Rows of the table that is trained on from disk and from memory."""
 TASKS = ["price", "churn"]
+WINDOW = 100
+"""Steps over which a rate is measured."""
+TURNS = 3
+"""How often the trainings from disk and from memory are measured, in turn."""
 
 
-def make(path: Path, rows: int, form: str = "parquet") -> None:
-    """Write the table of the trainings from disk."""
+def make(path: Path, rows: int, form: str = "parquet", first: int = 0) -> None:
+    """Write rows of the table of the trainings from disk."""
     import duckdb
 
     with duckdb.connect() as connection:
-        connection.execute("set memory_limit = '1GB'; select setseed(0.5)")
-        connection.execute(DISK.format(rows=rows, path=path, form=form))
+        connection.execute("set memory_limit = '1GB'; set enable_progress_bar = false")
+        connection.execute(f"select setseed({first / 1e9})")
+        connection.execute(DISK.format(rows=rows, path=path, form=form, first=first))
+
+
+def make_folder(folder: Path, rows: int) -> None:
+    """Write the table as a folder of files."""
+    begun = time.perf_counter()
+    folder.mkdir()
+    for part, first in enumerate(range(0, rows, PART)):
+        make(folder / f"part-{part:02}.parquet", min(PART, rows - first), first=first)
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e9
+    seconds = time.perf_counter() - begun
+    print(f"{rows:,} rows of 13 columns, {size:.2f} GB of Parquet, made in {seconds:.0f} s")
 
 
 def train(path: Path, memory: str, steps: int) -> None:
     """Train in this process, or resume what is there; print seconds, memory and rows a second."""
-    import polycera as pc
+    import numpy as np
 
-    out = path.parent / f"run-{path.stem}-{memory.replace(' ', '')}"
+    import polycera as pc
+    from polycera.callbacks.checkpoint import Checkpoint
+
+    before, times = Checkpoint.on_train_batch_begin, []
+
+    def timed(self: Checkpoint, batch: int, logs: Any = None) -> None:
+        times.append((batch, time.perf_counter()))
+        before(self, batch, logs)
+
+    Checkpoint.on_train_batch_begin = timed  # type: ignore[method-assign]
     begun = time.perf_counter()
     run = pc.fit(
         str(path),
         TASKS,
-        out=out,
+        id="id",
+        out=out_of(path, memory),
         memory=memory,
         network={"members": 4, "folds": 1, "landmarks": 0},
         training={"max_steps": steps, "batch_size": 512, "patience_steps": steps},
@@ -88,18 +116,57 @@ def train(path: Path, memory: str, steps: int) -> None:
         progress=False,
     )
     seconds = time.perf_counter() - begun
-    passed = run.metrics["epochs"] * min(1_000_000, run.metrics["rows"]["train"])
+    # Windows of steps that follow each other: no compiling, no validation, no other epoch.
+    rates = [
+        512 * WINDOW / (times[i + WINDOW][1] - times[i][1])
+        for i in range(WINDOW, len(times) - WINDOW, WINDOW)
+        if times[i + WINDOW][0] == times[i][0] + WINDOW
+    ]
+    low, middle, high = np.quantile(rates, [0.25, 0.5, 0.75]) if rates else [0.0] * 3
     print(
-        f"{seconds:.0f} s, of these {run.seconds:.0f} s of training at "
-        f"{passed / run.seconds:,.0f} rows/s; memory of the process {peak() / 1e3:.2f} GB; "
-        f"{run.metrics['rows']}, {run.metrics['epochs']} epochs",
+        f"{seconds:.0f} s, until the first step {times[0][1] - begun:.0f} s; {middle:,.0f} rows/s "
+        f"(quartiles {low:,.0f} and {high:,.0f}, {len(rates)} windows of {WINDOW} steps); memory "
+        f"of the process {peak() / 1e3:.2f} GB; {run.metrics['rows']}, {len(times):,} steps in "
+        f"{run.metrics['epochs']} epochs",
         flush=True,
     )
 
 
-def child(path: Path, memory: str, steps: int, kill_after: float | None = None) -> None:
-    """Run `train` in a process of its own; kill it after some seconds, where asked."""
-    command = [sys.executable, __file__, "--steps", str(steps), "--inner", str(path), memory]
+def predict(run: Path, path: Path) -> None:
+    """Predict all rows into a folder, check order and ids, print seconds and memory."""
+    import duckdb
+
+    import polycera as pc
+
+    out = run.parent / "answers"
+    begun = time.perf_counter()
+    rows = pc.load(run).predict_to(path, out)
+    seconds, memory = time.perf_counter() - begun, peak() / 1e3
+    first, wrong = 0, 0
+    for file in sorted(out.iterdir()):
+        query = (
+            f"select count(*), count_if(id != {first} + file_row_number) "
+            f"from read_parquet('{file}', file_row_number = true)"
+        )
+        count, others = duckdb.connect().execute(query).fetchone() or (0, 1)
+        first, wrong = first + count, wrong + others
+    print(
+        f"predict {rows:,} rows: {seconds:.0f} s, {rows / seconds:,.0f} rows/s; memory of the "
+        f"process {memory:.2f} GB; ids of {first:,} rows, "
+        f"{'in order' if not wrong and first == rows else 'IN ANOTHER ORDER'}",
+        flush=True,
+    )
+    shutil.rmtree(out)
+
+
+def out_of(path: Path, memory: str) -> Path:
+    """Return the run folder of a training."""
+    return path.parent / f"run-{path.stem}-{memory.replace(' ', '')}"
+
+
+def child(inner: list[str], steps: int, kill_after: float | None = None) -> None:
+    """Run `train` or `predict` in a process of its own; kill it after some seconds, if asked."""
+    command = [sys.executable, __file__, "--steps", str(steps), "--inner", *inner]
     process = subprocess.Popen(command)
     try:
         process.wait(kill_after)
@@ -109,29 +176,32 @@ def child(path: Path, memory: str, steps: int, kill_after: float | None = None) 
 
 
 def from_disk(place: Path, rows: int, steps: int) -> None:
-    """Compare a training from disk with one in memory, and with one that is killed."""
+    """Measure memory, rows a second and bits of trainings from disk, and predicting."""
     big, small = place / "big", place / "small.parquet"
-    begun = time.perf_counter()
-    big.mkdir()
-    make(big / "part-00.parquet", min(rows, PART))
-    # Further parts are copies: to draw new rows would take longer than to train on them.
-    for part in range(1, round(rows / PART)):
-        shutil.copyfile(big / "part-00.parquet", big / f"part-{part:02}.parquet")
-    size = sum(file.stat().st_size for file in big.iterdir()) / 1e9
-    seconds = time.perf_counter() - begun
-    print(f"{rows:,} rows of 12 columns, {size:.2f} GB of Parquet, made in {seconds:.0f} s")
+    make_folder(big, rows)
+    memory = "1 GB" if rows * 160 > 1e9 else "100 MB"
     print("from disk:  ", end="", flush=True)
-    child(big, "1 GB" if rows * 144 > 1e9 else "100 MB", steps)
-    make(small, 1_450_000)
-    print("in memory:  ", end="", flush=True)
-    child(small, "8 GB", steps)
-    # The bits of a shorter training: of the small table, read from disk too.
-    print("small, from disk:  ", end="", flush=True)
-    child(small, "20 MB", steps // 4)
-    whole = (place / "run-small-20MB").rename(place / "whole")
-    for seconds in (30, 60, None):
-        child(small, "20 MB", steps // 4, seconds)
-    killed = place / "run-small-20MB"
+    child(["train", str(big), memory], steps)
+    make(small, SMALL)
+    for _ in range(TURNS):
+        for name, limit in (("memory", "8 GB"), ("disk", "150 MB")):
+            print(f"{SMALL:,} rows, from {name}:  ", end="", flush=True)
+            child(["train", str(small), limit], steps // 2)
+            shutil.rmtree(out_of(small, limit))
+    after_kill(small, "150 MB", steps // 2, (30, 60))
+    for path in (big / "part-00.parquet", big):
+        child(["predict", str(out_of(big, memory)), str(path)], steps)
+
+
+def after_kill(path: Path, memory: str, steps: int, seconds: tuple[float, ...]) -> None:
+    """Compare the files of a training with those of one that is killed after some seconds."""
+    print("whole:  ", end="", flush=True)
+    child(["train", str(path), memory], steps)
+    whole = out_of(path, memory).rename(path.parent / "whole")
+    for limit in (*seconds, None):
+        print("killed, and resumed:  " if limit is None else "", end="", flush=True)
+        child(["train", str(path), memory], steps, limit)
+    killed = out_of(path, memory)
     files = ("model.safetensors", "history.csv", "predictions.csv", "metrics.json")
     same = all((whole / name).read_bytes() == (killed / name).read_bytes() for name in files)
     print(f"after kill -9: {'the same bits' if same else 'OTHER BITS'}", flush=True)
@@ -167,11 +237,14 @@ def main() -> None:
     parser.add_argument("--csv", type=float, help="GB of a CSV file that is read")
     parser.add_argument("--steps", type=int, default=4_000, help="steps of the training from disk")
     parser.add_argument("--folder", type=Path, help="where files are made; they are removed again")
-    parser.add_argument("--inner", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--inner", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")
     if options.inner is not None:
-        return train(Path(options.inner[0]), options.inner[1], options.steps)
+        what, path, more = options.inner
+        if what == "train":
+            return train(Path(path), more, options.steps)
+        return predict(Path(path), Path(more))
     if options.disk is not None or options.csv is not None:
         with tempfile.TemporaryDirectory(dir=options.folder) as place:
             if options.disk is not None:

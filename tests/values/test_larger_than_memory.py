@@ -21,8 +21,10 @@ from polycera.data.streaming.row_parts import drawn, drawn_for
 from polycera.data.streaming.stream_batches import StreamBatches
 from polycera.errors import InputError, UnknownName
 from polycera.runs import Data
-from polycera.runs.spec import Parts
+from polycera.runs.spec import Parts, Training
+from polycera.tabular import streamed_table
 from polycera.tabular.prepare import PreparedTable, prepare
+from polycera.tabular.step_plan import EPOCH_ROWS, StepPlan
 
 pytestmark = pytest.mark.nobackend
 
@@ -272,6 +274,16 @@ def test_what_cannot_be_read_is_said(path: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'pair' holds BIGINT"):
         streamed(nested)
     assert "pair" not in streamed(nested, columns=MOST | {"pair": "ignore"}).encoder.columns
+
+
+def test_it_is_said_where_not_all_rows_are_seen() -> None:
+    plan = StepPlan.of(100_000_000, Training(), EPOCH_ROWS)
+    (sentence,) = streamed_table.seen(100_000_000, plan)
+    assert "sees at most 9,999,360 of the 100,000,000 training rows" in sentence
+    needed = int(sentence.split("max_steps=")[1].split()[0])
+    enough = StepPlan.of(100_000_000, Training(max_steps=needed), EPOCH_ROWS)
+    assert streamed_table.seen(100_000_000, enough) == []
+    assert enough.epochs * (enough.steps or 0) * 512 < 101_000_000
 
 
 def test_only_tables_above_the_limit_are_read_from_disk(path: Path) -> None:

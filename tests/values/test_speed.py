@@ -18,6 +18,7 @@ import pytest
 from keras import ops
 
 import polycera as pc
+from polycera.callbacks import progress
 from polycera.callbacks.progress import PHASES, Progress
 from polycera.data import Batches, Encoder
 from polycera.errors import UnknownName
@@ -326,6 +327,20 @@ def test_epoch_bar_and_time_stay_on_a_narrow_terminal(
     found = drawn(columns, monkeypatch, epochs)
     assert "21/41" in found and "━━━━" in found and "at most" in found and "joint 0.50" in found
     assert ":--" in found or ":0" in found
+
+
+def test_the_line_moves_within_an_epoch_of_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(bar: Progress) -> None:
+        bar.rows_per_step = 512
+        bar.set_params({"steps": 100})
+        bar.on_epoch_begin(20)
+        for batch in range(50):
+            monkeypatch.setattr(progress.time, "monotonic", lambda batch=batch: 1e6 + batch)
+            bar.on_train_batch_end(batch)
+        assert bar.bar.tasks[0].completed == 20.5
+
+    found = drawn(160, monkeypatch, steps)
+    assert "20/41" in found and "25,600 rows, " in found and " rows/s" in found
 
 
 def test_what_comes_after_the_last_epoch_is_said_with_its_time(

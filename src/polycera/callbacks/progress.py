@@ -37,8 +37,8 @@ class Progress(keras.callbacks.Callback):
         phases: names of the phases after the last epoch; none for a training that ends there.
 
     Attributes:
-        rows_per_step: rows of a step, where the line shows rows and rows a second within an epoch;
-            None where it does not.
+        rows_per_step: rows of a step, where an epoch takes minutes: the line then shows rows, rows
+            a second and the time left within an epoch too; None where it does not.
     """
 
     def __init__(self, epochs: int, shown: int = 4, phases: tuple[str, ...] = PHASES) -> None:
@@ -85,7 +85,7 @@ class Progress(keras.callbacks.Callback):
         self._epoch, self._rows, self._began = epoch, 0, time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Show rows and rows a second twice a second, in an epoch that takes minutes."""
+        """Show rows, rows a second and time left twice a second, in an epoch that takes minutes."""
         if self.rows_per_step is None or self.bar is None:
             return
         self._rows += self.rows_per_step
@@ -94,8 +94,13 @@ class Progress(keras.callbacks.Callback):
             self._shown_at = now
             rate = self._rows / max(now - self._began, 1e-9)
             rows = f"{self._rows:,} rows, {rate:,.0f} rows/s  "
+            # A part of an epoch counts as that part, so there is a time left in the first epoch.
+            steps = (self.params or {}).get("steps") or 0
+            part = min((batch + 1) / steps, 1.0) if steps else 0.0
             with suppress(OSError):
-                self.bar.update(self.line, description=rows + self._texts)
+                self.bar.update(
+                    self.line, completed=self._epoch + part, description=rows + self._texts
+                )
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Move the bar by one epoch."""

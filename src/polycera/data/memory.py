@@ -43,6 +43,24 @@ def stream_of(source: Any, memory: str, leave_out: Any = ()) -> Any:
         InputError: for a size that is none.
     """
     limit = size_of(memory)
+    try:
+        rows = parquet_of(source, leave_out)
+    except InputError:
+        # Whoever reads whole tables says what is wrong with the file.
+        return None
+    return rows if rows is not None and rows.rows * rows.bytes_per_row > limit else None
+
+
+def parquet_of(source: Any, leave_out: Any = ()) -> Any:
+    """Return the rows of a Parquet table of any size; None for any other source.
+
+    Args:
+        source, leave_out: as for `stream_of`.
+
+    Raises:
+        InputError: for a file that is no Parquet or has other columns than the first one, and for
+            a table without rows.
+    """
     if not isinstance(source, str | Path):
         return None
     # DuckDB takes a tenth of a second to import, and no other source needs it here.
@@ -52,9 +70,4 @@ def stream_of(source: Any, memory: str, leave_out: Any = ()) -> Any:
     if not files:
         return None
     what = "File" if len(files) == 1 else "Table"
-    try:
-        rows = ParquetRows(files, f"{what} {shorten(source)!r}", leave_out)
-    except InputError:
-        # Whoever reads whole tables says what is wrong with the file.
-        return None
-    return rows if rows.rows * rows.bytes_per_row > limit else None
+    return ParquetRows(files, f"{what} {shorten(source)!r}", leave_out)

@@ -575,7 +575,7 @@ def _announce(prepared: PreparedTable, spec: Spec, say: Any) -> None:
         for task in prepared.tasks:
             say(f"Target {shorten(task.name)!r} ({task.kind}): {prepared.reasons[task.name]}")
         if prepared.stream is not None:
-            for sentence in streamed_table.said(prepared.stream):
+            for sentence in streamed_table.said(prepared.stream, spec.training):
                 say(sentence)
         rows = ", ".join(f"{count} {name}" for name, count in prepared.numbers_of_rows.items())
         if (folds := spec.network.folds or 1) > 1:

@@ -301,7 +301,7 @@ class Run(Folder):
             >>> pc.load("runs/big-1").predict_to("big/", "answers/")  # doctest: +SKIP
             100000000
         """
-        rows = memory.stream_of(source, "0 B")
+        rows = memory.parquet_of(source)
         if rows is None:
             raise InputError(
                 f"{shorten(source)!r} is no Parquet file, folder or pattern: run.predict takes "

@@ -33,6 +33,9 @@ small table is passed several times between two validations. With many rows the 
 the first. Short epochs then find it sooner and nearer to the best step.
 """
 
+EPOCH_ROWS = 1_000_000
+"""Most rows between two validations, where the training rows are larger than memory."""
+
 
 @dataclass(frozen=True)
 class StepPlan:
@@ -73,7 +76,7 @@ class StepPlan:
         patience_steps = training.patience_steps or max_steps // 5
         passes = max(1, min(EPOCH if rows < SURE else SHORT, max_steps) // steps)
         steps_per_epoch = steps * passes
-        limit = None if most_rows is None else max(1, most_rows // batch)
+        limit = None if most_rows is None else max(1, min(most_rows // batch, max_steps))
         if limit is not None and steps_per_epoch > limit:
             steps_per_epoch = limit
         else:

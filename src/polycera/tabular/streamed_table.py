@@ -16,7 +16,8 @@ from polycera.data.streaming import row_parts, schema_of_survey
 from polycera.data.streaming.parquet_rows import ParquetRows
 from polycera.data.streaming.survey import Survey, survey
 from polycera.errors import InputError, shorten
-from polycera.runs.spec import Data
+from polycera.runs.spec import Data, Training
+from polycera.tabular.step_plan import EPOCH_ROWS, StepPlan
 from polycera.tasks import Task
 
 STRETCH_SHARE = 8
@@ -188,7 +189,7 @@ def prepare(
     )
 
 
-def said(stream: Stream) -> list[str]:
+def said(stream: Stream, training: Training) -> list[str]:
     """Return sentences on how a table that is larger than memory is trained on."""
     found = stream.found
     train, held = found.part_rows[0], int((found.codes == row_parts.TRAIN).sum())
@@ -198,6 +199,23 @@ def said(stream: Stream) -> list[str]:
         "at a time are shuffled together.",
         *found.parts.said,
         f"Quantiles, outliers and leaks are looked for in {held:,} of the {train:,} training rows.",
+        *seen(train, StepPlan.of(train, training, EPOCH_ROWS)),
+    ]
+
+
+def seen(rows: int, steps: StepPlan) -> list[str]:
+    """Return a sentence where a training ends before it has seen each of these training rows."""
+    batches = rows // steps.batch_size
+    in_epoch = steps.steps or batches
+    if steps.epochs * in_epoch >= batches:
+        return []
+    most = steps.epochs * in_epoch
+    # Trainings have whole epochs.
+    needed = -(-batches // in_epoch) * in_epoch
+    return [
+        f"The training sees at most {most * steps.batch_size:,} of the {rows:,} training rows, in "
+        f"{most:,} steps of {steps.batch_size:,} rows; with max_steps={needed} "
+        f"(--max-steps {needed}) it may see each of them."
     ]
 
 

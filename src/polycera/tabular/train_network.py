@@ -21,11 +21,8 @@ from polycera.runs.spec import Spec
 from polycera.tabular import post_fit, recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prepare import PreparedTable
-from polycera.tabular.step_plan import StepPlan
+from polycera.tabular.step_plan import EPOCH_ROWS, StepPlan
 from polycera.typing import Array, TaskName
-
-EPOCH_ROWS = 1_000_000
-"""Most rows between two validations, where the training rows are larger than memory."""
 
 Observers = Callable[[Model, FitData, StepPlan], Sequence[Any]]
 """Function from the built network, its rows and the length of the training to callbacks of Keras.
