@@ -19,6 +19,7 @@ FACES = {
     "polycera.layers": "Layers",
     "polycera.callbacks": "Callbacks",
     "polycera.diagnostics": "What a network does",
+    "polycera.plots": "Charts",
     "polycera.weighting": "Loss weighting",
     "polycera.balancing": "Gradient balancing",
     "polycera.errors": "Errors",

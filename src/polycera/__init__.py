@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from polycera import callbacks as callbacks
     from polycera import diagnostics as diagnostics
     from polycera import layers as layers
+    from polycera import plots as plots
     from polycera.errors import InputError as InputError
     from polycera.errors import PolyceraError as PolyceraError
     from polycera.estimators import MultiStratifiedKFold as MultiStratifiedKFold
@@ -74,6 +75,7 @@ __all__ = [
     "layers",
     "load",
     "plot",
+    "plots",
     "report",
     "resume",
     "verify",

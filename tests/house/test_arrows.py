@@ -85,7 +85,10 @@ WRITES = {
 }
 CODE_FROM_FILES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 # What takes longer to import than a person wants to wait for `--help`.
-HEAVY = {"keras", *BACKENDS, "pandas", "polars", "pyarrow", "scipy", "sklearn", "h5py", "duckdb"}
+HEAVY = {
+    *{"keras", *BACKENDS, "pandas", "polars", "pyarrow", "scipy", "sklearn", "h5py", "duckdb"},
+    *{"altair", "vl_convert", "jinja2"},
+}
 
 
 def wrong_arrows(house: House) -> list[str]:

@@ -32,4 +32,4 @@ def test_public_faces_are_those_that_users_reach() -> None:
     import polycera as pc
 
     faces = {name for name in pc.__all__ if f"polycera.{name}" in reference.FACES}
-    assert faces == {"layers", "callbacks", "diagnostics"}
+    assert faces == {"layers", "callbacks", "diagnostics", "plots"}
