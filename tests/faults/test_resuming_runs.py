@@ -228,6 +228,7 @@ def test_a_folder_without_a_run_is_begun(
             (run / name).write_bytes(b"")
         begun = pc.fit(made / "table.csv", ["price", "churn"], out=run, resume=True, **OPTIONS)
         assert sorted(path.name for path in run.iterdir()) == [
+            "data.json",
             "manifest.json",
             "rows.safetensors",
             "schema.json",

@@ -42,6 +42,7 @@ FILES = {
         "quality.json",
         "thresholds.json",
         "importance.json",
+        "data.json",
     ),
 }
 TARGETS = ["revenue", "churn", "plan"]

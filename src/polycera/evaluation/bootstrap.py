@@ -82,7 +82,8 @@ def row_draws(
 def counts_of(taken: NDArray[np.int64], units: int) -> Array:
     """Return how often each draw takes each unit [draws, units] from the indices that it takes."""
     places = (taken + units * np.arange(len(taken))[:, None]).ravel()
-    return np.bincount(places, minlength=len(taken) * units).reshape(len(taken), units) * 1.0
+    counts = np.bincount(places, minlength=len(taken) * units)
+    return counts.reshape(len(taken), units).astype("float64")
 
 
 def drawn_values(
@@ -125,12 +126,11 @@ def intervals(
     rows = len(views[0].y)
     if not rows:
         return {}
-    measured = {}
+    measured: dict[Key, tuple[metric_error.Measured, int]] = {}
     for view in views:
         measured |= metric_error.measured(view, np.arange(rows), random)
     units = rows if groups is None else int(groups.max()) + 1
-    labels = sum(view.y.shape[1] for view in views)
-    many = draws * rows * labels > MOST
+    many = too_many(rows, views, draws)
     values = (
         {}
         if many
@@ -164,6 +164,11 @@ def intervals(
             interval = _interval(min(edge, ideal), max(edge, ideal), "wilson")
         found[key] = share if interval is NONE and share is not None else interval
     return found
+
+
+def too_many(rows: int, views: Sequence[RawRows], draws: int = DRAWS) -> bool:
+    """Return whether so many rows are too many to be drawn."""
+    return draws * rows * sum(view.y.shape[1] for view in views) > MOST
 
 
 def percentiles(values: Array, units: int) -> tuple[float, float]:
@@ -269,8 +274,10 @@ def _of_group(
     for i in range(k):
         own = {name: value[:, i : i + 1] for name, value in sums.items()}
         own_constants = {name: value[i : i + 1] for name, value in constants.items()}
-        columns = (np.asarray(part)[:, i] for part in (labels, logits, rank_counts))
-        for part, counts in _ranked_counts(*columns, draws):
+        y_of, logits_of, counts_of_task = (
+            np.asarray(array)[:, i] for array in (labels, logits, rank_counts)
+        )
+        for part, counts in _ranked_counts(y_of, logits_of, counts_of_task, draws):
             here = {name: value[part] for name, value in own.items()} | counts
             size = len(counts["positive"])
             for metric in ranked:

@@ -13,6 +13,8 @@ PENALTIES = 10.0 ** np.arange(-4, 5)
 
 The one with the smallest leave-one-out error is taken.
 """
+POISSON_PENALTY = 1e-3
+"""Penalty of a Poisson regression, beside the mean deviance."""
 STEPS = 10_000
 """Most steps of a logistic regression."""
 CLOSE = 1e-6
@@ -36,6 +38,25 @@ def ridge(features: Array, y: Array) -> Callable[[Array], Array]:
 
     model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES * len(y))).fit(features, y)
     return lambda rows: model.predict(rows).reshape(len(rows), y.shape[1])
+
+
+def poisson(features: Array, y: Array) -> Callable[[Array], Array]:
+    """Fit Poisson regression, with a small penalty.
+
+    Args:
+        features: [n, p].
+        y: counts [n, 1], all known.
+
+    Returns:
+        a function from features [m, p] to predicted rates [m, 1].
+    """
+    from sklearn.linear_model import PoissonRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), PoissonRegressor(alpha=POISSON_PENALTY, max_iter=STEPS))
+    model.fit(features, y[:, 0])
+    return lambda rows: model.predict(rows)[:, None]
 
 
 def logistic(features: Array, classes: Array, number: int) -> Callable[[Array], Array]:

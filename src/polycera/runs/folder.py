@@ -16,6 +16,7 @@ from polycera.errors import Damaged, InputError, shorten
 from polycera.runs import kept_epochs, manifest, mirror, old_keys, results, schemas, timing
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.spec import Spec, spec_from
+from polycera.runs.table_counts import DATA, TableCounts
 from polycera.runs.timing import TIMING, Timing
 from polycera.storage import paths, safe_read
 from polycera.storage.arrays import StoredArrays
@@ -206,6 +207,11 @@ class Folder:
         None where no task has labels, or where the file was not written.
         """
         return self._optional(results.THRESHOLDS, results.Thresholds)
+
+    @cached_property
+    def table_counts(self) -> TableCounts | None:
+        """Return what was counted in the table; None for an older run or a table beyond memory."""
+        return self._optional(DATA, TableCounts)
 
     @cached_property
     def comparison(self) -> results.SeparateComparison | None:

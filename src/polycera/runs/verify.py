@@ -11,6 +11,7 @@ import msgspec
 from polycera.errors import Damaged, InputError, PolyceraError, shorten
 from polycera.runs import kept_epochs, manifest, timing
 from polycera.runs.checkpoints import NAME as CHECKPOINT
+from polycera.runs.findings import REPORT as REPORT_JSON
 from polycera.runs.folder import (
     CHECKPOINTS,
     EPOCHS,
@@ -127,7 +128,7 @@ def verify(path: str | Path) -> Verified:
         _note(result, TIMING, lambda: timing.read(run, identity))
     elif VERSIONS not in entries.files:  # a run of an older version has no such file
         _add_finding(result, TIMING, f"The file {TIMING!r} is missing from {shorten(run)!r}.")
-    known = {*entries.files, manifest.MANIFEST, REPORT, TIMING}
+    known = {*entries.files, manifest.MANIFEST, REPORT, REPORT_JSON, TIMING}
     for name in [name for name in present if name not in known]:
         _extra(result, run, name, entries.version, identity)
     for name in [

@@ -38,9 +38,11 @@ from polycera.runs import mirror as mirrors
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.mirror import Mirror
 from polycera.runs.save_interval import SaveInterval
+from polycera.runs.table_counts import DATA
 from polycera.storage import atomic, lock, paths
 from polycera.tabular import existing_run, known_rows, prediction_columns, row_weights
 from polycera.tabular.cell_options import cell_options
+from polycera.tabular.count_table import count_table
 from polycera.tabular.headline import with_metric
 from polycera.tabular.interactive import somebody_watches
 from polycera.tabular.loss_weights import with_weights
@@ -451,8 +453,15 @@ def _begin(draft: Path, spec: Spec, prepared: PreparedTable, source: Any) -> Non
     atomic.write(draft / folder.SPEC, to_yaml(spec))
     atomic.write(draft / folder.SCHEMA, manifest.page(_schema(prepared)))
     known_rows.write(draft / folder.ROWS, prepared)
+    written = [folder.SPEC, folder.SCHEMA, folder.ROWS]
+    counts = count_table(prepared)
+    # A table of very many columns can be too large for this file; the run is worth more.
+    with suppress(PolyceraError):
+        if counts is not None:
+            atomic.write(draft / DATA, manifest.page(counts))
+            written.append(DATA)
     # Last, because the manifest holds the checksums of the files above.
-    manifest.add(draft, [folder.SPEC, folder.SCHEMA, folder.ROWS])
+    manifest.add(draft, written)
     timing.write(
         draft,
         timing.Timing(

@@ -20,6 +20,7 @@ from polycera import data, evaluation, renamed
 from polycera.data import Encoder, Schema, Table, memory
 from polycera.errors import InputError, listing, shorten
 from polycera.runs import Folder, folder, kept_epochs, manifest, results, schemas, timing
+from polycera.runs.findings import Findings
 from polycera.runs.html_table import html_table
 from polycera.runs.kept_epochs import KeptEpoch
 from polycera.runs.segment_scores import Segments
@@ -542,6 +543,36 @@ class Run(Folder):
                 f"The table has {len(features)} row; shuffling a column needs two rows or more."
             )
         return importances
+
+    def findings(
+        self, source: Any = None, *, value: str | None = None, show_rows: bool = False
+    ) -> Findings:
+        """Return everything that a report shows about the run, as plain numbers and sentences.
+
+        Metrics come with 95 % intervals, and beside them stand models that people know, fitted to
+        the same training rows. No row of the table is among the findings.
+
+        Args:
+            source: its table, where the file was moved, or where the training began with a data
+                frame. Without a table there is no baseline and no partial dependence.
+            value: a column of the table or a numeric task: the amount that is at stake in a row.
+            show_rows: whether to show rare levels, and texts that look like an address.
+
+        Returns:
+            the findings; see `polycera.runs.findings` and docs/report-json.md.
+
+        Raises:
+            InputError: for an amount that is no number, or below 0.
+            UnknownName: for an amount that is neither a column nor a task.
+
+        Examples:
+            >>> import polycera as pc
+            >>> pc.load("runs/customers-1").findings().headline[0]  # doctest: +SKIP
+            'churn: of 100 pairs of a Yes and a No, 84 are ranked right (AUC 0.84, ...'
+        """
+        from polycera.tabular.findings import findings
+
+        return findings(self, source, value=value, show_rows=show_rows)
 
     # -- as tables -----------------------------------------------------------------------------
 
