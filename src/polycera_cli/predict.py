@@ -85,6 +85,7 @@ def predict(
     sql: str | None = None,
     sheet: str | None = None,
     output: FilePlace = None,
+    value: str | None = None,
     safe_csv: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     json_: Json = False,
 ) -> int:
@@ -104,6 +105,8 @@ def predict(
     output
         A .csv, .parquet or .xlsx file, here or in a remote store; a folder, for a Parquet table, gets several Parquet
         files. Without it the answers are printed as CSV.
+    value
+        A numeric task or a column: the amount at stake in a row. Each binary task gets a column with its probability times the amount.
     safe_csv
         Put an apostrophe before labels and names that a spreadsheet would take for a formula (= + - @).
     json_
@@ -133,6 +136,11 @@ def predict(
             )
     opened = pc.load(run)
     if output is not None and sql is None and _is_streamed(file, output, opened.spec.data.memory):
+        if value is not None:
+            raise InputError(
+                "--value takes a table that is predicted at once: write one file, and raise "
+                "memory= (--memory) in the run's spec, or give fewer rows."
+            )
         watched = not (json_ or settings.quiet) and sys.stdout.isatty()
         count = opened.predict_to(str(file), output, safe_csv=safe_csv, progress=watched)
         if json_:
@@ -141,7 +149,8 @@ def predict(
             written(f"{count} rows: ", output)
         return 0
     predictions = {
-        name: values.tolist() for name, values in opened.predict(file, sql=sql, sheet=sheet).items()
+        name: values.tolist()
+        for name, values in opened.predict(file, sql=sql, sheet=sheet, value=value).items()
     }
     if safe_csv:
         predictions = table_files.without_formulas(predictions)

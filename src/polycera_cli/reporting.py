@@ -1,8 +1,11 @@
-"""Show runs: `report`, `plot`. Neither imports Keras, but for `report --by`, which predicts rows."""
+"""Show runs: `report`, `plot`. They import Keras only to predict: `--by` and `--findings`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, Output, app
 from polycera_cli.output import need_output, print_json, printable, written
@@ -11,7 +14,14 @@ from polycera_cli.package import package
 
 @app.command
 def report(
-    run: Path, *others: Path, by: Names = None, output: Output = None, json_: Json = False
+    run: Path,
+    *others: Path,
+    by: Names = None,
+    output: Output = None,
+    findings: Path | None = None,
+    value: str | None = None,
+    show_rows: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json_: Json = False,
 ) -> int:
     """Write one HTML page about a run, or about several side by side; it opens without a network.
 
@@ -25,6 +35,12 @@ def report(
         Of a single run: a column by whose segments its test rows are measured too, as in evaluate --by; repeat it for several.
     output
         The file; default RUN/report.html, of several runs report.html in the current folder.
+    findings
+        Of a single run: a .json file for all its findings, such as report.json: metrics with intervals, baselines, gains, what is missing.
+    value
+        For the findings: a column or a numeric task, the amount at stake in a row; gains say what share of it the highest scores hold.
+    show_rows
+        For the findings: show rare levels, and texts that look like an address or an account.
     json_
         Print one JSON object and nothing else.
     """
@@ -33,13 +49,39 @@ def report(
         from polycera.errors import InputError
 
         raise InputError("--by measures the test rows of one run: name one run, or leave it out.")
+    _check_findings(findings, others, value is not None or show_rows)
     segments = None if by is None else pc.load(run).evaluate(by=by)
+    if findings is not None:
+        from polycera.runs.findings import write
+
+        write(pc.load(run).findings(value=value, show_rows=show_rows), findings)
     path = pc.report([run, *others], output, segments=segments)
     if json_:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
         written("Report: ", path)
     return 0
+
+
+def _check_findings(findings: Path | None, others: tuple[Path, ...], chosen: bool) -> None:
+    """Raise where the findings cannot be written, or options for them are given without them."""
+    from polycera.errors import InputError, shorten
+    from polycera.storage import paths
+
+    if findings is None:
+        if chosen:
+            raise InputError(
+                "--value and --show-rows are for the findings: name a file for them, "
+                "--findings report.json."
+            )
+        return
+    if others:
+        raise InputError("--findings are those of one run: name one run, or leave it out.")
+    if findings.suffix != ".json":
+        raise InputError(
+            f"Cannot write the findings to {shorten(findings)!r}: end the name in .json."
+        )
+    paths.check_output(findings, allowed="report.json")
 
 
 @app.command

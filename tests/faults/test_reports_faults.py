@@ -18,8 +18,8 @@ from folders import Outline, page
 
 from polycera import reports
 from polycera.errors import Damaged, InputError, PolyceraError, UnknownName
-from polycera.reports import markup, region_gradients, run_view
-from polycera.runs import folder, manifest, results
+from polycera.reports import markup, run_view
+from polycera.runs import folder, manifest, region_gradients, results
 from polycera.storage import arrays, atomic
 from polycera.storage.arrays import StoredArrays
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import polycera as pc
+import polycera_cli
 from polycera.errors import InputError, UnknownName
 from polycera.evaluation import bootstrap
 from polycera.runs.findings import Findings, TaskFacts
@@ -132,7 +133,7 @@ def test_every_number_is_that_of_the_run(run: pc.Run, found: Findings) -> None:
 
 def test_metrics_of_the_predictions_file_are_those_of_the_network(run: pc.Run) -> None:
     """The rows that intervals are drawn of give the run's own metrics, of every kind."""
-    seen = module.Seen(run, None, None, False)
+    seen = module.SeenRun(run, None, None, False)
     assert seen.judged is not None
     views = seen.views(seen.measurable, seen.judged.predicted)
     once = np.ones((1, seen.judged.count))
@@ -153,7 +154,7 @@ def test_baselines_are_scikit_learns(run: pc.Run, found: Findings) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    seen = module.Seen(run, None, None, False)
+    seen = module.SeenRun(run, None, None, False)
     assert seen.prepared is not None and seen.judged is not None
     x, labels = seen.prepared.encoded_rows(seen.prepared.parts.train)
     known = ~np.isnan(labels["churn"][:, 0])
@@ -182,7 +183,7 @@ def test_baselines_are_scikit_learns(run: pc.Run, found: Findings) -> None:
 
 def test_gains_and_amounts(run: pc.Run, found: Findings) -> None:
     """The rows with the highest scores hold the positives, and their money."""
-    seen = module.Seen(run, None, None, False)
+    seen = module.SeenRun(run, None, None, False)
     assert seen.judged is not None
     label = of(found, "churn").labels[0]
     by_score, by_amount = label.gains
@@ -199,7 +200,7 @@ def test_gains_and_amounts(run: pc.Run, found: Findings) -> None:
     assert money == pytest.approx(held, abs=0.02)
     assert by_amount.order == "probability x loss" and by_amount.value_found[20] > 0.2
     assert "% of churn = Yes, and" in by_score.sentence and "of their loss" in by_score.sentence
-    paid = module.Amount.of(module.Seen(run, None, "paid", False))
+    paid = module.AmountAtStake.of(module.SeenRun(run, None, "paid", False))
     assert paid is not None and (paid.true == paid.expected).all() and paid.true.min() > 0
 
 
@@ -237,7 +238,7 @@ def test_dependence_is_that_of_the_network(run: pc.Run, found: Findings) -> None
     assert curve.kind == "number" and len(curve.at) == 15
     means = curve.outputs["loss"]
     assert means[-1] > means[0] + 50
-    seen = module.Seen(run, None, None, False)
+    seen = module.SeenRun(run, None, None, False)
     assert seen.prepared is not None and seen.judged is not None
     rows = seen.prepared.table.take(seen.judged.indices)
     changed = rows.replaced({"b": np.full(rows.rows, curve.at[3])})
@@ -263,7 +264,7 @@ def test_no_value_of_the_table_is_found(found: Findings) -> None:
 
 def test_rows_are_shown_when_asked_for(run: pc.Run) -> None:
     """Rare classes come with their names then, and the findings say so."""
-    shown, hidden = (module.Seen(run, None, None, show_rows) for show_rows in (True, False))
+    shown, hidden = (module.SeenRun(run, None, None, show_rows) for show_rows in (True, False))
     assert shown.class_label("kind", "hamlet-0") == "hamlet-0"
     assert hidden.class_label("kind", "hamlet-0") == "(rare)"
     assert hidden.class_label("kind", "x") == "x"
@@ -276,7 +277,7 @@ def test_without_its_table_a_run_says_what_is_absent(run: pc.Run, tmp_path: Path
     shutil.move(place, moved)
     try:
         found = pc.load(run.path).findings()
-        again = module.Seen(pc.load(run.path), moved, None, False)
+        again = module.SeenRun(pc.load(run.path), moved, None, False)
         assert again.prepared is not None and not again.absent
     finally:
         shutil.move(moved, place)
@@ -308,3 +309,38 @@ def test_findings_are_json_and_come_back(found: Findings) -> None:
     assert msgspec.json.decode(text, type=Findings) == found
     assert json.loads(text)["version"] == 1
     assert len(found.headline) == len(TARGETS)
+
+
+def test_predictions_have_the_expected_amount(run: pc.Run) -> None:
+    """Probability x amount: of a task the predicted number, of a column the cell."""
+    columns = {name: values[:50] for name, values in table().items()}
+    plain = run.predict(columns)
+    by_task = run.predict(columns, value="loss")
+    by_column = run.predict(columns, value="paid")
+    name = "churn=Yes probability"
+    assert list(by_task) == [*plain, f"{name} x loss"]
+    assert by_task[f"{name} x loss"] == pytest.approx(plain[name] * plain["loss"])
+    assert by_column[f"{name} x paid"] == pytest.approx(plain[name] * np.array(columns["paid"]))
+    for wrong, error in (("payd", UnknownName), ("town", InputError), ("kind", InputError)):
+        with pytest.raises(error, match="value="):
+            run.predict(columns, value=wrong)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--value", "loss"], "--findings report.json"),
+        (["--show-rows"], "--findings report.json"),
+        (["--findings", "report.txt"], "end the name in .json"),
+        (["RUN", "--findings", "report.json"], "of one run"),
+        (["--findings", "RUN/metrics.json"], "is a run folder"),
+    ],
+)
+def test_options_without_findings_are_refused(
+    run: pc.Run, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, exit code 2, and nothing is written."""
+    arguments = [word.replace("RUN", str(run.path)) for word in words]
+    with pytest.raises(SystemExit) as ended:
+        polycera_cli.main(["report", str(run.path), *arguments])
+    assert ended.value.code == 2 and said in " ".join(capsys.readouterr().err.split())

@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from polycera.errors import InputError, PolyceraError, shorten
-from polycera.reports import region_gradients
 from polycera.reports.history import History
 from polycera.reports.numbers import mean, real
-from polycera.reports.region_gradients import RegionGradients
-from polycera.runs import Folder, Spec, folder, manifest, results, spec
+from polycera.runs import Folder, Spec, folder, manifest, region_gradients, results, spec
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.kept_epochs import KeptEpoch
+from polycera.runs.region_gradients import RegionGradients
 from polycera.runs.timing import TIMING, Timing
 from polycera.runs.verify import verify
 

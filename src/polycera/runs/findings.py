@@ -7,6 +7,7 @@ table: curves and histograms are summed over rows, and labels have passed `evalu
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -20,6 +21,7 @@ from polycera.runs.results import (
     SeparateComparison,
     Sharing,
 )
+from polycera.storage import atomic
 
 VERSION = 1
 """Version of the form. It is raised when a field changes its meaning or is taken away."""
@@ -453,3 +455,12 @@ class Findings(msgspec.Struct):
     spec: str | None = None
     shows_rows: bool = False
     absent: list[Absent] = []
+
+
+def write(found: Findings, path: Path) -> None:
+    """Write the findings as indented JSON; an undefined number is null.
+
+    Raises:
+        PolyceraError: where the disk refuses it.
+    """
+    atomic.write(path, msgspec.json.format(msgspec.json.encode(found), indent=1))

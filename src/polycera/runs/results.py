@@ -176,7 +176,12 @@ class ThresholdQuality(msgspec.Struct):
 
 
 class Confusion(msgspec.Struct):
-    """Holds a confusion matrix: true labels in rows, predicted labels in columns."""
+    """Holds a confusion matrix.
+
+    Attributes:
+        labels: names of the classes.
+        counts: rows of the table, [true labels][predicted labels].
+    """
 
     labels: list[str]
     counts: list[list[int]]

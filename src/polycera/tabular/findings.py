@@ -29,7 +29,7 @@ from polycera.evaluation.metric_error import RawRows
 from polycera.evaluation.rank_curve import rank_curve
 from polycera.evaluation.residuals import coverage
 from polycera.evaluation.threshold_table import operating, threshold_table
-from polycera.runs import results
+from polycera.runs import region_gradients, results
 from polycera.runs.findings import (
     VERSION,
     Absent,
@@ -39,6 +39,7 @@ from polycera.runs.findings import (
     DataFacts,
     Dependence,
     Findings,
+    GradientFacts,
     KeptFacts,
     LabelFacts,
     MetricFacts,
@@ -50,6 +51,7 @@ from polycera.runs.findings import (
 from polycera.runs.spec import to_yaml
 from polycera.runs.table_counts import TableCounts
 from polycera.tabular.count_table import count_table
+from polycera.tabular.expected_amounts import amounts_in, check_amount
 from polycera.tabular.judged_rows import JudgedRows, judged_rows
 from polycera.tabular.prepare import PreparedTable, prepared_again
 from polycera.tasks import Binary, Layout, Multilabel, Quantile, Task
@@ -94,9 +96,9 @@ def findings(
     """
     from polycera import __version__
 
-    seen = Seen(run, source, value, show_rows)
+    seen = SeenRun(run, source, value, show_rows)
     # First, since the amount may be wrong.
-    amount = Amount.of(seen)
+    amount = AmountAtStake.of(seen)
     tasks = _tasks(seen, amount)
     return Findings(
         version=VERSION,
@@ -116,7 +118,7 @@ def findings(
 
 
 @dataclass
-class Seen:
+class SeenRun:
     """Holds a run and what has been read of it.
 
     Attributes:
@@ -287,7 +289,7 @@ class Seen:
         return self.label(label, self.class_rows.get(task, {}).get(str(label)))
 
 
-def _run_facts(run: Run, seen: Seen) -> RunFacts:
+def _run_facts(run: Run, seen: SeenRun) -> RunFacts:
     """Return what was trained, when, and by what."""
     timing = seen.part("timing", lambda: run.timing)
     metrics = seen.part("metrics", lambda: run.metrics) if run.finished else None
@@ -313,7 +315,7 @@ def _run_facts(run: Run, seen: Seen) -> RunFacts:
 # -- tasks ---------------------------------------------------------------------------------------
 
 
-def _tasks(seen: Seen, amount: Amount | None) -> list[TaskFacts]:
+def _tasks(seen: SeenRun, amount: AmountAtStake | None) -> list[TaskFacts]:
     """Return all that is known about each task."""
     run, part = seen.run, seen.judged_part
     if part is None:
@@ -357,7 +359,7 @@ def _tasks(seen: Seen, amount: Amount | None) -> list[TaskFacts]:
     return found
 
 
-def _metric(seen: Seen, task: TaskName, name: str, score: Mapping[str, Any]) -> MetricFacts:
+def _metric(seen: SeenRun, task: TaskName, name: str, score: Mapping[str, Any]) -> MetricFacts:
     """Return a metric of `metrics.json` with its interval."""
     interval = seen.intervals.get((task, name), bootstrap.NONE)
     return MetricFacts(
@@ -374,7 +376,7 @@ def _metric(seen: Seen, task: TaskName, name: str, score: Mapping[str, Any]) -> 
 
 
 def _labelled(
-    seen: Seen, name: TaskName, quality: results.Quality | None
+    seen: SeenRun, name: TaskName, quality: results.Quality | None
 ) -> tuple[int | None, int | None]:
     """Return the judged rows of a task with and without a label; None where not known."""
     judged = seen.judged
@@ -387,7 +389,7 @@ def _labelled(
     return None, None
 
 
-def _classes(seen: Seen, task: Task) -> tuple[str, str] | None:
+def _classes(seen: SeenRun, task: Task) -> tuple[str, str] | None:
     """Return negative and positive class of a binary task, as they may be shown."""
     if not isinstance(task, Binary):
         return None
@@ -406,7 +408,7 @@ def _importance(importance: results.Importance | None, name: TaskName) -> list[W
 
 
 def _confusion(
-    seen: Seen, name: TaskName, own: results.TaskQuality | None
+    seen: SeenRun, name: TaskName, own: results.TaskQuality | None
 ) -> results.Confusion | None:
     """Return the confusion matrix of a task, with labels that may be shown."""
     if own is None or own.confusion is None:
@@ -418,17 +420,17 @@ def _confusion(
     return results.Confusion(labels, own.confusion.counts)
 
 
-def _tables_at_most(seen: Seen) -> int:
+def _tables_at_most(seen: SeenRun) -> int:
     """Return how many labels of each task may have tables of thresholds and curves."""
     with_labels = [task for task in seen.run.tasks.values() if evaluation.labels_of(task)]
     return max(1, NUMBERS // (1500 * max(len(with_labels), 1)))
 
 
 def _labels(
-    seen: Seen,
+    seen: SeenRun,
     task: Task,
     own: results.TaskQuality | None,
-    amount: Amount | None,
+    amount: AmountAtStake | None,
     tables: int,
 ) -> list[LabelFacts]:
     """Return the decisions between yes and no of a binary or multilabel task."""
@@ -471,7 +473,7 @@ def _labels(
 
 
 def _gains(
-    task: Task, truth: Array, probability: Array, called: str, amount: Amount | None
+    task: Task, truth: Array, probability: Array, called: str, amount: AmountAtStake | None
 ) -> list[Any]:
     """Return the gains by probability, and by probability x amount."""
     if amount is None or amount.name == task.name:
@@ -486,7 +488,7 @@ def _gains(
 
 
 @dataclass(frozen=True)
-class Amount:
+class AmountAtStake:
     """Holds the amount that is at stake in each judged row.
 
     Attributes:
@@ -500,7 +502,7 @@ class Amount:
     expected: Array
 
     @classmethod
-    def of(cls, seen: Seen) -> Amount | None:
+    def of(cls, seen: SeenRun) -> AmountAtStake | None:
         """Return the amount that was asked for.
 
         Raises:
@@ -511,12 +513,8 @@ class Amount:
         if name is None or seen.judged is None:
             return None
         task = seen.run.tasks.get(name)
+        check_amount(name, seen.run.tasks)
         if task is not None:
-            if isinstance(task, ClassTask | Multilabel):
-                raise InputError(
-                    f"value={shorten(name)!r} (--value) is a {task.kind} task; an amount is a "
-                    "number: name a regression, count or quantile task, or a column."
-                )
             if name not in seen.judged.labels:
                 return None
             true = seen.judged.labels[name][:, 0]
@@ -525,13 +523,7 @@ class Amount:
             if seen.prepared is None:
                 seen.miss("value", f"The column {name} is in the table, which was not read.")
                 return None
-            column = seen.prepared.table[name]
-            if column.dtype.kind != "f":
-                raise InputError(
-                    f"value={shorten(name)!r} (--value) is a column of texts or dates; an amount "
-                    "is a number."
-                )
-            true = column[seen.judged.indices]
+            true = amounts_in(name, seen.prepared.table)[seen.judged.indices]
             expected = np.nan_to_num(true)
         if (np.nan_to_num(true) < 0).any():
             raise InputError(
@@ -541,7 +533,7 @@ class Amount:
         return cls(name, true, expected)
 
 
-def _errors(seen: Seen, task: Task) -> Any:
+def _errors(seen: SeenRun, task: Task) -> Any:
     """Return the errors of predicted numbers; None for classes."""
     judged = seen.judged
     hard = isinstance(task, ClassTask | Multilabel) and not getattr(task, "soft", False)
@@ -553,7 +545,7 @@ def _errors(seen: Seen, task: Task) -> Any:
     return error_bins(y[:, 0], np.asarray(task.answer(p), "float64"))
 
 
-def _coverage(seen: Seen, task: Task) -> results.Coverage | None:
+def _coverage(seen: SeenRun, task: Task) -> results.Coverage | None:
     """Return the share of rows at or below each quantile; None for another kind."""
     judged = seen.judged
     if not isinstance(task, Quantile) or judged is None or task.name not in judged.labels:
@@ -564,7 +556,7 @@ def _coverage(seen: Seen, task: Task) -> results.Coverage | None:
 # -- what needs the table ------------------------------------------------------------------------
 
 
-def _baselines(seen: Seen) -> dict[TaskName, list[Baseline]]:
+def _baselines(seen: SeenRun) -> dict[TaskName, list[Baseline]]:
     """Return the models that people know, compared with the network, task by task."""
     judged = seen.judged
     if judged is None:
@@ -614,7 +606,7 @@ class DrawnMetrics:
     draws: dict[bootstrap.Key, Array]
 
 
-def _drawn(seen: Seen, tasks: list[Task], predicted: Mapping[TaskName, Array]) -> DrawnMetrics:
+def _drawn(seen: SeenRun, tasks: list[Task], predicted: Mapping[TaskName, Array]) -> DrawnMetrics:
     """Return the metrics of predictions, on all judged rows and in each draw.
 
     Too many rows for draws have the metrics on all rows alone.
@@ -633,7 +625,7 @@ def _drawn(seen: Seen, tasks: list[Task], predicted: Mapping[TaskName, Array]) -
 
 
 def _compared(
-    seen: Seen,
+    seen: SeenRun,
     task: Task,
     one: Any,
     values: dict[str, float],
@@ -677,7 +669,7 @@ def _compared(
 
 
 def _dependence(
-    seen: Seen, importance: results.Importance | None
+    seen: SeenRun, importance: results.Importance | None
 ) -> dict[TaskName, list[Dependence]]:
     """Return task -> partial dependence of its weightiest columns."""
     judged = seen.judged
@@ -711,7 +703,7 @@ def _dependence(
 # -- data, training, cautions --------------------------------------------------------------------
 
 
-def _data_facts(seen: Seen) -> DataFacts:
+def _data_facts(seen: SeenRun) -> DataFacts:
     """Return the table: its columns and what is missing in it."""
     run, counts = seen.run, seen.counts
     used = set(run.encoder.columns)
@@ -748,7 +740,7 @@ def _data_facts(seen: Seen) -> DataFacts:
     )
 
 
-def _training_facts(seen: Seen) -> TrainingFacts:
+def _training_facts(seen: SeenRun) -> TrainingFacts:
     """Return history, kept epochs and gradient statistics."""
     run = seen.run
     history: dict[str, list[float | None]] = {}
@@ -768,10 +760,41 @@ def _training_facts(seen: Seen) -> TrainingFacts:
             for epoch in epochs
         ]
     weights = run.spec.training.score_weights or dict.fromkeys(run.tasks, 1.0)
-    return TrainingFacts(history, kept, {name: float(weight) for name, weight in weights.items()})
+    return TrainingFacts(
+        history,
+        kept,
+        {name: float(weight) for name, weight in weights.items()},
+        seen.part("gradients", lambda: _gradients(run)) or [],
+    )
 
 
-def _spec(seen: Seen) -> str:
+def _gradients(run: Run) -> list[GradientFacts]:
+    """Return the gradient statistics by shared region; none where none were recorded."""
+    stored = run.gradients if run.finished else None
+    if stored is None:
+        return []
+    read = region_gradients.read(stored)
+    shares = read.shares
+    looks = np.isfinite(read.cosines)
+    total = np.where(looks, read.cosines, 0.0).sum(axis=0)
+    counts = looks.sum(axis=0)
+    cosines = np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
+    return [
+        GradientFacts(
+            region=place,
+            source=read.source,
+            epochs=list(read.epochs),
+            shares={
+                task: [_defined(value) for value in shares[:, p, i].tolist()]
+                for i, task in enumerate(read.tasks)
+            },
+            cosines=[[_defined(value) for value in row] for row in cosines[p].tolist()],
+        )
+        for p, place in enumerate(read.places)
+    ]
+
+
+def _spec(seen: SeenRun) -> str:
     """Return the spec as YAML, with labels that may be shown."""
     tasks = []
     for config in seen.run.spec.tasks:
@@ -788,7 +811,7 @@ def _spec(seen: Seen) -> str:
     return to_yaml(msgspec.structs.replace(seen.run.spec, tasks=tasks)).decode()
 
 
-def _cautions(seen: Seen, tasks: list[TaskFacts]) -> list[Caution]:
+def _cautions(seen: SeenRun, tasks: list[TaskFacts]) -> list[Caution]:
     """Return what to beware of, the most important first."""
     leaks = set(seen.counts.leaks) if seen.counts is not None else set()
     found: list[Caution] = []

@@ -27,6 +27,7 @@ from polycera.runs.segment_scores import Segments
 from polycera.storage import arrays, atomic, table_files, table_stream
 from polycera.storage.arrays import StoredArrays
 from polycera.tabular import (
+    expected_amounts,
     known_rows,
     predict_stream,
     prediction_columns,
@@ -237,7 +238,12 @@ class Run(Folder):
         return table
 
     def predict(
-        self, source: Any, *, sql: str | None = None, sheet: str | None = None
+        self,
+        source: Any,
+        *,
+        sql: str | None = None,
+        sheet: str | None = None,
+        value: str | None = None,
     ) -> dict[str, np.ndarray]:
         """Predict the rows of a table, as named columns in the user's units and labels.
 
@@ -248,13 +254,25 @@ class Run(Folder):
         Args:
             source: whatever `fit` takes; needs no target.
             sql, sheet: as for `read`.
+            value: a numeric task, or a column of the table: the amount that is at stake in a row.
+                Each binary task then gets a column with its probability times the amount, by which
+                rows can be sorted.
 
         Returns:
             column name -> [rows]: the columns that the training was told to carry (`id=`), then the
-            prediction of each task with its probabilities (`task=class probability`).
+            prediction of each task with its probabilities (`task=class probability`), then with
+            `value` the `task=class probability x value`.
+
+        Raises:
+            InputError: for a column that is missing, and an amount that is no number.
+            UnknownName: for an amount that is neither a task nor a column.
         """
         # Before the imports and the network, so that an error in the table is raised at once.
         table = self.read(source, sql=sql, sheet=sheet)
+        if value is not None:
+            expected_amounts.check_amount(value, self.tasks)
+            if value not in self.tasks:
+                expected_amounts.amounts_in(value, table)
         features = self.encoder.transform(table)
         ids = self._ids_in(table.names)
         from polycera.model.predicting import in_batches
@@ -262,13 +280,16 @@ class Run(Folder):
         layout = self.model.layout
         at = evaluation.by_task(self.thresholds, layout) if self.thresholds is not None else None
         predicted = in_batches(self.model.predict_arrays, features)
-        return prediction_columns.columns(
+        named = prediction_columns.columns(
             layout,
             predicted,
             at,
             carried=prediction_columns.ids_of(table, ids),
             tags=self.spec.data.tags,
         )
+        if value is not None:
+            named |= expected_amounts.expected_columns(self.tasks, predicted, value, table)
+        return named
 
     def predict_to(
         self,

@@ -14,9 +14,9 @@ from polycera.reports import markup
 from polycera.reports.history import plain
 from polycera.reports.markup import Html, join
 from polycera.reports.numbers import fixed, percent, plural
-from polycera.reports.region_gradients import RegionGradients
 from polycera.reports.run_view import RunView
 from polycera.reports.section_builder import CROWD, Sheet, View, sentence
+from polycera.runs.region_gradients import RegionGradients
 
 
 def pictures(seen: RunView) -> Iterator[tuple[str, Any]]:

@@ -82,8 +82,8 @@ def _read(notes: Any, arrays: dict[str, np.ndarray]) -> RegionGradients:
         if name in arrays and arrays[name].shape != shape:
             actual = list(arrays[name].shape)
             raise ValueError(
-                f"its {name} are {actual}, and {list(shape)} follows from its tasks, shared regions "
-                "and epochs"
+                f"its {name} are {actual}, and {list(shape)} follows from its tasks, shared "
+                "regions and epochs"
             )
     found = (arrays["weights"], arrays["norms"], arrays["cosines"], arrays.get("conflicts"))
     return RegionGradients(
