@@ -17,7 +17,7 @@ import polycera_cli
 from polycera.errors import InputError, UnknownName
 from polycera.evaluation import bootstrap
 from polycera.runs.findings import Findings, TaskFacts
-from polycera.tabular import findings as module
+from polycera.tabular import run_findings as module
 from polycera.tasks import Layout
 
 pytestmark = pytest.mark.nobackend

@@ -591,7 +591,7 @@ class Run(Folder):
             >>> pc.load("runs/customers-1").findings().headline[0]  # doctest: +SKIP
             'churn: of 100 pairs of a Yes and a No, 84 are ranked right (AUC 0.84, ...'
         """
-        from polycera.tabular.findings import findings
+        from polycera.tabular.run_findings import findings
 
         return findings(self, source, value=value, show_rows=show_rows)
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,15 +95,13 @@ def findings(
         UnknownName: for an amount that is neither a column nor a task.
         PolyceraError: where the manifest, the spec or the schema of the run is damaged.
     """
-    from polycera import __version__
-
     seen = SeenRun(run, source, value, show_rows)
     # First, since the amount may be wrong.
     amount = AmountAtStake.of(seen)
     tasks = _tasks(seen, amount)
     return Findings(
         version=VERSION,
-        polycera=__version__,
+        polycera=_installed(),
         run=_run_facts(run, seen),
         headline=[task.headline for task in tasks],
         beware=_cautions(seen, tasks),
@@ -287,6 +286,14 @@ class SeenRun:
     def class_label(self, task: TaskName, label: object) -> str:
         """Return a class or a label of a task as it may be shown."""
         return self.label(label, self.class_rows.get(task, {}).get(str(label)))
+
+
+def _installed() -> str:
+    """Return the version of polycera that is installed."""
+    try:
+        return version("polycera")
+    except PackageNotFoundError:  # run from a checkout
+        return "unknown"
 
 
 def _run_facts(run: Run, seen: SeenRun) -> RunFacts:
