@@ -23,9 +23,9 @@ from polycera import evaluation
 from polycera.errors import InputError, PolyceraError, UnknownName, shorten
 from polycera.evaluation import bootstrap, in_words, inverse_links, privacy
 from polycera.evaluation.at_threshold import HALF
+from polycera.evaluation.cumulative_gains import gains
 from polycera.evaluation.decided_rows import decided_rows
 from polycera.evaluation.error_bins import error_bins
-from polycera.evaluation.gains import gains
 from polycera.evaluation.metric_error import RawRows
 from polycera.evaluation.rank_curve import rank_curve
 from polycera.evaluation.residuals import coverage
