@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,49 @@ def test_values_are_those_of_scikit_learn() -> None:
         }
         assert score.value == pytest.approx(expected[score.metric](y, raw))
         assert score.rows == mine.sum()
+
+
+def test_weighted_values_are_those_of_scikit_learn() -> None:
+    """Each metric counts a row by its weight; a row of weight 0 is as one that is not there."""
+    measured, segmentation = rows(700, 3), drawn(700, 3)
+    weights = np.random.default_rng(1).integers(0, 4, (700, 6)).astype("float64")
+    weighted = dataclasses.replace(measured, weights=weights)
+    for score in segment_scores([weighted], [segmentation])[0]:
+        place = list(measured.layout.tasks).index(score.task)
+        for mine, value in (
+            (segmentation.codes == NAMES.index(score.segment), score.value),
+            (np.ones(700, bool), score.overall),
+        ):
+            y, raw, w = measured.y[mine, place], measured.raw[mine, place], weights[mine, place]
+            expected: dict[str, Any] = {
+                "auc": lambda y, raw, w: sk.roc_auc_score(y, raw, sample_weight=w),
+                "f1": lambda y, raw, w: sk.f1_score(y, raw > 0, sample_weight=w),
+                "accuracy": lambda y, raw, w: sk.accuracy_score(y, raw > 0, sample_weight=w),
+                "rmse": lambda y, raw, w: sk.root_mean_squared_error(y, raw, sample_weight=w),
+                "mae": lambda y, raw, w: sk.mean_absolute_error(y, raw, sample_weight=w),
+            }
+            assert value == pytest.approx(expected[score.metric](y, raw, w))
+        mine = segmentation.codes == NAMES.index(score.segment)
+        assert score.rows == (weights[mine, place] > 0).sum()
+
+
+def test_intervals_depend_on_the_spread_of_the_weights() -> None:
+    """Equal weights change nothing; a few heavy rows make the intervals wider."""
+    measured, segmentation = rows(700, 3), drawn(700, 3)
+    plain, _ = segment_scores([measured], [segmentation])
+    equal = dataclasses.replace(measured, weights=np.full((700, 6), 3.0))
+    for score, same in zip(plain, segment_scores([equal], [segmentation])[0], strict=True):
+        assert (same.segment, same.verdict, same.rows) == (score.segment, score.verdict, score.rows)
+        for name in ("value", "low", "high", "p"):
+            assert getattr(same, name) == pytest.approx(getattr(score, name)), name
+    heavy = np.where(np.arange(700)[:, None] % 5, 1.0, 20.0) * np.ones((1, 6))
+    uneven, _ = segment_scores([dataclasses.replace(measured, weights=heavy)], [segmentation])
+    width = {
+        name: np.mean([s.high - s.low for s in scores if s.metric == "accuracy"])  # type: ignore[operator]
+        for name, scores in (("plain", plain), ("uneven", uneven))
+    }
+    # (4 + 20)**2 / (4 + 400) of 5: rows count as 28 % of their number.
+    assert 1.5 < width["uneven"] / width["plain"] < 2.1
 
 
 def test_small_segments_are_shown_and_not_tested() -> None:

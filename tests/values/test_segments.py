@@ -39,17 +39,21 @@ def table() -> dict[str, list[Any]]:
     }
 
 
+def written(columns: dict[str, list[Any]], path: Path) -> Path:
+    """Write a table as CSV, and return its path."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
     """A run that does not use the region."""
     folder = tmp_path_factory.mktemp("segments")
-    columns = table()
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
     return pc.fit(
-        folder / "table.csv",
+        written(table(), folder / "table.csv"),
         ["churn", "spend"],
         out=folder / "run",
         exclude=["region"],
@@ -89,6 +93,41 @@ def test_a_table_gives_what_evaluate_gives_on_the_rows_of_a_segment(run: pc.Run)
     assert "(missing)" in {score.segment for score in found.by_column()["region"]}
     assert len(found.columns()["value"]) == len(found.scores)
     assert "<table>" in found._repr_html_()
+
+
+def test_segments_count_rows_by_their_sample_weights(run: pc.Run, tmp_path: Path) -> None:
+    """Metrics overall and by segment are the weighted ones of `evaluate`, for every source."""
+    columns = table()
+    rng = np.random.default_rng(1)
+    columns["count"] = rng.integers(0, 9, ROWS).astype("float64").tolist()
+    weighted = pc.fit(
+        written(columns, tmp_path / "table.csv"),
+        ["churn", "spend"],
+        out=tmp_path / "run",
+        exclude=["region"],
+        sample_weight={"churn": "count"},
+        training={"max_steps": 20},
+        network={"width": 16, "members": 2, "folds": 1, "landmarks": 0},
+    )
+    with pytest.warns(UserWarning, match="trained"):
+        found = weighted.evaluate(columns, by="region")
+        overall = weighted.evaluate(columns)
+    west = [i for i, region in enumerate(columns["region"]) if region == "west"]
+    with pytest.warns(UserWarning, match="trained"):
+        alone = weighted.evaluate({n: [values[i] for i in west] for n, values in columns.items()})
+    for score in found.scores:
+        assert score.overall == pytest.approx(overall[score.task][score.metric].value)
+        if score.segment == "west":
+            assert score.value == pytest.approx(alone[score.task][score.metric].value)
+    for score in weighted.evaluate(by="region").scores:
+        expected = weighted.metrics["test"][score.task][score.metric]["value"]
+        assert score.overall == pytest.approx(expected), (score.task, score.metric)
+    assert "effective" in found.said[-1]
+    without = dict(columns, count=[1.0] * ROWS)
+    with pytest.warns(UserWarning, match="trained"):
+        plain = weighted.evaluate(without, by="region")
+    pairs = list(zip(found.scores, plain.scores, strict=True))
+    assert any(a.value != pytest.approx(b.value) for a, b in pairs if a.task == "churn")
 
 
 def test_the_command_line_prints_and_reports_the_same(

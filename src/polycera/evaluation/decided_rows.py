@@ -41,6 +41,7 @@ def decided_rows(
     thresholds: Mapping[TaskName, Array],
     prior: Array,
     names: Container[TaskName],
+    weights: Array | None = None,
 ) -> RawRows | None:
     """Return the predicted classes as raw outputs of 1 and -1, with the metrics that use them.
 
@@ -54,6 +55,7 @@ def decided_rows(
             task that is not in it predicts it above one half.
         prior: raw outputs of the trivial predictors, [output columns].
         names: the tasks that are measured.
+        weights: sample weights [n, tasks], or None.
 
     Returns:
         the rows; None where no task has such a metric.
@@ -76,7 +78,11 @@ def decided_rows(
         for part in (truth, signs)
     )
     trivial = np.concatenate([prior[layout.raw_columns[name]] for name in decided_layout.tasks])
-    return RawRows(decided_layout, y, raw, trivial, np.ones(len(decided_layout.tasks)))
+    if weights is not None:
+        positions = {name: i for i, name in enumerate(layout.tasks)}
+        weights = weights[:, [positions[name] for name in decided_layout.tasks]]
+    scale = np.ones(len(decided_layout.tasks))
+    return RawRows(decided_layout, y, raw, trivial, scale, weights)
 
 
 def _measured(task: Task) -> Task | None:

@@ -10,6 +10,10 @@ alone, the scores are sorted into bins of about equal counts.
 Metrics that are a share of rows, such as accuracy, have an interval in closed form, which holds
 near 0 and 1 and for few rows too: Wilson, "Probable inference, the law of succession, and
 statistical inference", 1927.
+
+Rows may have sample weights. A row of weight 0 takes no part. Intervals then count the rows by
+Kish's effective number, the squared sum of the weights over the sum of their squares ("Survey
+Sampling", 1965): a few heavy rows tell less than as many rows of equal weight.
 """
 
 from __future__ import annotations
@@ -94,7 +98,9 @@ class Measured:
         low, high: Wilson's interval where the metric is a share of rows, [k] each, else None.
         ideal: the value of a perfect predictor, [k].
         freedom: degrees of freedom of the error, [k].
-        rows: rows with a label, [k].
+        rows: rows with a label and a weight above 0, [k].
+        effective: their effective number: the number of rows where all count the same, [k].
+        weight: the sum of their weights, [k].
         enough: where there are rows, and rows of a second class, for an interval, [k].
     """
 
@@ -105,6 +111,8 @@ class Measured:
     ideal: Array
     freedom: Indices
     rows: Indices
+    effective: Array
+    weight: Array
     enough: NDArray[np.bool_]
 
 
@@ -118,6 +126,7 @@ class RawRows:
         raw: raw outputs [n, output columns].
         prior: raw outputs of the trivial predictors, [output columns].
         scale: of the targets, [tasks].
+        weights: sample weights [n, tasks]; None where all rows count the same.
     """
 
     layout: Layout
@@ -125,6 +134,7 @@ class RawRows:
     raw: Array
     prior: Array
     scale: Array
+    weights: Array | None = None
 
 
 @np.errstate(over="ignore", invalid="ignore")  # numbers near the limit of float64 have no error
@@ -143,6 +153,7 @@ def measured(
     """
     indices = random.permutation(indices)
     y, raw = rows.y[indices], rows.raw[indices]
+    weights = None if rows.weights is None else rows.weights[indices]
     found: dict[tuple[TaskName, str], tuple[Measured, int]] = {}
     for group in rows.layout.groups:
         task = group.task
@@ -157,7 +168,13 @@ def measured(
             tasks = group.tasks[part]
             names = dict.fromkeys(name for one in tasks for name in one.metrics)
             by_metric = _of_tasks(
-                group, list(names), labels[:, part], outputs[:, part], priors[part], scales[part]
+                group,
+                list(names),
+                labels[:, part],
+                outputs[:, part],
+                priors[part],
+                scales[part],
+                None if weights is None else group.per_task(weights)[:, part],
             )
             for i, one in enumerate(tasks):
                 for name in one.metrics:
@@ -166,7 +183,13 @@ def measured(
 
 
 def _of_tasks(
-    group: Group, names: list[str], y: Array, raw: Array, prior: Array, scale: Array
+    group: Group,
+    names: list[str],
+    y: Array,
+    raw: Array,
+    prior: Array,
+    scale: Array,
+    weights: Array | None,
 ) -> dict[str, Measured]:
     """Return these metrics for k tasks of a group on rows that are in random order.
 
@@ -177,28 +200,36 @@ def _of_tasks(
         raw: raw outputs [n, k, units].
         prior: of the trivial predictors [k, units].
         scale: of the targets, [k].
+        weights: sample weights [n, k], or None.
     """
     task, k = group.task, y.shape[1]
     tally = TALLIES[task.measured_as]
     metrics = [tally.metrics[name] for name in names]
     needs = {need for metric in metrics for need in metric.needs}
-    known = np.atleast_1d(~np.isnan(y))
+    weights = np.ones(y.shape[:2]) if weights is None else weights
+    known = np.atleast_1d(~np.isnan(y)) & (weights > 0)[..., None]
     labelled = np.atleast_2d(known.any(axis=-1))
     rows = labelled.sum(axis=0)
+    weight = (weights * labelled).sum(axis=0)
+    effective = divide(weight**2, (weights**2 * labelled).sum(axis=0))
     y, raw = np.where(known, y, 0.0).astype("float64"), np.where(labelled[..., None], raw, 0.0)
-    counted = known.astype("float64")
+    counted = known * weights[..., None]
     constants = tally.constants(task, prior)
     exact = tally.exact(task, y, raw, prior, counted, needs) | constants
     blocks = _sums_of_blocks(tally, task, y, raw, prior, counted, needs)
     left_out = {name: sums.sum(0) - sums for name, sums in blocks.items()}
     count = len(next(iter(left_out.values())))
-    enough = (rows >= FEW_ROWS) & _has_classes(group, y, known)
+    enough = (effective >= FEW_ROWS) & _has_classes(group, y, known)
     freedom = np.maximum(np.minimum(rows, count) - 1, 1)
+    # The sums of the squared weights of the same rows, for the effective numbers of trials.
+    shares = [metric for metric in metrics if (task.measured_as, metric.name) in SHARES]
+    needed = {need for metric in shares for need in metric.needs}
+    squares = tally.exact(task, y, raw, prior, counted**2, needed) if shares else {}
     found = {}
     for metric in metrics:
         # Squares scale with the square of the deviation; a count's outputs are rates, never scaled.
         factor = scale**metric.scaled if task.kind != "count" else np.ones(k)
-        low, high = _wilson(task.measured_as, metric.name, exact)
+        low, high = _wilson(task.measured_as, metric.name, exact, squares)
         best = metric.ideal_for(task) if metric.best is None else metric.best(exact)
         found[metric.name] = Measured(
             np.asarray(metric.value(exact), "float64") * factor,
@@ -208,6 +239,8 @@ def _of_tasks(
             np.broadcast_to(np.asarray(best, "float64"), (k,)),
             freedom,
             rows,
+            effective,
+            weight,
             enough,
         )
     return found
@@ -332,15 +365,24 @@ def values_of_copies(
     return np.asarray(metric.value(flat), "float64").reshape(copies, k)
 
 
-def _wilson(kind: str, metric: str, t: Tallies) -> tuple[Array, Array] | tuple[None, None]:
-    """Return Wilson's interval of a metric that is a share of rows; None for another metric."""
+def _wilson(
+    kind: str, metric: str, t: Tallies, squares: Tallies
+) -> tuple[Array, Array] | tuple[None, None]:
+    """Return Wilson's interval of a metric that is a share of rows; None for another metric.
+
+    Args:
+        kind, metric: of the task.
+        t: sums of the rows by their weights.
+        squares: the same sums by the squares of the weights.
+    """
     share = SHARES.get((kind, metric))
     if share is None:
         return None, None
     successes, trials = (np.asarray(values, "float64") for values in share(t))
+    squared = np.asarray(share(squares)[1], "float64")
     if kind == "binary":  # one label a task
-        successes, trials = successes[..., 0], trials[..., 0]
-    low, high = wilson(divide(successes, trials), trials)
+        successes, trials, squared = successes[..., 0], trials[..., 0], squared[..., 0]
+    low, high = wilson(divide(successes, trials), divide(trials**2, squared))
     if metric == "f1":
         return 2 * low / (1 + low), 2 * high / (1 + high)
     return low, high

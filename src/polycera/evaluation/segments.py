@@ -121,7 +121,7 @@ def _compared(
     The score has no names yet.
     """
     value, overall = float(of_segment.value[i]), float(of_all.value[j])
-    rows, all_rows = int(of_segment.rows[i]), int(of_all.rows[j])
+    rows = int(of_segment.rows[i])
     score = SegmentScore(
         by="",
         segment="",
@@ -135,7 +135,8 @@ def _compared(
         direction=direction,
     )
     # Errors of as many rows like all the others.
-    usual = float(of_all.error[j]) * math.sqrt(all_rows / max(rows, 1))
+    effective = float(of_segment.effective[i]) if rows else 1.0
+    usual = float(of_all.error[j]) * math.sqrt(float(of_all.effective[j]) / effective)
     own = float(of_segment.error[i])
     usual, own = (error if math.isfinite(error) else 0.0 for error in (usual, own))
     if not of_segment.enough[i] or score.value is None or not max(usual, own):
@@ -158,7 +159,7 @@ def _compared(
             else (low, high)
         )
     score.low, score.high = _defined(low), _defined(high)
-    share = rows / max(all_rows, 1)
+    share = float(of_segment.weight[i] / of_all.weight[j])
     if share >= 1 or score.overall is None:
         return score, 0.0
     # The rows overall contain those of the segment, so the two differ by less.

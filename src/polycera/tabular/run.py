@@ -464,8 +464,8 @@ class Run(Folder):
             table = self._read_whole(source, sql, sheet)
             # Before the features and the network, so that an unknown column is said at once.
             segments = run_segments.divided(table, names)
-            features, targets, _ = self._features_and_targets(table, source)
-            rows = run_segments.LabelledRows(_named(source), table, features, targets)
+            features, targets, sample = self._features_and_targets(table, source)
+            rows = run_segments.LabelledRows(_named(source), table, features, targets, sample)
         encoded, raw, _ = self._raw_predictions(rows.features, rows.targets)
         at = evaluation.by_task(self.thresholds, self.model.layout)
         return run_segments.measured(self.model, rows, encoded, raw, at, segments, self.spec.seed)

@@ -16,6 +16,7 @@ from polycera.errors import InputError, listing, shorten
 from polycera.evaluation import RawRows, Segmentation
 from polycera.runs import Folder
 from polycera.runs.segment_scores import Segments
+from polycera.tabular import row_weights
 from polycera.tabular.prepare import prepared_again
 from polycera.tasks import Layout
 from polycera.tasks.layout import Encoded
@@ -36,12 +37,14 @@ class LabelledRows(NamedTuple):
         table: the rows with all columns of their table.
         features: [n, width].
         targets: task -> labels; None for a task without labels.
+        sample_weights: task -> sample weights [n]; None where all rows count the same.
     """
 
     on: str
     table: Table
     features: Array
     targets: Mapping[TaskName, Any]
+    sample_weights: Mapping[TaskName, Array] | None
 
 
 def columns_of(by: Any) -> list[str]:
@@ -84,7 +87,10 @@ def own_test_rows(run: Folder, by: Sequence[str]) -> LabelledRows:
             "from; name a table with other rows."
         )
     features, encoded = prepared.encoded_rows(rows)
-    return LabelledRows("test rows", prepared.table.take(rows), features, encoded)
+    weights = prepared.sample_weights
+    if weights is not None:
+        weights = {name: values[rows] for name, values in weights.items()}
+    return LabelledRows("test rows", prepared.table.take(rows), features, encoded, weights)
 
 
 def divided(table: Table, by: Sequence[str]) -> dict[str, ColumnSegments]:
@@ -122,10 +128,11 @@ def measured(
 
     layout, scaling = model.layout, model.units
     labelled = [name for name, y in encoded.items() if not np.isnan(y).all()]
+    weights = row_weights.normalised(layout, rows.sample_weights, encoded)
     y = pack(layout, encoded, scaling)
-    views = [_of_tasks(layout, labelled, y, raw, scaling.prior, scaling.scale)]
+    views = [_of_tasks(RawRows(layout, y, raw, scaling.prior, scaling.scale, weights), labelled)]
     predicted = scores.predictions(layout, raw, scaling)
-    decided = decided_rows(layout, encoded, predicted, thresholds, scaling.prior, labelled)
+    decided = decided_rows(layout, encoded, predicted, thresholds, scaling.prior, labelled, weights)
     segment_scores, tests = evaluation.segment_scores(
         views if decided is None else [*views, decided],
         [Segmentation(name, found.names, found.codes) for name, found in segments.items()],
@@ -141,20 +148,31 @@ def measured(
         scores=segment_scores,
     )
     found.said += _said(found)
+    if weights is not None:
+        found.said.append(
+            "Rows count by their sample weights; intervals and tests take the effective number of "
+            "rows (Kish 1965)."
+        )
     return found
 
 
-def _of_tasks(
-    layout: Layout, names: Sequence[TaskName], y: Array, raw: Array, prior: Array, scale: Array
-) -> RawRows:
+def _of_tasks(rows: RawRows, names: Sequence[TaskName]) -> RawRows:
     """Return the rows with these tasks alone."""
+    layout = rows.layout
     places = [i for i, name in enumerate(layout.tasks) if name in set(names)]
     if len(places) == len(layout.tasks):
-        return RawRows(layout, y, raw, prior, scale)
+        return rows
     kept = Layout.of([layout.tasks[name] for name in layout.tasks if name in set(names)])
     outputs = np.concatenate([np.r_[layout.raw_columns[name]] for name in kept.tasks])
     labels = np.concatenate([np.r_[layout.target_columns[name]] for name in kept.tasks])
-    return RawRows(kept, y[:, labels], raw[:, outputs], prior[outputs], scale[places])
+    return RawRows(
+        kept,
+        rows.y[:, labels],
+        rows.raw[:, outputs],
+        rows.prior[outputs],
+        rows.scale[places],
+        None if rows.weights is None else rows.weights[:, places],
+    )
 
 
 def _said(found: Segments) -> list[str]:

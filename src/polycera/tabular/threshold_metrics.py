@@ -44,15 +44,12 @@ def decided(
         prior: raw outputs of the trivial predictors, [output columns].
         weights: sample weights [n, tasks], by which metrics count the rows; or None.
     """
-    rows = decided_rows(layout, truth, predictions, thresholds, prior, found)
+    rows = decided_rows(layout, truth, predictions, thresholds, prior, found, weights)
     if rows is None:
         return found
     scaling = TargetScaling(np.zeros(len(rows.scale)), rows.scale, rows.prior)
     objective = Objective(rows.layout, weighted_metrics=True)
-    if weights is not None:
-        positions = {name: i for i, name in enumerate(layout.tasks)}
-        weights = weights[:, [positions[name] for name in rows.layout.tasks]]
-    counted = objective.counted(len(rows.y), weights)
+    counted = objective.counted(len(rows.y), rows.weights)
     scores = exact(objective, rows.y, rows.raw, counted, scaling)
     merged: Scores = {}
     for name, half_scores in found.items():
