@@ -346,6 +346,44 @@ def test_targets_that_cannot_be() -> None:
 # -- encoding --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["3", "1", "2"], "numbers here ('1', '2', '3')"),
+        ([3.0, None, 7.5], "numbers here ('3', '7.5')"),
+        ([True, False, True], "booleans here ('False', 'True')"),
+        (np.array(["2024-01-01"] * 3, "datetime64[us]"), "dates here ('2024-01-01T00:00:00')"),
+    ],
+)
+def test_a_category_that_became_numbers_is_no_category(cells: Any, expected: str) -> None:
+    """Cells of another type than in training are refused, with both; a new word or code is not."""
+    words = Encoder.fit(
+        training := Table({"plan": ["pro", "team", "pro"]}),
+        infer(training, (), {"plan": "category"}),
+    )
+    with pytest.raises(InputError, match="'plan' was a category in training") as raised:
+        words.check(Table({"plan": cells}))
+    assert "('pro', 'team')" in str(raised.value) and expected in str(raised.value)
+    for fine in (["3", "pro", "2"], ["7", None, "7"], ["basic", "new", "old"], [None, None, None]):
+        words.check(Table({"plan": fine}))
+    training = Table({"plan": [1, 2, 1]})
+    codes = Encoder.fit(training, infer(training, (), {"plan": "category"}))
+    codes.check(Table({"plan": [5, 6, 7]}))
+
+
+def test_a_declared_category_of_different_numbers_is_said() -> None:
+    """A spec may name a column that was of words, and hardly any of its numbers occurs twice."""
+    notices = [
+        infer(Table({"plan": cells}), (), {"plan": "category"}).notices
+        for cells in ([i / 7 for i in range(40)], [i % 9 for i in range(40)], ["a", "b"] * 20)
+    ]
+    assert notices == [
+        ["Column 'plan' (category): declared so, though its cells are 40 different numbers."],
+        [],
+        [],
+    ]
+
+
 def test_tables_that_are_not_what_training_saw() -> None:
     train = Table({"age": [1.0, 2.0, 4.0], "town": ["a", "b", "a"], "id": [1, 2, 3]})
     encoder = Encoder.fit(train, infer(train))

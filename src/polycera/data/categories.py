@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polycera.data.coerce import as_kind
-from polycera.data.column import Values
+from polycera.data.column import Values, is_missing, kind_of
 from polycera.data.table import Table
-from polycera.errors import listing, shorten
+from polycera.errors import InputError, listing, shorten
 
 MOST = 255
 """Most levels of a column with a feature of their own; rarer ones share the feature "other"."""
+NO_WORD = re.compile(r"[-+]?[0-9][0-9.,:/ T-]*(?:[eE][-+]?[0-9]+)?")
+"""A text that is a number, a date or a time."""
+FEWEST_NUMBERS = 3
+"""Different numbers from which a column of text does not hold the categories of training: one or
+two may be new codes."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,34 @@ class Levels:
         other = len(self.levels) + self.gap
         return np.fromiter(map(known.get, values, repeat(other)), np.intp, len(values))
 
+    def check_kind(self, column: Values) -> None:
+        """Raise where a column holds numbers or dates in place of the words of training.
+
+        Args:
+            column: canonical, as the source has it, [n].
+
+        Raises:
+            InputError: where no cell is a category of training, the source declares another type,
+                or all its texts are numbers, and none of the categories is one.
+        """
+        known = {*self.levels, *self.rare}
+        kind = kind_of(column)
+        if not known or any(map(NO_WORD.fullmatch, known)) or is_missing(column).all():
+            return
+        found = {text for text in as_kind(column, "text", self.column).tolist() if text is not None}
+        if found & known:
+            return
+        if kind == "text":
+            if len(found) < FEWEST_NUMBERS or not all(map(NO_WORD.fullmatch, found)):
+                return
+            kind = "number"
+        raise InputError(
+            f"Column {shorten(self.column)!r} was a category in training "
+            f"({listing(sorted(known), 3)}), and all its cells are {kind}s here "
+            f"({listing(sorted(found), 3)}): give it the categories of training, or leave its "
+            "cells empty."
+        )
+
     def notice(self, values: Values) -> str | None:
         """Return a sentence on rows whose text was not in training; None if there are none."""
         unseen = Counter(values[self.indices(values) == len(self.levels) + self.gap].tolist())
@@ -117,7 +151,13 @@ class Categories:
             start += len(part.features)
 
     def notices(self, table: Table) -> list[str]:
-        """Return a sentence for each column with categories that did not occur in training."""
+        """Return a sentence for each column with categories that did not occur in training.
+
+        Raises:
+            InputError: for a column that holds numbers or dates in place of categories.
+        """
+        for part in self.parts:
+            part.check_kind(table[part.column])
         sentences = [
             part.notice(as_kind(table[part.column], "text", part.column)) for part in self.parts
         ]

@@ -18,10 +18,14 @@ Verdict: TypeAlias = tuple[str, str, bool]
 NEARLY_ALL = 0.9
 """Share of distinct texts from which a column is no category: hardly any text occurs twice."""
 
+FEW_LEVELS = 20
+"""Different numbers up to which a column may well be one of codes."""
+
 LONG = 30
 """Mean number of characters from which text with blanks counts as written, not as a key."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 """A word of a column's name: separated by signs, by capitals (camelCase) or by digits."""
+_NUMBER = re.compile(r"[-+]?[0-9.,]+(?:[eE][-+]?[0-9]+)?")
 _KEYS = frozenset(
     {"id", "ids", "uuid", "guid", "key", "index", "idx", "rowid", "rownum", "unnamed", "no", "nr"}
 )
@@ -60,6 +64,18 @@ def of_present(kind: str, missing: int) -> Verdict:
     """Return the role of a column of booleans or dates that are not all the same."""
     role = "boolean" if kind == "boolean" else "date"
     return role, f"{'true or false' if kind == 'boolean' else 'dates'}{_gaps(missing)}.", False
+
+
+def different_numbers(values: Values) -> int:
+    """Return how many numbers a column [n] holds where hardly any occurs twice; otherwise 0.
+
+    Such a column says nothing as categories.
+    """
+    present = as_text(values)[~is_missing(values)]
+    different = set(present.tolist())
+    if len(different) < max(NEARLY_ALL * len(present), FEW_LEVELS):
+        return 0
+    return len(different) if all(map(_NUMBER.fullmatch, different)) else 0
 
 
 def is_key(name: str) -> bool:

@@ -159,6 +159,9 @@ def _column(name: str, values: Values, declared: str | None, remark: Remark | No
     _check_role(declared)
     if declared in ("number", "boolean", "date"):
         as_kind(values, declared, name)  # type: ignore[arg-type]
+    if declared == "category" and (count := roles.different_numbers(values)):
+        reason = f"declared so, though its cells are {count:,} different numbers."
+        return Column(name, declared, kind_of(values), reason, notable=True)
     return Column(name, declared, kind_of(values), "declared so.")
 
 
