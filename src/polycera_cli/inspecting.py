@@ -47,7 +47,7 @@ def inspect(
     Parameters
     ----------
     source
-        A file, a folder of .parquet files, a table of a database, - for standard input: as for fit.
+        A file, several files or a folder of them, a table of a database, - for standard input: as for fit.
     target
         A column to predict; repeat it for several. Without any, all columns are inputs.
     kind

@@ -73,7 +73,8 @@ def evaluate(
         print_json(measured)
     else:
         kinds = {task["name"]: task["kind"] for task in opened.spec.tasks if "kind" in task}
-        table(measured, kinds, str(file or sql) if is_new else f"the {part} rows")
+        named = ", ".join(file) if isinstance(file, list) else file or sql
+        table(measured, kinds, str(named) if is_new else f"the {part} rows")
     return 0
 
 
@@ -131,7 +132,7 @@ def predict(
             table_files.check_path(output)
         if isinstance(output, Path) and _same_file(output, file):
             raise InputError(
-                f"The predictions would overwrite the table {str(file)!r} itself; choose another "
+                f"The predictions would overwrite the table {str(output)!r} itself; choose another "
                 "--output."
             )
     opened = pc.load(run)
@@ -142,7 +143,7 @@ def predict(
                 "memory= (--memory) in the run's spec, or give fewer rows."
             )
         watched = not (json_ or settings.quiet) and sys.stdout.isatty()
-        count = opened.predict_to(str(file), output, safe_csv=safe_csv, progress=watched)
+        count = opened.predict_to(file, output, safe_csv=safe_csv, progress=watched)
         if json_:
             print_json({"output": str(output), "rows": count})
         else:
@@ -170,19 +171,21 @@ def predict(
     return 0
 
 
-def _is_streamed(file: str | None, output: Any, limit: str) -> bool:
+def _is_streamed(file: str | list[str] | None, output: Any, limit: str) -> bool:
     """Return whether a table is predicted a part at a time."""
     from polycera.data import memory
 
     if not isinstance(output, Path) or output.suffix not in ("", ".csv", ".parquet"):
         return False
-    return not output.suffix or memory.stream_of(str(file), limit) is not None
+    return not output.suffix or memory.stream_of(file, limit) is not None
 
 
-def _same_file(output: Path, file: str | None) -> bool:
-    """Return whether two paths are one file."""
+def _same_file(output: Path, file: str | list[str] | None) -> bool:
+    """Return whether a path is that of a table's file."""
     try:
-        return file is not None and output.samefile(file)
+        return any(
+            output.samefile(path) for path in ([file] if isinstance(file, str) else file or ())
+        )
     except OSError:  # one of them does not exist
         return False
 

@@ -1,8 +1,10 @@
-"""Take `-`, standard input, for the word that names a table: the parser would take it for an option."""
+"""Take the words that name a table: `-` for standard input, several files for one table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from glob import has_magic
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -27,10 +29,28 @@ def with_standard_input(words: Sequence[str]) -> list[str]:
     ]
 
 
-def _source(_: Any, tokens: Sequence[Any]) -> str:
-    value: str = tokens[0].value
-    return "-" if value == STANDARD_INPUT else value
+def _source(_: Any, tokens: Sequence[Any]) -> str | list[str]:
+    """Return the word that names a table, or the list of several files.
+
+    Raises:
+        InputError: where one of several words is no file.
+    """
+    words = ["-" if token.value == STANDARD_INPUT else token.value for token in tokens]
+    if len(words) == 1:
+        return words[0]
+    for word in words:
+        if not (has_magic(word) or Path(word).exists()):
+            from polycera.errors import InputError, shorten
+
+            raise InputError(
+                f"There is no file {shorten(word)!r}. Write --target before each column to predict."
+            )
+    return words
 
 
-Source = Annotated[str | None, Parameter(converter=_source)]
-"""A table: a path, an address, `-`."""
+Source = Annotated[
+    str | list[str] | None,
+    # n_tokens: the parser would give a text one word alone.
+    Parameter(converter=_source, negative="", consume_multiple=True, n_tokens=-1),
+]
+"""A table: a path, an address, `-`; or several files that are one table."""

@@ -76,8 +76,8 @@ def fit(
     Parameters
     ----------
     source
-        A file: .csv, .tsv, .txt, .jsonl (also .gz, .zst), .parquet, .xlsx, .sqlite, .duckdb; a folder or pattern of
-        .parquet files; file.db?table=NAME; postgresql://user@host/database?table=NAME; - for standard input.
+        A file: .csv, .tsv, .txt, .jsonl (also .gz, .zst), .parquet, .xlsx, .sqlite, .duckdb; several .csv, .jsonl or
+        .parquet files, a folder or a pattern of them, as one table; file.db?table=NAME; postgresql://user@host/database?table=NAME; - for standard input.
     target
         A column to predict, or a pattern such as 'label_*'; repeat it for several.
     kind

@@ -237,7 +237,7 @@ CASES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     # what it is asked of
     "no file": (("fit", "nope.csv", "-t", "churn"), ["'nope.csv'", "does not exist"]),
     "long file name": (("fit", "x" * 300 + ".csv", "-t", "churn"), ["xxx", "name too long"]),
-    "folder": (("fit", "folder.csv", "-t", "churn"), ["'folder.csv'", "holds no .parquet file"]),
+    "folder": (("fit", "folder.csv", "-t", "churn"), ["'folder.csv'", "holds no .csv, .tsv"]),
     "not a CSV": (("fit", "picture.csv", "-t", "churn"), ["'picture.csv'", "PNG"]),
     "not a table": (("fit", "table.docx", "-t", "churn"), ["'.docx'", ".csv", ".parquet"]),
     "broken Parquet": (("fit", "broken.parquet", "-t", "churn"), ["'broken.parquet'", "Parquet"]),

@@ -130,7 +130,7 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
 
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
-    assert "holds no .parquet file; a folder is read as one table of" in message(
+    assert ".jsonl or .parquet file; a folder is read as one table of" in message(
         lambda: read(tmp_path)
     )
     assert f"no.csv' does not exist; the folder looked in is '{tmp_path}" in message(

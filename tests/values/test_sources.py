@@ -423,5 +423,5 @@ def test_files_of_a_folder_with_other_columns(tmp_path: Path) -> None:
         sources.open(tmp_path)
     for path in tmp_path.glob("*.parquet"):
         path.unlink()
-    with pytest.raises(InputError, match=r"Folder .* holds no .parquet file; a folder is read"):
+    with pytest.raises(InputError, match=r"Folder .* or .parquet file; a folder is read"):
         sources.open(tmp_path)

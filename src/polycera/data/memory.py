@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from polycera.errors import InputError, shorten
+from polycera.data.sources import is_list
+from polycera.errors import InputError, listing, shorten
 
 DEFAULT = "1 GB"
 """Largest size of a table in memory; training takes some five times as much."""
@@ -61,13 +62,16 @@ def parquet_of(source: Any, leave_out: Any = ()) -> Any:
         InputError: for a file that is no Parquet or has other columns than the first one, and for
             a table without rows.
     """
-    if not isinstance(source, str | Path):
+    paths = source if is_list(source) else [source]
+    if not all(isinstance(path, str | Path) for path in paths):
         return None
     # DuckDB takes a tenth of a second to import, and no other source needs it here.
     from polycera.data.streaming.parquet_rows import ParquetRows, files_of
 
-    files = files_of(source)
-    if not files:
+    found = [files_of(path) for path in paths]
+    if not all(found):
         return None
+    files = [file for several in found for file in several]
     what = "File" if len(files) == 1 else "Table"
-    return ParquetRows(files, f"{what} {shorten(source)!r}", leave_out)
+    named = listing(map(str, paths), 3) if len(paths) > 1 else repr(shorten(paths[0]))
+    return ParquetRows(files, f"{what} {named}", leave_out)

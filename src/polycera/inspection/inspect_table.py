@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polycera import data
-from polycera.data import Encoder, Table
+from polycera.data import Encoder, Table, sources
 from polycera.data.column import distinct, is_missing
 from polycera.data.schema import Column
 from polycera.errors import InputError, shorten
@@ -144,6 +144,8 @@ def _label(source: Any, sql: str | None) -> str:
     """Return what to call a table: its path, its type, or the SQL that gives it."""
     if source is None and sql is not None:
         return sql
+    if sources.is_list(source):
+        return ", ".join(map(str, source))
     return str(source) if isinstance(source, str | os.PathLike) else type(source).__name__
 
 

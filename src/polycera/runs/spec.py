@@ -63,8 +63,8 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Holds where the rows come from.
 
     Attributes:
-        source: path or address of the table; None for a data frame, for standard input, and for
-            SQL that names its files itself.
+        source: path or address of the table, or a list of files that are one table; None for a
+            data frame, for standard input, and for SQL that names its files itself.
         sql: one SELECT statement whose rows are the table; it calls the rows of the source
             `source`.
         sheet: name of a workbook's sheet; None: the first.
@@ -83,7 +83,7 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         where: condition in SQL for the rows of the training; None: all rows.
     """
 
-    source: str | None = None
+    source: str | list[str] | None = None
     sql: str | None = None
     sheet: str | None = None
     encoding: str | None = None

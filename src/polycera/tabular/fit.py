@@ -109,8 +109,9 @@ def fit(
     The folder exists from the first step on. `pc.resume` continues a training that was interrupted.
 
     Args:
-        source: path of a file of text (.csv, .tsv, .txt, .jsonl; also .gz, .zst), of a Parquet
-            file, a folder or a pattern of such files, of an Excel workbook, an SQLite or DuckDB
+        source: path of a file of text (.csv, .tsv, .txt, .jsonl; also .gz, .zst) or of a Parquet
+            file; a folder, a pattern or a list of such files, which are one table; path of an Excel
+            workbook, an SQLite or DuckDB
             file (file.db?table=NAME); postgresql://user@host/database?table=NAME; "-", standard
             input; a DuckDB relation; a pandas, polars or pyarrow frame; a dict of columns. None
             with `sql` that names files itself.
@@ -548,6 +549,8 @@ def _options(kind: type[Any], values: Mapping[str, Any] | None, what: str) -> An
 
 def _stem(source: Any) -> str:
     """Return the name of the file without extensions, or `table` for a table in memory."""
+    if sources.is_list(source):
+        source = source[0]
     if not isinstance(source, str | Path):
         return "table"
     name, _, table = str(source).partition("?table=")

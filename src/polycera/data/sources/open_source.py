@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
@@ -17,11 +16,12 @@ from polycera.data.sources import (
     parquet,
     postgres,
     queries,
+    several_files,
     sqlite,
     text_files,
 )
 from polycera.data.sources.rows import SourceRows
-from polycera.errors import InputError, shorten
+from polycera.errors import InputError, listing, shorten
 from polycera.storage import remote, temporary
 
 STANDARD_INPUT = "-"
@@ -42,15 +42,30 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def is_source(source: Any) -> bool:
-    """Return whether `open_source` is the door for it: a path, an address, a DuckDB relation."""
-    return isinstance(source, str | os.PathLike) or duckdb_files.is_relation(source)
+    """Return whether `open_source` is the door for it.
+
+    It is for a path, a list of paths, an address, a DuckDB relation.
+    """
+    is_path = isinstance(source, str | os.PathLike) or is_list(source)
+    return is_path or duckdb_files.is_relation(source)
 
 
-def stored(source: Any) -> str | None:
+def is_list(source: Any) -> bool:
+    """Return whether a source is a list of paths of files that are one table."""
+    return (
+        isinstance(source, list | tuple)
+        and bool(source)
+        and all(isinstance(path, str | os.PathLike) for path in source)
+    )
+
+
+def stored(source: Any) -> str | list[str] | None:
     """Return the name under which a spec stores a source; None for one that has no name.
 
     A password in an address is left out.
     """
+    if is_list(source):
+        return [str(path) for path in source]
     if not isinstance(source, str | os.PathLike) or str(source) == STANDARD_INPUT:
         return None
     return postgres.without_password(source) if postgres.is_address(source) else str(source)
@@ -69,7 +84,8 @@ def open_source(
 
     Args:
         source: path of a file of text (.csv, .tsv, .txt) or JSON lines, both also .gz and .zst; of
-            a Parquet file, a folder of such files or a pattern (data/*.parquet); of a workbook, an
+            a Parquet file; of a folder of such files, a pattern (data/*.csv) or a list of paths,
+            whose files are one table; of a workbook, an
             SQLite or a DuckDB file, of which ?table=NAME chooses a table; the address of a table
             of PostgreSQL (postgresql://user@host/database?table=NAME); `-`, standard input; a
             DuckDB relation. None with `sql` alone. Of what is in a remote store (s3://, gs://,
@@ -100,6 +116,8 @@ def open_source(
     as_text = as_text if sql is None else True
     if duckdb_files.is_relation(source):
         rows = duckdb_files.relation(source, exclude=inner)
+    elif is_list(source):
+        rows = _list(source, encoding, inner, as_text)
     elif str(source) == STANDARD_INPUT:
         rows = _standard_input(encoding, sheet, inner, as_text)
     elif remote.is_address(source):
@@ -160,9 +178,9 @@ def _file(
     keep: Literal["view", "table"] = "view",
 ) -> SourceRows:
     """Return the rows of a file, by its ending; `label` is None where its path is its name."""
-    if (files := _several(path)) is not None:
+    if (files := several_files.files_of(path)) is not None:
         label = label or f"{'Folder' if path.is_dir() else 'The pattern'} {shorten(path)!r}"
-        return parquet.read(files, label, partitioned=True, exclude=exclude)
+        return several_files.read(files, label, encoding=encoding, exclude=exclude, as_text=as_text)
     label = label or f"File {shorten(path)!r}"
     check_file(path, label)
     ending, packed = _ending(path)
@@ -171,8 +189,7 @@ def _file(
             path, label, packed=packed, encoding=encoding, exclude=exclude, as_text=as_text
         )
     if ending in json_lines.ENDINGS:
-        unpack = text_files.PACKED[packed] if packed else None
-        return json_lines.read(path, label, packed=unpack, exclude=exclude)
+        return json_lines.read([path], label, exclude=exclude)
     if ending in parquet.ENDINGS and not packed:
         return parquet.read([path], label, exclude=exclude, keep=keep)
     if ending in excel.ENDINGS and not packed:
@@ -182,25 +199,26 @@ def _file(
     raise InputError(f"{label} has the extension {path.suffix!r}; {READABLE}.")
 
 
-def _several(path: Path) -> list[Path] | None:
-    """Return the files of a folder or of a pattern; None for the path of one file."""
-    try:
-        if path.is_dir():
-            return parquet.files_in(path, f"Folder {shorten(path)!r}")
-        if path.exists() or not glob.has_magic(str(path)):
-            return None
-    except OSError:  # a name too long: `check_file` says it
-        return None
-    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-    if not found:
-        raise InputError(f"No file has a name like {shorten(path)!r}.")
-    other = next((file for file in found if file.suffix.lower() not in parquet.ENDINGS), None)
-    if other is not None:
-        raise InputError(
-            f"The pattern {shorten(path)!r} takes in {shorten(other)!r}; several files are read as "
-            "one table where all of them are .parquet."
-        )
-    return found
+def _list(
+    paths: Sequence[str | os.PathLike[str]],
+    encoding: str | None,
+    exclude: Collection[str],
+    as_text: Collection[str] | Literal[True],
+) -> SourceRows:
+    """Return the rows of a list of paths, patterns and folders."""
+    if len(paths) == 1:
+        return _file(Path(paths[0]), None, encoding, None, exclude, as_text)
+    label = f"The list of files {listing(map(str, paths), 3)}"
+    files: list[Path] = []
+    for path in map(Path, paths):
+        found = several_files.files_of(path)
+        if found is None:
+            check_file(path, f"File {shorten(path)!r}")
+        files += [path] if found is None else found
+    if len(set(files)) < len(files):
+        twice = next(file for file in files if files.count(file) > 1)
+        raise InputError(f"{label} names {shorten(twice)!r} twice; name each file once.")
+    return several_files.read(files, label, encoding=encoding, exclude=exclude, as_text=as_text)
 
 
 def _standard_input(

@@ -26,6 +26,16 @@ PARTITION_TYPES = {
 """Types that the values of a partition may have, beside text, and how all of them are written."""
 
 
+def partitions_of(file: Path | str) -> list[str]:
+    """Return the columns that the folders of a file give, such as year=2024.
+
+    Examples:
+        >>> partitions_of("sales/year=2024/month=1/a.parquet")
+        ['year', 'month']
+    """
+    return list(dict.fromkeys(PARTITION.findall(str(file).replace("\\", "/"))))
+
+
 def files_in(folder: Path, label: str) -> list[Path]:
     """Return the Parquet files in a folder and below it, sorted; hidden ones are left out.
 
@@ -75,20 +85,13 @@ def read(
     names = [str(path) for path in paths]
     with connections.one_sentence(f"{label} is no readable Parquet file"):
         _check_alike(connection, names, label)
-        folders = PARTITION.findall(names[0].replace("\\", "/")) if partitioned else []
-        partitions = list(dict.fromkeys(folders))
+        partitions = partitions_of(names[0]) if partitioned else []
         listed = ", ".join(map(connections.text, names))
         options = "hive_partitioning = true, hive_types_autocast = false"
         options = options if partitions else "hive_partitioning = false"
         options += ", union_by_name = true" if len(names) > 1 else ""
         query = f"select * from read_parquet([{listed}], {options})"
-        types = _partition_types(connection, query, partitions)
-        if types:
-            casts = ", ".join(
-                f"cast({connections.quoted(name)} as {kind}) as {connections.quoted(name)}"
-                for name, kind in types.items()
-            )
-            query = f"select * replace ({casts}) from ({query})"
+        query = with_partition_types(connection, query, partitions)
         levels = _categorical(connection, names)
         rows = described.view(
             connection, query, label, exclude=exclude, categorical=levels, keep=keep
@@ -117,10 +120,10 @@ def _check_alike(connection: duckdb.DuckDBPyConnection, names: list[str], label:
         )
 
 
-def _partition_types(
+def with_partition_types(
     connection: duckdb.DuckDBPyConnection, query: str, partitions: Collection[str]
-) -> dict[str, str]:
-    """Return the types of the columns that folders give, of those that are not text."""
+) -> str:
+    """Return the query with columns that folders give as numbers or dates, where all are."""
     found = {}
     for name in partitions:
         column = connections.quoted(name)
@@ -132,7 +135,13 @@ def _partition_types(
         fits = [kind for kind, fit in zip(PARTITION_TYPES, answers, strict=True) if fit]
         if fits:
             found[name] = fits[0]
-    return found
+    if not found:
+        return query
+    casts = ", ".join(
+        f"cast({connections.quoted(name)} as {kind}) as {connections.quoted(name)}"
+        for name, kind in found.items()
+    )
+    return f"select * replace ({casts}) from ({query})"
 
 
 def _categorical(connection: duckdb.DuckDBPyConnection, names: list[str]) -> frozenset[str]:

@@ -48,6 +48,7 @@ def read(
     as_text: Collection[str] | Literal[True] = True,
     connection: duckdb.DuckDBPyConnection | None = None,
     table: str = "rows",
+    may_be_empty: bool = False,
 ) -> SourceRows:
     """Read a file of text whole, its cells as text, or as numbers where they are plain ones.
 
@@ -65,6 +66,7 @@ def read(
             leading zero (BIGINT), or decimal ones in the notation of programs (DOUBLE).
         connection: where the rows go; default: a new one.
         table: name of the table that is made there.
+        may_be_empty: whether there may be names of columns and no row.
 
     Raises:
         InputError: nothing in it, no row, a ragged row, a column twice, binary content, another
@@ -77,13 +79,19 @@ def read(
     keep = None if as_text is True else frozenset(as_text)
     try:
         file = _File(path, label, packed, found, start, keep)
-        return _read(connection, connections.quoted(table), file, exclude, said)
+        rows = _read(connection, connections.quoted(table), file, exclude, said)
     except UnicodeDecodeError as error:
         # Beyond the first bytes: the file is read once more, as what it turns out to be.
         said = []
         found = encodings.western(error.object, label, said, guess=encoding is None, far=True)
         file = _File(path, label, packed, found, start, keep)
-        return _read(connection, connections.quoted(table), file, exclude, said)
+        rows = _read(connection, connections.quoted(table), file, exclude, said)
+    if not may_be_empty and not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
+        raise InputError(
+            f"{label} has column names ({listing([*rows.types, *rows.left_out], 5)}) and 0 rows; "
+            "at least one row is expected."
+        )
+    return rows
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ def _read(
         plain = _plain_types(sample, written)
         types |= {name: plain[name] for name in wanted if name not in file.as_text}
     types = _load(connection, relation, file, written, types)
-    rows = SourceRows(
+    return SourceRows(
         connection,
         relation,
         types,
@@ -142,12 +150,6 @@ def _read(
         left_out=tuple(name for name in names if name in set(exclude)),
         names=given,
     )
-    if not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
-        raise InputError(
-            f"{file.label} has column names ({listing(names, 5)}) and 0 rows; "
-            "at least one row is expected."
-        )
-    return rows
 
 
 def _plain_types(sample: str, written: Dialect) -> dict[str, str]:
