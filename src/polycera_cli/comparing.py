@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, Place, app
-from polycera_cli.name_values import numbers, pairs, targets
+from polycera_cli.name_values import numbers, pairs
 from polycera_cli.output import (
     MANY,
     cell,
@@ -100,7 +100,7 @@ def compare_weightings(
     file
         A .csv or .parquet file, or the folder of a run, whose spec is then repeated with other weights.
     target
-        A column to predict; repeat it for several. Not with a run, which has its own.
+        A column to predict, or a pattern such as 'label_*'; repeat it for several. Not with a run, which has its own.
     loss_weights
         NAME=NUMBER,NAME=NUMBER, one set of loss weights; repeat it for several. Default: a few that are usual.
     out
@@ -108,7 +108,7 @@ def compare_weightings(
     source
         Of a run: the table, where it is no longer where the run found it.
     kind
-        NAME=KIND where the inferred kind is wrong.
+        NAME=KIND where the inferred kind is wrong; NAME may be a pattern.
     exclude
         A column to leave out.
     split
@@ -153,9 +153,9 @@ def compare_weightings(
     else:
         options |= {"exclude": exclude or (), "split": split}
         options |= {"training": {} if max_steps is None else {"max_steps": max_steps}}
-        result = compare_weightings(
-            str(file), targets(target or [], pairs(kind, "--kind")), weightings, **options
-        )
+        if kinds := pairs(kind, "--kind"):
+            options["kinds"] = kinds
+        result = compare_weightings(str(file), target or [], weightings, **options)
     if json_:
         print_json({"path": str(result.path), **result.to_config()})
     else:

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-
-
-def targets(names: list[str], kinds: Mapping[str, str]) -> list[Any]:
-    """Return targets for `pc.compare_weightings`: names, with kinds where they are given."""
-    from polycera.errors import UnknownName
-
-    for name in kinds:
-        if name not in names:
-            raise UnknownName("target", name, names)
-    return [{name: kinds[name]} if name in kinds else name for name in names]
 
 
 def pairs(options: list[str] | None, flag: str, *, first: bool = False) -> dict[str, str]:

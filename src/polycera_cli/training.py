@@ -131,7 +131,7 @@ def fit(
     number_format
         COLUMN=NUMBER as it is written there where its signs have two readings, such as price=1.234,5.
     order
-        TARGET=LEVEL,LEVEL,... of an ordinal target, from the lowest to the highest.
+        TARGET=LEVEL,LEVEL,... from the lowest to the highest; the target is then ordinal.
     sql
         One SELECT statement whose rows are the table; it calls the rows of SOURCE "source", or names files itself.
     sheet

@@ -154,7 +154,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
     assert (
         message(lambda: read(path)) == f"File {str(path)!r} has 0 rows; at least one is expected."
     )
-    assert "Nobody knows the encoding 'klingon'" in message(
+    assert "There is no encoding 'klingon'" in message(
         lambda: _write_and_read(tmp_path / "t.csv", "klingon")
     )
 

@@ -24,6 +24,7 @@ import pytest
 
 import polycera_cli
 from polycera.tabular import step_plan
+from polycera_cli.app import app
 
 pytestmark = pytest.mark.nobackend
 
@@ -137,3 +138,17 @@ def test_a_command_that_fails_fails_the_page(folder: Path) -> None:
         AssertionError, match=r"page\.md, block at line 1: polycera no-such-command"
     ):
         run_page("page.md", "```bash\nls\npolycera no-such-command  # a comment\n```\n")
+
+
+def test_every_option_is_in_the_page_on_the_command_line() -> None:
+    """An option that no page names is found by nobody."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page))
+    commands = [name for name in app if not name.startswith("-")]
+    lacking = [
+        f"{command} {argument.names[0]}"
+        for command in commands
+        for argument in app[command].assemble_argument_collection()
+        if argument.index is None and not named & set(argument.names)
+    ]
+    assert len(commands) > 10 and lacking == []

@@ -203,7 +203,19 @@ def test_ordinal_levels_have_the_order_that_is_known() -> None:
         with pytest.raises(InputError, match=expected):
             tasks_for(Table({"a": levels}), {"a": "ordinal"}, orders={"a": order})
     with pytest.raises(InputError, match="is multiclass: only ordinal"):
-        tasks_for(Table({"a": levels}), "a", orders={"a": levels})
+        tasks_for(Table({"a": levels}), {"a": "multiclass"}, orders={"a": levels})
+
+
+def test_a_given_order_makes_a_target_ordinal() -> None:
+    """Whoever gives the order of the levels wants it kept; the reason says so."""
+    for cells, order, classes in (
+        (["good", "bad", "ok"], ["ok", "good", "bad"], ("ok", "good", "bad")),
+        ([3, 1, 2, 1], ["2", "1", "3"], (2.0, 1.0, 3.0)),
+        (["yes", "no", "no"], ["yes", "no"], ("yes", "no")),
+    ):
+        tasks, reasons = tasks_for(Table({"a": cells}), "a", orders={"a": order})
+        assert (tasks[0].kind, tasks[0].classes) == ("ordinal", classes)
+        assert reasons["a"] == "ordinal, because its order was given, in the given order."
 
 
 def test_a_later_file_is_read_by_the_pinned_formats_and_old_runs_as_they_were(

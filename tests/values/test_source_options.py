@@ -12,6 +12,7 @@ import pytest
 import xlsxwriter
 
 import polycera as pc
+from polycera.tabular.prepare import prepared_again
 from polycera_cli import main
 
 pytestmark = [pytest.mark.nobackend, pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -46,6 +47,34 @@ def test_sql_from_fit_to_predict(
     assert ended.value.code == 0
     printed = capsys.readouterr().out.split()
     np.testing.assert_allclose([float(cell) for cell in printed[1:]], predicted)
+
+
+def test_sql_over_a_frame_wants_the_frame_again(tmp_path: Path) -> None:
+    """A run of a frame and SQL does not know its table; SQL alone without a table says so."""
+    frame = {name: [row[place] for row in ROWS] for place, name in enumerate("aby")}
+    run = pc.fit(frame, {"y": "regression"}, sql=SQL, out=tmp_path / "run", **SHORT)
+    with pytest.raises(pc.errors.InputError, match="was started with a data frame: pass it again"):
+        prepared_again(run)
+    assert prepared_again(run, frame).table.names == ["a", "ab", "y"]
+    with pytest.raises(pc.errors.InputError, match="reads from source, and no table came"):
+        pc.inspect(None, sql=SQL)
+    assert pc.inspect(None, sql="with source as (select 1 as a) select * from source").rows == 1
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-8", "cp1252"])
+def test_an_encoding_that_was_given_is_obeyed(tmp_path: Path, encoding: str | None) -> None:
+    """A later file may show another encoding, unless the user gave one."""
+    path, later = tmp_path / "t.csv", tmp_path / "later.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    text = "\n".join(f"{line};{'süd' if row else 'ß'}" for row, line in enumerate(TABLE.split()))
+    later.write_bytes(text.encode("cp1252"))
+    run = pc.fit(path, {"y": "regression"}, encoding=encoding, out=tmp_path / "run", **SHORT)
+    assert run.spec.data.encoding == encoding
+    if encoding == "utf-8":
+        with pytest.raises(pc.errors.InputError, match=r"is not utf-8 text: byte 6 \(0xdf\)"):
+            run.predict(later)
+    else:
+        assert len(run.predict(later)["y"]) == 60
 
 
 def test_the_sheet_of_the_training_is_the_sheet_of_new_rows(tmp_path: Path) -> None:

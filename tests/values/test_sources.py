@@ -333,15 +333,20 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: s
     ("content", "encoding", "said"),
     [
         ("имя,y\nсевер,1\nюг,2\n".encode("cp1251"), None, "is not utf-8 text: byte 0 (0xe8)"),
-        (TEXT.encode("cp1252"), "utf-8", "is not utf-8 text: byte 4 (0xdf) cannot be decoded"),
+        (TEXT.encode("cp1252"), "utf-8", "is not utf-8 text: byte 4 (0xdf), in line 1, cannot be"),
+        ("a\n1\n".encode("utf-16"), "utf-8", "is not utf-8 text: byte 0 (0xff), in line 1"),
         (b"a,b\n1,\x81\xff\n", "cp1252", "is not cp1252 text: byte 6 (0x81)"),
         (b'a,b\n1,2\n1,2\n1,2,3\n1,"x', None, "line 4: 3 fields found and 2 expected"),
         (b'a,b\n1,2\n1,"x\n1,2\n', None, "is a quotation mark left open there?"),
         (b"a,b,c\n1,2\n1,2\n", None, "line 2: 2 fields found and 3 expected"),
         (b"a\n", None, "has column names ('a') and 0 rows"),
-        (b"a\n" + b"1\n" * 600_000 + b"\xfc\n", "utf-8", "cannot be decoded; pass the file's"),
+        (b"a\n" + b"1\n" * 600_000 + b"\xfc\n", "utf-8", "byte 1200002 (0xfc), in line 600002,"),
+        (b"a\n" + b"1\n" * 600_000 + b"\x81\n", "cp1252", "byte 1200002 (0x81), in line 600002,"),
     ],
-    ids=["cyrillic", "latin", "cp1252", "long", "open quote", "short", "header", "far below"],
+    ids=[
+        *("cyrillic", "latin", "utf-16", "cp1252", "long", "open quote", "short", "header"),
+        *("far below", "far below cp1252"),
+    ],
 )
 def test_files_of_text_that_cannot_be_read(
     tmp_path: Path, content: bytes, encoding: str | None, said: str

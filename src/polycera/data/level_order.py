@@ -68,5 +68,5 @@ def check_orders(orders: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
             what = f"is {kinds[name]}" if name in kinds else "is no target"
             raise InputError(
                 f"An order is given for {shorten(name)!r}, which {what}: only ordinal targets have "
-                f"one; declare its kind (--kind {shorten(name)}=ordinal)."
+                f"one; leave its kind out, or declare it (--kind {shorten(name)}=ordinal)."
             )

@@ -56,7 +56,7 @@ def tasks_for(
             several.
         encoded: filled with the encoded labels [n, width] of those tasks whose labels had to be
             encoded to check them, so that nobody encodes them again.
-        orders: ordinal target -> its levels, from the lowest to the highest.
+        orders: target -> its levels, from the lowest to the highest; one without a kind is ordinal.
 
     Returns:
         The tasks in the order of the targets, and task name -> reason for its kind.
@@ -161,6 +161,10 @@ def _task(
     columns = {column: table[column] for column in columns_of(name, wish)}
     for column, values in columns.items():
         levels_of(column, values)
+    if wish is None and order is not None:
+        wish, why = "ordinal", "ordinal, because its order was given."
+    else:
+        why = f"declared {wish}."
     if wish is None and name in table.levels:  # classes, although they are numbers
         task, reason = infer_task(name, as_text(table[name]))
         return _of_kind(type(task), name, table[name]), reason
@@ -177,7 +181,7 @@ def _task(
     else:
         levels = levels_of(name, table[name])
         single = f" {nothing_to_learn(levels[0])}." if len(levels) == 1 else ""
-        task, reason = _of_kind(_kind(wish), name, table[name]), f"declared {wish}.{single}"
+        task, reason = _of_kind(_kind(wish), name, table[name]), f"{why}{single}"
         if isinstance(task, Ordinal):
             task, reason = _ordered(table, task, reason, order)
     if isinstance(task, Proportion | Count) or getattr(task, "soft", False):

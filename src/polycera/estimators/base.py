@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Self
 
@@ -15,12 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from polycera import renamed
 from polycera.data import Table, columns_of
+from polycera.data.cells import CellFormat
 from polycera.data.column import kind_of
 from polycera.errors import UnknownName
 from polycera.estimators.feature_table import table_of
 from polycera.estimators.row_metadata import free_name, weights_by_output
 from polycera.runs import Data, Network, Parts, Spec, Training, checked
 from polycera.tabular import row_weights
+from polycera.tabular.cell_options import cell_options
 from polycera.tabular.headline import with_metric
 from polycera.tabular.in_memory import FittedNetwork, learn
 from polycera.tabular.prepare import prepare
@@ -39,6 +41,7 @@ class Learner(BaseEstimator):
     """
 
     learned_: FittedNetwork
+    cells_: dict[str, Any]
     n_features_in_: int
 
     weights = renamed.Attribute("loss_weights")
@@ -60,6 +63,9 @@ class Learner(BaseEstimator):
         balancing: Any = None,
         loss_weights: Mapping[str, float] | None = None,
         columns: Mapping[str, str] | None = None,
+        missing: Iterable[str] | Mapping[str, Iterable[str]] = (),
+        date_format: Mapping[str, str] | None = None,
+        number_format: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
         verbose: bool = False,
@@ -77,6 +83,9 @@ class Learner(BaseEstimator):
         self.balancing = balancing
         self.loss_weights = loss_weights
         self.columns = columns
+        self.missing = missing
+        self.date_format = date_format
+        self.number_format = number_format
         self.validation = validation
         self.random_state = random_state
         self.verbose = verbose
@@ -138,7 +147,8 @@ class Learner(BaseEstimator):
             group_column = free_name("groups", list(columns))
             columns[group_column] = np.asarray(groups)
         spec = self._spec(X, weight_columns, group_column)
-        prepared = prepare(columns, targets, spec.data, seed=spec.seed)
+        orders = getattr(self, "order", None)
+        prepared = prepare(columns, targets, spec.data, seed=spec.seed, orders=orders)
         tasks = with_metric(prepared.tasks, getattr(self, "metric", None) or {})
         tasks = row_weights.with_class_weights(self._weighted(tasks), class_weight or {})
         prepared = dataclasses.replace(prepared, tasks=prepared.resolved(tasks))
@@ -191,10 +201,31 @@ class Learner(BaseEstimator):
             for task in tasks
         ]
 
+    def _first_table(self, X: Any, y: Any) -> Table:
+        """Return the X of training as a table, and keep how its cells of text are read.
+
+        Raises:
+            UnknownName: for an option on a column that X does not have.
+            InputError: for a format that is not valid, and as `table_of`.
+        """
+        options, wishes = cell_options(self.missing, self.date_format, self.number_format)
+        formats = {n: CellFormat.from_config(one, n) for n, one in options["cells"].items()}
+        cells = {"formats": formats, "missing": options["missing"], "wishes": wishes}
+        is_asked = bool(formats or options["missing"] or wishes.number_format or wishes.missing)
+        table = table_of(self, X, y, reset=True, cells=cells if is_asked else None)
+        for name in (*formats, *wishes.number_format, *wishes.missing):
+            table[name]  # raises UnknownName
+        pinned = {**formats, **table.reading.pinned}
+        self.cells_ = {"formats": pinned, "missing": options["missing"]}
+        return table
+
     def _table(self, X: Any) -> Table:
         """Return X as a table, with a warning where it differs from the X of training."""
         check_is_fitted(self)
-        table = table_of(self, X, reset=False)
+        # The rows are read as those of the training were; estimators of old files have no formats.
+        cells = getattr(self, "cells_", {})
+        is_asked = any(cells.values())
+        table = table_of(self, X, reset=False, cells=cells if is_asked else None)
         for notice in self.learned_.encoder.check(table):
             warnings.warn(notice, stacklevel=4)
         return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from polycera import renamed
 from polycera.errors import UnknownName
 from polycera.estimators.base import Learner
-from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import complete_labels, names_of
 from polycera.tasks import Binary, Multiclass, Task
 from polycera.typing import Array
@@ -56,6 +55,11 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             without its name. It multiplies the loss of the rows of a class and is in no metric.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
+        missing: further words for missing values in columns of text; or column -> the words of that
+            column, in place of the usual ones.
+        date_format: column of X -> order of its dates where they have two readings, "%d/%m/%Y".
+        number_format: column of X -> a number as it is written there where its signs have two
+            readings, such as "1.234,5".
         validation: share of the rows that are validation rows, whose score stops the training; 0
             for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
@@ -102,6 +106,9 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         loss_weights: Mapping[str, float] | None = None,
         class_weight: Any = None,
         columns: Mapping[str, str] | None = None,
+        missing: Iterable[str] | Mapping[str, Iterable[str]] = (),
+        date_format: Mapping[str, str] | None = None,
+        number_format: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
         verbose: bool = False,
@@ -122,6 +129,9 @@ class PolyceraClassifier(ClassifierMixin, Learner):
             balancing=balancing,
             loss_weights=loss_weights,
             columns=columns,
+            missing=missing,
+            date_format=date_format,
+            number_format=number_format,
             validation=validation,
             random_state=random_state,
             verbose=verbose,
@@ -146,7 +156,7 @@ class PolyceraClassifier(ClassifierMixin, Learner):
         Returns:
             the estimator itself.
         """
-        table = table_of(self, X, y, reset=True)
+        table = self._first_table(X, y)
         labels = complete_labels(y, self, None)
         columns = [labels] if labels.ndim == 1 else [_typed(column) for column in labels.T]
         for column in columns:

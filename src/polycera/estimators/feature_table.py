@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,14 @@ DENSE = 100_000_000
 """Most cells, zeros included, of a sparse X that is made dense: 0.8 GB as float64."""
 
 
-def table_of(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, reset: bool) -> Table:
+def table_of(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any = "no_validation",
+    *,
+    reset: bool,
+    cells: Mapping[str, Any] | None = None,
+) -> Table:
     """Return X, checked by the rules of scikit-learn, as a table.
 
     Columns keep the names of a data frame whose names are all text. Otherwise they are called x0,
@@ -29,6 +37,11 @@ def table_of(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, rese
         X: matrix, list of rows, SciPy sparse matrix or data frame, [n, k].
         y: labels; only checked for None.
         reset: whether to store the names and the number of the columns, as `fit` does.
+        cells: how cells of text are read: `formats`, `missing` and `wishes` of
+            `polycera.data.read`.
+
+    Returns:
+        the table; its `reading` says how cells of text were read.
 
     Raises:
         ValueError: from scikit-learn, for another number of columns, other names, no rows, or
@@ -37,16 +50,33 @@ def table_of(estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, rese
     """
     # "no_validation" is scikit-learn's value for "do not check y": `labels.py` checks the labels.
     y_check = None if y is None else "no_validation"
-    columns = (_of_frame if is_frame(X) else _of_matrix)(estimator, X, y_check, reset)
+    options = dict(cells or {})
+    if is_frame(X):
+        # scikit-learn checks names and their number only: its check of values would make one
+        # matrix.
+        validate_data(estimator, X, y_check, reset=reset, skip_check_array=True)
+        is_named = hasattr(estimator, "feature_names_in_")
+        table = _of_frame(estimator, X, reset, options if is_named else {})
+        columns = [table[name] for name in table.names]
+        table = Table(zip(_names(estimator, columns), columns, strict=True)).read_as(table.reading)
+        if is_named:
+            return table
+    else:
+        columns = _of_matrix(estimator, X, y_check, reset)
+        table = Table(zip(_names(estimator, columns), columns, strict=True))
+    # Only now the columns have the names by which options speak of them: x0, x1, ...
+    return read({name: table[name] for name in table.names}, **options) if options else table
+
+
+def _names(estimator: BaseEstimator, columns: list[Any]) -> list[str]:
+    """Return the names that the estimator gives to the columns of X."""
     names = getattr(estimator, "feature_names_in_", [f"x{place}" for place in range(len(columns))])
-    return Table(zip(map(str, names), columns, strict=True))
+    return [str(name) for name in names]
 
 
-def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> list[Any]:
-    """Return the columns of a data frame."""
-    # scikit-learn checks names and their number only: its check of values would make one matrix.
-    validate_data(estimator, X, y, reset=reset, skip_check_array=True)
-    table = read(X)
+def _of_frame(estimator: BaseEstimator, X: Any, reset: bool, options: Mapping[str, Any]) -> Table:
+    """Return a data frame as a table, by its own names."""
+    table = read(X, **options)
     for name, unread in table.unread.items():
         raise InputError(
             f"Column {shorten(name)!r} of X cannot be used: {unread.reason} One number, text, "
@@ -57,7 +87,7 @@ def _of_frame(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> l
         raise InputError(
             f"X has {table.rows} sample; {name} needs 2, one to train on and one to validate on."
         )
-    return [table[name] for name in table.names]
+    return table
 
 
 def _of_matrix(estimator: BaseEstimator, X: Any, y: str | None, reset: bool) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +12,6 @@ from polycera import renamed
 from polycera.data import Table, columns_of
 from polycera.errors import InputError, UnknownName, listing
 from polycera.estimators.base import Learner
-from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import form_of, in_form, is_named, labels_of
 from polycera.estimators.row_metadata import weights_by_output
 from polycera.tasks import Binary, Multiclass, Multilabel, Quantile, Task
@@ -41,6 +40,7 @@ class PolyceraEstimator(Learner):
         threshold: metric used to choose the decision threshold of a binary task or a label on
             validation rows: `f1`, `balanced_accuracy`, `accuracy`. `none`: a threshold of one half.
         metric: task -> the metric by which it counts in the joint score; default: that of its kind.
+        order: target -> its levels, from the lowest to the highest; the target is then ordinal.
         score_weights: task -> weight in the joint score, which stops the training and which `score`
             returns; default: equal weights.
         width, depth, dropout: sizes and dropout of the shared trunk. None, here and below: the
@@ -59,6 +59,11 @@ class PolyceraEstimator(Learner):
             class, which are in no metric.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
+        missing: further words for missing values in columns of text; or column -> the words of that
+            column, in place of the usual ones.
+        date_format: column of X -> order of its dates where they have two readings, "%d/%m/%Y".
+        number_format: column of X -> a number as it is written there where its signs have two
+            readings, such as "1.234,5".
         validation: share of the rows that are validation rows, whose score stops the training and
             on which decision thresholds are chosen; 0 for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
@@ -101,6 +106,7 @@ class PolyceraEstimator(Learner):
         *,
         threshold: str = "f1",
         metric: Mapping[str, str] | None = None,
+        order: Mapping[str, Iterable[Any]] | None = None,
         score_weights: Mapping[str, float] | None = None,
         width: int | None = None,
         depth: int | None = None,
@@ -116,6 +122,9 @@ class PolyceraEstimator(Learner):
         loss_weights: Mapping[str, float] | None = None,
         class_weight: Mapping[str, Any] | None = None,
         columns: Mapping[str, str] | None = None,
+        missing: Iterable[str] | Mapping[str, Iterable[str]] = (),
+        date_format: Mapping[str, str] | None = None,
+        number_format: Mapping[str, str] | None = None,
         validation: float = 0.15,
         random_state: Any = None,
         verbose: bool = False,
@@ -124,6 +133,7 @@ class PolyceraEstimator(Learner):
         self.threshold = threshold
         self.class_weight = class_weight
         self.metric = metric
+        self.order = order
         self.score_weights = score_weights
         super().__init__(
             width=width,
@@ -139,6 +149,9 @@ class PolyceraEstimator(Learner):
             balancing=balancing,
             loss_weights=loss_weights,
             columns=columns,
+            missing=missing,
+            date_format=date_format,
+            number_format=number_format,
             validation=validation,
             random_state=random_state,
             verbose=verbose,
@@ -158,7 +171,7 @@ class PolyceraEstimator(Learner):
         Returns:
             the estimator itself.
         """
-        table = table_of(self, X, y, reset=True)
+        table = self._first_table(X, y)
         labels = labels_of(y, table.names)
         if shared_names := [name for name in labels.names if name in table]:
             raise InputError(

@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from polycera.estimators.base import Learner
-from polycera.estimators.feature_table import table_of
 from polycera.estimators.labels import complete_labels, names_of
 
 
@@ -35,6 +34,11 @@ class PolyceraRegressor(RegressorMixin, Learner):
             the names of y's columns, or y0, y1, ... where y has none.
         columns: column of X -> role, where the inferred role is wrong: number, category, boolean,
             date, ignore. Columns without a name are x0, x1, ...
+        missing: further words for missing values in columns of text; or column -> the words of that
+            column, in place of the usual ones.
+        date_format: column of X -> order of its dates where they have two readings, "%d/%m/%Y".
+        number_format: column of X -> a number as it is written there where its signs have two
+            readings, such as "1.234,5".
         validation: share of the rows that are validation rows, whose score stops the training; 0
             for none.
         random_state: an int, a `numpy.random.RandomState`, or None for another result each time.
@@ -73,7 +77,7 @@ class PolyceraRegressor(RegressorMixin, Learner):
         Returns:
             the estimator itself.
         """
-        table = table_of(self, X, y, reset=True)
+        table = self._first_table(X, y)
         values = complete_labels(y, self, np.float64)
         values = values[:, None] if values.ndim == 1 else values
         names = names_of(y, values.shape[1], table.names)

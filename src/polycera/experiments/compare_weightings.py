@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from polycera import data, renamed
+from polycera.data.name_patterns import is_pattern
 from polycera.errors import InputError, Interrupted, listing, shorten
 from polycera.experiments import process_pool as side_by_side
 from polycera.experiments.seeds import seeds_of
@@ -216,12 +217,35 @@ def _settings(source: Any, targets: Any, options: dict[str, Any], out: Path) -> 
         targets if targets is None or isinstance(targets, str | Task | Mapping) else list(targets)
     )
     if spec is None:
+        target_list = _by_name(source, target_list, options)
         options["network"] = _without_landmarks(options.get("network"))
     else:
         spec = msgspec.structs.replace(
             spec, network=msgspec.structs.replace(spec.network, landmarks=0)
         )
     return WeightingsAsked(source, target_list, options, spec, out)
+
+
+def _by_name(source: Any, targets: Any, options: dict[str, Any]) -> Any:
+    """Return the targets by their names, with the kinds that `options` has for them.
+
+    Weights are of tasks, so that their names must be known before the first training. The table is
+    only read where a target is a pattern, a position or a tuple.
+    """
+    kinds = options.pop("kinds", None)
+    if targets is None or isinstance(targets, Task):
+        return targets
+    listed_targets = _listed(targets)
+    names = [
+        name.name if isinstance(name, Task) else name
+        for target in listed_targets
+        for name in (target if isinstance(target, Mapping) else [target])
+    ]
+    plain = all(isinstance(name, str) for name in names)
+    if plain and not any(map(is_pattern, names)):
+        return data.named_targets(targets, names, kinds) if kinds else targets
+    reading: dict[str, Any] = {name: options.get(name) for name in ("encoding", "sql", "sheet")}
+    return data.named_targets(targets, data.read(source, **reading).source_names, kinds)
 
 
 def _without_landmarks(network: Any) -> dict[str, Any]:

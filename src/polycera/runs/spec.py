@@ -68,7 +68,7 @@ class Data(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         sql: one SELECT statement whose rows are the table; it calls the rows of the source
             `source`.
         sheet: name of a workbook's sheet; None: the first.
-        encoding: encoding of a text file.
+        encoding: encoding of a text file; None: what the file shows.
         missing: words that stand for a missing value beside the usual ones.
         cells: column -> how its cells are written, where a reader would not choose it by itself;
             None: as version 0.1.0 read them.

@@ -49,6 +49,9 @@ def _values(spec: Spec) -> dict[str, Any]:
     """Return a spec as plain values, with the tasks by name and without the path of the table."""
     values: dict[str, Any] = msgspec.to_builtins(spec)
     values["data"].pop("source", None)
+    # UTF-8 was written where nothing was chosen.
+    if values["data"].get("encoding") == "utf-8":
+        values["data"]["encoding"] = None
     values["tasks"] = {str(task.get("name")): task for task in values["tasks"]}
     return values
 

@@ -155,7 +155,7 @@ def fit(
             equal.
         threshold: metric used to choose the decision thresholds of binary tasks and labels on the
             validation rows; default `f1`; `none`: the threshold is 0.5.
-        encoding: of a text file; default: what the file shows.
+        encoding: of a text file, which must fit it; default: what the file shows.
         memory: largest size of a table that is read into memory (rows x columns, 8 bytes a number,
             64 a text). The training rows of a larger Parquet table are read from disk while the
             network trains.
@@ -164,7 +164,7 @@ def fit(
         date_format: column -> order of its dates where they have two readings, as "%d/%m/%Y".
         number_format: column -> a number as it is written there where the signs have two readings,
             such as "1.234,5".
-        order: ordinal target -> its levels, from the lowest to the highest.
+        order: target -> its levels, from the lowest to the highest; the target is then ordinal.
         sql: one SELECT statement whose rows are the table: "select *, price * rooms as total from
             source where rooms > 1". The rows of the source are `source` in it. Of a database
             without ?table= it is the database's own SQL.
@@ -570,7 +570,9 @@ def _completed(spec: Spec, prepared: PreparedTable) -> Spec:
             spec.data,
             columns=inferred_roles,
             id=prepared.ids,
-            encoding=spec.data.encoding or reading.encoding or "utf-8",
+            # UTF-8 that a file showed by itself was no choice, so that a later file may differ.
+            encoding=spec.data.encoding
+            or (None if reading.encoding == "utf-8" else reading.encoding),
             cells=None if reading.old else {n: f.to_config() for n, f in reading.pinned.items()},
         ),
         network=recipe.completed(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from polycera import data
-from polycera.data import Encoder, Schema, Split, Table, memory, outliers
+from polycera.data import Encoder, Schema, Split, Table, memory, outliers, sources
 from polycera.data.cells import CellFormat
 from polycera.data.name_patterns import is_pattern
 from polycera.data.reading import CellWishes
@@ -308,8 +308,7 @@ def read_cells(
     categories = [name for name, role in options.columns.items() if role == "category"]
     return data.read(
         source,
-        # What a file shows is taken, unless something else than the usual was asked for.
-        encoding=None if options.encoding == "utf-8" else options.encoding,
+        encoding=options.encoding,
         sql=options.sql,
         sheet=options.sheet,
         formats=formats_of(options, ()),
@@ -597,7 +596,7 @@ def prepared_again(
     """
     spec = run.spec
     table = spec.data.source if source is None else source
-    if table is None and spec.data.sql is None:
+    if table is None and (spec.data.sql is None or sources.names_source(spec.data.sql)):
         raise InputError(
             f"The run {shorten(run.path)!r} was started with a data frame: pass it again, as "
             "source=."

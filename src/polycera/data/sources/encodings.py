@@ -26,6 +26,8 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "a web page: download the file itself"),
     (b"<html", "a web page: download the file itself"),
 )
+MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""First bytes of a file in UTF-16."""
 FOREIGN = 0.5
 """Share of letters beyond ASCII above which a text is not one of western Europe."""
 
@@ -45,7 +47,7 @@ def check(encoding: str) -> str:
         return codecs.lookup(encoding).name
     except LookupError:
         raise InputError(
-            f"Nobody knows the encoding {shorten(encoding)!r}; try 'utf-8' or 'latin-1'."
+            f"There is no encoding {shorten(encoding)!r}; try 'utf-8' or 'latin-1'."
         ) from None
 
 
@@ -66,8 +68,8 @@ def of(start: bytes, wanted: str | None, label: str, said: list[str]) -> str:
     name = None if wanted is None else check(wanted)
     if (kind := looks_like(start)) is not None:
         raise InputError(f"{label} is no delimited text; it looks like {kind}.")
-    marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if name is None or name == "utf-8":
+    marked = start.startswith(MARKS)
+    if name is None:
         if marked and (text := _decoded(start, "utf-16")) is not None and "\0" not in text:
             said.append(f"{label} begins with the mark of UTF-16: it was read as utf-16.")
             return "utf-16"
@@ -75,7 +77,7 @@ def of(start: bytes, wanted: str | None, label: str, said: list[str]) -> str:
             raise _binary(start, label)
         if _decoded(start, "utf-8") is not None:
             return "utf-8"
-        return western(start, label, said, guess=name is None)
+        return western(start, label, said)
     text = _decoded(start, name)
     if text is None:
         raise not_text(start, name, label)
@@ -84,23 +86,20 @@ def of(start: bytes, wanted: str | None, label: str, said: list[str]) -> str:
     return name
 
 
-def western(
-    content: bytes, label: str, said: list[str], *, guess: bool = True, far: bool = False
-) -> str:
+def western(content: bytes, label: str, said: list[str], *, far: bool = False) -> str:
     """Return 'cp1252' where a file that is not UTF-8 can be read so, and say it.
 
     Args:
         content: bytes of the file that are not UTF-8.
         label: what errors call the file.
         said: gets the sentence.
-        guess: whether the user left the encoding open.
         far: whether the bytes are from somewhere in the file, and not its first ones.
 
     Raises:
-        InputError: where it does not look like a text of western Europe, or may not be guessed.
+        InputError: where it does not look like a text of western Europe.
     """
     text = _decoded(content, "cp1252")
-    if not guess or text is None or not _is_western(text):
+    if text is None or not _is_western(text):
         raise not_text(content, "utf-8", label)
     place = first_wrong_byte(content, "utf-8")
     byte = f"a byte far below is 0x{content[place]:02x}"
@@ -114,13 +113,19 @@ def western(
 
 def not_text(content: bytes, encoding: str, label: str) -> InputError:
     """Return the error on bytes that an encoding cannot decode."""
-    if b"\0" in content[:4096]:
+    if b"\0" in content[:4096] and not content.startswith(MARKS):
         return _binary(content, label)
     offset = first_wrong_byte(content, encoding)
     byte = f"0x{content[offset]:02x}" if offset < len(content) else "the end"
+    line = 1 + content[:offset].decode(encoding, "ignore").count("\n")
+    return wrong_byte(offset, line, byte, encoding, label)
+
+
+def wrong_byte(place: int, line: int, byte: str, encoding: str, label: str) -> InputError:
+    """Return the error on a byte that an encoding cannot decode, at a place of a file."""
     return InputError(
-        f"{label} is not {encoding} text: byte {offset} ({byte}) cannot be decoded; "
-        "pass the file's encoding, such as encoding='latin-1' (--encoding latin-1)."
+        f"{label} is not {encoding} text: byte {place} ({byte}), in line {line}, cannot be "
+        "decoded; pass the file's encoding, such as encoding='latin-1' (--encoding latin-1)."
     )
 
 

@@ -110,6 +110,11 @@ def open_source(
     if source is None:
         if sql is None:
             raise InputError("Name a table, or give a SELECT statement.")
+        if queries.names_source(sql):
+            raise InputError(
+                "The SQL reads from source, and no table came: pass the table whose rows it is to "
+                "read, or name a file in its place, as in from 'customers.csv'."
+            )
         return queries.run(sql, encoding=encoding, exclude=exclude)
     # Columns are left out of the answer of a statement, which may use them.
     inner: Collection[str] = exclude if sql is None else ()

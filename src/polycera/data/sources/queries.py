@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polycera.data.sources import connections, described, plain_types, text_files
 from polycera.data.sources.rows import SourceRows
@@ -38,6 +39,33 @@ def check(sql: str) -> str:
             f"The SQL must be one SELECT statement, and {kinds} came: {shorten(sql, 60)!r}."
         )
     return str(statements[0].query).strip().rstrip(";")
+
+
+def names_source(sql: str) -> bool:
+    """Return whether a statement reads the rows of a source, which it calls `source`.
+
+    Raises:
+        InputError: where it is no SELECT.
+
+    Examples:
+        >>> names_source("select * from source"), names_source("select * from 'a.csv'")
+        (True, False)
+    """
+    statement = check(sql)
+    # DuckDB's own list of tables wants each of them to be there.
+    answer: Any = connections.connect().execute("select json_serialize_sql($1)", [statement])
+    parts, tables, inner = [json.loads(answer.fetchone()[0])], set(), set()
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            if part.get("type") == "BASE_TABLE":
+                tables.add(str(part.get("table_name")).lower())
+            if isinstance(named := part.get("cte_map"), dict):
+                inner |= {str(entry.get("key")).lower() for entry in named.get("map", [])}
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return "source" in tables - inner
 
 
 def run(

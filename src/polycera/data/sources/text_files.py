@@ -82,8 +82,10 @@ def read(
         rows = _read(connection, connections.quoted(table), file, exclude, said)
     except UnicodeDecodeError as error:
         # Beyond the first bytes: the file is read once more, as what it turns out to be.
+        if encoding is not None:
+            raise _wrong_byte(path, packed, found, label) from None
         said = []
-        found = encodings.western(error.object, label, said, guess=encoding is None, far=True)
+        found = encodings.western(error.object, label, said, far=True)
         file = _File(path, label, packed, found, start, keep)
         rows = _read(connection, connections.quoted(table), file, exclude, said)
     if not may_be_empty and not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
@@ -303,14 +305,28 @@ def _as_utf8(path: Path, packed: str | None, encoding: str, label: str) -> Itera
             chunk = file.read(CHUNK)
             try:
                 yield decoder.decode(chunk, final=not chunk).encode()
-            except UnicodeDecodeError as error:
-                byte = error.object[error.start]
-                raise InputError(
-                    f"{label} is not {encoding} text: the byte 0x{byte:02x} cannot be decoded; "
-                    "pass the file's encoding, such as encoding='latin-1' (--encoding latin-1)."
-                ) from None
+            except UnicodeDecodeError:
+                raise _wrong_byte(path, packed, encoding, label) from None
             if not chunk:
                 return
+
+
+def _wrong_byte(path: Path, packed: str | None, encoding: str, label: str) -> InputError:
+    """Return the error on the first byte of a file that an encoding cannot decode."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    read, line = 0, 1
+    with _unpacked(path, packed, label) as file:
+        while True:
+            chunk = file.read(CHUNK)
+            try:
+                line += decoder.decode(chunk, final=not chunk).count("\n")
+            except UnicodeDecodeError as error:
+                # The decoder may have kept some bytes of the chunk before.
+                place = read + len(chunk) - len(error.object) + error.start
+                line += error.object[: error.start].decode(encoding, "ignore").count("\n")
+                byte = f"0x{error.object[error.start]:02x}"
+                return encodings.wrong_byte(place, line, byte, encoding, label)
+            read += len(chunk)
 
 
 @contextmanager
