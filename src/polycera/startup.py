@@ -14,7 +14,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -163,7 +162,8 @@ def _configured() -> str | None:
     return settings.get("backend")
 
 
-class KerasFinder(MetaPathFinder):
+# Neither class has a base of importlib.abc, whose import takes a fifth of that of polycera.
+class KerasFinder:
     """Find Keras as usual, and let `KerasLoader` work before and after its import."""
 
     def find_spec(
@@ -182,12 +182,12 @@ class KerasFinder(MetaPathFinder):
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = KerasLoader(spec.loader)
+                    spec.loader = KerasLoader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 
 
-class KerasLoader(Loader):
+class KerasLoader:
     """Import Keras with the loader that was found, and do our work before and after."""
 
     def __init__(self, loader: Any) -> None:

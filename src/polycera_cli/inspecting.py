@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, app
-from polycera_cli.name_values import columns_by_task, missing_words, orders, pairs
 from polycera_cli.output import need_output, print_json, printable, say
 from polycera_cli.package import package
 from polycera_cli.source_word import Source
+from polycera_cli.table_options import table_options
 
 
 @app.command
@@ -93,36 +93,14 @@ def inspect(
     json_
         Print one JSON object and nothing else.
     """
+    on_the_table = table_options(locals())
     need_output()
     pc = package()
     if source is None and sql is None:
         from polycera.errors import InputError
 
         raise InputError("Name a table: polycera inspect FILE.")
-    found = pc.inspect(
-        source,
-        target or None,
-        kinds=pairs(kind, "--kind"),
-        tags=pairs(tags, "--tags", first=True),
-        columns=pairs(column, "--column"),
-        exclude=exclude or (),
-        sample_weight=columns_by_task(sample_weight, "--sample-weight"),
-        id=id or (),
-        where=where,
-        validation=validation,
-        test=test,
-        split=split,
-        groups=groups,
-        time=time,
-        encoding=encoding,
-        missing=missing_words(missing),
-        date_format=pairs(date_format, "--date-format"),
-        number_format=pairs(number_format, "--number-format"),
-        order=orders(order),
-        sql=sql,
-        sheet=sheet,
-        seed=seed,
-    )
+    found = pc.inspect(source, target or None, **on_the_table)
     if json_:
         print_json(found)
         return 0

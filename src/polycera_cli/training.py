@@ -11,17 +11,11 @@ from cyclopts import Parameter
 
 from polycera_cli.app import Json, Names, Out, Place, RunPlace, app
 from polycera_cli.customers import ROWS, TARGETS, customers
-from polycera_cli.name_values import (
-    class_weights,
-    columns_by_task,
-    missing_words,
-    numbers,
-    orders,
-    pairs,
-)
+from polycera_cli.name_values import class_weights, numbers, pairs
 from polycera_cli.output import epochs, print_json, reached, say, settings, written
 from polycera_cli.package import as_the_run_began, check_lock, package
 from polycera_cli.source_word import Source
+from polycera_cli.table_options import table_options
 from polycera_cli.verifying import note_damage
 
 
@@ -164,6 +158,7 @@ def fit(
     json_
         Print one JSON object and nothing else.
     """
+    on_the_table = table_options(locals())
     if resume and out is not None:
         check_lock(out)
         as_the_run_began(out)
@@ -194,34 +189,15 @@ def fit(
     run = pc.fit(
         source,
         target or None,
-        kinds=pairs(kind, "--kind"),
-        tags=pairs(tags, "--tags", first=True),
+        **on_the_table,
         metric=pairs(metric, "--metric"),
         loss_weights=numbers(loss_weight, "--loss-weight"),
         out=out,
         spec=spec,
-        columns=pairs(column, "--column"),
-        exclude=exclude or (),
-        sample_weight=columns_by_task(sample_weight, "--sample-weight"),
         class_weight=class_weights(class_weight, "--class-weight"),
-        id=id or (),
-        where=where,
-        validation=validation,
-        test=test,
-        split=split,
-        groups=groups,
-        time=time,
         score_weights=numbers(score_weight, "--score-weight"),
         threshold=threshold,
-        encoding=encoding,
         memory=memory,
-        missing=missing_words(missing),
-        date_format=pairs(date_format, "--date-format"),
-        number_format=pairs(number_format, "--number-format"),
-        order=orders(order),
-        sql=sql,
-        sheet=sheet,
-        seed=seed,
         preset="fast" if fast else None,
         network={} if folds is None else {"folds": folds},
         training={name: value for name, value in steps.items() if value is not None},

@@ -15,7 +15,7 @@ import polycera_cli
 from polycera.inspection.as_text import as_text
 from polycera.inspection.between_targets import cramers_v
 from polycera.runs.spec import Data, Parts
-from polycera.tabular.prepare import prepare
+from polycera.tabular.prepare import Declared, prepare
 
 pytestmark = [pytest.mark.nobackend, pytest.mark.nokeras]
 
@@ -57,7 +57,7 @@ def test_it_says_what_a_training_does(name: str) -> None:
     found = pc.inspect(customers(), targets, **split, **roles)
     parts = Parts(column=None, **split)
     options = Data(columns=roles.get("columns", {}), parts=parts)
-    prepared = prepare(customers(), targets, options, exclude=roles.get("exclude", ()))
+    prepared = prepare(customers(), targets, options, Declared(exclude=roles.get("exclude", ())))
     assert {n: (c.role, c.reason) for n, c in found.columns.items()} == {
         c.name: (c.role, c.reason) for c in prepared.schema.columns
     }

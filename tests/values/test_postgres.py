@@ -66,7 +66,7 @@ def test_a_query(address: str) -> None:
 
 SENTENCES = {
     "no table": ("&table=nope", None, 'relation "nope" does not exist'),
-    "no rows": ("&table=shop.empty", None, "gives 0 rows"),
+    "no rows": ("&table=shop.empty", None, "has 0 rows"),
     "neither": ("", None, "name one in its address"),
     "no query": ("", "DELETE FROM shop.empty", "syntax error"),
     "a query that writes": ("", "SELECT nextval('counter')", "read-only transaction"),

@@ -457,10 +457,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pc.Run:
 
 def part(run: pc.Run, name: str) -> dict[str, list[Any]]:
     """The rows of a part of the table, with which the run began."""
-    from polycera.tabular.prepare import prepare, tasks_from
+    from polycera.tabular.prepare import Declared, prepare, tasks_from
 
     rows = prepare(
-        table(), tasks_from(run.spec.tasks), run.spec.data, seed=run.spec.seed
+        table(), tasks_from(run.spec.tasks), run.spec.data, Declared(seed=run.spec.seed)
     ).named_parts[name]
     return {column: [values[i] for i in rows] for column, values in table().items()}
 

@@ -58,7 +58,8 @@ def test_sql_over_a_frame_wants_the_frame_again(tmp_path: Path) -> None:
     assert prepared_again(run, frame).table.names == ["a", "ab", "y"]
     with pytest.raises(pc.errors.InputError, match="reads from source, and no table came"):
         pc.inspect(None, sql=SQL)
-    assert pc.inspect(None, sql="with source as (select 1 as a) select * from source").rows == 1
+    own = "with source as (select range as a, range % 3 as b from range(9)) select * from source"
+    assert pc.inspect(None, sql=own).rows == 9
 
 
 @pytest.mark.parametrize("encoding", [None, "utf-8", "cp1252"])

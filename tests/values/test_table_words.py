@@ -19,7 +19,7 @@ from polycera.errors import InputError, UnknownName
 from polycera.runs.spec import Data, Parts
 from polycera.tabular.headline import with_metric
 from polycera.tabular.prediction_columns import ids_of
-from polycera.tabular.prepare import understand
+from polycera.tabular.prepare import Declared, understand
 from polycera.tasks import Binary, Count, Multilabel, Regression
 
 pytestmark = pytest.mark.nobackend
@@ -82,14 +82,14 @@ def test_targets_go_by_position_and_by_tuple() -> None:
 def test_what_matches_nothing_is_named_with_the_nearest() -> None:
     for call in (
         lambda: data.named_targets("lable_*", ["age", "label_a"]),
-        lambda: understand(table(), ["age"], Data(), exclude=["lable_*"]),
+        lambda: understand(table(), ["age"], Data(), Declared(exclude=["lable_*"])),
         lambda: understand(table(), ["age"], Data(id=["lable_a"])),
         lambda: understand(table(), ["age"], Data(columns={"lable_*": "number"})),
     ):
         with pytest.raises(UnknownName, match="did you mean 'label_"):
             call()
     with pytest.raises(UnknownName, match="target 'agee'; did you mean 'age'"):
-        understand(table(), ["age"], Data(), kinds={"agee": "count"})
+        understand(table(), ["age"], Data(), Declared(kinds={"agee": "count"}))
 
 
 # -- columns that are left out ------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_what_matches_nothing_is_named_with_the_nearest() -> None:
 def test_nested_columns_are_named_and_left_out(library: Any) -> None:
     nested = {"tokens": [[1, 2]] * ROWS, "blob": [b"x"] * ROWS, "info": [{"a": 1}] * ROWS}
     source = library({**nested, **table()})
-    understood = understand(source, ["age"], Data(), exclude=["tok*"])
+    understood = understand(source, ["age"], Data(), Declared(exclude=["tok*"]))
     roles = {column.name: column for column in understood.schema.columns}
     assert list(roles)[:3] == list(nested)
     assert {roles[name].role for name in nested} == {"ignore"}
@@ -122,22 +122,26 @@ def test_masked_cells_are_missing_and_not_nested() -> None:
 
 def test_a_spec_pins_its_columns() -> None:
     options = Data(columns={"age": "number", "town": "category", "old": "ignore"})
-    understood = understand(table(), [Regression("label_a")], options, pinned=True)
+    understood = understand(table(), [Regression("label_a")], options, Declared(pinned=True))
     assert understood.schema.used == ["age", "town"]
     assert sum("does not name it" in sentence for sentence in understood.warnings) == 2
     options = Data(columns={"agee": "number"})
-    sentence = said(lambda: understand(table(), [Regression("label_a")], options, pinned=True))
+    sentence = said(
+        lambda: understand(table(), [Regression("label_a")], options, Declared(pinned=True))
+    )
     assert "learns from 'agee'" in sentence and "did you mean 'age'" in sentence
     changed = table(age=["old"] * ROWS)
     options = Data(columns={"age": "number"})
-    sentence = said(lambda: understand(changed, [Regression("label_a")], options, pinned=True))
+    sentence = said(
+        lambda: understand(changed, [Regression("label_a")], options, Declared(pinned=True))
+    )
     assert "Column 'age' is expected to hold a number" in sentence
 
 
 def test_columns_with_a_purpose_are_read_even_where_they_are_excluded() -> None:
     source = table(part=["train", "validation", "test", "train"] * (ROWS // 4))
     options = Data(parts=Parts(column="part"), id=["town"])
-    understood = understand(source, ["age"], options, exclude=["part", "town", "label_?"])
+    understood = understand(source, ["age"], options, Declared(exclude=["part", "town", "label_?"]))
     assert [len(rows) for rows in understood.named_parts.values()] == [20, 10, 10]
     assert understood.ids == ["town"] and understood.schema["town"].role == "id"
 

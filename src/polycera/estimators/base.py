@@ -25,7 +25,7 @@ from polycera.tabular import row_weights
 from polycera.tabular.cell_options import cell_options
 from polycera.tabular.headline import with_metric
 from polycera.tabular.in_memory import FittedNetwork, learn
-from polycera.tabular.prepare import prepare
+from polycera.tabular.prepare import Declared, prepare
 from polycera.tasks import Task
 from polycera.typing import Array, TaskName
 
@@ -148,7 +148,8 @@ class Learner(BaseEstimator):
             columns[group_column] = np.asarray(groups)
         spec = self._spec(X, weight_columns, group_column)
         orders = getattr(self, "order", None)
-        prepared = prepare(columns, targets, spec.data, seed=spec.seed, orders=orders)
+        declared = Declared(seed=spec.seed, orders=orders)
+        prepared = prepare(columns, targets, spec.data, declared)
         tasks = with_metric(prepared.tasks, getattr(self, "metric", None) or {})
         tasks = row_weights.with_class_weights(self._weighted(tasks), class_weight or {})
         prepared = dataclasses.replace(prepared, tasks=prepared.resolved(tasks))

@@ -18,7 +18,7 @@ from polycera.inspection.between_targets import correlations
 from polycera.inspection.result import InspectedColumn, InspectedTarget, Inspection
 from polycera.runs.spec import Data, Parts, Spec, checked
 from polycera.tabular.cell_options import cell_options
-from polycera.tabular.prepare import UnderstoodTable, understand
+from polycera.tabular.prepare import Declared, UnderstoodTable, understand
 from polycera.tasks import Multiclass, Multilabel, Task
 from polycera.tasks.task import ClassTask
 
@@ -116,11 +116,13 @@ def inspect(
         source,
         targets,
         options,
-        kinds=data.by_name(kinds or {}),
-        exclude=exclude,
-        seed=seed,
-        wishes=wishes,
-        orders=order,
+        Declared(
+            kinds=data.by_name(kinds or {}),
+            exclude=exclude,
+            seed=seed,
+            wishes=wishes,
+            orders=order,
+        ),
     )
     table, tasks, schema = understood.table, understood.tasks, understood.schema
     inputs = {column.name: _column(column, table) for column in schema.columns}

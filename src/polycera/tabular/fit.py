@@ -47,7 +47,7 @@ from polycera.tabular.headline import with_metric
 from polycera.tabular.interactive import somebody_watches
 from polycera.tabular.loss_weights import with_weights
 from polycera.tabular.option_checks import check_options
-from polycera.tabular.prepare import PreparedTable, prepare, prepared_again, tasks_from
+from polycera.tabular.prepare import Declared, PreparedTable, prepare, prepared_again, tasks_from
 from polycera.tabular.presets import preset as with_preset
 from polycera.tabular.run import Run
 from polycera.tabular.run_frames import library_of
@@ -260,14 +260,16 @@ def fit(
         source,
         requested_targets,
         full_spec.data,
-        kinds=data.by_name(kinds or {}),
-        exclude=exclude,
-        pinned=spec is not None,
-        seed=full_spec.seed,
-        # A run of 0.1.0 is resumed on the cells as it read them.
-        wishes=wishes,
-        orders=order,
-        old=existing is not None and existing.spec.data.cells is None,
+        Declared(
+            kinds=data.by_name(kinds or {}),
+            exclude=exclude,
+            pinned=spec is not None,
+            seed=full_spec.seed,
+            wishes=wishes,
+            orders=order,
+            # A run of 0.1.0 is resumed on the cells as it read them.
+            old=existing is not None and existing.spec.data.cells is None,
+        ),
         progress=draw_progress,
     )
     tasks = with_metric(prepared.tasks, metric or {})

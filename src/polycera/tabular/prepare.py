@@ -34,6 +34,38 @@ FEWEST_KINDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class Declared:
+    """Holds what is declared of a table beside the options that a spec stores.
+
+    Attributes:
+        kinds: target, or pattern of targets -> kind, where the inferred one is wrong.
+        exclude: columns to leave out; patterns too.
+        pinned: whether the options are those of a spec: columns that it does not name are left out.
+        seed: of the split.
+        wishes: what the user says of cells that have two readings.
+        old: whether cells are read as runs of 0.1.0 did.
+        orders: target -> its levels, from the lowest to the highest.
+    """
+
+    kinds: Mapping[str, str] | None = None
+    exclude: Iterable[str] = ()
+    pinned: bool = False
+    seed: int = 0
+    wishes: CellWishes | None = None
+    old: bool = False
+    orders: Mapping[str, Iterable[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        """Keep the excluded columns as a tuple: an iterator could be read only once."""
+        names = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
+        object.__setattr__(self, "exclude", names)
+
+
+NOTHING = Declared()
+"""What is declared where nothing is."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnderstoodTable:
     """Holds a table, what its columns mean and how its rows are divided; nothing is encoded yet.
 
@@ -249,15 +281,9 @@ def prepare(
     source: Any,
     targets: Any,
     options: Data,
+    declared: Declared = NOTHING,
     *,
-    kinds: Mapping[str, str] | None = None,
-    exclude: Iterable[str] = (),
-    pinned: bool = False,
-    seed: int = 0,
-    wishes: CellWishes | None = None,
-    old: bool = False,
     progress: bool = False,
-    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> PreparedTable:
     """Read a table, infer its columns, divide its rows and encode them.
 
@@ -265,21 +291,13 @@ def prepare(
         source: whatever `polycera.data.read` takes.
         targets: whatever `polycera.data.tasks_for` takes.
         options: encoding, roles that are declared, and the parts.
-        kinds: target, or pattern of targets -> kind, where the inferred one is wrong.
-        exclude: columns to leave out; patterns too.
-        pinned: whether the options are those of a spec: columns that it does not name are left out.
-        seed: of the split.
-        wishes: what the user says of cells that have two readings.
-        old: read cells as runs of 0.1.0 did.
+        declared: what else is declared.
         progress: whether to draw a line while a table that is larger than memory is read.
-        orders: ordinal target -> its levels, from the lowest to the highest.
 
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    choice: dict[str, Any] = {"kinds": kinds, "exclude": exclude, "pinned": pinned, "seed": seed}
-    choice |= {"wishes": wishes, "old": old, "orders": orders}
-    return _with_all_labels(_read(source, targets, options, progress, **choice))
+    return _with_all_labels(_read(source, targets, options, declared, progress))
 
 
 def read_cells(
@@ -334,24 +352,24 @@ def _read(
     source: Any,
     targets: Any,
     options: Data,
+    declared: Declared,
     progress: bool = False,
     also_read: Collection[str] = (),
-    **choice: Any,
 ) -> PreparedTable:
     """Return what `prepare` does, without those labels of classes that need not be checked."""
     if targets is None:
         targets = ()  # refused: no target was named
     if isinstance(targets, Iterator):
         targets = list(targets)  # it could be read only once
-    exclude = choice.get("exclude") or ()
-    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
-    choice["exclude"] = exclude
-    left_out = [*exclude, *(name for name, role in options.columns.items() if role == "ignore")]
+    left_out = [
+        *declared.exclude,
+        *(name for name, role in options.columns.items() if role == "ignore"),
+    ]
     # The rows of a statement are made in memory.
     rows = None if options.sql else memory.stream_of(source, options.memory, left_out)
     if rows is not None:
-        return _streamed(rows, targets, options, progress, left_out, **choice)
-    understood = understand(source, targets, options, also_read=also_read, **choice)
+        return _streamed(rows, targets, options, declared, progress, left_out)
+    understood = understand(source, targets, options, declared, also_read=also_read)
     encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
     return PreparedTable(**vars(understood), encoder=encoder)
 
@@ -360,16 +378,9 @@ def _streamed(
     rows: Any,
     targets: Any,
     options: Data,
+    declared: Declared,
     progress: bool,
     left_out: Iterable[str],
-    *,
-    kinds: Mapping[str, str] | None = None,
-    exclude: Iterable[str] = (),
-    pinned: bool = False,
-    seed: int = 0,
-    wishes: CellWishes | None = None,
-    old: bool = False,
-    orders: Mapping[str, Iterable[Any]] | None = None,
 ) -> PreparedTable:
     """Return what `prepare` does for a table that is larger than memory.
 
@@ -389,14 +400,15 @@ def _streamed(
             "give fewer rows, or leave sample_weight out."
         )
     names = list(dict.fromkeys([*rows.kinds, *(n for n in left_out if not is_pattern(n))]))
-    targets = data.named_targets(targets, names, kinds)
-    unread = column_choice.unread(options, names, data.target_columns_of(targets), exclude, pinned)
-    roles = dict.fromkeys(unread, "ignore") | dict(
-        column_choice.roles(options, names, exclude, pinned)
-    )
-    rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=wishes)
+    targets = data.named_targets(targets, names, declared.kinds)
+    chosen = (declared.exclude, declared.pinned)
+    unread = column_choice.unread(options, names, data.target_columns_of(targets), *chosen)
+    roles = dict.fromkeys(unread, "ignore") | dict(column_choice.roles(options, names, *chosen))
+    rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=declared.wishes)
     with row_progress.showing("reading", rows.rows, progress) as rows_done:
-        fields = streamed_table.prepare(rows, targets, options, roles, seed, rows_done, orders)
+        fields = streamed_table.prepare(
+            rows, targets, options, roles, declared.seed, rows_done, declared.orders
+        )
     return PreparedTable(**fields, ids=column_choice.ids(options, names))
 
 
@@ -404,14 +416,8 @@ def understand(
     source: Any,
     targets: Any,
     options: Data,
+    declared: Declared = NOTHING,
     *,
-    kinds: Mapping[str, str] | None = None,
-    exclude: Iterable[str] = (),
-    pinned: bool = False,
-    seed: int = 0,
-    wishes: CellWishes | None = None,
-    old: bool = False,
-    orders: Mapping[str, Iterable[Any]] | None = None,
     also_read: Collection[str] = (),
 ) -> UnderstoodTable:
     """Read a table, infer what its columns mean, and divide its rows.
@@ -421,11 +427,7 @@ def understand(
         targets: whatever `polycera.data.named_targets` takes; None for no target: all columns are
             inputs.
         options: encoding, roles that are declared, the rows and the parts.
-        kinds, exclude, pinned: as for `prepare`.
-        seed: of the split.
-        wishes: what the user says of cells that have two readings.
-        old: read cells as runs of 0.1.0 did.
-        orders: ordinal target -> its levels, from the lowest to the highest.
+        declared: what else is declared.
         also_read: columns to read even where nothing is learned from them.
 
     Raises:
@@ -433,17 +435,19 @@ def understand(
     """
     if isinstance(targets, Iterator):
         targets = list(targets)  # it could be read only once
-    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
+    chosen = (declared.exclude, declared.pinned)
 
     def leave_out(names: list[str]) -> Mapping[str, Unread]:
         """Return the columns that are not read."""
         wanted = () if targets is None else data.named_targets(targets, names)
         target_columns = data.target_columns_of(wanted)
         needed = {*target_columns, *also_read}
-        return column_choice.unread(options, names, needed, exclude, pinned)
+        return column_choice.unread(options, names, needed, *chosen)
 
-    table = read_cells(source, options, leave_out=leave_out, wishes=wishes, old=old)
-    for name in (options.cells or {}) if wishes is not None else ():
+    table = read_cells(
+        source, options, leave_out=leave_out, wishes=declared.wishes, old=declared.old
+    )
+    for name in (options.cells or {}) if declared.wishes is not None else ():
         table[name]  # raises UnknownName
     _check_time(table, options)
     said: list[str] = []
@@ -459,13 +463,13 @@ def understand(
     reasons: dict[str, str] = {}
     labels: dict[TaskName, Array] = {}
     if targets is not None:
-        targets = data.named_targets(targets, table.source_names, kinds)
+        targets = data.named_targets(targets, table.source_names, declared.kinds)
         table, targets, sentences = data.with_tag_targets(table, targets, options.tags)
         said += sentences
         table = table.labelled(data.target_columns_of(targets))
-        tasks, reasons = data.tasks_for(table, targets, labels, orders)
+        tasks, reasons = data.tasks_for(table, targets, labels, declared.orders)
     target_columns = [column for task in tasks for column in data.columns_of(task.name, task)]
-    roles = column_choice.roles(options, table.source_names, exclude, pinned)
+    roles = column_choice.roles(options, table.source_names, *chosen)
     schema = data.infer(table, target_columns, roles)
     sample_weights = row_weights.read(table, tasks, options.sample_weight)
     # Computed on the whole table, because the warnings name its row numbers.
@@ -477,7 +481,7 @@ def understand(
     # Rows of two groups, or of two moments, are no copies of each other, however equal the rest.
     compared = dict.fromkeys([*used_columns, options.parts.groups, options.parts.time])
     copies = data.copies(table, [name for name in compared if name is not None])
-    parts = _divide(table, tasks, options.parts, seed, copies)
+    parts = _divide(table, tasks, options.parts, declared.seed, copies)
     # Numbers now, because outliers are found among them below.
     labels |= {
         task.name: task.encode(np.asarray(data.labels(table, task)))
@@ -605,11 +609,9 @@ def prepared_again(
         table,
         tasks_from(spec.tasks),
         spec.data,
+        Declared(pinned=True, seed=spec.seed, old=spec.data.cells is None),
         progress,
         also_read,
-        pinned=True,
-        seed=spec.seed,
-        old=spec.data.cells is None,
     )
     # Before the labels are encoded: classes that the run does not know are no fault of a table, if
     # it is another table.

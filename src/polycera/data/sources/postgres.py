@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from polycera.data.sources import connections
+from polycera.data.sources import connections, staged
 from polycera.data.sources.rows import TEXT, SourceRows, kept
 from polycera.errors import InputError, MissingExtra, shorten
-from polycera.storage import temporary
 
 if TYPE_CHECKING:
     import psycopg
@@ -59,25 +58,14 @@ def read(address: str, *, sql: str | None = None, exclude: Collection[str] = ())
         query = sql.strip().rstrip(";") if sql is not None else f"TABLE {_table(table or '')}"
         types = _types(database, query)
         wanted = kept(types, exclude, label)
-        given = connections.sql_names(wanted)
-        connection = connections.connect()
-        with (
-            temporary.file(_copied(database, query, wanted), ".csv") as path,
-            connections.one_sentence(f"{label} cannot be read"),
-        ):
-            connection.execute(_load(types, given), [str(path)])
-    rows = SourceRows(
-        connection,
-        '"rows"',
-        {name: types[name] for name in wanted},
-        label,
-        written=False,
-        left_out=tuple(name for name in types if name in set(exclude)),
-        names=given,
-    )
-    if not rows.execute(f"select 1 from {rows.relation} limit 1").fetchone():
-        raise InputError(f"{label} gives 0 rows; at least one row is expected.")
-    return rows
+        return staged.from_csv(
+            connections.connect(),
+            _copied(database, query, wanted),
+            {name: types[name] for name in wanted},
+            label,
+            left_out=[name for name in types if name in set(exclude)],
+            marks_text=True,
+        )
 
 
 def is_address(source: object) -> TypeGuard[str]:
@@ -164,30 +152,3 @@ def _copied(database: psycopg.Connection[Any], query: str, wanted: list[str]) ->
     command = f"COPY (SELECT {columns} FROM ({query}) AS asked) TO STDOUT (FORMAT csv)"
     with database.cursor() as cursor, cursor.copy(command) as copy:
         yield from copy
-
-
-def _load(types: dict[str, str], given: dict[str, str]) -> str:
-    """Return the SQL that turns the CSV file into the table `rows`."""
-    # Lists and bytes come as text. They are only marked as what they are: nobody learns from them.
-    read_as = {
-        name: types[name] if types[name] not in ("BLOB", f"{TEXT}[]") else TEXT for name in given
-    }
-    columns = ", ".join(
-        f"{connections.text(given[name])}: {connections.text(kind)}"
-        for name, kind in read_as.items()
-    )
-    chosen = []
-    for name, sql_name in given.items():
-        quoted = connections.quoted(sql_name)
-        if types[name] == "BLOB":
-            chosen.append(f"encode({quoted}) as {quoted}")
-        elif types[name] == f"{TEXT}[]":
-            chosen.append(f"list_value({quoted}) as {quoted}")
-        else:
-            chosen.append(quoted)
-    # A missing value is an empty cell without quotation marks, an empty text has them.
-    return (
-        f'create table "rows" as select {", ".join(chosen)} from read_csv($1, '
-        f"columns = {{{columns}}}, header = false, auto_detect = false, delim = ',', "
-        "quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false)"
-    )

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from polycera.data.sources import connections, described
-from polycera.data.sources.rows import SourceRows
+from polycera.data.sources.rows import TEXT, SourceRows
 from polycera.storage import temporary
 
 if TYPE_CHECKING:
@@ -46,20 +46,35 @@ def rows(
 
 def from_csv(
     connection: duckdb.DuckDBPyConnection,
-    chunks: Iterable[bytes],
+    chunks: Iterable[bytes | bytearray | memoryview],
     types: Mapping[str, str],
     label: str,
     *,
     written: bool = False,
     said: Collection[str] = (),
+    left_out: Collection[str] = (),
+    marks_text: bool = False,
 ) -> SourceRows:
-    """Return a table of rows that come as CSV in UTF-8, without a header; as `rows`."""
-    given = list(types.values())
-    columns = ", ".join(f"'c{place}': {connections.text(kind)}" for place, kind in enumerate(given))
+    """Return a table of rows that come as CSV in UTF-8, without a header.
+
+    Args:
+        connection, types, label, written, said: as for `rows`.
+        chunks: the CSV.
+        left_out: columns of the source that are not among the rows.
+        marks_text: whether an empty text is in quotation marks, and an empty cell without them is
+            missing, as PostgreSQL writes; otherwise both are missing.
+    """
     names = connections.sql_names(list(types))
-    chosen = ", ".join(
-        f"c{place} as {connections.quoted(names[name])}" for place, name in enumerate(types)
-    )
+    declared, selected = [], []
+    for place, (name, kind) in enumerate(types.items()):
+        cell = f"c{place}"
+        # Lists and bytes are marked as what they are, so that nobody learns from them.
+        is_list, is_bytes = kind.endswith("[]"), marks_text and kind == "BLOB"
+        declared.append(f"'{cell}': {connections.text(TEXT if is_list or is_bytes else kind)}")
+        value = f"list_value({cell})" if is_list else f"encode({cell})" if is_bytes else cell
+        selected.append(f"{value} as {connections.quoted(names[name])}")
+    columns, chosen = ", ".join(declared), ", ".join(selected)
+    empty = ", nullstr = '', allow_quoted_nulls = false" if marks_text else ""
     with (
         temporary.file(chunks, ".csv") as path,
         connections.one_sentence(f"{label} cannot be read"),
@@ -67,7 +82,7 @@ def from_csv(
         connection.execute(
             f'create or replace table "rows" as select {chosen} from read_csv('
             f"{connections.text(str(path))}, auto_detect = false, header = false, delim = ',', "
-            f"""quote = '"', escape = '"', columns = {{{columns}}})"""
+            f"""quote = '"', escape = '"', columns = {{{columns}}}{empty})"""
         )
     found = SourceRows(
         connection,
@@ -76,6 +91,7 @@ def from_csv(
         label,
         written,
         said=tuple(said),
+        left_out=tuple(left_out),
         names=names,
     )
     described.check_rows(found)
