@@ -95,5 +95,9 @@ def bars(
     said = f"{title} ({x_title}): {plural(len(records), what)}. {some}"
     said += f" and {len(records) - 5} more." if len(records) > 5 else "."
     return chart_parts.finish(
-        chart, title=title, description=said, notes=notes, height=alt.Step(22)
+        chart,
+        title=title,
+        description=said,
+        notes=notes,
+        height=chart_parts.height_of(len(records), 22, crowded),
     )

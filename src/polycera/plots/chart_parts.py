@@ -29,7 +29,7 @@ def finish(
     heading = alt.TitleParams(lines_of(title), subtitle=below) if below else lines_of(title)
     found = chart.properties(
         title=heading, description=" ".join(description.split()), width="container", height=height
-    )
+    ).properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     found.config = theme.config("light", paper=True)
     return found
 
@@ -37,14 +37,26 @@ def finish(
 def sentence_only(title: str, words: str) -> theme.Chart:
     """Return a chart without data: a sentence says why there is nothing to see."""
     alt = theme.altair()
-    text = alt.Chart(rows([{"words": line, "line": i} for i, line in enumerate(lines_of(words))]))
+    lines = lines_of(words)
+    text = alt.Chart(rows([{"words": line, "line": i} for i, line in enumerate(lines)]))
     text = text.mark_text(style="words", align="left", aria=False).encode(
         x=alt.value(0),
         y=alt.Y("line:O", axis=None),
         text="words:N",
         tooltip=[alt.Tooltip("words:N", title="why")],
     )
-    return finish(text, title=title, description=f"{title}: {words}", height=alt.Step(18))
+    return finish(
+        text, title=title, description=f"{title}: {words}", height=height_of(len(lines), 18)
+    )
+
+
+def height_of(count: int, step: int, crowded: bool = False) -> Any:
+    """Return the height of a chart with a row for each name.
+
+    Where a search box leaves fewer rows the chart shrinks with them, for which Vega-Lite writes a
+    warning into the console of a page.
+    """
+    return theme.altair().Step(step) if crowded else count * step
 
 
 def rows(records: Sequence[Record]) -> Any:
@@ -109,9 +121,9 @@ def rule_across(name: str, value: float | None, label: str, *, late: bool = Fals
     if value is None:
         return []
     alt = theme.altair()
-    place = alt.X(datum=alt.expr(name), type="quantitative")
-    base = alt.Chart(rows([{name: value}]))
-    tip = tips(**{name: label})
+    place = alt.X("x:Q")
+    base = alt.Chart(rows([{name: value}])).transform_calculate(x=name)
+    tip = tips(x=label)
     rule = base.mark_rule(style="guide", strokeWidth=1.5, aria=False).encode(x=place, tooltip=tip)
     words = base.mark_text(
         style="quiet", dy=-7, aria=False, align="right" if late else "left"

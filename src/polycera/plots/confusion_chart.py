@@ -74,7 +74,11 @@ def confusion(
             "predicted:N",
             sort=alt.EncodingSortField("predicted_order", op="min"),
             title="predicted class",
-            axis=alt.Axis(labelAngle=0 if small and _short(names) else -40, labelLimit=90),
+            axis=alt.Axis(
+                labelAngle=0 if small and _short(names) else -40,
+                labelLimit=90,
+                labelOverlap=len(chosen) > 12,
+            ),
         ),
         y=alt.Y("true:N", sort=alt.EncodingSortField("true_order", op="min"), title="true class"),
         tooltip=[
@@ -85,7 +89,7 @@ def confusion(
     share = alt.Color(
         "share:Q",
         title="share of the true class",
-        scale=alt.Scale(domain=[0, 1], range="ramp"),
+        scale=alt.Scale(domain=[0, 1], range="ramp", interpolate="rgb"),
         legend=alt.Legend(format=".0%"),
     )
     layers = [cell.mark_rect(aria=False).encode(color=share)]
@@ -106,7 +110,7 @@ def confusion(
         alt.layer(*layers),
         title=title,
         description=said,
-        height=alt.Step(40 if small else 24),
+        height=chart_parts.height_of(len(chosen), 40 if small else 24),
         notes=notes if len(names) > MOST else (),
     )
 

@@ -113,7 +113,7 @@ def skills(
         title=title,
         description=_description(title, found, baseline),
         notes=notes,
-        height=alt.Step(24 if len(shown) <= 12 else 18),
+        height=chart_parts.height_of(len(found), 24 if len(found) <= 12 else 18, crowded),
     )
 
 

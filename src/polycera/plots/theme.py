@@ -153,7 +153,7 @@ def config(theme: str = "light", *, paper: bool = False) -> dict[str, Any]:
             "guide": {**line, "strokeDash": [4, 3]},
             "stem": {**line, "opacity": 0.5},
             "zero": {"stroke": colours["axis"], "color": colours["axis"]},
-            "ring": {"stroke": ink, "fill": None, "filled": False, "strokeWidth": 2},
+            "ring": {"color": ink, "filled": False, "strokeWidth": 2},
             "box": {"color": colours["soft"], "stroke": colours["axis"]},
             "quiet": {"color": quiet, "fontSize": 11},
             "name": {"color": ink, "fontWeight": "bold", "fontSize": 12},
