@@ -11,6 +11,7 @@ from polycera.errors import InputError, shorten
 from polycera.plots import chart_parts, theme
 from polycera.plots.plain_values import (
     MOST_POINTS,
+    Record,
     as_lists,
     number,
     numbers,
@@ -125,7 +126,7 @@ def _kinds(given: Given) -> Any:
 
 def _scatter(given: Given, names: Sequence[str], chosen: float | None) -> tuple[Any, list[str]]:
     alt = theme.altair()
-    records = [
+    records: list[Record] = [
         {
             "epoch": epoch.number,
             "kind": epoch.kind,

@@ -7,7 +7,7 @@ from typing import Any
 
 from polycera.errors import InputError, shorten
 from polycera.plots import chart_parts, theme
-from polycera.plots.plain_values import CROWD, LEGEND, number, plural, say
+from polycera.plots.plain_values import CROWD, LEGEND, Record, number, plural, say
 
 
 def sweep(
@@ -40,7 +40,7 @@ def sweep(
         'Skills by setting: 1 task under 2 settings. churn: highest with 2 : 1, 0.7.'
     """
     alt = theme.altair()
-    found = []
+    found: list[Record] = []
     for given in records:
         if given.get("setting") is None or given.get("task") is None:
             raise InputError("A record of a sweep needs `setting`, `task` and `value`.")
