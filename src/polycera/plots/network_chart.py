@@ -16,7 +16,7 @@ WIDE = 0.44
 
 
 @dataclass
-class SharedRegion:
+class LayerGroup:
     """Layers that lie together and serve the same tasks; or such layers of several tasks alike.
 
     Attributes:
@@ -138,14 +138,14 @@ def network(
     )
 
 
-def _regions(layers: Sequence[Mapping[str, Any]], tasks: int) -> list[SharedRegion]:
+def _regions(layers: Sequence[Mapping[str, Any]], tasks: int) -> list[LayerGroup]:
     """Return connected layers of the same tasks as one region each.
 
     A layer's tasks are among those of its inputs, so a path that has left a region cannot come
     back to it, and the regions have an order too.
     """
     owner: dict[str, int] = {}
-    regions: list[SharedRegion] = []
+    regions: list[LayerGroup] = []
     for layer in layers:
         serves = tuple(sorted({int(task) for task in layer["tasks"]}))
         if serves and not 0 <= serves[0] <= serves[-1] < tasks:
@@ -162,7 +162,7 @@ def _regions(layers: Sequence[Mapping[str, Any]], tasks: int) -> list[SharedRegi
         before = {owner[name] for name in layer["inputs"]}
         same = sorted(place for place in before if regions[place].tasks == serves)
         if not same:
-            regions.append(SharedRegion(serves))
+            regions.append(LayerGroup(serves))
             same = [len(regions) - 1]
         place = same[0]
         for other in same[1:]:
@@ -176,14 +176,14 @@ def _regions(layers: Sequence[Mapping[str, Any]], tasks: int) -> list[SharedRegi
     return _packed(regions)
 
 
-def _merge(regions: list[SharedRegion], owner: dict[str, int], place: int, other: int) -> None:
+def _merge(regions: list[LayerGroup], owner: dict[str, int], place: int, other: int) -> None:
     """Move all of one region into another, and leave it empty."""
     one, two = regions[place], regions[other]
     one.layers += two.layers
     one.kinds = list(dict.fromkeys([*one.kinds, *two.kinds]))
     one.parameters += two.parameters
     one.inputs = (one.inputs | two.inputs) - {place, other}
-    regions[other] = SharedRegion(two.tasks)
+    regions[other] = LayerGroup(two.tasks)
     owner |= {name: place for name, held in owner.items() if held == other}
     for region in regions:
         if other in region.inputs:
@@ -191,7 +191,7 @@ def _merge(regions: list[SharedRegion], owner: dict[str, int], place: int, other
     one.inputs.discard(place)
 
 
-def _packed(regions: list[SharedRegion]) -> list[SharedRegion]:
+def _packed(regions: list[LayerGroup]) -> list[LayerGroup]:
     """Return the regions that have layers, with their inputs renumbered."""
     kept = [i for i, region in enumerate(regions) if region.layers]
     new = {old: place for place, old in enumerate(kept)}
@@ -200,7 +200,7 @@ def _packed(regions: list[SharedRegion]) -> list[SharedRegion]:
     return [regions[i] for i in kept]
 
 
-def _alike(regions: list[SharedRegion]) -> list[SharedRegion]:
+def _alike(regions: list[LayerGroup]) -> list[LayerGroup]:
     """Return regions of one task with the same inputs, kinds and size as one region."""
     groups: dict[Any, list[int]] = defaultdict(list)
     feeding = {i for region in regions for i in region.inputs}
@@ -216,11 +216,11 @@ def _alike(regions: list[SharedRegion]) -> list[SharedRegion]:
             first.tasks = tuple(sorted({*first.tasks, *other.tasks}))
             first.parameters += other.parameters
             first.alike += 1
-            regions[place] = SharedRegion(())
+            regions[place] = LayerGroup(())
     return _packed(regions)
 
 
-def _place(regions: list[SharedRegion], tasks: int) -> None:
+def _place(regions: list[LayerGroup], tasks: int) -> None:
     """Give each region its column, and its height within it."""
     waiting = set(range(len(regions)))
     while waiting:
@@ -229,7 +229,7 @@ def _place(regions: list[SharedRegion], tasks: int) -> None:
             before = [regions[j].column + 1 for j in regions[i].inputs]
             regions[i].column = max(before, default=0)
         waiting -= set(ready)
-    columns: dict[int, list[SharedRegion]] = defaultdict(list)
+    columns: dict[int, list[LayerGroup]] = defaultdict(list)
     for region in regions:
         columns[region.column].append(region)
     for own in columns.values():
@@ -238,7 +238,7 @@ def _place(regions: list[SharedRegion], tasks: int) -> None:
             region.height = (place + 0.5) / len(own)
 
 
-def _box(region: SharedRegion, names: Sequence[str], palette: Mapping[str, str]) -> Record:
+def _box(region: LayerGroup, names: Sequence[str], palette: Mapping[str, str]) -> Record:
     own = [names[task] for task in region.tasks]
     one = len(own) == 1
     several = f"{len(region.layers)} layers"
