@@ -320,9 +320,9 @@ def test_an_error_in_this_process_names_the_network(
         ({"source": None}, r"No table: pass a path"),
         ({"targets": ["price", "nothing"]}, r"nothing"),
         ({"targets": ["pri*", "left"], "loss_weights": [{"prise": 1.0}]}, r"did you mean 'price'"),
-        ({"targets": ["zz*"]}, r"Unknown target.*'zz\*'"),
-        ({"kinds": {"r*": "count"}}, r"Unknown target.*'r\*'"),
-        ({"targets": ["p*", "left"], "kinds": {"l*": "cuont"}}, r"Unknown kind: 'cuont'"),
+        ({"targets": ["zz*"]}, r"Unknown column 'zz\*'"),
+        ({"kinds": {"r*": "count"}}, r"Unknown target 'r\*'"),
+        ({"targets": ["p*", "left"], "kinds": {"l*": "cuont"}}, r"Unknown kind 'cuont'"),
     ],
     ids=lambda value: str(value)[:40],
 )
