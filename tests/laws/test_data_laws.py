@@ -289,7 +289,7 @@ def test_a_copy_of_the_target_is_found_under_any_rising_or_falling_change(
     holes = np.where(random.random(60) < 0.2, np.nan, change(goal))
     table = Table({"noise": random.normal(size=60), "copy": holes, "goal": goal})
     tasks, _ = tasks_for(table, ["goal"])
-    found = leaks(table, infer(table, ["goal"]), tasks)
+    found = leaks(table, infer(table, ["goal"]), tasks).sentences
     assert (
         len(found) == 1
         and "'copy'" in found[0]
@@ -310,5 +310,5 @@ def test_categories_that_rename_the_classes_are_found(seed: int, classes: int) -
         {**{name: table[name] for name in table.names}, "other": random.permutation(goal)}
     )
     tasks, _ = tasks_for(table, ["goal"])
-    found = leaks(table, infer(table, ["goal"]), tasks)
+    found = leaks(table, infer(table, ["goal"]), tasks).sentences
     assert [f.split("'")[1] for f in found] == ["renamed", "number"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from polycera.data.column import Values, as_text, is_missing
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -99,6 +101,18 @@ def has_many(column: Floats) -> bool:
     """Return whether a column [n] has more than two values."""
     present = column[np.isfinite(column)]
     return bool(len(present) and ((present != present.min()) & (present != present.max())).any())
+
+
+def codes(column: Values) -> Codes:
+    """Return each row's value as a code from 0; -1 where missing; [n]."""
+    missing = is_missing(column)
+    values = as_text(column) if column.dtype.kind == "O" else column
+    if column.dtype.kind == "O":
+        code_of = {value: code for code, value in enumerate(dict.fromkeys(values.tolist()))}
+        found = np.fromiter(map(code_of.__getitem__, values), np.int64, len(values))
+    else:
+        found = np.unique(column, return_inverse=True)[1].reshape(-1)
+    return np.where(missing, -1, found).astype(np.int64)
 
 
 def nearly_decides(left: Codes, right: Codes) -> bool:

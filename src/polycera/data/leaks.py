@@ -1,20 +1,25 @@
-"""Find inputs that are copies of a target: a network with one looks perfect but is useless."""
+"""Find inputs that give a target away: a network with one looks perfect but is useless.
+
+Such an input is nearly a copy of the target, or predicts it nearly alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polycera.data import association
+from polycera.data import association, column_skill
 from polycera.data.coerce import as_kind
-from polycera.data.column import Values, as_text, is_missing, kind_of
+from polycera.data.column import Values, kind_of
 from polycera.data.schema import Schema
 from polycera.data.table import Table
-from polycera.data.target_columns import columns_of
-from polycera.errors import shorten
+from polycera.data.target_columns import columns_of, labels
+from polycera.data.telling import TellingColumn, sentences
+from polycera.errors import InputError, shorten
 from polycera.tasks import Task
 
 Floats = NDArray[np.float64]
@@ -30,6 +35,13 @@ _GLANCE = 500
 """Number of first rows that `_may_have` examines."""
 
 
+ALONE = 0.9
+"""Skill of a column alone from which it is named before training.
+
+Honest columns seldom come near: the other tenth would be all that is left to learn.
+"""
+
+
 @dataclass(frozen=True)
 class _Numeric:
     """Holds columns as one matrix [n, k], NaN where missing."""
@@ -38,30 +50,91 @@ class _Numeric:
     values: Floats
 
 
-def leaks(table: Table, schema: Schema, tasks: Iterable[Task]) -> list[str]:
-    """Return a sentence for each input that is nearly a copy of a target.
+@dataclass(frozen=True)
+class Leaks:
+    """Holds the inputs that may give a target away.
+
+    Attributes:
+        pairs: input and target, or label of a multilabel target.
+        sentences: which, how similar, and what to do.
+    """
+
+    pairs: frozenset[tuple[str, str]]
+    sentences: list[str]
+
+
+def leaks(
+    table: Table,
+    schema: Schema,
+    tasks: Iterable[Task],
+    train: Codes | None = None,
+    groups: Values | None = None,
+    seed: int = 0,
+) -> Leaks:
+    """Return the inputs that are nearly copies of a target, or predict it nearly alone.
 
     Numbers and booleans are compared by correlation of values and of ranks. Categories are compared
     by whether their levels and the target's values correspond one to one. Only rows that have both
-    values count.
+    values count. Then each input predicts each target alone, in folds of a sample of the training
+    rows (see `column_skill`); one that reaches a skill of `ALONE` is named.
 
     Args:
         table: the rows.
         schema: the columns' roles; columns that are left out are not compared.
         tasks: the tasks to predict.
-
-    Returns:
-        One sentence for each pair: which, how similar, and what to do.
+        train: indices of the training rows; None for all rows.
+        groups: the group of each row of the table, which is never divided between folds; or None.
+        seed: of the sample and the folds.
     """
+    tasks = list(tasks)
     targets = [column for task in tasks for column in columns_of(task.name, task)]
-    sentences = dict(_numeric_copies(table, schema, targets)) | dict(
+    copies = dict(_numeric_copies(table, schema, targets)) | dict(
         _level_copies(table, schema, targets)
     )
     # Sorted as the table's columns are, so that equal tables give equal messages.
     order = {name: index for index, name in enumerate(table.names)}
+    said = [
+        copies[pair] for pair in sorted(copies, key=lambda pair: (order[pair[1]], order[pair[0]]))
+    ]
+    rows = np.arange(table.rows) if train is None else np.asarray(train, np.int64)
+    found = [
+        telling
+        for telling in _telling(table, schema, tasks, rows, groups, seed)
+        if (telling.column, telling.target) not in copies
+    ]
+    pairs = {*copies, *((telling.column, telling.target) for telling in found)}
+    return Leaks(frozenset(pairs), [*said, *sentences(found)])
+
+
+def _telling(
+    table: Table,
+    schema: Schema,
+    tasks: Sequence[Task],
+    train: Codes,
+    groups: Values | None,
+    seed: int,
+) -> list[TellingColumn]:
+    """Return the inputs that reach a skill of `ALONE` by themselves."""
+    if not tasks or not schema.used:
+        return []
+    width = sum(task.width for task in tasks)
+    rows = column_skill.sampled(train, seed, len(schema.used), width)
+    sample = table.take(rows)
+    encoded = {}
+    for task in tasks:
+        # A class that the task does not know is refused where all labels are encoded.
+        with suppress(InputError):
+            encoded[task.name] = task.encode(np.asarray(labels(sample, task)))
+    tasks = [task for task in tasks if task.name in encoded]
+    if not tasks:
+        return []
+    goals = column_skill.goals(tasks, encoded)
+    columns = column_skill.binned(sample, schema.used, schema.names("category"))
+    fold = column_skill.folds(len(rows), None if groups is None else groups[rows], seed)
+    reached = column_skill.skills(columns, goals, fold)
     return [
-        sentences[pair]
-        for pair in sorted(sentences, key=lambda pair: (order[pair[1]], order[pair[0]]))
+        TellingColumn(columns.names[i], goals.names[j], float(reached[i, j]), len(rows))
+        for i, j in np.argwhere(reached >= ALONE).tolist()
     ]
 
 
@@ -94,7 +167,7 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copie
     """Yield pairs of columns whose values correspond one to one."""
     # A sample rules nearly all pairs out, and takes a fraction of the time in a long table.
     rows = np.linspace(0, table.rows - 1, min(table.rows, _SAMPLE)).astype(np.int64)
-    sampled = {name: _codes(table[name][rows]) for name in targets}
+    sampled = {name: association.codes(table[name][rows]) for name in targets}
     goals: dict[str, Codes] = {}
     text_targets = [name for name in targets if not _is_numeric(table[name])]
     classes = {name: len(set(table[name].tolist()) - {None}) for name in text_targets}
@@ -111,7 +184,7 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copie
         )
         if not against:
             continue
-        few = _codes(values[rows])
+        few = association.codes(values[rows])
         against = [
             name
             for name in against
@@ -120,10 +193,10 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copie
         ]
         if not against:
             continue
-        codes = _codes(values)
+        codes = association.codes(values)
         for target in against:
             if target not in goals:
-                goals[target] = _codes(table[target])
+                goals[target] = association.codes(table[target])
             how = association.one_to_one(codes, goals[target])
             if how is not None:
                 yield (column.name, target), _sentence(column.name, target, how)
@@ -136,18 +209,6 @@ def _may_have(values: Values, levels: int) -> bool:
     if len(np.unique(values[:_GLANCE])) > levels + 1:  # NaN may be one of them
         return False
     return levels == 2 or association.has_many(values)
-
-
-def _codes(column: Values) -> Codes:
-    """Return each row's value as a code from 0; -1 where missing; [n]."""
-    missing = is_missing(column)
-    values = as_text(column) if column.dtype.kind == "O" else column
-    if column.dtype.kind == "O":
-        code_of = {value: code for code, value in enumerate(dict.fromkeys(values.tolist()))}
-        codes = np.fromiter(map(code_of.__getitem__, values), np.int64, len(values))
-    else:
-        codes = np.unique(column, return_inverse=True)[1].reshape(-1)
-    return np.where(missing, -1, codes).astype(np.int64)
 
 
 def _is_numeric(column: Values) -> bool:

@@ -153,13 +153,12 @@ class Learner(BaseEstimator):
         tasks = with_metric(prepared.tasks, getattr(self, "metric", None) or {})
         tasks = row_weights.with_class_weights(self._weighted(tasks), class_weight or {})
         prepared = dataclasses.replace(prepared, tasks=prepared.resolved(tasks))
-        # An estimator has no argument to exclude a column: the hint is to leave it out of X.
         for sentence in prepared.warnings:
-            warnings.warn(
-                sentence.replace("with exclude=", "of X: ").replace(" (--exclude)", ""),
-                stacklevel=3,
-            )
-        self.learned_ = learn(prepared, spec, progress=bool(self.verbose))
+            warnings.warn(_of_estimator(sentence), stacklevel=3)
+        leaks: list[str] = []
+        self.learned_ = learn(prepared, spec, progress=bool(self.verbose), say=leaks.append)
+        for sentence in leaks:
+            warnings.warn(_of_estimator(sentence), stacklevel=3)
 
     def _spec(self, X: Table, sample_weight: Any = None, groups: str | None = None) -> Spec:
         """Return the parameters as a spec, with the columns of sample weights and groups.
@@ -235,6 +234,14 @@ class Learner(BaseEstimator):
         """Return the predictions [n, p] of each task."""
         table = self._table(X)
         return self.learned_.predict(table)
+
+
+def _of_estimator(sentence: str) -> str:
+    """Return a sentence about the table as it is to be read beside an estimator.
+
+    An estimator has no argument to exclude a column: the hint is to leave it out of X.
+    """
+    return sentence.replace("with exclude=", "of X: ").replace(" (--exclude)", "")
 
 
 def _add_weights(

@@ -275,11 +275,19 @@ class TaskQuality(msgspec.Struct):
     coverage: Coverage | None = None
 
 
-class Quality(msgspec.Struct):
-    """Holds `quality.json`: how good the predictions are on one part of the rows, task by task."""
+class Quality(msgspec.Struct, omit_defaults=True):
+    """Holds `quality.json`: how good the predictions are on one part of the rows, task by task.
+
+    Attributes:
+        part: the rows.
+        tasks: task -> its quality.
+        warnings: a sentence on each column that alone predicts a target nearly as well as the
+            network, and may give it away.
+    """
 
     part: str
     tasks: dict[str, TaskQuality]
+    warnings: list[str] = []
 
     def __repr__(self) -> str:
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,7 +217,12 @@ class FittedNetwork:
         self._model, self._weights = None, state["weights"]
 
 
-def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> FittedNetwork:
+def learn(
+    prepared: PreparedTable,
+    spec: Spec,
+    progress: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> FittedNetwork:
     """Train the network of a table and keep it in memory.
 
     There is no run folder and no checkpoint, and no gradients are recorded. Two calls with one seed
@@ -227,6 +232,8 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
         prepared: the table, from `polycera.tabular.prepare.prepare`.
         spec: network, training and seed; its tasks and its data are those of `prepared`.
         progress: whether to draw a bar.
+        say: called with a sentence on each column that alone predicts a target nearly as well as
+            the network; or None.
 
     Raises:
         InputError: for a task without a single label in the training part.
@@ -259,6 +266,9 @@ def learn(prepared: PreparedTable, spec: Spec, progress: bool = False) -> Fitted
         backend.set_random_state(random_state)
         bar.stop()
     thresholds = evaluation.by_task(result.thresholds(), result.model.layout)
+    if say is not None:
+        for sentence in result.leaks(prepared):
+            say(sentence)
     return FittedNetwork(
         spec, prepared.tasks, prepared.encoder, result.history, thresholds, result.model
     )

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from polycera import data
-from polycera.data import Encoder, Schema, Split, Table, memory, outliers, sources
+from polycera.data import (
+    Encoder,
+    Schema,
+    Split,
+    Table,
+    column_skill,
+    memory,
+    outliers,
+    sources,
+)
 from polycera.data.cells import CellFormat
 from polycera.data.name_patterns import is_pattern
 from polycera.data.reading import CellWishes
@@ -77,6 +86,7 @@ class UnderstoodTable:
         reasons: task name -> why it is of its kind.
         warnings: a sentence each, those on leaks among them.
         leaks: a sentence for each input that may give a target away.
+        leaking: these inputs, each with its target.
         copies: for each row the number of its kind, where some rows are equal in all columns that
             are used; or None.
         labels: task name -> encoded labels [rows, width]; NaN where missing, and for a class in a
@@ -94,6 +104,7 @@ class UnderstoodTable:
     reasons: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
+    leaking: frozenset[tuple[str, str]] = frozenset()
     copies: Any = None
     labels: dict[TaskName, Array] = field(default_factory=dict)
     sample_weights: dict[TaskName, Array] | None = None
@@ -488,7 +499,14 @@ def understand(
         for task in tasks
         if task.name not in labels and not isinstance(task, ClassTask)
     }
-    leaks = data.leaks(table, schema, tasks)
+    leaks = data.leaks(
+        table,
+        schema,
+        tasks,
+        parts.train,
+        column_skill.together(table, options.parts.groups, options.parts.time, copies),
+        seed,
+    )
     warnings = [
         *table.reading.said,
         *(
@@ -497,7 +515,7 @@ def understand(
             if "Warning: no order" in reason
         ),
         *schema.notices,
-        *leaks,
+        *leaks.sentences,
         *outlier_warnings,
         *_outlying_labels(labels, tasks),
     ]
@@ -510,7 +528,8 @@ def understand(
         parts=parts,
         reasons=reasons,
         warnings=warnings,
-        leaks=leaks,
+        leaks=leaks.sentences,
+        leaking=leaks.pairs,
         copies=copies,
         labels=labels,
         sample_weights=sample_weights,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polycera import data
-from polycera.data import Encoder, Schema, Split, Table, memory
+from polycera.data import Encoder, Schema, Split, Table, column_skill, memory
 from polycera.data.column import Kind
 from polycera.data.streaming import row_parts, schema_of_survey
 from polycera.data.streaming.parquet_rows import ParquetRows
@@ -167,11 +167,13 @@ def prepare(
     labels = {task.name: task.encode(np.asarray(data.labels(held, task))) for task in tasks}
     numeric = [task.name for task in tasks if task.kind in ("regression", "quantile", "count")]
     read = Schema(tuple(column for column in schema.columns if column.name in held))
-    leaks = data.leaks(held, read, tasks)
+    divided_rows = Split(*(np.flatnonzero(found.codes == code) for code in range(3)))
+    together = column_skill.together(held, parts.groups, parts.time)
+    leaks = data.leaks(held, read, tasks, divided_rows.train, together, seed)
     warnings = [
         *rows.reading.said,
         *schema.notices,
-        *leaks,
+        *leaks.sentences,
         *schema_of_survey.outlying(found, schema.names("number")),
         *schema_of_survey.outlying(found, numeric, "Target"),
     ]
@@ -180,10 +182,11 @@ def prepare(
         tasks=tasks,
         schema=schema,
         encoder=encoder,
-        parts=Split(*(np.flatnonzero(found.codes == code) for code in range(3))),
+        parts=divided_rows,
         reasons=reasons,
         warnings=warnings,
-        leaks=leaks,
+        leaks=leaks.sentences,
+        leaking=leaks.pairs,
         labels=labels,
         stream=stream,
     )

@@ -22,6 +22,7 @@ from polycera.tabular import post_fit, recipe
 from polycera.tabular.fit_data import FitData
 from polycera.tabular.prepare import PreparedTable
 from polycera.tabular.step_plan import EPOCH_ROWS, StepPlan
+from polycera.tabular.telling_columns import telling_columns
 from polycera.typing import Array, TaskName
 
 Observers = Callable[[Model, FitData, StepPlan], Sequence[Any]]
@@ -60,6 +61,10 @@ class FitResult:
         if self.out_of_fold_raw is None:
             return None
         return scores.predictions(self.model.layout, self.out_of_fold_raw, self.model.units)
+
+    def leaks(self, prepared: PreparedTable) -> list[str]:
+        """Return a sentence on each column that alone predicts nearly as well as the network."""
+        return telling_columns(prepared, self.fit_data, self.out_of_fold, self.spec.seed)
 
     def thresholds(self, say: Any = None) -> Thresholds | None:
         """Return decision thresholds fitted to the out-of-fold predictions; see `post_fit`."""

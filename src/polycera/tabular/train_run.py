@@ -24,6 +24,7 @@ from polycera.model.predicting import raw_outputs
 from polycera.runs import folder, kept_epochs, manifest, results, timing
 from polycera.runs.checkpoints import Checkpoints
 from polycera.runs.mirror import Mirror
+from polycera.runs.results import Quality
 from polycera.storage import arrays, atomic, lock, table_files
 from polycera.tabular import post_fit, prediction_columns, recipe
 from polycera.tabular.fit_data import FitData
@@ -89,7 +90,7 @@ def train_run(
                 except PolyceraError:
                     checkpoint.clear()  # resuming from these checkpoints would fail here again
                     raise
-                _write(run, prepared, result, perf_counter() - started, bar, say)
+                quality = _write(run, prepared, result, perf_counter() - started, bar, say)
             checkpoint.clear()
     except InUse:
         raise
@@ -113,6 +114,8 @@ def train_run(
     atomic.remove(checkpoint_folder)
     if mirror is not None:
         mirror.send()
+    for sentence in quality.warnings:
+        say(sentence) if say is not None else warnings.warn(sentence, stacklevel=4)
     finished = Run(run.path)
     finished.model = result.model
     return finished
@@ -164,8 +167,8 @@ def _gradients(model: Model, train: Any, rows: int, seed: int) -> Gradients | Gr
 
 def _write(
     run: Run, prepared: PreparedTable, result: FitResult, seconds: float, bar: Progress, say: Any
-) -> None:
-    """Write everything that is known after the last step.
+) -> Quality:
+    """Write everything that is known after the last step, and return the quality.
 
     The manifest comes last; with it the run has ended.
 
@@ -183,6 +186,7 @@ def _write(
     quality = post_fit.measured(
         model, reported.part, reported.encoded, reported.predicted, reported.at, result.spec
     )
+    quality.warnings = result.leaks(prepared)
     bar.phase(PHASES[2])
     result_files = {
         results.THRESHOLDS: thresholds,
@@ -227,6 +231,7 @@ def _write(
     written += [f"{folder.EPOCHS}/{file.name}" for file in kept_epochs.files(place / folder.EPOCHS)]
     timing.rewrite(place, run.timing, seconds=round(seconds, 2))
     manifest.add(place, [*written, folder.MODEL])
+    return quality
 
 
 class ReportedRows(NamedTuple):

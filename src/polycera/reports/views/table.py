@@ -15,11 +15,11 @@ SHOWN = 40
 
 def view(sheet: Sheet) -> View | None:
     """Warnings first."""
-    schema = sheet.seen.schema
+    schema, quality = sheet.seen.schema, sheet.seen.quality
     if schema is None:
         return None
     parts = (
-        _warnings(schema["warnings"]),
+        _warnings([*schema["warnings"], *(quality.warnings if quality else [])]),
         _rows(sheet),
         _targets(sheet),
         _columns(schema["columns"]),
