@@ -17,10 +17,12 @@ class Remark:
     Attributes:
         text: the sentence.
         ambiguous_dates: whether the column holds dates that have two readings.
+        nearly: whether few cells keep the column from being one of numbers or dates.
     """
 
     text: str
     ambiguous_dates: bool = False
+    nearly: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from polycera.data import (
     memory,
     outliers,
     sources,
+    suspicious_cells,
 )
 from polycera.data.cells import CellFormat
 from polycera.data.name_patterns import is_pattern
@@ -505,7 +506,7 @@ def understand(
         tasks,
         parts.train,
         column_skill.together(table, options.parts.groups, options.parts.time, copies),
-        seed,
+        declared.seed,
     )
     warnings = [
         *table.reading.said,
@@ -514,7 +515,13 @@ def understand(
             for name, reason in reasons.items()
             if "Warning: no order" in reason
         ),
+        *(
+            f"Target {shorten(name)!r} is text. {table.reading.remarks[name].text}"
+            for name in target_columns
+            if name in table.reading.remarks and table.reading.remarks[name].nearly
+        ),
         *schema.notices,
+        *suspicious_cells.sentences(table, [*schema.names("number"), *target_columns]),
         *leaks.sentences,
         *outlier_warnings,
         *_outlying_labels(labels, tasks),

@@ -27,7 +27,7 @@ _KNOWN = (
 )
 PATTERN = (
     r"^([<>≤≥]=?)?\s*(\()?\s*([+\-])?\s*"
-    rf"({_CURRENCY})?\s*([+\-])?\s*"
+    rf"({_CURRENCY})?\s*([+\-(])?\s*"
     r"(\d(?:[\d., ']*\d)?[.,]?|[.,]\d+)([eE][+\-]?\d{1,3})?"
     rf"(%|{_CURRENCY}|{_KNOWN}|\s+(?:%|[^\s\d()<>=+\-.,;:/'][^\s()<>]{{0,11}}))?"
     r"\s*(-)?\s*(\))?$"
@@ -187,14 +187,16 @@ def number_sql(cell: str, decimal: str = ".", thousands: str = "", unit: str = "
     core = core if decimal == "." else f"replace({core}, {literal(decimal)}, '.')"
     share = "/ 100" if unit == "%" else ""
     minus = (
-        "((p.open <> '')::int + (p.sign = '-')::int + (p.sign2 = '-')::int + (p.minus <> '')::int)"
+        "((p.open <> '')::int + (p.sign = '-')::int + (p.sign2 in ('-', '('))::int "
+        "+ (p.minus <> '')::int)"
     )
+    closed = "(p.open <> '' or p.sign2 = '(') = (p.close <> '')"
     found = "coalesce(nullif(trim(p.after), ''), trim(p.before))"
     right = f"{found} in {literals(('', unit))}"
     if unit == "%":
         right = f"({found} = '%' or ({found} = '' and not regexp_matches(p.core, '[1-9]')))"
     value = (
-        f"case when p.core <> '' and (p.open <> '') = (p.close <> '') and {minus} <= 1 "
+        f"case when p.core <> '' and {closed} and {minus} <= 1 "
         f"and (trim(p.after) = '' or p.before = '') and {right} "
         f"and {fits_sql('p.core', decimal, thousands)} "
         f"then try_cast({core} || p.exponent as double) {share} * (1 - 2 * {minus}) end"

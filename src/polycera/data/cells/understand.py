@@ -298,7 +298,7 @@ class _Looker:
             f"bool_and({written.fits_sql('p.core', decimal, thousands)})"
             for decimal, thousands in STYLES
         )
-        limit, behind = "p.limit <> ''", "p.open <> '' or p.minus <> ''"
+        limit, behind = "p.limit <> ''", "p.open <> '' or p.sign2 = '(' or p.minus <> ''"
         odd, limits, negative, separated, *fitting = self._one(
             f"select count_if(p.core = ''), sum(n) filter ({limit}), "
             f"sum(n) filter ({behind}), "
@@ -513,6 +513,7 @@ class _Looker:
             column.name,
             f"It would be {kind} except for {count} cell{'s' * (count != 1)}, the first "
             f"{shorten(repr(cell), 40)} in row {row}: clean the column to have it as {one}.",
+            nearly=True,
         )
 
     # -- what the columns say together ---------------------------------------------------------
@@ -664,8 +665,8 @@ class _Looker:
         subject = "Column" if len(names) == 1 else "Columns"
         self.reading.said.append(f"{subject} {listing(names, 5)}: {sentence}.")
 
-    def _remark(self, name: str, sentence: str) -> None:
-        self.reading.remarks.setdefault(name, Remark(sentence))
+    def _remark(self, name: str, sentence: str, nearly: bool = False) -> None:
+        self.reading.remarks.setdefault(name, Remark(sentence, nearly=nearly))
 
 
 def style_of(name: str, example: str) -> tuple[str, str]:

@@ -12,6 +12,9 @@ MISSING = (
 IN_NUMBERS = (
     *("none", "NONE", "nil", "NIL", "Nil", "na", "Na", "NAN", "N.A.", "n.a.", "n.d.", "#NULL!"),
     *("#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "missing", "unknown"),
+    # As spreadsheets write them in German, Spanish and French; money that is not there.
+    *("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "#N/D", "#¡DIV/0!", "#¡VALOR!", "#VALEUR!"),
+    *("N.D.", "N/D", "n/d", "k.A.", "k. A.", "$-", "$ -", "€-", "€ -", "-€", "- €", "£-", "£ -"),
 )
 """Words for missing in columns of numbers and dates alone: in a column of text they are labels."""
 OLD = ("NA", "N/A", "NaN", "nan", "null", "None", "?")
