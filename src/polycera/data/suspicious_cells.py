@@ -19,7 +19,7 @@ TWICE = 2
 """Fewest cells of a stand-in."""
 FEWEST = 10
 """Fewest other cells, and fewest rows above a total."""
-CLOSE = 1e-4
+CLOSE = 1e-3
 """Relative difference up to which a cell is the sum of those above: they may be rounded."""
 TOTALS = (
     *("total", "totals", "grand total", "sum", "all", "overall", "subtotal"),
