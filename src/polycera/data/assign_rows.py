@@ -19,7 +19,9 @@ def by_strata(
     taken for test, then for validation.
     """
     order = random.permutation(len(codes))
-    order = order[np.argsort(codes[order], kind="stable")]
+    # NumPy sorts numbers of 16 bits by their digits, in a fraction of the time.
+    small = codes.astype(np.uint16) if codes.max(initial=0) < 2**16 else codes
+    order = order[np.argsort(small[order], kind="stable")]
     parts = np.full(len(codes), -1)
     left = list(quota)
     _seat_rare(codes[order], parts, left)
@@ -27,17 +29,20 @@ def by_strata(
         unassigned = np.flatnonzero(parts < 0)
         parts[unassigned[_every(len(unassigned), left[part], random)]] = part
     parts[parts < 0] = 0
-    return parts[np.argsort(order)]
+    by_row = np.empty_like(parts)
+    by_row[order] = parts
+    return by_row
 
 
 def _seat_rare(codes: Indices, parts: NDArray[np.int64], left: list[int]) -> None:
     """Assign one row to each part for classes so rare that the even draw could miss a part.
 
-    Classes of fewer rows than parts stay in training.
+    Classes of fewer rows than parts stay in training. The codes, from 0 on, are in order.
     """
     shares = [count / len(codes) for count in left if count]
     used = [part for part in range(3) if left[part]]
-    first, counts = np.unique(codes, return_index=True, return_counts=True)[1:]
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    counts = np.diff(first, append=len(codes))
     rare = counts * min(shares) < 1
     needed = {part: int((rare & (counts >= len(used))).sum()) for part in used[1:]}
     if rare.all() or any(needed[part] > left[part] for part in needed) or rare.sum() > left[0]:

@@ -71,6 +71,13 @@ def is_missing(column: Values) -> NDArray[np.bool_]:
     return np.equal(column, np.array(None)).astype(bool)
 
 
+def all_missing(column: Values) -> bool:
+    """Return whether a canonical column [n] has no value at all."""
+    if column.dtype.kind == "O":
+        return all(value is None for value in column)  # ends at the first value
+    return bool(is_missing(column).all())
+
+
 def is_whole(numbers: NDArray[np.float64]) -> bool:
     """Return whether every present number [n] is an integer.
 
@@ -131,7 +138,8 @@ def _one_dimensional(values: Any, name: str) -> Values:
             f"Column {shorten(name)!r} has shape {array.shape}; shape (rows,), one value a row, "
             "is expected."
         )
-    if isinstance(array, np.ma.MaskedArray):
+    # An ordinary array is told first: `np.ma` is imported when it is named.
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):
         return parse_objects.array([None if value is np.ma.masked else value for value in array])
     return array
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from polycera.data.cells.scales import known_order
-from polycera.data.column import Values, canonical, distinct, is_missing, is_whole, kind_of
+from polycera.data.column import Values, all_missing, canonical, distinct, is_whole, kind_of
 from polycera.errors import InputError, listing, shorten
 from polycera.tasks import Binary, Multiclass, Regression, Task
 
@@ -46,7 +46,11 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
         (Binary('churn'), "two values; 'Yes' is the positive one.")
     """
     column = canonical(values, name)
-    levels = levels_of(name, column)
+    return task_of_levels(name, column, levels_of(name, column))
+
+
+def task_of_levels(name: str, column: Values, levels: list[Any]) -> tuple[Task, str]:
+    """Return what `infer_task` does for a canonical column [n] with its different labels."""
     if len(levels) == 1:
         return _of_one(name, column, levels[0])
     if len(levels) == 2:
@@ -75,13 +79,18 @@ def infer_task(name: str, values: Any) -> tuple[Task, str]:
     return Regression(name), f"{reason}."
 
 
-def levels_of(name: str, column: Values) -> list[Any]:
+def levels_of(name: str, column: Values, known: list[Any] | None = None) -> list[Any]:
     """Return the different labels of a column [n], sorted.
+
+    Args:
+        name: of the task, for errors.
+        column: canonical, [n].
+        known: its different values, sorted, where somebody has them already.
 
     Raises:
         InputError: where there is no label, or the labels cannot be predicted (dates, infinity).
     """
-    if is_missing(column).all():
+    if all_missing(column):
         raise InputError(
             f"The task {shorten(name)!r} has no label at all: all {len(column)} rows are missing."
         )
@@ -95,7 +104,7 @@ def levels_of(name: str, column: Values) -> list[Any]:
             f"The task {shorten(name)!r} has an infinite label "
             f"in row {int(np.isinf(column).argmax())}."
         )
-    return distinct(column)
+    return distinct(column) if known is None else known
 
 
 def two(name: str, levels: list[Any]) -> list[Any]:

@@ -144,19 +144,17 @@ Copies = Iterator[tuple[tuple[str, str], str]]
 
 def _numeric_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copies:
     """Yield pairs of numeric or boolean columns that are nearly equal or correlated."""
-    goals = _matrix(table, [name for name in targets if _is_numeric(table[name])])
-    if not goals.names:
-        return
     # Rows at even distances: a sample without a seed, the same each time.
     rows = np.linspace(0, table.rows - 1, min(table.rows, _SAMPLE)).astype(np.int64)
+    goals = _matrix(table, [name for name in targets if _is_numeric(table[name])], rows)
+    if not goals.names:
+        return
     inputs = schema.names("number") + schema.names("boolean")
     for start in range(0, len(inputs), _BLOCK):
-        block = _matrix(table, inputs[start : start + _BLOCK])
-        for input_index, target_index in association.candidates(
-            block.values[rows], goals.values[rows]
-        ):
+        block = _matrix(table, inputs[start : start + _BLOCK], rows)
+        for input_index, target_index in association.candidates(block.values, goals.values):
             how = association.correlation(
-                block.values[:, input_index], goals.values[:, target_index]
+                *_numbers(table, block.names[input_index], goals.names[target_index])
             )
             if how is not None:
                 pair = (block.names[input_index], goals.names[target_index])
@@ -170,7 +168,7 @@ def _level_copies(table: Table, schema: Schema, targets: Sequence[str]) -> Copie
     sampled = {name: association.codes(table[name][rows]) for name in targets}
     goals: dict[str, Codes] = {}
     text_targets = [name for name in targets if not _is_numeric(table[name])]
-    classes = {name: len(set(table[name].tolist()) - {None}) for name in text_targets}
+    classes = {name: len(table.distinct(name)) for name in text_targets}
     # Categories are compared with all targets; numbers and booleans only with targets that are
     # text, because `_numeric_copies` compares the others.
     for column in schema.columns:
@@ -216,10 +214,20 @@ def _is_numeric(column: Values) -> bool:
     return kind_of(column) in ("number", "boolean")
 
 
-def _matrix(table: Table, names: list[str]) -> _Numeric:
-    """Return the columns as one matrix of numbers."""
-    columns = [as_kind(table[name], "number", name) for name in names]
-    return _Numeric(names, np.stack(columns, axis=1) if columns else np.empty((table.rows, 0)))
+def _numbers(table: Table, *names: str) -> list[Floats]:
+    """Return columns as numbers."""
+    return [as_kind(table[name], "number", name) for name in names]
+
+
+def _matrix(table: Table, names: list[str], rows: Codes) -> _Numeric:
+    """Return some rows of columns as one matrix of numbers."""
+    columns = []
+    for name in names:
+        values = table[name]
+        # How numbers are written in a column of text is seen by all of its cells.
+        every = as_kind(values, "number", name) if kind_of(values) == "text" else values
+        columns.append(as_kind(every[rows], "number", name))
+    return _Numeric(names, np.stack(columns, axis=1) if columns else np.empty((len(rows), 0)))
 
 
 def _sentence(name: str, target: str, how: str) -> str:

@@ -15,6 +15,8 @@ LEAST = 2
 """Fewest cells that are tested as outliers."""
 TIMES = 100.0
 """Distance, in deviations of the other cells, from which a cell is an outlier."""
+SAMPLE = 1_000
+"""Values by which it is seen at little cost that a column has no outliers."""
 FEWEST = 10
 """Fewest values of a column in which outliers are looked for."""
 
@@ -30,13 +32,13 @@ def limits(values: Floats) -> tuple[float, float] | None:
         values: finite or NaN.
     """
     present = values[~np.isnan(values)]
-    if len(present) < FEWEST:
+    if len(present) < FEWEST or _has_plainly_none(present):
         return None
     # Values near float64's limits overflow; the check below then returns None.
     with np.errstate(over="ignore", invalid="ignore"):
         median = float(np.median(present))
         distances = np.abs(present - median)
-        few = max(LEAST, int(SHARE * len(present)))
+        few = _few(len(present))
         largest = np.argpartition(distances, len(distances) - few)
         others, farthest = present[largest[: len(distances) - few]], float(distances.max())
         spread = float(np.sqrt(np.mean((others - others.mean()) ** 2)))
@@ -44,6 +46,30 @@ def limits(values: Floats) -> tuple[float, float] | None:
     if not 0 < spread < np.inf or not of_all > TIMES * spread:
         return None
     return median - TIMES * spread, median + TIMES * spread
+
+
+def _few(count: int) -> int:
+    """Return how many of the farthest of some cells are tested as outliers."""
+    return max(LEAST, int(SHARE * count))
+
+
+def _has_plainly_none(values: Floats) -> bool:
+    """Return true only where `limits` finds no outliers among values [n], none of them NaN.
+
+    It costs a fifth of `limits`. Of the cells that are not tested, some lie below a value and some
+    above a larger one, and that alone gives them a deviation; where the whole range is less than
+    `TIMES` as large, no cell can be an outlier.
+    """
+    few, step = _few(len(values)), max(1, len(values) // SAMPLE)
+    low, high = np.quantile(values[::step], (0.25, 0.75))
+    below = np.count_nonzero(values <= low) - few
+    above = np.count_nonzero(values >= high) - few
+    if below <= 0 or above <= 0 or not low < high:
+        return False
+    share = below * above / (below + above) / (len(values) - few)
+    with np.errstate(over="ignore"):
+        # Half of the bound: rounding must not decide.
+        return bool(values.max() - values.min() < 0.5 * TIMES * np.sqrt(share) * (high - low))
 
 
 def counted(

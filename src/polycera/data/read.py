@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from polycera.data import cells, frames, sources
+from polycera.data import cells, sources
 from polycera.data.cells import CellFormat
-from polycera.data.column import kind_of
+from polycera.data.column import canonical, kind_of
 from polycera.data.name_patterns import is_pattern, means
 from polycera.data.reading import CellWishes, Reading
 from polycera.data.sources import SourceRows, columns_in_memory, queries
 from polycera.data.table import LeaveOut, Table
+from polycera.data.text_codes import TextCodes
+from polycera.data.unread_columns import left_out
 from polycera.errors import InputError
 
 
@@ -80,6 +82,9 @@ def read(
             texts = {*texts, *wishes.number_format, *wishes.missing}
         rows = sources.open(source, encoding=encoding, sql=sql, sheet=sheet, as_text=texts)
         return _understood(rows, options, choice)
+    # Narwhals, which knows frames, takes a while to import, and a file does not need it.
+    from polycera.data import frames
+
     # A query may want columns that are not to be read, but no nested ones.
     unread = None if sql is not None else leave_out
     if isinstance(source, Mapping):
@@ -121,16 +126,16 @@ class Choice:
 def _understood(rows: SourceRows, options: Mapping[str, Any], choice: Choice) -> Table:
     """Return the table of some rows, their cells understood."""
     types = rows.types
-    unread = frames.left_out(
-        list(types), choice.leave_out, lambda name: cells.what_nests(types[name])
-    )
+    unread = left_out(list(types), choice.leave_out, lambda name: cells.what_nests(types[name]))
     raw = [name for name in types if name in choice.as_written and name not in unread]
-    columns = {name: cells.as_written(rows, name) for name in raw}
+    columns = {name: canonical(cells.as_written(rows, name), name) for name in raw}
     rows = replace(rows, types={name: types[name] for name in types if name not in {*unread, *raw}})
     known = choice.known(types)
     reading = cells.understand(rows, given=known, **options)
-    columns |= cells.fetch(rows, reading, known)
-    table = Table({name: columns[name] for name in types if name in columns})
+    codes: dict[str, TextCodes] = {}
+    columns |= cells.fetch(rows, reading, known, codes)
+    table = Table.of_canonical({name: columns[name] for name in types if name in columns})
+    table = table.with_codes(codes)
     reading.said[:0] = rows.said
     reading.encoding = rows.encoding
     # Whoever made a column categorical meant levels, even where the levels are numbers.
@@ -154,6 +159,7 @@ def _with_cells(table: Table, options: Mapping[str, Any], choice: Choice) -> Tab
     rows = columns_in_memory.rows_of({name: table[name] for name in texts})
     known = choice.known(table.names)
     reading = cells.understand(rows, given=known, **options)
-    columns = cells.fetch(rows, reading, known)
+    codes: dict[str, TextCodes] = {}
+    columns = cells.fetch(rows, reading, known, codes)
     reading.orders = table.reading.orders
-    return table.replaced(columns).read_as(reading)
+    return table.replaced(columns).with_codes(codes).read_as(reading)

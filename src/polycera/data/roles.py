@@ -10,6 +10,7 @@ import numpy as np
 
 from polycera.data.column import EXACT, Values, as_text, is_missing, is_whole, kind_of
 from polycera.data.reading import Remark
+from polycera.data.text_codes import TextCodes
 from polycera.errors import listing, shorten
 
 Verdict: TypeAlias = tuple[str, str, bool]
@@ -32,25 +33,32 @@ _KEYS = frozenset(
 """Words in a name that speak of identity."""
 
 
-def of(name: str, values: Values, remark: Remark | None = None) -> Verdict:
+def of(
+    name: str, values: Values, remark: Remark | None = None, codes: TextCodes | None = None
+) -> Verdict:
     """Return the role of a canonical column [n], with the reason.
 
     Args:
         name: of the column.
         values: its cells.
         remark: what was noticed when its cells were read.
+        codes: its codes, where somebody has them already; of an object column only.
     """
     if name.startswith("__"):
         return "ignore", "its name begins with '__', as the names of internal columns do.", True
     # The order of the rules matters: the first that holds decides.
-    missing = int(is_missing(values).sum())
+    if codes is None and values.dtype.kind == "O":
+        codes = TextCodes.of(values)
+    missing = int(is_missing(values).sum()) if codes is None else codes.missing
     if missing == len(values):
         return "constant", "it holds no value at all.", True
     kind = kind_of(values)
     if remark is not None and remark.ambiguous_dates:
         return "ignore", remark.text, True
-    if kind == "text":
-        return _of_text(values, missing, f" {remark.text}" if remark is not None else "")
+    if kind == "text" and codes is not None:
+        levels = {str(level) for level in codes.levels}
+        noted = "" if remark is None else f" {remark.text}"
+        return of_levels(levels, len(levels), len(values), missing, noted)
     if kind == "number" and not missing and _is_counter(name, values):
         return "id", "each row has a different integer, and the name suggests an identifier.", True
     if not missing and (values == values[0]).all():
@@ -118,12 +126,6 @@ def of_range(low: float, high: float, missing: int, rounded: bool = False) -> Ve
         f"numbers from {low:.6g} to {high:.6g}{remark}{_gaps(missing)}.",
         False,
     )
-
-
-def _of_text(values: Values, missing: int, remark: str) -> Verdict:
-    """Return the role of a column of text [n]."""
-    levels = set(values) - {None}
-    return of_levels(levels, len(levels), len(values), missing, remark)
 
 
 def of_levels(

@@ -8,8 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from polycera.data import roles
 from polycera.data.coerce import as_kind
-from polycera.data.column import Kind, Values, kind_of
-from polycera.data.reading import Remark
+from polycera.data.column import Kind, kind_of
 from polycera.data.table import Table, Unread
 from polycera.errors import InputError, UnknownName, listing, shorten
 
@@ -145,16 +144,18 @@ def infer(
         tuple(
             _unread(name, table.unread[name], declared.get(name))
             if name in table.unread
-            else _column(name, table[name], declared.get(name), table.reading.remarks.get(name))
+            else _column(table, name, declared.get(name))
             for name in table.source_names
             if name not in target_names
         )
     )
 
 
-def _column(name: str, values: Values, declared: str | None, remark: Remark | None) -> Column:
+def _column(table: Table, name: str, declared: str | None) -> Column:
+    values = table[name]
     if declared is None:
-        role, reason, notable = roles.of(name, values, remark)
+        codes = table.codes(name) if values.dtype.kind == "O" else None
+        role, reason, notable = roles.of(name, values, table.reading.remarks.get(name), codes)
         return Column(name, role, kind_of(values), reason, notable)
     _check_role(declared)
     if declared in ("number", "boolean", "date"):

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from polycera.data import assign_rows
 from polycera.data.column import Values, canonical, is_missing
 from polycera.data.table import Table
+from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks import Binary, Multiclass, Ordinal, Task
 
@@ -33,6 +34,8 @@ PARTS = {
     "testing": 2,
 }
 """What a split column may hold -> number of the part: 0 training, 1 validation, 2 test."""
+_ROWS = 2**14
+"""Rows that are compared at a time."""
 _ENOUGH = 3
 """Fewest rows of each class to stratify by: one for each part."""
 
@@ -199,14 +202,23 @@ def copies(table: Table, columns: Iterable[str]) -> Indices | None:
 
     Rows are compared by a hash of 64 bits. None where no two rows are equal.
     """
+    names = list(columns)
+    hashes = {name: _hashes(table.codes(name)) for name in names if table[name].dtype.kind == "O"}
     mixed = np.zeros(table.rows, dtype=np.uint64)
-    # Columns are mixed into the hash one at a time, so memory does not grow with their number.
-    for name in columns:
-        bits = _bits(table[name])
-        # Small whole numbers differ in the high bits alone, which a product does not carry down.
-        bits ^= bits >> np.uint64(32)
-        mixed = (mixed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
+    # Some rows at a time, which a processor keeps at hand.
+    for start in range(0, table.rows, _ROWS):
+        part, rows = mixed[start : start + _ROWS], slice(start, start + _ROWS)
+        for name in names:
+            if name in hashes:
+                bits = hashes[name][table.codes(name).codes[rows]]
+            else:
+                bits = _bits(table[name][rows])
+            # Small whole numbers differ in the high bits alone, which a product does not carry
+            # down.
+            bits ^= bits >> np.uint64(32)
+            part ^= bits
+            part *= np.uint64(0x9E3779B97F4A7C15)
+            part ^= part >> np.uint64(29)
     in_order = np.sort(mixed)  # quicker than what `unique` does, and enough for most tables
     if (in_order[1:] != in_order[:-1]).all():
         return None
@@ -217,11 +229,14 @@ def copies(table: Table, columns: Iterable[str]) -> Indices | None:
     return code_of_kind[kinds.reshape(-1)]
 
 
+def _hashes(codes: TextCodes) -> NDArray[np.uint64]:
+    """Return 64 bits for each level of an object column, and then for a missing value."""
+    values = [*codes.levels, None]
+    return np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)
+
+
 def _bits(column: Values) -> NDArray[np.uint64]:
-    """Return 64 bits for each value of a canonical column [n]; equal values have equal bits."""
-    if column.dtype.kind == "O":
-        hashes = np.fromiter(map(hash, column), np.int64, len(column))
-        return hashes.view(np.uint64)
+    """Return 64 bits for each number or date of a column [n]; equal values have equal bits."""
     if column.dtype.kind == "f":
         # 0.0 and -0.0 are equal, and so are all missing values.
         column = np.where(np.isnan(column), np.nan, column + 0.0)
@@ -237,8 +252,13 @@ def strata(table: Table, tasks: Iterable[Task]) -> Indices | None:
     for task in tasks:
         if isinstance(task, Binary | Multiclass | Ordinal) and not getattr(task, "soft", False):
             column = table[task.name]
-            codes = _codes(column, table.rows, "stratify")
-            counts = np.unique(codes[~is_missing(column)], return_counts=True)[1]
+            if column.dtype.kind == "O":
+                coded = table.codes(task.name)
+                codes, counts = coded.by_first_row, coded.counts[:-1]
+                counts = counts[counts > 0]
+            else:
+                codes = _codes(column, table.rows, "stratify")
+                counts = np.unique(codes[~is_missing(column)], return_counts=True)[1]
             if len(counts) > 1 and counts.min() >= _ENOUGH:
                 return codes
     return None

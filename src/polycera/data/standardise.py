@@ -140,14 +140,23 @@ def blocks(table: Table, columns: Sequence[str]) -> Iterator[tuple[slice, Floats
     step = max(1, _CELLS // max(table.rows, 1))
     for start in range(0, len(columns), step):
         names = columns[start : start + step]
-        block = np.stack([as_kind(table[name], "number", name) for name in names])
-        if (infinite := np.isinf(block)).any():
-            column, row = np.argwhere(infinite)[0]
-            raise InputError(
-                f"Column {shorten(names[column])!r} holds an infinite number in row {row}; "
-                "leave the cell empty if the value is not known, or write a large number."
-            )
+        block = np.stack([_finite(table, name) for name in names])
         yield slice(start, start + len(names)), block
+
+
+def _finite(table: Table, name: str) -> Floats:
+    """Return a column of numbers, finite or NaN.
+
+    Raises:
+        InputError: for an infinite number, with its row in this table.
+    """
+    values = as_kind(table[name], "number", name)
+    if (infinite := np.isinf(values)).any():
+        raise InputError(
+            f"Column {shorten(name)!r} holds an infinite number in row {int(infinite.argmax())}; "
+            "leave the cell empty if the value is not known, or write a large number."
+        )
+    return values
 
 
 def outlying(table: Table, columns: Sequence[str]) -> list[str]:
@@ -157,13 +166,12 @@ def outlying(table: Table, columns: Sequence[str]) -> list[str]:
         InputError: for an infinite number, with its row in this table.
     """
     sentences = []
-    for part, block in blocks(table, columns):
-        for name, values in zip(columns[part], block, strict=True):
-            if (notice := outliers.notice("Column", name, values)) is not None:
-                sentences.append(
-                    f"{notice}: its scale is computed from the other values; check it, or leave "
-                    "it empty."
-                )
+    for name in columns:
+        if (notice := outliers.notice("Column", name, _finite(table, name))) is not None:
+            sentences.append(
+                f"{notice}: its scale is computed from the other values; check it, or leave "
+                "it empty."
+            )
     return sentences
 
 

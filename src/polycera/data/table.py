@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polycera.data.column import Values, as_text, canonical
+from polycera.data.column import Values, as_text, canonical, distinct, is_missing
 from polycera.data.reading import Reading
+from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 
@@ -64,6 +65,7 @@ class Table:
         self._values: dict[str, Values] = {}
         self._reading = Reading()
         self._unread: dict[str, Unread] = {}
+        self._codes: dict[str, TextCodes] = {}
         self._check_lengths()
 
     @classmethod
@@ -73,6 +75,7 @@ class Table:
         originals: Mapping[str, Values],
         reading: Reading | None = None,
         unread: Mapping[str, Unread] | None = None,
+        codes: dict[str, TextCodes] | None = None,
     ) -> Table:
         """Return a table of columns that are already canonical, and of their original values."""
         # Skips `__init__`, which would convert and check the columns again.
@@ -81,18 +84,62 @@ class Table:
         table._reading = Reading() if reading is None else reading
         table._values = {name: originals[name] for name in columns if name in originals}
         table._unread = dict(unread or {})
+        table._codes = {} if codes is None else codes
+        return table
+
+    @classmethod
+    def of_canonical(cls, columns: Mapping[str, Values]) -> Table:
+        """Return a table of columns that are canonical already, see `column.canonical`.
+
+        Args:
+            columns: name -> values [rows]; at least one.
+
+        Raises:
+            InputError: for columns of several lengths.
+        """
+        table = cls._of(dict(columns), {})
+        table._check_lengths()
         return table
 
     def with_unread(self, unread: Mapping[str, Unread]) -> Table:
         """Return the table with what is known of columns of its source that were not read."""
-        return Table._of(self._columns, self._values, self._reading, unread)
+        return Table._of(self._columns, self._values, self._reading, unread, self._codes)
+
+    def with_codes(self, codes: Mapping[str, TextCodes]) -> Table:
+        """Return the table with the codes of columns that were read as codes."""
+        every = self._codes | dict(codes)
+        return Table._of(self._columns, self._values, self._reading, self._unread, every)
+
+    def distinct(self, name: str) -> list[Any]:
+        """Return the different values of a column, sorted; UnknownName where there is none.
+
+        None is missing, and whole floats are integers, see `column.distinct`.
+        """
+        values = self[name]
+        if values.dtype.kind == "O":
+            return sorted(self.codes(name).levels)
+        return distinct(values)
+
+    def missing(self, name: str) -> int:
+        """Return in how many rows a column has no value; UnknownName where there is none."""
+        values = self[name]
+        if values.dtype.kind == "O":
+            return self.codes(name).missing
+        return int(np.count_nonzero(is_missing(values)))
+
+    def codes(self, name: str) -> TextCodes:
+        """Return the codes of an object column, found out once; UnknownName where there is none."""
+        values, known = self[name], self._codes.get(name)
+        if known is None or known.values is not values:
+            known = self._codes[name] = TextCodes.of(values)
+        return known
 
     def with_columns(self, columns: Mapping[str, Values], instead_of: str) -> Table:
         """Return the table with canonical columns in the place of one that it has."""
         changed: dict[str, Values] = {}
         for name, values in self._columns.items():
             changed |= columns if name == instead_of else {name: values}
-        return Table._of(changed, self._values, self._reading, self._unread)
+        return Table._of(changed, self._values, self._reading, self._unread, self._codes)
 
     def with_levels(self, levels: Mapping[str, Values]) -> Table:
         """Return the table with these columns as text; `labelled` gives their values back.
@@ -102,15 +149,17 @@ class Table:
                 each.
         """
         texts = {name: as_text(values) for name, values in levels.items()}
-        return Table._of(self._columns | texts, levels, self._reading, self._unread)
+        columns = self._columns | texts
+        return Table._of(columns, levels, self._reading, self._unread, self._codes)
 
     def replaced(self, columns: Mapping[str, Values]) -> Table:
         """Return the table with other values in these columns, canonical, [rows] each."""
-        return Table._of(self._columns | dict(columns), self._values, self._reading, self._unread)
+        every = self._columns | dict(columns)
+        return Table._of(every, self._values, self._reading, self._unread, self._codes)
 
     def read_as(self, reading: Reading) -> Table:
         """Return the table with what was found out about its cells."""
-        return Table._of(self._columns, self._values, reading, self._unread)
+        return Table._of(self._columns, self._values, reading, self._unread, self._codes)
 
     @property
     def reading(self) -> Reading:
@@ -120,7 +169,8 @@ class Table:
     def labelled(self, names: Iterable[str]) -> Table:
         """Return the table with the original values of these columns, so labels keep their type."""
         originals = {name: self._values[name] for name in names if name in self._values}
-        return Table._of(self._columns | originals, originals, self._reading, self._unread)
+        columns = self._columns | originals
+        return Table._of(columns, originals, self._reading, self._unread, self._codes)
 
     @property
     def levels(self) -> frozenset[str]:
@@ -184,14 +234,14 @@ class Table:
         selected = list(names)
         check_names(selected)
         columns = {name: self[name] for name in selected}
-        return Table._of(columns, self._values, self._reading, self._unread)
+        return Table._of(columns, self._values, self._reading, self._unread, self._codes)
 
     def without(self, names: Iterable[str]) -> Table:
         """Return all columns but these; UnknownName for one that does not exist."""
         # `self[name]` raises UnknownName; it is never None.
         unwanted = {name for name in names if self[name] is not None}
         rest = {name: values for name, values in self._columns.items() if name not in unwanted}
-        return Table._of(rest, self._values, self._reading, self._unread)
+        return Table._of(rest, self._values, self._reading, self._unread, self._codes)
 
     def _check_lengths(self) -> None:
         if not self._columns:

@@ -16,6 +16,7 @@ from polycera.data.infer_task import (
     nothing_to_learn,
     pair_of_one,
     poles,
+    task_of_levels,
     two,
 )
 from polycera.data.level_order import check_orders, in_order
@@ -158,43 +159,48 @@ def _task(
 ) -> tuple[Task, str]:
     """Return the task for one target, with the reason for its kind; see `tasks_for`."""
     task: Task
-    columns = {column: table[column] for column in columns_of(name, wish)}
-    for column, values in columns.items():
-        levels_of(column, values)
+    columns = columns_of(name, wish)
+    levels = {column: _levels(table, column) for column in columns}
     if wish is None and order is not None:
         wish, why = "ordinal", "ordinal, because its order was given."
     else:
         why = f"declared {wish}."
     if wish is None and name in table.levels:  # classes, although they are numbers
         task, reason = infer_task(name, as_text(table[name]))
-        return _of_kind(type(task), name, table[name]), reason
+        return _of_kind(type(task), name, table[name], levels[name]), reason
     if isinstance(wish, Task):
         check_fit(wish)
     if wish is None:
-        return infer_task(name, table[name])
+        return task_of_levels(name, table[name], levels[name])
     if isinstance(wish, Multilabel) or (isinstance(wish, Multiclass) and wish.soft):
         task, reason = wish, f"asked for, of {len(columns)} columns."
     elif isinstance(wish, Task):
-        task, reason = _completed(wish, table[name]), "asked for."
+        task, reason = _completed(wish, table[name], levels[name]), "asked for."
         if isinstance(wish, Ordinal) and (wish.classes is None or order is not None):
-            task, reason = _ordered(table, task, reason, order)
+            task, reason = _ordered(table, task, reason, order, levels[name])
     else:
-        levels = levels_of(name, table[name])
-        single = f" {nothing_to_learn(levels[0])}." if len(levels) == 1 else ""
-        task, reason = _of_kind(_kind(wish), name, table[name]), f"{why}{single}"
+        single = f" {nothing_to_learn(levels[name][0])}." if len(levels[name]) == 1 else ""
+        task = _of_kind(_kind(wish), name, table[name], levels[name])
+        reason = f"{why}{single}"
         if isinstance(task, Ordinal):
-            task, reason = _ordered(table, task, reason, order)
+            task, reason = _ordered(table, task, reason, order, levels[name])
     if isinstance(task, Proportion | Count) or getattr(task, "soft", False):
         # Encode once now, so that a label out of range is refused before the training starts.
         encoded[name] = task.encode(labels(table, task))
     return task, reason
 
 
+def _levels(table: Table, name: str) -> list[Any]:
+    """Return the different labels of a column, sorted; see `levels_of` for what it raises."""
+    column = table[name]
+    known = table.distinct(name) if column.dtype.kind == "O" else None
+    return levels_of(name, column, known)
+
+
 def _ordered(
-    table: Table, task: Task, reason: str, order: Iterable[Any] | None
+    table: Table, task: Task, reason: str, order: Iterable[Any] | None, levels: list[Any]
 ) -> tuple[Task, str]:
     """Return an ordinal task with its levels in their order, and the reason with its source."""
-    levels = levels_of(task.name, table[task.name])
     if len(levels) == 1 and order is None:
         return task, reason
     classes, why = in_order(table, task.name, levels, order)
@@ -217,15 +223,22 @@ def _kind(name: str) -> type[Task]:
     return KINDS[name]
 
 
-def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
-    """Return a task of a kind that was given by name."""
+def _of_kind(kind: type[Task], name: str, column: Values, levels: list[Any]) -> Task:
+    """Return a task of a kind that was given by name.
+
+    Args:
+        kind: its class.
+        name: of the task.
+        column: its labels, canonical.
+        levels: its different labels, sorted.
+    """
     if kind is Multilabel:
         raise InputError(
             f"Target {shorten(name)!r} cannot be multilabel by its name alone; "
             "give a task with its columns: "
             "Multilabel(name, labels=[...])."
         )
-    levels = _two_or_more(levels_of(name, column))
+    levels = _two_or_more(levels)
     if kind is Binary:
         return Binary(name, classes=poles(two(name, levels)))
     if kind in _NUMERIC:
@@ -234,9 +247,8 @@ def _of_kind(kind: type[Task], name: str, column: Values) -> Task:
     return kind(name, classes=levels)  # type: ignore[call-arg]
 
 
-def _completed(task: Task, column: Values) -> Task:
+def _completed(task: Task, column: Values, levels: list[Any]) -> Task:
     """Return the task as given, with the column's classes where it has none of its own."""
-    levels = levels_of(task.name, column)
     if isinstance(task, Multiclass | Ordinal) and task.classes is None:
         return task.replace(classes=_two_or_more(levels))
     # (0, 1) is Binary's default, so it may mean that no classes were given. It cannot be meant for

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 
 from polycera import data
 from polycera.data import Encoder, Table, sources
-from polycera.data.column import distinct, is_missing
+from polycera.data.column import is_missing
 from polycera.data.schema import Column
+from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, shorten
 from polycera.inspection.between_targets import correlations
 from polycera.inspection.result import InspectedColumn, InspectedTarget, Inspection
@@ -157,12 +157,12 @@ def _column(column: Column, table: Table) -> InspectedColumn:
         return InspectedColumn(column.role, column.reason, used=False, missing=None)
     values = table[column.name]
     low, high = _range(values)
-    levels = distinct(values) if column.role in ("category", "boolean") else None
+    levels = table.distinct(column.name) if column.role in ("category", "boolean") else None
     return InspectedColumn(
         role=column.role,
         reason=column.reason,
         used=column.used,
-        missing=int(is_missing(values).sum()),
+        missing=table.missing(column.name),
         min=low,
         max=high,
         levels=None if levels is None else levels[:MANY_LEVELS],
@@ -185,7 +185,7 @@ def _iso(moment: np.datetime64) -> str:
 
 def _target(task: Task, understood: UnderstoodTable) -> InspectedTarget:
     """Return what is known of a target."""
-    values = data.labels(understood.table, task)
+    table, values = understood.table, data.labels(understood.table, task)
     reason = understood.reasons[task.name]
     if isinstance(task, Multilabel) or (isinstance(task, Multiclass) and task.soft):
         missing = np.isnan(values)
@@ -194,19 +194,23 @@ def _target(task: Task, understood: UnderstoodTable) -> InspectedTarget:
         return InspectedTarget(
             task.kind, reason, int(missing.all(axis=1).sum()), list(labels), shares.tolist()
         )
-    missing = is_missing(values)
     if isinstance(task, ClassTask):
+        if values.dtype.kind == "O":
+            codes = table.codes(task.name) if values is table[task.name] else TextCodes.of(values)
+            levels, rows_of, missed = codes.levels, codes.counts[:-1], codes.missing
+        else:
+            present = values[~is_missing(values)]
+            found, rows_of = np.unique(present, return_counts=True)
+            levels, missed = found.tolist(), len(values) - len(present)
         # Each different label is encoded once.
-        rows_of = Counter(values[~missing].tolist())
-        known = np.empty(len(rows_of), dtype=object)
-        known[:] = list(rows_of)
+        known = np.empty(len(levels), dtype=object)
+        known[:] = list(levels)
         encoded = task.encode(known)[:, 0].astype(np.int64)
         classes = task.known_classes()
-        counts = np.bincount(encoded, list(rows_of.values()), minlength=len(classes))
+        counts = np.bincount(encoded, rows_of, minlength=len(classes))
         shares = counts / max(counts.sum(), 1)
-        return InspectedTarget(
-            task.kind, reason, int(missing.sum()), list(classes), shares.tolist()
-        )
+        return InspectedTarget(task.kind, reason, missed, list(classes), shares.tolist())
+    missing = is_missing(values)
     present = values[~missing]
     return InspectedTarget(
         task.kind,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,14 +30,16 @@ from polycera.data.table import LeaveOut, Unread
 from polycera.errors import InputError, shorten
 from polycera.runs import Folder
 from polycera.runs.spec import Data, Parts
-from polycera.tabular import column_choice, row_progress, row_weights, streamed_table
+from polycera.tabular import column_choice, row_weights
 from polycera.tabular.fingerprints import fingerprints
-from polycera.tabular.streamed_table import Stream
 from polycera.tasks import Layout, Task, task_from_config
 from polycera.tasks.keras_losses import check_labels
 from polycera.tasks.layout import Encoded
 from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
+
+if TYPE_CHECKING:
+    from polycera.tabular.streamed_table import Stream
 
 FEWEST_KINDS = 3
 """Minimum number of different rows that can be divided into three parts."""
@@ -399,6 +401,9 @@ def _streamed(
     Raises:
         InputError: for what is only done to tables in memory.
     """
+    # Most tables are in memory, and do not wait for what reads the others.
+    from polycera.tabular import row_progress, streamed_table
+
     for name, value in (("tags", options.tags), ("where", options.where)):
         if value:
             raise InputError(

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polycera.data.cells import words
+from polycera.data.cells.distinct_cells import codes_sql, count_cells, has_few
 from polycera.data.cells.formats import CellFormat, is_missing_sql
 from polycera.data.cells.understand import EXACT, TEXT
-from polycera.data.cells.words import bare, literal, literals
-from polycera.data.column import Kind, Values
+from polycera.data.column import Kind, Values, is_missing
 from polycera.data.reading import Reading
 from polycera.data.sources import SourceRows
+from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, shorten
 
-FEW = 2**12
-"""Most distinct texts of a column that are brought over once each, with a number for each row."""
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _WHOLE = (*_SIGNED, *(f"U{name}" for name in _SIGNED))
 _NUMBERS = (*_WHOLE, "FLOAT", "DOUBLE", "DECIMAL")
 _DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 
 
-def fetch(rows: SourceRows, reading: Reading, given: Iterable[str] = ()) -> dict[str, Values]:
+def fetch(
+    rows: SourceRows,
+    reading: Reading,
+    given: Iterable[str] = (),
+    coded: dict[str, TextCodes] | None = None,
+) -> dict[str, Values]:
     """Return the columns of a source as canonical arrays [rows], see `column.canonical`.
 
     Args:
         rows: the source.
         reading: how its cells are written.
         given: columns whose format was not found but given: each cell is checked.
+        coded: filled with the codes of those columns of text that were read as codes.
 
     Raises:
         InputError: for a cell that does not fit a given format, naming column, row and cell, and
@@ -40,14 +46,82 @@ def fetch(rows: SourceRows, reading: Reading, given: Iterable[str] = ()) -> dict
     """
     check_fit(rows, reading, [name for name in given if name in reading.formats])
     kinds = kinds_in(rows, reading)
+    # What a cell of text means is worked out once for each different one, where these are few.
+    looked_up = [name for name, kind in kinds.items() if kind == "text" or rows.types[name] == TEXT]
+    levels = _levels(rows, reading, looked_up, kinds)
     values = {
-        name: expression(rows, reading, name, kind)
+        name: codes_sql(rows.quoted(name), levels[name].cells)
+        if name in levels
+        else _without_mask(expression(rows, reading, name, kind), kind)
         for name, kind in kinds.items()
-        if kind != "text"
     }
-    texts = [name for name, kind in kinds.items() if kind == "text"]
-    columns = _arrays(rows, values) | _texts(rows, reading, texts)
-    return {name: _canonical(columns[name], kinds[name]) for name in rows.types}
+    arrays = _arrays(rows, values)
+    columns: dict[str, Values] = {}
+    for name in rows.types:
+        array = arrays.pop(name)  # as they are made, so that a table is not there twice
+        if name not in levels:
+            columns[name] = _canonical(array, kinds[name])
+            continue
+        codes = levels[name].places[np.asarray(array)]
+        columns[name] = values_of = levels[name].values[codes]
+        if coded is not None and values_of.dtype.kind == "O":
+            coded[name] = TextCodes(values_of, levels[name].values[:-1].tolist(), codes)
+    return columns
+
+
+def _without_mask(value: str, kind: Kind) -> str:
+    """Return the SQL of a value that is NaN, not null, where a number is missing."""
+    return f"coalesce({value}, 'nan'::double)" if kind == "number" else value
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Holds what the different cells of a column mean.
+
+    Attributes:
+        cells: the different cells.
+        values: their different values, canonical, and then the missing one.
+        places: for each cell, and for none, the place of its value in `values`.
+    """
+
+    cells: list[str]
+    values: Values
+    places: NDArray[np.uint16]
+
+
+def _levels(
+    rows: SourceRows, reading: Reading, names: list[str], kinds: Mapping[str, Kind]
+) -> dict[str, _Levels]:
+    """Return what the cells of those columns mean that have few different ones."""
+    found = {}
+    for name, table in count_cells(rows, names).items():
+        if not has_few(rows, table):
+            continue
+        # The expressions of the whole column, with the column's name for one of its cells.
+        column = rows.quoted(name)
+        part = replace(rows, relation=f"(select cell as {column} from {table} order by cell)")
+        value = expression(part, reading, name, kinds[name])
+        arrays = _arrays(part, {"cell": f"{column}::varchar", "value": value})
+        cells = np.asarray(arrays["cell"]).tolist()
+        values = _canonical(arrays["value"], kinds[name])
+        if is_missing(values).all():
+            values = np.full(len(values), np.nan)
+        found[name] = _Levels(cells, *_different(values))
+    return found
+
+
+def _different(values: Values) -> tuple[Values, NDArray[np.uint16]]:
+    """Return the different values, the missing one last, and the place of each and of a missing."""
+    if values.dtype.kind != "O":
+        missing = np.full(1, np.nan if values.dtype.kind == "f" else np.datetime64("NaT"))
+        every = np.concatenate([values, missing.astype(values.dtype)])
+        return every, np.arange(len(every), dtype=np.uint16)
+    listed = [*values.tolist(), None]
+    levels = sorted({value for value in listed if value is not None})
+    place = {value: code for code, value in enumerate(levels)} | {None: len(levels)}
+    every = np.empty(len(levels) + 1, dtype=object)
+    every[:-1] = levels
+    return every, np.array([place[value] for value in listed], dtype=np.uint16)
 
 
 def expression(rows: SourceRows, reading: Reading, name: str, kind: Kind) -> str:
@@ -82,7 +156,9 @@ def _without_numbers(column: str, missing: Iterable[str]) -> str:
     numbers = [float(word) for word in missing if re.fullmatch(r"[+-]?\d+(\.\d+)?", word)]
     if not numbers:
         return column
-    return f"case when {column} in ({', '.join(map(repr, numbers))}) then null else {column} end"
+    # No `in (...)`, see `is_one_of_sql`.
+    test = " or ".join(f"{column} = {number!r}::double" for number in numbers)
+    return f"case when {test} then null else {column} end"
 
 
 def stand_for_missing(rows: SourceRows, reading: Reading, name: str) -> NDArray[np.bool_]:
@@ -95,9 +171,7 @@ def stand_for_missing(rows: SourceRows, reading: Reading, name: str) -> NDArray[
 def _text(column: str, format: CellFormat, reading: Reading) -> str:
     """Return the SQL of a text; null where it is missing."""
     if reading.old:
-        return (
-            f"case when {bare(column)} in {literals(('', *words.OLD))} then null else {column} end"
-        )
+        return f"case when {is_missing_sql(column, words.OLD)} then null else {column} end"
     missing = format.missing_words(reading.missing)
     return f"case when {is_missing_sql(column, missing)} then null else {format.typed(column)} end"
 
@@ -157,53 +231,12 @@ def _arrays(rows: SourceRows, values: Mapping[str, str]) -> dict[str, Any]:
     return {name: found[f"c{place}"] for place, name in enumerate(values)}
 
 
-def _texts(rows: SourceRows, reading: Reading, names: list[str]) -> dict[str, Any]:
-    """Return columns of text [rows]; of few distinct texts each is one object."""
-    if not names:
-        return {}
-    counts = ", ".join(f"approx_count_distinct({rows.quoted(name)})" for name in names)
-    row = rows.execute(f"select {counts} from {rows.relation}").fetchone()
-    assert row is not None
-    texts = {name: expression(rows, reading, name, "text") for name in names}
-    few = [name for name, count in zip(names, row, strict=True) if count <= FEW]
-    columns = _arrays(rows, {name: texts[name] for name in names if name not in few})
-    levels: dict[str, list[str]] = {}
-    codes: dict[str, str] = {}
-    for place, name in enumerate(few):
-        kept = f'"levels {place}"'
-        # Materialized: else DuckDB reads the text of each row to leave out those without one.
-        rows.execute(
-            f"create or replace table {kept} as with different as materialized "
-            f"(select distinct {rows.quoted(name)} from {rows.relation}) select cell, text, "
-            "(dense_rank() over (order by text))::integer - 1 as code from (select "
-            f"{rows.quoted(name)}::varchar as cell, {texts[name]} as text from different) "
-            "where text is not null"
-        )
-        found = rows.execute(f"select distinct code, text from {kept} order by code").fetchall()
-        levels[name] = [text for _, text in found]
-        pairs = rows.execute(f"select cell, code from {kept} order by cell").fetchall()
-        codes[name] = _code(f"{rows.quoted(name)}::varchar", pairs)
-    for name, found_codes in _arrays(rows, codes).items():
-        known = np.empty(len(levels[name]) + 1, dtype=object)
-        known[:-1] = levels[name]
-        known[-1] = None
-        columns[name] = known[np.asarray(found_codes)]
-    return columns
-
-
-def _code(cell: str, pairs: list[tuple[str, int]]) -> str:
-    """Return the SQL of the code of a cell; -1 for one that has none."""
-    if not pairs:
-        return "-1::integer"
-    enum = ", ".join(literal(text) for text, _ in pairs)
-    places = ", ".join(str(code) for _, code in pairs)
-    return f"coalesce(([{places}])[enum_code(try_cast({cell} as enum({enum})))::integer + 1], -1)"
-
-
 def _canonical(values: Any, kind: str) -> Values:
     """Return what DuckDB gave as a canonical column."""
-    gaps = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-    array = np.asarray(values.data if gaps is not None else values)
+    # An ordinary array is told first: `np.ma` is imported when it is named.
+    is_masked = type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray)
+    gaps = np.ma.getmaskarray(values) if is_masked else None
+    array = np.asarray(values.data if is_masked else values)
     match kind:
         case "number":
             array = array.astype(np.float64, copy=False)
@@ -230,12 +263,26 @@ def check_fit(rows: SourceRows, reading: Reading, given: list[str]) -> None:
     if not checked:
         return
     tests = {name: _misfit(rows, reading, name) for name in checked}
-    counts = ", ".join(f"count_if({test})" for test in tests.values())
-    found = rows.execute(f"select {counts} from {rows.relation}").fetchone()
-    assert found is not None
-    for (name, test), count in zip(tests.items(), found, strict=True):
+    for name, count in _counts(rows, tests).items():
         if count:
-            raise _does_not_fit(rows, reading.formats[name], name, test, count)
+            raise _does_not_fit(rows, reading.formats[name], name, tests[name], count)
+
+
+def _counts(rows: SourceRows, tests: Mapping[str, str]) -> dict[str, int]:
+    """Return in how many rows a test of each column's cells is true."""
+    counts = dict.fromkeys(tests, 0)
+    tables = count_cells(rows, tests)
+    for name, table in tables.items():
+        column = f"(select cell as {rows.quoted(name)}, n from {table})"
+        count = rows.execute(f"select sum(n) filter ({tests[name]}) from {column}").fetchone()
+        counts[name] = int(count[0] or 0) if count is not None else 0
+    others = [name for name in tests if name not in tables]
+    if others:
+        sums = ", ".join(f"count_if({tests[name]})" for name in others)
+        found = rows.execute(f"select {sums} from {rows.relation}").fetchone()
+        assert found is not None
+        counts |= dict(zip(others, found, strict=True))
+    return counts
 
 
 def _misfit(rows: SourceRows, reading: Reading, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from polycera.data.cells import calendar_names, words
-from polycera.data.cells.words import bare, literal, literals
+from polycera.data.cells.words import bare, is_one_of_sql, literal
 from polycera.errors import InputError, shorten
 
 KINDS = ("number", "date", "boolean", "text")
@@ -141,7 +141,7 @@ def _invalid(column: str, expected: str) -> InputError:
 
 def is_missing_sql(cell: str, missing: tuple[str, ...]) -> str:
     """Return the SQL of whether a cell that is not null stands for a missing value."""
-    return f"{bare(cell)} in {literals(('', *missing))}"
+    return is_one_of_sql(cell, ("", *missing))
 
 
 def plain_sql(cell: str) -> str:
@@ -192,7 +192,7 @@ def number_sql(cell: str, decimal: str = ".", thousands: str = "", unit: str = "
     )
     closed = "(p.open <> '' or p.sign2 = '(') = (p.close <> '')"
     found = "coalesce(nullif(trim(p.after), ''), trim(p.before))"
-    right = f"{found} in {literals(('', unit))}"
+    right = f"({found} = '' or {found} = {literal(unit)})"
     if unit == "%":
         right = f"({found} = '%' or ({found} = '' and not regexp_matches(p.core, '[1-9]')))"
     value = (
@@ -214,10 +214,10 @@ FALSE = ("false", "no", "n", "f", "off", "0")
 
 def boolean_sql(cell: str, yes: tuple[str, ...] = TRUE, no: tuple[str, ...] = FALSE) -> str:
     """Return the SQL of a boolean in one of its words, in any case."""
-    text = f"lower({bare(cell)})"
+    text = f"lower({cell})"
     return (
-        f"case when {text} in {literals(yes)} then true "
-        f"when {text} in {literals(no)} then false end"
+        f"case when {is_one_of_sql(text, yes)} then true "
+        f"when {is_one_of_sql(text, no)} then false end"
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from polycera.data.cells import formats as written
 from polycera.data.cells import words
+from polycera.data.cells.distinct_cells import count_cells, new_table
 from polycera.data.cells.formats import CellFormat
 from polycera.data.cells.words import bare, literal, literals
 from polycera.data.reading import CellWishes, Reading, Remark
@@ -44,8 +45,12 @@ class _Column:
     zeros: int = 0
     big: int = 0
     padded: int = 0
+    cells: str = ""
+    """SQL of its cells with cell, clean, plain and n, see `count_cells`; some may come twice."""
+    few: bool = False
+    """Whether `cells` is a table in which each different cell is once."""
     odd: str = ""
-    """Name of the table of its cells that are no plain numbers."""
+    """SQL of its different cells that are no plain numbers, with cell, clean and n."""
     format: CellFormat = field(default_factory=lambda: CellFormat("text"))
     either: str = ""
     """A cell of a column of numbers in which one sign may mark decimals or thousands."""
@@ -97,17 +102,49 @@ def understand(
 
 
 def _counted(rows: SourceRows, names: list[str], known: Mapping[str, CellFormat]) -> list[_Column]:
-    """Return the columns to look into, with what is counted of all of them in one query."""
+    """Return the columns to look into, with what is counted of all their rows."""
     columns = [_Column(name, rows.quoted(name)) for name in names if name not in known]
+    tables = count_cells(rows, [column.name for column in columns])
+    for column in columns:
+        column.few = column.name in tables
+        column.cells = tables.get(column.name) or (
+            f"(select {column.cell} as cell, {bare(column.cell)} as clean, "
+            f"{written.plain_sql(column.cell)} as plain, 1 as n from {rows.relation} "
+            f"where {column.cell} is not null)"
+        )
+        if column.few:
+            _count(column, rows.execute(f"select {_COUNTS} from {column.cells}").fetchone())
+    _count_together(rows, [column for column in columns if not column.few])
+    return columns
+
+
+_COUNTS = (
+    "sum(n), sum(n) filter (plain is not null), "
+    # A leading zero before a digit: ':' follows '9'.
+    "sum(n) filter (cell >= '00' and cell < '0:'), "
+    f"sum(n) filter (abs(plain) > {EXACT}), sum(n) filter (cell < '!')"
+)
+"""SQL of what `_Column` holds, from a table of different cells."""
+
+
+def _count(column: _Column, counts: Sequence[Any] | None) -> None:
+    """Fill in what was counted of a column."""
+    assert counts is not None
+    present, plain, zeros, big, padded = (int(count or 0) for count in counts)
+    column.present, column.plain = present, plain
+    column.zeros, column.big, column.padded = zeros, big, padded
+
+
+def _count_together(rows: SourceRows, columns: list[_Column]) -> None:
+    """Count the cells of columns of many different ones, in one query."""
     if not columns:
-        return []
+        return
     counts = []
     for column in columns:
         cell, plain = column.cell, written.plain_sql(column.cell)
         counts += [
             f"count({cell})",
             f"count({plain})",
-            # A leading zero before a digit: ':' follows '9'.
             f"count_if({cell} >= '00' and {cell} < '0:')",
             f"count_if(abs({plain}) > {EXACT})",
             f"count_if({cell} < '!')",
@@ -115,9 +152,7 @@ def _counted(rows: SourceRows, names: list[str], known: Mapping[str, CellFormat]
     row = rows.execute(f"select {', '.join(counts)} from {rows.relation}").fetchone()
     assert row is not None
     for place, column in enumerate(columns):
-        values = row[5 * place : 5 * place + 5]
-        column.present, column.plain, column.zeros, column.big, column.padded = values
-    return columns
+        _count(column, row[5 * place : 5 * place + 5])
 
 
 class _Looker:
@@ -133,7 +168,6 @@ class _Looker:
         self.rows, self.reading, self.styles, self.missing = rows, reading, styles, missing
         self.words = words.OLD if reading.old else (*words.MISSING, *reading.missing)
         self.numeric_words = () if reading.old else words.IN_NUMBERS
-        self.tables = 0
 
     def format_of(self, column: _Column) -> CellFormat:
         """Return how a column is written; what is left open is settled later."""
@@ -171,17 +205,14 @@ class _Looker:
     # -- counting ------------------------------------------------------------------------------
 
     def _odd_cells(self, column: _Column) -> str:
-        """Return the name of a new table of the distinct cells that are no plain numbers."""
-        self.tables += 1
-        name = f'"cells {self.tables}"'
-        plain = written.plain_sql(column.cell)
-        where = "" if not column.plain else f" and {plain} is null"
-        if column.plain == column.present:
-            where = " and false"
+        """Return the SQL of the different cells that are no plain numbers."""
+        where = "where false" if column.plain == column.present else "where plain is null"
+        if column.few:
+            return f"(select cell, clean, n from {column.cells} {where})"
+        name = new_table()
         self.rows.execute(
-            f"create or replace table {name} as select {column.cell} as cell, "
-            f"{bare(column.cell)} as clean, count(*) as n from {self.rows.relation} "
-            f"where {column.cell} is not null{where} group by all"
+            f"create table {name} as select cell, {bare('cell')} as clean, n from (select cell, "
+            f"count(*) as n from {column.cells} {where if column.plain else ''} group by all)"
         )
         return name
 
@@ -225,14 +256,12 @@ class _Looker:
             return CellFormat("text")
         if self.reading.old:
             return CellFormat("number")
-        cell, relation = bare(column.cell), self.rows.relation
         if column.padded or column.zeros or column.big:
             digits, zeros, big = self._one(
-                f"select bool_and(regexp_full_match({cell}, '[+-]?\\d+')), "
-                f"count_if(regexp_full_match({cell}, '0\\d+')), "
-                f"count_if(abs(try_cast({cell} as hugeint)) > {EXACT} "
-                f"or length({cell}) > 38) from {relation} "
-                f"where {written.plain_sql(column.cell)} is not null"
+                "select bool_and(regexp_full_match(clean, '[+-]?\\d+')), "
+                "sum(n) filter (regexp_full_match(clean, '0\\d+')), "
+                f"sum(n) filter (abs(try_cast(clean as hugeint)) > {EXACT} "
+                f"or length(clean) > 38) from {column.cells} where plain is not null"
             )
             if digits and zeros:
                 self._say_example(
@@ -253,12 +282,10 @@ class _Looker:
     def _mark_either(self, column: _Column) -> None:
         """Note a column whose every decimal point may stand between thousands: '1.234'."""
         shape = r"[+-]?[1-9]\d{0,2}\.\d{3}|[+-]?\d{1,3}"
-        cell = bare(column.cell)
-        where = f"{written.plain_sql(column.cell)} is not null"
         test = (
             f"select bool_and(regexp_full_match(x, {literal(shape)})), "
             "min(x) filter (contains(x, '.')) "
-            f"from (select {cell} as x from {self.rows.relation} where {where}"
+            f"from (select clean as x from {column.cells} where plain is not null"
         )
         # Most columns are ruled out by their first rows.
         if self._one(f"{test} limit {SAMPLE})")[0]:
@@ -268,10 +295,10 @@ class _Looker:
 
     def _say_example(self, column: _Column, count: int, what: str, shape: str) -> None:
         (example,) = self._one(
-            f"select min({bare(column.cell)}) from {self.rows.relation} "
-            f"where regexp_full_match({bare(column.cell)}, {literal(shape)})"
+            f"select min(clean) from {column.cells} "
+            f"where regexp_full_match(clean, {literal(shape)})"
         )
-        self._say(column.name, f"{_of(count, column.present)} {what} (such as {example!r})")
+        self._say(column.name, f"{_of(int(count), column.present)} {what} (such as {example!r})")
 
     # -- local numbers -------------------------------------------------------------------------
 
@@ -284,14 +311,13 @@ class _Looker:
         )
         if (sample[1] or 0) < (1 - NEARLY) * sample[0]:
             return None
-        table = f'{column.odd[:-1]} parts"'
-        plain = written.plain_sql(column.cell)
+        table = new_table()
         more = (
-            f" union all select {column.cell}, {bare(column.cell)}, count(*) from "
-            f"{self.rows.relation} where {plain} is not null group by all"
+            f" union all select cell, clean, sum(n) from {column.cells} where plain is not null "
+            "group by all"
         )
         self.rows.execute(
-            f"create or replace table {table} as select clean, n, {parts} as p "
+            f"create table {table} as select clean, n, {parts} as p "
             f"from (from {present}{more if column.plain else ''})"
         )
         fits = ", ".join(
@@ -483,10 +509,8 @@ class _Looker:
         )
         levels = distinct
         if column.plain:
-            plain = written.plain_sql(column.cell)
             levels += self._one(
-                f"select approx_count_distinct({column.cell}) from {self.rows.relation} "
-                f"where {plain} is not null"
+                f"select count(distinct cell) from {column.cells} where plain is not null"
             )[0]
         if not strange:
             self._remark(column.name, "Its numbers are written in several ways, so it is text.")
@@ -545,9 +569,7 @@ class _Looker:
         """Return whether the decimal sign of a column occurs in it."""
         if column.format.decimal == "," or column.format.thousands == ",":
             return True
-        found = self.rows.execute(
-            f"select 1 from {self.rows.relation} where contains({column.cell}, '.') limit 1"
-        )
+        found = self.rows.execute(f"select 1 from {column.cells} where contains(cell, '.') limit 1")
         return bool(found.fetchone()) and column.format.thousands != "."
 
     def _settle_number(self, column: _Column, sign: str | None) -> None:
@@ -652,10 +674,9 @@ class _Looker:
         found: dict[str, list[tuple[str, int, int]]],
     ) -> None:
         """Count the words for missing values that are numbers, such as -999."""
-        plain = written.plain_sql(column.cell)
         for word, count in self.rows.execute(
-            f"select {bare(column.cell)} as word, count(*) from {self.rows.relation} "
-            f"where {plain} is not null and {bare(column.cell)} in {literals(missing)} "
+            f"select clean as word, sum(n)::bigint from {column.cells} "
+            f"where plain is not null and clean in {literals(missing)} "
             "group by word order by word"
         ).fetchall():
             found[word].append((column.name, count, column.present))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 MISSING = (
@@ -37,6 +38,17 @@ def literals(texts: Iterable[str]) -> str:
 def identifier(name: str) -> str:
     """Return the name of a column as SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def is_one_of_sql(cell: str, texts: Iterable[str]) -> str:
+    """Return the SQL of whether a cell is one of some texts, blanks around it aside.
+
+    It is no `in (...)`: of a longer list DuckDB makes a join, and with several threads a join gives
+    the rows in another order.
+    """
+    choices = "|".join(re.sub(r"[!-/:-@\[-^`{-~]", r"\\\g<0>", text) for text in texts)
+    blanks = f"[ {BLANKS}]*"
+    return f"regexp_full_match({cell}, {literal(f'{blanks}(?:{choices}){blanks}')})"
 
 
 def bare(cell: str) -> str:

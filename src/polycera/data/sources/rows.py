@@ -39,6 +39,8 @@ class SourceRows:
         left_out: excluded columns that the source has.
         categorical: columns that the source declares as levels, though they may hold numbers.
         names: name -> name in SQL, where it may differ: SQL does not tell 'a' from 'A'.
+        distinct_cells: name -> table of the different cells of a column that has few, or None for
+            a column of many; filled in by `polycera.data.cells` where it looks into a column.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -51,6 +53,7 @@ class SourceRows:
     left_out: tuple[str, ...] = ()
     categorical: frozenset[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)
+    distinct_cells: dict[str, str | None] = field(default_factory=dict)
 
     def quoted(self, name: str) -> str:
         """Return a column's name as SQL wants it; UnknownName where there is no such column."""
