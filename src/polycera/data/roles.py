@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -47,16 +47,14 @@ def of(
     if name.startswith("__"):
         return "ignore", "its name begins with '__', as the names of internal columns do.", True
     # The order of the rules matters: the first that holds decides.
-    if codes is None and values.dtype.kind == "O":
-        codes = TextCodes.of(values)
     missing = int(is_missing(values).sum()) if codes is None else codes.missing
     if missing == len(values):
         return "constant", "it holds no value at all.", True
     kind = kind_of(values)
     if remark is not None and remark.ambiguous_dates:
         return "ignore", remark.text, True
-    if kind == "text" and codes is not None:
-        levels = {str(level) for level in codes.levels}
+    if kind == "text":
+        levels: set[Any] = set(values) - {None} if codes is None else set(codes.levels)
         noted = "" if remark is None else f" {remark.text}"
         return of_levels(levels, len(levels), len(values), missing, noted)
     if kind == "number" and not missing and _is_counter(name, values):

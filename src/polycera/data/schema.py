@@ -154,8 +154,8 @@ def infer(
 def _column(table: Table, name: str, declared: str | None) -> Column:
     values = table[name]
     if declared is None:
-        codes = table.codes(name) if values.dtype.kind == "O" else None
-        role, reason, notable = roles.of(name, values, table.reading.remarks.get(name), codes)
+        remark = table.reading.remarks.get(name)
+        role, reason, notable = roles.of(name, values, remark, table.known_codes(name))
         return Column(name, role, kind_of(values), reason, notable)
     _check_role(declared)
     if declared in ("number", "boolean", "date"):

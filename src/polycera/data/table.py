@@ -123,15 +123,20 @@ class Table:
     def missing(self, name: str) -> int:
         """Return in how many rows a column has no value; UnknownName where there is none."""
         values = self[name]
-        if values.dtype.kind == "O":
-            return self.codes(name).missing
+        if (codes := self.known_codes(name)) is not None:
+            return codes.missing
         return int(np.count_nonzero(is_missing(values)))
+
+    def known_codes(self, name: str) -> TextCodes | None:
+        """Return the codes of an object column where they are known; None where they are not."""
+        known = self._codes.get(name)
+        return known if known is not None and known.values is self[name] else None
 
     def codes(self, name: str) -> TextCodes:
         """Return the codes of an object column, found out once; UnknownName where there is none."""
-        values, known = self[name], self._codes.get(name)
-        if known is None or known.values is not values:
-            known = self._codes[name] = TextCodes.of(values)
+        known = self.known_codes(name)
+        if known is None:
+            known = self._codes[name] = TextCodes.of(self[name])
         return known
 
     def with_columns(self, columns: Mapping[str, Values], instead_of: str) -> Table:

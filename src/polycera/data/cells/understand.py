@@ -602,8 +602,8 @@ class _Looker:
         if column.format.trivial:
             return
         row = self.rows.execute(
-            f"select cell, {column.format.typed('clean')} from {self._present(column, 'number')} "
-            "order by n desc, cell limit 1"
+            f"select cell, {column.format.typed('clean')} from (select cell, clean from "
+            f"{self._present(column, 'number')} order by n desc, cell limit 1)"
         ).fetchone()
         if row is None:  # all cells are plain: what was chosen has been said
             return
