@@ -9,11 +9,11 @@ from typing import Any
 from polycera.data import cells, sources
 from polycera.data.cells import CellFormat
 from polycera.data.column import canonical, kind_of
+from polycera.data.level_codes import LevelCodes
 from polycera.data.name_patterns import is_pattern, means
 from polycera.data.reading import CellWishes, Reading
 from polycera.data.sources import SourceRows, columns_in_memory, queries
 from polycera.data.table import LeaveOut, Table
-from polycera.data.text_codes import TextCodes
 from polycera.data.unread_columns import left_out
 from polycera.errors import InputError
 
@@ -132,7 +132,7 @@ def _understood(rows: SourceRows, options: Mapping[str, Any], choice: Choice) ->
     rows = replace(rows, types={name: types[name] for name in types if name not in {*unread, *raw}})
     known = choice.known(types)
     reading = cells.understand(rows, given=known, **options)
-    codes: dict[str, TextCodes] = {}
+    codes: dict[str, LevelCodes] = {}
     columns |= cells.fetch(rows, reading, known, codes)
     table = Table.of_canonical({name: columns[name] for name in types if name in columns})
     table = table.with_codes(codes)
@@ -159,7 +159,7 @@ def _with_cells(table: Table, options: Mapping[str, Any], choice: Choice) -> Tab
     rows = columns_in_memory.rows_of({name: table[name] for name in texts})
     known = choice.known(table.names)
     reading = cells.understand(rows, given=known, **options)
-    codes: dict[str, TextCodes] = {}
+    codes: dict[str, LevelCodes] = {}
     columns = cells.fetch(rows, reading, known, codes)
     reading.orders = table.reading.orders
     return table.replaced(columns).with_codes(codes).read_as(reading)

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from polycera.data.column import EXACT, Values, as_text, is_missing, is_whole, kind_of
+from polycera.data.level_codes import LevelCodes
 from polycera.data.reading import Remark
-from polycera.data.text_codes import TextCodes
 from polycera.errors import listing, shorten
 
 Verdict: TypeAlias = tuple[str, str, bool]
@@ -34,7 +34,7 @@ _KEYS = frozenset(
 
 
 def of(
-    name: str, values: Values, remark: Remark | None = None, codes: TextCodes | None = None
+    name: str, values: Values, remark: Remark | None = None, codes: LevelCodes | None = None
 ) -> Verdict:
     """Return the role of a canonical column [n], with the reason.
 

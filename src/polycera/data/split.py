@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from polycera.data import assign_rows
 from polycera.data.column import Values, canonical, is_missing
+from polycera.data.level_codes import LevelCodes
 from polycera.data.table import Table
-from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, UnknownName, shorten
 from polycera.tasks import Binary, Multiclass, Ordinal, Task
 
@@ -229,7 +229,7 @@ def copies(table: Table, columns: Iterable[str]) -> Indices | None:
     return code_of_kind[kinds.reshape(-1)]
 
 
-def _hashes(codes: TextCodes) -> NDArray[np.uint64]:
+def _hashes(codes: LevelCodes) -> NDArray[np.uint64]:
     """Return 64 bits for each level of an object column, and then for a missing value."""
     values = [*codes.levels, None]
     return np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polycera.data.column import Values, as_text, canonical, distinct, is_missing
+from polycera.data.level_codes import LevelCodes
 from polycera.data.reading import Reading
-from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, UnknownName, listing, shorten
 
 
@@ -65,7 +65,7 @@ class Table:
         self._values: dict[str, Values] = {}
         self._reading = Reading()
         self._unread: dict[str, Unread] = {}
-        self._codes: dict[str, TextCodes] = {}
+        self._codes: dict[str, LevelCodes] = {}
         self._check_lengths()
 
     @classmethod
@@ -75,7 +75,7 @@ class Table:
         originals: Mapping[str, Values],
         reading: Reading | None = None,
         unread: Mapping[str, Unread] | None = None,
-        codes: dict[str, TextCodes] | None = None,
+        codes: dict[str, LevelCodes] | None = None,
     ) -> Table:
         """Return a table of columns that are already canonical, and of their original values."""
         # Skips `__init__`, which would convert and check the columns again.
@@ -105,7 +105,7 @@ class Table:
         """Return the table with what is known of columns of its source that were not read."""
         return Table._of(self._columns, self._values, self._reading, unread, self._codes)
 
-    def with_codes(self, codes: Mapping[str, TextCodes]) -> Table:
+    def with_codes(self, codes: Mapping[str, LevelCodes]) -> Table:
         """Return the table with the codes of columns that were read as codes."""
         every = self._codes | dict(codes)
         return Table._of(self._columns, self._values, self._reading, self._unread, every)
@@ -127,16 +127,16 @@ class Table:
             return codes.missing
         return int(np.count_nonzero(is_missing(values)))
 
-    def known_codes(self, name: str) -> TextCodes | None:
+    def known_codes(self, name: str) -> LevelCodes | None:
         """Return the codes of an object column where they are known; None where they are not."""
         known = self._codes.get(name)
         return known if known is not None and known.values is self[name] else None
 
-    def codes(self, name: str) -> TextCodes:
+    def codes(self, name: str) -> LevelCodes:
         """Return the codes of an object column, found out once; UnknownName where there is none."""
         known = self.known_codes(name)
         if known is None:
-            known = self._codes[name] = TextCodes.of(self[name])
+            known = self._codes[name] = LevelCodes.of(self[name])
         return known
 
     def with_columns(self, columns: Mapping[str, Values], instead_of: str) -> Table:

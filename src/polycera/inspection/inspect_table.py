@@ -11,8 +11,8 @@ import numpy as np
 from polycera import data
 from polycera.data import Encoder, Table, sources
 from polycera.data.column import is_missing
+from polycera.data.level_codes import LevelCodes
 from polycera.data.schema import Column
-from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, shorten
 from polycera.inspection.between_targets import correlations
 from polycera.inspection.result import InspectedColumn, InspectedTarget, Inspection
@@ -196,7 +196,7 @@ def _target(task: Task, understood: UnderstoodTable) -> InspectedTarget:
         )
     if isinstance(task, ClassTask):
         if values.dtype.kind == "O":
-            codes = table.codes(task.name) if values is table[task.name] else TextCodes.of(values)
+            codes = table.codes(task.name) if values is table[task.name] else LevelCodes.of(values)
             levels, rows_of, missed = codes.levels, codes.counts[:-1], codes.missing
         else:
             present = values[~is_missing(values)]

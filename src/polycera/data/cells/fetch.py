@@ -15,9 +15,9 @@ from polycera.data.cells.distinct_cells import codes_sql, count_cells, has_few
 from polycera.data.cells.formats import CellFormat, is_missing_sql
 from polycera.data.cells.understand import EXACT, TEXT
 from polycera.data.column import Kind, Values, is_missing
+from polycera.data.level_codes import LevelCodes
 from polycera.data.reading import Reading
 from polycera.data.sources import SourceRows
-from polycera.data.text_codes import TextCodes
 from polycera.errors import InputError, shorten
 
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
@@ -30,7 +30,7 @@ def fetch(
     rows: SourceRows,
     reading: Reading,
     given: Iterable[str] = (),
-    coded: dict[str, TextCodes] | None = None,
+    coded: dict[str, LevelCodes] | None = None,
 ) -> dict[str, Values]:
     """Return the columns of a source as canonical arrays [rows], see `column.canonical`.
 
@@ -65,7 +65,7 @@ def fetch(
         codes = levels[name].places[np.asarray(array)]
         columns[name] = values_of = levels[name].values[codes]
         if coded is not None and values_of.dtype.kind == "O":
-            coded[name] = TextCodes(values_of, levels[name].values[:-1].tolist(), codes)
+            coded[name] = LevelCodes(values_of, levels[name].values[:-1].tolist(), codes)
     return columns
 
 

@@ -1,4 +1,4 @@
-"""Hold a column of text as codes: the number of its text for each row."""
+"""Hold a column of text or booleans as codes: which of its levels each row has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polycera.data.column import Values
 
 
 @dataclass(frozen=True, eq=False)
-class TextCodes:
+class LevelCodes:
     """Holds the different values of an object column, and which of them each row has.
 
     Attributes:
@@ -27,7 +27,7 @@ class TextCodes:
     codes: NDArray[np.integer]
 
     @classmethod
-    def of(cls, values: Values) -> TextCodes:
+    def of(cls, values: Values) -> LevelCodes:
         """Return the codes of an object column [rows]."""
         levels = [value for value in dict.fromkeys(values.tolist()) if value is not None]
         place: dict[Any, int] = {level: code for code, level in enumerate(levels)}
