@@ -33,6 +33,7 @@ def inspect(
     groups: str | None = None,
     time: str | None = None,
     encoding: str | None = None,
+    memory: str = "1 GB",
     missing: Names = None,
     date_format: Names = None,
     number_format: Names = None,
@@ -76,6 +77,9 @@ def inspect(
         A column of times; the latest rows are the test rows.
     encoding
         Encoding of a text file; default: what the file shows.
+    memory
+        Largest size of a table that is read into memory; of a larger Parquet table copies, leaks and correlations are
+        those of a sample.
     missing
         WORD that stands for a missing value, beside the usual ones; or COLUMN=WORD,WORD: those of that column alone.
     date_format
@@ -100,7 +104,7 @@ def inspect(
         from polycera.errors import InputError
 
         raise InputError("Name a table: polycera inspect FILE.")
-    found = pc.inspect(source, target or None, **on_the_table)
+    found = pc.inspect(source, target or None, memory=memory, **on_the_table)
     if json_:
         print_json(found)
         return 0

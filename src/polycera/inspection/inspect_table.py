@@ -15,15 +15,13 @@ from polycera.data.level_codes import LevelCodes
 from polycera.data.schema import Column
 from polycera.errors import InputError, shorten
 from polycera.inspection.between_targets import correlations
-from polycera.inspection.result import InspectedColumn, InspectedTarget, Inspection
+from polycera.inspection.result import MANY_LEVELS, InspectedColumn, InspectedTarget, Inspection
 from polycera.runs.spec import Data, Parts, Spec, checked
 from polycera.tabular.cell_options import cell_options
-from polycera.tabular.prepare import Declared, UnderstoodTable, understand
+from polycera.tabular.prepare import Declared, UnderstoodTable, prepare_streamed, understand
 from polycera.tasks import Multiclass, Multilabel, Task
 from polycera.tasks.task import ClassTask
 
-MANY_LEVELS = 1_000
-"""Most levels of a column that are listed."""
 ENCODED = 50_000
 """Most training rows that are encoded to see whether `fit` would take the table."""
 
@@ -45,6 +43,7 @@ def inspect(
     groups: str | None = None,
     time: str | None = None,
     encoding: str | None = None,
+    memory: str = "1 GB",
     missing: Iterable[str] | Mapping[str, Iterable[str]] = (),
     date_format: Mapping[str, str] | None = None,
     number_format: Mapping[str, str] | None = None,
@@ -70,6 +69,8 @@ def inspect(
         groups: a column whose groups are never divided.
         time: a column by which rows are ordered; the last rows are the test rows.
         encoding: of a text file; default: what the file shows.
+        memory: largest size of a table that is read into memory. Of a larger Parquet table the rows
+            are counted in one pass; copies, leaks and correlations are then looked for in a sample.
         missing: further words for missing values, such as "-999"; or column -> the words of that
             column, in place of the usual ones.
         date_format: column -> order of its dates where they have two readings, as "%d/%m/%Y".
@@ -99,6 +100,7 @@ def inspect(
     cells, wishes = cell_options(missing, date_format, number_format)
     options = Data(
         encoding=encoding,
+        memory=memory,
         sql=sql,
         sheet=sheet,
         columns=data.by_name(columns or {}),
@@ -112,18 +114,20 @@ def inspect(
     checked(Spec(tasks=[], data=options, seed=seed))
     if targets is not None and isinstance(targets, Iterable) and not targets:
         targets = None
-    understood = understand(
-        source,
-        targets,
-        options,
-        Declared(
-            kinds=data.by_name(kinds or {}),
-            exclude=exclude,
-            seed=seed,
-            wishes=wishes,
-            orders=order,
-        ),
+    declared = Declared(
+        kinds=data.by_name(kinds or {}),
+        exclude=exclude,
+        seed=seed,
+        wishes=wishes,
+        orders=order,
     )
+    streamed = prepare_streamed(source, targets, options, declared)
+    if streamed is not None:
+        # Few tables are larger than memory, and the others do not wait for this import.
+        from polycera.inspection.inspect_streamed import of_stream
+
+        return of_stream(streamed, _label(source, sql), lambda task: _target(task, streamed))
+    understood = understand(source, targets, options, declared)
     table, tasks, schema = understood.table, understood.tasks, understood.schema
     inputs = {column.name: _column(column, table) for column in schema.columns}
     left_out = {name: column.reason for name, column in inputs.items() if not column.used}

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+MANY_LEVELS = 1_000
+"""Most levels of a column that are listed."""
+
 
 class InspectedColumn(msgspec.Struct, frozen=True):
     """Describes a column that is not a target.

@@ -375,17 +375,33 @@ def _read(
         targets = ()  # refused: no target was named
     if isinstance(targets, Iterator):
         targets = list(targets)  # it could be read only once
-    left_out = [
-        *declared.exclude,
-        *(name for name, role in options.columns.items() if role == "ignore"),
-    ]
-    # The rows of a statement are made in memory.
-    rows = None if options.sql else memory.stream_of(source, options.memory, left_out)
-    if rows is not None:
-        return _streamed(rows, targets, options, declared, progress, left_out)
+    streamed = prepare_streamed(source, targets, options, declared, progress=progress)
+    if streamed is not None:
+        return streamed
     understood = understand(source, targets, options, declared, also_read=also_read)
     encoder = Encoder.fit(understood.table.take(understood.parts.train), understood.schema)
     return PreparedTable(**vars(understood), encoder=encoder)
+
+
+def prepare_streamed(
+    source: Any, targets: Any, options: Data, declared: Declared, *, progress: bool = False
+) -> PreparedTable | None:
+    """Return what `prepare` does for a table that is larger than memory; None for any other.
+
+    Args:
+        source, options, declared, progress: as for `prepare`.
+        targets: as for `prepare`; None for no target: all columns are inputs.
+
+    Raises:
+        UnknownName, InputError: with one sentence on what is wrong with the table.
+    """
+    ignored = (name for name, role in options.columns.items() if role == "ignore")
+    left_out = [*declared.exclude, *ignored]
+    # The rows of a statement are made in memory.
+    rows = None if options.sql else memory.stream_of(source, options.memory, left_out)
+    if rows is None:
+        return None
+    return _streamed(rows, targets, options, declared, progress, left_out)
 
 
 def _streamed(
@@ -417,9 +433,12 @@ def _streamed(
             "give fewer rows, or leave sample_weight out."
         )
     names = list(dict.fromkeys([*rows.kinds, *(n for n in left_out if not is_pattern(n))]))
-    targets = data.named_targets(targets, names, declared.kinds)
+    target_columns = []
+    if targets is not None:
+        targets = data.named_targets(targets, names, declared.kinds)
+        target_columns = data.target_columns_of(targets)
     chosen = (declared.exclude, declared.pinned)
-    unread = column_choice.unread(options, names, data.target_columns_of(targets), *chosen)
+    unread = column_choice.unread(options, names, target_columns, *chosen)
     roles = dict.fromkeys(unread, "ignore") | dict(column_choice.roles(options, names, *chosen))
     rows.understand(given=formats_of(options, ()), missing=options.missing, wishes=declared.wishes)
     with row_progress.showing("reading", rows.rows, progress) as rows_done:

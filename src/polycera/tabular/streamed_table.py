@@ -116,7 +116,7 @@ def prepare(
 
     Args:
         rows: the table.
-        targets: whatever `polycera.data.tasks_for` takes.
+        targets: whatever `polycera.data.tasks_for` takes; None for no target.
         options: roles that are declared, the parts, and the memory.
         roles: declared role of each column, with those that the parts imply.
         seed: of the parts.
@@ -126,9 +126,9 @@ def prepare(
     Raises:
         UnknownName, InputError: with one sentence on what is wrong with the table.
     """
-    if not isinstance(targets, str | Task | Mapping):
+    if targets is not None and not isinstance(targets, str | Task | Mapping):
         targets = list(targets)
-    target_columns = data.target_columns_of(targets)
+    target_columns = [] if targets is None else data.target_columns_of(targets)
     schema_of_survey.check_declared(rows, target_columns, roles)
     parts = options.parts
     limit = memory.size_of(options.memory)
@@ -147,11 +147,7 @@ def prepare(
     kinds = _kinds(rows, roles, targets)
     found = survey(rows, divided, stretches, kinds, _counted(rows, target_columns, roles), progress)
     _check_parts(found)
-    sample = schema_of_survey.representative(found, target_columns)
-    try:
-        tasks, reasons = data.tasks_for(sample, targets, orders=orders)
-    except InputError as error:
-        raise InputError(f"{error} (Rows are counted among those in memory.)") from None
+    tasks, reasons = ([], {}) if targets is None else _tasks(found, targets, target_columns, orders)
     for task in tasks:
         if task.kind == "regression" and task.name not in found.levels:
             reasons[task.name] += " (Counted in the rows in memory.)"
@@ -190,6 +186,20 @@ def prepare(
         labels=labels,
         stream=stream,
     )
+
+
+def _tasks(
+    found: Survey,
+    targets: Any,
+    columns: Iterable[str],
+    orders: Mapping[str, Iterable[Any]] | None,
+) -> tuple[list[Task], dict[str, str]]:
+    """Return the tasks, and the reasons for their kinds."""
+    sample = schema_of_survey.representative(found, columns)
+    try:
+        return data.tasks_for(sample, targets, orders=orders)
+    except InputError as error:
+        raise InputError(f"{error} (Rows are counted among those in memory.)") from None
 
 
 def said(stream: Stream, training: Training) -> list[str]:
