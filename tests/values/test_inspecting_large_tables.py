@@ -1,4 +1,4 @@
-"""A table that does not fit in memory is inspected by one pass: columns and targets are the same."""
+"""A table larger than memory is inspected by one pass: columns and targets are the same."""
 
 from __future__ import annotations
 
