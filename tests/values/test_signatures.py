@@ -88,7 +88,7 @@ def test_what_a_type_checker_reads_is_what_every_kind_takes() -> None:
 OF_TRAINING = {
     "metric",
     *("loss_weights", "out", "spec", "score_weights", "threshold", "preset", "network", "training"),
-    *("checkpoint_every", "memory", "resume", "progress", "say", "class_weight"),
+    *("checkpoint_every", "resume", "progress", "say", "class_weight"),
 }
 """Arguments of `pc.fit` that say nothing of how the table is read."""
 OPTIONS_OF_TRAINING = {
