@@ -137,6 +137,8 @@ def _outputs(
         names = [task.name]
     kept = [i for i, name in enumerate(names) if name not in (RARE, PERSONAL)][:OUTPUTS]
     return {
-        names[i]: [float(value) if np.isfinite(value) else None for value in curves[:, i]]
+        names[i]: [
+            float(f"{value:.6g}") if np.isfinite(value) else None for value in curves[:, i].tolist()
+        ]
         for i in kept
     }
