@@ -59,7 +59,7 @@ def test_importing_is_light_and_every_name_is_there() -> None:
 
 
 def test_every_public_name_is_found_where_its_place_says() -> None:
-    assert set(pc.__all__) == set(pc.PLACES) | {"callbacks", "diagnostics", "layers"}
+    assert set(pc.__all__) == set(pc.PLACES) | {"callbacks", "diagnostics", "layers", "plots"}
     for name in pc.__all__:
         assert getattr(pc, name) is not None
     assert pc.layers.Heads.__module__ == "polycera.layers.heads"

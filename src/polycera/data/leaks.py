@@ -5,7 +5,7 @@ Such an input is nearly a copy of the target, or predicts it nearly alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from polycera.data.target_columns import columns_of, labels
 from polycera.data.telling import TellingColumn, sentences
 from polycera.errors import InputError, shorten
 from polycera.tasks import Task
+from polycera.typing import Array
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -70,6 +71,7 @@ def leaks(
     train: Codes | None = None,
     groups: Values | None = None,
     seed: int = 0,
+    encoded: Mapping[str, Array] | None = None,
 ) -> Leaks:
     """Return the inputs that are nearly copies of a target, or predict it nearly alone.
 
@@ -85,6 +87,8 @@ def leaks(
         train: indices of the training rows; None for all rows.
         groups: the group of each row of the table, which is never divided between folds; or None.
         seed: of the sample and the folds.
+        encoded: task -> encoded labels of the table's rows, as far as there are any yet; of the
+            other tasks those of the sample are encoded.
     """
     tasks = list(tasks)
     targets = [column for task in tasks for column in columns_of(task.name, task)]
@@ -99,7 +103,7 @@ def leaks(
     rows = np.arange(table.rows) if train is None else np.asarray(train, np.int64)
     found = [
         telling
-        for telling in _telling(table, schema, tasks, rows, groups, seed)
+        for telling in _telling(table, schema, tasks, rows, groups, seed, encoded or {})
         if (telling.column, telling.target) not in copies
     ]
     pairs = {*copies, *((telling.column, telling.target) for telling in found)}
@@ -113,6 +117,7 @@ def _telling(
     train: Codes,
     groups: Values | None,
     seed: int,
+    all_encoded: Mapping[str, Array],
 ) -> list[TellingColumn]:
     """Return the inputs that reach a skill of `ALONE` by themselves."""
     if not tasks or not schema.used:
@@ -122,6 +127,9 @@ def _telling(
     sample = table.take(rows)
     encoded = {}
     for task in tasks:
+        if task.name in all_encoded:
+            encoded[task.name] = all_encoded[task.name][rows]
+            continue
         # A class that the task does not know is refused where all labels are encoded.
         with suppress(InputError):
             encoded[task.name] = task.encode(np.asarray(labels(sample, task)))

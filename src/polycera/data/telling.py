@@ -38,7 +38,7 @@ def sentences(found: Iterable[TellingColumn]) -> list[str]:
     columns, because lags of a series, for instance, often come by the dozen.
 
     Examples:
-        >>> sentences([TellingColumn("left_on", "churn", 0.97, 4000)])[0][:68]
+        >>> sentences([TellingColumn("left_on", "churn", 0.97, 4000)])[0][:69]
         "Column 'left_on' alone predicts 'churn' (skill 0.97 in held-out folds"
     """
     by_target: dict[str, list[TellingColumn]] = {}

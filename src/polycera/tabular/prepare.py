@@ -531,6 +531,7 @@ def understand(
         parts.train,
         column_skill.together(table, options.parts.groups, options.parts.time, copies),
         declared.seed,
+        labels,
     )
     warnings = [
         *table.reading.said,

@@ -165,7 +165,7 @@ def prepare(
     read = Schema(tuple(column for column in schema.columns if column.name in held))
     divided_rows = Split(*(np.flatnonzero(found.codes == code) for code in range(3)))
     together = column_skill.together(held, parts.groups, parts.time)
-    leaks = data.leaks(held, read, tasks, divided_rows.train, together, seed)
+    leaks = data.leaks(held, read, tasks, divided_rows.train, together, seed, labels)
     warnings = [
         *rows.reading.said,
         *schema.notices,
