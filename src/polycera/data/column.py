@@ -71,6 +71,14 @@ def is_missing(column: Values) -> NDArray[np.bool_]:
     return np.equal(column, np.array(None)).astype(bool)
 
 
+def is_masked(array: Any) -> bool:
+    """Return whether cells of an array may be masked.
+
+    Most arrays are ordinary, and NumPy imports `np.ma` only when it is named.
+    """
+    return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
+
+
 def all_missing(column: Values) -> bool:
     """Return whether a canonical column [n] has no value at all."""
     if column.dtype.kind == "O":
@@ -142,8 +150,7 @@ def _one_dimensional(values: Any, name: str) -> Values:
             f"Column {shorten(name)!r} has shape {array.shape}; shape (rows,), one value a row, "
             "is expected."
         )
-    # An ordinary array is told first: `np.ma` is imported when it is named.
-    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):
+    if is_masked(array):
         return parse_objects.array([None if value is np.ma.masked else value for value in array])
     return array
 

@@ -34,7 +34,7 @@ class TellingColumn(NamedTuple):
 def sentences(found: Iterable[TellingColumn]) -> list[str]:
     """Return what to say of these columns.
 
-    Columns that tell the same target share a sentence, and so do targets that are told by the same
+    Columns that predict the same target share a sentence, and so do targets predicted by the same
     columns, because lags of a series, for instance, often come by the dozen.
 
     Examples:

@@ -8,6 +8,7 @@ import numpy as np
 
 from polycera.data import Table
 from polycera.errors import InputError, UnknownName, shorten
+from polycera.tabular.prediction_columns import number_names
 from polycera.tasks import Binary, Multilabel, Task
 from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
@@ -79,8 +80,6 @@ def expected_columns(
     else:
         amount = amounts_in(name, table)
     return {
-        f"{task.name}={task.known_classes()[1]} probability x {name}": (
-            np.asarray(predictions[task.name])[:, 0] * amount
-        )
+        f"{number_names(task)[0]} x {name}": np.asarray(predictions[task.name])[:, 0] * amount
         for task in binary
     }

@@ -17,8 +17,9 @@ import numpy as np
 
 from polycera.errors import Damaged
 from polycera.runs import Folder, folder, manifest
+from polycera.tabular.prediction_columns import number_names
 from polycera.tabular.prepare import PreparedTable
-from polycera.tasks import Multilabel, Quantile, Task
+from polycera.tasks import Layout, Task
 from polycera.tasks.task import ClassTask
 from polycera.typing import Array, TaskName
 
@@ -48,6 +49,10 @@ class JudgedRows:
     indices: Any = None
     groups: Any = None
     weights: dict[TaskName, Array] | None = None
+
+    def labelled(self, name: TaskName) -> int:
+        """Return the number of rows with a label of a task."""
+        return int((~np.isnan(self.labels[name])).any(axis=1).sum())
 
 
 def judged_rows(
@@ -88,8 +93,6 @@ def judged_rows(
     weights = None
     if sample is not None:
         # `weights_of` has the tasks in the order of their layout.
-        from polycera.tasks import Layout
-
         weights = {name: sample[:, i] for i, name in enumerate(Layout.of(prepared.tasks).tasks)}
     return JudgedRows(part, count, labels, predicted, indices, groups, weights)
 
@@ -112,18 +115,7 @@ def _numbers(cells: list[str]) -> Array:
 
 def _predictions(task: Task, columns: dict[str, list[str]]) -> Array:
     """Return the predictions [n, p] of a task."""
-    if isinstance(task, Multilabel):
-        end = "" if task.soft else " probability"
-        names = [f"{task.name}={label}{end}" for label in task.labels]
-    elif isinstance(task, ClassTask):
-        classes = task.known_classes()
-        of = classes[1:] if task.kind == "binary" else classes
-        names = [f"{task.name}={label} probability" for label in of]
-    elif isinstance(task, Quantile):
-        names = [f"{task.name} q{level:g}" for level in task.quantiles]
-    else:
-        names = [task.name]
-    return np.stack([_numbers(columns[name]) for name in names], axis=1)
+    return np.stack([_numbers(columns[name]) for name in number_names(task)], axis=1)
 
 
 def _labels(task: Task, cells: list[str]) -> Array:

@@ -118,31 +118,36 @@ def _add(columns: dict[str, np.ndarray], more: dict[str, Any], task: TaskName) -
 
 def _of(task: Task, prediction: Array, thresholds: Array | None) -> dict[str, np.ndarray]:
     """Return the columns of one task, as in the table of `columns`."""
-    if isinstance(task, Multilabel) and task.soft:
-        return {f"{task.name}={label}": prediction[:, i] for i, label in enumerate(task.labels)}
+    if not isinstance(task, ClassTask | Multilabel | Quantile):
+        return {task.name: task.answer(prediction)}
+    numbers = {name: prediction[:, i] for i, name in enumerate(number_names(task))}
     if isinstance(task, Multilabel):
+        if task.soft:
+            return numbers
         answers = task.answer(prediction, thresholds)
-        task_columns = {
-            f"{task.name}={label}": answers[:, i] for i, label in enumerate(task.labels)
-        }
-        shares = {
-            f"{task.name}={label} probability": prediction[:, i]
-            for i, label in enumerate(task.labels)
-        }
-        return task_columns | shares
+        labels = {f"{task.name}={label}": answers[:, i] for i, label in enumerate(task.labels)}
+        return labels | numbers
     if isinstance(task, Binary):
         chosen = task.choose(prediction, None if thresholds is None else thresholds[0])
-        share = f"{task.name}={task.known_classes()[1]} probability"
-        return {task.name: task.in_words(chosen), share: prediction[:, 0]}
-    task_columns = {task.name: task.answer(prediction)}
+        return {task.name: task.in_words(chosen)} | numbers
+    return {task.name: task.answer(prediction)} | numbers
+
+
+def number_names(task: Task) -> list[str]:
+    """Return the columns of the numbers that a task predicts, in the order of its outputs [p].
+
+    They are those of `columns` without the predicted classes and labels.
+    """
+    if isinstance(task, Multilabel):
+        end = "" if task.soft else " probability"
+        return [f"{task.name}={label}{end}" for label in task.labels]
     if isinstance(task, ClassTask):
-        for i, label in enumerate(task.known_classes()):
-            task_columns[f"{task.name}={label} probability"] = prediction[:, i]
-    elif isinstance(task, Quantile):
-        task_columns |= {
-            f"{task.name} q{level:g}": prediction[:, i] for i, level in enumerate(task.quantiles)
-        }
-    return task_columns
+        classes = task.known_classes()
+        likely = classes[1:] if isinstance(task, Binary) else classes
+        return [f"{task.name}={label} probability" for label in likely]
+    if isinstance(task, Quantile):
+        return [f"{task.name} q{level:g}" for level in task.quantiles]
+    return [task.name]
 
 
 def beside_truth(

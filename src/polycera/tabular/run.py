@@ -259,7 +259,7 @@ class Run(Folder):
                 rows can be sorted.
 
         Returns:
-            column name -> [rows]: the columns that the training was told to carry (`id=`), then the
+            column name -> [rows]: the columns that `id=` of the training names, then the
             prediction of each task with its probabilities (`task=class probability`), then with
             `value` the `task=class probability x value`.
 

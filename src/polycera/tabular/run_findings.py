@@ -388,7 +388,7 @@ def _labelled(
     """Return the judged rows of a task with and without a label; None where not known."""
     judged = seen.judged
     if judged is not None and name in judged.labels:
-        rows = int((~np.isnan(judged.labels[name])).any(axis=1).sum())
+        rows = judged.labelled(name)
         return rows, judged.count - rows
     if quality is not None and name in quality.tasks:
         rows = quality.tasks[name].rows
@@ -655,10 +655,9 @@ def _compared(
     difference = merit(network) - merit(value)
     low = high = None
     if key in ours.draws and key in theirs.draws:
-        rows = int((~np.isnan(seen.judged.labels[task.name])).any(axis=1).sum())  # type: ignore[union-attr]
-        low, high = bootstrap.paired(
-            merit(ours.draws[key]), merit(theirs.draws[key]), 1.0, min(seen.units, rows)
-        )
+        assert seen.judged is not None
+        count = min(seen.units, seen.judged.labelled(task.name))
+        low, high = bootstrap.paired(merit(ours.draws[key]), merit(theirs.draws[key]), 1.0, count)
     better: Any = "neither"
     if low is not None and high is not None:
         better = "polycera" if low > 0 else "baseline" if high < 0 else "neither"

@@ -14,7 +14,7 @@ from polycera.data.cells import words
 from polycera.data.cells.distinct_cells import codes_sql, count_cells, has_few
 from polycera.data.cells.formats import CellFormat, is_missing_sql
 from polycera.data.cells.understand import EXACT, TEXT
-from polycera.data.column import Kind, Values, is_missing
+from polycera.data.column import Kind, Values, is_masked, is_missing
 from polycera.data.level_codes import LevelCodes
 from polycera.data.reading import Reading
 from polycera.data.sources import SourceRows
@@ -233,10 +233,9 @@ def _arrays(rows: SourceRows, values: Mapping[str, str]) -> dict[str, Any]:
 
 def _canonical(values: Any, kind: str) -> Values:
     """Return what DuckDB gave as a canonical column."""
-    # An ordinary array is told first: `np.ma` is imported when it is named.
-    is_masked = type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray)
-    gaps = np.ma.getmaskarray(values) if is_masked else None
-    array = np.asarray(values.data if is_masked else values)
+    masked = is_masked(values)
+    gaps = np.ma.getmaskarray(values) if masked else None
+    array = np.asarray(values.data if masked else values)
     match kind:
         case "number":
             array = array.astype(np.float64, copy=False)
